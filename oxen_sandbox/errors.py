@@ -1,0 +1,52 @@
+"""How the sandbox refuses a request, in either of Oxen's two error shapes."""
+
+from typing import Any, Literal
+
+Shape = Literal["openai", "oxen"]
+
+_TITLES = {
+    "unauthenticated": "Authentication is required.",
+    "invalid_params": "The request has parameters that cannot be used.",
+    "invalid_file_input": "An input file cannot be used.",
+    "insufficient_credits": "The account has no credits left.",
+    "resource_not_found": "There is no such resource.",
+}
+
+
+class Rejected(Exception):
+    """A request answered with an error status and a message in Oxen's words."""
+
+    def __init__(
+        self, status: int, message: str, type: str | None = None, shape: Shape = "openai"
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.type = type
+        self.shape = shape
+
+    def body(self) -> dict[str, Any]:
+        """The JSON body: `{"error": {"message"}}`, or Oxen's own envelope."""
+        if self.shape == "openai":
+            error = {"message": self.message}
+            return {"error": error if self.type is None else {**error, "type": self.type}}
+        kind = self.type or "unknown_error"
+        return {
+            "error": {
+                "type": kind,
+                "title": _TITLES.get(kind, "The request failed."),
+                "detail": self.message,
+            },
+            "status": "error",
+            "status_message": kind,
+        }
+
+
+def invalid_params(message: str) -> Rejected:
+    """A 400 in Oxen's envelope."""
+    return Rejected(400, message, "invalid_params", shape="oxen")
+
+
+def not_found(message: str) -> Rejected:
+    """A 404 in Oxen's envelope."""
+    return Rejected(404, message, "resource_not_found", shape="oxen")
