@@ -1,0 +1,54 @@
+"""One HTTP call as data, so that the sync and the async client differ in one awaited line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call(Generic[T]):
+    """A request below the base URL and how to read its answer.
+
+    `read` takes the decoded JSON body and returns the typed answer; it may raise `OxenError`.
+    """
+
+    method: Literal["get", "post", "put", "delete"]
+    path: str
+    read: Callable[[object], T]
+    body: Mapping[str, Any] | None = None
+    query: Mapping[str, Any] | None = None
+    timeout: float | None = None
+    """Seconds; None means the client's own."""
+    once: bool = False
+    """Sent one time and to one place: no retry, no redirect. For calls that cost money."""
+
+    def options(self) -> dict[str, Any]:
+        """Return the SDK's per-request options."""
+        options: dict[str, Any] = {}
+        if self.query:
+            options["params"] = {k: v for k, v in self.query.items() if v is not None}
+        if self.timeout is not None:
+            options["timeout"] = self.timeout
+        if self.once:
+            options |= {"max_retries": 0, "follow_redirects": False}
+        return options
+
+
+def read_checked(payload: object) -> object:
+    """Return a JSON body, or raise the error it is: a text body, or an error inside a 200."""
+    from oxen_inference.error_mapping import error_in_success, human_text
+    from oxen_inference.errors import APIResponseError
+
+    error = error_in_success(payload)
+    if error is not None:
+        raise error
+    if not isinstance(payload, Mapping | list):
+        shown = human_text(payload) or "an empty body"
+        raise APIResponseError(
+            f"Oxen answered with something that is not JSON: {shown[:300]}", body=payload
+        )
+    return payload

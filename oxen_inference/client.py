@@ -1,0 +1,215 @@
+"""The OpenAI SDK's clients pointed at Oxen, with the calls that SDK lacks."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import openai
+
+from oxen_inference import errors, paths
+from oxen_inference._version import __version__
+from oxen_inference.calls import Call, read_checked
+from oxen_inference.error_mapping import status_error
+from oxen_inference.settings import resolve_api_key, resolve_base_url
+
+if TYPE_CHECKING:
+    from oxen_inference.catalog import AsyncCatalog, Catalog
+    from oxen_inference.events import AsyncEvents, Events
+    from oxen_inference.media import AsyncMedia, Media
+    from oxen_inference.queue import AsyncQueue, Queue
+
+T = TypeVar("T")
+
+_UNSET: Any = object()
+# What the SDK reads from OPENAI_* variables when left out. An empty string is "given, and
+# nothing", so no key, organisation or project meant for OpenAI is ever picked up.
+_NOTHING_AMBIENT = {"organization": "", "project": "", "webhook_secret": "", "admin_api_key": ""}
+
+
+class _Shared:
+    """What the sync and the async client have in common; mixed in before the SDK's class."""
+
+    _oxen_journal: Any
+    paths: paths.Paths
+    if TYPE_CHECKING:
+        base_url: Any
+
+    def __init__(
+        self,
+        *,
+        api_key: Any = None,
+        base_url: str | None = None,
+        journal: Any = _UNSET,
+        default_headers: Any = None,
+        **sdk: Any,
+    ) -> None:
+        url = resolve_base_url(None if base_url is None else str(base_url))
+        # The SDK's copy() hands every option back, the ambient ones included.
+        sdk = {k: v for k, v in sdk.items() if k not in _NOTHING_AMBIENT}
+        super().__init__(  # type: ignore[call-arg]  # the SDK's class comes after this one
+            api_key=resolve_api_key(api_key, base_url=url),
+            base_url=url,
+            default_headers=default_headers,
+            **_NOTHING_AMBIENT,
+            **sdk,
+        )
+        for name in _NOTHING_AMBIENT:
+            setattr(self, name, None)
+        # Undoes OPENAI_CUSTOM_HEADERS, which the SDK adds for any host.
+        self._custom_headers: Any = dict(default_headers or {})
+        self._oxen_journal = journal
+        self.paths = paths.for_base_url(url)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(base_url={str(self.base_url)!r})"
+
+    @property
+    def user_agent(self) -> str:
+        return f"oxen-integrations/{__version__} openai-python/{openai.__version__}"
+
+    def copy(self, *, _extra_kwargs: Any = None, **options: Any) -> Any:
+        """Return a client with the same options but for those given."""
+        extra = {"journal": self._oxen_journal, **(_extra_kwargs or {})}
+        return super().copy(_extra_kwargs=extra, **options)  # type: ignore[misc]
+
+    with_options = copy
+
+    def _make_status_error(self, err_msg: str, *, body: object, response: Any) -> Any:  # noqa: ARG002
+        return status_error(body, response=response)
+
+    def _translate(self, error: Exception) -> NoReturn:
+        """Raise `error` as one of ours, in words that say what to do."""
+        if isinstance(error, errors.OxenError):
+            raise error
+        request = getattr(error, "request", None)
+        where = f"{getattr(request, 'method', '')} {getattr(request, 'url', self.base_url)}".strip()
+        if isinstance(error, openai.APITimeoutError):
+            raise errors.APITimeoutError(f"No answer in time: {where}.", request=request) from error
+        if isinstance(error, openai.APIConnectionError):
+            cause = str(error.__cause__ or "") or type(error.__cause__ or error).__name__
+            raise errors.APIConnectionError(
+                f"Could not reach Oxen: {where}: {cause}. "
+                "Check the network, and base_url or OXEN_BASE_URL.",
+                request=request,
+            ) from error
+        if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
+            raise errors.APIResponseError(
+                f"Oxen's answer says it is JSON but cannot be read as such: {error}."
+            ) from error
+        if isinstance(error, openai.APIResponseValidationError):
+            raise errors.APIResponseError(str(error), request=request, body=error.body) from error
+        raise error
+
+
+_TRANSLATED = (openai.OpenAIError, json.JSONDecodeError, UnicodeDecodeError)
+
+
+class OxenClient(_Shared, openai.OpenAI):
+    """A synchronous client: everything `openai.OpenAI` does, and Oxen's own endpoints.
+
+    `api_key` and `base_url` come from the environment when left out (see
+    `oxen_inference.settings`). `journal` is the ledger that makes paid generations safe: a
+    `Journal`, or None to keep none; by default the one in the user's state directory.
+    """
+
+    def request(self, cast_to: Any, options: Any, **kwargs: Any) -> Any:
+        try:
+            return super().request(cast_to, options, **kwargs)
+        except _TRANSLATED as error:
+            self._translate(error)
+
+    def send(self, call: Call[T]) -> T:
+        """Make one call and return its typed answer. Raises `OxenError`."""
+        return call.read(read_checked(self._sdk_method(call)(**_arguments(call))))
+
+    def _sdk_method(self, call: Call[Any]) -> Any:
+        return getattr(self, call.method)
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """The models: what there is, what it costs, what it takes."""
+        from oxen_inference.catalog import Catalog
+
+        return Catalog(self)
+
+    @cached_property
+    def queue(self) -> Queue:
+        """The raw queue: every submit is a new paid job. `media` is the safe way."""
+        from oxen_inference.queue import Queue
+
+        return Queue(self)
+
+    @cached_property
+    def media(self) -> Media:
+        """Images, videos and audio, paid for once."""
+        from oxen_inference.media import Media
+
+        return Media(self)
+
+    @cached_property
+    def events(self) -> Events:
+        """Completion events as the hub sends them."""
+        from oxen_inference.events import Events
+
+        return Events(self)
+
+
+class AsyncOxenClient(_Shared, openai.AsyncOpenAI):
+    """The asynchronous twin of `OxenClient`; belongs to the event loop it is first used on."""
+
+    def __init__(self, *, http_client: Any = None, **options: Any) -> None:
+        if http_client is None:
+            # Measured at 100 requests in flight: httpx's pool costs ~10 ms of CPU a request,
+            # aiohttp ~0.6 ms.
+            http_client = openai.DefaultAioHttpClient()
+        super().__init__(http_client=http_client, **options)
+
+    async def request(self, cast_to: Any, options: Any, **kwargs: Any) -> Any:
+        try:
+            return await super().request(cast_to, options, **kwargs)
+        except _TRANSLATED as error:
+            self._translate(error)
+
+    async def send(self, call: Call[T]) -> T:
+        """Make one call and return its typed answer. Raises `OxenError`."""
+        return call.read(read_checked(await self._sdk_method(call)(**_arguments(call))))
+
+    def _sdk_method(self, call: Call[Any]) -> Any:
+        return getattr(self, call.method)
+
+    @cached_property
+    def catalog(self) -> AsyncCatalog:
+        """The models: what there is, what it costs, what it takes."""
+        from oxen_inference.catalog import AsyncCatalog
+
+        return AsyncCatalog(self)
+
+    @cached_property
+    def queue(self) -> AsyncQueue:
+        """The raw queue: every submit is a new paid job. `media` is the safe way."""
+        from oxen_inference.queue import AsyncQueue
+
+        return AsyncQueue(self)
+
+    @cached_property
+    def media(self) -> AsyncMedia:
+        """Images, videos and audio, paid for once."""
+        from oxen_inference.media import AsyncMedia
+
+        return AsyncMedia(self)
+
+    @cached_property
+    def events(self) -> AsyncEvents:
+        """Completion events as the hub sends them."""
+        from oxen_inference.events import AsyncEvents
+
+        return AsyncEvents(self)
+
+
+def _arguments(call: Call[Any]) -> dict[str, Any]:
+    arguments: dict[str, Any] = {"path": call.path, "cast_to": object, "options": call.options()}
+    if call.body is not None:
+        arguments["body"] = dict(call.body)
+    return arguments

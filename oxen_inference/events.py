@@ -1,0 +1,97 @@
+"""The hub's stream of completion events: a hint that a job ended, never the record of it.
+
+There is no buffering and no replay, cancelled jobs send nothing, and events for other things
+share the stream, so the state of a job always comes from the queue.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import openai
+
+from oxen_inference.generation import Generation, read_event
+from oxen_inference.paths import absolute
+
+if TYPE_CHECKING:
+    from oxen_inference.client import AsyncOxenClient, OxenClient
+
+COMPLETED = "media_generation_completed"
+
+
+class _EventStream(openai.Stream[Any]):
+    """The SDK's event decoder, without its guesses about what the events mean."""
+
+    def __stream__(self) -> Iterator[Any]:
+        yield from self._iter_events()
+
+
+class _AsyncEventStream(openai.AsyncStream[Any]):
+    async def __stream__(self) -> AsyncIterator[Any]:
+        async for event in self._iter_events():
+            yield event
+
+
+class Events:
+    """`OxenClient.events`."""
+
+    def __init__(self, client: OxenClient) -> None:
+        self._client = client
+
+    @contextmanager
+    def listen(self, *, timeout: float = 45.0) -> Iterator[Iterator[Generation]]:
+        """Open the stream; iterate over the completed generations it announces.
+
+        `timeout`: seconds of silence after which the connection counts as dead (the hub sends a
+        keep-alive every 15). Raises `APIConnectionError`, `APITimeoutError`, `APIStatusError`.
+        """
+        stream = self._client.get(
+            absolute(str(self._client.base_url), self._client.paths.events),
+            cast_to=object,
+            options={"timeout": timeout, "max_retries": 0},
+            stream=True,
+            stream_cls=_EventStream,
+        )
+        try:
+            yield (job for event in stream if (job := _read(event)) is not None)
+        finally:
+            stream.close()
+
+
+class AsyncEvents:
+    """`AsyncOxenClient.events`."""
+
+    def __init__(self, client: AsyncOxenClient) -> None:
+        self._client = client
+
+    @asynccontextmanager
+    async def listen(self, *, timeout: float = 45.0) -> AsyncIterator[AsyncIterator[Generation]]:
+        """Open the stream; iterate over the completed generations it announces.
+
+        `timeout`: seconds of silence after which the connection counts as dead (the hub sends a
+        keep-alive every 15). Raises `APIConnectionError`, `APITimeoutError`, `APIStatusError`.
+        """
+        stream = await self._client.get(
+            absolute(str(self._client.base_url), self._client.paths.events),
+            cast_to=object,
+            options={"timeout": timeout, "max_retries": 0},
+            stream=True,
+            stream_cls=_AsyncEventStream,
+        )
+        try:
+            yield (job async for event in stream if (job := _read(event)) is not None)
+        finally:
+            await stream.close()
+
+
+def _read(event: Any) -> Generation | None:
+    if event.event != COMPLETED:
+        return None
+    try:
+        data = json.loads(event.data)
+    except json.JSONDecodeError:
+        return None  # a hint that cannot be read is no hint; polling finds the job
+    return read_event(data) if isinstance(data, dict) else None

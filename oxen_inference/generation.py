@@ -1,0 +1,127 @@
+"""One image or video job on Oxen's queue, read from any of the shapes it comes in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from oxen_inference.errors import APIResponseError
+
+ACTIVE = frozenset({"queued", "processing"})
+TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
+
+# A completion event names these differently from a queue row (https://docs.oxen.ai).
+_EVENT_NAMES = {"url": "result_url", "error": "error_message", "model": "model_name"}
+_OWN_FIELDS = frozenset(
+    {
+        "generation_id", "status", "model_name", "prompt", "media_type", "result_url",
+        "error_message", "enqueued_at", "started_at", "completed_at", "cost",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """A job as the hub last described it. Times are unix seconds; `cost` is in USD.
+
+    `status` is ``queued``, ``processing``, ``succeeded``, ``failed``, ``cancelled``, or whatever
+    else the hub says. `cost` None means not known, which is not zero. `params` holds every
+    other field of the row, the submitted parameters among them.
+    """
+
+    generation_id: str
+    status: str
+    model_name: str | None = None
+    prompt: str | None = None
+    media_type: str | None = None
+    result_url: str | None = None
+    error_message: str | None = None
+    enqueued_at: float | None = None
+    started_at: float | None = None
+    completed_at: float | None = None
+    cost: Decimal | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the job has ended; no later status will differ."""
+        return self.status in TERMINAL
+
+
+def read_generation(payload: object) -> Generation:
+    """Read one row: flat, or wrapped under ``generation``. Raises `APIResponseError`."""
+    row = payload
+    if isinstance(row, Mapping) and isinstance(row.get("generation"), Mapping):
+        row = row["generation"]
+    if not isinstance(row, Mapping) or not _text(row.get("generation_id")):
+        raise APIResponseError("Oxen described a generation without its id.", body=payload)
+    return Generation(
+        generation_id=str(row["generation_id"]),
+        status=(_text(row.get("status")) or "unknown").lower(),
+        model_name=_text(row.get("model_name")) or _text(row.get("model")),
+        prompt=_text(row.get("prompt")),
+        media_type=_text(row.get("media_type")),
+        result_url=_text(row.get("result_url")) or _first_url(row),
+        error_message=_text(row.get("error_message")),
+        enqueued_at=_number(row.get("enqueued_at")),
+        started_at=_number(row.get("started_at")),
+        completed_at=_number(row.get("completed_at")),
+        cost=read_money(row.get("cost")),
+        params={k: v for k, v in row.items() if k not in _OWN_FIELDS},
+    )
+
+
+def read_generations(payload: object) -> list[Generation]:
+    """Read a list of rows; a row without an id is left out, since nothing can be done with it."""
+    rows = payload.get("generations") if isinstance(payload, Mapping) else payload
+    if not isinstance(rows, Iterable) or isinstance(rows, str | Mapping):
+        raise APIResponseError("Oxen's list of generations has no rows in it.", body=payload)
+    return [read_generation(row) for row in rows if _has_id(row)]
+
+
+def read_event(payload: Mapping[str, Any]) -> Generation | None:
+    """Read a completion event's data as the row it announces, or None if it names no job."""
+    if not _has_id(payload):
+        return None
+    return read_generation({_EVENT_NAMES.get(k, k): v for k, v in payload.items()})
+
+
+def read_money(value: object) -> Decimal | None:
+    """Read a decimal string or number of USD; None for anything else, negatives included."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
+        return None
+    try:
+        amount = Decimal(str(value).strip().lstrip("$"))
+    except InvalidOperation:
+        return None
+    return amount if amount.is_finite() and amount >= 0 else None
+
+
+def _has_id(row: object) -> bool:
+    return isinstance(row, Mapping) and _text(row.get("generation_id")) is not None
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value.strip() else None
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        return float(value)
+    try:
+        return float(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def _first_url(row: Mapping[str, Any]) -> str | None:
+    # Seen where result_url is empty: the shape of the synchronous endpoints.
+    for name in ("images", "videos", "audios"):
+        items = row.get(name)
+        if isinstance(items, list) and items and isinstance(items[0], Mapping):
+            return _text(items[0].get("url"))
+    return None

@@ -1,0 +1,74 @@
+"""Where each call lives below the base URL: one row per version of the API."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import quote, urljoin, urlsplit
+
+from oxen_inference.settings import LEGACY_PATH
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Path templates, relative to the base URL."""
+
+    models_key: str = "data"
+    models: str = "/models"
+    model: str = "/models/{id}"
+    models_search: str = "/models/search"
+    models_featured: str = "/models/featured"
+    models_favorites: str = "/models/favorites"
+    model_favorite: str = "/models/{id}/favorite"
+    model_activate: str = "/models/{id}/activate"
+    model_deactivate: str = "/models/{id}/deactivate"
+    chat: str = "/chat/completions"
+    images_generate: str = "/images/generate"
+    images_edit: str = "/images/edit"
+    videos_generate: str = "/videos/generate"
+    audio_generate: str = "/audio/generate"
+    queue: str = "/queue"
+    queue_item: str = "/queue/{generation_id}"
+    queue_cancel: str = "/queue/{generation_id}"
+    generations: str = "/generations"
+    generation: str = "/generations/{generation_id}"
+    events: str = "../events"
+
+
+CURRENT = Paths()
+"""Base ``…/api/ai`` (https://docs.oxen.ai/inference-api)."""
+
+LEGACY = Paths(
+    models_key="models",
+    models="/evaluations/models",
+    model="/evaluations/models/{id}",
+    models_search="/evaluations/models",
+    models_featured="/ai/models/featured",
+    models_favorites="/ai/models/favorites",
+    model_favorite="/ai/models/{id}/favorite",
+    model_activate="/ai/models/{id}/activate",
+    model_deactivate="/ai/models/{id}/deactivate",
+    audio_generate="/ai/audio/generate",
+    queue="/ai/queue",
+    queue_item="/media/generations/status/{namespace}/{model_name}",
+    queue_cancel="/media/generations/{namespace}/{generation_id}",
+    generations="/ai/generations",
+    generation="/ai/generations/{generation_id}",
+    events="events",
+)
+"""Base ``…/api``, as an older page of the documentation has it."""
+
+
+def for_base_url(base_url: str) -> Paths:
+    """Return the table for the API version that `base_url` ends in."""
+    is_legacy = urlsplit(base_url).path.rstrip("/") == LEGACY_PATH
+    return LEGACY if is_legacy else CURRENT
+
+
+def absolute(base_url: str, path: str) -> str:
+    """Resolve a path of the table that leaves the base URL, as the events' does."""
+    return urljoin(base_url.rstrip("/") + "/", path)
+
+
+def fill(template: str, **names: str) -> str:
+    """Put percent-encoded `names` into a path template."""
+    return template.format(**{name: quote(value, safe="") for name, value in names.items()})

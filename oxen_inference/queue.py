@@ -1,0 +1,145 @@
+"""The asynchronous queue as the hub offers it. Every submit is a new paid job.
+
+`oxen_inference.media` is the safe way to pay: it journals, budgets, waits and fetches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from oxen_inference.calls import Call
+from oxen_inference.generation import (
+    Generation,
+    read_generation,
+    read_generations,
+    read_money,
+)
+from oxen_inference.paths import Paths, fill
+
+if TYPE_CHECKING:
+    from oxen_inference.client import AsyncOxenClient, OxenClient
+
+MAX_GENERATIONS = 4
+"""Most jobs one submit may ask for: the documentation says 4, the OpenAPI file 12."""
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationsPage:
+    """One page of `/generations`, newest state of each row, with what the whole filter cost."""
+
+    generations: list[Generation]
+    page_number: int
+    total_pages: int
+    total_cost: Decimal | None
+
+
+def submit_call(paths: Paths, model: str, **params: Any) -> Call[list[Generation]]:
+    """Enqueue a paid job; sent once, never retried, since the queue has no idempotency key."""
+    body = {"model": model, **params}
+    return Call(method="post", path=paths.queue, body=body, read=read_generations, once=True)
+
+
+def get_call(paths: Paths, generation_id: str) -> Call[Generation]:
+    path = fill(paths.queue_item, generation_id=generation_id)
+    return Call(method="get", path=path, read=read_generation)
+
+
+def list_call(paths: Paths, **filters: Any) -> Call[list[Generation]]:
+    return Call(method="get", path=paths.queue, query=filters, read=read_generations)
+
+
+def cancel_call(paths: Paths, generation_id: str) -> Call[None]:
+    path = fill(paths.queue_cancel, generation_id=generation_id)
+    return Call(method="delete", path=path, read=lambda _: None)
+
+
+def generations_call(paths: Paths, **filters: Any) -> Call[GenerationsPage]:
+    return Call(method="get", path=paths.generations, query=filters, read=_read_page)
+
+
+def generation_call(paths: Paths, generation_id: str) -> Call[Generation]:
+    path = fill(paths.generation, generation_id=generation_id)
+    return Call(method="get", path=path, read=read_generation)
+
+
+def _read_page(payload: object) -> GenerationsPage:
+    body = payload if isinstance(payload, Mapping) else {}
+    return GenerationsPage(
+        generations=read_generations(payload),
+        page_number=_int(body.get("page_number"), 1),
+        total_pages=_int(body.get("total_pages"), 1),
+        total_cost=read_money(body.get("total_cost")),
+    )
+
+
+def _int(value: object, default: int) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else default
+
+
+class Queue:
+    """`OxenClient.queue`."""
+
+    def __init__(self, client: OxenClient) -> None:
+        self._client = client
+
+    def submit(self, model: str, **params: Any) -> list[Generation]:
+        """Enqueue `num_generations` (1-4) paid jobs. Calling twice pays twice."""
+        return self._client.send(submit_call(self._client.paths, model, **params))
+
+    def get(self, generation_id: str) -> Generation:
+        """Return the job's present state. Raises `NotFoundError`."""
+        return self._client.send(get_call(self._client.paths, generation_id))
+
+    def list(self, **filters: Any) -> list[Generation]:
+        """Return the active jobs, or those of one `status`; also namespace, model, media_type,
+        repo, folder.
+        """
+        return self._client.send(list_call(self._client.paths, **filters))
+
+    def cancel(self, generation_id: str) -> None:
+        """Ask the hub to cancel; a finished job is not affected."""
+        self._client.send(cancel_call(self._client.paths, generation_id))
+
+    def history(self, **filters: Any) -> GenerationsPage:
+        """Return one page of past generations with their costs (`page`, `page_size` ≤ 1000)."""
+        return self._client.send(generations_call(self._client.paths, **filters))
+
+    def receipt(self, generation_id: str) -> Generation:
+        """Return the full row with its cost. Raises `NotFoundError`."""
+        return self._client.send(generation_call(self._client.paths, generation_id))
+
+
+class AsyncQueue:
+    """`AsyncOxenClient.queue`."""
+
+    def __init__(self, client: AsyncOxenClient) -> None:
+        self._client = client
+
+    async def submit(self, model: str, **params: Any) -> list[Generation]:
+        """Enqueue `num_generations` (1-4) paid jobs. Calling twice pays twice."""
+        return await self._client.send(submit_call(self._client.paths, model, **params))
+
+    async def get(self, generation_id: str) -> Generation:
+        """Return the job's present state. Raises `NotFoundError`."""
+        return await self._client.send(get_call(self._client.paths, generation_id))
+
+    async def list(self, **filters: Any) -> list[Generation]:
+        """Return the active jobs, or those of one `status`; also namespace, model, media_type,
+        repo, folder.
+        """
+        return await self._client.send(list_call(self._client.paths, **filters))
+
+    async def cancel(self, generation_id: str) -> None:
+        """Ask the hub to cancel; a finished job is not affected."""
+        await self._client.send(cancel_call(self._client.paths, generation_id))
+
+    async def history(self, **filters: Any) -> GenerationsPage:
+        """Return one page of past generations with their costs (`page`, `page_size` ≤ 1000)."""
+        return await self._client.send(generations_call(self._client.paths, **filters))
+
+    async def receipt(self, generation_id: str) -> Generation:
+        """Return the full row with its cost. Raises `NotFoundError`."""
+        return await self._client.send(generation_call(self._client.paths, generation_id))

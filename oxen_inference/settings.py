@@ -1,0 +1,189 @@
+"""Where the API key and the base URL come from.
+
+Key: the argument, then ``OXEN_API_KEY``, then the ``auth_config.toml`` that Oxen's own
+command line writes (in ``$OXEN_CONFIG_DIR``, else ``~/.config/oxen``).
+Base URL: the argument, then ``OXEN_BASE_URL``, then ``OXEN_HOST``, then Oxen's hub.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+HUB_URL = "https://hub.oxen.ai/api/ai"
+"""Base URL of Oxen's hosted inference API (https://docs.oxen.ai)."""
+
+API_PATH = "/api/ai"
+LEGACY_PATH = "/api"
+KEYS_PAGE = "https://oxen.ai/settings/profile"
+
+ApiKey = str | Callable[[], str]
+
+
+class OxenKeyWarning(UserWarning):
+    """An environment key meant for Oxen is about to be sent to another host."""
+
+
+def resolve_base_url(base_url: str | None = None) -> str:
+    """Return the base URL to call, without a trailing slash.
+
+    A bare host (``OXEN_HOST=localhost:3000``) gets ``/api/ai`` appended, over plain HTTP where
+    the host is local or the port is not 443. Raises `ConfigurationError` if it is not a URL.
+    """
+    for value, origin in (
+        (base_url, "base_url"),
+        (os.environ.get("OXEN_BASE_URL"), "OXEN_BASE_URL"),
+        (os.environ.get("OXEN_HOST"), "OXEN_HOST"),
+    ):
+        if value is not None and value.strip():
+            return _normalise(value.strip(), origin)
+    return HUB_URL
+
+
+def resolve_api_key(api_key: Any = None, *, base_url: str) -> ApiKey:
+    """Return the API key for `base_url`: a string, or the callable that was given.
+
+    Raises `MissingAPIKeyError` when there is none anywhere.
+    """
+    if api_key is not None:
+        if callable(api_key):
+            return api_key  # type: ignore[no-any-return]  # a key provider, called per request
+        secret = _reveal(api_key).strip()
+        if secret:
+            return _sendable(secret, "api_key")
+    from_environment = os.environ.get("OXEN_API_KEY", "").strip()
+    if from_environment:
+        _warn_if_foreign(base_url)
+        return _sendable(from_environment, "OXEN_API_KEY")
+    from_file = _key_from_config(urlsplit(base_url).netloc)
+    if from_file:
+        return _sendable(from_file, "auth_config.toml")
+
+    from oxen_inference.errors import MissingAPIKeyError
+
+    raise MissingAPIKeyError(
+        "No Oxen API key. Set the environment variable OXEN_API_KEY, or pass api_key=... ; "
+        f"your key is at {KEYS_PAGE}. (OPENAI_API_KEY is never used.)"
+    )
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether `host` names this machine."""
+    if not host:
+        return False
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _reveal(value: Any) -> str:
+    reveal = getattr(value, "get_secret_value", None)
+    return str(reveal()) if callable(reveal) else str(value)
+
+
+def _sendable(key: str, origin: str) -> str:
+    # A line break or a smart quote pasted with the key fails deep inside the transport,
+    # in an error that quotes the whole header.
+    if not key.isascii() or not key.isprintable() or " " in key:
+        from oxen_inference.errors import ConfigurationError
+
+        raise ConfigurationError(
+            f"The API key in {origin} has characters no key can have (spaces, line breaks or "
+            f"non-ASCII). Copy it again from {KEYS_PAGE}."
+        )
+    return key
+
+
+def _normalise(value: str, origin: str) -> str:
+    bare_host = "://" not in value
+    url = _with_scheme(value) if bare_host else value
+    parts = _parse(url, value, origin)
+    path = parts.path.rstrip("/")
+    # A host alone cannot be the base of the API; only a custom gateway may live at its root.
+    hub_root = parts.hostname == urlsplit(HUB_URL).hostname
+    if not path and (bare_host or hub_root or origin == "OXEN_HOST"):
+        path = API_PATH
+    return f"{parts.scheme.lower()}://{parts.netloc}{path}"
+
+
+def _with_scheme(host: str) -> str:
+    parts = urlsplit(f"//{host}")
+    try:
+        port = parts.port
+    except ValueError:
+        port = None  # reported by _parse, with the value as it was given
+    plain = is_loopback(parts.hostname) or port not in (None, 443)
+    return f"{'http' if plain else 'https'}://{host}"
+
+
+def _parse(url: str, given: str, origin: str) -> SplitResult:
+    def refuse(problem: str, shown: str = given) -> Exception:
+        from oxen_inference.errors import ConfigurationError
+
+        return ConfigurationError(
+            f"{origin} is not a usable base URL: {shown!r}: {problem}. Example: {HUB_URL}"
+        )
+
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises for a port that is not a number
+    except ValueError as error:
+        raise refuse(str(error)) from None
+    if parts.username is not None or parts.password is not None:
+        raise refuse("it must not contain credentials; pass the key as api_key", shown="***")
+    if parts.scheme.lower() not in ("http", "https"):
+        raise refuse("it must start with http:// or https://")
+    if not parts.hostname or re.search(r"[\s<>\"\\]", url):
+        raise refuse("it has no readable host name")
+    if parts.query or parts.fragment:
+        raise refuse("it must end with the path, without ? or #")
+    return parts
+
+
+def _warn_if_foreign(base_url: str) -> None:
+    host = urlsplit(base_url).hostname
+    if host == urlsplit(HUB_URL).hostname or is_loopback(host):
+        return
+    warnings.warn(
+        f"OXEN_API_KEY from the environment is being sent to {host}, which is not Oxen's hub. "
+        "If that is intended, pass api_key explicitly.",
+        OxenKeyWarning,
+        stacklevel=4,
+    )
+
+
+def _key_from_config(netloc: str) -> str | None:
+    folder = os.environ.get("OXEN_CONFIG_DIR")
+    path = (Path(folder) if folder else Path.home() / ".config" / "oxen") / "auth_config.toml"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return None
+    try:
+        entries = tomllib.loads(text).get("host_configs", [])
+    except tomllib.TOMLDecodeError as error:
+        from oxen_inference.errors import ConfigurationError
+
+        # `from None`: the decoder's error carries the whole document, keys included.
+        raise ConfigurationError(f"{path} is not readable TOML: {error.args[0]}") from None
+    for entry in entries if isinstance(entries, list) else []:
+        if isinstance(entry, dict) and entry.get("host") == netloc:
+            token = entry.get("auth_token")
+            if isinstance(token, str) and token.strip():
+                return token.strip()
+    return None
