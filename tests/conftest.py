@@ -1,0 +1,48 @@
+"""What every test gets: an environment without keys or settings of the person running it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parent.parent
+PUBLISHED = REPOSITORY.parent / "shared" / "contract"
+"""Reference material that is not part of the project; tests that read it skip without it."""
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No key, base URL, configuration file or journal of the machine is ever seen by a test."""
+    for name in list(os.environ):
+        if name.startswith(("OXEN_", "OPENAI_", "LANGCHAIN_", "LANGSMITH_")):
+            if name != "OXEN_RECORD":
+                monkeypatch.delenv(name)
+    monkeypatch.setenv("OXEN_CONFIG_DIR", str(tmp_path / "no-oxen-config"))
+    monkeypatch.setenv("OXEN_STATE_DIR", str(tmp_path / "oxen-state"))
+
+
+@pytest.fixture
+def published_contract() -> Path:
+    """The folder with the published OpenAPI file and the facts of real models."""
+    if not PUBLISHED.is_dir():
+        pytest.skip("the published contract is not part of the repository")
+    return PUBLISHED
+
+
+@pytest.fixture
+def openai_variables(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """Everything the OpenAI SDK would pick up by itself, set to values easy to search for."""
+    values = {
+        "OPENAI_API_KEY": "sk-for-openai-only",
+        "OPENAI_ADMIN_KEY": "sk-admin-for-openai-only",
+        "OPENAI_ORG_ID": "org-for-openai-only",
+        "OPENAI_PROJECT_ID": "proj-for-openai-only",
+        "OPENAI_BASE_URL": "https://openai.invalid/for-openai-only",
+        "OPENAI_CUSTOM_HEADERS": "X-For-OpenAI-Only: yes\nAuthorization: Bearer for-openai-only",
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    yield values

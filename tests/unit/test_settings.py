@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import pickle
+import warnings
+from pathlib import Path
+
+import pytest
+
+from oxen_inference.errors import ConfigurationError, MissingAPIKeyError
+from oxen_inference.settings import OxenKeyWarning, resolve_api_key, resolve_base_url
+
+HUB = "https://hub.oxen.ai/api/ai"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (None, HUB),
+        ("https://hub.oxen.ai/api/ai/", HUB),
+        ("https://hub.oxen.ai", HUB),
+        ("hub.oxen.ai", HUB),
+        ("HTTPS://hub.oxen.ai/api/ai", HUB),
+        ("https://hub.oxen.ai/api", "https://hub.oxen.ai/api"),
+        ("localhost:3000", "http://localhost:3000/api/ai"),
+        ("[::1]:3000", "http://[::1]:3000/api/ai"),
+        ("oxen.example:8080", "http://oxen.example:8080/api/ai"),
+        ("oxen.example:443", "https://oxen.example:443/api/ai"),
+        ("oxen.example", "https://oxen.example/api/ai"),
+        ("http://gateway.example/v1/", "http://gateway.example/v1"),
+        ("http://127.0.0.1:9", "http://127.0.0.1:9"),
+    ],
+)
+def test_base_url_is_read_the_way_people_write_it(given: str | None, expected: str) -> None:
+    assert resolve_base_url(given) == expected
+
+
+def test_base_url_precedence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OXEN_HOST", "http://from-host.example:8080")
+    assert resolve_base_url() == "http://from-host.example:8080/api/ai"
+    monkeypatch.setenv("OXEN_BASE_URL", "https://from-url.example/x")
+    assert resolve_base_url() == "https://from-url.example/x"
+    assert resolve_base_url("https://argument.example/y") == "https://argument.example/y"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "ftp://x",
+        "http://",
+        "hub .x",
+        "http://x:port",
+        "https://x/?a=1",
+        "https://x/#a",
+        "http://[::1",
+    ],
+)
+def test_an_unusable_base_url_is_named_in_one_sentence(given: str) -> None:
+    with pytest.raises(ConfigurationError, match="base_url is not a usable base URL") as caught:
+        resolve_base_url(given)
+    assert "\n" not in str(caught.value)
+    assert isinstance(caught.value, ValueError)
+
+
+def test_credentials_in_a_base_url_are_refused_and_not_repeated() -> None:
+    with pytest.raises(ConfigurationError, match="api_key") as caught:
+        resolve_base_url("https://user:hunter2@hub.oxen.ai/api/ai")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_no_key_names_both_remedies(openai_variables: dict[str, str]) -> None:
+    with pytest.raises(MissingAPIKeyError, match=r"OXEN_API_KEY.*api_key=") as caught:
+        resolve_api_key(None, base_url=HUB)
+    assert "sk-for-openai-only" not in str(caught.value)
+
+
+def test_key_precedence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "auth_config.toml").write_text(
+        '[[host_configs]]\nhost = "hub.oxen.ai"\nauth_token = "from-file"\n'
+        '[[host_configs]]\nhost = "localhost:3000"\nauth_token = "from-local"\n'
+    )
+    monkeypatch.setenv("OXEN_CONFIG_DIR", str(tmp_path))
+    assert resolve_api_key(None, base_url=HUB) == "from-file"
+    assert resolve_api_key(None, base_url="http://localhost:3000/api/ai") == "from-local"
+    with pytest.raises(MissingAPIKeyError):
+        resolve_api_key(None, base_url="http://localhost:3001/api/ai")
+    monkeypatch.setenv("OXEN_API_KEY", "from-env\n")
+    assert resolve_api_key(None, base_url=HUB) == "from-env"
+    assert resolve_api_key("argument", base_url=HUB) == "argument"
+
+
+def test_an_unreadable_config_file_is_named_without_its_contents(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "auth_config.toml").write_text('auth_token = "sk-secret\n')
+    monkeypatch.setenv("OXEN_CONFIG_DIR", str(tmp_path))
+    with pytest.raises(ConfigurationError, match=r"auth_config\.toml") as caught:
+        resolve_api_key(None, base_url=HUB)
+    assert "sk-secret" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("key", ["two words", "smart’quote", "line\nbreak"])
+def test_a_key_no_header_can_carry_is_refused_without_repeating_it(key: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        resolve_api_key(key, base_url=HUB)
+    assert key not in str(caught.value)
+
+
+def test_an_environment_key_does_not_travel_silently(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OXEN_API_KEY", "k")
+    with pytest.warns(OxenKeyWarning, match="gateway.example"):
+        resolve_api_key(None, base_url="https://gateway.example/api/ai")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        resolve_api_key(None, base_url=HUB)
+        resolve_api_key(None, base_url="http://127.0.0.1:1/api/ai")
+        resolve_api_key("explicit", base_url="https://gateway.example/api/ai")
+
+
+def test_errors_survive_pickling() -> None:
+    error = MissingAPIKeyError("no key")
+    assert str(pickle.loads(pickle.dumps(error))) == "no key"
