@@ -1,0 +1,57 @@
+"""The hub's time: unix seconds that can run faster, stand still or be pushed forward."""
+
+import asyncio
+import time
+
+
+class Clock:
+    """Unix time running at `speed` hub seconds per real second; 0 stands still."""
+
+    def __init__(self, speed: float = 1.0) -> None:
+        self._base = time.time()
+        self._since = time.monotonic()
+        self._speed = speed
+        self._sleepers: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
+
+    @property
+    def speed(self) -> float:
+        """Hub seconds per real second; settable while the hub runs."""
+        return self._speed
+
+    @speed.setter
+    def speed(self, value: float) -> None:
+        self._base, self._since = self.now(), time.monotonic()
+        self._speed = value
+        self._wake_all()
+
+    def now(self) -> float:
+        """The hub's unix time in seconds."""
+        return self._base + (time.monotonic() - self._since) * self._speed
+
+    def advance(self, seconds: float) -> None:
+        """Push time forward from any thread; whoever sleeps until then wakes."""
+        self._base += seconds
+        self._wake_all()
+
+    async def sleep_until(self, moment: float, poke: asyncio.Event | None = None) -> None:
+        """Sleep until the hub's time reaches `moment`, or `poke` is set."""
+        event = poke or asyncio.Event()
+        entry = (asyncio.get_running_loop(), event)
+        self._sleepers.add(entry)
+        try:
+            while (left := moment - self.now()) > 0:
+                event.clear()
+                timeout = left / self._speed if self._speed > 0 else None
+                try:
+                    await asyncio.wait_for(event.wait(), timeout)
+                except asyncio.TimeoutError:
+                    continue
+                if poke is not None:
+                    return
+        finally:
+            self._sleepers.discard(entry)
+
+    def _wake_all(self) -> None:
+        for loop, event in tuple(self._sleepers):
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(event.set)

@@ -1,0 +1,87 @@
+"""Results as files: who may fetch them, under which URL, and until when."""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+from oxen_sandbox.errors import Rejected, not_found
+from oxen_sandbox.parameters import inputs
+from oxen_sandbox.shapes import Shape
+
+if TYPE_CHECKING:
+    from oxen_sandbox.hub import Hub
+
+_REPO = "generations"
+
+
+class Files:
+    """Every result by id; it is rendered when it is first fetched."""
+
+    def __init__(self, hub: "Hub") -> None:
+        self._hub = hub
+        self._secret = secrets.token_bytes(16)
+        self._direct: dict[str, tuple[Shape, str]] = {}
+        self.storage_origin = ""
+
+    def reset(self) -> None:
+        """Forget the results of synchronous calls."""
+        self._direct.clear()
+
+    def keep(self, file_id: str, shape: Shape, text: str) -> None:
+        """Remember a result that belongs to no job."""
+        self._direct[file_id] = (shape, text)
+
+    def url(self, file_id: str, namespace: str) -> str:
+        """A URL to fetch the file with, good for `url_seconds` from now."""
+        shape, _ = self._made(file_id)
+        name = f"{file_id}.{shape.suffix}"
+        expires = int((self._hub.clock.now() + self._hub.settings.url_seconds) * 1000)
+        query = f"expires={expires}&signature={self._sign(name, expires)}"
+        if self._hub.settings.presigned_urls:
+            return f"{self.storage_origin}/storage/{name}?{query}"
+        return (
+            f"{self._hub.origin}/api/repos/{namespace}/{_REPO}/workspaces/{file_id}"
+            f"/files/{name}?{query}"
+        )
+
+    def open(self, name: str, query: Mapping[str, str]) -> tuple[Shape, str]:
+        """Shape and text of the file a URL names; raises `Rejected` if expired or unknown."""
+        expires = query.get("expires", "")
+        if not (expires.isdigit() and hmac.compare_digest(
+            query.get("signature", ""), self._sign(name, int(expires))
+        )):  # fmt: skip
+            raise not_found("File not found")
+        if int(expires) <= self._hub.clock.now() * 1000:
+            raise Rejected(403, "This URL has expired.")
+        try:
+            return self._made(name.partition(".")[0])
+        except KeyError:
+            raise not_found("File not found") from None
+
+    def missing_input(self, schema: Mapping[str, Any] | None, params: Mapping[str, Any]) -> str | None:
+        """A reference input that points here and cannot be fetched, or None."""
+        for name, url in inputs((schema or {}).get("properties") or {}, params):
+            parts = urlsplit(url)
+            if f"{parts.scheme}://{parts.netloc}" not in {self._hub.origin, self.storage_origin}:
+                continue
+            query = {key: values[0] for key, values in parse_qs(parts.query).items()}
+            try:
+                self.open(parts.path.rpartition("/")[2], query)
+            except Rejected:
+                return f"{name}: the file could not be downloaded"
+        return None
+
+    def _made(self, file_id: str) -> tuple[Shape, str]:
+        if file_id in self._direct:
+            return self._direct[file_id]
+        job = self._hub.state.jobs[file_id]
+        if job.shape is None:
+            raise KeyError(file_id)
+        return job.shape, str(job.params.get("prompt") or job.model_name)
+
+    def _sign(self, name: str, expires: int) -> str:
+        message = f"{name}:{expires}".encode()
+        return hmac.new(self._secret, message, hashlib.sha256).hexdigest()[:32]

@@ -1,0 +1,81 @@
+"""What a call costs, from a model's (made-up) price list."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from oxen_sandbox.shapes import Shape
+
+_HIGH_RES = {"1080p", "2k", "4k", "high", "uhd"}
+
+
+def media_cost(model: Mapping[str, Any], params: Mapping[str, Any], shape: Shape, ran: float) -> Decimal | None:
+    """Cost of one generation: `params` complete with defaults, `ran` compute seconds.
+
+    None where the model has no price the sandbox can read.
+    """
+    pricing = model.get("pricing")
+    if not isinstance(pricing, Mapping):
+        return None
+    method = pricing.get("method")
+    if method == "time":
+        return _money(pricing.get("cost_per_second"), ran)
+    if method == "per_image":
+        return _money(_image_price(pricing, params), 1)
+    if method == "per_video_output_second":
+        return _money(_second_price(pricing, params), shape.seconds)
+    if method == "per_audio_output_second":
+        return _money(pricing.get("cost_per_second"), shape.seconds)
+    return None
+
+
+def chat_cost(model: Mapping[str, Any], usage: Mapping[str, Any]) -> Decimal | None:
+    """Cost of one chat answer from its token counts; time-priced models take 50 tokens a second."""
+    pricing = model.get("pricing")
+    if not isinstance(pricing, Mapping):
+        return None
+    prompt, completion = usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0)
+    if pricing.get("method") == "time":
+        return _money(pricing.get("cost_per_second"), 1 + completion / 50)
+    asked = _money(pricing.get("input_cost_per_token"), prompt)
+    answered = _money(pricing.get("output_cost_per_token"), completion)
+    return None if asked is None or answered is None else asked + answered
+
+
+def _money(price: object, units: float) -> Decimal | None:
+    if price is None:
+        return None
+    cost = Decimal(str(price)) * Decimal(str(units))
+    return cost.quantize(Decimal("0.00000001")).normalize() + Decimal(0)
+
+
+def _image_price(pricing: Mapping[str, Any], params: Mapping[str, Any]) -> object:
+    grid = pricing.get("cost_per_image_grid")
+    if grid:
+        tiers = _pick(grid, params.get("quality") or params.get("output_quality"))
+        price = _pick(tiers, params.get("resolution") or params.get("size")) if tiers else None
+        if price is not None:
+            return price
+    return pricing.get("cost_per_image")
+
+
+def _second_price(pricing: Mapping[str, Any], params: Mapping[str, Any]) -> object:
+    resolution = str(params.get("resolution", "")).lower()
+    by_resolution = pricing.get("cost_per_second_by_resolution")
+    if by_resolution:
+        for name, price in by_resolution.items():
+            if name.lower() == resolution:
+                return price
+    if params.get("generate_audio") and pricing.get("cost_per_second_with_audio") is not None:
+        return pricing["cost_per_second_with_audio"]
+    if resolution in _HIGH_RES and pricing.get("cost_per_second_high_res") is not None:
+        return pricing["cost_per_second_high_res"]
+    return pricing.get("cost_per_second")
+
+
+def _pick(table: Mapping[str, Any], key: object) -> Any:
+    """The entry under `key` in any case, or the only one there is."""
+    for name, value in table.items():
+        if name.lower() == str(key).lower():
+            return value
+    return next(iter(table.values())) if len(table) == 1 else None

@@ -1,0 +1,23 @@
+"""The fixture `oxen_sandbox`: a hub of its own for each test."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from oxen_sandbox.server import Sandbox
+
+
+@pytest.fixture
+def oxen_sandbox() -> Iterator["Sandbox"]:
+    """A running `Sandbox`, forgotten after the test; skips where the extra is not installed."""
+    try:
+        # Starting one takes a few milliseconds: a fresh hub is the surest isolation.
+        from oxen_sandbox.server import Sandbox
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("oxen_sandbox"):
+            raise
+        pytest.skip(f"no {error.name}: pip install 'oxen-integrations[sandbox]'")
+    with Sandbox() as hub:
+        yield hub
