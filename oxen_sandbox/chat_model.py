@@ -1,0 +1,194 @@
+"""The mind of the sandbox's chat models: a request in, an OpenAI-format completion out.
+
+Everything said follows from the request alone; only the ids and the time differ between two calls.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from oxen_sandbox import chat_prompts as prompts
+from oxen_sandbox import chat_prose as prose
+from oxen_sandbox import chat_words as words
+from oxen_sandbox.chat_checks import check, check_length, thinks
+from oxen_sandbox.chat_clues import Clues
+from oxen_sandbox.chat_conversation import Conversation, read, text_of
+from oxen_sandbox.chat_families import Family, family_of
+from oxen_sandbox.chat_stream import chunks
+from oxen_sandbox.chat_synth import synthesise
+from oxen_sandbox.chat_tokens import count, prompt_tokens, tokens, usage
+from oxen_sandbox.chat_tools import Step, next_calls, tools_of
+
+Body = dict[str, Any]
+
+
+@dataclass
+class _Reply:
+    text: str = ""
+    steps: list[Step] = field(default_factory=list)
+    reasoning: str = ""
+
+
+def complete(body: Body, model: Mapping[str, Any]) -> dict[str, Any]:
+    """Answer a request with a chat.completion; raises Rejected where the upstream would."""
+    family = family_of(model)
+    check(body, model, family)
+    prompt = prompt_tokens(body)
+    check_length(sum(prompt), family)
+    return _completion(body, family, prompt, _reply(body, family))
+
+
+def stream(body: Body, model: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Answer as chat.completion.chunk dictionaries, without [DONE]; raises Rejected at once."""
+    completion = complete(body, model)
+    options = body.get("stream_options") or {}
+    return chunks(
+        completion,
+        include_usage=bool(options.get("include_usage")),
+        reasoning_field=family_of(model).reasoning_field,
+    )
+
+
+def _reply(body: Body, family: Family) -> _Reply:
+    """Decide what to say and which tools to call."""
+    talk = read(body["messages"])
+    clues = Clues(
+        words.plain(prompts.question_of(talk)),
+        talk.request,
+        talk.results(),
+        talk.media,
+        choice=prompts.choice_of(talk.request),
+        prose=lambda: _prose(talk),
+    )
+    if (react := prompts.react_tools(talk.system)) and not body.get("tools"):
+        history = [
+            (message["role"], text_of(message.get("content"))) for message in body["messages"]
+        ]
+        prompts.react_history(talk, history)
+        steps = next_calls(talk, react, Clues(talk.request, results=talk.results()), parallel=False)
+        return _thinking(
+            _Reply(prompts.react_text(steps, "" if steps else _prose(talk))), body, family, talk
+        )
+    parallel = body.get("parallel_tool_calls") is not False
+    steps = next_calls(
+        talk, tools_of(body), clues, choice=body.get("tool_choice") or "auto", parallel=parallel
+    )
+    if steps:
+        aside = f"I'll use {_named(steps)} for that." if family.talks_before_tools else ""
+        return _thinking(_Reply(aside, steps), body, family, talk)
+    return _thinking(_Reply(_json(body, talk, clues) or _prose(talk)), body, family, talk)
+
+
+def _prose(talk: Conversation) -> str:
+    if talk.calls:
+        return prose.after_tools(talk)
+    return prompts.formed_answer(talk) or prose.answer(talk)
+
+
+def _json(body: Body, talk: Conversation, clues: Clues) -> str | None:
+    """Answer in JSON where the request's format or its words ask for it."""
+    wanted = body.get("response_format") or {}
+    schema: dict[str, Any] | None = None
+    if wanted.get("type") == "json_schema":
+        schema = wanted["json_schema"].get("schema") or {}
+    elif wanted.get("type") == "json_object" or prompts.wants_json(talk.request):
+        schema = prompts.wanted_schema(f"{talk.system}\n{talk.request}")
+        if schema is None and wanted.get("type") == "json_object":
+            schema = _listing(talk.request)
+    if schema is None:
+        return None
+    return json.dumps(synthesise(schema, clues)[0], ensure_ascii=False)
+
+
+def _listing(request: str) -> dict[str, Any]:
+    """Make up the schema of a free JSON answer: "List 3 colors" becomes {"colors": [...]}."""
+    if listed := re.search(r"\b(\d+|two|three|four|five)\s+([a-z]+s)\b", request):
+        return {
+            "type": "object",
+            "properties": {
+                listed[2]: {"type": "array", "items": {"type": "string"}, "minItems": 1}
+            },
+            "required": [listed[2]],
+        }
+    return {"type": "object", "properties": {"answer": {"type": "string"}}, "required": ["answer"]}
+
+
+def _thinking(reply: _Reply, body: Body, family: Family, talk: Conversation) -> _Reply:
+    """Add the reasoning of a family that reasons, unless the request turned it off."""
+    asked_only = family.reasons == "asked"
+    if family.reasons != "never" and thinks(body, asked_only=asked_only):
+        doing = f"I should call {_named(reply.steps)}." if reply.steps else "I can answer this now."
+        reply.reasoning = prose.thoughts(talk, doing)
+    return reply
+
+
+def _completion(body: Body, family: Family, prompt: list[int], reply: _Reply) -> dict[str, Any]:
+    """Cut the reply to `stop` and the token limit, and wrap it."""
+    text = _before_stop(reply.text, body.get("stop"))
+    finish = "tool_calls" if reply.steps else "stop"
+    calls = [
+        {
+            "id": f"{family.call_prefix}{uuid.uuid4().hex[:24]}",
+            "type": "function",
+            "index": index,
+            "function": {
+                "name": step.tool.name,
+                "arguments": json.dumps(step.arguments, ensure_ascii=False),
+            },
+        }
+        # Anthropic-like upstreams count their text as block 0.
+        for index, step in enumerate(reply.steps, start=1 if text else 0)
+    ]
+    limit = body.get("max_completion_tokens") or body.get("max_tokens")
+    reasoning = reply.reasoning
+    thought, spoken = count(reasoning), count(text)
+    called = sum(8 + count(call["function"]["arguments"]) for call in calls)
+    if limit is not None and thought + spoken + called > limit:
+        finish = "length"
+        reasoning = "".join(tokens(reasoning)[:limit])
+        thought = min(thought, limit)
+        text = "".join(tokens(text)[: limit - thought])
+        spoken = min(spoken, limit - thought)
+        calls, called = _cut_calls(calls, limit - thought - spoken)
+    message: dict[str, Any] = {"role": "assistant", "content": text or (None if calls else "")}
+    if reasoning and family.reasoning_field:
+        message[family.reasoning_field] = reasoning
+    if calls:
+        message["tool_calls"] = calls
+    return {
+        "id": f"chatcmpl-{uuid.uuid4()}",
+        "object": "chat.completion",
+        "created": int(time.time()),
+        "model": body["model"],
+        "choices": [{"index": 0, "message": message, "finish_reason": finish}],
+        "usage": usage(body, family, prompt, thought + spoken + called, thought),
+    }
+
+
+def _cut_calls(calls: list[dict[str, Any]], room: int) -> tuple[list[dict[str, Any]], int]:
+    """Keep the calls that fit; the one at the limit is cut inside its arguments."""
+    kept, used = [], 0
+    for call in calls:
+        if used + 8 >= room:
+            break
+        pieces = tokens(call["function"]["arguments"])
+        taken = pieces[: room - used - 8]
+        kept.append({**call, "function": {**call["function"], "arguments": "".join(taken)}})
+        used += 8 + len(taken)
+    return kept, used
+
+
+def _before_stop(text: str, stop: str | list[str] | None) -> str:
+    ends = [stop] if isinstance(stop, str) else stop or []
+    cuts = [position for end in ends if end and (position := text.find(end)) >= 0]
+    return text[: min(cuts)] if cuts else text
+
+
+def _named(steps: list[Step]) -> str:
+    return " and ".join(dict.fromkeys(step.tool.name for step in steps))
