@@ -6,8 +6,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from oxen_sandbox.errors import invalid_params
-from oxen_sandbox.request_json import json_body
 from oxen_sandbox.models import legacy, outputs
+from oxen_sandbox.request_json import json_body
 from oxen_sandbox.state import Account
 
 if TYPE_CHECKING:
@@ -64,7 +64,9 @@ class CatalogueApi:
     async def update(self, request: Request) -> Response:
         """PUT /models/:id of a custom model"""
         model = self._custom(request)
-        model.update({key: value for key, value in json_body(request.scope).items() if key in _EDITABLE})
+        model.update(
+            {key: value for key, value in json_body(request.scope).items() if key in _EDITABLE}
+        )
         return self._sent(request)
 
     async def delete(self, request: Request) -> Response:

@@ -13,11 +13,15 @@ _TITLES = {
 }
 
 
-class Rejected(Exception):
+class Rejected(Exception):  # noqa: N818 - named for what happened to the request
     """A request answered with an error status and a message in Oxen's words."""
 
     def __init__(
-        self, status: int, message: str, type: str | None = None, shape: Shape = "openai"
+        self,
+        status: int,
+        message: str,
+        type: str | None = None,  # noqa: A002 - the wire's own name
+        shape: Shape = "openai",
     ) -> None:
         super().__init__(message)
         self.status = status

@@ -61,7 +61,9 @@ class Files:
         except KeyError:
             raise not_found("File not found") from None
 
-    def missing_input(self, schema: Mapping[str, Any] | None, params: Mapping[str, Any]) -> str | None:
+    def missing_input(
+        self, schema: Mapping[str, Any] | None, params: Mapping[str, Any]
+    ) -> str | None:
         """A reference input that points here and cannot be fetched, or None."""
         for name, url in inputs((schema or {}).get("properties") or {}, params):
             parts = urlsplit(url)

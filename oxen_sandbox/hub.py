@@ -35,7 +35,7 @@ class Recorded:
     time: float
 
 
-class _AnswerLost(Exception):
+class _AnswerLost(Exception):  # noqa: N818 - a signal, not an error
     """The handler did its work and its answer is thrown away."""
 
 
@@ -89,7 +89,9 @@ class Hub:
             return
         method, path = scope["method"], scope["path"]
         body = await _read(receive) if method not in {"GET", "HEAD"} else b""
-        headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
+        headers = {
+            key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]
+        }
         scope["oxen.headers"] = headers
         scope["oxen.body"] = body
         control = path.startswith("/_sandbox")
@@ -138,7 +140,9 @@ class Hub:
     def _record(
         self, method: str, path: str, query: bytes, headers: Mapping[str, str], body: bytes
     ) -> None:
-        shown = {**headers, "authorization": "<redacted>"} if "authorization" in headers else headers
+        shown = (
+            {**headers, "authorization": "<redacted>"} if "authorization" in headers else headers
+        )
         pairs = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True))
         try:
             content = json.loads(body) if body else None
@@ -146,7 +150,9 @@ class Hub:
             content = body.decode("utf-8", "replace")
         self.requests.append(Recorded(method, path, pairs, dict(shown), content, time.time()))
 
-    def bad_parameters(self, schema: Mapping[str, Any] | None, params: dict[str, Any]) -> str | None:
+    def bad_parameters(
+        self, schema: Mapping[str, Any] | None, params: dict[str, Any]
+    ) -> str | None:
         return problem(schema, params) or self.files.missing_input(schema, params)
 
     def _on_finished(self, job: Job) -> None:
@@ -178,7 +184,7 @@ async def _read(receive: Receive) -> bytes:
     return b"".join(parts)
 
 
-async def _losing(message: Message) -> None:
+async def _losing(_: Message) -> None:
     raise _AnswerLost
 
 

@@ -44,7 +44,9 @@ def _picture(width: int, height: int, text: str) -> "Image":
     columns = max(8, int(width / (size * 0.6)))
     lines = textwrap.wrap(text, columns)[: max(1, height // (size + size // 3) - 1)]
     draw = ImageDraw.Draw(picture)
-    draw.multiline_text((size // 2, size // 2), "\n".join(lines), "white", ImageFont.load_default(size))
+    draw.multiline_text(
+        (size // 2, size // 2), "\n".join(lines), "white", ImageFont.load_default(size)
+    )
     return picture
 
 
@@ -66,8 +68,8 @@ def _film(shape: Shape, text: str) -> bytes:
         film.width, film.height, film.pix_fmt = shape.width, shape.height, "yuv420p"
         film.options = {"preset": "ultrafast", "crf": "30"}
         sound = container.add_stream("aac", rate=_SAMPLE_RATE) if shape.sound else None
-        still = av.VideoFrame.from_image(_picture(shape.width, shape.height, text))
-        frame = still.reformat(format="yuv420p")
+        picture: Any = _picture(shape.width, shape.height, text)
+        frame = av.VideoFrame.from_image(picture).reformat(format="yuv420p")  # type: ignore[no-untyped-call]  # PyAV annotates it in part
         luma = frame.planes[0]
         plain = bytes(luma)
         for number in range(shape.frames):

@@ -148,7 +148,9 @@ def _facets(model: Any, key: str) -> list[str] | str:
     if key == "search":
         return f"{model.get('id')} {model.get('display_name')}".lower()
     if key == "action":
-        return [str(action).lower() for action in (model.get("fine_tuning") or {}).get("actions", [])]
+        return [
+            str(action).lower() for action in (model.get("fine_tuning") or {}).get("actions", [])
+        ]
     if key == "provider_name":
         return [str(model.get("_provider")).lower()]
     return [str((model.get("developer") or {}).get("name")).lower()]

@@ -18,7 +18,7 @@ def _enum(_: Validator, allowed: list[Any], value: Any, __: Any) -> Iterator[Val
         yield ValidationError(f"{json.dumps(value)} is not one of {json.dumps(allowed)}")
 
 
-_Validator = extend(Draft202012Validator, {"enum": _enum})
+_Validator = extend(Draft202012Validator, {"enum": _enum})  # type: ignore[no-untyped-call]  # stubs lack it
 
 
 def problem(schema: Mapping[str, Any] | None, params: Mapping[str, Any]) -> str | None:
@@ -30,7 +30,9 @@ def problem(schema: Mapping[str, Any] | None, params: Mapping[str, Any]) -> str 
     missing = [
         name
         for name in schema.get("required") or []
-        if name not in given and "default" not in fields.get(name, {}) and "multi_prompt" not in given
+        if name not in given
+        and "default" not in fields.get(name, {})
+        and "multi_prompt" not in given
     ]
     if missing:
         return f"{missing[0]}: this parameter is required"

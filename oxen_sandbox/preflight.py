@@ -34,7 +34,11 @@ def _count(body: JSON, names: tuple[str, ...]) -> int:
         count: Any = body.get(name)
         if count is None:
             continue
-        if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= _MAX_GENERATIONS:
+        if (
+            isinstance(count, bool)
+            or not isinstance(count, int)
+            or not 1 <= count <= _MAX_GENERATIONS
+        ):
             raise invalid_params(f"{name} must be an integer between 1 and {_MAX_GENERATIONS}")
         return count
     return 1

@@ -9,7 +9,9 @@ from oxen_sandbox.shapes import Shape
 _HIGH_RES = {"1080p", "2k", "4k", "high", "uhd"}
 
 
-def media_cost(model: Mapping[str, Any], params: Mapping[str, Any], shape: Shape, ran: float) -> Decimal | None:
+def media_cost(
+    model: Mapping[str, Any], params: Mapping[str, Any], shape: Shape, ran: float
+) -> Decimal | None:
     """Cost of one generation: `params` complete with defaults, `ran` compute seconds.
 
     None where the model has no price the sandbox can read.

@@ -13,7 +13,8 @@ from types import TracebackType
 from typing import Any
 
 import uvicorn
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
+from typing_extensions import Self
 from uvicorn.server import ServerState
 
 from oxen_sandbox.clock import Clock
@@ -114,7 +115,7 @@ class Sandbox:
         self.hub.state.advance()
         return self.hub.account.credits
 
-    @credits.setter
+    @credits.setter  # noqa: A003 - the money, not the interpreter's
     def credits(self, amount: Decimal) -> None:
         self.hub.account.credits = Decimal(amount)
 
@@ -130,7 +131,7 @@ class Sandbox:
         """Forget everything since the start, for the next test."""
         self.hub.reset()
 
-    def start(self) -> "Sandbox":
+    def start(self) -> Self:
         """Serve in a thread; returns once requests are answered. Raises OSError for a taken port."""
         if self._thread is not None:
             raise RuntimeError("this sandbox is already running")
@@ -157,19 +158,25 @@ class Sandbox:
         thread.join()
         self._thread = None
 
-    def __enter__(self) -> "Sandbox":
+    def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.stop()
 
-    async def __aenter__(self) -> "Sandbox":
+    async def __aenter__(self) -> Self:
         return self.start()
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         await asyncio.to_thread(self.stop)
 
@@ -246,6 +253,8 @@ def _tracking(base: Any, connections: set[asyncio.Transport]) -> Any:
     """uvicorn's protocol, knowing its open connections, and letting the application break them."""
 
     class TrackingProtocol(base):  # type: ignore[misc]  # the base depends on what is installed
+        app: ASGIApp
+
         def connection_made(self, transport: asyncio.Transport) -> None:
             super().connection_made(transport)
             connections.add(transport)

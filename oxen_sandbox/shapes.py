@@ -128,7 +128,7 @@ def _image_size(params: Mapping[str, Any]) -> tuple[int, int]:
 def _video_size(params: Mapping[str, Any]) -> tuple[int, int]:
     explicit = _explicit(params)
     ratio = explicit[0] / explicit[1] if explicit else _ratio(params)
-    lines = min(_VIDEO_LINES, min(explicit)) if explicit else _VIDEO_LINES
+    lines = min(_VIDEO_LINES, *explicit) if explicit else _VIDEO_LINES
     if ratio >= 1:
         return _even(lines * ratio), _even(lines)
     return _even(lines), _even(lines / ratio)

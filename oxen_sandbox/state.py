@@ -127,7 +127,12 @@ class State:
                 account.favorites.clear()
 
     def accept(
-        self, account: Account, model: JSON, media_type: str, body: JSON, faults: Iterable[Fault | None]
+        self,
+        account: Account,
+        model: JSON,
+        media_type: str,
+        body: JSON,
+        faults: Iterable[Fault | None],
     ) -> list[Job]:
         """Enqueue one job for each of `faults` (None: an honest job)."""
         params = {name: value for name, value in body.items() if name not in _ENVELOPE}
@@ -143,7 +148,15 @@ class State:
                 starts = now + (seconds * _QUEUED_SHARE if seconds < float("inf") else 0)
                 identity = str(uuid.UUID(int=self._ids.getrandbits(128), version=4))
                 job = Job(
-                    identity, account, model, media_type, params, now, starts, now + seconds, fault=fault
+                    identity,
+                    account,
+                    model,
+                    media_type,
+                    params,
+                    now,
+                    starts,
+                    now + seconds,
+                    fault=fault,
                 )
                 self.jobs[identity] = job
                 self._push(starts, "start", job)
@@ -169,7 +182,9 @@ class State:
             raise not_found(f"Generation not found: {generation_id}")
         return job
 
-    def select(self, account: Account, filters: Mapping[str, str], *, active_only: bool) -> list[Job]:
+    def select(
+        self, account: Account, filters: Mapping[str, str], *, active_only: bool
+    ) -> list[Job]:
         """The account's jobs that pass the filters, newest first."""
         self.advance()
         with self.lock:
@@ -188,11 +203,18 @@ class State:
                 if self.settings.bill_cancelled:
                     self._bill(job, job.completed_at)
             elif self.settings.strict_cancel:
-                raise Rejected(400, "Generation is already finished.", "invalid_params", shape="oxen")
+                raise Rejected(
+                    400, "Generation is already finished.", "invalid_params", shape="oxen"
+                )
             return job
 
     def charge(
-        self, account: Account, kind: str, model: str, cost: Decimal | None, generation_id: str | None = None
+        self,
+        account: Account,
+        kind: str,
+        model: str,
+        cost: Decimal | None,
+        generation_id: str | None = None,
     ) -> None:
         """Take money and write it down."""
         with self.lock:

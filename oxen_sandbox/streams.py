@@ -45,7 +45,7 @@ class EventStream:
             ],
         })  # fmt: skip
         await send({"type": "http.response.body", "body": b"", "more_body": True})
-        pump = asyncio.ensure_future(self._pump(scope, receive, send))
+        pump = asyncio.ensure_future(self._pump(scope, send))
         gone = asyncio.ensure_future(_disconnected(receive))
         try:
             await asyncio.wait({pump, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -56,7 +56,7 @@ class EventStream:
                 task.cancel()
             await asyncio.gather(pump, gone, return_exceptions=True)
 
-    async def _pump(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _pump(self, scope: Scope, send: Send) -> None:
         cut = self.faults.get("cut_stream") or self.faults.get("reset_stream")
         error = self.faults.get("error_in_stream")
         slow = self.faults.get("slow_stream")
@@ -196,7 +196,10 @@ def _reasoning_first(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
     for number, chunk in enumerate(chunks):
         if number == 0 and chunk.get("choices"):
             delta = {"role": "assistant", "content": None, "reasoning_content": "Let me think."}
-            yield {**chunk, "choices": [{**chunk["choices"][0], "delta": delta, "finish_reason": None}]}
+            yield {
+                **chunk,
+                "choices": [{**chunk["choices"][0], "delta": delta, "finish_reason": None}],
+            }
         yield chunk
 
 
