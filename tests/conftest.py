@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,8 +17,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No key, base URL, configuration file or journal of the machine is ever seen by a test."""
     for name in list(os.environ):
         if name.startswith(("OXEN_", "OPENAI_", "LANGCHAIN_", "LANGSMITH_")):
-            if name != "OXEN_RECORD":
-                monkeypatch.delenv(name)
+            monkeypatch.delenv(name)
     monkeypatch.setenv("OXEN_CONFIG_DIR", str(tmp_path / "no-oxen-config"))
     monkeypatch.setenv("OXEN_STATE_DIR", str(tmp_path / "oxen-state"))
 
@@ -33,7 +31,7 @@ def published_contract() -> Path:
 
 
 @pytest.fixture
-def openai_variables(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+def openai_variables(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Everything the OpenAI SDK would pick up by itself, set to values easy to search for."""
     values = {
         "OPENAI_API_KEY": "sk-for-openai-only",
@@ -45,4 +43,4 @@ def openai_variables(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]
     }
     for name, value in values.items():
         monkeypatch.setenv(name, value)
-    yield values
+    return values

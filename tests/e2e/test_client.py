@@ -1,0 +1,106 @@
+"""The clients over real HTTP: what reaches Oxen, and what never does."""
+
+from __future__ import annotations
+
+import pickle
+import socket
+
+import openai
+import pytest
+
+import oxen_inference
+from oxen_inference import AsyncOxenClient, OxenClient
+from oxen_inference.calls import Call
+from oxen_inference.errors import APIConnectionError, AuthenticationError, OxenError
+from oxen_sandbox import Sandbox
+
+
+def unused_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def test_nothing_meant_for_openai_reaches_oxen(
+    oxen_sandbox: Sandbox, openai_variables: dict[str, str]
+) -> None:
+    with OxenClient(api_key=oxen_sandbox.api_key, base_url=oxen_sandbox.base_url) as client:
+        client.queue.list()
+        client.with_options(timeout=5).queue.list()
+    async with AsyncOxenClient(
+        api_key=oxen_sandbox.api_key, base_url=oxen_sandbox.base_url
+    ) as async_client:
+        await async_client.queue.list()
+        await async_client.copy(max_retries=0).queue.list()
+    assert len(oxen_sandbox.requests) == 4
+    for request in oxen_sandbox.requests:
+        sent = repr((request.headers, request.path, request.query)).lower()
+        assert "for-openai-only" not in sent
+        assert "openai-organization" not in sent
+        assert "openai-project" not in sent
+
+
+def test_no_key_is_an_error_before_any_request(
+    oxen_sandbox: Sandbox, openai_variables: dict[str, str]
+) -> None:
+    with pytest.raises(oxen_inference.MissingAPIKeyError, match="OXEN_API_KEY"):
+        OxenClient(base_url=oxen_sandbox.base_url)
+    assert not oxen_sandbox.requests
+
+
+async def test_a_wrong_key_is_said_in_oxens_words(oxen_sandbox: Sandbox) -> None:
+    with OxenClient(api_key="wrong-key", base_url=oxen_sandbox.base_url) as client:
+        with pytest.raises(AuthenticationError) as caught:
+            client.queue.list()
+    assert isinstance(caught.value, openai.AuthenticationError)
+    assert "API key" in str(caught.value)
+    assert "wrong-key" not in f"{caught.value!r} {caught.value}"
+
+
+async def test_an_unreachable_base_url_is_one_sentence() -> None:
+    base_url = f"http://127.0.0.1:{unused_port()}/api/ai"
+    with OxenClient(api_key="k", base_url=base_url, max_retries=0) as client:
+        with pytest.raises(APIConnectionError, match="Could not reach Oxen") as caught:
+            client.queue.list()
+    assert base_url in str(caught.value)
+    async with AsyncOxenClient(api_key="k", base_url=base_url, max_retries=0) as async_client:
+        with pytest.raises(OxenError) as async_caught:
+            await async_client.queue.list()
+    assert base_url in str(async_caught.value)
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert str(again) == str(caught.value)
+
+
+def test_the_key_is_in_no_repr() -> None:
+    client = OxenClient(api_key="sk-very-secret", base_url="http://127.0.0.1:1/api/ai")
+    assert "sk-very-secret" not in repr(client)
+    assert "127.0.0.1:1" in repr(client)
+
+
+@pytest.mark.parametrize("form", ["{base}", "{base}/", "{host}"])
+def test_every_way_to_write_the_base_url_works(
+    oxen_sandbox: Sandbox, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = oxen_sandbox.base_url.removeprefix("http://").removesuffix("/api/ai")
+    monkeypatch.setenv("OXEN_API_KEY", oxen_sandbox.api_key)
+    monkeypatch.setenv("OXEN_HOST", form.format(base=oxen_sandbox.base_url, host=host))
+    with OxenClient() as client:
+        assert client.queue.list() == []
+
+
+def test_the_sdks_own_calls_work_too(oxen_sandbox: Sandbox) -> None:
+    with OxenClient(api_key=oxen_sandbox.api_key, base_url=oxen_sandbox.base_url) as client:
+        answer = client.chat.completions.create(
+            model="gpt-4o-mini", messages=[{"role": "user", "content": "Say hello."}]
+        )
+    assert answer.choices[0].message.content
+
+
+def test_a_page_instead_of_json_is_an_honest_error(oxen_sandbox: Sandbox) -> None:
+    page = oxen_sandbox.base_url.removesuffix("/api/ai")
+    call = Call(method="get", path=f"{page}/nowhere", read=lambda payload: payload)
+    with OxenClient(
+        api_key=oxen_sandbox.api_key, base_url=oxen_sandbox.base_url, max_retries=0
+    ) as client:
+        with pytest.raises(OxenError):
+            client.send(call)
