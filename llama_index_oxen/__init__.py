@@ -1,0 +1,37 @@
+"""Every Oxen.ai model in LlamaIndex: the LLM, media tools, the catalogue.
+
+Names load on first use: importing this package does not import openai.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from oxen_inference._version import __version__
+
+# The namespace package `llama_index` may be there without its core.
+if find_spec("llama_index") is None or find_spec("llama_index.core") is None:
+    raise ImportError(
+        "llama_index_oxen needs llama-index-core: pip install 'oxen-integrations[llama-index]'"
+    )
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = [
+    "__version__",
+]
+
+_HOME: dict[str, str] = {}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f"llama_index_oxen.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'llama_index_oxen' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return list(__all__)
