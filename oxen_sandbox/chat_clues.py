@@ -69,7 +69,10 @@ class Clues:
         subject = words.subject(self.clause)
         if words.refers_back(subject) and len(subject.split()) < 3:
             return self.said or subject
-        return subject or words.plain(self.clause)
+        if subject:
+            return subject
+        opening = next(iter(words.sentences(self.request)), "")
+        return self.said or words.subject(opening) or words.plain(self.clause)
 
     def string(self, name: str, schema: dict[str, Any], *, required: bool) -> str | None:
         """Find a string for a parameter; a weak match counts for a required one only."""
@@ -83,7 +86,7 @@ class Clues:
                 return finder(self, low)
         if pattern := schema.get("pattern"):
             return self._match(f"(?:{pattern})") if required else None
-        return self._take(self._quoted) or (self._proper() if required else None)
+        return self._take(self._quoted) or self._proper() if required else None
 
     def number(self, name: str, fits: Callable[[Any], bool], *, required: bool) -> Any:
         """Find a number: by its unit, by the word beside it, else (if required) the next one."""
@@ -200,7 +203,7 @@ class Clues:
             if named not in self._taken:
                 self._taken.add(named)
                 return named
-        return self._proper() or (re.findall(r"^[A-Z]\w+", self.clause.strip()) or [None])[0]
+        return self._proper() or self._title(_name)
 
     def _id(self, name: str) -> str | None:
         kind = name.removesuffix("_id").removesuffix("id").rstrip("_")
@@ -230,10 +233,18 @@ class Clues:
         return None if wanted is None else f"{wanted:g}"
 
     def _reason(self, _name: str) -> str | None:
-        return f"It fits the request: {_short(self.request)}"
+        return f"It fits the request: {_short(self.clause)}"
 
     def _title(self, _name: str) -> str | None:
-        return self._take(self._quoted) or _short(self.subject[:1].upper() + self.subject[1:])
+        title = _short(self.subject[:1].upper() + self.subject[1:])
+        made = sum(taken.startswith(title) for taken in self._taken)
+        self._taken.add(title if not made else f"{title} ({made + 1})")
+        return self._take(self._quoted) or (title if not made else f"{title} ({made + 1})")
+
+    def _query(self, _name: str) -> str | None:
+        return self._take(self._quoted) or (
+            self.subject if words.orders(self.clause) else words.plain(self.clause)
+        )
 
     def _subject(self, _name: str) -> str | None:
         return self.subject or None
@@ -265,8 +276,9 @@ _BY_NAME: tuple[tuple[str, Callable[[Clues, str], str | None]], ...] = (
         r"^(answer|response|summary|report|result|output|conclusion|notes?|content|body)(_|$)|_(summary|answer|notes|content|report)$",
         Clues._answer,
     ),
+    (r"^(q|search)$|query$|keywords?$|^search_", Clues._query),
     (
-        r"^(query|question|q|search|input|text|message|request|task|instructions?|sentence|command|keywords?)$|query$|question$",
+        r"^(question|input|text|message|request|task|instructions?|sentence|command)$|question$",
         Clues._whole,
     ),
     (r"name$|person|customer|author|^user|recipient|company|character|artist", Clues._name),

@@ -27,6 +27,11 @@ class Call:
     id: str = ""
     result: str | None = None
 
+    @property
+    def hands_off(self) -> bool:
+        """Whether it gave control to another agent."""
+        return "to_agent" in self.arguments
+
 
 @dataclass
 class Conversation:

@@ -10,7 +10,7 @@ import re
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from oxen_sandbox import chat_prompts as prompts
@@ -23,7 +23,7 @@ from oxen_sandbox.chat_families import Family, family_of
 from oxen_sandbox.chat_stream import chunks
 from oxen_sandbox.chat_synth import synthesise
 from oxen_sandbox.chat_tokens import count, prompt_tokens, tokens, usage
-from oxen_sandbox.chat_tools import Step, next_calls, tools_of
+from oxen_sandbox.chat_tools import Step, Tool, next_calls, tools_of
 
 Body = dict[str, Any]
 
@@ -58,7 +58,23 @@ def stream(body: Body, model: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 def _reply(body: Body, family: Family) -> _Reply:
     """Decide what to say and which tools to call."""
     talk = read(body["messages"])
-    clues = Clues(
+    if not body.get("tools") and (described := prompts.react_tools(talk.system)):
+        reply = _react(body, talk, described)
+    else:
+        clues = _clues(talk)
+        steps = _steps(body, talk, clues)
+        text = "" if steps else _json(body, talk, clues) or _prose(talk)
+        if steps and family.talks_before_tools:
+            text = f"I'll use {_named(steps)} for that."
+        reply = _Reply(text, steps)
+    if family.reasons != "never" and thinks(body, asked_only=family.reasons == "asked"):
+        doing = f"I should call {_named(reply.steps)}." if reply.steps else "I can answer this now."
+        reply.reasoning = prose.thoughts(talk, doing)
+    return reply
+
+
+def _clues(talk: Conversation) -> Clues:
+    return Clues(
         words.plain(prompts.question_of(talk)),
         talk.request,
         talk.results(),
@@ -66,23 +82,27 @@ def _reply(body: Body, family: Family) -> _Reply:
         choice=prompts.choice_of(talk.request),
         prose=lambda: _prose(talk),
     )
-    if (react := prompts.react_tools(talk.system)) and not body.get("tools"):
-        history = [
-            (message["role"], text_of(message.get("content"))) for message in body["messages"]
-        ]
-        prompts.react_history(talk, history)
-        steps = next_calls(talk, react, Clues(talk.request, results=talk.results()), parallel=False)
-        return _thinking(
-            _Reply(prompts.react_text(steps, "" if steps else _prose(talk))), body, family, talk
-        )
+
+
+def _steps(body: Body, talk: Conversation, clues: Clues) -> list[Step]:
+    """Choose the tools to call, for the question a prompt sets first, else for all it says."""
+    tools = tools_of(body)
+    choice = body.get("tool_choice") or "auto"
     parallel = body.get("parallel_tool_calls") is not False
-    steps = next_calls(
-        talk, tools_of(body), clues, choice=body.get("tool_choice") or "auto", parallel=parallel
-    )
-    if steps:
-        aside = f"I'll use {_named(steps)} for that." if family.talks_before_tools else ""
-        return _thinking(_Reply(aside, steps), body, family, talk)
-    return _thinking(_Reply(_json(body, talk, clues) or _prose(talk)), body, family, talk)
+    question = prompts.question_of(talk)
+    if tools and question != talk.request:
+        asked = replace(talk, request=question)
+        if steps := next_calls(asked, tools, clues, choice=choice, parallel=parallel):
+            return steps
+    return next_calls(talk, tools, clues, choice=choice, parallel=parallel)
+
+
+def _react(body: Body, talk: Conversation, described: list[Tool]) -> _Reply:
+    """Take the next step of a ReAct prompt, whose tools and steps are all text."""
+    texts = [(message["role"], text_of(message.get("content"))) for message in body["messages"]]
+    prompts.react_history(talk, texts)
+    steps = next_calls(talk, described, _clues(talk), parallel=False)
+    return _Reply(prompts.react_text(steps, "" if steps else _prose(talk)))
 
 
 def _prose(talk: Conversation) -> str:
@@ -117,15 +137,6 @@ def _listing(request: str) -> dict[str, Any]:
             "required": [listed[2]],
         }
     return {"type": "object", "properties": {"answer": {"type": "string"}}, "required": ["answer"]}
-
-
-def _thinking(reply: _Reply, body: Body, family: Family, talk: Conversation) -> _Reply:
-    """Add the reasoning of a family that reasons, unless the request turned it off."""
-    asked_only = family.reasons == "asked"
-    if family.reasons != "never" and thinks(body, asked_only=asked_only):
-        doing = f"I should call {_named(reply.steps)}." if reply.steps else "I can answer this now."
-        reply.reasoning = prose.thoughts(talk, doing)
-    return reply
 
 
 def _completion(body: Body, family: Family, prompt: list[int], reply: _Reply) -> dict[str, Any]:

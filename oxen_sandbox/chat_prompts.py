@@ -97,6 +97,8 @@ def _select(talk: Conversation) -> str | None:
 
 def choice_of(text: str) -> int | None:
     """Return the number of the choice that fits the question best; None where there are no choices."""
+    if "hoices are given" not in text:
+        return None
     choices = [(int(number), choice) for number, choice in _CHOICES.findall(text)]
     if len(choices) < 1 or not (asked := _ASKED.search(text)):
         return None
@@ -125,6 +127,19 @@ def _rank(talk: Conversation) -> str | None:
         )
         or "Doc: 1, Relevance: 1"
     )
+
+
+def _subquestions(talk: Conversation) -> str | None:
+    """Ask each listed tool its part of a question, as JSON in a code block."""
+    if '"sub_question"' not in talk.request:
+        return None
+    listed, question = talk.request.split("<User Question>")[-2:]
+    tools = _dictionary("".join(re.findall(r"```json\s*(\{.*?\})\s*```", listed, re.DOTALL)[-1:]))
+    asked = question.split("<Output>")[0].strip()
+    stems = words.stems(asked)
+    fitting = [n for n, about in tools.items() if words.overlap(stems, f"{n} {about}") > 0]
+    items = [{"sub_question": asked, "tool_name": name} for name in fitting or list(tools)[:1]]
+    return f"```json\n{json.dumps({'items': items}, indent=4)}\n```"
 
 
 def _keywords(talk: Conversation) -> str | None:
@@ -167,7 +182,7 @@ def retrieve(text: str, question: str, most: int = 2) -> str:
     if top <= 0:
         return ""
     chosen = sorted(
-        sorted((s for s in scored if s[0] > top - 1), key=lambda s: (-s[0], s[1]))[:most],
+        sorted((s for s in scored if s[0] > top - 0.5), key=lambda s: (-s[0], s[1]))[:most],
         key=lambda s: s[1],
     )
     return " ".join(
@@ -179,6 +194,7 @@ _FORMS: tuple[Callable[[Conversation], str | None], ...] = (
     _condense,
     _select,
     _rank,
+    _subquestions,
     _keywords,
     _from_documents,
 )
@@ -207,6 +223,8 @@ def wanted_schema(text: str) -> dict[str, Any] | None:
             schema = value  # the last one: format instructions show an example first
     if schema:
         return schema
+    if '{{"' in text:  # braces escaped for a template that was never filled
+        return wanted_schema(text.replace("{{", "{").replace("}}", "}"))
     keys = re.search(
         r"(?:keys?|fields?|properties)\s*:?\s+((?:['\"`]\w+['\"`](?:,?\s*(?:and|or)?\s*))+)|((?:['\"`]\w+['\"`](?:,?\s*(?:and)?\s*))+)(?:as )?(?:keys?|fields?)",
         text,

@@ -21,7 +21,7 @@ _REPEAT = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _CREATIVE = re.compile(
-    r"\b(story|poem|haikus?|song|joke|essay|limerick)\b(?:.*?\b(?:about|of|on)\s+(?:an?\s+|the\s+)?([^.!?\n]{1,60}))?",
+    r"\b(?:write|tell|compose|make up|give|create|invent)\b.{0,40}?\b(story|poem|haikus?|song|joke|essay|limerick)\b(?:.*?\b(?:about|of|on)\s+(?:an?\s+|the\s+)?([^.!?\n]{1,60}))?",
     re.IGNORECASE,
 )
 _GREETING = re.compile(
@@ -73,35 +73,23 @@ def said_words(number: int) -> str:
 
 def after_tools(talk: Conversation) -> str:
     """Answer from the results of the tools called for this request."""
-    told = [
-        _told(call)
-        for call in talk.calls
-        if call.result is not None and "to_agent" not in call.arguments
-    ]
-    if not told:
+    called = [call for call in talk.calls if call.result is not None and not call.hands_off]
+    if not called:
         return answer(talk)
-    failed = [call for call in talk.calls if call.result and is_error(call.result)]
-    seen = (
-        f" I can see {_listed([describe(m.kind, m.url) for m in talk.media])}."
-        if talk.media
-        else ""
-    )
-    if len(failed) == len(told):
-        return f"I could not finish this. {told[-1]}{seen}"
-    good = [
-        line
-        for line, call in zip(told, _answered(talk), strict=True)
-        if call not in failed or failed[-1] is call
+    # A failure that a later call of the same tool made good is not worth telling.
+    told = [
+        call
+        for index, call in enumerate(called)
+        if not is_error(call.result or "")
+        or all(later.name != call.name for later in called[index + 1 :])
     ]
-    return (
-        f"{' '.join(good) if len(good) < 3 else chr(10).join('- ' + line for line in good)}{seen}"
-    )
-
-
-def _answered(talk: Conversation) -> list[Call]:
-    return [
-        call for call in talk.calls if call.result is not None and "to_agent" not in call.arguments
-    ]
+    lines = [_told(call) for call in told]
+    text = " ".join(lines) if len(lines) < 3 else "\n".join(f"- {line}" for line in lines)
+    if all(is_error(call.result or "") for call in told):
+        text = f"I could not finish this. {text}"
+    if talk.media:
+        text += f" I can see {_listed([describe(m.kind, m.url) for m in talk.media])}."
+    return text
 
 
 def _told(call: Call) -> str:
@@ -121,7 +109,7 @@ def _what(call: Call) -> str:
         for value in call.arguments.values()
         if isinstance(value, (str, int, float)) and not str(value).startswith(("http", "data:"))
     ]
-    given = [" ".join(value.split())[:60] for value in given[:3]]
+    given = [value for value in given if len(value) <= 60][:3]
     return f"{name[:1].upper()}{name[1:]}" + (f" ({', '.join(given)})" if given else "")
 
 

@@ -32,6 +32,8 @@ _ERROR = re.compile(
 )
 _ENOUGH = 2.0
 _ATTEMPTS = 2
+_MOST = 8
+_LONG = 4000
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class Tool:
     name: str
     description: str
     parameters: dict[str, Any]
+    known_as: str = ""
+    """Words that count like its name."""
 
     @property
     def hands_off(self) -> bool:
@@ -103,30 +107,29 @@ def plan(talk: Conversation, tools: Sequence[Tool], clues: Clues) -> list[Step]:
     """Plan the whole request: its clauses in order, each with the tool that fits it best."""
     own = [tool for tool in tools if not tool.hands_off]
     handoff = next((tool for tool in tools if tool.hands_off), None)
+    reason = _given_reason(talk)
+    clauses = _clauses(talk.request, own)
+    # An agent that was handed the request starts at the clause the handoff was about.
+    start = next((i for i, (clause, _) in enumerate(clauses) if reason and clause in reason), 0)
     steps: list[Step] = []
     said = ""
-    for clause, waits in _clauses(talk.request, own, _given_reason(talk)):
+    for index, (clause, waits) in enumerate(clauses):
         here = replace(clues, clause=clause, said=said)
-        tool = best(own, clause)
+        said = here.subject or said
+        if index < start:
+            continue
+        tool, agent = best(own, clause), _agent(handoff, clause, talk)
+        if handoff and agent and (tool is None or fit(agent, clause) > fit(tool, clause)):
+            arguments = {"to_agent": agent.name, "reason": f"the request says: {clause}"}
+            return [*steps, Step(clause, handoff, arguments, waits=bool(steps))]
         if tool:
             found = _calls(tool, here)
             found[0].waits = bool(steps) and (waits or words.refers_back(clause))
             steps += found
-        elif handoff and (agent := _agent(handoff, clause, talk)):
-            arguments = {"to_agent": agent, "reason": f"the request needs {agent}: {clause}"}
-            steps.append(Step(clause, handoff, arguments, waits=bool(steps)))
-            break
-        said = here.subject or said
-    if (
-        handoff
-        and not any(step.tool is handoff for step in steps)
-        and (agent := _told(handoff, talk))
-    ):
-        reason = f"{agent} is next: {talk.request}"
-        steps.append(
-            Step(talk.request, handoff, {"to_agent": agent, "reason": reason}, waits=bool(steps))
-        )
-    return steps
+    if handoff and (name := _told(handoff, talk)):
+        arguments = {"to_agent": name, "reason": f"{name} is next"}
+        steps.append(Step(talk.request, handoff, arguments, waits=bool(steps)))
+    return steps[:_MOST]
 
 
 def best(tools: Sequence[Tool], clause: str) -> Tool | None:
@@ -144,7 +147,9 @@ def fit(tool: Tool, clause: str) -> float:
     ):
         return 100.0
     asked = words.stems(clause)
-    named = words.stems(_TO.sub("", tool.name.replace("_", " ").replace("-", " ")))
+    named = words.stems(
+        _TO.sub("", f"{tool.name} {tool.known_as}".replace("_", " ").replace("-", " "))
+    )
     described = words.stems(_TO.sub("", tool.description[:600]))
     made = _medium(tool)
     wanted = next(
@@ -174,43 +179,32 @@ def _medium(tool: Tool) -> str | None:
     return None
 
 
-def _clauses(request: str, tools: Sequence[Tool], reason: str) -> list[tuple[str, bool]]:
+def _clauses(request: str, tools: Sequence[Tool]) -> list[tuple[str, bool]]:
     """Cut a request into clauses, each with whether it comes after the one before."""
+    if len(request) > _LONG:
+        request = f"{request[: _LONG // 2]}\n{request[-_LONG // 2 :]}"
     clauses: list[tuple[str, bool]] = []
-    position = 0
+    position, then = 0, False
     for cut in [*_THEN.finditer(request), None]:
         text = request[position : cut.start() if cut else len(request)].strip()
-        after = bool(
-            position and re.search(r"[a-z]", request[position - 8 : position].split(".")[-1])
-        )
-        for index, part in enumerate(_halves(text, tools)):
-            clauses.append((part, after and not index))
-        position = cut.end() if cut else 0
-    clauses = [(clause, waits) for clause, waits in clauses if re.search(r"\w", clause)]
-    # An agent that was handed the request starts at the clause the handoff was about.
-    start = next((i for i, (clause, _) in enumerate(clauses) if reason and clause in reason), 0)
-    return clauses[start:]
+        if re.search(r"\w", text):
+            halves = _halves(text, tools)
+            clauses += [(half, then and not index) for index, half in enumerate(halves)]
+        if cut:
+            position, then = cut.end(), bool(re.search(r"\w", cut.group()))
+    # "Write a report. Search the web first."
+    return sorted(clauses, key=lambda clause: not re.search(r"\bfirst\b\W*$", clause[0]))
 
 
 def _halves(clause: str, tools: Sequence[Tool]) -> list[str]:
     """Split at "and" where each side asks for something by itself."""
     parts = _AND.split(clause)
-    if len(parts) < 2:
-        return [clause]
     fitting = [best(tools, part) for part in parts]
-    alone = all(fitting) and (
-        len({tool.name for tool in fitting if tool}) > 1 or all(words.arithmetic(p) for p in parts)
-    )
-    if alone or all(
-        words.plain(part).split(" ")[0] != part and fit
-        for part, fit in zip(parts, fitting, strict=True)
-    ):
-        return parts
-    first, *rest = parts
-    # "draw an ox and film it": the second half has a verb and a tool of its own.
-    if len(parts) == 2 and fitting[1] and fitting[1] is not best(tools, first):
-        return parts
-    return [clause] if not rest else [clause]
+    if len(parts) < 2 or not all(fitting):
+        return [clause]
+    apart = len({tool.name for tool in fitting if tool}) > 1
+    alike = all(map(words.arithmetic, parts)) or all(map(words.orders, parts))
+    return parts if apart or alike else [clause]
 
 
 def _calls(tool: Tool, clues: Clues) -> list[Step]:
@@ -311,7 +305,7 @@ def _forced(talk: Conversation, tools: Sequence[Tool], clues: Clues) -> Step:
     used = {call.name for call in talk.calls}
     own = [tool for tool in tools if not tool.hands_off] or list(tools)
     ranked = sorted(own, key=lambda tool: (tool.name in used, -fit(tool, talk.request)))
-    arguments, _ = synthesise(ranked[0].parameters, replace(clues, clause=talk.request))
+    arguments, _ = synthesise(ranked[0].parameters, replace(clues))
     return Step(talk.request, ranked[0], arguments)
 
 
@@ -324,7 +318,7 @@ def _agents(handoff: Tool) -> dict[str, str]:
 
 
 def _handoffs(talk: Conversation) -> list[Call]:
-    return [call for call in talk.calls if "to_agent" in call.arguments]
+    return [call for call in talk.calls if call.hands_off]
 
 
 def _given_reason(talk: Conversation) -> str:
@@ -332,12 +326,15 @@ def _given_reason(talk: Conversation) -> str:
     return str(taken[-1].arguments.get("reason", "")) if taken else ""
 
 
-def _agent(handoff: Tool, clause: str, talk: Conversation) -> str | None:
+def _agent(handoff: Tool | None, clause: str, talk: Conversation) -> Tool | None:
     """Return the agent whose description fits a clause, unless it had the request already."""
+    if handoff is None:
+        return None
     had = {call.arguments["to_agent"] for call in _handoffs(talk)}
-    agents = [Tool(name, text, {}) for name, text in _agents(handoff).items() if name not in had]
-    found = best(agents, clause)
-    return found.name if found else None
+    # An agent is known by what it does: its description counts like a tool's name.
+    named = ((name, f"{name} {text}") for name, text in _agents(handoff).items())
+    agents = [Tool(name, text, {}, known_as=text) for name, text in named if name not in had]
+    return best(agents, clause)
 
 
 def _told(handoff: Tool, talk: Conversation) -> str | None:

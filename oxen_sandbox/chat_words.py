@@ -31,6 +31,7 @@ _IDEAS = {
         "email": "email mail",
         "time": "time clock oclock",
         "price": "price cost budget quote",
+        "ox": "ox oxen",
         "write": "write writer compose",
         "review": "review reviewer critique",
     }.items()
@@ -80,7 +81,7 @@ _PRONOUN = re.compile(
     r"\b(it|that|this|them|the (?:image|picture|photo|result|video))\b", re.IGNORECASE
 )
 _VERB = re.compile(
-    r"^(?:draw|paint|sketch|illustrate|photograph|film|animate|shoot|make|create|generate|render|produce|write|compose|describe|show|give|tell|find|search|look up|research|get|fetch|send|summari[sz]e|explain|list|extract|translate)\b"
+    r"^(?:draw|paint|sketch|illustrate|photograph|film|animate|shoot|make|create|generate|render|produce|write|compose|describe|show|give|tell|find|search(?: (?:the )?(?:web|internet)| online)?|look up|research|get|fetch|send|summari[sz]e|explain|list|extract|translate)\b"
     r"(?:\s+(?:me|us))?(?:\s+(?:up|for|about))?(?:\s+an?\s+(?:image|picture|photo|video|film|clip|drawing|painting|illustration|joke|story|poem|haiku)\s+(?:of|about|showing|with)\b)?\s*",
     re.IGNORECASE,
 )
@@ -194,6 +195,11 @@ def refers_back(text: str) -> bool:
     return bool(_PRONOUN.search(text))
 
 
+def orders(text: str) -> bool:
+    """Tell whether a text opens with a verb that asks for something ("film it")."""
+    return bool(_VERB.match(plain(text)))
+
+
 def subject(text: str) -> str:
     """Return what a request is about: its words without verb, politeness and duration."""
     cut = re.sub(
@@ -203,6 +209,7 @@ def subject(text: str) -> str:
     )
     if about := re.search(r"\babout\s+(.+)", cut, re.IGNORECASE | re.DOTALL):
         cut = about[1]
+    cut = re.sub(r"\s*\bfirst\W*$", "", cut)
     return _VERB.sub("", cut).strip(" .,;:!?\n")
 
 

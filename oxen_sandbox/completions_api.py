@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from oxen_sandbox.chat_model import complete, stream
 from oxen_sandbox.errors import Rejected, invalid_params
 from oxen_sandbox.models import outputs
 from oxen_sandbox.pricing import chat_cost
@@ -26,27 +27,25 @@ class CompletionsApi:
 
     async def create(self, request: Request) -> Response:
         """POST /chat/completions"""
-        from oxen_sandbox import chat_model
-
         body = json_body(request.scope)
         model = self._model(body)
         account: Account = request.scope["oxen.account"]
         if account.credits <= 0:
             raise Rejected(402, "Insufficient credits", "insufficient_credits", shape="oxen")
         if not body.get("stream"):
-            answer = chat_model.complete(body, model)
+            answer = complete(body, model)
             self._charge(account, model, answer.get("usage"))
             return JSONResponse(answer)
         options = body.get("stream_options")
         asked = bool(isinstance(options, dict) and options.get("include_usage"))
         counted = {**body, "stream_options": {"include_usage": True}}
-        chunks = self._charged(iter(chat_model.stream(counted, model)), account, model, asked)
+        chunks = self._charged(iter(stream(counted, model)), account, model, asked)
         first = list(itertools.islice(chunks, 1))  # a refusal is a status, not a stream
         faults = self._hub.faults.draw_all("stream", "POST", request.url.path)
         styles = tuple(style for fault in faults for style in fault.styles)
-        answer = odd(itertools.chain(first, chunks), styles)
-        stream = encoded(answer, done="no_done" not in styles)
-        return EventStream(stream, faults)  # type: ignore[return-value]  # any ASGI app will do
+        shaped = odd(itertools.chain(first, chunks), styles)
+        sent = encoded(shaped, done="no_done" not in styles)
+        return EventStream(sent, faults)  # type: ignore[return-value]  # any ASGI app will do
 
     def _model(self, body: dict[str, Any]) -> dict[str, Any]:
         if not body.get("model"):
