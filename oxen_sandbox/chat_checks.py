@@ -128,11 +128,11 @@ def _check_parameters(body: Mapping[str, Any], family: Family) -> None:
 def _check_tools(body: Mapping[str, Any], family: Family) -> None:
     tools, choice = body.get("tools"), body.get("tool_choice")
     if tools is None:
-        for name in ("tool_choice", "parallel_tool_calls"):
-            if body.get(name) is not None:
+        for lone in ("tool_choice", "parallel_tool_calls"):
+            if body.get(lone) is not None:
                 raise Rejected(
                     400,
-                    f"Invalid value for '{name}': '{name}' is only allowed when 'tools' are specified.",
+                    f"Invalid value for '{lone}': '{lone}' is only allowed when 'tools' are specified.",
                 )
         return
     if not isinstance(tools, list) or not tools:
@@ -154,7 +154,7 @@ def _check_tools(body: Mapping[str, Any], family: Family) -> None:
                 400,
                 f"Invalid 'tools[{index}].function.name': string does not match pattern. Expected a string that matches the pattern '^[a-zA-Z0-9_-]{{1,64}}$'.",
             )
-        _check_parameters_schema(name, function, family)
+        _check_function(name, function, family)
         names.append(name)
     if len(set(names)) < len(names):
         raise Rejected(400, "tools: Tool names must be unique.")
@@ -164,7 +164,7 @@ def _check_tools(body: Mapping[str, Any], family: Family) -> None:
         raise Rejected(400, "Thinking may not be enabled when tool_choice forces tool use.")
 
 
-def _check_parameters_schema(name: str, function: Mapping[str, Any], family: Family) -> None:
+def _check_function(name: str, function: Mapping[str, Any], family: Family) -> None:
     parameters = function.get("parameters")
     if parameters is None:
         return

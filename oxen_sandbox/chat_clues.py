@@ -176,7 +176,7 @@ class Clues:
             for url in candidates
             if _extension(url) not in others and not url.startswith("data:")
         ]
-        return (known or unknown or [None])[0]
+        return next(iter(known or unknown), None)
 
     def _take(self, supply: list[str]) -> str | None:
         return supply.pop(0) if supply else None

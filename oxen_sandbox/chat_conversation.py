@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from oxen_sandbox.chat_words import gist
+
 _MEDIA = {"image_url": "image", "video_url": "video", "audio_url": "audio", "file": "file"}
 
 
@@ -87,7 +89,7 @@ def read(messages: Sequence[Mapping[str, Any]]) -> Conversation:
     previous = ""
     for message in messages:
         role, content = message["role"], message.get("content")
-        text, media = text_of(content), media_of(content)
+        text, media = gist(text_of(content)), media_of(content)
         if role in ("system", "developer"):
             talk.system = f"{talk.system}\n{text}".strip()
         elif role == "tool":

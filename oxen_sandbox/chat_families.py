@@ -173,7 +173,7 @@ def family_of(model: Mapping[str, Any]) -> Family:
 
 @lru_cache(maxsize=256)
 def _family(model_id: str, developer: str) -> Family:
-    for candidate in (model_id, _DEVELOPERS.get(developer.split(" ")[0], "")):
+    for candidate in (model_id, _DEVELOPERS.get(developer.partition(" ")[0], "")):
         for family in FAMILIES:
             if candidate and re.match(family.matches, candidate):
                 return family

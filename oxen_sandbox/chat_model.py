@@ -22,7 +22,7 @@ from oxen_sandbox.chat_conversation import Conversation, read, text_of
 from oxen_sandbox.chat_families import Family, family_of
 from oxen_sandbox.chat_stream import chunks
 from oxen_sandbox.chat_synth import synthesise
-from oxen_sandbox.chat_tokens import count, prompt_tokens, tokens, usage
+from oxen_sandbox.chat_tokens import PER_CALL, count, prompt_tokens, tokens, usage
 from oxen_sandbox.chat_tools import Step, Tool, next_calls, tools_of
 
 Body = dict[str, Any]
@@ -142,34 +142,23 @@ def _listing(request: str) -> dict[str, Any]:
 def _completion(body: Body, family: Family, prompt: list[int], reply: _Reply) -> dict[str, Any]:
     """Cut the reply to `stop` and the token limit, and wrap it."""
     text = _before_stop(reply.text, body.get("stop"))
-    finish = "tool_calls" if reply.steps else "stop"
-    calls = [
-        {
-            "id": f"{family.call_prefix}{uuid.uuid4().hex[:24]}",
-            "type": "function",
-            "index": index,
-            "function": {
-                "name": step.tool.name,
-                "arguments": json.dumps(step.arguments, ensure_ascii=False),
-            },
-        }
-        # Anthropic-like upstreams count their text as block 0.
-        for index, step in enumerate(reply.steps, start=1 if text else 0)
-    ]
+    thoughts, spoken = tokens(reply.reasoning), tokens(text)
+    # Anthropic-like upstreams count their text as block 0.
+    calls = _tool_calls(reply.steps, family.call_prefix, start=1 if text else 0)
+    size = len(thoughts) + len(spoken) + sum(map(_call_tokens, calls))
+    finish = "tool_calls" if calls else "stop"
     limit = body.get("max_completion_tokens") or body.get("max_tokens")
-    reasoning = reply.reasoning
-    thought, spoken = count(reasoning), count(text)
-    called = sum(8 + count(call["function"]["arguments"]) for call in calls)
-    if limit is not None and thought + spoken + called > limit:
-        finish = "length"
-        reasoning = "".join(tokens(reasoning)[:limit])
-        thought = min(thought, limit)
-        text = "".join(tokens(text)[: limit - thought])
-        spoken = min(spoken, limit - thought)
-        calls, called = _cut_calls(calls, limit - thought - spoken)
-    message: dict[str, Any] = {"role": "assistant", "content": text or (None if calls else "")}
-    if reasoning and family.reasoning_field:
-        message[family.reasoning_field] = reasoning
+    if limit and size > limit:
+        finish, size = "length", limit
+        thoughts = thoughts[:limit]
+        spoken = spoken[: limit - len(thoughts)]
+        calls = _within(calls, limit - len(thoughts) - len(spoken))
+    message: dict[str, Any] = {
+        "role": "assistant",
+        "content": "".join(spoken) or (None if calls else ""),
+    }
+    if thoughts and family.reasoning_field:
+        message[family.reasoning_field] = "".join(thoughts)
     if calls:
         message["tool_calls"] = calls
     return {
@@ -178,21 +167,39 @@ def _completion(body: Body, family: Family, prompt: list[int], reply: _Reply) ->
         "created": int(time.time()),
         "model": body["model"],
         "choices": [{"index": 0, "message": message, "finish_reason": finish}],
-        "usage": usage(body, family, prompt, thought + spoken + called, thought),
+        "usage": usage(body, family, prompt, size, len(thoughts)),
     }
 
 
-def _cut_calls(calls: list[dict[str, Any]], room: int) -> tuple[list[dict[str, Any]], int]:
-    """Keep the calls that fit; the one at the limit is cut inside its arguments."""
-    kept, used = [], 0
+def _tool_calls(steps: list[Step], prefix: str, start: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": f"{prefix}{uuid.uuid4().hex[:24]}",
+            "type": "function",
+            "index": index,
+            "function": {
+                "name": step.tool.name,
+                "arguments": json.dumps(step.arguments, ensure_ascii=False),
+            },
+        }
+        for index, step in enumerate(steps, start)
+    ]
+
+
+def _call_tokens(call: dict[str, Any]) -> int:
+    return PER_CALL + count(call["function"]["arguments"])
+
+
+def _within(calls: list[dict[str, Any]], room: int) -> list[dict[str, Any]]:
+    """Keep the calls there is room for; the last is cut inside its arguments, as upstreams do."""
+    kept = []
     for call in calls:
-        if used + 8 >= room:
+        if room <= PER_CALL:
             break
-        pieces = tokens(call["function"]["arguments"])
-        taken = pieces[: room - used - 8]
-        kept.append({**call, "function": {**call["function"], "arguments": "".join(taken)}})
-        used += 8 + len(taken)
-    return kept, used
+        arguments = "".join(tokens(call["function"]["arguments"])[: room - PER_CALL])
+        kept.append({**call, "function": {**call["function"], "arguments": arguments}})
+        room -= _call_tokens(call)
+    return kept
 
 
 def _before_stop(text: str, stop: str | list[str] | None) -> str:

@@ -254,13 +254,10 @@ def react_tools(system: str) -> list[Tool]:
     """Read the tools a ReAct prompt describes; none where it is no ReAct prompt."""
     if "Action Input:" not in system:
         return []
-    found = []
-    for name, description, arguments in _REACT_TOOL.findall(system):
-        try:
-            found.append(Tool(name, description.strip(), json.loads(arguments)))
-        except ValueError:
-            continue
-    return found
+    return [
+        Tool(name, description.strip(), _dictionary(arguments))
+        for name, description, arguments in _REACT_TOOL.findall(system)
+    ]
 
 
 def react_history(talk: Conversation, texts: list[tuple[str, str]]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 from oxen_sandbox import chat_words as words
@@ -24,9 +25,6 @@ _CREATIVE = re.compile(
     r"\b(?:write|tell|compose|make up|give|create|invent)\b.{0,40}?\b(story|poem|haikus?|song|joke|essay|limerick)\b(?:.*?\b(?:about|of|on)\s+(?:an?\s+|the\s+)?([^.!?\n]{1,60}))?",
     re.IGNORECASE,
 )
-_GREETING = re.compile(
-    r"^\W*(hello|hi|hey|good (?:morning|day|evening)|greetings)\b", re.IGNORECASE
-)
 _LENGTH_FILLER = "the ox walks on over the wide field at dawn and the day is still young".split()
 
 _TALES = {
@@ -39,30 +37,13 @@ _TALES = {
 
 def answer(talk: Conversation) -> str:
     """Answer a request that needs no tool."""
-    request = talk.request.strip()
     if talk.media:
         return _seen(talk)
-    if wanted := _SAY_WORDS.search(request):
-        return said_words(int(wanted[1]))
-    if worked := words.arithmetic(request):
-        return f"{worked}."
-    if echoed := _REPEAT.match(request):
-        return (
-            echoed[1].strip(" \"'“”").capitalize()
-            if len(echoed[1]) < 3
-            else echoed[1].strip(" \"'“”")
-        )
-    if _GREETING.match(request) and len(request.split()) < 6:
-        return "Hello! How can I help you today?"
-    if re.match(r"^\W*how are you", request, re.IGNORECASE):
-        return "I am well, thank you. How can I help you?"
-    if re.match(r"^\W*(thanks|thank you|well, thanks)", request, re.IGNORECASE):
-        return "You are welcome. What would you like to do next?"
-    if creative := _CREATIVE.search(request):
-        return _tale(creative[1].lower().rstrip("s"), creative[2])
-    if remembered := _remembered(talk):
-        return remembered
-    return _openly(request)
+    request = talk.request.strip()
+    for pattern, reply in _REPLIES:
+        if match := pattern.search(request):
+            return reply(match)
+    return _remembered(talk) or _openly(request)
 
 
 def said_words(number: int) -> str:
@@ -212,3 +193,30 @@ def _openly(request: str) -> str:
 
 def _listed(items: list[str]) -> str:
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def _echo(match: re.Match[str]) -> str:
+    return match[1].strip(" \"'“”")
+
+
+_REPLIES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
+    (_SAY_WORDS, lambda match: said_words(int(match[1]))),
+    (words.ARITHMETIC, lambda match: f"{words.arithmetic(match.group())}."),
+    (_REPEAT, _echo),
+    (
+        re.compile(
+            r"^\W*(?:hello|hi|hey|good (?:morning|day|evening)|greetings)\b(?:\W+\w+){0,4}\W*$",
+            re.IGNORECASE,
+        ),
+        lambda _: "Hello! How can I help you today?",
+    ),
+    (
+        re.compile(r"^\W*how are you", re.IGNORECASE),
+        lambda _: "I am well, thank you. How can I help you?",
+    ),
+    (
+        re.compile(r"^\W*(?:thanks|thank you|well, thanks)", re.IGNORECASE),
+        lambda _: "You are welcome. What would you like to do next?",
+    ),
+    (_CREATIVE, lambda match: _tale(match[1].lower().rstrip("s"), match[2])),
+)

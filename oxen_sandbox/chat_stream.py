@@ -28,7 +28,7 @@ def chunks(
 
     thoughts = message.get(reasoning_field) if reasoning_field else None
     yield chunk({"role": "assistant", "content": None if thoughts else ""})
-    if thoughts:
+    if reasoning_field and thoughts:
         for piece in tokens(thoughts):
             yield chunk({"content": None, reasoning_field: piece})
     for piece in tokens(message["content"] or ""):

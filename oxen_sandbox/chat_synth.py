@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from oxen_sandbox.chat_clues import Clues, url_kind
-
-Schema = dict[str, Any]
+from oxen_sandbox.chat_schema import Schema, clamped, fits, joined, kind_of, number
 
 _ABSENT = object()
 _DEEP = 6
@@ -95,7 +94,7 @@ class _Synthesis:
             alternatives = [
                 alternative
                 for branch in union
-                for alternative in self._branches(_joined(plain, branch), depth + 1)
+                for alternative in self._branches(joined(plain, branch), depth + 1)
             ]
         elif isinstance(plain.get("type"), list):
             alternatives = [{**plain, "type": kind} for kind in plain["type"]]
@@ -113,7 +112,7 @@ class _Synthesis:
             schema = {**self._target(schema["$ref"]), **rest}
         merged = {key: value for key, value in schema.items() if key != "allOf"}
         for part in schema.get("allOf", ()):
-            merged = _joined(merged, self._merged(part))
+            merged = joined(merged, self._merged(part))
         return merged
 
     def _target(self, reference: str) -> Schema:
@@ -123,12 +122,12 @@ class _Synthesis:
         return target if isinstance(target, dict) else {}
 
     def _find(self, schema: Schema, name: str, *, required: bool, depth: int) -> Any:
-        kind = _kind(schema)
+        kind = kind_of(schema)
         if "const" in schema or kind == "null":
             return _ABSENT
         if "enum" in schema:
-            found = self.clues.mentioned(schema["enum"], name)
-            return _ABSENT if found is None else found
+            option = self.clues.mentioned(schema["enum"], name)
+            return _ABSENT if option is None else option
         if kind == "object":
             return self._object(schema, depth) if required else _ABSENT
         if kind == "array":
@@ -136,7 +135,7 @@ class _Synthesis:
         found: Any = None
         if kind in ("integer", "number"):
             found = self.clues.number(name, lambda value: fits(schema, value), required=required)
-            found = _within(schema, found)
+            found = clamped(schema, found)
         elif kind == "boolean":
             found = self.clues.boolean(name)
         elif kind == "string":
@@ -175,7 +174,7 @@ class _Synthesis:
                 if required
                 else _ABSENT
             )
-        if _kind(plain) == "string" and "enum" not in plain:
+        if kind_of(plain) == "string" and "enum" not in plain:
             found = [text for text in self.clues.items(name) if fits(plain, text)][:most]
             found = list(dict.fromkeys(found)) if schema.get("uniqueItems") else found
             if len(found) >= max(least, 1):
@@ -198,9 +197,9 @@ class _Synthesis:
 
     def _alternatives(self, item: Any, plain: Schema) -> list[Any]:
         options: list[Any] = list(plain.get("enum", ()))
-        if isinstance(item, dict) and _kind(plain) in ("integer", "number"):
+        if isinstance(item, dict) and kind_of(plain) in ("integer", "number"):
             step = plain.get("multipleOf", 1)
-            start = _number(plain)
+            start = number(plain)
             options = [value for k in range(2 * _MANY) if fits(plain, value := start + k * step)]
         return options
 
@@ -209,13 +208,13 @@ class _Synthesis:
             return schema["const"]
         if "enum" in schema:
             return next((option for option in schema["enum"] if option is not None), None)
-        kind = _kind(schema)
+        kind = kind_of(schema)
         if kind == "object":
             return self._object(schema, depth)
         if kind == "array":
             return []
         if kind in ("integer", "number"):
-            return _number(schema)
+            return number(schema)
         if kind == "boolean":
             return bool(_HOPEFUL.search(name))
         return None if kind == "null" else self._string(schema, name)
@@ -254,96 +253,6 @@ class _Synthesis:
         meaning = meaning.strip().rstrip(".")[:120] or "text"
         meaning = meaning[0].upper() + meaning[1:]
         return f"{meaning}: {about}" if about else meaning
-
-
-def fits(schema: Schema, value: Any) -> bool:
-    """Check a scalar against its schema."""
-    kind = _kind(schema)
-    if kind == "integer" and (isinstance(value, bool) or not isinstance(value, int)):
-        return False
-    if kind == "number" and (isinstance(value, bool) or not isinstance(value, (int, float))):
-        return False
-    if kind in ("integer", "number"):
-        step = schema.get("multipleOf")
-        return _low(schema, kind) <= value <= _high(schema, kind) and (
-            not step or math.isclose(value / step, round(value / step), abs_tol=1e-9)
-        )
-    if kind == "string":
-        if not isinstance(value, str) or not schema.get("minLength", 0) <= len(value) <= schema.get(
-            "maxLength", math.inf
-        ):
-            return False
-        return not schema.get("pattern") or bool(re.search(schema["pattern"], value))
-    return kind != "boolean" or isinstance(value, bool)
-
-
-def _kind(schema: Schema) -> str:
-    kind = schema.get("type")
-    if isinstance(kind, str):
-        return kind
-    if "properties" in schema or "additionalProperties" in schema:
-        return "object"
-    return "array" if "items" in schema or "prefixItems" in schema else "string"
-
-
-def _joined(left: Schema, right: Any) -> Schema:
-    if not isinstance(right, dict):
-        return left
-    joined = {**left, **right}
-    if "properties" in left and "properties" in right:
-        joined["properties"] = {**left["properties"], **right["properties"]}
-    if "required" in left and "required" in right:
-        joined["required"] = [*left["required"], *right["required"]]
-    return joined
-
-
-def _low(schema: Schema, kind: str) -> float:
-    low = schema.get("minimum", -math.inf)
-    bound = schema.get("exclusiveMinimum")
-    if bound is True:  # draft 4
-        bound = low
-    if bound is None or bound is False:
-        return float(low) if low == -math.inf else low
-    nudge = 1 if kind == "integer" else math.ulp(bound) or 1e-9
-    return max(low, (math.floor(bound) + 1) if kind == "integer" else bound + nudge)
-
-
-def _high(schema: Schema, kind: str) -> float:
-    high = schema.get("maximum", math.inf)
-    bound = schema.get("exclusiveMaximum")
-    if bound is True:  # draft 4
-        bound = high
-    if bound is None or bound is False:
-        return high
-    nudge = math.ulp(bound) or 1e-9
-    return min(high, (math.ceil(bound) - 1) if kind == "integer" else bound - nudge)
-
-
-def _number(schema: Schema) -> int | float:
-    """Invent a number: the middle of its range, else its bound, else 1."""
-    kind = _kind(schema)
-    low, high = _low(schema, kind), _high(schema, kind)
-    if low > -math.inf and high < math.inf:
-        value = (low + high) / 2
-    else:
-        value = min(max(1, low), high)
-    if step := schema.get("multipleOf"):
-        value = math.floor(value / step) * step
-        value = value if value >= low else value + step
-    if kind != "integer":
-        return value
-    return int(value) if low <= int(value) <= high else math.ceil(low)
-
-
-def _within(schema: Schema, value: Any) -> Any:
-    """Move a number the words gave into the range the schema allows."""
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
-        return value
-    kind = _kind(schema)
-    if kind == "integer" and value == int(value):
-        value = int(value)
-    low, high = _low(schema, kind), _high(schema, kind)
-    return value if low <= value <= high else type(value)(low if value < low else high)
 
 
 def _distinct(options: list[Any], value: Any, made: list[Any], index: int) -> Any:

@@ -13,6 +13,7 @@ from oxen_sandbox.chat_families import Family
 # character belongs to exactly one token, so tokens join back into the text.
 _TOKEN = re.compile(r"\s?[A-Za-z]{1,8}|\s?\d{1,3}|\s?[^\sA-Za-z\d]|\s+")
 
+PER_CALL = 8
 _PER_MESSAGE = 4
 _PER_MEDIA = {"image_url": 765, "video_url": 2580, "audio_url": 320, "file": 1500}
 _CACHE_BLOCK = 128
@@ -39,7 +40,7 @@ def message_tokens(message: Mapping[str, Any]) -> int:
         for part in content:
             total += _PER_MEDIA.get(part["type"], 0) + count(part.get("text") or "")
     for call in message.get("tool_calls") or ():
-        total += 8 + count(call["function"]["arguments"])
+        total += PER_CALL + count(call["function"]["arguments"])
     return total
 
 

@@ -181,8 +181,7 @@ def _medium(tool: Tool) -> str | None:
 
 def _clauses(request: str, tools: Sequence[Tool]) -> list[tuple[str, bool]]:
     """Cut a request into clauses, each with whether it comes after the one before."""
-    if len(request) > _LONG:
-        request = f"{request[: _LONG // 2]}\n{request[-_LONG // 2 :]}"
+    request = words.gist(request, _LONG)
     clauses: list[tuple[str, bool]] = []
     position, then = 0, False
     for cut in [*_THEN.finditer(request), None]:
@@ -214,13 +213,13 @@ def _calls(tool: Tool, clues: Clues) -> list[Step]:
         if not isinstance(value, str):
             continue
         for listed in (words.places(clues.clause), words.quoted(clues.clause)):
-            if len(listed) > 1 and value == listed[0] and not _others(tool, arguments, listed):
+            if len(listed) > 1 and value == listed[0] and not _several(arguments, listed):
                 return [Step(clues.clause, tool, {**arguments, name: item}) for item in listed]
     return [Step(clues.clause, tool, arguments)]
 
 
-def _others(tool: Tool, arguments: dict[str, Any], listed: Sequence[str]) -> bool:
-    """Whether another parameter already took one of the listed values ("from Paris to London")."""
+def _several(arguments: dict[str, Any], listed: Sequence[str]) -> bool:
+    """Tell whether more than one parameter took one of the listed values ("from Paris to London")."""
     return sum(value in listed for value in arguments.values() if isinstance(value, str)) > 1
 
 

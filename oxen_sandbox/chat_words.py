@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from functools import lru_cache
 from typing import NamedTuple
@@ -41,7 +42,7 @@ _OPERATORS = {"+": "add", "*": "multiply", "×": "multiply", "/": "divide", "÷"
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_ARITHMETIC = re.compile(r"(-?\d+(?:\.\d+)?)\s*([-+*×/÷])\s*(-?\d+(?:\.\d+)?)")
+ARITHMETIC = re.compile(r"(-?\d+(?:\.\d+)?)\s*([-+*×/÷])\s*(-?\d+(?:\.\d+)?)")
 _SENTENCE = re.compile(r"[^.!?\n]+(?:[.!?](?=\S)[^.!?\n]+)*[.!?]*")
 _QUOTED = re.compile(
     r"\"([^\"\n]+)\"|“([^”\n]+)”|「([^」\n]+)」|`([^`\n]+)`|(?<!\w)['‘]([^'’\n]+)['’](?!\w)"
@@ -115,7 +116,7 @@ def _stems(text: str) -> frozenset[str]:
     words = (word.lower() for word in _WORD.findall(_CAMEL.sub(" ", text)))
     found = {stem(word) for word in words if word not in _STOP}
     found.update(
-        _OPERATORS[match[1]] for match in _ARITHMETIC.findall(text) if match[1] in _OPERATORS
+        _OPERATORS[match[1]] for match in ARITHMETIC.findall(text) if match[1] in _OPERATORS
     )
     return frozenset(found)
 
@@ -154,8 +155,7 @@ def urls(text: str) -> list[str]:
 
 def names(text: str) -> list[str]:
     """Return capitalised names; a capital that only opens a sentence does not count."""
-    openers = {match.start() for match in re.finditer(r"(?:^|(?<=[.!?:\n]))\s*(?=\S)", text)}
-    starts = {match.end() for match in re.finditer(r"(?:^|[.!?:\n])\s*", text)} | openers
+    starts = {match.end() for match in re.finditer(r"(?:^|[.!?:\n])\s*", text)}
     return [
         match.group()
         for match in _NAMES.finditer(text)
@@ -220,13 +220,21 @@ def overlap(question: frozenset[str], text: str) -> float:
 
 
 def arithmetic(text: str) -> str | None:
-    """Work out the first `a + b` of a text: "1 + 2 = 3"."""
-    if not (match := _ARITHMETIC.search(text)):
+    """Work out the first `a + b` of a text: "1 + 2 = 3"; there is no answer to a division by 0."""
+    if not (match := ARITHMETIC.search(text)):
         return None
     left, operator, right = float(match[1]), match[2], float(match[3])
-    if operator in "/÷" and not right:
-        return None
-    result = {"+": left + right, "-": left - right}.get(
-        operator, left * right if operator in "*×" else left / (right or 1)
-    )
-    return f"{match[1]} {operator} {match[3]} = {result:g}"
+    if operator == "+":
+        result = left + right
+    elif operator == "-":
+        result = left - right
+    elif operator in "*×":
+        result = left * right
+    else:
+        result = left / right if right else math.inf
+    return f"{match[1]} {operator} {match[3]} = {result:.12g}"
+
+
+def gist(text: str, limit: int = 60_000) -> str:
+    """Keep the two ends of a very long text, which is all the model reads of it."""
+    return text if len(text) <= limit else f"{text[: limit // 2]}\n{text[-limit // 2 :]}"

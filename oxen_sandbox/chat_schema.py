@@ -1,0 +1,99 @@
+"""What a JSON Schema allows: the kind of a value, its range, and whether a scalar fits."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+Schema = dict[str, Any]
+"""A JSON Schema object, any draft."""
+
+
+def kind_of(schema: Schema) -> str:
+    """Return the one type of a schema without unions; what says nothing is a string."""
+    kind = schema.get("type")
+    if isinstance(kind, str):
+        return kind
+    if "properties" in schema or "additionalProperties" in schema:
+        return "object"
+    return "array" if "items" in schema or "prefixItems" in schema else "string"
+
+
+def joined(left: Schema, right: Any) -> Schema:
+    """Merge two schemas that both hold."""
+    if not isinstance(right, dict):
+        return left
+    both = {**left, **right}
+    if "properties" in left and "properties" in right:
+        both["properties"] = {**left["properties"], **right["properties"]}
+    if "required" in left and "required" in right:
+        both["required"] = [*left["required"], *right["required"]]
+    return both
+
+
+def bounds(schema: Schema) -> tuple[float, float]:
+    """Return the inclusive range of a number; exclusive bounds move to the next value."""
+    low: float = schema.get("minimum", -math.inf)
+    high: float = schema.get("maximum", math.inf)
+    # Draft 4 says true, and means the bound beside it.
+    above: Any = low if schema.get("exclusiveMinimum") is True else schema.get("exclusiveMinimum")
+    below: Any = high if schema.get("exclusiveMaximum") is True else schema.get("exclusiveMaximum")
+    whole = kind_of(schema) == "integer"
+    if _is_number(above):
+        low = max(low, math.floor(above) + 1 if whole else math.nextafter(above, math.inf))
+    if _is_number(below):
+        high = min(high, math.ceil(below) - 1 if whole else math.nextafter(below, -math.inf))
+    return low, high
+
+
+def number(schema: Schema) -> int | float:
+    """Make up a number: the middle of its range, else 1 or the bound next to it."""
+    low, high = bounds(schema)
+    finite = -math.inf < low and high < math.inf
+    value = (low + high) / 2 if finite else min(max(1, low), high)
+    if step := schema.get("multipleOf"):
+        value = math.floor(value / step) * step
+        value = value if value >= low else value + step
+    if kind_of(schema) != "integer":
+        return value
+    return int(value) if low <= int(value) <= high else math.ceil(low)
+
+
+def clamped(schema: Schema, value: Any) -> Any:
+    """Move a number into the range; leave any other value as it is."""
+    if not _is_number(value):
+        return value
+    if kind_of(schema) == "integer" and value == int(value):
+        value = int(value)
+    low, high = bounds(schema)
+    return value if low <= value <= high else type(value)(low if value < low else high)
+
+
+def fits(schema: Schema, value: Any) -> bool:
+    """Check a scalar against its schema."""
+    kind = kind_of(schema)
+    if kind in ("integer", "number"):
+        return _fits_number(schema, value, whole=kind == "integer")
+    if kind == "string":
+        shortest, longest = schema.get("minLength", 0), schema.get("maxLength", math.inf)
+        pattern = schema.get("pattern")
+        return (
+            isinstance(value, str)
+            and shortest <= len(value) <= longest
+            and (not pattern or bool(re.search(pattern, value)))
+        )
+    return kind != "boolean" or isinstance(value, bool)
+
+
+def _fits_number(schema: Schema, value: Any, *, whole: bool) -> bool:
+    if not _is_number(value) or (whole and not isinstance(value, int)):
+        return False
+    low, high = bounds(schema)
+    step = schema.get("multipleOf")
+    even = not step or math.isclose(value / step, round(value / step), abs_tol=1e-9)
+    return low <= value <= high and even
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
