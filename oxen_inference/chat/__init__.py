@@ -1,0 +1,1 @@
+"""Chat completions: request in, one normalised answer out, the same for both adapters."""

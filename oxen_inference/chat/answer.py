@@ -1,0 +1,61 @@
+"""What a chat model said: piece by piece while it streams, and as a whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from oxen_inference.chat.usage import Usage
+
+
+@dataclass(slots=True)
+class ToolDelta:
+    """A fragment of one tool call; `id` and `name` come once, `arguments` is JSON text to append."""
+
+    index: int
+    """Position of the call in the answer, from 0, whatever index the upstream gave it."""
+    id: str | None = None
+    name: str | None = None
+    arguments: str = ""
+
+
+@dataclass(slots=True)
+class ToolCall:
+    """A whole tool call; `arguments` is the JSON text as the model wrote it."""
+
+    id: str
+    name: str
+    arguments: str
+    extra: dict[str, Any] | None = None
+    """``extra_content`` of the call (Gemini's thought signature), to be sent back unchanged."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """A whole answer, or as much of one as arrived before an error."""
+
+    text: str = ""
+    reasoning: str = ""
+    reasoning_details: list[dict[str, Any]] = field(default_factory=list)
+    """The provider's own reasoning blocks (signed or encrypted), to be sent back unchanged."""
+    refusal: str = ""
+    tool_calls: list[ToolCall] = field(default_factory=list)
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    logprobs: dict[str, Any] | None = None
+    id: str | None = None
+    model: str | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+    """Further facts about the answer: created, system_fingerprint, service_tier, …"""
+
+
+@dataclass(slots=True)
+class Delta:
+    """One step of a streamed answer; the last one, and only that, carries `end`."""
+
+    text: str = ""
+    reasoning: str = ""
+    refusal: str = ""
+    tools: list[ToolDelta] | tuple[()] = ()
+    logprobs: dict[str, Any] | None = None
+    end: Answer | None = None

@@ -1,0 +1,265 @@
+"""One reading of a chat completion for both adapters, streamed or whole.
+
+OpenAI's format is the letter; the spirit is what upstreams make of it. Everything known to differ
+is handled here and listed in `tests/unit/test_chat_oddities.py`, so that nobody else has to care.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from oxen_inference.chat import usage as usages
+from oxen_inference.chat.answer import Answer, Delta, ToolDelta
+from oxen_inference.chat.reasoning import ReasoningDetails, content_parts
+from oxen_inference.chat.tool_fragments import ToolCallAssembler
+from oxen_inference.error_mapping import human_text, status_error
+from oxen_inference.errors import APIResponseError, OxenError, StreamCutOffError, StreamError
+
+_METADATA = ("created", "system_fingerprint", "service_tier", "provider", "citations")
+_ERROR_REASONS = ("error",)
+
+
+class AnswerReader:
+    """Reads the events of one answer. `read` returns what each adds, `finish` the last delta.
+
+    Raises `APIStatusError` for an error the upstream put into the stream, `StreamError` for an
+    event nobody can read, `StreamCutOffError` where the end is missing; each carries in
+    ``partial`` the `Answer` so far.
+    """
+
+    def __init__(self) -> None:
+        self.done = False
+        """Whether the upstream said that nothing follows."""
+        self._answer = Answer()
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._refusal: list[str] = []
+        self._details = ReasoningDetails()
+        self._tools = ToolCallAssembler()
+        self._usage: dict[str, Any] | None = None
+        self._logprobs: list[Any] = []
+        self._choice_index: Any = None
+        self._has_choice = False
+
+    @property
+    def finished(self) -> bool:
+        """Whether the answer is whole: there was a finish reason, or [DONE]."""
+        return self.done or self._answer.finish_reason is not None
+
+    def answer(self) -> Answer:
+        """Return the answer as far as it has been read."""
+        answer = self._answer
+        answer.text = "".join(self._text)
+        answer.reasoning = "".join(self._reasoning)
+        answer.refusal = "".join(self._refusal)
+        answer.reasoning_details = self._details.blocks
+        answer.tool_calls = self._tools.calls()
+        answer.usage = usages.read_usage(self._usage)
+        answer.logprobs = {"content": self._logprobs} if self._logprobs else None
+        return answer
+
+    def read_event(self, name: str | None, data: bytes) -> list[Delta]:
+        """Read one server-sent event."""
+        if data.startswith(b"[DONE]"):
+            self.done = True
+            return []
+        try:
+            chunks = [json.loads(data)]
+        except ValueError:
+            chunks = self._line_by_line(name, data)
+        if name == "error":
+            raise self._with_partial(status_error(chunks[0]))
+        return [delta for chunk in chunks if (delta := self.read(chunk)) is not None]
+
+    def read_body(self, body: bytes | str) -> list[Delta]:
+        """Read an answer that came whole, though a stream had been asked for."""
+        try:
+            chunks = [json.loads(body)]
+        except ValueError:
+            try:
+                chunks = [json.loads(line) for line in body.splitlines() if line.strip()]
+            except ValueError:
+                chunks = []
+        if not chunks:
+            raise self.unreadable(body)
+        deltas = [delta for chunk in chunks if (delta := self.read(chunk)) is not None]
+        # The transport knows where a whole body ends, so it cannot have been cut off.
+        self.done = self._has_choice
+        return deltas
+
+    def read(self, chunk: Any) -> Delta | None:
+        """Read one decoded chunk, or a whole completion."""
+        if type(chunk) is not dict:
+            if chunk is None or chunk == []:
+                return None
+            if isinstance(chunk, list) and isinstance(chunk[0], dict):
+                return self.read(chunk[0])
+            raise self.unreadable(json.dumps(chunk))
+        if chunk.get("error") or "choices" not in chunk:
+            self._raise_if_error(chunk)
+        if (usage := chunk.get("usage")) or "x_groq" in chunk:
+            self._read_usage(usage or (chunk.get("x_groq") or {}).get("usage"))
+        if self._answer.model is None or self._answer.id is None:
+            self._read_identity(chunk)
+
+        choices = chunk.get("choices")
+        choice = choices[0] if isinstance(choices, list) and choices else None
+        if not isinstance(choice, dict):
+            return None
+        index = choice.get("index")
+        if not self._has_choice:
+            self._has_choice = True
+            self._choice_index = index
+        elif index != self._choice_index and index is not None:
+            return None  # a second choice nobody asked for
+        if choice.get("usage"):
+            self._read_usage(choice["usage"])
+
+        said = choice.get("delta")
+        if not said:
+            said = self._snapshot(choice)
+        delta = self._read_message(said) if isinstance(said, dict) else None
+        if logprobs := choice.get("logprobs"):
+            delta = self._read_logprobs(delta, logprobs)
+        if reason := choice.get("finish_reason"):
+            if choice.get("error") or reason in _ERROR_REASONS:
+                raise self._with_partial(_choice_error(choice))
+            self._answer.finish_reason = str(reason)
+        return delta
+
+    def finish(self) -> Delta:
+        """Return the last delta, with the whole answer. Raises where it is not whole."""
+        if not self.finished:
+            raise self.cut_off(
+                "The answer was cut off: the stream ended with neither a finish reason nor "
+                "[DONE]. An upstream timed out or broke; asking again may help."
+            )
+        if not self._has_choice:
+            raise StreamError(
+                "Oxen sent an empty answer: no choice in it. Asking again may help.",
+                partial=self.answer(),
+            )
+        last: list[ToolDelta] = self._tools.finish()
+        return Delta(tools=last or (), end=self.answer())
+
+    def cut_off(self, message: str) -> StreamCutOffError:
+        return StreamCutOffError(message, partial=self.answer())
+
+    def unreadable(self, body: bytes | str) -> OxenError:
+        text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
+        shown = (human_text(text) or "an empty body")[:300]
+        if self._has_choice:
+            return StreamError(
+                f"Oxen sent a stream event that is not JSON: {shown}",
+                body=text,
+                partial=self.answer(),
+            )
+        return APIResponseError(
+            f"Oxen answered with something that is not JSON: {shown}", body=text
+        )
+
+    def _line_by_line(self, name: str | None, data: bytes) -> list[Any]:
+        lines = data.split(b"\n")
+        if len(lines) > 1:  # an upstream that leaves out the blank lines between events
+            chunks = []
+            for line in lines:
+                if line.startswith(b"[DONE]"):
+                    self.done = True
+                    break
+                try:
+                    chunks.append(json.loads(line))
+                except ValueError:
+                    raise self.unreadable(data) from None
+            return chunks
+        if name == "error":
+            return [data.decode("utf-8", "replace")]
+        raise self.unreadable(data) from None
+
+    def _raise_if_error(self, chunk: dict[str, Any]) -> None:
+        explicit = (
+            chunk.get("error")
+            or chunk.get("status") == "error"
+            or chunk.get("object") == "error"
+            or chunk.get("type") == "error"
+        )
+        # Without choices, usage or an id it is not a chunk; if it has words, they are a complaint.
+        strange = not (chunk.keys() & {"choices", "usage", "id", "object", "x_groq", "type"})
+        if explicit or (strange and human_text(chunk)):
+            raise self._with_partial(status_error(chunk))
+
+    def _with_partial(self, error: Any) -> Any:
+        error.partial = self.answer() if self._has_choice else None
+        return error
+
+    def _read_usage(self, raw: Any) -> None:
+        if isinstance(raw, dict):
+            self._usage = usages.merge(self._usage, raw)
+
+    def _read_identity(self, chunk: dict[str, Any]) -> None:
+        answer = self._answer
+        answer.id = answer.id or chunk.get("id") or None
+        answer.model = answer.model or chunk.get("model") or None
+        for name in _METADATA:
+            if name in chunk and chunk[name] is not None:
+                answer.metadata[name] = chunk[name]
+
+    def _snapshot(self, choice: dict[str, Any]) -> Any:
+        """Return what a whole `message`, sent where a delta belongs, adds to what is known."""
+        message = choice.get("message")
+        if not isinstance(message, dict):
+            text = choice.get("text")
+            return {"content": text} if isinstance(text, str) else None
+        if not self._text and not self._reasoning:
+            return message
+        news = dict(message)
+        for field, known in (
+            ("content", self._text),
+            ("reasoning_content", self._reasoning),
+            ("reasoning", self._reasoning),
+        ):
+            value = news.get(field)
+            if isinstance(value, str) and value.startswith(so_far := "".join(known)):
+                news[field] = value[len(so_far) :]
+        return news
+
+    def _read_message(self, said: dict[str, Any]) -> Delta | None:
+        delta = Delta()
+        content = said.get("content")
+        if content:
+            if type(content) is str:
+                delta.text = content
+            else:
+                delta.text, delta.reasoning = content_parts(content)
+            self._text.append(delta.text)
+        # Both fields are sent by upstreams that serve two dialects, with the same text.
+        reasoning = said.get("reasoning_content") or said.get("reasoning")
+        details = said.get("reasoning_details") or said.get("thinking_blocks")
+        if reasoning or details:
+            delta.reasoning += self._details.read(reasoning, details)
+        if delta.reasoning:
+            self._reasoning.append(delta.reasoning)
+        if refusal := said.get("refusal"):
+            delta.refusal = str(refusal)
+            self._refusal.append(delta.refusal)
+        if calls := said.get("tool_calls"):
+            delta.tools = self._tools.add(calls if isinstance(calls, list) else [calls])
+        elif call := said.get("function_call"):
+            delta.tools = self._tools.add([{"index": 0, "function": call}])
+        if delta.text or delta.reasoning or delta.tools or delta.refusal:
+            return delta
+        return None
+
+    def _read_logprobs(self, delta: Delta | None, logprobs: Any) -> Delta | None:
+        content = logprobs.get("content") if isinstance(logprobs, dict) else None
+        if not isinstance(content, list) or not content:
+            return delta
+        self._logprobs += content
+        delta = delta or Delta()
+        delta.logprobs = {"content": content}
+        return delta
+
+
+def _choice_error(choice: dict[str, Any]) -> Any:
+    error = choice.get("error") or "The model behind Oxen failed while it was answering."
+    return status_error({"error": error})

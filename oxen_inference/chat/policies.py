@@ -1,0 +1,46 @@
+"""What differs between model families behind the one API, as rows of data."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+Replay = Literal["never", "turn", "always"]
+"""Which earlier reasoning goes back to the model: none of it, what belongs to the tool calls since
+the last user message, or all of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How a family of models wants to be spoken to."""
+
+    reasoning_text: Replay = "never"
+    """Reasoning as plain text, in ``reasoning_content``."""
+    reasoning_blocks: Replay = "turn"
+    """The provider's own signed or encrypted blocks, in ``reasoning_details``."""
+    json_schema: bool = True
+    """Whether ``response_format`` of type json_schema is known to work."""
+
+
+_ROWS: tuple[tuple[str, Policy], ...] = (
+    # R1's API refuses input with reasoning; later DeepSeek models refuse a tool turn without it
+    # (https://api-docs.deepseek.com/guides/thinking_mode).
+    (r"deepseek-(?:ai-)?r1", Policy(reasoning_blocks="never", json_schema=False)),
+    (r"deepseek", Policy(reasoning_text="turn", json_schema=False)),
+    # https://platform.moonshot.ai/docs/guide/use-kimi-k2-thinking-model
+    (r"kimi", Policy(reasoning_text="turn")),
+    # https://platform.minimax.io/docs/guides/text-m2-function-call
+    (r"minimax", Policy(reasoning_text="always")),
+    # https://docs.z.ai/guides/capabilities/thinking-mode
+    (r"glm", Policy(reasoning_text="turn", json_schema=False)),
+    # https://cookbook.openai.com/articles/gpt-oss/handle-raw-cot
+    (r"gpt-oss", Policy(reasoning_text="turn")),
+)
+_DEFAULT = Policy()
+
+
+def policy_for(model: str) -> Policy:
+    """Return the policy of the family that `model` belongs to, by its id."""
+    name = model.lower().rpartition("/")[2]
+    return next((policy for pattern, policy in _ROWS if re.match(pattern, name)), _DEFAULT)

@@ -1,0 +1,190 @@
+"""Messages as Oxen takes them, from messages as a framework has them; shared by both adapters.
+
+Adapters write each of their messages as an OpenAI-style dict and pass the list through
+`prepare_messages`, which orders, checks and completes it. Nothing it is given is changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+from oxen_inference.chat.policies import Policy, Replay
+from oxen_inference.errors import InvalidInputError
+
+Message = dict[str, Any]
+Part = dict[str, Any]
+
+MAX_AUDIO_BYTES = 20 * 1024 * 1024
+MAX_PDF_BYTES = 24 * 1024 * 1024
+MEDIA = ("image_url", "video_url", "audio_url", "file")
+
+
+def prepare_messages(
+    messages: Iterable[Mapping[str, Any]], *, policy: Policy, can_see: bool = True
+) -> list[Message]:
+    """Return the messages in the form every provider behind Oxen accepts.
+
+    System content is a string, media precede text, images in tool results follow as a user
+    message (where the model `can_see`), and reasoning goes back as `policy` says. Raises
+    `InvalidInputError` for an empty list, oversized audio and PDFs, and files of other kinds.
+    """
+    prepared: list[Message] = []
+    shown: list[Part] = []
+    for given in messages:
+        message = dict(given)
+        role = message.get("role")
+        if shown and role != "tool":
+            prepared.append(_showing(shown))
+            shown = []
+        content = message.get("content")
+        if role in ("system", "developer"):
+            message["content"] = text_of(content)
+        elif role == "tool":
+            text, media = _split(content)
+            if media and not can_see:
+                text += ("\n" if text else "") + _UNSEEN.format(len(media))
+                media = []
+            message["content"] = text or (_BELOW if media else "")
+            shown += media
+        elif isinstance(content, list):
+            message["content"] = _ordered(content) or ("" if role == "user" else None)
+        prepared.append(message)
+    if shown:
+        prepared.append(_showing(shown))
+    if not prepared:
+        raise InvalidInputError("There is no message to send: the list of messages is empty.")
+    return _with_reasoning(prepared, policy)
+
+
+_BELOW = "The result follows as an attachment."
+_UNSEEN = "[{} attachment(s) left out: this model takes no images]"
+
+
+def _showing(media: list[Part]) -> Message:
+    text = {"type": "text", "text": "Attachments returned by the tool calls above."}
+    return {"role": "user", "content": [*_ordered(media), text]}
+
+
+def text_of(content: object) -> str:
+    """Return the text of a message's content, paragraphs joined; media in it are refused."""
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    text, media = _split(content)
+    if media:
+        raise InvalidInputError("A system message takes text only; put media in a user message.")
+    return text
+
+
+def _split(content: object) -> tuple[str, list[Part]]:
+    if not isinstance(content, list):
+        return ("" if content is None else str(content)), []
+    text: list[str] = []
+    media: list[Part] = []
+    for part in content:
+        if isinstance(part, str):
+            text.append(part)
+        elif part.get("type") in MEDIA:
+            media.append(part)
+        elif "text" in part:
+            text.append(str(part["text"]))
+    return "\n".join(text), media
+
+
+def _ordered(parts: list[Any]) -> list[Part]:
+    """Put media before text, each in its own order: providers want the question last."""
+    blocks = [{"type": "text", "text": p} if isinstance(p, str) else p for p in parts]
+    # An empty text part is refused by Anthropic-backed models.
+    blocks = [b for b in blocks if b.get("type") != "text" or b.get("text")]
+    media = [b for b in blocks if b.get("type") in MEDIA]
+    for block in media:
+        _check_media(block)
+    return media + [b for b in blocks if b.get("type") not in MEDIA]
+
+
+def _check_media(part: Part) -> None:
+    kind = part["type"]
+    if kind == "audio_url":
+        _check_size(_url(part[kind]), MAX_AUDIO_BYTES, "Audio")
+    elif kind == "file":
+        file = part["file"]
+        data, url = file.get("file_data"), file.get("file_url")
+        if bool(data) == bool(url):
+            raise InvalidInputError(
+                "A file needs exactly one of file_data (a data URL) and file_url; "
+                "uploaded files (file_id) are not supported by Oxen."
+            )
+        if data:
+            _check_pdf(data)
+
+
+def _check_pdf(data: str) -> None:
+    if data.startswith("data:") and not data.lower().startswith("data:application/pdf"):
+        kind = data[5:].partition(";")[0].partition(",")[0] or "unknown"
+        raise InvalidInputError(
+            f"Oxen takes PDF documents only, not {kind}. Convert it, or send its text."
+        )
+    _check_size(data, MAX_PDF_BYTES, "A PDF")
+
+
+def _check_size(data_url: str, limit: int, what: str) -> None:
+    if not data_url.startswith("data:"):
+        return
+    encoded = data_url.partition(",")[2]
+    size = len(encoded) * 3 // 4 - encoded[-2:].count("=")
+    if size > limit:
+        raise InvalidInputError(
+            f"{what} of {size / 2**20:.1f} MB is too large: Oxen takes up to "
+            f"{limit // 2**20} MB. Send a shorter one, or a public URL."
+        )
+
+
+def _url(value: Any) -> str:
+    return str(value.get("url", "")) if isinstance(value, Mapping) else str(value)
+
+
+def _with_reasoning(messages: list[Message], policy: Policy) -> list[Message]:
+    """Drop what the policy does not replay of the reasoning the adapters wrote out."""
+    roles = [m.get("role") for m in messages]
+    turn = len(roles) - 1 - roles[::-1].index("user") if "user" in roles else -1
+    for place, message in enumerate(messages):
+        if message.get("role") == "assistant":
+            in_turn = place > turn and bool(message.get("tool_calls"))
+            for field, replay in (
+                ("reasoning_content", policy.reasoning_text),
+                ("reasoning_details", policy.reasoning_blocks),
+            ):
+                if field in message and not _goes_back(replay, in_turn=in_turn):
+                    del message[field]
+    return messages
+
+
+def _goes_back(replay: Replay, *, in_turn: bool) -> bool:
+    return replay == "always" or (replay == "turn" and in_turn)
+
+
+def check_parameters(body: Mapping[str, Any]) -> None:
+    """Refuse what Oxen cannot do before it is asked for it."""
+    if body.get("n") not in (None, 1):
+        raise InvalidInputError("n must be 1: Oxen's models give one answer per request.")
+    if not body.get("model"):
+        raise InvalidInputError("You must specify a model to call: pass model=...")
+
+
+MediaKind = Literal["image", "video", "audio", "file"]
+
+
+def media_part(
+    kind: MediaKind, url: str, *, filename: str | None = None, detail: str | None = None
+) -> Part:
+    """Return the content part for a medium at `url`, which may be a data URL."""
+    if kind == "file":
+        where = "file_data" if url.startswith("data:") else "file_url"
+        return {
+            "type": "file",
+            "file": {where: url, **({"filename": filename} if filename else {})},
+        }
+    inner = {"url": url, **({"detail": detail} if detail else {})}
+    return {"type": f"{kind}_url", f"{kind}_url": inner}
