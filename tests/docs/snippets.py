@@ -37,7 +37,7 @@ PACKAGES = ("oxen_inference", "langchain_oxen", "llama_index_oxen", "oxen_sandbo
 
 _FENCES = RawFencedCodeBlockLexer(re.compile(r"[ \t]*(?P<info>[^\n]*)\n"))
 _NOTE = re.compile(
-    r"<!--\s*(?P<kind>not run|output)\s*(?::\s*(?P<reason>.*?))?\s*-->\s*\Z", re.DOTALL
+    r"<!--\s*(?P<kind>not run|output)\s*(?::\s*(?P<reason>(?:(?!-->).)*?))?\s*-->\s*\Z", re.DOTALL
 )
 _SETUP = re.compile(r"^[ \t]*<!--\s*setup\n(?P<source>.*?)-->", re.DOTALL | re.MULTILINE)
 _TITLE = re.compile(r"""title=["'](?P<name>[\w.-]+)["']""")
