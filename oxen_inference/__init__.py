@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from oxen_inference.client import AsyncOxenClient, OxenClient
     from oxen_inference.errors import OxenError
     from oxen_inference.generation import Generation
+    from oxen_inference.models import Model
 
 __all__ = [
     "AsyncOxenClient",
     "Generation",
+    "Model",
     "OxenClient",
     "OxenError",
     "__version__",
@@ -27,6 +29,7 @@ __all__ = [
 _HOME = {
     "AsyncOxenClient": "client",
     "Generation": "generation",
+    "Model": "models",
     "OxenClient": "client",
 }
 

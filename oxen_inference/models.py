@@ -1,0 +1,468 @@
+"""One model of Oxen's catalogue, read from any of the shapes it comes in.
+
+Only `id` is needed to use a model; every other field may be missing, renamed or of an
+unexpected type, and is then left out, kept in `raw`, and named in `Model.problems`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from oxen_inference.errors import APIResponseError
+from oxen_inference.generation import read_money
+
+_Row = Mapping[str, Any]
+
+MODALITIES = ("text", "image", "video", "audio")
+"""What a model can make, as `capabilities.output` spells it."""
+
+# The part of an endpoint that says what comes out, in any of the spellings seen.
+_MADE_AT = (
+    ("transcription", "text"),
+    ("embedding", "embedding"),
+    ("chat", "text"),
+    ("completion", "text"),
+    ("image", "image"),
+    ("video", "video"),
+    ("audio", "audio"),
+    ("speech", "audio"),
+)
+_MADE_BY_METHOD = {
+    "per_image": "image",
+    "per_video_output_second": "video",
+    "per_audio_output_second": "audio",
+}
+_OLDER_PRICES = {
+    "video_cost_per_second": "cost_per_second",
+    "video_cost_per_second_with_audio": "cost_per_second_with_audio",
+    "video_cost_per_second_high_res": "cost_per_second_high_res",
+}
+_BEST_FIRST = ("active", "deploying", "deactivating", "error", "inactive", "unknown")
+
+
+class CatalogWarning(UserWarning):
+    """The catalogue holds something that could not be read, or is not fresh."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pricing:
+    """How a model is billed, in USD. None means not published, which is not free.
+
+    `method` is ``token``, ``time``, ``per_image``, ``per_video_output_second``,
+    ``per_audio_output_second``, or whatever else the hub says.
+    """
+
+    method: str | None = None
+    input_cost_per_token: Decimal | None = None
+    output_cost_per_token: Decimal | None = None
+    cost_per_second: Decimal | None = None
+    cost_per_second_high_res: Decimal | None = None
+    cost_per_second_with_audio: Decimal | None = None
+    cost_per_second_by_resolution: Mapping[str, Decimal | None] = field(default_factory=dict)
+    cost_per_image: Decimal | None = None
+    cost_per_image_grid: Mapping[str, Mapping[str, Decimal | None]] = field(default_factory=dict)
+    """Quality, then resolution tier."""
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """One deployment of a custom model; `status` in the hub's own word."""
+
+    status: str
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """A model as the hub describes it.
+
+    `created` is unix seconds. `inputs` and `outputs` are modalities; empty means not known.
+    `endpoint` is normalised to ``/images/generate`` style. `raw` is everything as received.
+    """
+
+    id: str
+    object: str = "model"
+    created: float | None = None
+    owned_by: str | None = None
+    display_name: str | None = None
+    description: str | None = None
+    summary: str | None = None
+    model_type: str | None = None
+    endpoint: str | None = None
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    pricing: Pricing | None = None
+    deployments: tuple[Deployment, ...] = ()
+    request_schema: Mapping[str, Any] | None = None
+    developer: str | None = None
+    source_model: str | None = None
+    released_at: str | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    problems: tuple[str, ...] = field(default=(), repr=False)
+    """What could not be read, in words."""
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    @property
+    def name(self) -> str:
+        """What people call it: the display name, or the id where there is none."""
+        return self.display_name or self.id
+
+    @property
+    def kind(self) -> str | None:
+        """The one thing it makes first: a modality, or None if nothing says so."""
+        if len(self.outputs) > 1:
+            tie_break = made_at(self.endpoint)
+            if tie_break in self.outputs:
+                return tie_break
+        return self.outputs[0] if self.outputs else None
+
+    @property
+    def is_chat(self) -> bool:
+        """Whether it answers in text to `/chat/completions`."""
+        elsewhere = made_at(self.endpoint) and "completion" not in (self.endpoint or "")
+        return self.makes("text") and not elsewhere
+
+    def makes(self, modality: str) -> bool:
+        """Whether `modality` is among its outputs."""
+        return modality in self.outputs
+
+    def takes(self, modality: str) -> bool:
+        """Whether `modality` is among its inputs."""
+        return modality in self.inputs
+
+    @property
+    def is_custom(self) -> bool:
+        """Whether it is somebody's own, which has to be activated before use."""
+        if self.model_type:
+            return self.model_type == "custom"
+        return bool(self.deployments)
+
+    @property
+    def deployment_status(self) -> str | None:
+        """The best status among its deployments; None where it has none and needs none."""
+        statuses = {deployment.status for deployment in self.deployments}
+        if not statuses:
+            return "inactive" if self.is_custom else None
+        return next((status for status in _BEST_FIRST if status in statuses), "unknown")
+
+    @property
+    def is_deployed(self) -> bool:
+        """Whether it can be called now: a base model always, a custom one while active."""
+        return self.deployment_status in (None, "active")
+
+
+def read_model(payload: object, *, fallback_id: str | None = None) -> Model:
+    """Read one model: flat, or under ``data`` or ``model``; in today's shape or an older one.
+
+    Never raises for an odd field. Raises `APIResponseError` if nothing in it names a model.
+    """
+    row = _unwrap(payload)
+    model_id = _name_of(row) or fallback_id
+    if not model_id:
+        raise APIResponseError("Oxen described a model without its id.", body=payload)
+    return _read(row if isinstance(row, Mapping) else {}, model_id)
+
+
+def read_models(payload: object) -> list[Model]:
+    """Read a list of models in any known envelope; what is odd is named in a `CatalogWarning`.
+
+    Never raises: a row that names no model is left out, since nothing could be done with it.
+    """
+    models: dict[str, Model] = {}
+    odd: list[str] = []
+    for position, (name, row) in enumerate(_rows(payload, odd), start=1):
+        try:
+            model = read_model(row, fallback_id=name)
+        except APIResponseError:
+            odd.append(f"row {position} names no model and is left out")
+            continue
+        odd += [f"{model.id}: {problem}" for problem in model.problems]
+        if model.id in models:
+            odd.append(f"{model.id} is listed twice; the first is used")
+        models.setdefault(model.id, model)
+    if odd:
+        shown = "; ".join(odd[:10]) + (f"; and {len(odd) - 10} more" if len(odd) > 10 else "")
+        warnings.warn(f"Oxen's catalogue is odd: {shown}.", CatalogWarning, stacklevel=2)
+    return list(models.values())
+
+
+def normal_endpoint(value: str) -> str:
+    """Reduce any spelling of an endpoint to ``/images/generate`` style."""
+    path = re.sub(r"^[a-z][a-z0-9+.-]*://[^/]*", "", value.strip(), flags=re.IGNORECASE)
+    path = "/" + path.partition("?")[0].strip("/")
+    return re.sub(r"^/api(/ai)?(?=/)|^/ai(?=/)", "", path)
+
+
+def made_at(endpoint: str | None) -> str | None:
+    """Return the modality that an endpoint's answers have, or None."""
+    lowered = (endpoint or "").lower()
+    return next((made for word, made in _MADE_AT if word in lowered), None)
+
+
+def _unwrap(payload: object) -> object:
+    for _ in range(4):
+        if isinstance(payload, list) and len(payload) == 1:
+            payload = payload[0]
+        elif isinstance(payload, Mapping) and _name_of(payload) is None:
+            inner = next((payload[k] for k in ("data", "model") if k in payload), None)
+            if not isinstance(inner, Mapping | list):
+                break
+            payload = inner
+        else:
+            break
+    return payload
+
+
+def _rows(payload: object, odd: list[str]) -> Iterator[tuple[str | None, object]]:
+    """The rows of a list, each with the name it was filed under, if any."""
+    for _ in range(4):
+        if not isinstance(payload, Mapping) or _name_of(payload):
+            break
+        inner = next((payload[k] for k in ("data", "models") if payload.get(k) is not None), None)
+        if inner is None:
+            break
+        payload = inner
+    if isinstance(payload, Mapping):
+        if _name_of(payload):
+            yield None, payload
+            return
+        filed = {name: row for name, row in payload.items() if isinstance(row, Mapping)}
+        if filed:
+            yield from ((str(name), row) for name, row in filed.items())
+            return
+    if not isinstance(payload, Iterable) or isinstance(payload, str | bytes | Mapping):
+        odd.append("there is no list of models in the answer")
+        return
+    yield from ((None, row) for row in payload)
+
+
+def _name_of(row: object) -> str | None:
+    if isinstance(row, str):
+        return row.strip() or None
+    if not isinstance(row, Mapping):
+        return None
+    for key in ("id", "name", "model_name"):
+        value = row.get(key)
+        if isinstance(value, str) and value.strip():
+            return value.strip()
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(value)
+    return None
+
+
+def _read(row: _Row, model_id: str) -> Model:
+    problems: list[str] = []
+    if not isinstance(row.get("id", row.get("name")), str):
+        problems.append("its id is not a string" if "id" in row else "it has no id field")
+    endpoint = _text(row, "endpoint", problems)
+    endpoint = normal_endpoint(endpoint) if endpoint else None
+    pricing = _read_pricing(row.get("pricing"), problems)
+    inputs, outputs = _read_capabilities(row, problems)
+    if not outputs:
+        method = pricing.method if pricing else None
+        guess = made_at(endpoint) or _MADE_BY_METHOD.get(method or "")
+        outputs = (guess,) if guess else ()
+    return Model(
+        id=model_id,
+        object=_text(row, "object", problems) or "model",
+        created=_number(row, "created", problems),
+        owned_by=_text(row, "owned_by", problems),
+        display_name=_text(row, "display_name", problems),
+        description=_text(row, "description", problems),
+        summary=_text(row, "summary", problems),
+        model_type=(_text(row, "model_type", problems) or "").lower() or None,
+        endpoint=endpoint,
+        inputs=inputs,
+        outputs=outputs,
+        pricing=pricing,
+        deployments=_read_deployments(row.get("deployments"), problems),
+        request_schema=_read_schema(row, problems),
+        developer=_read_developer(row, problems),
+        source_model=_text(row, "source_model", problems),
+        released_at=_text(row, "released_at", problems),
+        raw=row,
+        problems=tuple(problems),
+    )
+
+
+def _text(row: _Row, name: str, problems: list[str]) -> str | None:
+    value = row.get(name)
+    if value is None or isinstance(value, str):
+        return value.strip() or None if value else None
+    problems.append(f"{name} is {_kind_of(value)}, not a string")
+    return None
+
+
+def _number(row: _Row, name: str, problems: list[str]) -> float | None:
+    value = row.get(name)
+    if value is None:
+        return None
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    try:
+        return float(value) if isinstance(value, str) else _not_a_number(value)
+    except ValueError:
+        problems.append(f"{name} is {_kind_of(value)}, not a number")
+        return None
+
+
+def _not_a_number(value: object) -> float:
+    raise ValueError(value)
+
+
+def _read_capabilities(row: _Row, problems: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    capabilities = row.get("capabilities")
+    if capabilities is not None and not isinstance(capabilities, Mapping):
+        problems.append(f"capabilities is {_kind_of(capabilities)}, not an object")
+    fields = capabilities if isinstance(capabilities, Mapping) else {}
+    return (
+        _modalities(fields.get("input", fields.get("inputs")), "capabilities.input", problems),
+        _modalities(fields.get("output", fields.get("outputs")), "capabilities.output", problems),
+    )
+
+
+def _modalities(value: object, name: str, problems: list[str]) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        value = re.split(r"[,\s+]+", value)
+    elif isinstance(value, Mapping):  # {"text": true, "image": false}
+        value = [key for key, has in value.items() if has]
+    if not isinstance(value, list | tuple):
+        problems.append(f"{name} is {_kind_of(value)}, not a list")
+        return ()
+    words = [item.strip().lower() for item in value if isinstance(item, str) and item.strip()]
+    if len(words) < len(value):
+        problems.append(f"{name} holds something that is not a modality")
+    singular = (word[:-1] if word[:-1] in MODALITIES else word for word in words)
+    return tuple(dict.fromkeys(singular))
+
+
+def _read_pricing(value: object, problems: list[str]) -> Pricing | None:
+    if value is None:
+        return None
+    if not isinstance(value, Mapping):
+        problems.append(f"pricing is {_kind_of(value)}, not an object")
+        return None
+    fields = {_OLDER_PRICES.get(str(name), str(name)): price for name, price in value.items()}
+    fields |= {name: price for name, price in value.items() if price is not None}
+
+    def price(name: str) -> Decimal | None:
+        return _price(fields.get(name), f"pricing.{name}", problems)
+
+    by_resolution = fields.get("cost_per_second_by_resolution")
+    grid = fields.get("cost_per_image_grid")
+    return Pricing(
+        method=_method(fields, problems),
+        input_cost_per_token=price("input_cost_per_token"),
+        output_cost_per_token=price("output_cost_per_token"),
+        cost_per_second=price("cost_per_second"),
+        cost_per_second_high_res=price("cost_per_second_high_res"),
+        cost_per_second_with_audio=price("cost_per_second_with_audio"),
+        cost_per_second_by_resolution=_prices(
+            by_resolution, "pricing.cost_per_second_by_resolution", problems
+        ),
+        cost_per_image=price("cost_per_image"),
+        cost_per_image_grid=_grid(grid, problems),
+        raw=value,
+    )
+
+
+def _method(fields: _Row, problems: list[str]) -> str | None:
+    method = _text(fields, "method", problems)
+    if method:
+        return re.sub(r"[\s-]+", "_", method.lower())
+    if "video_cost_per_second" in fields:  # the older page's shape does not always name one
+        return "per_video_output_second"
+    if fields.get("cost_per_image") is not None or fields.get("cost_per_image_grid"):
+        return "per_image"
+    if fields.get("input_cost_per_token") is not None:
+        return "token"
+    return None
+
+
+def _grid(value: object, problems: list[str]) -> dict[str, dict[str, Decimal | None]]:
+    if not isinstance(value, Mapping):
+        if value is not None:
+            problems.append(f"pricing.cost_per_image_grid is {_kind_of(value)}, not an object")
+        return {}
+    name = "pricing.cost_per_image_grid"
+    return {
+        # A quality with one price for every tier.
+        str(quality): _prices(tiers, f"{name}.{quality}", problems)
+        if isinstance(tiers, Mapping)
+        else {"default": _price(tiers, f"{name}.{quality}", problems)}
+        for quality, tiers in value.items()
+    }
+
+
+def _prices(value: object, name: str, problems: list[str]) -> dict[str, Decimal | None]:
+    if not isinstance(value, Mapping):
+        if value is not None:
+            problems.append(f"{name} is {_kind_of(value)}, not an object")
+        return {}
+    return {str(key): _price(price, f"{name}.{key}", problems) for key, price in value.items()}
+
+
+def _price(value: object, name: str, problems: list[str]) -> Decimal | None:
+    price = read_money(value)
+    if price is None and value is not None:
+        problems.append(f"{name} is {_kind_of(value)}, not a price")
+    return price
+
+
+def _read_deployments(value: object, problems: list[str]) -> tuple[Deployment, ...]:
+    if value is None:
+        return ()
+    rows = [value] if isinstance(value, Mapping | str) else value
+    if not isinstance(rows, list | tuple):
+        problems.append(f"deployments is {_kind_of(value)}, not a list")
+        return ()
+    read: list[Deployment] = []
+    for row in rows:
+        fields = {"status": row} if isinstance(row, str) else row
+        if not isinstance(fields, Mapping):
+            problems.append("deployments holds something that is not a deployment")
+            continue
+        status = fields.get("status")
+        word = status.strip().lower() if isinstance(status, str) else ""
+        read.append(Deployment(status=word or "unknown", raw=fields))
+    return tuple(read)
+
+
+def _read_schema(row: _Row, problems: list[str]) -> Mapping[str, Any] | None:
+    name = "request_schema" if row.get("request_schema") is not None else "json_request_schema"
+    value = row.get(name)
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            problems.append(f"{name} is a string that is not JSON")
+            return None
+    if value is None or isinstance(value, Mapping):
+        return value
+    problems.append(f"{name} is {_kind_of(value)}, not an object")
+    return None
+
+
+def _read_developer(row: _Row, problems: list[str]) -> str | None:
+    value = row.get("developer")
+    if isinstance(value, Mapping):
+        return _text(value, "name", problems)
+    if value is None:
+        return _text(row, "developer_name", problems)
+    return _text(row, "developer", problems)
+
+
+def _kind_of(value: object) -> str:
+    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean"}
+    return names.get(type(value), "a number" if isinstance(value, int | float) else "odd")

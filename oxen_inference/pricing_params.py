@@ -1,0 +1,325 @@
+"""What the parameters of a call say about its price: how many, how long, how large, how loud.
+
+Real schemas call the same thing by many names and spell its values in many ways; the name
+patterns and unit tables here are those spellings. Nothing here knows a price.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+_COUNT = re.compile(
+    r"n|batch_(size|count)|(image|video|output|sample|result|picture)s?_count|samples|"
+    r"(num|number_of|n|max)_(images?|outputs?|videos?|samples?|results?|pictures?|clips?|"
+    r"audios?|variations?)(_per_prompt)?"
+)
+_DURATION = re.compile(
+    r"((video|clip|output|audio|target|total|num|n|music|song)_)?(duration|seconds|length)"
+    r"(_(in_)?(s|sec|secs|seconds|total|ms))?"
+)
+_FRAMES = re.compile(r"((num|n|number_of|total|video)_)?frames|frame_count|video_frames_count")
+_FPS = re.compile(r"((output|target|video)_)?(fps|frames_per_second|frame_rate)")
+_AS_LONG_AS_INPUT = re.compile(r"(match|keep|follow|use)_.*(length|duration)")
+_INPUT = re.compile(r"(?!.*(num|max|count)).*video(s|_urls?|_files?)?|input_audios?|audio_url")
+_SECTION = re.compile(r".*start_time")
+_QUALITY = re.compile(r"((image|output|render|rendering|video)_)?quality")
+_SIZE = re.compile(r"((image|video|output|target|frame)_)?(resolution|size|megapixels?|definition)")
+_SOUND = re.compile(
+    r"((generate|with|enable|add|include|use|produce)_)?(native_)?(audio|sound|sfx)"
+    r"(_(enabled|on|generation))?"
+)
+_WORDS = {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}
+_UNITS = {
+    **dict.fromkeys(("", "s", "sec", "secs", "second", "seconds"), Decimal(1)),
+    **dict.fromkeys(("m", "min", "mins", "minute", "minutes"), Decimal(60)),
+    "ms": Decimal("0.001"),
+}
+_LINES = {"sd": 480, "hd": 720, "fhd": 1080, "full hd": 1080, "qhd": 1440, "uhd": 2160}
+_THOUSANDS = {"2": 1440, "4": 2160, "8": 4320}
+# Whatever a model's other resolutions are, these are its plain ones; 720 lines are only where
+# the model has a higher one.
+_PLAIN = frozenset({"standard", "low", "normal", "360p", "480p", "512p", "540p"})
+_HIGH = frozenset({"high", "ultra", "2160p", "4320p"})
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """How much or how many: between `low` and `high`."""
+
+    low: Decimal
+    high: Decimal
+    reason: str | None = None
+    """Why it is a range."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """A call's parameters with the schema's defaults filled in."""
+
+    values: Mapping[str, Any]
+    explicit: frozenset[str] = frozenset()
+    schema: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def named(self, pattern: re.Pattern[str]) -> list[str]:
+        """The parameters of that name which count: those given, else defaults, else possible."""
+        names = [n for n in (*self.values, *self.schema) if pattern.fullmatch(n.lower())]
+        names = list(dict.fromkeys(names))
+        given = [n for n in names if n in self.explicit]
+        return given or [n for n in names if n in self.values] or names
+
+    def span(self, name: str) -> tuple[Decimal, Decimal] | None:
+        """The least and the greatest positive value that the schema lets `name` have."""
+        spec = self.schema.get(name, {})
+        choices = spec.get("enum")
+        if isinstance(choices, list):
+            read = [seconds for one in choices if (seconds := read_seconds(one)) is not None]
+            positive = [seconds for seconds in read if seconds > 0]
+            return (min(positive), max(positive)) if positive else None
+        high = read_seconds(spec.get("maximum", spec.get("exclusiveMaximum")))
+        low = read_seconds(spec.get("minimum", spec.get("exclusiveMinimum")))
+        if high is None or high <= 0:
+            return None
+        return (low if low is not None and low > 0 else min(Decimal(1), high), high)
+
+    def possible(self, name: str) -> list[Any]:
+        """Its value, or all it may have, or [None] for "anything"."""
+        if name in self.values:
+            return [self.values[name]]
+        choices = self.schema.get(name, {}).get("enum")
+        return choices if isinstance(choices, list) and choices else [None]
+
+
+def effective(schema: Mapping[str, Any] | None, params: Mapping[str, Any]) -> Fields:
+    """Return `params` with the defaults of `schema`; a null counts as left out."""
+    properties = (schema or {}).get("properties")
+    specs = {
+        str(name): spec
+        for name, spec in (properties if isinstance(properties, Mapping) else {}).items()
+        if isinstance(spec, Mapping)
+    }
+    given = {str(name): value for name, value in params.items() if value is not None}
+    defaults = {n: s["default"] for n, s in specs.items() if s.get("default") is not None}
+    return Fields({**defaults, **given}, frozenset(given), specs)
+
+
+def read_seconds(value: object) -> Decimal | None:
+    """Read a duration in any of its spellings, in seconds: 8, "8", "5s", "1m", "0:10", "500ms"."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
+        return None
+    text = str(value).strip().lower()
+    clock = re.fullmatch(r"(?:(\d+):)?(\d+):(\d+(?:\.\d+)?)", text)
+    if clock:
+        hours, minutes, seconds = clock.groups()
+        return int(hours or 0) * 3600 + int(minutes) * 60 + Decimal(seconds)
+    found = re.fullmatch(r"([+-]?\d+(?:\.\d*)?(?:e[+-]?\d{1,3})?)\s*([a-z]*)", text)
+    unit = _UNITS.get(found[2]) if found else None
+    try:
+        return Decimal(found[1]) * unit if found and unit is not None else None
+    except InvalidOperation:
+        return None
+
+
+def image_count(fields: Fields) -> Amount | str:
+    """Return how many results one call makes, or in words why that is unknown."""
+    low, high = Decimal(1), Decimal(1)
+    for name in fields.named(_COUNT):
+        if name in fields.values:
+            count = read_seconds(fields.values[name])
+            if count is None or count < 1 or count != count.to_integral_value():
+                return f"{name} is not a whole number of 1 or more"
+            span = (Decimal(1) if name.startswith("max_") else count, count)
+        else:
+            found = fields.span(name)
+            if found is None:
+                return f"nothing says how many results {name} makes when it is left out"
+            span = found
+        low, high = max(low, span[0]), high * span[1]
+    return Amount(low, high, "the number of results is open" if low != high else None)
+
+
+def output_seconds(fields: Fields) -> Amount | str:
+    """Return how long one result is, or in words why that is unknown."""
+    if any(fields.values.get(name) is True for name in fields.named(_AS_LONG_AS_INPUT)):
+        return "the result is as long as its input"
+    if fields.named(_SECTION):
+        return "the result is as long as the film it changes a part of"
+    spans = [_duration_span(fields, name) for name in fields.named(_DURATION)]
+    spans += _frame_spans(fields)
+    shots = fields.values.get("multi_prompt")
+    if isinstance(shots, list | tuple) and shots:
+        spans.append(_shots_span(fields, shots))
+    if not spans:
+        if fields.named(_INPUT):
+            return "the result is as long as its input"
+        return "no parameter says how long the result is"
+    known = [span for span in spans if span is not None]
+    if len(known) < len(spans):
+        return "nothing says how long the result can be"
+    low, high = min(low for low, _ in known), max(high for _, high in known)
+    return Amount(low, high, "the length is open" if low != high else None)
+
+
+def qualities(fields: Fields) -> frozenset[str] | None:
+    """Return the qualities the call may have, spelled alike; None if there is no such choice."""
+    return _spelled(fields, fields.named(_QUALITY))
+
+
+def resolutions(fields: Fields) -> frozenset[str] | None:
+    """Return the resolutions the call may have, spelled alike; None if there is no such choice."""
+    width, height = fields.values.get("width"), fields.values.get("height")
+    if isinstance(width, int) and isinstance(height, int):
+        return frozenset({f"{width}x{height}"})
+    names = fields.named(_SIZE)
+    if not names and ({"width", "height"} & (fields.values.keys() | fields.schema.keys())):
+        return frozenset({""})
+    return _spelled(fields, names)
+
+
+def is_high_resolution(fields: Fields) -> bool | None:
+    """Whether the call surely is of high resolution, surely is not, or either (None)."""
+    sizes = {_as_lines(size) for size in resolutions(fields) or ()}
+    offered = {
+        _as_lines(_spell(choice))
+        for name in fields.named(_SIZE)
+        for choice in fields.schema.get(name, {}).get("enum") or ()
+    }
+    more_than_720 = any((lines := _line_count(size)) and lines > 768 for size in offered)
+    plain = _PLAIN | ({"720p", "768p"} if more_than_720 else set())
+    if sizes and sizes <= _HIGH:
+        return True
+    return False if sizes and sizes <= plain else None
+
+
+def audio_switch(fields: Fields) -> bool | None:
+    """Whether the result surely has sound, surely has none, or either (None)."""
+    states: set[bool | None] = set()
+    for name in fields.named(_SOUND):
+        kind = fields.schema.get(name, {}).get("type", "boolean")
+        for value in fields.possible(name):
+            word = _WORDS.get(str(value).strip().lower()) if value is not None else None
+            if word is not None or kind == "boolean":
+                states.add(word)
+    return states.pop() if len(states) == 1 else None
+
+
+def means(key: str, value: str) -> bool:
+    """Whether a price table's `key` names the same quality or resolution as `value`."""
+    key, value = _spell(key), _spell(value)
+    if key == value:
+        return True
+    both_sizes = "x" in key and "x" in value
+    return not both_sizes and _as_lines(key) == _as_lines(value)
+
+
+def token_counts(usage: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Return prompt and completion tokens, or None where some have a price of their own."""
+    prompt = _first_count(usage, "prompt_tokens", "input_tokens")
+    completion = _first_count(usage, "completion_tokens", "output_tokens")
+    if prompt is None or completion is None:
+        return None
+    details = [
+        part
+        for name in ("prompt_tokens_details", "input_tokens_details",
+                     "completion_tokens_details", "output_tokens_details")
+        if isinstance(part := usage.get(name), Mapping)
+    ]  # fmt: skip
+    for part in (usage, *details):
+        if any(part.get(name) for name in _PRICED_APART):
+            return None
+    total = _first_count(usage, "total_tokens")
+    if total is not None and total > prompt + completion:
+        # Some upstreams leave the reasoning out of the completion and bill it as output.
+        reasoning = sum(_first_count(part, "reasoning_tokens") or 0 for part in details)
+        if total != prompt + completion + reasoning:
+            return None
+        completion += reasoning
+    return prompt, completion
+
+
+_PRICED_APART = (
+    "cached_tokens", "cache_read_input_tokens", "cache_creation_input_tokens",
+    "cache_creation_tokens", "audio_tokens", "image_tokens",
+)  # fmt: skip
+
+
+def _first_count(row: Mapping[str, Any], *names: str) -> int | None:
+    value = next((row[name] for name in names if row.get(name) is not None), None)
+    is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return value if is_count else None
+
+
+_Span = tuple[Decimal, Decimal]
+
+
+def _duration_span(fields: Fields, name: str) -> _Span | None:
+    unit = _UNITS["ms"] if name.lower().endswith("_ms") else Decimal(1)
+    if name in fields.values:
+        seconds = read_seconds(fields.values[name])
+        if seconds is not None and seconds > 0:
+            return seconds * unit, seconds * unit
+    # Left out, or -1, 0, "auto": whatever the schema allows.
+    span = fields.span(name)
+    return (span[0] * unit, span[1] * unit) if span else None
+
+
+def _frame_spans(fields: Fields) -> list[_Span | None]:
+    names = fields.named(_FRAMES)
+    durations = fields.named(_DURATION)
+    if not names or (set(durations) & fields.explicit and not set(names) & fields.explicit):
+        return []
+    frames = _duration_span(fields, names[0])
+    rate = next((_duration_span(fields, name) for name in fields.named(_FPS)), None)
+    if frames is None or rate is None:
+        return [None]
+    # A part of a second may be billed as a whole one.
+    longest = frames[1] / rate[0]
+    return [(frames[0] / rate[1], Decimal(math.ceil(longest)))]
+
+
+def _shots_span(fields: Fields, shots: Iterable[Any]) -> _Span | None:
+    low = high = Decimal(0)
+    for shot in shots:
+        own = read_seconds(shot.get("duration")) if isinstance(shot, Mapping) else None
+        if own is None or own <= 0:
+            names = fields.named(_DURATION)
+            span = fields.span(names[0]) if names else None
+            if span is None:
+                return None
+            low, high = low + span[0], high + span[1]
+        else:
+            low, high = low + own, high + own
+    return low, high
+
+
+def _spelled(fields: Fields, names: list[str]) -> frozenset[str] | None:
+    if not names:
+        return None
+    return frozenset(_spell(value) for name in names for value in fields.possible(name))
+
+
+def _spell(value: object) -> str:
+    text = re.sub(r"[\s_-]+", " ", str("" if value is None else value)).strip().lower()
+    text = re.sub(r"(?<=\d) (?=(mp|k|p|megapixels?)\b)", "", text)
+    return re.sub(r"(?<=\d{3})\s?[x*×:]\s?(?=\d{3})", "x", text)
+
+
+def _as_lines(size: str) -> str:
+    """Spell a resolution by its lines (``1080p``) where it is one of those."""
+    lines = _line_count(size)
+    return f"{lines}p" if lines else size
+
+
+def _line_count(size: str) -> int | None:
+    pixels = re.fullmatch(r"(\d+)x(\d+)", size)
+    if pixels:
+        return min(int(pixels[1]), int(pixels[2]))
+    plain = re.fullmatch(r"(\d+)(p|i)", size)
+    if plain:
+        return int(plain[1])
+    thousands = re.fullmatch(r"(\d)k( uhd)?", size)
+    return _LINES.get(size) or (_THOUSANDS.get(thousands[1]) if thousands else None)
