@@ -56,7 +56,7 @@ class Clues:
     """The number picked from a numbered list of choices."""
     prose: Callable[[], str] = str
     """Answers the request in words."""
-    _taken: set[str] = field(default_factory=set)
+    _taken: set[str] = field(default_factory=set, init=False)
 
     def __post_init__(self) -> None:
         self.request = self.request or self.clause
@@ -81,6 +81,11 @@ class Clues:
         low = name.lower()
         if kind := url_kind(low, schema):
             return self._url(kind)
+        spoken = re.escape(low).replace("_", "[_ ]")
+        if labelled := re.search(
+            rf"\b{spoken}(?:\s*[:=]\s*|\s+(?=\d))([\w.:/-]*\w)", self.clause, re.IGNORECASE
+        ):
+            return labelled[1]
         for pattern, finder in _BY_NAME:
             if re.search(pattern, low):
                 return finder(self, low)
@@ -97,12 +102,12 @@ class Clues:
             return words.seconds(self.clause) or words.seconds(self.request)
         wanted = words.stems(low.replace("_", " ").replace("num ", ""))
         source = self.clause if words.numbers(self.clause) else self.request
-        for number in self._numbers:
-            near = source[max(0, number.start - 16) : number.start].split()[-2:]
-            near += source[number.end : number.end + 16].split()[:2]
-            if wanted & words.stems(" ".join(near)) and fits(number.value):
-                self._numbers.remove(number)
-                return number.value
+        for words_around in (_word_before, _words_around):  # "width 5" beats "5 wide"
+            for number in self._numbers:
+                beside = words.stems(words_around(source, number))
+                if wanted & beside and fits(number.value):
+                    self._numbers.remove(number)
+                    return number.value
         if required:
             for number in self._numbers:
                 if fits(number.value):
@@ -211,6 +216,12 @@ class Clues:
         beside = self._match(rf"(?i:(?<=\b{re.escape(kind)} )[\w-]*\d[\w-]*)") if kind else None
         return labelled or beside or self._match(_ID.pattern)
 
+    def _email(self, _name: str) -> str | None:
+        return self._match(_FORMATS["email"])
+
+    def _date(self, _name: str) -> str | None:
+        return self._match(_FORMATS["date"])
+
     def _style(self, name: str) -> str | None:
         found = _STYLE_OF.search(self.request) or _STYLE.search(self.request)
         if found:
@@ -264,6 +275,8 @@ _BY_NAME: tuple[tuple[str, Callable[[Clues, str], str | None]], ...] = (
     (_PLACE, Clues._place),
     (r"negative|system|model|seed|namespace|repo|director", Clues._never),
     (r"prompt$|^(description|caption|scene|topic|theme|about|item)$", Clues._subject),
+    (r"mail", Clues._email),
+    (r"(^|_)date($|_)", Clues._date),
     (r"(^|_)(id|ids|uuid|identifier)$", Clues._id),
     (r"style|tone|mood|genre", Clues._style),
     (r"colou?r", Clues._colour),
@@ -298,6 +311,15 @@ def url_kind(name: str, schema: dict[str, Any]) -> str | None:
     found = re.search(r"image|photo|picture|frame|video|clip|audio|sound", name)
     kinds = {"video": "video", "clip": "video", "audio": "audio", "sound": "audio"}
     return kinds.get(found.group(), "image") if found else "any"
+
+
+def _word_before(text: str, number: words.Number) -> str:
+    return " ".join(text[max(0, number.start - 24) : number.start].split()[-1:])
+
+
+def _words_around(text: str, number: words.Number) -> str:
+    before = text[max(0, number.start - 24) : number.start].split()[-2:]
+    return " ".join([*before, *text[number.end : number.end + 24].split()[:2]])
 
 
 def _extension(url: str) -> str:

@@ -119,6 +119,8 @@ def _json(body: Body, talk: Conversation, clues: Clues) -> str | None:
         schema = wanted["json_schema"].get("schema") or {}
     elif wanted.get("type") == "json_object" or prompts.wants_json(talk.request):
         schema = prompts.wanted_schema(f"{talk.system}\n{talk.request}")
+        asked = prompts.without_objects(talk.request)
+        clues = replace(clues, clause=words.plain(asked), request=asked)
         if schema is None and wanted.get("type") == "json_object":
             schema = _listing(talk.request)
     if schema is None:

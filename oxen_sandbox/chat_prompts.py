@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from oxen_sandbox import chat_words as words
@@ -212,14 +212,9 @@ def wanted_schema(text: str) -> dict[str, Any] | None:
     """Find the JSON Schema a prompt asks its answer to follow; None where it asks for no JSON."""
     if not re.search(r"\bjson\b", text, re.IGNORECASE):
         return None
-    schema, position = None, 0
-    while (position := text.find("{", position)) >= 0:
-        try:
-            value, position = _DECODER.raw_decode(text, position)
-        except ValueError:
-            position += 1
-            continue
-        if isinstance(value, dict) and isinstance(value.get("properties"), dict):
+    schema = None
+    for value, _, _ in _objects(text):
+        if isinstance(value.get("properties"), dict):
             schema = value  # the last one: format instructions show an example first
     if schema:
         return schema
@@ -237,6 +232,29 @@ def wanted_schema(text: str) -> dict[str, Any] | None:
             "required": named,
         }
     return None
+
+
+def without_objects(text: str) -> str:
+    """Cut the JSON objects out of a prompt, so that a schema is not taken for the user's words."""
+    if '{{"' in text:
+        text = text.replace("{{", "{").replace("}}", "}")
+    kept, position = [], 0
+    for _, start, end in _objects(text):
+        kept.append(text[position:start])
+        position = end
+    return " ".join([*kept, text[position:]])
+
+
+def _objects(text: str) -> Iterator[tuple[dict[str, Any], int, int]]:
+    """Find the JSON objects in a text, with where they stand."""
+    position = 0
+    while (start := text.find("{", position)) >= 0:
+        try:
+            value, position = _DECODER.raw_decode(text, start)
+        except ValueError:
+            position = start + 1
+            continue
+        yield value, start, position
 
 
 def wants_json(text: str) -> bool:

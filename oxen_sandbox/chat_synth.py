@@ -174,7 +174,7 @@ class _Synthesis:
                 if required
                 else _ABSENT
             )
-        if kind_of(plain) == "string" and "enum" not in plain:
+        if plain.get("type") == "string" and "enum" not in plain:
             found = [text for text in self.clues.items(name) if fits(plain, text)][:most]
             found = list(dict.fromkeys(found)) if schema.get("uniqueItems") else found
             if len(found) >= max(least, 1):
@@ -184,24 +184,12 @@ class _Synthesis:
         wanted = self.clues.amount(name) or max(least, 1)
         wanted = min(max(wanted, least), most) if depth <= _DEEP else least
         made: list[Any] = []
-        for index in range(wanted):
+        for _ in range(wanted):
             value = self.value(item, singular, required=True, depth=depth + 1)
-            made.append(
-                _distinct(self._alternatives(item, plain), value, made, index)
-                if value in made
-                else value
-            )
+            made.append(value if value not in made else _varied(plain, value, made))
         if schema.get("uniqueItems"):
             made = [value for index, value in enumerate(made) if value not in made[:index]]
         return made
-
-    def _alternatives(self, item: Any, plain: Schema) -> list[Any]:
-        options: list[Any] = list(plain.get("enum", ()))
-        if isinstance(item, dict) and kind_of(plain) in ("integer", "number"):
-            step = plain.get("multipleOf", 1)
-            start = number(plain)
-            options = [value for k in range(2 * _MANY) if fits(plain, value := start + k * step)]
-        return options
 
     def _invent(self, schema: Schema, name: str, depth: int) -> Any:
         if "const" in schema:
@@ -255,9 +243,13 @@ class _Synthesis:
         return f"{meaning}: {about}" if about else meaning
 
 
-def _distinct(options: list[Any], value: Any, made: list[Any], index: int) -> Any:
+def _varied(schema: Schema, value: Any, made: list[Any]) -> Any:
     """Vary a repeated list item, if its schema leaves room to."""
-    fresh = [option for option in options if option not in made]
-    if fresh:
-        return fresh[0]
-    return f"{value} ({index + 1})" if isinstance(value, str) and not options else value
+    options = list(schema.get("enum", ()))
+    if kind_of(schema) in ("integer", "number"):
+        step = schema.get("multipleOf", 1)
+        options = [value + k * step for k in range(1, 2 * _MANY)]
+    elif isinstance(value, str) and not options and "format" not in schema:
+        options = [f"{value} ({len(made) + 1})"]
+    fresh = (option for option in options if option not in made and fits(schema, option))
+    return next(fresh, value)

@@ -27,7 +27,7 @@ _TO = re.compile(
 )
 _MEDIA = ("image", "video", "music")
 _ERROR = re.compile(
-    r"^\W*(?:\w*error\b|failed\b|failure\b|traceback|exception|invalid\b|cannot\b)|\"error\"\s*:|'error'\s*:|\bvalidation error",
+    r"^\W*(?:\w*error\b|failed\b|failure\b|traceback|exception|invalid|cannot\b)|\"error\"\s*:|'error'\s*:|\bvalidation error",
     re.IGNORECASE,
 )
 _ENOUGH = 2.0
@@ -60,6 +60,11 @@ class Step:
     tool: Tool
     arguments: dict[str, Any]
     waits: bool = False
+
+    @property
+    def name(self) -> str:
+        """The tool's name."""
+        return self.tool.name
 
 
 def tools_of(body: dict[str, Any]) -> list[Tool]:
@@ -224,18 +229,23 @@ def _several(arguments: dict[str, Any], listed: Sequence[str]) -> bool:
 
 
 def _remaining(steps: list[Step], talk: Conversation) -> list[Step]:
-    """Drop the steps the history has calls for, matching by tool in order."""
-    done = [call.name for call in talk.calls if call.result is None or not is_error(call.result)]
-    failed = {call.name for call in talk.calls} - set(done)
+    """Drop the steps the history has calls for, matching by tool (and agent) in order."""
+    done = [_key(call) for call in talk.calls if not is_error(call.result or "")]
+    failed = {_key(call) for call in talk.calls} - set(done)
     left = []
     for step in steps:
-        if step.tool.name in done:
-            done.remove(step.tool.name)
-        elif step.tool.name in failed:
-            break  # what failed for good also stops what waits for it
+        key = _key(step)
+        if key in done:
+            done.remove(key)
+        elif key in failed:
+            break  # what failed for good also stops what comes after it
         else:
             left.append(step)
     return left
+
+
+def _key(call: Call | Step) -> tuple[str, Any]:
+    return call.name, call.arguments.get("to_agent")
 
 
 def _retry(talk: Conversation, tools: Sequence[Tool], clues: Clues) -> Step | None:
@@ -340,7 +350,7 @@ def _told(handoff: Tool, talk: Conversation) -> str | None:
     """Return the agent the system prompt says to hand off to, unless it had the request already."""
     had = {call.arguments["to_agent"] for call in _handoffs(talk)}
     told = re.findall(
-        r"hand(?:ing)?[ -]?(?:it |control )?(?:off|over)?(?: control)? to (?:the )?['\"`]?([\w.-]+)",
+        r"hand(?:ing)?[ -]?(?:it |control )?(?:off|over)?(?: control)? to (?:the )?['\"`]?([\w-]+)",
         talk.system,
         re.IGNORECASE,
     )
