@@ -5,13 +5,18 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; 
 BIN := $(VENV)/bin
 OPENAI ?= openai
 
-.PHONY: help demo test check lint types imports format record docs clean
+.PHONY: help demo test test-slow test-matrix coverage check lint types imports format record \
+	docs docs-serve bench build smoke clean
 
 help:
 	@echo "make demo    an agent draws and films on the local sandbox (HUB=1: on Oxen, after asking)"
 	@echo "make test    all tests"
 	@echo "make check   lint, types and import rules"
 	@echo "make record  re-record the cassettes on the sandbox (HUB=1: on Oxen)"
+	@echo "make docs    the documentation in site/ (docs-serve: while you write)"
+	@echo "make bench   measure against peers (SUITE=name for one)"
+	@echo "make test-slow | test-matrix | coverage   longer proofs"
+	@echo "make build | smoke                        wheel and sdist; each extra installed and used"
 
 $(VENV)/.installed: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.10 or newer is needed; set PYTHON=/path/to/python3"; exit 1; }
@@ -28,6 +33,34 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -m "not slow"
 
+test-slow: $(VENV)/.installed
+	$(BIN)/python -m pytest -m slow
+
+# Subprocesses and threads are measured too; each kind of test adds to the same figures.
+coverage: $(VENV)/.installed
+	rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest -m "not slow" -q
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage html --quiet --directory build/coverage
+	$(BIN)/coverage report --show-missing --skip-covered
+
+TOOLS := .venv-tools
+$(TOOLS)/.installed: Makefile
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --quiet uv packaging "tomli; python_version < '3.11'"
+	@touch $@
+
+# ROWS=py3.10 for those rows only; TESTS=tests/unit for those tests only.
+test-matrix: $(TOOLS)/.installed
+	$(TOOLS)/bin/python -m tests.compatibility.matrix --only "$(ROWS)" $(TESTS)
+
+build: $(TOOLS)/.installed
+	rm -rf dist
+	$(TOOLS)/bin/uv build --quiet --no-python-downloads --python $(PYTHON)
+
+smoke: build
+	$(TOOLS)/bin/python -m tests.compatibility.packages
+
 check: lint types imports
 
 lint: $(VENV)/.installed
@@ -36,6 +69,8 @@ lint: $(VENV)/.installed
 
 types: $(VENV)/.installed
 	$(BIN)/mypy
+	$(BIN)/mypy tests/typing
+	$(BIN)/basedpyright
 
 imports: $(VENV)/.installed
 	$(BIN)/lint-imports
@@ -47,5 +82,27 @@ format: $(VENV)/.installed
 record: $(VENV)/.installed
 	OXEN_RECORD=$(if $(HUB),hub,sandbox) $(BIN)/python -m pytest tests/cassettes --record-mode=rewrite
 
+DOCS := .venv-docs
+$(DOCS)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(DOCS)/bin/python -m pip install --quiet --editable '.[all]' --group docs
+	@touch $@
+
+docs: $(DOCS)/.installed
+	$(DOCS)/bin/mkdocs build --strict --quiet
+
+docs-serve: $(DOCS)/.installed
+	$(DOCS)/bin/mkdocs serve
+
+BENCH := .venv-bench
+$(BENCH)/.installed: benchmarks/requirements.txt pyproject.toml
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --editable '.[all]' -r benchmarks/requirements.txt
+	@touch $@
+
+bench: $(BENCH)/.installed
+	$(BENCH)/bin/python -m benchmarks.run $(SUITE)
+
 clean:
-	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache demo-output
+	rm -rf $(VENV) $(TOOLS) $(DOCS) $(BENCH) .matrix build dist site .pytest_cache .mypy_cache .ruff_cache demo-output

@@ -1,0 +1,161 @@
+"""``make test-matrix``: the tests, on every Python, both openai majors, lowest and newest.
+
+"Lowest" installs every dependency pyproject.toml declares in the lowest version it allows.
+"Beside peers" also holds langchain-openai and llama-index-llms-openai.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from tests.compatibility.environments import (
+    PYTHONS,
+    REPOSITORY,
+    Environment,
+    declared,
+    find_python,
+)
+
+PAGE = REPOSITORY / "docs" / "compatibility.md"
+_SHOWN = ("openai", "langchain-core", "llama-index-core", "pydantic")
+_HEAD = """\
+# Compatibility
+
+<!-- Written by `make test-matrix`; edit tests/compatibility/matrix.py instead. -->
+
+`make test-matrix` installs the distribution with all its extras in an environment for each row and
+runs the whole test suite there. *Lowest* is the lowest version `pyproject.toml` allows of every
+declared dependency, *newest* the newest the package index has; *beside peers* adds
+`langchain-openai` and `llama-index-llms-openai` to the same environment.
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One environment to be tested."""
+
+    python: str
+    openai: int
+    kind: str
+
+    @property
+    def name(self) -> str:
+        return f"py{self.python}-openai{self.openai}-{self.kind.replace(' ', '-')}"
+
+    def environment(self, interpreter: str) -> Environment:
+        """Make it. Raises RuntimeError when the test tools moved a lowest version."""
+        made = Environment(self.name, interpreter, fresh=True)
+        project = ("--editable", f"{REPOSITORY}[all]", f"openai>={self.openai},<{self.openai + 1}")
+        if self.kind != "lowest":
+            peers = ("langchain-openai", "llama-index-llms-openai")
+            made.install("--group", "dev", *project, *(peers if self.kind != "newest" else ()))
+            return made
+        made.install("--resolution", "lowest-direct", *project)
+        before = made.versions()
+        made.install("--group", "dev", *project)
+        after = made.versions()
+        moved = [name for name in declared() & before.keys() if after[name] != before[name]]
+        if moved:
+            changes = ", ".join(f"{name} {before[name]} -> {after[name]}" for name in sorted(moved))
+            raise RuntimeError(f"the test tools need more than the lowest: {changes}")
+        return made
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a row."""
+
+    row: Row
+    result: str
+    passed: bool
+    versions: dict[str, str]
+    seconds: float = 0.0
+
+    @property
+    def cells(self) -> list[str]:
+        shown = [self.versions.get(name, "-") for name in _SHOWN]
+        return [self.row.python, self.row.kind, *shown, self.result, f"{self.seconds:.0f} s"]
+
+
+def rows() -> Iterator[Row]:
+    """Every row, oldest Python first."""
+    for python, openai, kind in itertools.product(PYTHONS, (2, 3), ("lowest", "newest")):
+        yield Row(python, openai, kind)
+    # openai 2 only: llama-index-llms-openai does not accept 3 yet.
+    yield Row("3.12", 2, "beside peers")
+
+
+def run(row: Row, pytest_arguments: list[str]) -> Outcome:
+    """Make the row's environment and test in it."""
+    interpreter = find_python(row.python)
+    if interpreter is None:
+        return Outcome(row, f"skipped: no Python {row.python} here", True, {})
+    try:
+        environment = row.environment(interpreter)
+    except (RuntimeError, subprocess.CalledProcessError) as error:
+        return Outcome(row, f"not installable: {error}", False, {})
+    report = environment.folder / "report.xml"
+    start = time.monotonic()
+    done = environment.run(
+        ["-m", "pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider",
+         f"--junitxml={report}", *pytest_arguments],
+        cwd=REPOSITORY,
+    )  # fmt: skip
+    seconds = time.monotonic() - start
+    (environment.folder / "output.txt").write_text(done.stdout + done.stderr, encoding="utf-8")
+    versions = environment.versions()
+    if done.returncode not in (0, 1) or not report.exists():
+        return Outcome(row, f"did not run: {environment.folder}/output.txt", False, versions)
+    return Outcome(row, _counts(report), done.returncode == 0, versions, seconds)
+
+
+def _counts(report: Path) -> str:
+    suites = ET.parse(report).getroot().iter("testsuite")
+    counts = dict.fromkeys(("tests", "failures", "errors", "skipped"), 0)
+    for suite in suites:
+        for name in counts:
+            counts[name] += int(suite.get(name, 0))
+    failed = counts["failures"] + counts["errors"]
+    passed = counts["tests"] - failed - counts["skipped"]
+    words = [f"{passed} passed", f"{failed} failed" if failed else ""]
+    words.append(f"{counts['skipped']} skipped" if counts["skipped"] else "")
+    return ", ".join(filter(None, words))
+
+
+def table(outcomes: list[Outcome]) -> str:
+    """The outcomes as a Markdown table."""
+    lines = [["Python", "dependencies", *_SHOWN, "tests", "time"], ["---"] * (len(_SHOWN) + 4)]
+    lines += [outcome.cells for outcome in outcomes]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def main() -> int:
+    """Test the rows chosen; write the page when all rows were."""
+    parser = argparse.ArgumentParser(prog="make test-matrix")
+    parser.add_argument("--only", default="", help="rows whose name contains this")
+    parser.add_argument("tests", nargs="*", help="what to give to pytest; default all tests")
+    options = parser.parse_args()
+    chosen = [row for row in rows() if options.only in row.name]
+    outcomes = []
+    for row in chosen:
+        print(f"{row.name} ...", end=" ", flush=True)
+        outcomes.append(run(row, options.tests))
+        print(outcomes[-1].result, flush=True)
+    print(f"\n{table(outcomes)}")
+    if not options.only and not options.tests:
+        today = datetime.now(timezone.utc).date().isoformat()
+        PAGE.write_text(f"{_HEAD}\n{table(outcomes)}\n\nRun on {today}.\n", encoding="utf-8")
+    return 0 if all(outcome.passed for outcome in outcomes) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
