@@ -72,6 +72,10 @@ def clamped(schema: Schema, value: Any) -> Any:
 
 def fits(schema: Schema, value: Any) -> bool:
     """Check a scalar against its schema."""
+    if "const" in schema:
+        return bool(value == schema["const"])
+    if "enum" in schema:
+        return value in schema["enum"]
     kind = kind_of(schema)
     if kind in ("integer", "number"):
         return _fits_number(schema, value, whole=kind == "integer")

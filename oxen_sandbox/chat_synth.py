@@ -165,7 +165,8 @@ class _Synthesis:
         least = schema.get("minItems", 0)
         most = min(schema.get("maxItems", _MANY), max(_MANY, least))
         item = schema.get("items", {})
-        plain = self._branches(item)[0]
+        branches = self._branches(item)
+        plain = branches[0]
         singular = re.sub(r"ies$", "y", name) if name.endswith("ies") else name.removesuffix("s")
         if schema.get("prefixItems"):
             parts = schema["prefixItems"]
@@ -186,7 +187,7 @@ class _Synthesis:
         made: list[Any] = []
         for _ in range(wanted):
             value = self.value(item, singular, required=True, depth=depth + 1)
-            made.append(value if value not in made else _varied(plain, value, made))
+            made.append(value if value not in made else _varied(branches, value, made))
         if schema.get("uniqueItems"):
             made = [value for index, value in enumerate(made) if value not in made[:index]]
         return made
@@ -243,13 +244,14 @@ class _Synthesis:
         return f"{meaning}: {about}" if about else meaning
 
 
-def _varied(schema: Schema, value: Any, made: list[Any]) -> Any:
+def _varied(branches: list[Schema], value: Any, made: list[Any]) -> Any:
     """Vary a repeated list item, if its schema leaves room to."""
+    schema = next((branch for branch in branches if fits(branch, value)), {})
     options = list(schema.get("enum", ()))
-    if kind_of(schema) in ("integer", "number"):
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
         step = schema.get("multipleOf", 1)
-        options = [value + k * step for k in range(1, 2 * _MANY)]
-    elif isinstance(value, str) and not options and "format" not in schema:
-        options = [f"{value} ({len(made) + 1})"]
+        options += [value + k * step for k in range(1, 2 * _MANY)]
+    elif isinstance(value, str) and "format" not in schema:
+        options.append(f"{value} ({len(made) + 1})")
     fresh = (option for option in options if option not in made and fits(schema, option))
     return next(fresh, value)

@@ -111,7 +111,7 @@ def _object(properties: dict[str, Any], data: st.DataObject) -> dict[str, Any]:
 SCHEMAS = st.recursive(SCALARS, containers, max_leaves=8)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     properties=st.dictionaries(NAMES, SCHEMAS, max_size=5),
     required=st.booleans(),
