@@ -41,12 +41,21 @@ def find_python(version: str) -> str | None:
     return None
 
 
-def declared() -> set[str]:
-    """The distributions pyproject.toml asks for: its own dependencies and all extras'."""
+def lowest(python: str, *also: str) -> list[str]:
+    """The lowest versions pyproject.toml allows of what it declares, as ``name==version``.
+
+    Of what those need in turn, uv takes the newest. `also` are requirements to be met.
+    """
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     lists = [project["dependencies"], *project["optional-dependencies"].values()]
-    names = {canonicalize_name(Requirement(text).name) for part in lists for text in part}
-    return names - {project["name"]}
+    declared = {canonicalize_name(Requirement(text).name) for part in lists for text in part}
+    resolved = _uv(
+        "pip", "compile", "--quiet", "--resolution", "lowest-direct", "--python", python,
+        "--all-extras", "--no-header", "--no-annotate", "pyproject.toml", "-",
+        given="\n".join(also),
+    )  # fmt: skip
+    pins = resolved.splitlines()
+    return [pin for pin in pins if canonicalize_name(Requirement(pin).name) in declared]
 
 
 class Environment:
@@ -85,10 +94,11 @@ class Environment:
         )  # fmt: skip
 
 
-def _uv(*arguments: str) -> str:
+def _uv(*arguments: str, given: str | None = None) -> str:
     done = subprocess.run(
-        [str(_UV), *arguments], check=False, cwd=REPOSITORY, capture_output=True, text=True
-    )
+        [str(_UV), *arguments],
+        check=False, cwd=REPOSITORY, capture_output=True, text=True, input=given,
+    )  # fmt: skip
     if done.returncode:
         sys.stderr.write(done.stderr)
         done.check_returncode()
