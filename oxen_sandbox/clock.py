@@ -3,6 +3,8 @@
 import asyncio
 import time
 
+from anyio import move_on_after
+
 
 class Clock:
     """Unix time running at `speed` hub seconds per real second; 0 stands still."""
@@ -41,13 +43,11 @@ class Clock:
         try:
             while (left := moment - self.now()) > 0:
                 event.clear()
-                timeout = left / self._speed if self._speed > 0 else None
-                try:
-                    await asyncio.wait_for(event.wait(), timeout)
-                except asyncio.TimeoutError:
-                    continue
-                if poke is not None:
-                    return
+                # Not asyncio.wait_for, which may swallow a cancellation before Python 3.12.
+                with move_on_after(left / self._speed if self._speed > 0 else None):
+                    await event.wait()
+                    if poke is not None:
+                        return
         finally:
             self._sleepers.discard(entry)
 

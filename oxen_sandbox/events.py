@@ -5,6 +5,8 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+from anyio import move_on_after
+
 from oxen_sandbox.state import Account
 
 _KEEP_ALIVE = b": keep-alive\n\n"
@@ -36,10 +38,9 @@ class Events:
         self._listeners.add(entry)
         try:
             while True:
-                try:
-                    item = await asyncio.wait_for(queue.get(), keepalive)
-                except asyncio.TimeoutError:
-                    item = _KEEP_ALIVE
+                item: bytes | None = _KEEP_ALIVE
+                with move_on_after(keepalive):
+                    item = await queue.get()
                 if item is None:
                     return
                 yield item

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 from urllib.parse import parse_qsl
 
+from anyio import move_on_after
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -233,14 +234,9 @@ async def _misbehave(fault: Fault, scope: Scope, receive: Receive, send: Send) -
 
 
 async def _until_gone(receive: Receive, seconds: float | None) -> None:
-    async def gone() -> None:
+    with move_on_after(seconds):
         while (await receive())["type"] != "http.disconnect":
             pass
-
-    try:
-        await asyncio.wait_for(gone(), seconds)
-    except asyncio.TimeoutError:
-        return
 
 
 def _response(fault: Fault) -> Response:

@@ -55,7 +55,7 @@ class QueueApi:
         if size > _MAX_PAGE:
             raise invalid_params(f"page_size must be at most {_MAX_PAGE}")
         jobs = self._visible(request, self._select(request, active_only=False))
-        costs = [job.cost for job in jobs if job.cost is not None]
+        costs = [cost for job in jobs if (cost := self._cost(job)) is not None]
         shown = jobs[(page - 1) * size : page * size]
         return JSONResponse({
             "count": len(shown),
@@ -101,6 +101,11 @@ class QueueApi:
         latest = self._hub.clock.now() - fault.seconds
         return [job for job in jobs if job.enqueued_at <= latest]
 
+    def _cost(self, job: Job) -> Decimal | None:
+        """What the job cost, once the hub shows it."""
+        shown_at = (job.completed_at or 0) + self._hub.settings.cost_delay_seconds
+        return job.cost if self._hub.clock.now() >= shown_at else None
+
     def _row(self, job: Job) -> dict[str, Any]:
         """The submitted parameters, overridden by the row's own fields."""
         url = None
@@ -125,9 +130,10 @@ class QueueApi:
         return {**job.params, **own}
 
     def _full_row(self, job: Job) -> dict[str, Any]:
+        cost = self._cost(job)
         return {
             **self._row(job),
-            "cost": None if job.cost is None else _decimal(job.cost),
+            "cost": None if cost is None else _decimal(cost),
             "user_id": job.account.user_id,
             "username": job.account.namespace,
             "user_image": None,

@@ -200,7 +200,7 @@ class Sandbox:
         self._stop = lambda: loop.call_soon_threadsafe(stopped.set)
         config = uvicorn.Config(
             self.hub, ws="none", lifespan="off", access_log=False, log_config=None,
-            log_level="critical", timeout_keep_alive=75,
+            log_level="error", timeout_keep_alive=75,
         )  # fmt: skip
         config.load()
         connections: set[asyncio.Transport] = set()

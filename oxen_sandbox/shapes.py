@@ -17,7 +17,7 @@ _FORMATS = {
     "audio": ("wav", "mp3", "pcm", "ogg_opus"),
 }
 _NAMED_RATIOS = {"landscape": 16 / 9, "portrait": 9 / 16, "square": 1.0, "square_hd": 1.0}
-_MEGAPIXELS = {"512": 0.25, "1k": 1.05, "2k": 4.2, "3k": 9.4, "4k": 16.8}
+_MEGAPIXELS = {"512": 0.25, "1k": 1.0, "2k": 4.0, "3k": 9.0, "4k": 16.0}  # of 1024² pixels
 _VIDEO_LINES = 480  # films keep their ratio and length, not their resolution: they have to be cheap
 
 
@@ -119,9 +119,9 @@ def _image_size(params: Mapping[str, Any]) -> tuple[int, int]:
         return explicit
     tier = str(params.get("resolution") or params.get("size") or "").lower()
     found = re.fullmatch(r"(\d+(?:\.\d+)?) ?mp", tier)
-    megapixels = float(found[1]) if found else _MEGAPIXELS.get(tier, 1.05)
+    megapixels = float(found[1]) if found else _MEGAPIXELS.get(tier, 1.0)
     ratio = _ratio({"aspect_ratio": params.get("aspect_ratio")})
-    height = math.sqrt(megapixels * 1e6 / ratio)
+    height = math.sqrt(megapixels * 1024 * 1024 / ratio)
     return _even(height * ratio), _even(height)
 
 

@@ -45,7 +45,7 @@ class Settings:
         return float(getattr(self, f"{media_type}_seconds"))
 
 
-@dataclass
+@dataclass(eq=False)
 class Account:
     """One user of the hub and the key he calls with."""
 
@@ -68,7 +68,7 @@ class Charge:
     generation_id: str | None = None
 
 
-@dataclass
+@dataclass(eq=False)
 class Job:
     """One generation of the queue, from the moment it was accepted."""
 
@@ -112,7 +112,7 @@ class State:
         self.charges: list[Charge] = []
         self._check = check
         self._on_finished = on_finished
-        self._due: list[tuple[float, int, str, Job]] = []
+        self._due: list[tuple[float, int, Job]] = []
         self._order = itertools.count()
         self._ids = random.Random()  # noqa: S311 - ids need to be unique, not secret
 
@@ -159,7 +159,7 @@ class State:
                     fault=fault,
                 )
                 self.jobs[identity] = job
-                self._push(starts, "start", job)
+                self._push(starts, job)
                 jobs.append(job)
         return jobs
 
@@ -168,10 +168,11 @@ class State:
         with self.lock:
             now = self.clock.now()
             while self._due and self._due[0][0] <= now:
-                at, _, step, job = heapq.heappop(self._due)
-                if job.status not in ACTIVE and step != "bill":
-                    continue
-                {"start": self._start, "finish": self._finish, "bill": self._bill}[step](job, at)
+                at, _, job = heapq.heappop(self._due)
+                if job.status == "queued":
+                    self._start(job, at)
+                elif job.status == "processing":
+                    self._finish(job, at)
             return self._due[0][0] if self._due else float("inf")
 
     def find(self, account: Account, generation_id: str) -> Job:
@@ -201,7 +202,7 @@ class State:
                 job.status = "cancelled"
                 job.completed_at = self.clock.now()
                 if self.settings.bill_cancelled:
-                    self._bill(job, job.completed_at)
+                    self._bill(job)
             elif self.settings.strict_cancel:
                 raise Rejected(
                     400, "Generation is already finished.", "invalid_params", shape="oxen"
@@ -223,14 +224,14 @@ class State:
             )
             account.credits -= cost or 0
 
-    def quote(self, job_model: JSON, media_type: str, params: JSON) -> tuple[Shape, Decimal | None]:
+    def quote(self, model: JSON, media_type: str, params: JSON) -> tuple[Shape, Decimal | None]:
         """The shape and cost of one generation with these parameters."""
-        full = with_defaults(job_model.get("request_schema"), params)
-        shape = shape_of(media_type, job_model.get("request_schema"), full)
-        return shape, media_cost(job_model, full, shape, self.settings.seconds_for(media_type))
+        full = with_defaults(model.get("request_schema"), params)
+        shape = shape_of(media_type, model.get("request_schema"), full)
+        return shape, media_cost(model, full, shape, self.settings.seconds_for(media_type))
 
-    def _push(self, at: float, step: str, job: Job) -> None:
-        heapq.heappush(self._due, (at, next(self._order), step, job))
+    def _push(self, at: float, job: Job) -> None:
+        heapq.heappush(self._due, (at, next(self._order), job))
 
     def _start(self, job: Job, at: float) -> None:
         job.status, job.started_at = "processing", at
@@ -238,7 +239,7 @@ class State:
             job.error_message = job.fault.message
         else:
             job.error_message = self._check(job.model.get("request_schema"), job.params)
-        self._push(job.ends_at, "finish", job)
+        self._push(job.ends_at, job)
 
     def _finish(self, job: Job, at: float) -> None:
         job.completed_at = at
@@ -252,12 +253,12 @@ class State:
                     job.error_message = "Insufficient credits"
         if job.error_message is None:
             job.status = "succeeded"
-            self._push(at + self.settings.cost_delay_seconds, "bill", job)
+            self._bill(job)
         else:
             job.status = "failed"
         self._on_finished(job)
 
-    def _bill(self, job: Job, _: float) -> None:
+    def _bill(self, job: Job) -> None:
         if job.fault and job.fault.action == "price_job":
             job.cost = None if job.fault.cost is None else Decimal(job.fault.cost)
         else:

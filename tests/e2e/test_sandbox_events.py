@@ -1,0 +1,170 @@
+"""`GET /api/events` on the wire: at the moment of completion, once, to the owner only."""
+
+import json
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from oxen_sandbox import Fault, Sandbox
+from tests.contract.test_sandbox_routes import validate
+from tests.e2e.test_sandbox_faults import Wire
+from tests.support.wire import ai, enqueue, fetch
+
+
+class Listener(Wire):
+    def __init__(self, hub: Sandbox) -> None:
+        super().__init__(hub, "/api/events")
+        self.head = self.until(b"\r\n\r\n")
+        self.rest = b""
+
+    def next(self, within: float = 5) -> tuple[str, Any]:
+        """The next event, or `("", comment)` for a comment."""
+        self.socket.settimeout(within)
+        while b"\n\n" not in self.rest:
+            part = self.socket.recv(65536)
+            if not part:
+                raise EOFError
+            self.rest += b"".join(line for line in part.split(b"\r\n") if not _is_size(line))
+        block, _, self.rest = self.rest.partition(b"\n\n")
+        if block.startswith(b":"):
+            return "", block.decode()
+        fields = dict(line.split(": ", 1) for line in block.decode().splitlines())
+        return fields["event"], json.loads(fields["data"])
+
+
+def _is_size(line: bytes) -> bool:
+    """Whether a line is the length of a chunk of the transfer encoding."""
+    return 0 < len(line) <= 4 and all(character in b"0123456789abcdefABCDEF" for character in line)
+
+
+@contextmanager
+def listening(hub: Sandbox) -> Iterator[Listener]:
+    listener = Listener(hub)
+    deadline = time.monotonic() + 5
+    while not len(hub.events) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    yield listener
+    listener.close()
+
+
+def test_a_completion_is_told_when_it_happens(oxen_sandbox: Sandbox) -> None:
+    hub = oxen_sandbox
+    hub.settings.image_seconds = 0.15
+    with listening(hub) as listener:
+        assert b"text/event-stream" in listener.head
+        started = time.monotonic()
+        (job,) = enqueue(hub)
+        name, data = listener.next()
+        assert 0.14 <= time.monotonic() - started < 1
+    assert (name, data["generation_id"], data["status"]) == (
+        "media_generation_completed", job, "succeeded"
+    )  # fmt: skip
+    validate(data, "media.completed_event")
+    assert fetch(data["url"], key=hub.api_key).status == 200
+    assert data["model"] == "flux-2-dev"
+
+
+def test_pushing_the_clock_wakes_the_events() -> None:
+    with Sandbox(speed=0, video_seconds=600) as hub, listening(hub) as listener:
+        (job,) = enqueue(hub, "google-veo-3")
+        hub.clock.advance(601)
+        assert listener.next()[1]["generation_id"] == job
+
+
+def test_failures_are_told_and_cancellations_are_not(oxen_sandbox: Sandbox) -> None:
+    hub = oxen_sandbox
+    hub.settings.image_seconds = 0.1
+    with listening(hub) as listener:
+        (cancelled,) = enqueue(hub)
+        ai(hub, "DELETE", f"/queue/{cancelled}")
+        (failed,) = enqueue(hub, output_format="gif")
+        _, data = listener.next()
+    assert (data["generation_id"], data["status"]) == (failed, "failed")
+    assert data["error"].startswith("output_format")
+    validate(data, "media.completed_event")
+
+
+def test_nothing_is_replayed_and_nothing_is_told_to_others(oxen_sandbox: Sandbox) -> None:
+    hub = oxen_sandbox
+    enqueue(hub)
+    time.sleep(0.2)
+    other = hub.add_account("neighbour")
+    with listening(hub) as listener:
+        body = {"model": "flux-2-dev", "prompt": "theirs"}
+        assert fetch(f"{hub.base_url}/queue", "POST", body, other).status == 200
+        with pytest.raises(TimeoutError):
+            listener.next(within=0.4)
+
+
+def test_comments_keep_it_alive_and_other_events_share_it(oxen_sandbox: Sandbox) -> None:
+    hub = oxen_sandbox
+    hub.settings.keepalive_seconds = 0.05
+    with listening(hub) as listener:
+        assert listener.next() == ("", ": keep-alive")
+        hub.events.publish("workspace_updated", {"id": 1})
+        seen = [listener.next() for _ in range(2)]
+    assert ("workspace_updated", {"id": 1}) in seen
+
+
+def test_an_event_can_get_lost(oxen_sandbox: Sandbox) -> None:
+    hub = oxen_sandbox
+    hub.inject(Fault("lose_event"))
+    with listening(hub) as listener:
+        lost = enqueue(hub)[0]
+        while ai(hub, "GET", f"/queue/{lost}").json["status"] != "succeeded":
+            time.sleep(0.01)
+        told = enqueue(hub)[0]
+        assert listener.next()[1]["generation_id"] == told
+
+
+def test_a_connection_can_drop(oxen_sandbox: Sandbox) -> None:
+    hub = oxen_sandbox
+    hub.inject(Fault("cut_stream", path="/api/events", after_chunks=1))
+    with listening(hub) as listener:
+        enqueue(hub, num_generations=2)
+        assert listener.next()[0] == "media_generation_completed"
+        assert listener.until(b"0\r\n\r\n") is not None
+    with listening(hub) as listener:
+        hub.events.drop()
+        assert listener.until(b"0\r\n\r\n") is not None
+    hub.inject(Fault("reset_stream", path="/api/events"))
+    listener = Listener(hub)
+    with pytest.raises(ConnectionResetError):
+        listener.read()
+    listener.close()
+
+
+def test_a_listener_that_leaves_is_forgotten(oxen_sandbox: Sandbox) -> None:
+    with listening(oxen_sandbox):
+        assert len(oxen_sandbox.events) == 1
+    deadline = time.monotonic() + 5
+    while len(oxen_sandbox.events) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert len(oxen_sandbox.events) == 0
+
+
+def test_many_listeners_hear_of_many_jobs(oxen_sandbox: Sandbox) -> None:
+    hub = oxen_sandbox
+    heard: queue.Queue[str] = queue.Queue()
+
+    def listen(listener: Listener) -> None:
+        for _ in range(20):
+            heard.put(listener.next()[1]["generation_id"])
+
+    listeners = [Listener(hub) for _ in range(5)]
+    while len(hub.events) < 5:
+        time.sleep(0.005)
+    threads = [threading.Thread(target=listen, args=(listener,)) for listener in listeners]
+    for thread in threads:
+        thread.start()
+    jobs = [job for _ in range(5) for job in enqueue(hub, num_generations=4)]
+    for thread in threads:
+        thread.join(10)
+    for listener in listeners:
+        listener.close()
+    assert sorted(heard.queue) == sorted(jobs * 5)
