@@ -17,13 +17,16 @@ if find_spec("langchain_core") is None:
     )
 
 if TYPE_CHECKING:
-    pass
+    from langchain_oxen.chat_models import ChatOxen
 
 __all__ = [
+    "ChatOxen",
     "__version__",
 ]
 
-_HOME: dict[str, str] = {}
+_HOME = {
+    "ChatOxen": "chat_models",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -7,17 +7,16 @@ Adapters write each of their messages as an OpenAI-style dict and pass the list 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any
 
+from oxen_inference.chat.parts import MEDIA, Part
 from oxen_inference.chat.policies import Policy, Replay
 from oxen_inference.errors import InvalidInputError
 
 Message = dict[str, Any]
-Part = dict[str, Any]
 
 MAX_AUDIO_BYTES = 20 * 1024 * 1024
 MAX_PDF_BYTES = 24 * 1024 * 1024
-MEDIA = ("image_url", "video_url", "audio_url", "file")
 
 
 def prepare_messages(
@@ -45,7 +44,7 @@ def prepare_messages(
             if media and not can_see:
                 text += ("\n" if text else "") + _UNSEEN.format(len(media))
                 media = []
-            message["content"] = text or (_BELOW if media else "")
+            message["content"] = _cached(content) or text or (_BELOW if media else "")
             shown += media
         elif isinstance(content, list):
             message["content"] = _ordered(content) or ("" if role == "user" else None)
@@ -55,6 +54,13 @@ def prepare_messages(
     if not prepared:
         raise InvalidInputError("There is no message to send: the list of messages is empty.")
     return _with_reasoning(prepared, policy)
+
+
+def _cached(content: object) -> list[Part]:
+    """Return the text as parts, where one of them carries a cache mark."""
+    parts = content if isinstance(content, list) else []
+    texts = [p for p in parts if isinstance(p, dict) and p.get("type") == "text"]
+    return texts if any("cache_control" in p for p in texts) else []
 
 
 _BELOW = "The result follows as an attachment."
@@ -171,20 +177,3 @@ def check_parameters(body: Mapping[str, Any]) -> None:
         raise InvalidInputError("n must be 1: Oxen's models give one answer per request.")
     if not body.get("model"):
         raise InvalidInputError("You must specify a model to call: pass model=...")
-
-
-MediaKind = Literal["image", "video", "audio", "file"]
-
-
-def media_part(
-    kind: MediaKind, url: str, *, filename: str | None = None, detail: str | None = None
-) -> Part:
-    """Return the content part for a medium at `url`, which may be a data URL."""
-    if kind == "file":
-        where = "file_data" if url.startswith("data:") else "file_url"
-        return {
-            "type": "file",
-            "file": {where: url, **({"filename": filename} if filename else {})},
-        }
-    inner = {"url": url, **({"detail": detail} if detail else {})}
-    return {"type": f"{kind}_url", f"{kind}_url": inner}

@@ -20,6 +20,22 @@ class Usage:
     output_audio: int | None = None
     reasoning: int | None = None
 
+    def as_openai(self) -> dict[str, Any]:
+        """Return the counts under the names of an OpenAI ``usage`` object."""
+        inputs = {
+            "cached_tokens": self.cache_read,
+            "cache_creation_tokens": self.cache_creation,
+            "audio_tokens": self.input_audio,
+        }
+        outputs = {"reasoning_tokens": self.reasoning, "audio_tokens": self.output_audio}
+        return {
+            "prompt_tokens": self.input_tokens,
+            "completion_tokens": self.output_tokens,
+            "total_tokens": self.total_tokens,
+            "prompt_tokens_details": {k: v for k, v in inputs.items() if v is not None},
+            "completion_tokens_details": {k: v for k, v in outputs.items() if v is not None},
+        }
+
 
 def merge(earlier: Mapping[str, Any] | None, later: Mapping[str, Any]) -> dict[str, Any]:
     """Combine the usage of two chunks: counts are cumulative, so the last one said wins."""

@@ -1,0 +1,482 @@
+"""`ChatOxen`: every chat model on Oxen, as a LangChain chat model."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from langchain_core.callbacks import (
+    AsyncCallbackManagerForLLMRun,
+    CallbackManagerForLLMRun,
+)
+from langchain_core.language_models import LanguageModelInput
+from langchain_core.language_models.base import LangSmithParams
+from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages.utils import count_tokens_approximately
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable
+from langchain_core.tools import BaseTool
+from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, model_validator
+from typing_extensions import Self, override
+
+from langchain_oxen import structured, tool_binding
+from langchain_oxen.clients import Clients
+from langchain_oxen.messages_in import to_chunk, to_last_chunk, to_message
+
+if TYPE_CHECKING:
+    from oxen_inference.chat.answer import Answer, Delta
+    from oxen_inference.client import AsyncOxenClient, OxenClient
+
+_ALIASES = {
+    "model_name": "model",
+    "oxen_api_key": "api_key",
+    "oxen_api_base": "base_url",
+    "api_base": "base_url",
+    "max_completion_tokens": "max_tokens",
+    "stop_sequences": "stop",
+    "request_timeout": "timeout",
+    "headers": "default_headers",
+}
+"""Names other chat models use for a parameter → its name here."""
+
+_SENT = (
+    "temperature",
+    "max_tokens",
+    "top_p",
+    "frequency_penalty",
+    "presence_penalty",
+    "seed",
+    "stop",
+    "target_namespace",
+)
+_PER_CALL = ("timeout", "extra_headers", "extra_query")
+
+
+class ChatOxen(BaseChatModel):
+    """Any chat model on Oxen.ai.
+
+    The key and the base URL come from ``OXEN_API_KEY`` and ``OXEN_BASE_URL`` where they are not
+    given. Making one sends nothing. Raises the errors of `langchain_oxen.errors`.
+
+    ```python
+    from langchain_oxen import ChatOxen
+
+    model = ChatOxen(model="claude-sonnet-4-6")
+    print(model.invoke("What is a great name for an ox?").text)
+    ```
+    """
+
+    model: str
+    """Id of the model, as in the catalogue: ``claude-sonnet-4-6``."""
+    api_key: SecretStr | Callable[[], str] | None = None
+    """The key, or a function that returns it, asked before every request."""
+    base_url: str | None = None
+    """Base URL of the API; by default Oxen's hub."""
+
+    temperature: float | None = None
+    """Sampling temperature, 0 to 2."""
+    max_tokens: int | None = None
+    """Most tokens an answer may have."""
+    top_p: float | None = None
+    """Nucleus sampling."""
+    frequency_penalty: float | None = None
+    """Penalty for repeated tokens; not accepted by Anthropic's and Google's models."""
+    presence_penalty: float | None = None
+    """Penalty for tokens already present; not accepted by Anthropic's and Google's models."""
+    stop: list[str] | str | None = None
+    """Texts at which an answer ends."""
+    seed: int | None = None
+    """Seed of the sampling, for models that take one."""
+    parallel_tool_calls: bool | None = None
+    """Whether one answer may call several tools; sent with tools only."""
+    response_format: dict[str, Any] | type | None = None
+    """Form of the answer: a ``response_format`` object, a JSON schema or a pydantic class."""
+    target_namespace: str | None = None
+    """Namespace to bill; by default that of the key."""
+    model_kwargs: dict[str, Any] = Field(default_factory=dict)
+    """Further parameters of the request."""
+    extra_body: Mapping[str, Any] | None = None
+    """Fields put into the request as they are, over all others."""
+
+    timeout: float | None = None
+    """Seconds until an answer begins, and between any two parts of a streamed one."""
+    max_retries: int | None = None
+    """How often a request that failed is sent again; 2 by default. A stream is not, once begun."""
+    streaming: bool = False
+    """Whether `invoke` streams, too."""
+    stream_usage: bool = True
+    """Whether streams end with token counts."""
+    reasoning_replay: Literal["auto", "never", "turn", "always"] = "auto"
+    """Which of a model's earlier reasoning it is sent again: what its family needs, none, that of
+    the tool calls since the last user message, or all."""
+    cost: bool = True
+    """Whether answers say in ``response_metadata["cost"]`` what they cost, in USD."""
+
+    default_headers: Mapping[str, str] | None = Field(default=None, exclude=True, repr=False)
+    """Headers sent with every request."""
+    default_query: Mapping[str, object] | None = Field(default=None, exclude=True, repr=False)
+    """Query parameters sent with every request."""
+    http_client: Any = Field(default=None, exclude=True, repr=False)
+    """An HTTP client of your own for synchronous calls; it is never closed here."""
+    http_async_client: Any = Field(default=None, exclude=True, repr=False)
+    """An HTTP client of your own for asynchronous calls; it is never closed here."""
+
+    _clients: Clients = PrivateAttr(default_factory=Clients)
+
+    # An error about one field must not show the others, the key among them.
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Not in a validator: pydantic would put the typed errors into one of its own.
+        with _typed_errors():
+            self._resolve_settings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sort_arguments(cls, given: Any) -> Any:
+        """Read other chat models' names, and pass on what is no field to the API."""
+        if not isinstance(given, dict):
+            return given
+        fields = cls.model_fields
+        values = {name: value for name, value in given.items() if name in fields}
+        unknown = dict(given.get("model_kwargs") or {})
+        for name, value in given.items():
+            if (field := _ALIASES.get(name)) is not None:
+                values.setdefault(field, value)
+            elif name not in fields:
+                unknown[name] = value
+        if taken := unknown.keys() & set(_SENT):
+            raise ValueError(f"Pass {', '.join(sorted(taken))} directly, not in model_kwargs.")
+        if unknown:
+            values["model_kwargs"] = unknown
+        return values
+
+    def _resolve_settings(self) -> None:
+        from oxen_inference.settings import resolve_api_key, resolve_base_url
+
+        self.base_url = resolve_base_url(self.base_url)
+        key = resolve_api_key(self.api_key, base_url=self.base_url)
+        self.api_key = SecretStr(key) if isinstance(key, str) else key
+
+    # What LangChain asks a chat model about itself
+
+    @property
+    @override
+    def _llm_type(self) -> str:
+        return "oxen-chat"
+
+    @property
+    def model_name(self) -> str:
+        """The model's id, under the name other chat models give it."""
+        return self.model
+
+    @property
+    @override
+    def lc_secrets(self) -> dict[str, str]:
+        return {"api_key": "OXEN_API_KEY"}
+
+    @classmethod
+    @override
+    def is_lc_serializable(cls) -> bool:
+        return True
+
+    @classmethod
+    @override
+    def get_lc_namespace(cls) -> list[str]:
+        return ["langchain_oxen", "chat_models"]
+
+    @property
+    def _sent_params(self) -> dict[str, Any]:
+        fields = self.__dict__
+        return {name: value for name in _SENT if (value := fields[name]) is not None}
+
+    @property
+    @override
+    def _identifying_params(self) -> dict[str, Any]:
+        return {"model": self.model, **self._sent_params, **self.model_kwargs}
+
+    @override
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        params = LangSmithParams(
+            ls_provider="oxen",
+            ls_model_name=kwargs.get("model") or self.model,
+            ls_model_type="chat",
+        )
+        temperature = kwargs.get("temperature", self.temperature)
+        if temperature is not None:
+            params["ls_temperature"] = temperature
+        max_tokens = kwargs.get("max_tokens", self.max_tokens)
+        if max_tokens is not None:
+            params["ls_max_tokens"] = max_tokens
+        stop = stop or ([self.stop] if isinstance(self.stop, str) else self.stop)
+        if stop:
+            params["ls_stop"] = stop
+        return params
+
+    # Calls
+
+    @override
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        with _typed_errors():
+            from oxen_inference.chat.stream import complete
+
+            client = self._client()
+            body, options = self._request(messages, stop, kwargs)
+            answer = complete(client, body, **options)
+            return _result(answer)
+
+    @override
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        with _typed_errors():
+            from oxen_inference.chat.stream import acomplete
+
+            client = self._async_client()
+            body, options = self._request(messages, stop, kwargs)
+            answer = await acomplete(client, body, **options)
+            return _result(answer)
+
+    @override
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        with _typed_errors():
+            from oxen_inference.chat.stream import stream
+
+            client = self._client()
+            body, options = self._request(messages, stop, kwargs, streamed=True)
+            for delta in stream(client, body, **options):
+                if delta.end is None:
+                    yield to_chunk(delta)
+                else:
+                    yield to_last_chunk(delta, delta.end)
+
+    @override
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        with _typed_errors():
+            from oxen_inference.chat.stream import astream
+
+            client = self._async_client()
+            body, options = self._request(messages, stop, kwargs, streamed=True)
+            async for delta in astream(client, body, **options):
+                if delta.end is None:
+                    yield to_chunk(delta)
+                else:
+                    yield to_last_chunk(delta, delta.end)
+
+    def _request(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        given: dict[str, Any],
+        *,
+        streamed: bool = False,
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the body of a request and the SDK's options for it."""
+        from langchain_oxen.messages_out import to_wire
+        from oxen_inference.chat.policies import policy_for
+        from oxen_inference.chat.request import check_parameters, prepare_messages
+
+        given = dict(given)
+        given.pop("stream", None)
+        stream_usage = given.pop("stream_usage", self.stream_usage)
+        options = {"timeout": self.timeout}
+        for name in _PER_CALL:
+            if name in given:
+                options[name] = given.pop(name)
+        extra_body = given.pop("extra_body", None)
+
+        body: dict[str, Any] = {"model": self.model, **self._sent_params}
+        if self.response_format is not None:
+            body["response_format"] = self.response_format
+        body.update(self.model_kwargs)
+        body.update({_ALIASES.get(k, k): v for k, v in given.items() if v is not None})
+        if stop is not None:
+            body["stop"] = stop
+        if body.get("response_format") is not None:
+            body["response_format"] = structured.response_format(body["response_format"])
+        tool_binding.settle(body, self.parallel_tool_calls)
+        policy = policy_for(body["model"])
+        if self.reasoning_replay != "auto":
+            replay = self.reasoning_replay
+            policy = replace(policy, reasoning_text=replay, reasoning_blocks=replay)
+        body["messages"] = prepare_messages(to_wire(messages), policy=policy)
+        if streamed and stream_usage:
+            body.setdefault("stream_options", {"include_usage": True})
+        body.update(self.extra_body or {})
+        body.update(extra_body or {})
+        check_parameters(body)
+        return body, options
+
+    # Tools and structured output
+
+    @override
+    def bind_tools(
+        self,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        *,
+        tool_choice: dict[str, Any] | str | bool | None = None,
+        strict: bool | None = None,
+        parallel_tool_calls: bool | None = None,
+        response_format: Any = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Return this model with tools to call.
+
+        `tool_choice`: ``"auto"``, ``"none"``, ``"any"`` (the same as ``"required"`` and True),
+        the name of a tool, or a dict as the API takes it. `strict`: arguments follow the schemas
+        exactly, where the provider can enforce it.
+        """
+        return self.bind(
+            **tool_binding.bound(tools, tool_choice, strict),
+            **({} if parallel_tool_calls is None else {"parallel_tool_calls": parallel_tool_calls}),
+            **({} if response_format is None else {"response_format": response_format}),
+            **kwargs,
+        )
+
+    @override
+    def with_structured_output(
+        self,
+        schema: dict[str, Any] | type | None = None,
+        *,
+        method: structured.Method = "function_calling",
+        include_raw: bool = False,
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, Any]:
+        """Return this model giving objects of `schema` instead of messages.
+
+        `schema`: a pydantic class (objects of it are returned), a TypedDict class or a JSON
+        schema (dicts are). `method`: ``"function_calling"`` works for every provider,
+        ``"json_schema"`` and ``"json_mode"`` for those that support them. With `include_raw`,
+        a dict of ``raw``, ``parsed`` and ``parsing_error``.
+        """
+        return structured.with_structured_output(
+            self, schema, method=method, include_raw=include_raw, strict=strict, **kwargs
+        )
+
+    # Tokens, counted without a network
+
+    @override
+    def get_token_ids(self, text: str) -> list[int]:
+        """Return token ids by `custom_get_token_ids`; the models' own tokenizers are not public."""
+        if self.custom_get_token_ids is None:
+            raise NotImplementedError(
+                "The models behind Oxen have tokenizers of their own; pass custom_get_token_ids, "
+                "or use get_num_tokens, which estimates."
+            )
+        return self.custom_get_token_ids(text)
+
+    @override
+    def get_num_tokens(self, text: str) -> int:
+        """Estimate a text's tokens: four characters each, unless `custom_get_token_ids` is set."""
+        if self.custom_get_token_ids is not None:
+            return len(self.custom_get_token_ids(text))
+        return -(-len(text) // 4)
+
+    @override
+    def get_num_tokens_from_messages(
+        self,
+        messages: Sequence[BaseMessage],
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool] | None = None,
+    ) -> int:
+        """Estimate the tokens of messages and tools, without a network."""
+        from langchain_core.utils.function_calling import convert_to_openai_tool
+
+        schemas = [convert_to_openai_tool(tool) for tool in tools or ()]
+        return count_tokens_approximately(messages, tools=schemas or None)
+
+    # Clients
+
+    def _client(self) -> OxenClient:
+        return self._clients.sync(self._client_settings, self.http_client)
+
+    def _async_client(self) -> AsyncOxenClient:
+        return self._clients.asynchronous(self._client_settings, self.http_async_client)
+
+    def _client_settings(self) -> dict[str, Any]:
+        settings = {
+            "api_key": self.api_key,
+            "base_url": self.base_url,
+            "timeout": self.timeout,
+            "max_retries": self.max_retries,
+            "default_headers": self.default_headers,
+            "default_query": self.default_query,
+        }
+        return {name: value for name, value in settings.items() if value is not None}
+
+    def close(self) -> None:
+        """Close the synchronous connections; the next call opens new ones."""
+        self._clients.close()
+
+    async def aclose(self) -> None:
+        """Close the synchronous connections and the running loop's."""
+        await self._clients.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def __getstate__(self) -> dict[Any, Any]:
+        state = super().__getstate__()
+        ours = {**state["__dict__"], "http_client": None, "http_async_client": None}
+        return {**state, "__dict__": ours}
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        memo = {} if memo is None else memo
+        for client in (self.http_client, self.http_async_client):
+            memo[id(client)] = client  # holds locks, and was brought to be shared
+        return super().__deepcopy__(memo)
+
+
+def _result(answer: Answer, **metadata: Any) -> ChatResult:
+    return ChatResult(generations=[ChatGeneration(message=to_message(answer, **metadata))])
+
+
+@contextmanager
+def _typed_errors() -> Iterator[None]:
+    """Raise the core's errors as LangChain's kinds."""
+    try:
+        yield
+    except Exception as error:
+        from langchain_oxen.errors import OxenError, to_langchain
+
+        if not isinstance(error, OxenError):
+            raise
+        twin = to_langchain(error)
+        if twin is error:
+            raise
+        raise twin from error.__cause__

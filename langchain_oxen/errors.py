@@ -1,0 +1,182 @@
+"""The core's errors, each also of LangChain's kind, so that both habits of catching work.
+
+    except langchain_oxen.errors.RateLimitError      this adapter
+    except oxen_inference.errors.RateLimitError      the core
+    except langchain_core.exceptions.ModelRateLimitError
+    except openai.RateLimitError
+
+`KINDS` is the whole mapping. ``partial``, where an error has one, is an `AIMessage` with what had
+been streamed before it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langchain_core import exceptions as langchain
+
+from oxen_inference import errors as core
+
+__all__ = [
+    "KINDS",
+    "APIConnectionError",
+    "APIResponseError",
+    "APIStatusError",
+    "APITimeoutError",
+    "AuthenticationError",
+    "BadRequestError",
+    "ConfigurationError",
+    "ConflictError",
+    "ContextOverflowError",
+    "InsufficientCreditsError",
+    "InternalServerError",
+    "InvalidInputError",
+    "MissingAPIKeyError",
+    "ModelNotFoundError",
+    "NotFoundError",
+    "OxenError",
+    "PermissionDeniedError",
+    "RateLimitError",
+    "RequestTimeoutError",
+    "StreamCutOffError",
+    "StreamError",
+    "StreamStalledError",
+    "UnprocessableEntityError",
+    "to_langchain",
+]
+
+OxenError = core.OxenError
+
+
+class ConfigurationError(core.ConfigurationError, langchain.ModelInvalidRequestError):
+    """The settings cannot be used; nothing was sent."""
+
+
+class MissingAPIKeyError(core.MissingAPIKeyError, langchain.ModelAuthenticationError):
+    """There is no API key to send."""
+
+
+class InvalidInputError(core.InvalidInputError, langchain.ModelInvalidRequestError):
+    """The request was refused here, before anything was sent."""
+
+
+class APIConnectionError(core.APIConnectionError, langchain.ModelConnectionError):
+    """Oxen could not be reached, or the connection broke before an answer."""
+
+
+class APITimeoutError(core.APITimeoutError, langchain.ModelTimeoutError):
+    """No answer within the timeout."""
+
+
+class APIResponseError(core.APIResponseError, langchain.ModelAPIError):
+    """A success status whose body is not what the API promises."""
+
+
+class StreamError(core.StreamError, langchain.ModelAPIError):
+    """A stream that failed before its answer was complete."""
+
+
+class StreamCutOffError(core.StreamCutOffError, langchain.ModelConnectionError):
+    """The stream ended with neither a finish reason nor ``[DONE]``."""
+
+
+class StreamStalledError(core.StreamStalledError, langchain.ModelTimeoutError):
+    """The stream fell silent for longer than the timeout."""
+
+
+class APIStatusError(core.APIStatusError, langchain.ModelError):
+    """Oxen, or the upstream behind it, answered with an error."""
+
+
+class BadRequestError(core.BadRequestError, langchain.ModelInvalidRequestError):
+    """The request is not one Oxen or the model accepts."""
+
+
+class ContextOverflowError(
+    core.ContextOverflowError, langchain.ContextOverflowError, langchain.ModelInvalidRequestError
+):
+    """The input is longer than the model's context."""
+
+
+class AuthenticationError(core.AuthenticationError, langchain.ModelAuthenticationError):
+    """The API key is missing or wrong."""
+
+
+class InsufficientCreditsError(core.InsufficientCreditsError, langchain.ModelPermissionDeniedError):
+    """The account has no credits left."""
+
+
+class PermissionDeniedError(core.PermissionDeniedError, langchain.ModelPermissionDeniedError):
+    """The key may not do this."""
+
+
+class NotFoundError(core.NotFoundError, langchain.ModelInvalidRequestError):
+    """There is no such thing on this hub."""
+
+
+class ModelNotFoundError(core.ModelNotFoundError, langchain.ModelNotFoundError):
+    """There is no model of that name; `suggestions` holds the closest known ids."""
+
+
+class RequestTimeoutError(core.RequestTimeoutError, langchain.ModelTimeoutError):
+    """Oxen gave up waiting for the request or the upstream."""
+
+
+class ConflictError(core.ConflictError, langchain.ModelInvalidRequestError):
+    """The request contradicts the present state."""
+
+
+class UnprocessableEntityError(core.UnprocessableEntityError, langchain.ModelInvalidRequestError):
+    """The request is well formed but cannot be processed."""
+
+
+class RateLimitError(core.RateLimitError, langchain.ModelRateLimitError):
+    """Too many requests; `retry_after` seconds, where Oxen said how long to wait."""
+
+
+class InternalServerError(core.InternalServerError, langchain.ModelAPIError):
+    """Oxen or the upstream behind it failed."""
+
+
+KINDS: dict[type[core.OxenError], type[core.OxenError]] = {
+    core.ConfigurationError: ConfigurationError,
+    core.MissingAPIKeyError: MissingAPIKeyError,
+    core.InvalidInputError: InvalidInputError,
+    core.APIConnectionError: APIConnectionError,
+    core.APITimeoutError: APITimeoutError,
+    core.APIResponseError: APIResponseError,
+    core.StreamError: StreamError,
+    core.StreamCutOffError: StreamCutOffError,
+    core.StreamStalledError: StreamStalledError,
+    core.APIStatusError: APIStatusError,
+    core.BadRequestError: BadRequestError,
+    core.ContextOverflowError: ContextOverflowError,
+    core.AuthenticationError: AuthenticationError,
+    core.InsufficientCreditsError: InsufficientCreditsError,
+    core.PermissionDeniedError: PermissionDeniedError,
+    core.NotFoundError: NotFoundError,
+    core.ModelNotFoundError: ModelNotFoundError,
+    core.RequestTimeoutError: RequestTimeoutError,
+    core.ConflictError: ConflictError,
+    core.UnprocessableEntityError: UnprocessableEntityError,
+    core.RateLimitError: RateLimitError,
+    core.InternalServerError: InternalServerError,
+}
+"""The core's class → this adapter's."""
+
+
+def to_langchain(error: core.OxenError) -> core.OxenError:
+    """Return `error` as this adapter's class for it, the same in every other way."""
+    cls = next((KINDS[base] for base in type(error).__mro__ if base in KINDS), None)
+    if cls is None or isinstance(error, langchain.ModelError):
+        return error
+    twin = cls.__new__(cls, *error.args)
+    twin.args = error.args
+    twin.__dict__.update(error.__dict__)
+    twin.__cause__ = error.__cause__
+    partial: Any = getattr(error, "partial", None)
+    if partial is not None:
+        from langchain_oxen.messages_in import to_message
+
+        twin.partial = to_message(partial)  # type: ignore[attr-defined]  # those that have one
+    return twin.with_traceback(error.__traceback__)

@@ -1,0 +1,112 @@
+"""What a tool says to the model, in words, and leaves to the program, as references."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from oxen_inference.media_result import MediaItem, MediaResult
+    from oxen_inference.models import Model
+
+_LONG_DATA_URL = 200
+_LONG_SUMMARY = 300
+_ADVICE = {
+    "GenerationTimeout": "It goes on rendering, and is paid for once: call the tool again with "
+    "exactly the same arguments to keep waiting for it.",
+    "EnqueueOutcomeUnknown": "Calling the tool again with exactly the same arguments looks for it "
+    "again and does not pay twice.",
+    "DownloadError": "It exists and is paid for: call the tool again with exactly the same "
+    "arguments to fetch it.",
+    "BudgetExceededError": "Choose cheaper settings or a cheaper model, or tell the user.",
+    "InsufficientCreditsError": "Tell the user.",
+}
+
+
+def describe(result: MediaResult) -> str:
+    """Say what was made, where it is, and what failed."""
+    made, asked = len(result.succeeded), len(result.items)
+    cost = "at a cost not known yet" if result.cost is None else f"for {_usd(result)}"
+    count = f"{made} {result.media_type}{'s' if made > 1 else ''}"
+    head = f"Made {count} with {result.model} {cost}."
+    lines = [f"{number}. {_where(item)}" for number, item in enumerate(result.succeeded, 1)]
+    failed = [f"Failed ({made} of {asked} made): {_why(item)}" for item in result.failures]
+    return "\n".join([head, *lines, *failed, *result.notes])
+
+
+def describe_job(result: MediaResult) -> str:
+    """Say how far a job is that nobody waits for."""
+    if result.is_terminal:
+        if result.succeeded:
+            return describe(result)
+        return f"Error: {result.status}: {'; '.join(map(_why, result.failures))}"
+    ids = ", ".join(result.generation_ids) or "no generation id yet"
+    states = ", ".join(sorted({item.status for item in result.items})) or "not confirmed"
+    return f"The {result.media_type} by {result.model} is not ready ({states}). Generation ids: {ids}."
+
+
+def explain(error: Exception) -> str:
+    """Say what went wrong, in Oxen's words, and what a model can do about it."""
+    said = str(error).strip() or type(error).__name__
+    advice = next((_ADVICE[c.__name__] for c in type(error).__mro__ if c.__name__ in _ADVICE), None)
+    return f"Error: {said}" + (f" {advice}" if advice else "")
+
+
+def references(result: MediaResult | None) -> dict[str, Any] | None:
+    """Return a result as plain data without any bytes: ids, URLs, paths, costs, errors."""
+    data: dict[str, Any] | None = None if result is None else without_bytes(result.to_dict())
+    return data
+
+
+def without_bytes(value: Any) -> Any:
+    """Return plain data with the content of data URLs left out: checkpoints keep every copy."""
+    if isinstance(value, str):
+        if value.startswith("data:") and len(value) > _LONG_DATA_URL:
+            return f"{value.partition(',')[0]},… ({len(value)} characters)"
+        return value
+    if isinstance(value, Mapping):
+        return {name: without_bytes(one) for name, one in value.items()}
+    return [without_bytes(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def tool_description(model: Model, pinned: Mapping[str, Any]) -> str:
+    """Say what a model makes, from what, and for how much."""
+    from oxen_inference.pricing import quote
+
+    kind = model.kind or "file"
+    said = (model.summary or model.description or "").strip().split("\n")[0][:_LONG_SUMMARY]
+    price = quote(model, pinned)
+    inputs = [one for one in model.inputs if one in ("image", "video", "audio")]
+    parts = [
+        f"Makes {'a' if kind == 'video' else 'an'} {kind} with {model.name}.",
+        said if not said or said.endswith(".") else f"{said}.",
+        "Takes some minutes." if kind == "video" else "",
+        f"Costs {price} per {kind} with default settings." if price.known else "",
+        f"Inputs ({', '.join(inputs)}) are public URLs, data URLs, or generation ids of earlier "
+        "results."
+        if inputs
+        else "",
+    ]
+    return " ".join(part for part in parts if part)
+
+
+def _where(item: MediaItem) -> str:
+    facts = [f"generation id {item.generation_id}" if item.generation_id else ""]
+    facts.append(f"{item.width}x{item.height}" if item.width and item.height else "")
+    facts.append(f"{item.duration:g} s" if item.duration else "")
+    facts.append(f"saved as {item.path}" if item.path else "")
+    url = without_bytes(item.url) if item.url else ""
+    known = ", ".join(fact for fact in facts if fact)
+    return f"{url} ({known})" if url else known
+
+
+def _why(item: MediaItem) -> str:
+    named = f" (generation id {item.generation_id})" if item.generation_id else ""
+    return f"{item.error or item.status}{named}"
+
+
+def _usd(result: MediaResult) -> str:
+    from oxen_inference.pricing import usd
+
+    assert result.cost is not None  # noqa: S101 - asked for only then
+    return usd(result.cost)

@@ -1,0 +1,239 @@
+"""Answers from `oxen_inference.chat` as LangChain's messages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.messages import AIMessage, AIMessageChunk, InvalidToolCall, ToolCall
+from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
+from langchain_core.messages.block_translators import register_translator
+from langchain_core.messages.tool import ToolCallChunk
+from langchain_core.outputs import ChatGenerationChunk
+from langchain_core.utils.json import parse_partial_json
+
+if TYPE_CHECKING:
+    from langchain_core.messages import content as blocks
+
+    from oxen_inference.chat.answer import Answer, Delta
+    from oxen_inference.chat.answer import ToolCall as WireCall
+    from oxen_inference.chat.usage import Usage
+
+PROVIDER = "oxen"
+
+
+def to_message(answer: Answer, **metadata: Any) -> AIMessage:
+    """Return the message for a whole answer; `metadata` joins its response_metadata."""
+    calls: list[ToolCall] = []
+    invalid: list[InvalidToolCall] = []
+    for call in answer.tool_calls:
+        arguments, problem = _arguments(call)
+        if problem is None:
+            calls.append(
+                ToolCall(name=call.name, args=arguments, id=call.id, type="tool_call")
+            )
+        else:
+            invalid.append(
+                InvalidToolCall(
+                    type="invalid_tool_call",
+                    name=call.name,
+                    args=call.arguments,
+                    id=call.id,
+                    error=problem,
+                )
+            )
+    more: dict[str, Any] = _last_kwargs(answer)
+    if answer.reasoning:
+        more["reasoning_content"] = answer.reasoning
+    if answer.refusal:
+        more["refusal"] = answer.refusal
+    about = {"model_provider": PROVIDER, **_about(answer), **metadata}
+    if answer.logprobs:
+        about["logprobs"] = answer.logprobs
+    return AIMessage(
+        content=answer.text,
+        additional_kwargs=more,
+        response_metadata=about,
+        tool_calls=calls,
+        invalid_tool_calls=invalid,
+        usage_metadata=to_usage(answer.usage),
+    )
+
+
+def to_chunk(delta: Delta) -> ChatGenerationChunk:
+    """Return the chunk for one step of a stream, other than the last."""
+    more: dict[str, Any] = {}
+    if delta.reasoning:
+        more["reasoning_content"] = delta.reasoning
+    if delta.refusal:
+        more["refusal"] = delta.refusal
+    about: dict[str, Any] = {"model_provider": PROVIDER}
+    if delta.logprobs:
+        about["logprobs"] = delta.logprobs
+    if delta.tools:
+        message = AIMessageChunk(
+            content=delta.text,
+            additional_kwargs=more,
+            response_metadata=about,
+            tool_call_chunks=_tool_chunks(delta),
+        )
+        return ChatGenerationChunk(message=message)
+    return _text_chunk(delta.text, more, about)
+
+
+def to_last_chunk(delta: Delta, answer: Answer, **metadata: Any) -> ChatGenerationChunk:
+    """Return the last chunk of a stream, the only one with usage and what else is said once."""
+    message = AIMessageChunk(
+        content=delta.text,
+        additional_kwargs=_last_kwargs(answer),
+        response_metadata={"model_provider": PROVIDER, **_about(answer), **metadata},
+        tool_call_chunks=[*_tool_chunks(delta), *_spoilers(answer.tool_calls)],
+        usage_metadata=to_usage(answer.usage),
+        chunk_position="last",
+    )
+    return ChatGenerationChunk(message=message)
+
+
+def to_usage(usage: Usage | None) -> UsageMetadata | None:
+    """Return LangChain's form of token counts."""
+    if usage is None:
+        return None
+    found = UsageMetadata(
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        total_tokens=usage.total_tokens,
+    )
+    inputs = {
+        "audio": usage.input_audio,
+        "cache_creation": usage.cache_creation,
+        "cache_read": usage.cache_read,
+    }
+    outputs = {"audio": usage.output_audio, "reasoning": usage.reasoning}
+    if any(count is not None for count in inputs.values()):
+        found["input_token_details"] = InputTokenDetails(**_known(inputs))  # type: ignore[typeddict-item]  # keys are its own
+    if any(count is not None for count in outputs.values()):
+        found["output_token_details"] = OutputTokenDetails(**_known(outputs))  # type: ignore[typeddict-item]  # same
+    return found
+
+
+def _known(counts: dict[str, int | None]) -> dict[str, int]:
+    return {name: count for name, count in counts.items() if count is not None}
+
+
+def _about(answer: Answer) -> dict[str, Any]:
+    said = {"id": answer.id, "model_name": answer.model, "finish_reason": answer.finish_reason}
+    return {**{k: v for k, v in said.items() if v is not None}, **answer.metadata}
+
+
+def _last_kwargs(answer: Answer) -> dict[str, Any]:
+    more: dict[str, Any] = {}
+    if answer.reasoning_details:
+        more["reasoning_details"] = answer.reasoning_details
+    if extras := {c.id: c.extra for c in answer.tool_calls if c.extra}:
+        more["tool_call_extras"] = extras
+    return more
+
+
+def _arguments(call: WireCall) -> tuple[dict[str, Any], str | None]:
+    """Return a call's arguments, or what is wrong with them."""
+    if not call.name:
+        return {}, "The model named no tool."
+    try:
+        arguments = json.loads(call.arguments, strict=False) if call.arguments.strip() else {}
+    except ValueError as error:
+        return {}, f"The arguments are not valid JSON: {error}."
+    if not isinstance(arguments, dict):
+        return {}, "The arguments are not a JSON object."
+    return arguments, None
+
+
+def _tool_chunks(delta: Delta) -> list[ToolCallChunk]:
+    return [
+        ToolCallChunk(
+            type="tool_call_chunk", name=t.name, args=t.arguments, id=t.id, index=t.index
+        )
+        for t in delta.tools
+    ]
+
+
+def _spoilers(calls: Iterable[WireCall]) -> list[ToolCallChunk]:
+    """Return fragments that keep calls with broken arguments from looking whole.
+
+    LangChain completes half an object when it adds chunks up, so a call that was cut off at
+    ``{"prompt": "an ox in a`` would be run, and might be paid for, as if it had been meant.
+    """
+    spoilers = []
+    for place, call in enumerate(calls):
+        if _arguments(call)[1] is not None:
+            spoiler = next(s for s in _SPOILERS if not _passes(call.arguments + s))
+            spoilers.append(
+                ToolCallChunk(type="tool_call_chunk", name=None, args=spoiler, id=None, index=place)
+            )
+    return spoilers
+
+
+# None where the text is invalid as it is; else a bracket that closes nothing, behind the end of
+# the string that is open, if one is.
+_SPOILERS = ("", "]", "}", '"]', '"}', '""]', '""}')
+
+
+def _passes(text: str) -> bool:
+    if not text:
+        return True
+    try:
+        return isinstance(parse_partial_json(text), dict)
+    except ValueError:
+        return False
+
+
+def _text_chunk(text: str, more: dict[str, Any], about: dict[str, Any]) -> ChatGenerationChunk:
+    message = AIMessageChunk(content=text, additional_kwargs=more, response_metadata=about)
+    return ChatGenerationChunk(message=message)
+
+
+def _blocks(message: AIMessage) -> list[blocks.ContentBlock]:
+    """Return the standard content blocks of a whole message."""
+    found = _said(message, indexed=False)
+    for call in message.tool_calls:
+        found.append(
+            {"type": "tool_call", "id": call["id"], "name": call["name"], "args": call["args"]}
+        )
+    found += [{**call, "type": "invalid_tool_call"} for call in message.invalid_tool_calls]
+    return found
+
+
+def _chunk_blocks(chunk: AIMessageChunk) -> list[blocks.ContentBlock]:
+    """Return the standard content blocks of a chunk, each with the index of what it extends.
+
+    Of string indices LangChain merges only those that start with ``lc_``; with numbers, a tool
+    call and a text that happen to have the same one would run into each other.
+    """
+    is_sum = chunk.chunk_position == "last" and all(c["name"] for c in chunk.tool_call_chunks)
+    if is_sum and chunk.tool_call_chunks:
+        return _blocks(chunk)
+    found = _said(chunk, indexed=True)
+    for call in chunk.tool_call_chunks:
+        found.append({**call, "type": "tool_call_chunk", "index": f"lc_tc_{call['index']}"})
+    return found
+
+
+def _said(message: AIMessage, *, indexed: bool) -> list[Any]:
+    if not isinstance(message.content, str):
+        raise NotImplementedError  # blocks already: LangChain reads them by itself
+    found: list[Any] = []
+    more = message.additional_kwargs
+    if reasoning := more.get("reasoning_content"):
+        found.append({"type": "reasoning", "reasoning": reasoning, "index": "lc_rs_0"})
+    if message.content:
+        found.append({"type": "text", "text": message.content, "index": "lc_txt_0"})
+    if refusal := more.get("refusal"):
+        value = {"type": "refusal", "refusal": refusal}
+        found.append({"type": "non_standard", "value": value, "index": "lc_rf_0"})
+    if not indexed:
+        for block in found:
+            del block["index"]
+    return found
+
+
+register_translator(PROVIDER, _blocks, _chunk_blocks)

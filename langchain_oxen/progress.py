@@ -1,0 +1,160 @@
+"""How a generation comes along: told to callbacks, to LangGraph's custom stream, and to people.
+
+Every step is a custom event named `EVENT` (`on_custom_event` handlers, `astream_events`), and a
+dict of the same data with ``"type": EVENT`` in ``stream_mode="custom"``. The two do not reach
+each other: https://docs.langchain.com/oss/python/langgraph/streaming.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from langchain_core.callbacks import (
+    BaseCallbackHandler,
+    adispatch_custom_event,
+    dispatch_custom_event,
+)
+from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import set_config_context
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
+
+EVENT = "oxen_media_progress"
+
+
+class ProgressRelay:
+    """Passes what the core says about one tool call on to whoever listens to the run."""
+
+    def __init__(
+        self, tool: str, tool_call_id: str | None, config: RunnableConfig, run_manager: Any
+    ) -> None:
+        self._about = {"type": EVENT, "tool": tool, "tool_call_id": tool_call_id}
+        self._write = _stream_writer(config)
+        # From the manager: on Python 3.10 no task inherits the run it belongs to.
+        self._config: RunnableConfig | None = (
+            {"callbacks": run_manager.get_child()} if run_manager else None
+        )
+
+    def tell(self, progress: Any) -> None:
+        """Pass a `Progress` on; what a sync call is given as ``on_progress``."""
+        data = self._streamed(progress)
+        if self._config is not None:
+            dispatch_custom_event(EVENT, data, config=self._config)
+
+    async def atell(self, progress: Any) -> None:
+        data = self._streamed(progress)
+        if self._config is not None:
+            await adispatch_custom_event(EVENT, data, config=self._config)
+
+    def _streamed(self, progress: Any) -> dict[str, Any]:
+        told = asdict(progress)
+        data = {**self._about, **told, "generation_ids": list(told["generation_ids"])}
+        if self._write is not None:
+            self._write(data)
+        return data
+
+
+def _stream_writer(config: RunnableConfig) -> Any:
+    """Return LangGraph's stream writer, or None outside a graph."""
+    # Whoever runs a graph has imported it; nobody else should have to.
+    langgraph = sys.modules.get("langgraph.config")
+    if langgraph is None:
+        return None
+    with set_config_context(config) as context:
+        try:
+            return context.run(langgraph.get_stream_writer)
+        except (KeyError, RuntimeError):
+            return None
+
+
+class MediaProgressBars(BaseCallbackHandler):
+    """A live bar for each generation: pass it in ``config={"callbacks": [MediaProgressBars()]}``.
+
+    Where the console is not a terminal, a line for each step instead. Bars vanish when their
+    generation ends, and what became of it stays as a line.
+    """
+
+    run_inline = True  # a bar that lags behind is no bar
+
+    def __init__(self, console: Console | None = None) -> None:
+        from rich.console import Console
+
+        self.console = console or Console()
+        self._bars: Bars | None = None
+        self._tasks: dict[UUID, TaskID] = {}
+        self._last: dict[UUID, dict[str, Any]] = {}
+        self._lock = threading.Lock()
+
+    def on_custom_event(self, name: str, data: Any, *, run_id: UUID, **_: Any) -> None:
+        if name != EVENT:
+            return
+        with self._lock:
+            before = self._last.get(run_id, {})
+            self._last[run_id] = data
+            if not self.console.is_terminal:
+                if (before.get("phase"), before.get("status")) != (data["phase"], data["status"]):
+                    self.console.print(_line(data), highlight=False, markup=False)
+                return
+            self._show(run_id, data)
+
+    def on_tool_end(self, output: Any, *, run_id: UUID, **_: Any) -> None:
+        self._finish(run_id, "failed" if getattr(output, "status", None) == "error" else None)
+
+    def on_tool_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:
+        self._finish(run_id, type(error).__name__)
+
+    def _show(self, run_id: UUID, data: dict[str, Any]) -> None:
+        if self._bars is None:
+            self._bars = _bars(self.console)
+            self._bars.start()
+        if run_id not in self._tasks:
+            self._tasks[run_id] = self._bars.add_task("", total=None)
+        # How long a generation takes is not known: the bar moves, and fills as results arrive.
+        total = data["total"] if data["done"] else None
+        self._bars.update(
+            self._tasks[run_id], description=_label(data), total=total, completed=data["done"]
+        )
+
+    def _finish(self, run_id: UUID, ended: str | None) -> None:
+        with self._lock:
+            last = self._last.pop(run_id, None)
+            task = self._tasks.pop(run_id, None)
+            if self._bars is not None and task is not None:
+                self._bars.remove_task(task)
+                if not self._tasks:
+                    self._bars.stop()
+                    self._bars = None
+            if last is not None and (ended or self.console.is_terminal):
+                shown = {**last, "phase": ended or last["phase"]}
+                self.console.print(_line(shown), highlight=False, markup=False)
+
+
+def _bars(console: Console) -> Bars:
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=30),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+    )
+
+
+def _label(data: dict[str, Any]) -> str:
+    count = f" {data['done']}/{data['total']}" if data["total"] > 1 else ""
+    step = data["phase"] if data["phase"] != "waiting" else data["status"]
+    return f"{data['tool']}: {step}{count}"
+
+
+def _line(data: dict[str, Any]) -> str:
+    note = f": {data['message']}" if data["message"] else ""
+    return f"  {_label(data)} ({data['elapsed']:.1f} s){note}"

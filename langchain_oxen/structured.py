@@ -1,0 +1,102 @@
+"""Answers as objects: by a tool call, by a JSON schema, or as any JSON."""
+
+from __future__ import annotations
+
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Literal
+
+from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
+from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
+from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
+from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
+from langchain_core.utils.pydantic import is_basemodel_subclass
+
+if TYPE_CHECKING:
+    from langchain_oxen.chat_models import ChatOxen
+
+Method = Literal["function_calling", "json_schema", "json_mode"]
+_METHODS = ("function_calling", "json_schema", "json_mode")
+
+
+def with_structured_output(
+    model: ChatOxen,
+    schema: dict[str, Any] | type | None,
+    *,
+    method: Method,
+    include_raw: bool,
+    strict: bool | None,
+    **kwargs: Any,
+) -> Runnable[Any, Any]:
+    """Return `model` piped into a parser; see `ChatOxen.with_structured_output`."""
+    if method not in _METHODS:
+        raise _invalid(f"method must be one of {', '.join(_METHODS)}, not {method!r}.")
+    if schema is None and method != "json_mode":
+        raise _invalid(f"method {method!r} needs a schema; only 'json_mode' does without.")
+    schema = _titled(schema)
+    is_pydantic = isinstance(schema, type) and is_basemodel_subclass(schema)
+    parser: Runnable[Any, Any]
+    if method == "function_calling":
+        name = convert_to_openai_tool(schema)["function"]["name"]  # type: ignore[arg-type]  # not None
+        llm = model.bind_tools(
+            [schema],  # type: ignore[list-item]  # not None
+            tool_choice=name,
+            strict=strict,
+            parallel_tool_calls=False,
+            ls_structured_output_format=_for_tracing(method, schema, strict),
+            **kwargs,
+        )
+        if is_pydantic:
+            parser = PydanticToolsParser(tools=[schema], first_tool_only=True)  # type: ignore[list-item]  # a class
+        else:
+            parser = JsonOutputKeyToolsParser(key_name=name, first_tool_only=True)
+    else:
+        form = {"type": "json_object"} if method == "json_mode" else response_format(schema, strict)
+        llm = model.bind_tools(
+            kwargs.pop("tools", []),
+            strict=strict,
+            response_format=form,
+            ls_structured_output_format=_for_tracing(method, schema, strict),
+            **kwargs,
+        )
+        parser = PydanticOutputParser(pydantic_object=schema) if is_pydantic else JsonOutputParser()  # type: ignore[type-var]  # a class
+    if not include_raw:
+        return llm | parser
+    parsed = RunnablePassthrough.assign(
+        parsed=itemgetter("raw") | parser, parsing_error=lambda _: None
+    )
+    failed = RunnablePassthrough.assign(parsed=lambda _: None)
+    return RunnableMap(raw=llm) | parsed.with_fallbacks([failed], exception_key="parsing_error")
+
+
+def response_format(schema: Any, strict: bool | None = None) -> dict[str, Any]:
+    """Return ``response_format`` for a schema, or the one that was given ready-made."""
+    if isinstance(schema, dict):
+        if schema.get("type") in ("json_object", "json_schema", "text") and "properties" not in schema:
+            return schema
+        if "schema" in schema and "name" in schema:  # the inner part of a ready-made one
+            return {"type": "json_schema", "json_schema": schema}
+    function = convert_to_openai_tool(_titled(schema), strict=strict)["function"]
+    inner = {"name": function["name"], "schema": function.get("parameters") or {}}
+    if description := function.get("description"):
+        inner["description"] = description
+    if strict is not None:
+        inner["strict"] = strict
+    return {"type": "json_schema", "json_schema": inner}
+
+
+def _titled(schema: Any) -> Any:
+    """Return a JSON schema with a title: LangChain takes the tool's name from it."""
+    is_bare = isinstance(schema, dict) and "properties" in schema and not schema.get("title")
+    return {"title": "answer", **schema} if is_bare and "name" not in schema else schema
+
+
+def _for_tracing(method: Method, schema: Any, strict: bool | None) -> dict[str, Any] | None:
+    if schema is None:
+        return None
+    return {"kwargs": {"method": method, "strict": strict}, "schema": convert_to_json_schema(schema)}
+
+
+def _invalid(message: str) -> Exception:
+    from langchain_oxen.errors import InvalidInputError
+
+    return InvalidInputError(message)
