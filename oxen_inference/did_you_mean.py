@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from difflib import SequenceMatcher
 
-_CUTOFF = 0.6
+_CUTOFF = 0.65
 
 
 def did_you_mean(name: str, known: Iterable[str], *, limit: int = 3) -> tuple[str, ...]:

@@ -12,7 +12,8 @@
     │   └── StreamStalledError              silent for longer than the timeout
     ├── APIStatusError                      openai.APIStatusError
     │   ├── BadRequestError            400
-    │   │   └── ContextOverflowError        the input does not fit the model
+    │   │   ├── ContextOverflowError        the input does not fit the model
+    │   │   └── ModelInactiveError          a custom model that has to be activated first
     │   ├── AuthenticationError        401
     │   ├── InsufficientCreditsError   402
     │   ├── PermissionDeniedError      403
@@ -28,6 +29,7 @@
     │   ├── GenerationTimeout               not finished in time; detached, nothing lost
     │   ├── EnqueueOutcomeUnknown           perhaps accepted, perhaps not: never sent again
     │   └── DownloadError                   made and paid for, but not fetched
+    ├── DeploymentError                     .status: a custom model did not come up, or down
     ├── BudgetExceededError                 refused here; nothing was sent
     ├── KeyConflictError                    ValueError: one key, two different requests
     └── JournalError                        the ledger cannot be read or written
@@ -39,6 +41,8 @@ the first one may have been paid for. A status error found inside a 200 answer o
 
 from __future__ import annotations
 
+import time
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import openai
@@ -58,6 +62,7 @@ __all__ = [
     "ConfigurationError",
     "ConflictError",
     "ContextOverflowError",
+    "DeploymentError",
     "DownloadError",
     "EnqueueOutcomeUnknown",
     "GenerationFailed",
@@ -69,6 +74,7 @@ __all__ = [
     "KeyConflictError",
     "MediaError",
     "MissingAPIKeyError",
+    "ModelInactiveError",
     "ModelNotFoundError",
     "NotFoundError",
     "OxenError",
@@ -199,6 +205,10 @@ class ContextOverflowError(BadRequestError):
     """The input is longer than the model's context."""
 
 
+class ModelInactiveError(BadRequestError):
+    """The model is a custom one whose deployment is not active."""
+
+
 class AuthenticationError(APIStatusError, openai.AuthenticationError):
     """The API key is missing or wrong."""
 
@@ -257,10 +267,16 @@ class RateLimitError(APIStatusError, openai.RateLimitError):
     @property
     def retry_after(self) -> float | None:
         headers = getattr(self.response, "headers", None) or {}
+        value = str(headers.get("retry-after", "")).strip()
         try:
-            return float(headers.get("retry-after", ""))
+            return max(float(value), 0.0)
         except ValueError:
+            pass
+        try:
+            moment = parsedate_to_datetime(value)  # the header's other form is a date
+        except (TypeError, ValueError):
             return None
+        return max(moment.timestamp() - time.time(), 0.0)
 
 
 class InternalServerError(APIStatusError, openai.InternalServerError):
@@ -301,6 +317,15 @@ class EnqueueOutcomeUnknown(MediaError):  # noqa: N818 - same
 
 class DownloadError(MediaError):
     """The result was made and paid for but could not be fetched; its generation id still works."""
+
+
+class DeploymentError(OxenError):
+    """A custom model did not reach the state asked for; `status` is its last one."""
+
+    def __init__(self, message: str, *, model_id: str = "", status: str | None = None) -> None:
+        super().__init__(message)
+        self.model_id = model_id
+        self.status = status
 
 
 class BudgetExceededError(OxenError):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from urllib.parse import quote, urljoin, urlsplit
 
 from oxen_inference.settings import LEGACY_PATH
@@ -12,12 +13,21 @@ from oxen_inference.settings import LEGACY_PATH
 class Paths:
     """Path templates, relative to the base URL."""
 
-    models_key: str = "data"
     models: str = "/models"
+    models_query: Mapping[str, str] = field(
+        default_factory=lambda: {
+            "developer": "developer_name",
+            "provider": "provider_name",
+            "action": "action",
+            "search": "search",
+        }
+    )
+    """Filters the hub applies itself, by the query parameter of each."""
     model: str = "/models/{id}"
     models_search: str = "/models/search"
     models_featured: str = "/models/featured"
     models_favorites: str = "/models/favorites"
+    model_update: str = "/models/{id}"
     model_favorite: str = "/models/{id}/favorite"
     model_activate: str = "/models/{id}/activate"
     model_deactivate: str = "/models/{id}/deactivate"
@@ -38,12 +48,13 @@ CURRENT = Paths()
 """Base ``…/api/ai`` (https://docs.oxen.ai/inference-api)."""
 
 LEGACY = Paths(
-    models_key="models",
     models="/evaluations/models",
+    models_query={},
     model="/evaluations/models/{id}",
     models_search="/evaluations/models",
     models_featured="/ai/models/featured",
     models_favorites="/ai/models/favorites",
+    model_update="/ai/models/{id}",
     model_favorite="/ai/models/{id}/favorite",
     model_activate="/ai/models/{id}/activate",
     model_deactivate="/ai/models/{id}/deactivate",

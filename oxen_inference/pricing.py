@@ -258,3 +258,29 @@ def _with_sound(
         else:
             loud |= {rate, rate + sound}
     return loud
+
+
+def price_hint(model: Model) -> str | None:
+    """Return a model's price list in a few words, or None where there is none."""
+    pricing = model.pricing
+    if pricing is None:
+        return None
+    if pricing.method == "token":
+        into, out = pricing.input_cost_per_token, pricing.output_cost_per_token
+        if into is None or out is None:
+            return None
+        return f"{usd(into * 1_000_000)} in, {usd(out * 1_000_000)} out per million tokens"
+    per_image = [pricing.cost_per_image]
+    per_image += [cell for row in pricing.cost_per_image_grid.values() for cell in row.values()]
+    per_second = [
+        pricing.cost_per_second,
+        pricing.cost_per_second_high_res,
+        pricing.cost_per_second_with_audio,
+        *pricing.cost_per_second_by_resolution.values(),
+    ]
+    unit = {"time": "second of compute", "per_image": "image"}.get(pricing.method or "", "second")
+    prices = [p for p in (per_image if unit == "image" else per_second) if p is not None]
+    if not prices:
+        return None
+    low, high = min(prices), max(prices)
+    return f"{usd(low)} per {unit}" if low == high else f"{usd(low)} to {usd(high)} per {unit}"

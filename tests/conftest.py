@@ -22,6 +22,14 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("OXEN_STATE_DIR", str(tmp_path / "oxen-state"))
 
 
+@pytest.fixture(autouse=True)
+def own_catalogue() -> None:
+    """No test sees what another fetched, or a cassette's replay would depend on their order."""
+    from oxen_inference.catalog_cache import clear_cache
+
+    clear_cache()
+
+
 @pytest.fixture
 def published_contract() -> Path:
     """The folder with the published OpenAPI file and the facts of real models."""
