@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -60,19 +61,33 @@ class Clues:
 
     def __post_init__(self) -> None:
         self.request = self.request or self.clause
-        self._numbers = words.numbers(self.clause) or words.numbers(self.request)
+        texts = (self.clause, self.request, *self.results)
+        found = ((text, words.numbers(text)) for text in texts)
+        self._source, self._numbers = next((pair for pair in found if pair[1]), ("", []))
         self._quoted = words.quoted(self.clause) or words.quoted(self.request)
 
     @property
     def subject(self) -> str:
         """What the clause is about, a pronoun replaced by what it stands for."""
         subject = words.subject(self.clause)
-        if words.refers_back(subject) and len(subject.split()) < 3:
-            return self.said or subject
+        if self.said and words.refers_back(subject):
+            return words.resolved(subject, self.said)
         if subject:
             return subject
         opening = next(iter(words.sentences(self.request)), "")
         return self.said or words.subject(opening) or words.plain(self.clause)
+
+    def told(self, name: str) -> Any:
+        """Find a value a tool's JSON result gives under the parameter's own name."""
+        for result in self.results:
+            if f'"{name}"' in result:
+                try:
+                    value = json.loads(result)
+                except ValueError:
+                    continue
+                if isinstance(value, dict) and name in value:
+                    return value[name]
+        return None
 
     def string(self, name: str, schema: dict[str, Any], *, required: bool) -> str | None:
         """Find a string for a parameter; a weak match counts for a required one only."""
@@ -101,10 +116,9 @@ class Clues:
         if re.search(r"duration|seconds|length", low):
             return words.seconds(self.clause) or words.seconds(self.request)
         wanted = words.stems(low.replace("_", " ").replace("num ", ""))
-        source = self.clause if words.numbers(self.clause) else self.request
         for words_around in (_word_before, _words_around):  # "width 5" beats "5 wide"
             for number in self._numbers:
-                beside = words.stems(words_around(source, number))
+                beside = words.stems(words_around(self._source, number))
                 if wanted & beside and fits(number.value):
                     self._numbers.remove(number)
                     return number.value

@@ -20,10 +20,11 @@ from oxen_sandbox.chat_checks import check, check_length, thinks
 from oxen_sandbox.chat_clues import Clues
 from oxen_sandbox.chat_conversation import Conversation, read, text_of
 from oxen_sandbox.chat_families import Family, family_of
+from oxen_sandbox.chat_fit import Tool
 from oxen_sandbox.chat_stream import chunks
 from oxen_sandbox.chat_synth import synthesise
 from oxen_sandbox.chat_tokens import PER_CALL, count, prompt_tokens, tokens, usage
-from oxen_sandbox.chat_tools import Step, Tool, next_calls, tools_of
+from oxen_sandbox.chat_tools import Step, next_calls, tools_of
 
 Body = dict[str, Any]
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from oxen_sandbox import chat_words as words
 from oxen_sandbox.chat_conversation import Call, Conversation
-from oxen_sandbox.chat_tools import Step, Tool
+from oxen_sandbox.chat_fit import Tool
+from oxen_sandbox.chat_tools import Step
 
 _RULED = re.compile(r"-{5,}\s*\n(.*?)\n?\s*-{5,}", re.DOTALL)
 _CONTEXTS = (

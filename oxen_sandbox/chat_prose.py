@@ -10,8 +10,8 @@ from typing import Any
 
 from oxen_sandbox import chat_words as words
 from oxen_sandbox.chat_conversation import Call, Conversation
+from oxen_sandbox.chat_failures import is_error
 from oxen_sandbox.chat_media import describe
-from oxen_sandbox.chat_tools import is_error
 
 _SAY_WORDS = re.compile(
     r"\b(?:say|write|answer (?:with|in)|reply with|give me|exactly)\s+(?:exactly\s+)?(\d+) words\b",
@@ -65,9 +65,10 @@ def after_tools(talk: Conversation) -> str:
         or all(later.name != call.name for later in called[index + 1 :])
     ]
     lines = [_told(call) for call in told]
-    text = " ".join(lines) if len(lines) < 3 else "\n".join(f"- {line}" for line in lines)
-    if all(is_error(call.result or "") for call in told):
-        text = f"I could not finish this. {text}"
+    failed = all(is_error(call.result or "") for call in told)
+    text = lines[0] if len(lines) == 1 else "\n".join(["Done:", *(f"- {line}" for line in lines)])
+    if failed:
+        text = f"I could not finish this. {' '.join(lines)}"
     if talk.media:
         text += f" I can see {_listed([describe(m.kind, m.url) for m in talk.media])}."
     return text

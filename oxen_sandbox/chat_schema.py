@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 Schema = dict[str, Any]
@@ -101,3 +102,74 @@ def _fits_number(schema: Schema, value: Any, *, whole: bool) -> bool:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+_TYPES = {"object", "array", "string", "number", "integer", "boolean", "null"}
+
+
+def _is_schema(value: Any) -> bool:
+    return isinstance(value, (dict, bool))
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_pattern(value: Any) -> bool:
+    try:
+        re.compile(value)
+    except (TypeError, re.error):
+        return False
+    return True
+
+
+_KEYWORDS: dict[str, Callable[[Any], bool]] = {
+    "type": lambda v: _TYPES.issuperset(v if isinstance(v, list) and v else [str(v)]),
+    "enum": lambda v: isinstance(v, list) and bool(v),
+    "required": lambda v: (
+        isinstance(v, bool)  # draft 3
+        or (isinstance(v, list) and all(isinstance(name, str) for name in v))
+    ),
+    "pattern": _is_pattern,
+    "multipleOf": lambda v: _is_number(v) and v > 0,
+    "$ref": lambda v: isinstance(v, str),
+    **dict.fromkeys(("items", "additionalProperties"), _is_schema),
+    **dict.fromkeys(("properties", "$defs", "definitions"), lambda v: isinstance(v, dict)),
+    **dict.fromkeys(
+        ("anyOf", "oneOf", "allOf", "prefixItems"), lambda v: isinstance(v, list) and bool(v)
+    ),
+    **dict.fromkeys(("minimum", "maximum"), _is_number),
+    **dict.fromkeys(
+        ("exclusiveMinimum", "exclusiveMaximum"), lambda v: isinstance(v, (int, float))
+    ),
+    **dict.fromkeys(("minLength", "maxLength", "minItems", "maxItems", "minProperties"), _is_count),
+}
+
+
+def fault(schema: Any, path: tuple[str, ...] = ()) -> str | None:
+    """Return where and why a schema is none, or None where it is well formed."""
+    if not _is_schema(schema):
+        return f"In context=({', '.join(map(repr, path))}), {schema!r} is not a schema"
+    if isinstance(schema, bool):
+        return None
+    for keyword, value in schema.items():
+        if keyword in _KEYWORDS and value is not None and not _KEYWORDS[keyword](value):
+            return (
+                f"In context=({', '.join(map(repr, path))}), {value!r} is not valid for '{keyword}'"
+            )
+    return next(
+        (found for where, part in _parts(schema) if (found := fault(part, (*path, *where)))), None
+    )
+
+
+def _parts(schema: Schema) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield the schemas inside a schema, with the way to each."""
+    for group in ("properties", "$defs", "definitions"):
+        for name, part in (schema.get(group) or {}).items():
+            yield (group, name), part
+    for group in ("anyOf", "oneOf", "allOf", "prefixItems"):
+        for index, part in enumerate(schema.get(group) or ()):
+            yield (group, str(index)), part
+    for group in ("items", "additionalProperties"):
+        if schema.get(group) is not None:
+            yield (group,), schema[group]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from oxen_sandbox.chat_clues import Clues, url_kind
@@ -51,7 +52,7 @@ _HOPEFUL = re.compile(r"satisf|complete|success|approv|done|valid|relevant|corre
 
 def synthesise(schema: Schema, clues: Clues) -> tuple[Any, float]:
     """Return a valid instance, and the share of its required properties that the words gave."""
-    work = _Synthesis(schema, clues)
+    work = _Synthesis(schema, replace(clues))  # nothing of the clues is handed out yet
     value = work.value(schema, "", required=True, depth=0)
     return value, work.given / work.asked if work.asked else 1.0
 
@@ -128,6 +129,9 @@ class _Synthesis:
         if "enum" in schema:
             option = self.clues.mentioned(schema["enum"], name)
             return _ABSENT if option is None else option
+        told = self.clues.told(name)
+        if told is not None and kind not in ("object", "array") and fits(schema, told):
+            return told
         if kind == "object":
             return self._object(schema, depth) if required else _ABSENT
         if kind == "array":
@@ -235,7 +239,8 @@ class _Synthesis:
 
     def _words(self, schema: Schema, name: str) -> str:
         """Fill a free text from its description and the subject: "Question to set up a joke about cats"."""
-        about = " ".join(self.clues.subject.split())[:120]
+        source = self.clues.results[0] if self.clues.results else self.clues.subject
+        about = " ".join(source.split())[:120]
         meaning = str(
             schema.get("description") or schema.get("title") or name.replace("_", " ")
         ).split("\n")[0]

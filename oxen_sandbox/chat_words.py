@@ -82,10 +82,22 @@ _PRONOUN = re.compile(
     r"\b(it|that|this|them|the (?:image|picture|photo|result|video))\b", re.IGNORECASE
 )
 _VERB = re.compile(
-    r"^(?:draw|paint|sketch|illustrate|photograph|film|animate|shoot|make|create|generate|render|produce|write|compose|describe|show|give|tell|find|search(?: (?:the )?(?:web|internet)| online)?|look up|research|get|fetch|send|summari[sz]e|explain|list|extract|translate)\b"
-    r"(?:\s+(?:me|us))?(?:\s+(?:up|for|about))?(?:\s+an?\s+(?:image|picture|photo|video|film|clip|drawing|painting|illustration|joke|story|poem|haiku)\s+(?:of|about|showing|with)\b)?\s*",
+    r"^(?:draw|paint|sketch|illustrate|photograph|film|animate|shoot|make|create|generate|render"
+    r"|produce|write|compose|describe|show|give|tell|find|look up|research|get|fetch|send"
+    r"|search(?: (?:the )?(?:web|internet)| online)?|summari[sz]e|explain|list|extract|translate)\b"
+    r"(?:\s+(?:me|us))?(?:\s+(?:up|for|about))?\s*",
     re.IGNORECASE,
 )
+_WORK = re.compile(
+    r"^(?:an?|the)\s+(?:[\w-]+\s+){0,2}?(?:image|picture|photo|video|film|movie|clip|drawing|painting"
+    r"|illustration|joke|story|poem|haiku)\s+(?:of|about|showing|with)\s+",
+    re.IGNORECASE,
+)
+_LASTING = re.compile(
+    r"\s*\b(?:(?:for|in|lasting)\s+)?[\w.]+[-\s](?:seconds?|secs?|minutes?|mins?)(?:\s+long)?\b",
+    re.IGNORECASE,
+)
+_FIRST = re.compile(r"\s*\bfirst\W*$", re.IGNORECASE)
 
 
 class Number(NamedTuple):
@@ -202,15 +214,15 @@ def orders(text: str) -> bool:
 
 def subject(text: str) -> str:
     """Return what a request is about: its words without verb, politeness and duration."""
-    cut = re.sub(
-        r"[-\s]*\b(?:for|in|lasting)?\s*(?:[\w.-]+)[-\s](?:seconds?|secs?|minutes?|mins?)(?:\s+long)?\b",
-        "",
-        plain(text),
-    )
+    cut = _FIRST.sub("", _LASTING.sub("", plain(text)))
     if about := re.search(r"\babout\s+(.+)", cut, re.IGNORECASE | re.DOTALL):
         cut = about[1]
-    cut = re.sub(r"\s*\bfirst\W*$", "", cut)
-    return _VERB.sub("", cut).strip(" .,;:!?\n")
+    return _WORK.sub("", _VERB.sub("", cut)).strip(" .,;:!?\n")
+
+
+def resolved(text: str, said: str) -> str:
+    """Put what was said before in the place of "it": "film it running" films the ox running."""
+    return _PRONOUN.sub(lambda _: said, text, count=1)
 
 
 def overlap(question: frozenset[str], text: str) -> float:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import copy
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from oxen_sandbox.chat_model import complete, stream
 from oxen_sandbox.errors import Rejected
@@ -265,3 +269,33 @@ def test_attachments_above_their_limit(kind: str, limit: int) -> None:
 def test_a_stream_is_refused_before_it_starts() -> None:
     with pytest.raises(Rejected):
         stream(body([]), GPT)
+
+
+KEYS = st.sampled_from(["type", "text", "url", "function", "name", "properties", "enum", "id"])
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=4) | st.just("text"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(spoiled=st.data(), model=st.sampled_from([GPT, CLAUDE, GEMINI, DEEPSEEK]))
+def test_a_spoiled_request_is_answered_or_refused(spoiled: st.DataObject, model: Any) -> None:
+    request: Any = copy.deepcopy(
+        body(
+            [user([TEXT, IMAGE]), CALLED, RESULT, user("Draw an ox")],
+            model,
+            tools=[tool("draw", "Draw", {"prompt": {"type": "string"}})],
+            response_format=SCHEMA,
+            stream_options={"include_usage": True},
+        )
+    )
+    place, key = request, spoiled.draw(st.sampled_from(sorted(request)))
+    while spoiled.draw(st.booleans()) and isinstance(place[key], (dict, list)) and place[key]:
+        place = place[key]
+        choices = sorted(place) if isinstance(place, dict) else range(len(place))
+        key = spoiled.draw(st.sampled_from(choices))
+    place[key] = spoiled.draw(JSON)
+    with contextlib.suppress(Rejected):
+        assert list(stream(request, model))

@@ -216,3 +216,16 @@ def test_a_schema_offered_as_a_tool_is_filled_from_the_words() -> None:
 def test_a_tool_without_arguments_gets_an_empty_object() -> None:
     clock = tool("current_time", "Tell the time", {})
     assert calls(ask("What time is it?", tools=[clock])) == [("current_time", {})]
+
+
+def test_a_required_answer_schema_comes_after_the_tool_that_informs_it() -> None:
+    report = {"city": {"type": "string"}, "temperature": {"type": "number"}}
+    settings: dict[str, Any] = {
+        "tools": [WEATHER, tool("Weather", "A weather report", report)],
+        "tool_choice": "required",
+    }
+    turns = [user("What is the weather in Paris?")]
+    first = ask(turns, **settings)
+    assert calls(first) == [("get_weather", {"city": "Paris"})]
+    turns += answered(first, '{"temperature": 21.5, "sky": "clear"}')
+    assert calls(ask(turns, **settings)) == [("Weather", {"city": "Paris", "temperature": 21.5})]
