@@ -14,6 +14,7 @@ from langchain_core.callbacks import (
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.load.load import ALL_SERIALIZABLE_MAPPINGS
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
@@ -460,6 +461,11 @@ class ChatOxen(BaseChatModel):
         for client in (self.http_client, self.http_async_client):
             memo[id(client)] = client  # holds locks, and was brought to be shared
         return super().__deepcopy__(memo)
+
+
+# `load` builds only what this table lists, and packages outside LangChain have no other way in.
+_PATH = tuple(ChatOxen.lc_id())
+ALL_SERIALIZABLE_MAPPINGS[_PATH] = _PATH
 
 
 def _result(answer: Answer, **metadata: Any) -> ChatResult:

@@ -1,22 +1,21 @@
-"""The clients that tools share: made when first needed, one per event loop, never stored."""
+"""How a set of tools reaches Oxen: one client for all of them, one per event loop, none stored."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
-from oxen_inference.loops import LoopClients
+from langchain_oxen.clients import Clients
 
 if TYPE_CHECKING:
     from oxen_inference.client import AsyncOxenClient, OxenClient
 
 
 class Connection:
-    """How to reach Oxen. Copies share it; a pickled one leaves its key and clients behind.
+    """Copies are the same connection; a pickled one leaves its key and its clients behind.
 
     `client`: an `OxenClient` or `AsyncOxenClient` to use; its twin is made with its settings.
     `journal` ``...`` means the default one. Unpickled, it finds its key in the environment.
@@ -30,16 +29,11 @@ class Connection:
         base_url: str | None = None,
         journal: Any = ...,
     ) -> None:
+        self._given = client
         self._api_key = SecretStr(api_key) if isinstance(api_key, str) else api_key
         self._base_url = base_url
         self._journal = journal
-        self._start(client)
-
-    def _start(self, client: Any) -> None:
-        self._given = client
-        self._sync: OxenClient | None = None
-        self._lock = threading.Lock()
-        self._loops: LoopClients[AsyncOxenClient] = LoopClients(self._make_async)
+        self._clients = Clients()
 
     def __repr__(self) -> str:
         return f"Connection({self._base_url or 'from the environment'!r})"
@@ -48,20 +42,15 @@ class Connection:
         return self
 
     def __deepcopy__(self, _: Any) -> Connection:
-        return self  # a copy would be a second watcher of the same jobs
+        return self  # another one would watch the same jobs again
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __reduce__(self) -> tuple[Any, ...]:
         from oxen_inference.journal import Journal
 
         settings = self._settings()
         journal = settings.get("journal", ...)
         known = journal is None or isinstance(journal, Journal)
-        return {"_base_url": settings["base_url"], "_journal": journal if known else ...}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self._api_key = None
-        self._base_url, self._journal = state["_base_url"], state["_journal"]
-        self._start(None)
+        return _rebuild, (settings["base_url"], journal if known else ...)
 
     def check(self) -> None:
         """Raise `ConfigurationError` now if there is no key, or no usable base URL."""
@@ -74,35 +63,31 @@ class Connection:
         """Return the blocking client."""
         from oxen_inference.client import OxenClient
 
-        with self._lock:
-            if self._sync is None:
-                given = self._given if isinstance(self._given, OxenClient) else None
-                self._sync = given or OxenClient(**self._settings())
-            return self._sync
+        if isinstance(self._given, OxenClient):
+            return self._given
+        return self._clients.sync(self._settings, None)
 
-    async def loop(self) -> AsyncOxenClient:
+    async def running(self) -> AsyncOxenClient:
         """Return the client of the running loop."""
         # The first import of openai takes most of a second.
         module = await asyncio.to_thread(import_module, "oxen_inference.client")
         if isinstance(self._given, module.AsyncOxenClient):
-            return self._given  # type: ignore[no-any-return]  # checked one line above
-        return self._loops.get()
-
-    def _make_async(self) -> AsyncOxenClient:
-        from oxen_inference.client import AsyncOxenClient
-
-        return AsyncOxenClient(**self._settings())
+            return self._given
+        return self._clients.asynchronous(self._settings, None)
 
     def _settings(self) -> dict[str, Any]:
         if self._given is None:
             settings = {"api_key": self._api_key, "base_url": self._base_url}
             return settings if self._journal is ... else {**settings, "journal": self._journal}
-        given = self._given
         return {
-            "api_key": given.api_key,
-            "base_url": str(given.base_url),
-            "journal": given._oxen_journal,
-            "timeout": given.timeout,
-            "max_retries": given.max_retries,
-            "default_headers": given._custom_headers,
+            "api_key": self._given.api_key,
+            "base_url": str(self._given.base_url),
+            "journal": self._given._oxen_journal,
+            "timeout": self._given.timeout,
+            "max_retries": self._given.max_retries,
+            "default_headers": self._given._custom_headers,
         }
+
+
+def _rebuild(base_url: str | None, journal: Any) -> Connection:
+    return Connection(base_url=base_url, journal=journal)

@@ -1,0 +1,262 @@
+"""`OxenMediaTool`: one image, video or audio model as a tool that pays once."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+from typing_extensions import Self
+
+from langchain_oxen import media_inputs, media_text
+from langchain_oxen.connection import Connection
+from langchain_oxen.tool_base import Answer, OxenTool, ToolRequest
+
+if TYPE_CHECKING:
+    from oxen_inference.client import AsyncOxenClient, OxenClient
+    from oxen_inference.journal import Entry
+    from oxen_inference.media_result import MediaItem
+    from oxen_inference.models import Model
+    from oxen_inference.pricing import Quote
+
+MEDIA = ("image", "video", "audio")
+_LONGEST_NAME = 64  # of a function, in OpenAI's and Anthropic's APIs
+
+
+class OxenMediaTool(OxenTool):
+    """Makes images, videos or audio with one model; arguments, name and description are its own.
+
+    Make it with `for_model` or `afor_model`. In a LangGraph thread the key of a call is its
+    thread and tool-call id: a run that is resumed, replayed or repeated finds the generation it
+    paid for. The model gets a short text, the program an artifact: the `MediaResult` as plain
+    data with URLs, paths and ids, never bytes.
+
+    ```python
+    from langchain_oxen import OxenMediaTool
+
+    draw = OxenMediaTool.for_model("flux-2-dev", max_cost="0.10", aspect_ratio="1:1")
+    print(draw.invoke({"prompt": "an ox at dawn"}))
+    ```
+    """
+
+    model: Any = Field(repr=False)
+    """The `Model` it calls."""
+    pinned: dict[str, Any] = Field(default_factory=dict)
+    """Parameters that are always sent and that the model does not see."""
+    save_to: str | Path | None = None
+    """Folder that results are saved in; None leaves them where their URLs say."""
+    max_cost: Any = None
+    """Most USD that one call may cost."""
+    budget: Any = None
+    """A `Budget` that all calls are paid from."""
+    allow_unknown_cost: bool = False
+    """Whether a model without a price may run under `max_cost` or `budget`."""
+    timeout: float | None = None
+    """Seconds a call waits; what is not ready then goes on, and is found by the next same call."""
+    on_interrupt: Literal["detach", "cancel"] = "detach"
+    """What becomes of a generation whose call times out or is cancelled."""
+    inputs_from: str | Path | None = None
+    """Folder whose files the model may name as inputs; none by default."""
+
+    @classmethod
+    def for_model(
+        cls,
+        model: str | Model,
+        *,
+        client: OxenClient | AsyncOxenClient | None = None,
+        api_key: Any = None,
+        base_url: str | None = None,
+        name: str | None = None,
+        save_to: str | Path | None = None,
+        max_cost: Any = None,
+        budget: Any = None,
+        journal: Any = ...,
+        timeout: float | None = None,
+        on_interrupt: Literal["detach", "cancel"] = "detach",
+        **pinned: Any,
+    ) -> Self:
+        """Make the tool of a model; an id is looked up, a `Model` in hand is taken as it is.
+
+        `pinned` are parameters of the model, but for the names of this class's own fields:
+        `description`, `allow_unknown_cost`, `inputs_from`, … and ``pinned={...}`` for a parameter
+        whose name is taken. `journal` is the ledger; None keeps none. Raises `ModelNotFoundError`,
+        `InvalidInputError`, `ConfigurationError`, before anything is paid.
+        """
+        connection = _connection(client, api_key, base_url, journal, budget)
+        if isinstance(model, str):
+            model = connection.sync().catalog.get(model)
+        return cls._of(
+            model, connection, pinned, name=name, save_to=save_to, max_cost=max_cost, budget=budget,
+            timeout=timeout, on_interrupt=on_interrupt,
+        )  # fmt: skip
+
+    @classmethod
+    async def afor_model(
+        cls,
+        model: str | Model,
+        *,
+        client: OxenClient | AsyncOxenClient | None = None,
+        api_key: Any = None,
+        base_url: str | None = None,
+        journal: Any = ...,
+        budget: Any = None,
+        **options: Any,
+    ) -> Self:
+        """Do what `for_model` does, with the same arguments, without blocking the running loop."""
+        connection = await asyncio.to_thread(
+            _connection, client, api_key, base_url, journal, budget
+        )
+        if isinstance(model, str):
+            model = await (await connection.running()).catalog.get(model)
+        return cls._of(model, connection, options, budget=budget)
+
+    @classmethod
+    def _of(cls, model: Model, connection: Connection, rest: dict[str, Any], **fields: Any) -> Self:
+        """Make the tool; whatever in `rest` is no field of the class is a pinned parameter."""
+        own = cls.model_fields.keys() - {"model", "connection", "args_schema"}
+        fields |= {name: rest[name] for name in rest.keys() & own}
+        pinned = {**fields.pop("pinned", {}), **{n: v for n, v in rest.items() if n not in own}}
+        given = {name: value for name, value in fields.items() if value is not None}
+        return cls(model=model, connection=connection, pinned=pinned, **given)
+
+    def __init__(self, **fields: Any) -> None:
+        from oxen_inference import request_schema
+        from oxen_inference.budget import read_amount
+
+        model = fields["model"]
+        kind_of(model)
+        if fields.get("max_cost") is not None:
+            read_amount(fields["max_cost"], "max_cost")
+        pinned = request_schema.validate(model, fields.get("pinned") or {}, partial=True)
+        super().__init__(
+            **{
+                "name": _tool_name(model),
+                "description": media_text.tool_description(model, pinned),
+                "args_schema": request_schema.arguments_model(model, pinned=pinned),
+                **fields,
+                "pinned": pinned,
+            }
+        )
+
+    def __getstate__(self) -> dict[Any, Any]:
+        state = super().__getstate__()
+        # A class made at run time cannot be found by its name.
+        return {**state, "__dict__": {**state["__dict__"], "args_schema": None}}
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        from oxen_inference.request_schema import arguments_model
+
+        super().__setstate__(state)
+        self.args_schema = arguments_model(self.model, pinned=self.pinned)
+
+    def quote(self, arguments: Mapping[str, Any]) -> Quote:
+        """Return what a call with these arguments will cost, or that it is unknown. Sends nothing."""
+        from oxen_inference.pricing import quote
+
+        return quote(self.model, self.parameters(arguments))
+
+    def parameters(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parameters of the request that a call with these arguments makes."""
+        to_params = getattr(self.args_schema, "to_params", dict)
+        return {**to_params(arguments), **self.pinned}
+
+    def _parse_input(
+        self, tool_input: str | dict[str, Any], tool_call_id: str | None
+    ) -> str | dict[str, Any]:
+        if isinstance(tool_input, dict):
+            tool_input = media_inputs.mark(tool_input, self.model.request_schema)
+        return super()._parse_input(tool_input, tool_call_id)
+
+    def _call(self, client: OxenClient, request: ToolRequest) -> Answer:
+        params = self.parameters(request.arguments)
+        if names := media_inputs.marked(params):
+            jobs = client.media.jobs() if _any_path(names) else []
+            params = media_inputs.resolved(params, self._inputs(names, jobs))
+        order = self._order(params, request, durable=client.media.journal.durable)
+        result = client.media.generate(**order, **self._waiting(), on_progress=request.tell)
+        return media_text.describe(result), media_text.references(result)
+
+    async def _acall(self, client: AsyncOxenClient, request: ToolRequest) -> Answer:
+        params = self.parameters(request.arguments)
+        if names := media_inputs.marked(params):
+            jobs = await client.media.jobs() if _any_path(names) else []
+            known = await asyncio.to_thread(self._inputs, names, jobs)
+            params = media_inputs.resolved(params, known)
+        durable = await asyncio.to_thread(lambda: client.media.journal.durable)
+        order = self._order(params, request, durable=durable)
+        result = await client.media.generate(
+            **order, **self._waiting(), on_progress=request.atell
+        )
+        return media_text.describe(result), media_text.references(result)
+
+    def _order(
+        self, params: Mapping[str, Any], request: ToolRequest, *, durable: bool
+    ) -> dict[str, Any]:
+        """Return what to pay for, and under which key."""
+        media_inputs.refuse_unsendable(params, self.model.request_schema)
+        # Audio comes in the answer itself and has no id to be found by; without a ledger that
+        # outlives the process a key would promise too much.
+        keyed = durable and kind_of(self.model) != "audio"
+        return {
+            "model": self.model,
+            "params": params,
+            "key": request.key if keyed else None,
+            "rejoin": request.thread if keyed else None,
+            "max_cost": self.max_cost,
+            "budget": self.budget,
+            "allow_unknown_cost": self.allow_unknown_cost,
+            "allow_paths": self.inputs_from is not None,
+        }
+
+    def _waiting(self) -> dict[str, Any]:
+        return {
+            "timeout": self.timeout,
+            "on_interrupt": self.on_interrupt,
+            "save_to": self.save_to,
+        }
+
+    def _inputs(self, names: list[str], jobs: list[Entry]) -> dict[str, Path | MediaItem]:
+        """Return what the names stand for: allowed files, and results of earlier calls."""
+        from oxen_inference.media_result import MediaItem
+
+        saved = {item.path: item for job in jobs for item in job.items if item.path}
+        return {
+            name: media_inputs.allowed_file(name, self.inputs_from)
+            or saved.get(name)
+            or MediaItem(generation_id=name)
+            for name in names
+        }
+
+
+def kind_of(model: Model) -> str:
+    """Return which of `MEDIA` a model makes. Raises `InvalidInputError` if it makes none."""
+    if model.kind in MEDIA:
+        return str(model.kind)
+    made = next((kind for kind in MEDIA if model.makes(kind)), None)
+    if made is None:
+        from oxen_inference.errors import InvalidInputError
+
+        makes = " and ".join(model.outputs) or "nothing that the catalogue names"
+        hint = f" Use ChatOxen(model={model.id!r}) for it." if model.is_chat else ""
+        raise InvalidInputError(f"{model.id} makes {makes}, not images, video or audio.{hint}")
+    return made
+
+
+def _connection(client: Any, api_key: Any, base_url: Any, journal: Any, budget: Any) -> Connection:
+    if journal is ... and getattr(budget, "journal", None) is not None:
+        journal = budget.journal  # intent and reservation in one transaction
+    connection = Connection(client=client, api_key=api_key, base_url=base_url, journal=journal)
+    connection.check()
+    return connection
+
+
+def _tool_name(model: Model) -> str:
+    words = re.sub(r"[^A-Za-z0-9]+", "_", model.id).strip("_")
+    return f"generate_{kind_of(model)}_with_{words}"[:_LONGEST_NAME].rstrip("_")
+
+
+def _any_path(names: list[str]) -> bool:
+    return any(mark in name for name in names for mark in "./\\")

@@ -1,0 +1,163 @@
+"""What every tool here does alike: who is calling, what comes back when it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from langchain_core.callbacks import AsyncCallbackManagerForToolRun, CallbackManagerForToolRun
+from langchain_core.messages import ToolMessage
+from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import BaseTool, ToolException
+from pydantic import Field, ValidationError
+
+from langchain_oxen import media_text
+from langchain_oxen.connection import Connection
+from langchain_oxen.errors import to_langchain
+from langchain_oxen.progress import ProgressRelay
+
+if TYPE_CHECKING:
+    from oxen_inference.client import AsyncOxenClient, OxenClient
+    from oxen_inference.errors import OxenError
+
+Answer = tuple[Any, Any]
+"""What a tool run returns: content for the model, artifact for the program."""
+
+# What no choice of arguments can mend: for the developer, not for the model.
+_FOR_DEVELOPERS = (
+    "ConfigurationError",
+    "AuthenticationError",
+    "PermissionDeniedError",
+    "JournalError",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRequest:
+    """One call as the model made it: validated arguments, and where it comes from."""
+
+    arguments: Mapping[str, Any]
+    tool_call_id: str | None
+    thread_id: str | None = None
+    relay: ProgressRelay | None = None
+
+    def tell(self, progress: Any) -> None:
+        """Pass on how it comes along."""
+        if self.relay is not None:
+            self.relay.tell(progress)
+
+    async def atell(self, progress: Any) -> None:
+        if self.relay is not None:
+            await self.relay.atell(progress)
+
+    @property
+    def thread(self) -> str | None:
+        """What the keys of all calls of this conversation begin with."""
+        return None if self.thread_id is None else f"langchain:{self.thread_id}:"
+
+    @property
+    def key(self) -> str | None:
+        """The exactly-once key: the same call, replayed or resumed, is the same generation."""
+        if self.thread is None or not self.tool_call_id:
+            return None
+        return f"{self.thread}{self.tool_call_id}"
+
+
+def explain_validation(error: Any) -> str:
+    """Say in one line what is wrong with the arguments, without quoting them all."""
+    problems = []
+    for one in error.errors(include_url=False, include_input=False):
+        where = ".".join(str(step) for step in one["loc"])
+        problems.append(f"{where}: {one['msg']}" if where else str(one["msg"]))
+    said = "; ".join(problem.removeprefix("Value error, ") for problem in problems)
+    return f"Error: {said}. Nothing was sent or paid for."
+
+
+class OxenTool(BaseTool):
+    """Base of the tools here. Subclasses do the work in `_call` and `_acall`.
+
+    What the model can act on comes back as text with status ``error``: bad arguments, refusals,
+    budgets, failures. What it cannot is raised: a missing or refused key, unusable settings, an
+    unreadable ledger, bugs. ``handle_tool_error=False`` raises everything (`ToolException`).
+    """
+
+    connection: Any = Field(default_factory=Connection, exclude=True, repr=False)
+    response_format: Literal["content", "content_and_artifact"] = "content_and_artifact"
+    handle_tool_error: Any = True
+    handle_validation_error: bool | str | Callable[..., str] | None = explain_validation
+
+    def _call(self, client: OxenClient, request: ToolRequest) -> Answer:
+        raise NotImplementedError
+
+    async def _acall(self, client: AsyncOxenClient, request: ToolRequest) -> Answer:
+        raise NotImplementedError
+
+    def _to_args_and_kwargs(
+        self, tool_input: str | dict[str, Any], tool_call_id: str | None
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        # The one place where a tool is told the id of its call: `InjectedToolCallId` would make
+        # calls with plain arguments an error.
+        if isinstance(tool_input, str):
+            fields = getattr(self.args_schema, "model_fields", {})
+            tool_input = {next(iter(fields), "prompt"): tool_input}
+        _, arguments = super()._to_args_and_kwargs(tool_input, tool_call_id)
+        return (), {"request": ToolRequest(arguments, tool_call_id)}
+
+    def _run(
+        self,
+        request: Any,
+        config: RunnableConfig,
+        run_manager: CallbackManagerForToolRun | None = None,
+    ) -> Answer:
+        from oxen_inference.errors import OxenError
+
+        request = self._placed(request, config, run_manager)
+        try:
+            return self._call(self.connection.sync(), request)
+        except OxenError as error:
+            return self._refused(error, request)
+
+    async def _arun(
+        self,
+        request: Any,
+        config: RunnableConfig,
+        run_manager: AsyncCallbackManagerForToolRun | None = None,
+    ) -> Answer:
+        client = await self.connection.running()
+        from oxen_inference.errors import OxenError
+
+        request = self._placed(request, config, run_manager)
+        try:
+            return await self._acall(client, request)
+        except OxenError as error:
+            return self._refused(error, request)
+
+    def _placed(
+        self, request: ToolRequest, config: RunnableConfig, run_manager: Any
+    ) -> ToolRequest:
+        thread_id = (config.get("configurable") or {}).get("thread_id")
+        return ToolRequest(
+            request.arguments,
+            request.tool_call_id,
+            None if thread_id is None else str(thread_id),
+            ProgressRelay(self.name, request.tool_call_id, config, run_manager),
+        )
+
+    def _refused(self, error: OxenError, request: ToolRequest) -> Answer:
+        """Return an error as something the model can act on, or raise it."""
+        if any(cls.__name__ in _FOR_DEVELOPERS for cls in type(error).__mro__):
+            raise to_langchain(error)
+        text = media_text.explain(error)
+        if self.handle_tool_error is not True or not request.tool_call_id:
+            raise ToolException(text) from error
+        artifact = media_text.references(getattr(error, "result", None))
+        # Built here because a `ToolException` cannot carry what was paid for all the same.
+        message = ToolMessage(
+            text,
+            artifact=artifact,
+            tool_call_id=request.tool_call_id,
+            name=self.name,
+            status="error",
+        )
+        return message, artifact
