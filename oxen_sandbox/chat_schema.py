@@ -124,7 +124,7 @@ def _is_pattern(value: Any) -> bool:
 
 
 _KEYWORDS: dict[str, Callable[[Any], bool]] = {
-    "type": lambda v: _TYPES.issuperset(v if isinstance(v, list) and v else [str(v)]),
+    "type": lambda v: bool(v) and _TYPES.issuperset(map(str, v if isinstance(v, list) else [v])),
     "enum": lambda v: isinstance(v, list) and bool(v),
     "required": lambda v: (
         isinstance(v, bool)  # draft 3
