@@ -4,6 +4,7 @@ Model names and parameters are real, prices are made up, and no answer of the sa
 anything about what the hub would answer.
 """
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from oxen_sandbox.faults import Fault
@@ -14,15 +15,18 @@ if TYPE_CHECKING:
 __all__ = ["Fault", "Sandbox"]
 
 
+_EXTRA = ("starlette", "uvicorn", "jsonschema", "PIL", "av")
+
+
 def __getattr__(name: str) -> object:
-    # Lazy, because pytest loads this package's plugin where the server is not installed.
+    # Lazy, because pytest loads this package's plugin where the extra is not installed.
     if name != "Sandbox":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        from oxen_sandbox.server import Sandbox
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"The sandbox needs {error.name}: pip install 'oxen-integrations[sandbox]'",
-            name=error.name,
-        ) from error
+    for needed in _EXTRA:
+        if find_spec(needed) is None:
+            raise ModuleNotFoundError(
+                f"The sandbox needs {needed}: pip install 'oxen-integrations[sandbox]'", name=needed
+            )
+    from oxen_sandbox.server import Sandbox
+
     return Sandbox

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 def oxen_sandbox() -> Iterator["Sandbox"]:
     """A running `Sandbox`, forgotten after the test; skips where the extra is not installed."""
     try:
-        # Starting one takes a few milliseconds: a fresh hub is the surest isolation.
-        from oxen_sandbox.server import Sandbox
+        from oxen_sandbox import Sandbox
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("oxen_sandbox"):
             raise
-        pytest.skip(f"no {error.name}: pip install 'oxen-integrations[sandbox]'")
+        pytest.skip(str(error))
+    # Starting a hub takes a few milliseconds: a fresh one is the surest isolation.
     with Sandbox() as hub:
         yield hub

@@ -121,7 +121,13 @@ def test_a_hang_may_end_in_a_goodbye(oxen_sandbox: Sandbox) -> None:
     ],
 )  # fmt: skip
 def test_another_answer(
-    oxen_sandbox: Sandbox, when: Any, accepted: int, fault: Any, status: int, content_type: str, body: Any
+    oxen_sandbox: Sandbox,
+    when: Any,
+    accepted: int,
+    fault: Any,
+    status: int,
+    content_type: str,
+    body: Any,
 ) -> None:
     oxen_sandbox.inject(Fault("respond", when=when, path="*/queue", **fault))
     answer = ai(oxen_sandbox, "POST", "/queue", IMAGE)
@@ -307,7 +313,11 @@ def test_odd_endings_and_beginnings(oxen_sandbox: Sandbox) -> None:
 
 
 def test_an_upstream_refuses_with_a_status_even_when_asked_to_stream(oxen_sandbox: Sandbox) -> None:
-    body = {**CHAT, "stream": True, "messages": [{"role": "tool", "content": "x", "tool_call_id": "y"}]}
+    body = {
+        **CHAT,
+        "stream": True,
+        "messages": [{"role": "tool", "content": "x", "tool_call_id": "y"}],
+    }
     answer = ai(oxen_sandbox, "POST", "/chat/completions", body)
     assert answer.status == 400
     assert answer.json["error"]["message"]
@@ -316,7 +326,9 @@ def test_an_upstream_refuses_with_a_status_even_when_asked_to_stream(oxen_sandbo
 def test_faults_over_http(oxen_sandbox: Sandbox) -> None:
     hub = oxen_sandbox
     fault = {"action": "respond", "status": 429, "path": "*/queue", "headers": [["x-a", "b"]]}
-    armed = call(hub, "POST", "/_sandbox/faults", [fault, {"action": "hang", "path": "/nowhere"}], key="")
+    armed = call(
+        hub, "POST", "/_sandbox/faults", [fault, {"action": "hang", "path": "/nowhere"}], key=""
+    )
     assert [one["action"] for one in armed.json["faults"]] == ["respond", "hang"]
     refused = ai(hub, "GET", "/queue")
     assert (refused.status, refused.headers["x-a"]) == (429, "b")

@@ -1,0 +1,279 @@
+"""The sandbox as a server: quick to start, sure to stop, alone or among many."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from oxen_sandbox import Fault, Sandbox
+from tests.e2e.test_sandbox_faults import Wire
+from tests.support.wire import ai, call, enqueue, fetch
+
+pytest_plugins = ["pytester"]
+
+
+def test_it_starts_and_stops_quickly() -> None:
+    before = threading.active_count()
+    started = time.monotonic()
+    with Sandbox() as hub:
+        assert time.monotonic() - started < 0.3
+        assert ai(hub, "GET", "/models").status == 200
+        stopping = time.monotonic()
+    assert time.monotonic() - stopping < 0.5
+    assert threading.active_count() <= before + 1  # a worker thread may outlive its last job
+    with pytest.raises(OSError, match="refused"):
+        fetch(f"{hub.base_url}/models", key=hub.api_key)
+
+
+def test_it_stops_while_connections_hang() -> None:
+    with Sandbox(keepalive_seconds=3600) as hub:
+        hub.inject(Fault("hang", path="*/queue", times=None))
+        wires = [Wire(hub), Wire(hub, "/api/events"), Wire(hub, "/api/ai/models")]
+        wires[1].until(b"\r\n\r\n")
+        time.sleep(0.05)
+        stopping = time.monotonic()
+    assert time.monotonic() - stopping < 1
+    for wire in wires:
+        with contextlib.suppress(ConnectionResetError):
+            wire.read()  # ends: the peer is gone
+        wire.close()
+
+
+def test_many_at_once_know_nothing_of_each_other() -> None:
+    hubs = [Sandbox().start() for _ in range(10)]
+    try:
+        assert len({hub.base_url for hub in hubs}) == len({hub.api_key for hub in hubs}) == 10
+        enqueue(hubs[0])
+        assert [len(hub.jobs) for hub in hubs] == [1] + [0] * 9
+        assert ai(hubs[1], "GET", "/models").status == 200
+        assert call(hubs[1], "GET", "/api/ai/models", key=hubs[0].api_key).status == 401
+    finally:
+        for hub in hubs:
+            hub.stop()
+
+
+async def test_it_is_entered_from_async_code() -> None:
+    async with Sandbox() as hub:
+        assert (await asyncio.to_thread(ai, hub, "GET", "/models")).status == 200
+    with Sandbox() as hub:
+        assert (await asyncio.to_thread(ai, hub, "GET", "/queue")).status == 200
+
+
+def test_it_can_be_started_again() -> None:
+    hub = Sandbox()
+    for _ in range(2):
+        with hub:
+            assert ai(hub, "GET", "/models").status == 200
+            with pytest.raises(RuntimeError, match="already running"):
+                hub.start()
+    hub.stop()
+
+
+def test_a_taken_port_is_an_error() -> None:
+    with Sandbox() as hub:
+        port = int(hub.origin.rpartition(":")[2])
+        with pytest.raises(OSError, match="in use"):
+            Sandbox(port=port).start()
+
+
+def test_an_unknown_setting_is_an_error() -> None:
+    with pytest.raises(TypeError, match="colour"):
+        Sandbox(colour="brown")
+
+
+def test_what_it_records(oxen_sandbox: Sandbox) -> None:
+    hub = oxen_sandbox
+    enqueue(hub, seed=7)
+    ai(hub, "GET", "/queue", status="failed", model="")
+    first, second = hub.requests
+    assert (first.method, first.path) == ("POST", "/api/ai/queue")
+    assert first.json == {"model": "flux-2-dev", "prompt": "an ox", "seed": 7}
+    assert (second.query, second.json) == ({"status": "failed", "model": ""}, None)
+    assert first.headers["content-type"] == "application/json"
+    assert first.time <= second.time
+    assert hub.api_key not in repr(hub.requests) + repr(hub) + repr(hub.hub.account)
+    hub.settings.record = False
+    ai(hub, "GET", "/queue")
+    assert len(hub.requests) == 2
+
+
+def test_reset_forgets_everything(oxen_sandbox: Sandbox) -> None:
+    hub = oxen_sandbox
+    hub.settings.image_seconds = 1000
+    enqueue(hub)
+    hub.credits = 0  # type: ignore[assignment]  # an int will do
+    hub.models.clear()
+    hub.inject(Fault("respond", times=None))
+    hub.reset()
+    assert (hub.jobs, hub.charges, hub.requests, len(hub.faults)) == ([], [], [], 0)
+    assert hub.settings.image_seconds == 0.1
+    assert hub.credits > 0
+    assert enqueue(hub)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "status"),
+    [
+        ("application/json", b"{nope", 400),
+        ("application/json", b"[1]", 400),
+        ("text/plain", b"hello", 415),
+        ("application/json; charset=utf-8", b'{"model": "flux-2-dev", "prompt": "x"}', 200),
+    ],
+)
+def test_bodies(oxen_sandbox: Sandbox, content_type: str, body: bytes, status: int) -> None:
+    host, port = oxen_sandbox.origin.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as raw:
+        raw.sendall(
+            f"POST /api/ai/queue HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {oxen_sandbox.api_key}\r\n"
+            f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
+            + body
+        )
+        answer = b"".join(iter(lambda: raw.recv(65536), b""))
+    assert int(answer.split()[1]) == status
+
+
+def test_a_large_body_arrives_in_parts(oxen_sandbox: Sandbox) -> None:
+    image = "data:image/png;base64," + "A" * 5_000_000
+    (job,) = enqueue(oxen_sandbox, input_image=[image])
+    oxen_sandbox.clock.advance(1)
+    assert ai(oxen_sandbox, "GET", f"/queue/{job}").json["status"] == "succeeded"
+
+
+def test_many_requests_at_once(oxen_sandbox: Sandbox) -> None:
+    oxen_sandbox.settings.image_seconds = 0.3
+    body = {"model": "flux-2-dev", "prompt": "x"}
+    started = time.monotonic()
+    with ThreadPoolExecutor(50) as pool:
+        answers = list(
+            pool.map(lambda _: ai(oxen_sandbox, "POST", "/images/generate", body).status, range(50))
+        )
+    assert answers == [200] * 50
+    assert time.monotonic() - started < 5  # one after the other would take 15
+
+
+def test_its_state_over_http(oxen_sandbox: Sandbox) -> None:
+    hub = oxen_sandbox
+    (job,) = enqueue(hub)
+    changed = call(hub, "PUT", "/_sandbox/state", {"credits": "0.5", "url_seconds": 7}, key="").json
+    assert (changed["credits"], changed["settings"]["url_seconds"]) == ("0.5", 7)
+    call(hub, "POST", "/_sandbox/clock", {"advance": 60})
+    state = call(hub, "GET", "/_sandbox/state").json
+    assert [(one["generation_id"], one["status"], one["cost"]) for one in state["jobs"]] == [
+        (job, "succeeded", "0.013")
+    ]
+    assert state["credits"] == "0.487"
+    assert [one["kind"] for one in state["charges"]] == ["queue"]
+    assert call(hub, "POST", "/_sandbox/clock", {"speed": 0}).json["speed"] == 0
+    assert call(hub, "PUT", "/_sandbox/state", {"colour": "brown"}).status == 400
+    assert call(hub, "POST", "/_sandbox/reset").json["jobs"] == []
+
+
+def test_the_command_line_serves_and_says_how() -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "oxen_sandbox",
+        "--port",
+        "0",
+        "--speed",
+        "1000",
+        "--presigned-urls",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        said = dict(
+            process.stdout.readline().strip().removeprefix("export ").split("=", 1)
+            for _ in range(2)
+        )
+        base, key = said["OXEN_BASE_URL"], said["OXEN_API_KEY"]
+        answer = fetch(f"{base}/queue", "POST", {"model": "google-veo-3", "prompt": "x"}, key)
+        (job,) = answer.json["generations"]
+        time.sleep(0.05)
+        row = fetch(f"{base}/queue/{job['generation_id']}", key=key).json
+        assert row["status"] == "succeeded"
+        assert "/storage/" in row["result_url"]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(5) == 0
+
+
+def test_the_command_line_says_when_the_port_is_taken() -> None:
+    with Sandbox() as hub:
+        port = hub.origin.rpartition(":")[2]
+        done = subprocess.run(
+            [sys.executable, "-m", "oxen_sandbox", "--port", port],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert "in use" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+PLUGIN_TESTS = """
+    import pytest
+
+    seen = []
+
+    @pytest.mark.parametrize("number", range(3))
+    def test_each_has_a_hub_of_its_own(oxen_sandbox, number):
+        assert oxen_sandbox.requests == [] and oxen_sandbox.base_url.endswith("/api/ai")
+        oxen_sandbox.models.clear()
+        seen.append(oxen_sandbox.api_key)
+        assert len(set(seen)) == len(seen)
+"""
+
+
+def test_the_fixture(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(PLUGIN_TESTS)
+    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=3)
+
+
+HIDE = """
+    import importlib.util
+
+    find = importlib.util.find_spec
+    importlib.util.find_spec = lambda name, *rest: None if name == {missing!r} else find(name, *rest)
+"""
+
+
+@pytest.mark.parametrize("missing", ["starlette", "av"])
+def test_the_plugin_is_harmless_without_the_extra(pytester: pytest.Pytester, missing: str) -> None:
+    """Every test but those that ask for the fixture runs; those are skipped with the remedy."""
+    pytester.mkpydir("hidden").joinpath("sitecustomize.py").write_text(
+        textwrap.dedent(HIDE.format(missing=missing))
+    )
+    pytester.makepyfile(
+        """
+        def test_plain():
+            pass
+
+        def test_with_a_hub(oxen_sandbox):
+            pass
+        """
+    )
+    environment = {**os.environ, "PYTHONPATH": str(pytester.path / "hidden")}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-rs", "-p", "no:cacheprovider", str(pytester.path)],
+        capture_output=True, text=True, env=environment, check=False,
+    )  # fmt: skip
+    assert "1 passed, 1 skipped" in done.stdout, done.stdout + done.stderr
+    assert f"needs {missing}: pip install 'oxen-integrations[sandbox]'" in done.stdout
+
+
+def test_importing_the_package_needs_nothing_but_python() -> None:
+    """The name `Sandbox` is what needs the extra."""
+    code = (
+        "import sys, json, oxen_sandbox, oxen_sandbox.pytest_plugin;"
+        "print(json.dumps([n for n in ('starlette','uvicorn','PIL','av','jsonschema') if n in sys.modules]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == []
