@@ -90,10 +90,10 @@ $(DOCS)/.installed: pyproject.toml
 	@touch $@
 
 docs: $(DOCS)/.installed
-	$(DOCS)/bin/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict --quiet
 
 docs-serve: $(DOCS)/.installed
-	$(DOCS)/bin/mkdocs serve
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs serve
 
 BENCH := .venv-bench
 $(BENCH)/.installed: benchmarks/requirements.txt pyproject.toml
