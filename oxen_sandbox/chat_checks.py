@@ -1,4 +1,4 @@
-"""What real upstreams reject, in the texts they reject it with."""
+"""What real upstreams reject: in their words where those are public, else in plain ones."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from oxen_sandbox.chat_families import Family
-from oxen_sandbox.chat_message_checks import check_messages, json_type
+from oxen_sandbox.chat_message_checks import check_messages, check_replayed_reasoning, json_type
 from oxen_sandbox.chat_schema import fault
 from oxen_sandbox.errors import Rejected
 
@@ -30,8 +30,9 @@ def check(body: Mapping[str, Any], model: Mapping[str, Any], family: Family) -> 
     _check_parameters(body, family)
     _check_tools(body, family)
     _check_response_format(body, family)
-    in_a_loop = bool(body.get("tools")) and thinks(body, asked_only=False)
-    check_messages(messages, model, family, replayed=family.replays_reasoning and in_a_loop)
+    check_messages(messages, model, family)
+    if family.reasoning_missing and body.get("tools") and thinks(body, asked_only=False):
+        check_replayed_reasoning(messages, family.reasoning_missing)
 
 
 def check_length(tokens: int, family: Family) -> None:

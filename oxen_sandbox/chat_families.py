@@ -1,4 +1,7 @@
-"""How the upstreams behind the chat route differ, as rows of data: to change a family, change its row."""
+"""How the upstreams behind the chat route differ, as rows of data: to change a family, change its row.
+
+The rows follow what is publicly reported of each upstream; none was checked against the hub.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +29,8 @@ class Family:
     reasons: Reasons = "never"
     reasoning_field: str | None = "reasoning_content"
     """Where reasoning text travels; None where only its token count is told."""
-    replays_reasoning: bool = False
-    """Whether a tool-call turn must carry its reasoning back."""
+    reasoning_missing: str | None = None
+    """The refusal of a tool-call turn sent back without its reasoning; None where that is fine."""
     call_prefix: str = "call_"
     talks_before_tools: bool = False
     flat_cache_usage: bool = False
@@ -116,7 +119,8 @@ FAMILIES: tuple[Family, ...] = (
         r"deepseek",
         context=1_048_576,
         reasons="always",
-        replays_reasoning=True,
+        # https://api-docs.deepseek.com/guides/thinking_mode#tool-calls
+        reasoning_missing="Missing `reasoning_content` field in the assistant message at message index {index}.",
         json_schema=False,
         says_json=True,
     ),
@@ -129,7 +133,11 @@ FAMILIES: tuple[Family, ...] = (
     Family("qwen-max", r"qwen.*max", context=1_000_000, reasons="always", says_json=True),
     Family("qwen", r"qwen", context=256_000, reasons="asked", says_json=True),
     Family(
-        "moonshot", r"(kimi|moonshot)", context=256_000, reasons="always", replays_reasoning=True
+        "moonshot",
+        r"(kimi|moonshot)",
+        context=256_000,
+        reasons="always",
+        reasoning_missing="thinking is enabled but reasoning_content is missing in assistant tool call message at index {index}",
     ),
     Family("zai", r"(glm|zai)", context=200_000, reasons="always"),
     Family(

@@ -18,18 +18,14 @@ _AUDIO_LIMIT = 20 * 1024 * 1024
 _FILE_LIMIT = 24 * 1024 * 1024
 
 
-def check_messages(
-    messages: Sequence[Any], model: Mapping[str, Any], family: Family, *, replayed: bool
-) -> None:
-    """Raise Rejected (400) for the first message at fault; `replayed` wants reasoning back."""
+def check_messages(messages: Sequence[Any], model: Mapping[str, Any], family: Family) -> None:
+    """Raise Rejected (400) for the first message at fault."""
     inputs = (model.get("capabilities") or {}).get("input")
     for index, message in enumerate(messages):
         _check_message(index, message, family, str(model.get("id")), inputs)
     _check_tool_turns(messages, family)
     if not family.system_parts and all(message["role"] == "system" for message in messages):
         raise Rejected(400, "messages: at least one message is required")
-    if replayed:
-        _check_replayed_reasoning(messages)
 
 
 def json_type(value: Any) -> str:
@@ -231,15 +227,9 @@ def _unanswered(index: int, ids: Mapping[str, None], family: Family) -> str:
     return f"An assistant message with 'tool_calls' must be followed by tool messages responding to each 'tool_call_id'. The following tool_call_ids did not have response messages: {', '.join(ids)}"
 
 
-def _check_replayed_reasoning(messages: Sequence[Mapping[str, Any]]) -> None:
-    """DeepSeek and Kimi refuse a tool-call turn without its reasoning.
-
-    https://api-docs.deepseek.com/guides/thinking_mode#tool-calls
-    """
+def check_replayed_reasoning(messages: Sequence[Mapping[str, Any]], refusal: str) -> None:
+    """Raise Rejected (400) for a tool-call turn since the last user's without its reasoning."""
     last_user = max((i for i, m in enumerate(messages) if m["role"] == "user"), default=-1)
     for index, message in enumerate(messages[last_user + 1 :], last_user + 1):
         if message.get("tool_calls") and message.get("reasoning_content") is None:
-            raise Rejected(
-                400,
-                f"Missing `reasoning_content` field in the assistant message at message index {index}.",
-            )
+            raise Rejected(400, refusal.format(index=index))

@@ -241,6 +241,8 @@ def test_a_missing_model_is_named() -> None:
 def test_tool_turns_of_models_that_need_their_reasoning_back() -> None:
     request = body([HELLO, CALLED, RESULT], DEEPSEEK, tools=[WEATHER])
     assert "Missing `reasoning_content`" in refusal(DEEPSEEK, request)
+    kimi = {"id": "kimi-k3"}
+    assert "reasoning_content is missing" in refusal(kimi, {**request, "model": "kimi-k3"})
     assert complete({**request, "thinking": {"type": "disabled"}}, DEEPSEEK)["choices"]
 
 
