@@ -30,3 +30,7 @@ def __getattr__(name: str) -> object:
     from oxen_sandbox.server import Sandbox
 
     return Sandbox
+
+
+def __dir__() -> list[str]:
+    return list(__all__)
