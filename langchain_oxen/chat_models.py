@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForLLMRun,
@@ -14,6 +14,7 @@ from langchain_core.callbacks import (
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.language_models.model_profile import ModelProfile
 from langchain_core.load.load import ALL_SERIALIZABLE_MAPPINGS
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
@@ -26,9 +27,11 @@ from typing_extensions import Self, override
 from langchain_oxen import structured, tool_binding
 from langchain_oxen.clients import Clients
 from langchain_oxen.messages_in import to_chunk, to_last_chunk, to_message
+from langchain_oxen.profile import CatalogueProfile
 
 if TYPE_CHECKING:
-    from oxen_inference.chat.answer import Answer, Delta
+    from oxen_inference.catalog import AsyncCatalog, Catalog
+    from oxen_inference.chat.answer import Answer
     from oxen_inference.client import AsyncOxenClient, OxenClient
 
 _ALIASES = {
@@ -144,6 +147,9 @@ class ChatOxen(BaseChatModel):
             return given
         fields = cls.model_fields
         values = {name: value for name, value in given.items() if name in fields}
+        # `configurable_fields` hands the profile of one model to another.
+        if isinstance(values.get("profile"), CatalogueProfile):
+            del values["profile"]
         unknown = dict(given.get("model_kwargs") or {})
         for name, value in given.items():
             if (field := _ALIASES.get(name)) is not None:
@@ -218,6 +224,13 @@ class ChatOxen(BaseChatModel):
             params["ls_stop"] = stop
         return params
 
+    @override
+    def _resolve_model_profile(self) -> ModelProfile:
+        return cast("ModelProfile", CatalogueProfile(self._profile_source))
+
+    def _profile_source(self) -> tuple[str, OxenClient]:
+        return self.model, self._client()
+
     # Calls
 
     @override
@@ -232,7 +245,7 @@ class ChatOxen(BaseChatModel):
             from oxen_inference.chat.stream import complete
 
             client = self._client()
-            body, options = self._request(messages, stop, kwargs)
+            body, options = self._request(client.catalog, messages, stop, kwargs)
             answer = complete(client, body, **options)
             return _result(answer)
 
@@ -248,7 +261,7 @@ class ChatOxen(BaseChatModel):
             from oxen_inference.chat.stream import acomplete
 
             client = self._async_client()
-            body, options = self._request(messages, stop, kwargs)
+            body, options = self._request(client.catalog, messages, stop, kwargs)
             answer = await acomplete(client, body, **options)
             return _result(answer)
 
@@ -264,7 +277,7 @@ class ChatOxen(BaseChatModel):
             from oxen_inference.chat.stream import stream
 
             client = self._client()
-            body, options = self._request(messages, stop, kwargs, streamed=True)
+            body, options = self._request(client.catalog, messages, stop, kwargs, streamed=True)
             for delta in stream(client, body, **options):
                 if delta.end is None:
                     yield to_chunk(delta)
@@ -283,7 +296,7 @@ class ChatOxen(BaseChatModel):
             from oxen_inference.chat.stream import astream
 
             client = self._async_client()
-            body, options = self._request(messages, stop, kwargs, streamed=True)
+            body, options = self._request(client.catalog, messages, stop, kwargs, streamed=True)
             async for delta in astream(client, body, **options):
                 if delta.end is None:
                     yield to_chunk(delta)
@@ -292,6 +305,7 @@ class ChatOxen(BaseChatModel):
 
     def _request(
         self,
+        catalog: Catalog | AsyncCatalog,
         messages: list[BaseMessage],
         stop: list[str] | None,
         given: dict[str, Any],
@@ -301,12 +315,12 @@ class ChatOxen(BaseChatModel):
         """Return the body of a request and the SDK's options for it."""
         from langchain_oxen.messages_out import to_wire
         from oxen_inference.chat.policies import policy_for
-        from oxen_inference.chat.request import check_parameters, prepare_messages
+        from oxen_inference.chat.request import can_see, check_parameters, prepare_messages
 
         given = dict(given)
         given.pop("stream", None)
         stream_usage = given.pop("stream_usage", self.stream_usage)
-        options = {"timeout": self.timeout}
+        options: dict[str, Any] = {"timeout": self.timeout, "priced": self.cost}
         for name in _PER_CALL:
             if name in given:
                 options[name] = given.pop(name)
@@ -326,7 +340,9 @@ class ChatOxen(BaseChatModel):
         if self.reasoning_replay != "auto":
             replay = self.reasoning_replay
             policy = replace(policy, reasoning_text=replay, reasoning_blocks=replay)
-        body["messages"] = prepare_messages(to_wire(messages), policy=policy)
+        body["messages"] = prepare_messages(
+            to_wire(messages), policy=policy, can_see=can_see(catalog.cached(body["model"]))
+        )
         if streamed and stream_usage:
             body.setdefault("stream_options", {"include_usage": True})
         body.update(self.extra_body or {})
@@ -409,7 +425,7 @@ class ChatOxen(BaseChatModel):
         """Estimate the tokens of messages and tools, without a network."""
         from langchain_core.utils.function_calling import convert_to_openai_tool
 
-        schemas = [convert_to_openai_tool(tool) for tool in tools or ()]
+        schemas: list[Any] = [convert_to_openai_tool(tool) for tool in tools or ()]
         return count_tokens_approximately(messages, tools=schemas or None)
 
     # Clients
@@ -468,8 +484,8 @@ _PATH = tuple(ChatOxen.lc_id())
 ALL_SERIALIZABLE_MAPPINGS[_PATH] = _PATH
 
 
-def _result(answer: Answer, **metadata: Any) -> ChatResult:
-    return ChatResult(generations=[ChatGeneration(message=to_message(answer, **metadata))])
+def _result(answer: Answer) -> ChatResult:
+    return ChatResult(generations=[ChatGeneration(message=to_message(answer))])
 
 
 @contextmanager

@@ -172,7 +172,9 @@ def _location(kind: MediaKind, fields: Block) -> str:
             raise InvalidInputError(
                 f"Oxen keeps no uploaded files: send the {kind} as a URL or in base64, not by id."
             )
-        raise InvalidInputError(f"The {kind} block has neither a URL nor base64 data: {list(fields)}")
+        raise InvalidInputError(
+            f"The {kind} block has neither a URL nor base64 data: {list(fields)}"
+        )
     if isinstance(data, bytes):
         data = base64.b64encode(data).decode()
     if str(data).startswith("data:"):
@@ -201,12 +203,16 @@ def _openai_file(file: Block) -> Part:
     filename = file.get("filename")
     if url := file.get("file_url"):
         return media_part("file", str(url), filename=filename)
-    return media_part("file", _location("file", {**file, "data": file.get("file_data")}), filename=filename)
+    return media_part(
+        "file", _location("file", {**file, "data": file.get("file_data")}), filename=filename
+    )
 
 
 def _openai_audio(block: Block) -> Part:
     audio = block.get("input_audio") or {}
-    return media_part("audio", f"data:audio/{audio.get('format', 'wav')};base64,{audio.get('data')}")
+    return media_part(
+        "audio", f"data:audio/{audio.get('format', 'wav')};base64,{audio.get('data')}"
+    )
 
 
 def _google_media(block: Block) -> Part:

@@ -23,16 +23,14 @@ if TYPE_CHECKING:
 PROVIDER = "oxen"
 
 
-def to_message(answer: Answer, **metadata: Any) -> AIMessage:
-    """Return the message for a whole answer; `metadata` joins its response_metadata."""
+def to_message(answer: Answer) -> AIMessage:
+    """Return the message for a whole answer."""
     calls: list[ToolCall] = []
     invalid: list[InvalidToolCall] = []
     for call in answer.tool_calls:
         arguments, problem = _arguments(call)
         if problem is None:
-            calls.append(
-                ToolCall(name=call.name, args=arguments, id=call.id, type="tool_call")
-            )
+            calls.append(ToolCall(name=call.name, args=arguments, id=call.id, type="tool_call"))
         else:
             invalid.append(
                 InvalidToolCall(
@@ -48,7 +46,7 @@ def to_message(answer: Answer, **metadata: Any) -> AIMessage:
         more["reasoning_content"] = answer.reasoning
     if answer.refusal:
         more["refusal"] = answer.refusal
-    about = {"model_provider": PROVIDER, **_about(answer), **metadata}
+    about = {"model_provider": PROVIDER, **_about(answer)}
     if answer.logprobs:
         about["logprobs"] = answer.logprobs
     return AIMessage(
@@ -82,12 +80,12 @@ def to_chunk(delta: Delta) -> ChatGenerationChunk:
     return _text_chunk(delta.text, more, about)
 
 
-def to_last_chunk(delta: Delta, answer: Answer, **metadata: Any) -> ChatGenerationChunk:
+def to_last_chunk(delta: Delta, answer: Answer) -> ChatGenerationChunk:
     """Return the last chunk of a stream, the only one with usage and what else is said once."""
     message = AIMessageChunk(
         content=delta.text,
         additional_kwargs=_last_kwargs(answer),
-        response_metadata={"model_provider": PROVIDER, **_about(answer), **metadata},
+        response_metadata={"model_provider": PROVIDER, **_about(answer)},
         tool_call_chunks=[*_tool_chunks(delta), *_spoilers(answer.tool_calls)],
         usage_metadata=to_usage(answer.usage),
         chunk_position="last",
@@ -123,6 +121,8 @@ def _known(counts: dict[str, int | None]) -> dict[str, int]:
 
 def _about(answer: Answer) -> dict[str, Any]:
     said = {"id": answer.id, "model_name": answer.model, "finish_reason": answer.finish_reason}
+    if answer.cost is not None:
+        said["cost"] = f"{answer.cost:f}"
     return {**{k: v for k, v in said.items() if v is not None}, **answer.metadata}
 
 
@@ -150,9 +150,7 @@ def _arguments(call: WireCall) -> tuple[dict[str, Any], str | None]:
 
 def _tool_chunks(delta: Delta) -> list[ToolCallChunk]:
     return [
-        ToolCallChunk(
-            type="tool_call_chunk", name=t.name, args=t.arguments, id=t.id, index=t.index
-        )
+        ToolCallChunk(type="tool_call_chunk", name=t.name, args=t.arguments, id=t.id, index=t.index)
         for t in delta.tools
     ]
 

@@ -24,7 +24,7 @@ Wire = dict[str, Any]
 
 def to_wire(messages: Sequence[BaseMessage]) -> list[Wire]:
     """Return the messages for `oxen_inference.chat.request.prepare_messages`."""
-    answered = {m.tool_call_id for m in messages if isinstance(m, ToolMessage)}
+    answered: set[Any] = {m.tool_call_id for m in messages if isinstance(m, ToolMessage)}
     answered |= {b.get("tool_use_id") for m in messages for b in results_in(m.content)}
     wire: list[Wire] = []
     for message in messages:
@@ -89,18 +89,25 @@ def _assistant(message: AIMessage, answered: set[Any]) -> Wire:
 def _calls(message: AIMessage, answered: set[Any]) -> list[Wire]:
     extras = message.additional_kwargs.get("tool_call_extras") or {}
     known = {call["id"] for call in message.tool_calls}
-    calls = [_call(c["id"], c["name"], json.dumps(c["args"], default=str), extras) for c in message.tool_calls]
+    found: list[tuple[Any, Any, str]] = [
+        (call["id"], call["name"], _as_json(call["args"])) for call in message.tool_calls
+    ]
     for block in message.content if isinstance(message.content, list) else []:
-        if isinstance(block, dict) and block.get("type") in ("tool_use", "tool_call"):
-            if block.get("id") not in known:
-                arguments = block.get("input", block.get("args")) or {}
-                text = arguments if isinstance(arguments, str) else json.dumps(arguments, default=str)
-                calls.append(_call(block.get("id"), block.get("name"), text, extras))
-    for invalid in message.invalid_tool_calls:
+        is_call = isinstance(block, dict) and block.get("type") in ("tool_use", "tool_call")
+        if isinstance(block, dict) and is_call and block.get("id") not in known:
+            arguments = block.get("input", block.get("args")) or {}
+            found.append((block.get("id"), block.get("name"), _as_json(arguments)))
+    found += [
+        (invalid["id"], invalid["name"], _as_object(invalid["args"]))
+        for invalid in message.invalid_tool_calls
         # Without a result, a call makes every provider refuse the conversation.
-        if invalid["id"] in answered:
-            calls.append(_call(invalid["id"], invalid["name"], _as_object(invalid["args"]), extras))
-    return calls
+        if invalid["id"] in answered
+    ]
+    return [_call(call_id, name, text, extras.get(call_id)) for call_id, name, text in found]
+
+
+def _as_json(arguments: Any) -> str:
+    return arguments if isinstance(arguments, str) else json.dumps(arguments, default=str)
 
 
 def _as_object(arguments: str | None) -> str:
@@ -112,15 +119,13 @@ def _as_object(arguments: str | None) -> str:
     return arguments or "{}" if whole else json.dumps({"malformed_arguments": arguments})
 
 
-def _call(call_id: Any, name: Any, arguments: str, extras: dict[str, Any]) -> Wire:
+def _call(call_id: Any, name: Any, arguments: str, extra: Any) -> Wire:
     call: Wire = {
         "id": call_id,
         "type": "function",
         "function": {"name": name, "arguments": arguments},
     }
-    if extra := extras.get(call_id):
-        call["extra_content"] = extra
-    return call
+    return {**call, "extra_content": extra} if extra else call
 
 
 def _result(call_id: str, content: Any) -> Wire:

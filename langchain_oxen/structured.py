@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
 from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
@@ -32,21 +32,21 @@ def with_structured_output(
         raise _invalid(f"method must be one of {', '.join(_METHODS)}, not {method!r}.")
     if schema is None and method != "json_mode":
         raise _invalid(f"method {method!r} needs a schema; only 'json_mode' does without.")
-    schema = _titled(schema)
-    is_pydantic = isinstance(schema, type) and is_basemodel_subclass(schema)
+    schema = cast("dict[str, Any]", _titled(schema))
+    pydantic_class: Any = schema if _is_pydantic(schema) else None
     parser: Runnable[Any, Any]
     if method == "function_calling":
-        name = convert_to_openai_tool(schema)["function"]["name"]  # type: ignore[arg-type]  # not None
+        name = convert_to_openai_tool(schema)["function"]["name"]
         llm = model.bind_tools(
-            [schema],  # type: ignore[list-item]  # not None
+            [schema],
             tool_choice=name,
             strict=strict,
             parallel_tool_calls=False,
             ls_structured_output_format=_for_tracing(method, schema, strict),
             **kwargs,
         )
-        if is_pydantic:
-            parser = PydanticToolsParser(tools=[schema], first_tool_only=True)  # type: ignore[list-item]  # a class
+        if pydantic_class:
+            parser = PydanticToolsParser(tools=[pydantic_class], first_tool_only=True)
         else:
             parser = JsonOutputKeyToolsParser(key_name=name, first_tool_only=True)
     else:
@@ -58,7 +58,9 @@ def with_structured_output(
             ls_structured_output_format=_for_tracing(method, schema, strict),
             **kwargs,
         )
-        parser = PydanticOutputParser(pydantic_object=schema) if is_pydantic else JsonOutputParser()  # type: ignore[type-var]  # a class
+        parser = JsonOutputParser()
+        if pydantic_class:
+            parser = PydanticOutputParser(pydantic_object=pydantic_class)
     if not include_raw:
         return llm | parser
     parsed = RunnablePassthrough.assign(
@@ -71,7 +73,10 @@ def with_structured_output(
 def response_format(schema: Any, strict: bool | None = None) -> dict[str, Any]:
     """Return ``response_format`` for a schema, or the one that was given ready-made."""
     if isinstance(schema, dict):
-        if schema.get("type") in ("json_object", "json_schema", "text") and "properties" not in schema:
+        if (
+            schema.get("type") in ("json_object", "json_schema", "text")
+            and "properties" not in schema
+        ):
             return schema
         if "schema" in schema and "name" in schema:  # the inner part of a ready-made one
             return {"type": "json_schema", "json_schema": schema}
@@ -84,6 +89,10 @@ def response_format(schema: Any, strict: bool | None = None) -> dict[str, Any]:
     return {"type": "json_schema", "json_schema": inner}
 
 
+def _is_pydantic(schema: Any) -> bool:
+    return isinstance(schema, type) and is_basemodel_subclass(schema)
+
+
 def _titled(schema: Any) -> Any:
     """Return a JSON schema with a title: LangChain takes the tool's name from it."""
     is_bare = isinstance(schema, dict) and "properties" in schema and not schema.get("title")
@@ -93,7 +102,10 @@ def _titled(schema: Any) -> Any:
 def _for_tracing(method: Method, schema: Any, strict: bool | None) -> dict[str, Any] | None:
     if schema is None:
         return None
-    return {"kwargs": {"method": method, "strict": strict}, "schema": convert_to_json_schema(schema)}
+    return {
+        "kwargs": {"method": method, "strict": strict},
+        "schema": convert_to_json_schema(schema),
+    }
 
 
 def _invalid(message: str) -> Exception:

@@ -65,7 +65,9 @@ def _choice(choice: Choice, names: list[str]) -> dict[str, Any] | str | None:
         return _WORDS[str(kind)]
     if kind == "function":
         function = choice.get("function")
-        return _by_name(str((function if isinstance(function, dict) else choice).get("name")), names)
+        return _by_name(
+            str((function if isinstance(function, dict) else choice).get("name")), names
+        )
     return choice
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from oxen_inference.chat.usage import Usage
@@ -45,6 +46,8 @@ class Answer:
     logprobs: dict[str, Any] | None = None
     id: str | None = None
     model: str | None = None
+    cost: Decimal | None = None
+    """USD, by the catalogue's prices; None where it is not known."""
     metadata: dict[str, Any] = field(default_factory=dict)
     """Further facts about the answer: created, system_fingerprint, service_tier, …"""
 

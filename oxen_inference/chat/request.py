@@ -7,11 +7,14 @@ Adapters write each of their messages as an OpenAI-style dict and pass the list 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from oxen_inference.chat.parts import MEDIA, Part
 from oxen_inference.chat.policies import Policy, Replay
 from oxen_inference.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from oxen_inference.models import Model
 
 Message = dict[str, Any]
 
@@ -169,6 +172,11 @@ def _with_reasoning(messages: list[Message], policy: Policy) -> list[Message]:
 
 def _goes_back(replay: Replay, *, in_turn: bool) -> bool:
     return replay == "always" or (replay == "turn" and in_turn)
+
+
+def can_see(model: Model | None) -> bool:
+    """Whether a model takes images, as far as its catalogue entry, if there is one, says."""
+    return model is None or not model.inputs or model.takes("image")
 
 
 def check_parameters(body: Mapping[str, Any]) -> None:

@@ -14,12 +14,22 @@ import anyio
 import openai
 
 from oxen_inference.chat.answer import Answer, Delta
+from oxen_inference.chat.catalogue_peek import AsyncCataloguePeek, CataloguePeek
 from oxen_inference.chat.normalise import AnswerReader
 from oxen_inference.chat.sse import SSEDecoder
-from oxen_inference.errors import OxenError, StreamCutOffError, StreamStalledError
+from oxen_inference.errors import (
+    APIStatusError,
+    OxenError,
+    StreamCutOffError,
+    StreamStalledError,
+)
+from oxen_inference.pricing import chat_cost
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from oxen_inference.client import AsyncOxenClient, OxenClient
+    from oxen_inference.models import Model
 
 
 class _Bytes(openai.Stream[Any]):
@@ -35,22 +45,59 @@ class _AsyncBytes(openai.AsyncStream[Any]):
             yield chunk
 
 
-def complete(client: OxenClient, body: Mapping[str, Any], **options: Any) -> Answer:
+def complete(
+    client: OxenClient, body: Mapping[str, Any], *, priced: bool = False, **options: Any
+) -> Answer:
     """Ask for a whole answer.
 
-    `options` are the SDK's per-request ones: timeout, extra_headers, extra_query, extra_body.
-    Raises `OxenError`.
+    `priced`: fetch the catalogue beside the first request, and put the cost into the answer.
+    `options` are the SDK's per-request ones: timeout, extra_headers, extra_query. Raises
+    `OxenError`.
     """
-    payload = client.post(client.paths.chat, cast_to=object, body=body, options=_options(options))
-    return read_completion(payload)
+    peek = CataloguePeek.of(client) if priced else None
+    if peek:
+        peek.start()
+    answer = read_completion(_post(client, body, options))
+    if peek:
+        answer.cost = _cost(peek.model(body["model"]), answer)
+    return answer
 
 
-async def acomplete(client: AsyncOxenClient, body: Mapping[str, Any], **options: Any) -> Answer:
+async def acomplete(
+    client: AsyncOxenClient, body: Mapping[str, Any], *, priced: bool = False, **options: Any
+) -> Answer:
     """Ask for a whole answer; see `complete`."""
-    payload = await client.post(
-        client.paths.chat, cast_to=object, body=body, options=_options(options)
-    )
-    return read_completion(payload)
+    peek = AsyncCataloguePeek.of(client) if priced else None
+    if peek:
+        peek.start()
+    answer = read_completion(await _apost(client, body, options))
+    if peek:
+        answer.cost = _cost(await peek.model(body["model"]), answer)
+    return answer
+
+
+def _post(client: OxenClient, body: Mapping[str, Any], options: Any, **how: Any) -> Any:
+    try:
+        return client.post(
+            client.paths.chat, cast_to=object, body=body, options=_options(options), **how
+        )
+    except APIStatusError as error:
+        raise client.catalog.explain(error, body["model"]) from error.__cause__
+
+
+async def _apost(client: AsyncOxenClient, body: Mapping[str, Any], options: Any, **how: Any) -> Any:
+    try:
+        return await client.post(
+            client.paths.chat, cast_to=object, body=body, options=_options(options), **how
+        )
+    except APIStatusError as error:
+        raise await client.catalog.explain(error, body["model"]) from error.__cause__
+
+
+def _cost(model: Model | None, answer: Answer) -> Decimal | None:
+    if model is None or answer.usage is None:
+        return None
+    return chat_cost(model, answer.usage.as_openai())
 
 
 def read_completion(payload: object) -> Answer:
@@ -73,22 +120,25 @@ def read_completion(payload: object) -> Answer:
 
 
 def stream(
-    client: OxenClient, body: Mapping[str, Any], *, timeout: float | None = None, **options: Any
+    client: OxenClient,
+    body: Mapping[str, Any],
+    *,
+    timeout: float | None = None,
+    priced: bool = False,
+    **options: Any,
 ) -> Iterator[Delta]:
     """Ask for a streamed answer; yields deltas, the last of which carries the whole.
 
     `timeout`: seconds until the answer begins, and between any two parts of it. Keep-alive
     comments are not parts: a gateway sends them for an upstream that has died, too. Closing the
-    iterator closes the connection. Never retried once the answer has begun. Raises `OxenError`.
+    iterator closes the connection. Never retried once the answer has begun. For `priced` and
+    `options` see `complete`. Raises `OxenError`.
     """
-    source = client.post(
-        client.paths.chat,
-        cast_to=object,
-        body={**body, "stream": True},
-        options=_options(options, timeout),
-        stream=True,
-        stream_cls=_Bytes,
-    )
+    peek = CataloguePeek.of(client) if priced else None
+    if peek:
+        peek.start()
+    options["timeout"] = timeout
+    source = _post(client, {**body, "stream": True}, options, stream=True, stream_cls=_Bytes)
     reader, decoder, clock = AnswerReader(), SSEDecoder(), _Silence(timeout)
     received = source.response.iter_bytes()
     try:
@@ -106,7 +156,10 @@ def stream(
                 yield from reader.read_event(name, data)
         if not reader.done:
             yield from _ending(reader, decoder, decoder.finish())
-        yield reader.finish()
+        last = reader.finish()
+        if peek and last.end:
+            last.end.cost = _cost(peek.model(body["model"]), last.end)
+        yield last
         _drain(source.response, received)
     finally:
         source.response.close()
@@ -117,17 +170,16 @@ async def astream(
     body: Mapping[str, Any],
     *,
     timeout: float | None = None,  # noqa: ASYNC109 - the gap between two parts, not the whole call
+    priced: bool = False,
     **options: Any,
 ) -> AsyncIterator[Delta]:
     """Ask for a streamed answer; see `stream`."""
-    source = await client.post(
-        client.paths.chat,
-        cast_to=object,
-        body={**body, "stream": True},
-        options=_options(options, timeout),
-        stream=True,
-        stream_cls=_AsyncBytes,
-    )
+    peek = AsyncCataloguePeek.of(client) if priced else None
+    if peek:
+        peek.start()
+    options["timeout"] = timeout
+    streaming = {"stream": True, "stream_cls": _AsyncBytes}
+    source = await _apost(client, {**body, "stream": True}, options, **streaming)
     reader, decoder, clock = AnswerReader(), SSEDecoder(), _Silence(timeout)
     received = source.response.aiter_bytes()
     try:
@@ -147,7 +199,10 @@ async def astream(
         if not reader.done:
             for delta in _ending(reader, decoder, decoder.finish()):
                 yield delta
-        yield reader.finish()
+        last = reader.finish()
+        if peek and last.end:
+            last.end.cost = _cost(await peek.model(body["model"]), last.end)
+        yield last
         with anyio.move_on_after(_DRAIN_SECONDS), suppress(Exception):
             await anext(received, None)
     finally:
@@ -181,9 +236,7 @@ def _hang_up(connection: socket.socket) -> None:
 _OPTION_NAMES = {"extra_headers": "headers", "extra_query": "params", "extra_body": "extra_json"}
 
 
-def _options(options: dict[str, Any], timeout: Any = None) -> Any:
-    if timeout is not None:
-        options["timeout"] = timeout
+def _options(options: dict[str, Any]) -> Any:
     return {_OPTION_NAMES.get(k, k): v for k, v in options.items() if v is not None}
 
 

@@ -125,7 +125,9 @@ class IntegrationSuite(_Capabilities, ChatModelIntegrationTests):
         return {"model": MODEL, "api_key": self.hub.api_key, "base_url": self.hub.base_url}
 
     def invoke_with_reasoning_output(self, *, stream: bool = False) -> AIMessage:
-        return _answer(self._another(THINKER), [HumanMessage("How many legs have six oxen?")], stream)
+        return _answer(
+            self._another(THINKER), [HumanMessage("How many legs have six oxen?")], stream
+        )
 
     def invoke_with_cache_creation_input(self, *, stream: bool = False) -> AIMessage:
         return _answer(self._another(CACHER), [_LONG], stream)
@@ -166,7 +168,10 @@ PNG = base64.b64decode(
     "AABJRU5ErkJggg=="
 )
 PDF = b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
-WAV = b"RIFF\x2c\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00@\x1f\x00\x00@\x1f\x00\x00\x01\x00\x08\x00data\x08\x00\x00\x00" + b"\x80" * 8
+WAV = (
+    b"RIFF\x2c\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00@\x1f\x00\x00@\x1f\x00\x00\x01\x00\x08\x00data\x08\x00\x00\x00"
+    + b"\x80" * 8
+)
 
 
 def bundled(url: str) -> bytes:

@@ -1,0 +1,131 @@
+"""The catalogue's word on a model, for answers that must not wait for it.
+
+The list is fetched once, beside the first request. Where it is slow or fails the answer goes on
+without it: after a second at most, and without asking again for a while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from concurrent.futures import Future, wait
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from oxen_inference.catalog import DEFAULT_TTL
+from oxen_inference.errors import OxenError
+
+if TYPE_CHECKING:
+    from oxen_inference.client import AsyncOxenClient, OxenClient
+    from oxen_inference.models import Model
+
+PATIENCE = 1.0
+"""Seconds that an answer may be held up for its price."""
+
+_GIVE_UP_AFTER = 3.0  # seconds; nobody waits for a fetch that is older than this
+_TRY_AGAIN_AFTER = 60.0  # seconds since one that failed
+_KEPT = "_oxen_catalogue_peek"
+_LOG = logging.getLogger("oxen_inference")
+
+
+class _Peek:
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._lock = threading.Lock()
+        self._due = 0.0
+        self._began = 0.0
+
+    def known(self, model_id: str) -> Model | None:
+        found: Model | None = self._client.catalog.cached(model_id)
+        return found
+
+    def _take_turn(self) -> bool:
+        """Whether it is time to fetch, and for the caller to do it."""
+        if monotonic() < self._due:
+            return False
+        with self._lock:
+            now = monotonic()
+            if now < self._due:
+                return False
+            self._due = now + DEFAULT_TTL
+            self._began = now
+            return True
+
+    def _failed(self, error: Exception) -> None:
+        self._due = monotonic() + _TRY_AGAIN_AFTER
+        _LOG.debug("the catalogue could not be fetched: %s", error)
+
+    def _patience(self) -> float:
+        return min(PATIENCE, self._began + _GIVE_UP_AFTER - monotonic())
+
+
+class CataloguePeek(_Peek):
+    """For an `OxenClient`; it fetches in a thread."""
+
+    _client: OxenClient
+    _fetching: Future[None] | None = None
+
+    @classmethod
+    def of(cls, client: OxenClient) -> CataloguePeek:
+        """Return the client's own one: it belongs to one hub and key."""
+        peek: Any = client.__dict__.get(_KEPT) or cls(client)
+        kept: CataloguePeek = client.__dict__.setdefault(_KEPT, peek)
+        return kept
+
+    def start(self) -> None:
+        """Have the catalogue fetched, if it is time to; returns at once."""
+        if self._take_turn():
+            self._fetching = Future()
+            threading.Thread(target=self._fetch, name="oxen-catalogue", daemon=True).start()
+
+    def model(self, model_id: str, patience: float | None = None) -> Model | None:
+        """Return the model's entry, where it is known by now or within `patience` (1) seconds."""
+        found = self.known(model_id)
+        patience = self._patience() if patience is None else patience
+        if found is None and self._fetching is not None and patience > 0:
+            wait([self._fetching], patience)
+            found = self.known(model_id)
+        return found
+
+    def _fetch(self) -> None:
+        assert self._fetching is not None  # noqa: S101 - set by `start`
+        try:
+            self._client.catalog.list()
+        except OxenError as error:
+            self._failed(error)
+        finally:
+            self._fetching.set_result(None)
+
+
+class AsyncCataloguePeek(_Peek):
+    """For an `AsyncOxenClient`; it fetches in a task."""
+
+    _client: AsyncOxenClient
+    _fetching: asyncio.Task[None] | None = None
+
+    @classmethod
+    def of(cls, client: AsyncOxenClient) -> AsyncCataloguePeek:
+        """Return the client's own one: it belongs to one hub, key and loop."""
+        peek: Any = client.__dict__.get(_KEPT) or cls(client)
+        kept: AsyncCataloguePeek = client.__dict__.setdefault(_KEPT, peek)
+        return kept
+
+    def start(self) -> None:
+        """Have the catalogue fetched, if it is time to; returns at once."""
+        if self._take_turn():
+            self._fetching = asyncio.get_running_loop().create_task(self._fetch())
+
+    async def model(self, model_id: str) -> Model | None:
+        """Return the model's entry, where it is known by now or within a second."""
+        found = self.known(model_id)
+        if found is None and self._fetching is not None and (patience := self._patience()) > 0:
+            await asyncio.wait([self._fetching], timeout=patience)
+            found = self.known(model_id)
+        return found
+
+    async def _fetch(self) -> None:
+        try:
+            await self._client.catalog.list()
+        except OxenError as error:
+            self._failed(error)
