@@ -1,90 +1,58 @@
-"""A chat model's profile, true to the catalogue by the time somebody reads it."""
+"""A model's profile in LangChain's terms."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from oxen_inference.profiles import Profile
+
 if TYPE_CHECKING:
-    from oxen_inference.client import OxenClient
-    from oxen_inference.profiles import Profile
+    from langchain_core.language_models.model_profile import ModelProfile
 
-_MODALITIES = {"text": "text", "image": "image", "audio": "audio", "video": "video", "file": "pdf"}
-
-
-class CatalogueProfile(Mapping[str, Any]):
-    """LangChain's `ModelProfile` as a mapping that is filled when it is first read.
-
-    Reading it fetches the catalogue. Inside a running event loop, which that would block, it
-    gives what is known by then, and the fetch goes on beside.
-    """
-
-    def __init__(self, source: Callable[[], tuple[str, OxenClient]]) -> None:
-        self._source = source
-
-    def __getitem__(self, key: str) -> Any:
-        return self._read()[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._read())
-
-    def __len__(self) -> int:
-        return len(self._read())
-
-    def __bool__(self) -> bool:
-        return True  # LangChain asks while the model is being made, when nothing may be fetched
-
-    def __eq__(self, other: object) -> bool:
-        return dict(self) == dict(other) if isinstance(other, Mapping) else NotImplemented
-
-    __hash__ = None  # type: ignore[assignment]  # what it holds changes when the catalogue comes
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
-
-    def _read(self) -> dict[str, Any]:
-        from oxen_inference.chat.catalogue_peek import CataloguePeek
-        from oxen_inference.profiles import profile_for
-
-        model_id, client = self._source()
-        peek = CataloguePeek.of(client)
-        model = peek.known(model_id)
-        if model is None:
-            peek.start()
-            if not _in_running_loop():
-                model = peek.model(model_id, patience=10.0)
-        return _to_langchain(profile_for(model_id, model))
+_INPUTS = {
+    "text_inputs": ("text",),
+    "image_inputs": ("image",),
+    "image_url_inputs": ("image",),
+    "pdf_inputs": ("file", "pdf", "document"),
+    "audio_inputs": ("audio",),
+    "video_inputs": ("video",),
+}
+_OUTPUTS = {
+    "text_outputs": ("text",),
+    "image_outputs": ("image",),
+    "audio_outputs": ("audio",),
+    "video_outputs": ("video",),
+}
+_AS_THEY_ARE = {
+    "name": "name",
+    "release_date": "released_at",
+    "tool_calling": "tool_calling",
+    "structured_output": "structured_output",
+    "reasoning_output": "reasoning",
+    "max_input_tokens": "max_input_tokens",
+    "max_output_tokens": "max_output_tokens",
+}
 
 
-def _in_running_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
-
-
-def _to_langchain(profile: Profile) -> dict[str, Any]:
-    said: dict[str, Any] = {
-        "name": profile.name,
-        "release_date": profile.released_at and profile.released_at[:10],
-        "max_input_tokens": profile.max_input_tokens,
-        "max_output_tokens": profile.max_output_tokens,
-        "tool_calling": profile.tool_calling,
-        "tool_choice": profile.tool_calling,
-        "tool_call_streaming": profile.tool_calling,
-        "structured_output": profile.structured_output,
-        "reasoning_output": profile.reasoning,
+def model_profile(profile: Profile) -> ModelProfile:
+    """Return `profile` as LangChain's `ModelProfile`; what is not known is left out."""
+    translated: dict[str, Any] = {
+        key: value
+        for key, name in _AS_THEY_ARE.items()
+        if (value := getattr(profile, name)) is not None
     }
-    for side, known in (("inputs", profile.inputs), ("outputs", profile.outputs)):
-        if known is not None:
-            for modality, name in _MODALITIES.items():
-                if not (modality == "file" and side == "outputs"):
-                    said[f"{name}_{side}"] = modality in known
-    if profile.inputs is not None:
-        said["image_url_inputs"] = "image" in profile.inputs
-        # Sent on as a user's message, which every model that sees can read.
-        said["image_tool_message"] = "image" in profile.inputs
-        said["pdf_tool_message"] = "file" in profile.inputs
-    return {name: value for name, value in said.items() if value is not None}
+    if profile.released_at:
+        translated["release_date"] = profile.released_at[:10]
+    for table, modalities in ((_INPUTS, profile.inputs), (_OUTPUTS, profile.outputs)):
+        if modalities is not None:
+            translated |= {
+                key: not set(modalities).isdisjoint(names) for key, names in table.items()
+            }
+    for key in ("tool_choice", "tool_call_streaming"):
+        if profile.tool_calling is not None:
+            translated[key] = profile.tool_calling
+    # In a tool's result they are sent on as a user's message, which every model that sees reads.
+    for key in ("image", "pdf"):
+        if f"{key}_inputs" in translated:
+            translated[f"{key}_tool_message"] = translated[f"{key}_inputs"]
+    return translated  # type: ignore[return-value]  # a TypedDict built from tables
