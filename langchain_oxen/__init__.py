@@ -18,14 +18,20 @@ if find_spec("langchain_core") is None:
 
 if TYPE_CHECKING:
     from langchain_oxen.chat_models import ChatOxen
+    from langchain_oxen.find_models import OxenFindModelsTool
+    from langchain_oxen.loader import OxenModelLoader
 
 __all__ = [
     "ChatOxen",
+    "OxenFindModelsTool",
+    "OxenModelLoader",
     "__version__",
 ]
 
 _HOME = {
     "ChatOxen": "chat_models",
+    "OxenFindModelsTool": "find_models",
+    "OxenModelLoader": "loader",
 }
 
 

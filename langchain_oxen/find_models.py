@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from langchain_core.tools import BaseTool
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, PrivateAttr
 
-from oxen_inference.find_models import describe, find_models
-
-if TYPE_CHECKING:
-    from oxen_inference.client import AsyncOxenClient, OxenClient
-    from oxen_inference.models import Model
+from oxen_inference.catalog_access import CatalogAccess
 
 _Modality = Literal["text", "image", "video", "audio"]
+_Answer = tuple[str, list[dict[str, Any]]]
 
 
 class FindModelsInput(BaseModel):
@@ -30,7 +27,10 @@ class FindModelsInput(BaseModel):
 
 
 class OxenFindModelsTool(BaseTool):
-    """Find models by need: text for the language model, rows of plain data as the artifact."""
+    """Find models by need: text for the language model, rows of plain data as the artifact.
+
+    Give a client, or the `api_key` and `base_url` of one.
+    """
 
     name: str = "find_models"
     description: str = (
@@ -39,41 +39,31 @@ class OxenFindModelsTool(BaseTool):
     )
     args_schema: Any = FindModelsInput
     response_format: Literal["content", "content_and_artifact"] = "content_and_artifact"
-    client: Any = Field(default=None, exclude=True, repr=False)
-    async_client: Any = Field(default=None, exclude=True, repr=False)
-    api_key: Any = Field(default=None, exclude=True, repr=False)
-    base_url: str | None = None
+    _catalog: CatalogAccess = PrivateAttr()
 
-    def _run(self, need: str, **arguments: Any) -> tuple[str, list[dict[str, Any]]]:
-        return _found(self._sync_client().catalog.list(), need, arguments)
+    def __init__(
+        self,
+        *,
+        api_key: Any = None,
+        base_url: str | None = None,
+        client: Any = None,
+        async_client: Any = None,
+        **fields: Any,
+    ) -> None:
+        super().__init__(**fields)
+        self._catalog = CatalogAccess(
+            api_key=api_key, base_url=base_url, client=client, async_client=async_client
+        )
 
-    async def _arun(self, need: str, **arguments: Any) -> tuple[str, list[dict[str, Any]]]:
-        if self.async_client is not None:
-            return _found(await self.async_client.catalog.list(), need, arguments)
-        from oxen_inference.client import AsyncOxenClient
+    def _run(self, need: str, **arguments: Any) -> _Answer:
+        return _found(self._catalog.select({}), need, arguments)
 
-        client: AsyncOxenClient = AsyncOxenClient(**self._options())
-        try:
-            return _found(await client.catalog.list(), need, arguments)
-        finally:
-            await client.close()
-
-    def _sync_client(self) -> OxenClient:
-        from oxen_inference.client import OxenClient
-
-        if self.client is None:
-            self.client = OxenClient(**self._options())
-        client: OxenClient = self.client
-        return client
-
-    def _options(self) -> dict[str, Any]:
-        if self.client is not None:
-            return {"api_key": self.client.api_key, "base_url": str(self.client.base_url)}
-        return {"api_key": self.api_key, "base_url": self.base_url}
+    async def _arun(self, need: str, **arguments: Any) -> _Answer:
+        return _found(await self._catalog.aselect({}), need, arguments)
 
 
-def _found(
-    models: list[Model], need: str, arguments: dict[str, Any]
-) -> tuple[str, list[dict[str, Any]]]:
+def _found(models: list[Any], need: str, arguments: dict[str, Any]) -> _Answer:
+    from oxen_inference.find_models import describe, find_models
+
     matches = find_models(models, need, **arguments)
     return describe(matches), [match.as_row() for match in matches]

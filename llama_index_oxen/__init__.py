@@ -18,13 +18,16 @@ if find_spec("llama_index") is None or find_spec("llama_index.core") is None:
     )
 
 if TYPE_CHECKING:
-    pass
+    from llama_index_oxen.reader import OxenModelReader
 
 __all__ = [
+    "OxenModelReader",
     "__version__",
 ]
 
-_HOME: dict[str, str] = {}
+_HOME = {
+    "OxenModelReader": "reader",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -164,6 +164,34 @@ def output_seconds(fields: Fields) -> Amount | str:
     return Amount(low, high, "the length is open" if low != high else None)
 
 
+def duration_range(fields: Fields) -> tuple[Decimal, Decimal] | None:
+    """Return the shortest and the longest result the schema allows, in seconds, or None."""
+    spans = [span for name in fields.named(_DURATION) if (span := fields.span(name))]
+    if not spans:
+        return None
+    return min(low for low, _ in spans), max(high for _, high in spans)
+
+
+def can_have_sound(fields: Fields, pricing: object) -> bool:
+    """Whether a parameter asks for sound, or sound has a price."""
+    has_price = getattr(pricing, "cost_per_second_with_audio", None) is not None
+    return has_price or bool(switches(fields))
+
+
+def switches(fields: Fields) -> list[str]:
+    """Return the parameters that turn sound on and off."""
+    return [
+        name
+        for name in fields.named(_SOUND)
+        if fields.schema.get(name, {}).get("type", "boolean") == "boolean"
+    ]
+
+
+def duration_names(fields: Fields) -> list[str]:
+    """Return the parameters that say how long the result is to be."""
+    return fields.named(_DURATION)
+
+
 def qualities(fields: Fields) -> frozenset[str] | None:
     """Return the qualities the call may have, spelled alike; None if there is no such choice."""
     return _spelled(fields, fields.named(_QUALITY))

@@ -1,0 +1,88 @@
+"""The catalogue as LlamaIndex documents, one a model."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from llama_index.core.bridge.pydantic import Field, PrivateAttr
+from llama_index.core.readers.base import BasePydanticReader, ResourcesReaderMixin
+from llama_index.core.schema import Document
+
+from oxen_inference.catalog_access import CatalogAccess
+
+if TYPE_CHECKING:
+    from oxen_inference.client import AsyncOxenClient, OxenClient
+    from oxen_inference.models import Model
+
+
+class OxenModelReader(BasePydanticReader, ResourcesReaderMixin):
+    """Read Oxen's models, one document each, with stable ids and flat metadata.
+
+    Loading and listing take `search`, or the filters of `client.catalog.list`: developer,
+    provider, action, input, output, method, deployed. A resource is a model, by its id. Give a
+    client, or the `api_key` and `api_base` of one; the key is never serialised, and nothing is
+    fetched before documents are asked for.
+    """
+
+    is_remote: bool = True
+    api_base: str | None = Field(default=None, description="Base URL; OXEN_BASE_URL if not given.")
+    _catalog: CatalogAccess = PrivateAttr()
+
+    def __init__(
+        self,
+        *,
+        api_key: Any = None,
+        api_base: str | None = None,
+        client: "OxenClient | None" = None,
+        async_client: "AsyncOxenClient | None" = None,
+        **fields: Any,
+    ) -> None:
+        super().__init__(**{"api_base": api_base, **fields})
+        self._catalog = CatalogAccess(
+            api_key=api_key, base_url=api_base, client=client, async_client=async_client
+        )
+
+    @classmethod
+    def class_name(cls) -> str:
+        return "OxenModelReader"
+
+    def lazy_load_data(self, *_: Any, **filters: Any) -> Iterable[Document]:
+        """Yield the documents. Raises `OxenError`."""
+        yield from map(_document, self._catalog.select(filters))
+
+    async def alazy_load_data(self, *_: Any, **filters: Any) -> Iterable[Document]:
+        """Return the documents without blocking the event loop. Raises `OxenError`."""
+        return map(_document, await self._catalog.aselect(filters))
+
+    async def aload_data(self, *_: Any, **filters: Any) -> list[Document]:
+        """Return the documents without blocking the event loop. Raises `OxenError`."""
+        return list(await self.alazy_load_data(**filters))
+
+    def list_resources(self, *_: Any, **filters: Any) -> list[str]:
+        """Return the ids of the models."""
+        return [model.id for model in self._catalog.select(filters)]
+
+    async def alist_resources(self, *_: Any, **filters: Any) -> list[str]:
+        """Return the ids of the models without blocking the event loop."""
+        return [model.id for model in await self._catalog.aselect(filters)]
+
+    def get_resource_info(self, resource_id: str, *_: Any, **__: Any) -> dict[str, Any]:
+        """Return a model's metadata. Raises `ModelNotFoundError`."""
+        return _document(self._catalog.get(resource_id)).metadata
+
+    async def aget_resource_info(self, resource_id: str, *_: Any, **__: Any) -> dict[str, Any]:
+        """Return a model's metadata without blocking the event loop."""
+        return _document(await self._catalog.aget(resource_id)).metadata
+
+    def load_resource(self, resource_id: str, *_: Any, **__: Any) -> list[Document]:
+        """Return one model's document, in a list. Raises `ModelNotFoundError`."""
+        return [_document(self._catalog.get(resource_id))]
+
+    async def aload_resource(self, resource_id: str, *_: Any, **__: Any) -> list[Document]:
+        """Return one model's document, in a list, without blocking the event loop."""
+        return [_document(await self._catalog.aget(resource_id))]
+
+
+def _document(model: "Model") -> Document:
+    from oxen_inference.model_text import document_id, metadata, page
+
+    return Document(text=page(model), metadata=metadata(model), id_=document_id(model))
