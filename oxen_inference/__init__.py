@@ -13,6 +13,7 @@ from oxen_inference._version import __version__
 
 if TYPE_CHECKING:
     from oxen_inference.client import AsyncOxenClient, OxenClient
+    from oxen_inference.errors import *  # noqa: F403 - all of the tree is importable from here
     from oxen_inference.errors import OxenError
     from oxen_inference.generation import Generation
     from oxen_inference.models import Model

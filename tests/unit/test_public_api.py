@@ -49,6 +49,8 @@ def test_the_names_type_checkers_see_are_the_names_there_are(package: str) -> No
     ]
     module = importlib.import_module(package)
     seen = {name.asname or name.name: node.module for node in guarded for name in node.names}
+    if seen.pop("*", None):  # the error tree, whose names are in a list of their own
+        assert package == "oxen_inference"
     assert set(seen) == set(module.__all__) - {"__version__"}
     for name, home in seen.items():
         assert getattr(importlib.import_module(str(home)), name) is getattr(module, name)
