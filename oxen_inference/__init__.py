@@ -12,15 +12,21 @@ from typing import TYPE_CHECKING, Any
 from oxen_inference._version import __version__
 
 if TYPE_CHECKING:
+    from oxen_inference.budget import Budget
     from oxen_inference.client import AsyncOxenClient, OxenClient
     from oxen_inference.errors import *  # noqa: F403 - all of the tree is importable from here
     from oxen_inference.errors import OxenError
     from oxen_inference.generation import Generation
+    from oxen_inference.journal import Journal
+    from oxen_inference.media_result import MediaResult
     from oxen_inference.models import Model
 
 __all__ = [
     "AsyncOxenClient",
+    "Budget",
     "Generation",
+    "Journal",
+    "MediaResult",
     "Model",
     "OxenClient",
     "OxenError",
@@ -29,7 +35,10 @@ __all__ = [
 
 _HOME = {
     "AsyncOxenClient": "client",
+    "Budget": "budget",
     "Generation": "generation",
+    "Journal": "journal",
+    "MediaResult": "media_result",
     "Model": "models",
     "OxenClient": "client",
 }

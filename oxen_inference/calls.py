@@ -21,8 +21,10 @@ class Call(Generic[T]):
     read: Callable[[object], T]
     body: Mapping[str, Any] | None = None
     query: Mapping[str, Any] | None = None
-    timeout: float | None = None
-    """Seconds; None means the client's own."""
+    timeout: Any = None
+    """Seconds, or an `openai.Timeout`; None means the client's own."""
+    max_retries: int | None = None
+    """How often the SDK sends it again; None means as the client does."""
     once: bool = False
     """Sent one time and to one place: no retry, no redirect. For calls that cost money."""
 
@@ -33,6 +35,8 @@ class Call(Generic[T]):
             options["params"] = {k: v for k, v in self.query.items() if v is not None}
         if self.timeout is not None:
             options["timeout"] = self.timeout
+        if self.max_retries is not None:
+            options["max_retries"] = self.max_retries
         if self.once:
             options |= {"max_retries": 0, "follow_redirects": False}
         return options

@@ -33,6 +33,8 @@ class _Shared:
 
     _oxen_journal: Any
     paths: paths.Paths
+    transport_is_ours: bool
+    """Whether the HTTP client is the one made here, not one that the developer brought."""
     if TYPE_CHECKING:
         base_url: Any
 
@@ -43,6 +45,7 @@ class _Shared:
         base_url: str | None = None,
         journal: Any = _UNSET,
         default_headers: Any = None,
+        transport_is_ours: bool | None = None,
         **sdk: Any,
     ) -> None:
         url = resolve_base_url(None if base_url is None else str(base_url))
@@ -60,6 +63,9 @@ class _Shared:
         # Undoes OPENAI_CUSTOM_HEADERS, which the SDK adds for any host.
         self._custom_headers: Any = dict(default_headers or {})
         self._oxen_journal = journal
+        if transport_is_ours is None:
+            transport_is_ours = sdk.get("http_client") is None
+        self.transport_is_ours = transport_is_ours
         self.paths = paths.for_base_url(url)
 
     def __repr__(self) -> str:
@@ -71,7 +77,12 @@ class _Shared:
 
     def copy(self, *, _extra_kwargs: Any = None, **options: Any) -> Any:
         """Return a client with the same options but for those given."""
-        extra = {"journal": self._oxen_journal, **(_extra_kwargs or {})}
+        extra = {
+            "journal": self._oxen_journal,
+            # The SDK's copy() hands the HTTP client on, and it looks like one that was given.
+            "transport_is_ours": self.transport_is_ours and options.get("http_client") is None,
+            **(_extra_kwargs or {}),
+        }
         return super().copy(_extra_kwargs=extra, **options)  # type: ignore[misc]
 
     with_options = copy
@@ -161,6 +172,7 @@ class AsyncOxenClient(_Shared, openai.AsyncOpenAI):
 
     def __init__(self, *, http_client: Any = None, **options: Any) -> None:
         if http_client is None:
+            options["transport_is_ours"] = True
             # Measured at 100 requests in flight: httpx's pool costs ~10 ms of CPU a request,
             # aiohttp ~0.6 ms.
             http_client = openai.DefaultAioHttpClient()

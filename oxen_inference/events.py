@@ -7,8 +7,9 @@ share the stream, so the state of a job always comes from the queue.
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import openai
@@ -35,6 +36,25 @@ class _AsyncEventStream(openai.AsyncStream[Any]):
             yield event
 
 
+class Listener(Iterator[Generation]):
+    """The completed generations that an open stream announces, as they come."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._jobs = (job for event in stream if (job := _read(event)) is not None)
+
+    def __next__(self) -> Generation:
+        return next(self._jobs)
+
+    def hang_up(self) -> None:
+        """End the iteration from another thread, which closing the stream would not."""
+        network = self._stream.response.extensions.get("network_stream")
+        held = None if network is None else network.get_extra_info("socket")
+        if held is not None:
+            with suppress(OSError):  # closed by the hub in the meantime
+                held.shutdown(socket.SHUT_RDWR)
+
+
 class Events:
     """`OxenClient.events`."""
 
@@ -42,7 +62,7 @@ class Events:
         self._client = client
 
     @contextmanager
-    def listen(self, *, timeout: float = 45.0) -> Iterator[Iterator[Generation]]:
+    def listen(self, *, timeout: float = 45.0) -> Iterator[Listener]:
         """Open the stream; iterate over the completed generations it announces.
 
         `timeout`: seconds of silence after which the connection counts as dead (the hub sends a
@@ -56,7 +76,7 @@ class Events:
             stream_cls=_EventStream,
         )
         try:
-            yield (job for event in stream if (job := _read(event)) is not None)
+            yield Listener(stream)
         finally:
             stream.close()
 

@@ -1,0 +1,196 @@
+"""What a file is, by its own bytes: kind, type, size in pixels, length in seconds, completeness.
+
+The few header fields that a result should state, read without an imaging library; what a
+format hides deeper stays None.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+_HEAD = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """`kind`: image, video or audio. Sizes in pixels, `duration` in seconds."""
+
+    kind: str
+    mime_type: str
+    suffix: str
+    width: int | None = None
+    height: int | None = None
+    duration: float | None = None
+    complete: bool = True
+    """False if the file surely ends too early."""
+
+
+def probe(path: Path) -> Probe | None:
+    """Return what the file is, or None if it is no known media type."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+        file.seek(-min(path.stat().st_size, 64), 2)
+        tail = file.read()
+        return _image(head, tail, path) or _boxes(head, file) or _other(head)
+
+
+def _image(head: bytes, tail: bytes, path: Path) -> Probe | None:
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        width, height = struct.unpack(">II", head[16:24]) if len(head) >= 24 else (None, None)
+        complete = b"IEND" in tail
+        return Probe("image", "image/png", "png", width, height, complete=complete)
+    if head.startswith(b"\xff\xd8\xff"):
+        width, height = _jpeg_size(path)
+        # Some encoders pad after the end marker.
+        complete = b"\xff\xd9" in tail or width is None
+        return Probe("image", "image/jpeg", "jpg", width, height, complete=complete)
+    if head[:6] in (b"GIF87a", b"GIF89a"):
+        width, height = struct.unpack("<HH", head[6:10])
+        return Probe("image", "image/gif", "gif", width, height)
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        width, height = _webp_size(head)
+        complete = path.stat().st_size >= struct.unpack("<I", head[4:8])[0] + 8
+        return Probe("image", "image/webp", "webp", width, height, complete=complete)
+    if re.match(rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>|<!--.*?-->|<!DOCTYPE svg[^>]*>|\s)*<svg[\s>]", head, re.DOTALL):  # fmt: skip
+        return Probe("image", "image/svg+xml", "svg", complete=b"</svg" in tail)
+    if head[:4] in (b"II*\x00", b"MM\x00*"):
+        return Probe("image", "image/tiff", "tiff")
+    if head[:2] == b"BM" and len(head) > 26:
+        width, height = struct.unpack("<ii", head[18:26])
+        return Probe("image", "image/bmp", "bmp", width, abs(height))
+    return None
+
+
+def _other(head: bytes) -> Probe | None:
+    if head.startswith(b"\x1a\x45\xdf\xa3"):
+        webm = b"webm" in head[:64]
+        kind = ("video/webm", "webm") if webm else ("video/x-matroska", "mkv")
+        return Probe("video", *kind)
+    if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
+        return Probe("video", "video/x-msvideo", "avi")
+    if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
+        return Probe("audio", "audio/wav", "wav", duration=_wav_seconds(head))
+    if head[:4] == b"OggS":
+        return Probe("audio", "audio/ogg", "ogg")
+    if head[:4] == b"fLaC":
+        return Probe("audio", "audio/flac", "flac")
+    if head[:3] == b"ID3" or (len(head) > 1 and head[0] == 0xFF and head[1] & 0xE6 in (0xE2, 0xE4)):
+        return Probe("audio", "audio/mpeg", "mp3")
+    if len(head) > 1 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0:
+        return Probe("audio", "audio/aac", "aac")
+    return None
+
+
+_BRANDS = {
+    b"avif": ("image", "image/avif", "avif"), b"avis": ("image", "image/avif", "avif"),
+    b"heic": ("image", "image/heic", "heic"), b"mif1": ("image", "image/heif", "heif"),
+    b"M4A ": ("audio", "audio/mp4", "m4a"), b"qt  ": ("video", "video/quicktime", "mov"),
+}  # fmt: skip
+
+
+def _boxes(head: bytes, file: BinaryIO) -> Probe | None:
+    """ISO base media files: MP4, MOV, M4A, AVIF (ISO/IEC 14496-12)."""
+    if head[4:8] not in (b"ftyp", b"moov", b"wide", b"free", b"mdat", b"skip"):
+        return None
+    kind, mime_type, suffix = ("video", "video/mp4", "mp4")
+    if head[4:8] == b"ftyp":
+        kind, mime_type, suffix = _BRANDS.get(head[8:12], (kind, mime_type, suffix))
+    elif head[4:8] not in (b"moov", b"wide"):
+        return None
+    size = file.seek(0, 2)
+    moov, complete = None, True
+    for name, start, end in _walk(file, 0, size):
+        complete = end <= size
+        if name == b"moov" and complete:
+            moov = (start, end)
+    duration, width, height = _movie(file, moov) if moov else (None, None, None)
+    if kind != "image":
+        complete = complete and moov is not None
+    return Probe(kind, mime_type, suffix, width, height, duration, complete)
+
+
+def _walk(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    while start + 8 <= end:
+        file.seek(start)
+        size, name = struct.unpack(">I4s", file.read(8))
+        header = 8
+        if size == 1:
+            size, header = struct.unpack(">Q", file.read(8).ljust(8, b"\0"))[0], 16
+        elif size == 0:
+            size = end - start
+        if size < header:
+            return
+        yield name, start + header, start + size
+        start += size
+
+
+def _movie(file: BinaryIO, moov: tuple[int, int]) -> tuple[float | None, int | None, int | None]:
+    duration = width = height = None
+    for name, start, end in _walk(file, *moov):
+        if name == b"mvhd":
+            duration = _seconds(_read(file, start, end))
+        elif name == b"trak":
+            for inner, first, last in _walk(file, start, end):
+                if inner == b"tkhd" and last - first >= 84:
+                    across, down = struct.unpack(">II", _read(file, last - 8, last))
+                    if across and down:
+                        width, height = across >> 16, down >> 16
+    return duration, width, height
+
+
+def _seconds(mvhd: bytes) -> float | None:
+    layout, at = (">IQ", 20) if mvhd[:1] == b"\x01" else (">II", 12)
+    if len(mvhd) < at + struct.calcsize(layout):
+        return None
+    scale, ticks = struct.unpack_from(layout, mvhd, at)
+    return round(ticks / scale, 3) if scale else None
+
+
+def _read(file: BinaryIO, start: int, end: int) -> bytes:
+    file.seek(start)
+    return file.read(min(end - start, _HEAD))
+
+
+def _jpeg_size(path: Path) -> tuple[int | None, int | None]:
+    with path.open("rb") as file:
+        file.seek(2)
+        while len(marker := file.read(4)) == 4 and marker[0] == 0xFF:
+            code, length = marker[1], struct.unpack(">H", marker[2:])[0]
+            if 0xC0 <= code <= 0xCF and code not in (0xC4, 0xC8, 0xCC):
+                frame = file.read(5)
+                if len(frame) == 5:
+                    height, width = struct.unpack(">HH", frame[1:])
+                    return width, height
+                break
+            file.seek(max(length - 2, 0), 1)
+    return None, None
+
+
+def _webp_size(head: bytes) -> tuple[int | None, int | None]:
+    form = head[12:16]
+    if form == b"VP8X":
+        return int.from_bytes(head[24:27], "little") + 1, int.from_bytes(head[27:30], "little") + 1
+    if form == b"VP8 ":
+        width, height = struct.unpack("<HH", head[26:30])
+        return width & 0x3FFF, height & 0x3FFF
+    if form == b"VP8L":
+        bits = int.from_bytes(head[21:25], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    return None, None
+
+
+def _wav_seconds(head: bytes) -> float | None:
+    rate, at = None, 12
+    while at + 8 <= len(head):
+        name, size = struct.unpack("<4sI", head[at : at + 8])
+        if name == b"fmt " and at + 20 <= len(head):
+            rate = struct.unpack("<I", head[at + 16 : at + 20])[0]
+        if name == b"data":
+            return round(size / rate, 3) if rate else None
+        at += 8 + size + size % 2
+    return None

@@ -1,0 +1,209 @@
+"""What a paid request made, and how far it got: data that can be shown, stored and sent."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from typing_extensions import Self
+
+from oxen_inference.generation import TERMINAL, Generation
+
+_SHOWN_BYTES = 8_000_000  # a notebook stores what it shows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaItem:
+    """One picture, film or sound.
+
+    `status` is the hub's word. Sizes are pixels and bytes, `duration` seconds, `cost` USD, None
+    meaning not known. `url` is temporary. `content` holds the bytes of a direct result that was
+    saved nowhere else; it is left out of `to_dict` and `repr`.
+    """
+
+    generation_id: str | None = None
+    status: str = "queued"
+    url: str | None = None
+    path: str | None = None
+    mime_type: str | None = None
+    sha256: str | None = None
+    size: int | None = None
+    width: int | None = None
+    height: int | None = None
+    duration: float | None = None
+    seed: int | None = None
+    cost: Decimal | None = None
+    error: str | None = None
+    content: bytes | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def is_terminal(self) -> bool:
+        return self.status in TERMINAL
+
+    def updated(self, row: Generation) -> Self:
+        """Return the item as the hub now describes it; what it leaves out is kept."""
+        seed = row.params.get("seed")
+        known_seed = isinstance(seed, int) and not isinstance(seed, bool)
+        return replace(
+            self,
+            generation_id=row.generation_id,
+            status=row.status,
+            url=row.result_url or self.url,
+            error=row.error_message or self.error,
+            cost=self.cost if row.cost is None else row.cost,
+            seed=seed if known_seed else self.seed,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        data = asdict(replace(self, content=None))
+        del data["content"]
+        data["cost"] = None if self.cost is None else format(self.cost, "f")
+        return data
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        names = {f.name for f in fields(cls)} - {"content"}
+        known = {name: value for name, value in data.items() if name in names}
+        if known.get("cost") is not None:
+            known["cost"] = Decimal(known["cost"])
+        return cls(**known)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaResult:
+    """Everything one request made. `params` are the parameters sent, `notes` what was odd."""
+
+    model: str
+    media_type: str
+    items: tuple[MediaItem, ...] = ()
+    prompt: str | None = None
+    key: str | None = None
+    entry_id: str | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def status(self) -> str:
+        """``succeeded``, ``partial``, ``failed``, ``cancelled``, or ``running``."""
+        statuses = {item.status for item in self.items}
+        if not statuses or not statuses <= TERMINAL:
+            return "running"
+        if len(statuses) == 1:
+            return statuses.pop()
+        return "partial" if "succeeded" in statuses else "failed"
+
+    @property
+    def is_terminal(self) -> bool:
+        return self.status != "running"
+
+    @property
+    def generation_ids(self) -> tuple[str, ...]:
+        return tuple(item.generation_id for item in self.items if item.generation_id)
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        return tuple(item.url for item in self.succeeded if item.url)
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        return tuple(item.path for item in self.items if item.path)
+
+    @property
+    def succeeded(self) -> tuple[MediaItem, ...]:
+        return tuple(item for item in self.items if item.status == "succeeded")
+
+    @property
+    def failures(self) -> tuple[MediaItem, ...]:
+        return tuple(item for item in self.items if item.is_terminal and item.status != "succeeded")
+
+    @property
+    def cost(self) -> Decimal | None:
+        """USD for all items together; None while that of any is unknown."""
+        costs = [item.cost for item in self.items]
+        if not costs or None in costs:
+            return None
+        return sum((cost for cost in costs if cost is not None), Decimal(0))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON data; money as decimal strings."""
+        plain = {name: getattr(self, name) for name in ("model", "media_type", "prompt", "key")}
+        return {
+            **plain,
+            "entry_id": self.entry_id,
+            "status": self.status,
+            "cost": None if self.cost is None else format(self.cost, "f"),
+            "items": [item.to_dict() for item in self.items],
+            "params": dict(self.params),
+            "notes": list(self.notes),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        return cls(
+            model=data["model"],
+            media_type=data["media_type"],
+            prompt=data.get("prompt"),
+            key=data.get("key"),
+            entry_id=data.get("entry_id"),
+            items=tuple(MediaItem.from_dict(item) for item in data.get("items", ())),
+            params=dict(data.get("params") or {}),
+            notes=tuple(data.get("notes") or ()),
+        )
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict())
+
+    def __str__(self) -> str:
+        cost = "unknown cost" if self.cost is None else f"${format(self.cost, 'f')}"
+        where = [item.path or item.url or item.error or item.status for item in self.items]
+        return f"{self.media_type} by {self.model}: {self.status}, {cost}: {'; '.join(where)}"
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        return {"text/plain": str(self), "text/html": "\n".join(map(_as_html, self.items))}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """What `on_progress` is told.
+
+    `phase`: ``quoted``, ``enqueued``, ``waiting``, ``trouble`` (a poll failed; nothing is lost),
+    ``fetching``, ``done``, ``detached``. `elapsed` seconds since the call; `done` of `total`
+    generations have ended.
+    """
+
+    phase: str
+    status: str
+    elapsed: float
+    generation_ids: tuple[str, ...] = ()
+    done: int = 0
+    total: int = 1
+    message: str | None = None
+
+
+def _as_html(item: MediaItem) -> str:
+    source, kind = _source(item), (item.mime_type or "").partition("/")[0]
+    if source is None:
+        return f"<p>{html.escape(item.error or item.status)}</p>"
+    address = html.escape(source, quote=True)
+    if kind == "video":
+        return f'<video controls loop style="max-width: 100%" src="{address}"></video>'
+    if kind == "audio":
+        return f'<audio controls src="{address}"></audio>'
+    return f'<img style="max-width: 100%" src="{address}">'
+
+
+def _source(item: MediaItem) -> str | None:
+    content = item.content
+    if content is None and item.path and (item.size or 0) <= _SHOWN_BYTES:
+        path = Path(item.path)
+        content = path.read_bytes() if path.is_file() else None
+    if content is not None and len(content) <= _SHOWN_BYTES:
+        encoded = base64.b64encode(content).decode()
+        return f"data:{item.mime_type or 'application/octet-stream'};base64,{encoded}"
+    return item.url
