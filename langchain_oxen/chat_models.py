@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from langchain_core.callbacks import (
@@ -56,6 +59,7 @@ _SENT = (
     "stop",
     "target_namespace",
 )
+_CHAT = "oxen_inference.chat.stream"
 _PER_CALL = ("timeout", "extra_headers", "extra_query")
 
 
@@ -226,10 +230,7 @@ class ChatOxen(BaseChatModel):
 
     @override
     def _resolve_model_profile(self) -> ModelProfile:
-        return cast("ModelProfile", CatalogueProfile(self._profile_source))
-
-    def _profile_source(self) -> tuple[str, OxenClient]:
-        return self.model, self._client()
+        return cast("ModelProfile", CatalogueProfile(self))
 
     # Calls
 
@@ -258,9 +259,9 @@ class ChatOxen(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         with _typed_errors():
+            client = await self._async_client()
             from oxen_inference.chat.stream import acomplete
 
-            client = self._async_client()
             body, options = self._request(client.catalog, messages, stop, kwargs)
             answer = await acomplete(client, body, **options)
             return _result(answer)
@@ -293,9 +294,9 @@ class ChatOxen(BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         with _typed_errors():
+            client = await self._async_client()
             from oxen_inference.chat.stream import astream
 
-            client = self._async_client()
             body, options = self._request(client.catalog, messages, stop, kwargs, streamed=True)
             async for delta in astream(client, body, **options):
                 if delta.end is None:
@@ -433,7 +434,14 @@ class ChatOxen(BaseChatModel):
     def _client(self) -> OxenClient:
         return self._clients.sync(self._client_settings, self.http_client)
 
-    def _async_client(self) -> AsyncOxenClient:
+    @property
+    def _has_client(self) -> bool:
+        return self._clients.has_sync
+
+    async def _async_client(self) -> AsyncOxenClient:
+        if _CHAT not in sys.modules:
+            # It imports openai, which takes most of a second; the loop has other work to do.
+            await asyncio.to_thread(import_module, _CHAT)
         return self._clients.asynchronous(self._client_settings, self.http_async_client)
 
     def _client_settings(self) -> dict[str, Any]:

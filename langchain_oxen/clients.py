@@ -19,6 +19,11 @@ class Clients:
         self._sync: OxenClient | None = None
         self._async: LoopClients[AsyncOxenClient] | None = None
 
+    @property
+    def has_sync(self) -> bool:
+        """Whether the synchronous client has been made."""
+        return self._sync is not None
+
     def sync(self, settings: Callable[[], Mapping[str, Any]], http_client: Any) -> OxenClient:
         """Return the synchronous client; `settings` are asked for when it has to be made."""
         if self._sync is None:

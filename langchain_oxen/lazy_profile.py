@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+import threading
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 from langchain_oxen.profile import model_profile
 from oxen_inference.profiles import profile_for
 
 if TYPE_CHECKING:
     from oxen_inference.client import OxenClient
+
+_PATIENCE = 5.0  # seconds that reading a profile may take, where nothing else is held up by it
+
+
+class _Owner(Protocol):
+    model: str
+
+    @property
+    def _has_client(self) -> bool: ...
+
+    def _client(self) -> OxenClient: ...
+
 
 class CatalogueProfile(Mapping[str, Any]):
     """LangChain's `ModelProfile` as a mapping that is filled when it is first read.
@@ -19,8 +32,8 @@ class CatalogueProfile(Mapping[str, Any]):
     gives what is known by then, and the fetch goes on beside.
     """
 
-    def __init__(self, source: Callable[[], tuple[str, OxenClient]]) -> None:
-        self._source = source
+    def __init__(self, owner: _Owner) -> None:
+        self._owner = owner
 
     def __getitem__(self, key: str) -> Any:
         return self._read()[key]
@@ -40,19 +53,26 @@ class CatalogueProfile(Mapping[str, Any]):
     __hash__ = None  # type: ignore[assignment]  # what it holds changes when the catalogue comes
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
+        return f"{type(self).__name__}({self._owner.model!r})"
 
     def _read(self) -> dict[str, Any]:
+        model = None
+        if not _in_running_loop():
+            model = self._look_up(patience=_PATIENCE)
+        elif self._owner._has_client:
+            model = self._look_up(patience=0.0)
+        else:
+            # Making the first client imports openai, which takes most of a second.
+            threading.Thread(target=self._look_up, args=(0.0,), daemon=True).start()
+        return dict(model_profile(profile_for(self._owner.model, model)))
+
+    def _look_up(self, patience: float) -> Any:
         from oxen_inference.chat.catalogue_peek import CataloguePeek
 
-        model_id, client = self._source()
-        peek = CataloguePeek.of(client)
-        model = peek.known(model_id)
-        if model is None:
+        peek = CataloguePeek.of(self._owner._client())
+        if peek.known(self._owner.model) is None:
             peek.start()
-            if not _in_running_loop():
-                model = peek.model(model_id, patience=10.0)
-        return dict(model_profile(profile_for(model_id, model)))
+        return peek.model(self._owner.model, patience)
 
 
 def _in_running_loop() -> bool:

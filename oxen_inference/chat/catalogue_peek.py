@@ -56,8 +56,9 @@ class _Peek:
         self._due = monotonic() + _TRY_AGAIN_AFTER
         _LOG.debug("the catalogue could not be fetched: %s", error)
 
-    def _patience(self) -> float:
-        return min(PATIENCE, self._began + _GIVE_UP_AFTER - monotonic())
+    def _wait_for(self, patience: float) -> float:
+        """Return for how many seconds waiting still makes sense."""
+        return min(patience, self._began + max(patience, _GIVE_UP_AFTER) - monotonic())
 
 
 class CataloguePeek(_Peek):
@@ -79,12 +80,11 @@ class CataloguePeek(_Peek):
             self._fetching = Future()
             threading.Thread(target=self._fetch, name="oxen-catalogue", daemon=True).start()
 
-    def model(self, model_id: str, patience: float | None = None) -> Model | None:
-        """Return the model's entry, where it is known by now or within `patience` (1) seconds."""
+    def model(self, model_id: str, patience: float = PATIENCE) -> Model | None:
+        """Return the model's entry, where it is known by now or within `patience` seconds."""
         found = self.known(model_id)
-        patience = self._patience() if patience is None else patience
-        if found is None and self._fetching is not None and patience > 0:
-            wait([self._fetching], patience)
+        if found is None and self._fetching and (seconds := self._wait_for(patience)) > 0:
+            wait([self._fetching], seconds)
             found = self.known(model_id)
         return found
 
@@ -116,11 +116,11 @@ class AsyncCataloguePeek(_Peek):
         if self._take_turn():
             self._fetching = asyncio.get_running_loop().create_task(self._fetch())
 
-    async def model(self, model_id: str) -> Model | None:
-        """Return the model's entry, where it is known by now or within a second."""
+    async def model(self, model_id: str, patience: float = PATIENCE) -> Model | None:
+        """Return the model's entry, where it is known by now or within `patience` seconds."""
         found = self.known(model_id)
-        if found is None and self._fetching is not None and (patience := self._patience()) > 0:
-            await asyncio.wait([self._fetching], timeout=patience)
+        if found is None and self._fetching and (seconds := self._wait_for(patience)) > 0:
+            await asyncio.wait([self._fetching], timeout=seconds)
             found = self.known(model_id)
         return found
 
