@@ -13,6 +13,7 @@ from pathlib import Path
 from tests.compatibility.environments import PYTHONS, REPOSITORY, Environment, find_python
 
 EXTRAS = ("core", "langchain", "agents", "llama-index", "sandbox", "all")
+PACKAGES = ("oxen_inference", "langchain_oxen", "llama_index_oxen", "oxen_sandbox")
 SMOKE = Path(__file__).with_name("smoke.py")
 _PLUGIN_TEST = "def test_it(oxen_sandbox):\n    assert oxen_sandbox.base_url\n"
 _READY = re.compile(r"export (\w+)=(\S+)")
@@ -47,7 +48,8 @@ def _smoke(made: dict[str, Environment], elsewhere: Path) -> int:
                 extra = "all" if name == "sdist" else name
                 done = environment.run(["-I", str(SMOKE), extra], elsewhere, **variables)
                 failures += done.returncode != 0
-                print(f"{name:<12} {'works' if not done.returncode else done.stderr}", flush=True)
+                said = done.stderr.strip().splitlines()[-8:]
+                print(f"{name:<12}", "\n".join(said) if done.returncode else "works", flush=True)
         finally:
             server.terminate()
     (elsewhere / "test_plugin.py").write_text(_PLUGIN_TEST, encoding="utf-8")
@@ -67,14 +69,14 @@ def _one(pattern: str) -> Path:
 
 
 def _same_modules(wheel: Path, sdist: Path) -> None:
-    wheeled = {
-        n for n in zipfile.ZipFile(wheel).namelist() if n.startswith(("oxen_", "lang", "llama"))
-    }
+    names = zipfile.ZipFile(wheel).namelist()
+    wheeled = {name for name in names if name.startswith(tuple(f"{p}/" for p in PACKAGES))}
+    assert len(names) - len(wheeled) == sum(".dist-info/" in name for name in names), names
     with tarfile.open(sdist) as archive:
         packed = {name.partition("/")[2] for name in archive.getnames()}
     missing = wheeled - packed
     assert not missing, f"in the wheel but not in the sdist: {sorted(missing)}"
-    for package in ("oxen_inference", "langchain_oxen", "llama_index_oxen", "oxen_sandbox"):
+    for package in PACKAGES:
         assert f"{package}/py.typed" in wheeled, f"{package}/py.typed is not in the wheel"
 
 
