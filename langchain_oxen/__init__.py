@@ -17,21 +17,33 @@ if find_spec("langchain_core") is None:
     )
 
 if TYPE_CHECKING:
+    from langchain_oxen.budget_middleware import OxenBudgetMiddleware
     from langchain_oxen.chat_models import ChatOxen
     from langchain_oxen.find_models import OxenFindModelsTool
     from langchain_oxen.loader import OxenModelLoader
+    from langchain_oxen.media_tool import OxenMediaTool
+    from langchain_oxen.progress import MediaProgressBars
+    from langchain_oxen.toolkit import OxenToolkit
 
 __all__ = [
     "ChatOxen",
+    "MediaProgressBars",
+    "OxenBudgetMiddleware",
     "OxenFindModelsTool",
+    "OxenMediaTool",
     "OxenModelLoader",
+    "OxenToolkit",
     "__version__",
 ]
 
 _HOME = {
     "ChatOxen": "chat_models",
+    "MediaProgressBars": "progress",
+    "OxenBudgetMiddleware": "budget_middleware",
     "OxenFindModelsTool": "find_models",
+    "OxenMediaTool": "media_tool",
     "OxenModelLoader": "loader",
+    "OxenToolkit": "toolkit",
 }
 
 

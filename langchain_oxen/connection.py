@@ -72,7 +72,7 @@ class Connection:
         # The first import of openai takes most of a second.
         module = await asyncio.to_thread(import_module, "oxen_inference.client")
         if isinstance(self._given, module.AsyncOxenClient):
-            return self._given
+            return self._given  # type: ignore[no-any-return]  # the class comes by its module
         return self._clients.asynchronous(self._settings, None)
 
     def _settings(self) -> dict[str, Any]:

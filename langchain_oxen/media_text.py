@@ -42,7 +42,9 @@ def describe_job(result: MediaResult) -> str:
         return f"Error: {result.status}: {'; '.join(map(_why, result.failures))}"
     ids = ", ".join(result.generation_ids) or "no generation id yet"
     states = ", ".join(sorted({item.status for item in result.items})) or "not confirmed"
-    return f"The {result.media_type} by {result.model} is not ready ({states}). Generation ids: {ids}."
+    return (
+        f"The {result.media_type} by {result.model} is not ready ({states}). Generation ids: {ids}."
+    )
 
 
 def explain(error: Exception) -> str:
@@ -88,6 +90,28 @@ def tool_description(model: Model, pinned: Mapping[str, Any]) -> str:
         else "",
     ]
     return " ".join(part for part in parts if part)
+
+
+def describe_parameters(model: Model) -> str:
+    """Name a model's parameters in one line: what must be given, what may be chosen."""
+    from oxen_inference.request_schema import arguments_model
+
+    schema = arguments_model(model).model_json_schema()
+    required = schema.get("required", [])
+    shown = [
+        f"{name} ({_choice(spec)}{', required' if name in required else ''})"
+        for name, spec in schema.get("properties", {}).items()
+    ]
+    return f"Parameters of {model.id}: {', '.join(shown)}."
+
+
+def _choice(spec: Mapping[str, Any]) -> str:
+    if "enum" in spec:
+        return " | ".join(map(str, spec["enum"]))
+    low, high = spec.get("minimum"), spec.get("maximum")
+    kind = spec.get("type", "any")
+    kind = " or ".join(kind) if isinstance(kind, list) else str(kind)
+    return kind if low is None or high is None else f"{kind} {low} to {high}"
 
 
 def _where(item: MediaItem) -> str:

@@ -16,6 +16,7 @@ from langchain_oxen.connection import Connection
 from langchain_oxen.tool_base import Answer, OxenTool, ToolRequest
 
 if TYPE_CHECKING:
+    from oxen_inference.budget import Budget
     from oxen_inference.client import AsyncOxenClient, OxenClient
     from oxen_inference.journal import Entry
     from oxen_inference.media_result import MediaItem
@@ -85,7 +86,7 @@ class OxenMediaTool(OxenTool):
         whose name is taken. `journal` is the ledger; None keeps none. Raises `ModelNotFoundError`,
         `InvalidInputError`, `ConfigurationError`, before anything is paid.
         """
-        connection = _connection(client, api_key, base_url, journal, budget)
+        connection = connection_for(client, api_key, base_url, journal, budget)
         if isinstance(model, str):
             model = connection.sync().catalog.get(model)
         return cls._of(
@@ -107,7 +108,7 @@ class OxenMediaTool(OxenTool):
     ) -> Self:
         """Do what `for_model` does, with the same arguments, without blocking the running loop."""
         connection = await asyncio.to_thread(
-            _connection, client, api_key, base_url, journal, budget
+            connection_for, client, api_key, base_url, journal, budget
         )
         if isinstance(model, str):
             model = await (await connection.running()).catalog.get(model)
@@ -153,10 +154,19 @@ class OxenMediaTool(OxenTool):
         self.args_schema = arguments_model(self.model, pinned=self.pinned)
 
     def quote(self, arguments: Mapping[str, Any]) -> Quote:
-        """Return what a call with these arguments will cost, or that it is unknown. Sends nothing."""
+        """Return what a call with these arguments will cost, or that it is unknown. Sends nothing.
+
+        Raises `ValueError` for arguments that the model would not take.
+        """
         from oxen_inference.pricing import quote
 
-        return quote(self.model, self.parameters(arguments))
+        given = self._parse_input(dict(arguments), None)
+        return quote(self.model, self.parameters(given if isinstance(given, dict) else {}))
+
+    def paid_from(self, budget: Budget) -> Self:
+        """Return the tool paying from `budget`. Raises `ConfigurationError` if it has another."""
+        refuse_second_budget(self.name, self.budget, budget)
+        return self.model_copy(update={"budget": budget})
 
     def parameters(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parameters of the request that a call with these arguments makes."""
@@ -171,31 +181,35 @@ class OxenMediaTool(OxenTool):
         return super()._parse_input(tool_input, tool_call_id)
 
     def _call(self, client: OxenClient, request: ToolRequest) -> Answer:
-        params = self.parameters(request.arguments)
-        if names := media_inputs.marked(params):
-            jobs = client.media.jobs() if _any_path(names) else []
-            params = media_inputs.resolved(params, self._inputs(names, jobs))
-        order = self._order(params, request, durable=client.media.journal.durable)
+        order = self.order(client, request)
         result = client.media.generate(**order, **self._waiting(), on_progress=request.tell)
         return media_text.describe(result), media_text.references(result)
 
     async def _acall(self, client: AsyncOxenClient, request: ToolRequest) -> Answer:
+        order = await self.aorder(client, request)
+        result = await client.media.generate(**order, **self._waiting(), on_progress=request.atell)
+        return media_text.describe(result), media_text.references(result)
+
+    def order(self, client: OxenClient, request: ToolRequest) -> dict[str, Any]:
+        """Return what `client.media` is to pay for, its inputs resolved, and under which key."""
+        params = self.parameters(request.arguments)
+        if names := media_inputs.marked(params):
+            jobs = client.media.jobs() if _any_path(names) else []
+            params = media_inputs.resolved(params, self._inputs(names, jobs))
+        return self._order(params, request, durable=client.media.journal.durable)
+
+    async def aorder(self, client: AsyncOxenClient, request: ToolRequest) -> dict[str, Any]:
         params = self.parameters(request.arguments)
         if names := media_inputs.marked(params):
             jobs = await client.media.jobs() if _any_path(names) else []
             known = await asyncio.to_thread(self._inputs, names, jobs)
             params = media_inputs.resolved(params, known)
         durable = await asyncio.to_thread(lambda: client.media.journal.durable)
-        order = self._order(params, request, durable=durable)
-        result = await client.media.generate(
-            **order, **self._waiting(), on_progress=request.atell
-        )
-        return media_text.describe(result), media_text.references(result)
+        return self._order(params, request, durable=durable)
 
     def _order(
         self, params: Mapping[str, Any], request: ToolRequest, *, durable: bool
     ) -> dict[str, Any]:
-        """Return what to pay for, and under which key."""
         media_inputs.refuse_unsendable(params, self.model.request_schema)
         # Audio comes in the answer itself and has no id to be found by; without a ledger that
         # outlives the process a key would promise too much.
@@ -204,7 +218,6 @@ class OxenMediaTool(OxenTool):
             "model": self.model,
             "params": params,
             "key": request.key if keyed else None,
-            "rejoin": request.thread if keyed else None,
             "max_cost": self.max_cost,
             "budget": self.budget,
             "allow_unknown_cost": self.allow_unknown_cost,
@@ -245,7 +258,24 @@ def kind_of(model: Model) -> str:
     return made
 
 
-def _connection(client: Any, api_key: Any, base_url: Any, journal: Any, budget: Any) -> Connection:
+def refuse_second_budget(name: str, own: Budget | None, other: Budget) -> None:
+    """Raise `ConfigurationError` if a tool that has a budget is to be paid from another one."""
+    if own is None or own is other:
+        return
+    if own.name is not None and (own.name, own.journal) == (other.name, other.journal):
+        return
+    from oxen_inference.errors import ConfigurationError
+
+    raise ConfigurationError(
+        f"{name} has a budget of its own, {own!r}, and cannot be paid from {other!r}, too. Give "
+        "OxenBudgetMiddleware that budget, budget=..., or the tool none."
+    )
+
+
+def connection_for(
+    client: Any, api_key: Any, base_url: Any, journal: Any, budget: Any
+) -> Connection:
+    """Return the connection for such settings. Raises `ConfigurationError` if they are unusable."""
     if journal is ... and getattr(budget, "journal", None) is not None:
         journal = budget.journal  # intent and reservation in one transaction
     connection = Connection(client=client, api_key=api_key, base_url=base_url, journal=journal)

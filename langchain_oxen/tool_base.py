@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.callbacks import AsyncCallbackManagerForToolRun, CallbackManagerForToolRun
 from langchain_core.messages import ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, ToolException
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from langchain_oxen import media_text
 from langchain_oxen.connection import Connection
@@ -41,6 +41,10 @@ class ToolRequest:
     tool_call_id: str | None
     thread_id: str | None = None
     relay: ProgressRelay | None = None
+
+    def of(self, arguments: Mapping[str, Any]) -> ToolRequest:
+        """Return the same call with other arguments."""
+        return replace(self, arguments=arguments)
 
     def tell(self, progress: Any) -> None:
         """Pass on how it comes along."""

@@ -1,0 +1,295 @@
+"""`OxenBudgetMiddleware`: a limit on what a run of an agent spends, and a person's say in it."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from decimal import Decimal
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+if find_spec("langchain") is None or find_spec("langgraph") is None:
+    raise ImportError(
+        "OxenBudgetMiddleware needs langchain: pip install 'oxen-integrations[agents]'"
+    )
+
+from langchain.agents.middleware.types import (
+    AgentMiddleware,
+    AgentState,
+    ExtendedModelResponse,
+    ModelRequest,
+    ModelResponse,
+    PrivateStateAttr,
+    ToolCallRequest,
+    hook_config,
+)
+from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.runnables.config import set_config_context
+from langgraph.runtime import Runtime
+from langgraph.types import Command, interrupt
+from typing_extensions import NotRequired
+
+from langchain_oxen.job_tools import OxenSubmitTool
+from langchain_oxen.media_tool import OxenMediaTool
+
+if TYPE_CHECKING:
+    from oxen_inference.budget import Budget
+    from oxen_inference.journal import Journal
+    from oxen_inference.pricing import Quote
+
+_PAID_TOOLS = (OxenMediaTool, OxenSubmitTool)
+_EDITED = (
+    "Note: a person changed this call before it ran, on purpose. It ran with {arguments}. "
+    "Do not repeat the original call.\n\n"
+)
+ToolAnswer = ToolMessage | Command[Any]
+
+
+class BudgetState(AgentState[Any]):
+    """The agent's state, and what the budget of its run is called."""
+
+    oxen_budget: NotRequired[Annotated[str, PrivateStateAttr]]
+
+
+class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
+    """Keeps the spending of an agent within a limit, media and chat together.
+
+    `limit` USD are for each run, counted on across interrupts and restarts, or with
+    ``per="thread"`` for a whole conversation; or give a `budget` of your own, which may be shared
+    with anything else. Media calls are paid from it by reservation, before they are sent; chat
+    answers count as their cost becomes known (``response_metadata["cost"]``), so that the one
+    answer under way can exceed it, and the next is not asked for: the run ends with a message, or
+    with ``on_exceeded="error"`` a `BudgetExceededError`.
+
+    `ask_above` USD (or where the price is unknown) a media call waits for a person: an interrupt
+    with the price in it, of the form of LangChain's per-call approvals, answered with
+    ``Command(resume={"type": "approve"})``, ``{"type": "reject", "message": "..."}`` or
+    ``{"type": "edit", "edited_action": {"name": ..., "args": {...}}}``. It needs a checkpointer.
+    """
+
+    state_schema = BudgetState
+
+    def __init__(
+        self,
+        limit: Any = None,
+        *,
+        budget: Budget | None = None,
+        per: Literal["run", "thread"] = "run",
+        ask_above: Any = None,
+        on_exceeded: Literal["end", "error"] = "end",
+        journal: Journal | None = None,
+    ) -> None:
+        from oxen_inference.budget import read_amount
+        from oxen_inference.errors import ConfigurationError
+
+        super().__init__()
+        if (limit is None) == (budget is None):
+            raise ConfigurationError("Give a limit or a budget, one of the two.")
+        if per not in ("run", "thread") or on_exceeded not in ("end", "error"):
+            raise ConfigurationError('per is "run" or "thread"; on_exceeded is "end" or "error".')
+        self._limit: Decimal | None = None if limit is None else read_amount(limit, "limit")
+        self._ask_above = None if ask_above is None else read_amount(ask_above, "ask_above")
+        self._budget = budget
+        self._per = per
+        self._on_exceeded = on_exceeded
+        self._journal = journal
+
+    # ------------------------------------------------------------------ which budget
+
+    def before_agent(
+        self,
+        state: BudgetState,  # noqa: ARG002 - a hook's signature
+        runtime: Runtime[Any],
+    ) -> dict[str, Any] | None:
+        """Name the run's budget in the checkpoint, so that a resumed run spends from the same."""
+        about = getattr(runtime, "execution_info", None)
+        thread = getattr(about, "thread_id", None) if self._per == "thread" else None
+        return {"oxen_budget": f"thread:{thread}" if thread else f"run:{uuid.uuid4().hex}"}
+
+    async def abefore_agent(
+        self, state: BudgetState, runtime: Runtime[Any]
+    ) -> dict[str, Any] | None:
+        return self.before_agent(state, runtime)
+
+    def budget_of(self, state: Mapping[str, Any]) -> Budget:
+        """Return the budget that the run in this state spends from."""
+        if self._budget is not None:
+            return self._budget
+        from oxen_inference.budget import Budget
+
+        assert self._limit is not None  # noqa: S101 - one of the two was given
+        return Budget(self._limit, name=f"agent-{state['oxen_budget']}", journal=self._journal)
+
+    # ------------------------------------------------------------------ chat
+
+    @hook_config(can_jump_to=["end"])
+    def before_model(self, state: BudgetState, runtime: Runtime[Any]) -> dict[str, Any] | None:
+        """End the run where nothing is left, before the model is asked again."""
+        budget = self.budget_of(state)
+        if budget.remaining > 0:
+            return None
+        from oxen_inference.errors import BudgetExceededError
+        from oxen_inference.pricing import usd
+
+        said = (
+            f"The budget of {usd(budget.limit)} is used up: {usd(budget.spent)} spent, "
+            f"{usd(budget.reserved)} reserved for what is not finished."
+        )
+        if self._on_exceeded == "error":
+            raise BudgetExceededError(said)
+        return {"jump_to": "end", "messages": [AIMessage(said)]}
+
+    @hook_config(can_jump_to=["end"])
+    async def abefore_model(
+        self, state: BudgetState, runtime: Runtime[Any]
+    ) -> dict[str, Any] | None:
+        return await asyncio.to_thread(self.before_model, state, runtime)
+
+    def wrap_model_call(
+        self,
+        request: ModelRequest[Any],
+        handler: Callable[[ModelRequest[Any]], ModelResponse[Any]],
+    ) -> ModelResponse[Any] | AIMessage | ExtendedModelResponse[Any]:
+        """Count what an answer cost, as soon as it is there."""
+        response = handler(request)
+        self._count(request.state, response)
+        return response
+
+    async def awrap_model_call(
+        self,
+        request: ModelRequest[Any],
+        handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]],
+    ) -> ModelResponse[Any] | AIMessage | ExtendedModelResponse[Any]:
+        response = await handler(request)
+        await asyncio.to_thread(self._count, request.state, response)
+        return response
+
+    def _count(self, state: Mapping[str, Any], response: ModelResponse[Any]) -> None:
+        for message in response.result:
+            cost = message.response_metadata.get("cost")
+            if cost is not None and Decimal(str(cost)) > 0:
+                what = str(message.response_metadata.get("model_name") or "chat")
+                self.budget_of(state).record(Decimal(str(cost)), what)
+
+    # ------------------------------------------------------------------ media
+
+    def wrap_tool_call(
+        self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], ToolAnswer]
+    ) -> ToolAnswer:
+        """Let a media call be paid from the budget, after a person agreed where one is to."""
+        if not isinstance(request.tool, _PAID_TOOLS):
+            return handler(request)
+        asked = self._ask(request, self.budget_of(request.state))
+        return asked if isinstance(asked, ToolMessage) else _noted(handler(asked), asked, request)
+
+    async def awrap_tool_call(
+        self,
+        request: ToolCallRequest,
+        handler: Callable[[ToolCallRequest], Awaitable[ToolAnswer]],
+    ) -> ToolAnswer:
+        if not isinstance(request.tool, _PAID_TOOLS):
+            return await handler(request)
+        budget = await asyncio.to_thread(self.budget_of, request.state)
+        # Not in a thread: an interrupt belongs to the task it is raised in.
+        asked = self._ask(request, budget)
+        if isinstance(asked, ToolMessage):
+            return asked
+        return _noted(await handler(asked), asked, request)
+
+    def _ask(self, request: ToolCallRequest, budget: Budget) -> ToolCallRequest | ToolMessage:
+        """Return the call to make, or what the model is told instead. Raises `GraphInterrupt`."""
+        tool, call = request.tool, request.tool_call
+        assert isinstance(tool, _PAID_TOOLS)  # noqa: S101 - asked by whoever calls
+        paid = request.override(tool=tool.paid_from(budget))
+        quote = _quote(tool, call["args"])
+        if self._ask_above is None or (quote.high is not None and quote.high <= self._ask_above):
+            return paid
+        if quote.reason == _UNUSABLE:
+            return paid  # the tool says what is wrong; nothing will be paid
+        decision = _decide(request, _question(request, quote))
+        if decision["type"] == "approve":
+            return paid
+        if decision["type"] == "edit":
+            args = decision["edited_action"].get("args") or {}
+            return paid.override(tool_call={**call, "args": args})
+        why = f" The reason: {decision['message']}" if decision.get("message") else ""
+        return ToolMessage(
+            f"A person said no to this call, and it was not made.{why} Do not repeat it unless "
+            "the user asks for it.",
+            name=call["name"],
+            tool_call_id=call["id"],
+            status="error",
+        )
+
+
+_UNUSABLE = "the arguments are not usable"
+
+
+def _quote(tool: Any, arguments: Mapping[str, Any]) -> Quote:
+    from oxen_inference.pricing import Quote
+
+    try:
+        quote: Quote = tool.quote(arguments)
+    except (ValueError, TypeError):
+        return Quote(reason=_UNUSABLE)
+    return quote
+
+
+def _question(request: ToolCallRequest, quote: Quote) -> dict[str, Any]:
+    """The interrupt's value: LangChain's `ToolApprovalRequest`, with the price beside it."""
+    from oxen_inference.pricing import usd
+
+    call = request.tool_call
+    price = f"costs up to {usd(quote.high)}" if quote.high is not None else f"has a price {quote}"
+    made = ", ".join(f"{name}={value!r}" for name, value in call["args"].items())
+    return {
+        "type": "tool_approval",
+        "tool_call_id": call["id"],
+        "name": call["name"],
+        "args": call["args"],
+        "description": f"{call['name']}({made}) {price}. Go ahead?",
+        "price": {
+            "low": None if quote.low is None else format(quote.low, "f"),
+            "high": None if quote.high is None else format(quote.high, "f"),
+            "currency": "USD",
+        },
+    }
+
+
+def _decide(request: ToolCallRequest, question: dict[str, Any]) -> dict[str, Any]:
+    """Ask until there is an answer that can be read. Raises `GraphInterrupt`."""
+    # Explicitly: on Python 3.10 no coroutine inherits the task that an interrupt belongs to.
+    with set_config_context(request.runtime.config) as context:
+        while True:
+            answer = context.run(interrupt, question)
+            decision = _read_decision(answer)
+            if decision is not None:
+                return decision
+            problem = f"The answer must be approve, reject or edit; {answer!r} is none of them."
+            question = {**question, "problem": problem}
+
+
+def _read_decision(answer: Any) -> dict[str, Any] | None:
+    """Read a decision: LangChain's, alone or in a list, or a plain yes or no."""
+    if isinstance(answer, Mapping) and isinstance(answer.get("decisions"), list):
+        answer = next(iter(answer["decisions"]), None)
+    if isinstance(answer, bool):
+        answer = "approve" if answer else "reject"
+    if isinstance(answer, str):
+        word = answer.strip().lower()
+        answer = {"type": {"yes": "approve", "no": "reject"}.get(word, word)}
+    if not isinstance(answer, Mapping) or answer.get("type") not in ("approve", "reject", "edit"):
+        return None
+    if answer["type"] == "edit" and not isinstance(answer.get("edited_action"), Mapping):
+        return None
+    return dict(answer)
+
+
+def _noted(answer: ToolAnswer, asked: ToolCallRequest, request: ToolCallRequest) -> ToolAnswer:
+    """Tell the model where a person changed its call."""
+    arguments = asked.tool_call["args"]
+    if arguments == request.tool_call["args"] or not isinstance(answer, ToolMessage):
+        return answer
+    note = _EDITED.format(arguments=arguments)
+    return answer.model_copy(update={"content": f"{note}{answer.text}"})
