@@ -124,7 +124,11 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
     # ------------------------------------------------------------------ chat
 
     @hook_config(can_jump_to=["end"])
-    def before_model(self, state: BudgetState, runtime: Runtime[Any]) -> dict[str, Any] | None:
+    def before_model(
+        self,
+        state: BudgetState,
+        runtime: Runtime[Any],  # noqa: ARG002 - a hook's signature
+    ) -> dict[str, Any] | None:
         """End the run where nothing is left, before the model is asked again."""
         budget = self.budget_of(state)
         if budget.remaining > 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,8 @@ class Connection:
         self._base_url = base_url
         self._journal = journal
         self._clients = Clients()
+        self.session = f"langchain:session:{uuid.uuid4().hex}"
+        """Stands for the conversation where a call belongs to no thread."""
 
     def __repr__(self) -> str:
         return f"Connection({self._base_url or 'from the environment'!r})"

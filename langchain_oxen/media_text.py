@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 _LONG_DATA_URL = 200
 _LONG_SUMMARY = 300
 _ADVICE = {
-    "GenerationTimeout": "It goes on rendering, and is paid for once: call the tool again with "
-    "exactly the same arguments to keep waiting for it.",
+    "GenerationTimeout": "Call the tool again with exactly the same arguments to keep waiting for "
+    "it; that is not paid for again.",
     "EnqueueOutcomeUnknown": "Calling the tool again with exactly the same arguments looks for it "
     "again and does not pay twice.",
     "DownloadError": "It exists and is paid for: call the tool again with exactly the same "
@@ -50,6 +50,9 @@ def describe_job(result: MediaResult) -> str:
 def explain(error: Exception) -> str:
     """Say what went wrong, in Oxen's words, and what a model can do about it."""
     said = str(error).strip() or type(error).__name__
+    result = getattr(error, "result", None)
+    if type(error).__name__ == "GenerationTimeout" and result is not None:
+        said = describe_job(result)  # the error itself speaks to developers
     advice = next((_ADVICE[c.__name__] for c in type(error).__mro__ if c.__name__ in _ADVICE), None)
     return f"Error: {said}" + (f" {advice}" if advice else "")
 

@@ -218,6 +218,7 @@ class OxenMediaTool(OxenTool):
             "model": self.model,
             "params": params,
             "key": request.key if keyed else None,
+            "conversation": request.conversation,
             "max_cost": self.max_cost,
             "budget": self.budget,
             "allow_unknown_cost": self.allow_unknown_cost,

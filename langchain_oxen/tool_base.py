@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -40,6 +42,8 @@ class ToolRequest:
     arguments: Mapping[str, Any]
     tool_call_id: str | None
     thread_id: str | None = None
+    conversation: str | None = None
+    """Within which a repeated call joins a job whose result it did not get."""
     relay: ProgressRelay | None = None
 
     def of(self, arguments: Mapping[str, Any]) -> ToolRequest:
@@ -56,16 +60,17 @@ class ToolRequest:
             await self.relay.atell(progress)
 
     @property
-    def thread(self) -> str | None:
-        """What the keys of all calls of this conversation begin with."""
-        return None if self.thread_id is None else f"langchain:{self.thread_id}:"
-
-    @property
     def key(self) -> str | None:
-        """The exactly-once key: the same call, replayed or resumed, is the same generation."""
-        if self.thread is None or not self.tool_call_id:
+        """The exactly-once key: the same call, replayed or resumed, is the same generation.
+
+        The arguments are part of it: a person may edit a call, and some models count their calls
+        from 0 in every turn. None outside a thread, where nothing can be resumed.
+        """
+        if self.thread_id is None or not self.tool_call_id:
             return None
-        return f"{self.thread}{self.tool_call_id}"
+        said = json.dumps(self.arguments, sort_keys=True, default=str)
+        digest = hashlib.sha256(said.encode()).hexdigest()[:12]
+        return f"langchain:{self.thread_id}:{self.tool_call_id}:{digest}"
 
 
 def explain_validation(error: Any) -> str:
@@ -141,11 +146,12 @@ class OxenTool(BaseTool):
         self, request: ToolRequest, config: RunnableConfig, run_manager: Any
     ) -> ToolRequest:
         thread_id = (config.get("configurable") or {}).get("thread_id")
-        return ToolRequest(
-            request.arguments,
-            request.tool_call_id,
-            None if thread_id is None else str(thread_id),
-            ProgressRelay(self.name, request.tool_call_id, config, run_manager),
+        thread_id = None if thread_id is None else str(thread_id)
+        return replace(
+            request,
+            thread_id=thread_id,
+            conversation=f"langchain:{thread_id}" if thread_id else self.connection.session,
+            relay=ProgressRelay(self.name, request.tool_call_id, config, run_manager),
         )
 
     def _refused(self, error: OxenError, request: ToolRequest) -> Answer:

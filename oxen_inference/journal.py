@@ -29,6 +29,7 @@ from typing import Any
 import platformdirs
 
 from oxen_inference import budget as money
+from oxen_inference import conversations
 from oxen_inference.budget import Budget
 from oxen_inference.errors import KeyConflictError
 from oxen_inference.ledger_file import LedgerFile
@@ -61,6 +62,7 @@ class Intent:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     count: int = 1
     key: str | None = None
+    conversation: str | None = None
     unit_cost: Decimal | None = None
     budget: Budget | None = field(default=None, compare=False)
 
@@ -195,7 +197,11 @@ class Journal:
 
     def find(self, scope: Scope, key: str) -> Entry | None:
         found = self._select("hub = ? AND account = ? AND key = ?", scope.hub, scope.account, key)
-        return found[0] if found else None
+        if found:
+            return found[0]
+        with self.file.reading() as connection:
+            joined = conversations.entry_called(connection, scope.hub, scope.account, key)
+        return self.get(joined) if joined else None
 
     def get(self, entry_id: str) -> Entry | None:
         found = self._select("entry_id = ?", entry_id)
@@ -214,18 +220,19 @@ class Journal:
         return {row["generation_id"]: row["entry_id"] for row in rows if row is not None}
 
     def begin(self, intent: Intent) -> tuple[Entry, bool]:
-        """Write an intent and hold its money; or return what its key already stands for.
+        """Write an intent and hold its money; or return what its key already stands for, or the
+        unfinished job of its conversation that it means.
 
-        The second value says whether the entry is the caller's to send. Raises
-        `KeyConflictError`, `BudgetExceededError`.
+        The second value says whether the entry is the caller's to send. An entry begun in a
+        conversation is attended until `leave`. Raises `KeyConflictError`, `BudgetExceededError`.
         """
-        if intent.key is not None:
-            known = self.find(intent.scope, intent.key)
-            if known is not None:
-                _refuse_conflict(known, intent)
-                return known, False
+        known = self._begun_before(intent)
+        if known is not None:
+            return known, False
         entry_id = uuid.uuid4().hex
         held_elsewhere = self._hold_elsewhere(intent, entry_id)
+        if intent.conversation is not None:
+            conversations.attend(entry_id)  # before anybody else can see it
         try:
             with self.file.writing() as connection:
                 written = connection.execute(
@@ -241,15 +248,44 @@ class Journal:
                 ).rowcount  # fmt: skip
                 if written and not held_elsewhere:
                     _hold(connection, intent, entry_id)
+                if written and intent.conversation is not None:
+                    conversations.add(connection, intent.conversation, intent.key, entry_id)
         except BaseException:
-            if held_elsewhere and intent.budget:
-                _release_in(intent.budget.file, entry_id)
+            self._undo_begin(intent, entry_id, held_elsewhere)
             raise
         if written:
             return self._known(entry_id), True
+        self._undo_begin(intent, entry_id, held_elsewhere)
+        return self.begin(intent)  # a twin was faster: its row is what the key stands for
+
+    def collected(self, entry: Entry) -> None:
+        """Write that an entry's result, or failure, was handed over."""
+        with self.file.writing() as connection:
+            conversations.collected(connection, entry.entry_id)
+
+    def _begun_before(self, intent: Intent) -> Entry | None:
+        """Return what an intent's key, or another call of its conversation, has begun."""
+        known = None if intent.key is None else self.find(intent.scope, intent.key)
+        if known is not None:
+            _refuse_conflict(known, intent)
+        elif intent.conversation is not None:
+            with self.file.writing() as connection:
+                entry_id = conversations.to_join(
+                    connection, intent.conversation, intent.scope.hub, intent.scope.account,
+                    intent.fingerprint,
+                )  # fmt: skip
+                if entry_id is not None:
+                    conversations.add(connection, intent.conversation, intent.key, entry_id)
+            known = self._known(entry_id) if entry_id is not None else None
+        if known is not None and intent.conversation is not None:
+            conversations.attend(known.entry_id)
+        return known
+
+    def _undo_begin(self, intent: Intent, entry_id: str, held_elsewhere: bool) -> None:
         if held_elsewhere and intent.budget:
             _release_in(intent.budget.file, entry_id)
-        return self.begin(intent)  # a twin was faster: its row is what the key stands for
+        if intent.conversation is not None:
+            conversations.leave(entry_id)
 
     def claim(self, entry: Entry, intent: Intent) -> bool:
         """Take over an entry that surely was not sent: abandoned before, or rejected."""
@@ -308,6 +344,16 @@ class Journal:
                 )
             money.hold_at_least(connection, entry.entry_id, len(ids))
         return True
+
+    def let_go(self, entry: Entry, error: Mapping[str, Any]) -> None:
+        """Give up an entry that was not sent, if it is still at that."""
+        with self.file.writing() as connection:
+            if connection.execute(
+                "UPDATE entries SET state = 'rejected', error = ?, decided_at = ?"
+                " WHERE entry_id = ? AND attempt = ? AND state = 'intended'",
+                (json.dumps(error), time.time(), entry.entry_id, entry.attempt),
+            ).rowcount:
+                money.release(connection, entry.entry_id)
 
     def rejected(self, entry: Entry, error: Mapping[str, Any]) -> None:
         """Write that nothing was bought, and give the money back."""

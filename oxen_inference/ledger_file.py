@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from oxen_inference import conversations
 from oxen_inference.errors import JournalError
 
 _BUSY_SECONDS = 30.0
@@ -69,6 +70,7 @@ MIGRATIONS = (
         at        REAL NOT NULL
     );
     """,
+    conversations.SCHEMA,
 )
 
 

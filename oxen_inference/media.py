@@ -36,7 +36,16 @@ Listener = Callable[[Progress], Any] | None
 AsyncListener = Callable[[Progress], Any | Awaitable[Any]] | None
 
 _ASKED = frozenset(
-    {"model", "key", "max_cost", "budget", "allow_unknown_cost", "direct", "allow_paths"}
+    {
+        "model",
+        "key",
+        "conversation",
+        "max_cost",
+        "budget",
+        "allow_unknown_cost",
+        "direct",
+        "allow_paths",
+    }
 )
 _WISHES = frozenset({"timeout", "on_interrupt", "save_to", "on_progress"})
 
@@ -140,6 +149,7 @@ class Media(_Shared):
         prompt: str | None = None,
         params: Mapping[str, Any] | None = None,
         key: str | None = None,
+        conversation: str | None = None,
         max_cost: Amount | None = None,
         budget: Budget | None = None,
         allow_unknown_cost: bool = False,
@@ -154,8 +164,9 @@ class Media(_Shared):
         """Make something and return it, paid for once.
 
         The model's parameters, `num_generations` among them, go in `params` or as keywords.
-        `key` makes it exactly once, whatever happens and whoever calls again with it; `timeout`
-        is in seconds. Raises `GenerationFailed` when nothing succeeded, `GenerationTimeout`,
+        `key` makes it exactly once, whatever happens and whoever calls again with it; in the
+        same `conversation` the same request joins one whose result nobody got. `timeout` is in
+        seconds. Raises `GenerationFailed` when nothing succeeded, `GenerationTimeout`,
         `EnqueueOutcomeUnknown`, `DownloadError`, `BudgetExceededError`, `KeyConflictError`,
         `InvalidInputError`, and what the hub refuses with.
         """
@@ -168,6 +179,7 @@ class Media(_Shared):
         prompt: str | None = None,
         params: Mapping[str, Any] | None = None,
         key: str | None = None,
+        conversation: str | None = None,
         max_cost: Amount | None = None,
         budget: Budget | None = None,
         allow_unknown_cost: bool = False,
@@ -260,6 +272,7 @@ class AsyncMedia(_Shared):
         prompt: str | None = None,
         params: Mapping[str, Any] | None = None,
         key: str | None = None,
+        conversation: str | None = None,
         max_cost: Amount | None = None,
         budget: Budget | None = None,
         allow_unknown_cost: bool = False,
@@ -281,6 +294,7 @@ class AsyncMedia(_Shared):
         prompt: str | None = None,
         params: Mapping[str, Any] | None = None,
         key: str | None = None,
+        conversation: str | None = None,
         max_cost: Amount | None = None,
         budget: Budget | None = None,
         allow_unknown_cost: bool = False,

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import openai
 
-from oxen_inference import queue
+from oxen_inference import conversations, queue
 from oxen_inference.budget import Budget
 from oxen_inference.calls import Call
 from oxen_inference.direct import direct_call, read_direct
@@ -99,6 +99,8 @@ class Task:
     subscription: Subscription | None = None
     haste: Haste = field(default_factory=Haste)
     trouble: str | None = None
+    attended: str | None = None
+    """The entry that other calls of the conversation leave alone while this one lasts."""
 
     @property
     def known(self) -> Entry:
@@ -223,6 +225,8 @@ class Engine:
             for task in tasks:
                 if task.subscription is not None:
                     self.watch.unsubscribe(task.subscription)
+                if task.attended is not None:
+                    conversations.leave(task.attended)
 
     # ------------------------------------------------------------------ enqueue once
 
@@ -247,6 +251,8 @@ class Engine:
     def _begin_and_send(self, order: Order, task: Task) -> Steps[tuple[Entry, bool]]:
         entry, mine = yield from run(self.journal.begin, order.intent)
         task.entry = entry
+        if order.intent.conversation is not None:
+            task.attended = entry.entry_id
         if mine:
             entry = yield from self._send(entry, order, task)
             task.entry = entry
@@ -455,10 +461,12 @@ class Engine:
             yield from self.settle(task)
         result = task.known.result()
         if not result.succeeded:
+            yield from run(self.journal.collected, task.known)
             raise GenerationFailed(_failure(result), result=result)
         if task.wishes.save_to is not None:
             yield from task.tell("fetching")
             task.entry = yield from fetch_items(self, task.known, task.wishes.save_to)
+        yield from run(self.journal.collected, task.known)
         yield from task.tell("done")
         return task.known.result()
 

@@ -44,6 +44,7 @@ class Asked:
     model: str | Model
     params: Mapping[str, Any]
     key: str | None = None
+    conversation: str | None = None
     max_cost: Any = None
     budget: Budget | None = None
     allow_unknown_cost: bool = False
@@ -96,6 +97,7 @@ def prepare(asked: Asked, journal: Journal, scope: Scope, paths: Paths) -> Steps
     intent = Intent(
         scope=scope,
         key=asked.key,
+        conversation=None if is_direct else asked.conversation,
         fingerprint=_fingerprint(stable),
         kind="direct" if is_direct else "queue",
         model=model.id,
@@ -175,8 +177,8 @@ def _affordable(model: Model, quote: pricing.Quote, count: int, asked: Asked) ->
             f"This may cost {pricing.usd(total)}, more than max_cost={pricing.usd(limit)}. "
             "Nothing was sent."
         )
-    if asked.budget is not None and asked.key is None:
-        asked.budget.check(total)  # with a key it may be paid for already
+    if asked.budget is not None and asked.key is None and asked.conversation is None:
+        asked.budget.check(total)  # with either it may be paid for already
     return quote.high
 
 
