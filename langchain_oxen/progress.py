@@ -115,7 +115,7 @@ class MediaProgressBars(BaseCallbackHandler):
             self._bars = _bars(self.console)
             self._bars.start()
         if run_id not in self._tasks:
-            self._tasks[run_id] = self._bars.add_task("", total=None)
+            self._tasks[run_id] = self._bars.add_task(_label(data), total=None)
         # How long a generation takes is not known: the bar moves, and fills as results arrive.
         total = data["total"] if data["done"] else None
         self._bars.update(

@@ -1,0 +1,141 @@
+"""An agent that draws an ox at dawn and films it: on a local sandbox, or with --hub on Oxen.
+
+python examples/media_agent.py          no key, no bill
+python examples/media_agent.py --hub    needs OXEN_API_KEY; shows the price and asks first
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from langchain.agents import create_agent
+from langchain_core.messages import AIMessageChunk, ToolMessage
+from rich.console import Console
+from rich.table import Table
+
+from langchain_oxen import ChatOxen, MediaProgressBars, OxenBudgetMiddleware, OxenMediaTool
+from oxen_inference import Journal, OxenClient, OxenError
+from oxen_inference.pricing import usd
+
+CHAT, PAINTER, CAMERA = "claude-sonnet-4-6", "flux-2-dev", "kling-video-o3-pro-reference-to-video"
+TASK = "Draw an ox at dawn, then film it for five seconds."
+SYSTEM = (
+    "You draw and film. To film something you drew, give its URL to the film tool as an input "
+    "image. Make each thing once, and end by saying where the files are."
+)
+OUTPUT = Path("demo-output")
+LIMIT = "2.00"
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    arguments.add_argument("--hub", action="store_true", help="use Oxen's hub, for real money")
+    on_hub = arguments.parse_args().hub
+    console = Console()
+    try:
+        with hub_client() if on_hub else sandbox_client(console) as client:
+            run(client, console, ask_first=on_hub)
+    except (OxenError, OSError) as error:
+        console.print(f"Error: {error}", style="red", markup=False, highlight=False)
+        return 1
+    except KeyboardInterrupt:
+        console.print("\nStopped. What was paid for goes on and is in the ledger.")
+        return 130
+    return 0
+
+
+@contextmanager
+def sandbox_client(console: Console) -> Iterator[OxenClient]:
+    """A client of a local Oxen that ends with the demo, its ledger too."""
+    from oxen_sandbox import Sandbox
+
+    with (
+        Sandbox(image_seconds=0.8, video_seconds=1.5) as hub,
+        tempfile.TemporaryDirectory() as ledger,
+        OxenClient(
+            api_key=hub.api_key,
+            base_url=hub.base_url,
+            journal=Journal(Path(ledger) / "journal.sqlite3"),
+        ) as client,
+    ):
+        console.print("On the local sandbox: no key, no bill, made-up prices and pictures.")
+        yield client
+
+
+@contextmanager
+def hub_client() -> Iterator[OxenClient]:
+    with OxenClient() as client:
+        yield client
+
+
+def run(client: OxenClient, console: Console, *, ask_first: bool) -> None:
+    draw = OxenMediaTool.for_model(
+        PAINTER, client=client, name="draw", save_to=OUTPUT, output_format="png"
+    )
+    film = OxenMediaTool.for_model(CAMERA, client=client, name="film", save_to=OUTPUT)
+    if ask_first and not agreed(console, draw, film):
+        console.print("Nothing was sent.")
+        return
+    agent = create_agent(
+        ChatOxen(model=CHAT, api_key=client.api_key, base_url=str(client.base_url)),
+        tools=[draw, film],
+        system_prompt=SYSTEM,
+        middleware=[OxenBudgetMiddleware(LIMIT, journal=client.media.journal)],
+    )
+    console.print(f"> {TASK}\n", style="bold")
+    bars = MediaProgressBars(console)
+    made: list[dict[str, Any]] = []
+    for message, _ in agent.stream(
+        {"messages": [("user", TASK)]}, {"callbacks": [bars]}, stream_mode="messages"
+    ):
+        if isinstance(message, AIMessageChunk):
+            console.print(message.text, end="", markup=False, highlight=False, soft_wrap=True)
+            if message.tool_call_chunks and message.tool_call_chunks[0].get("name"):
+                console.print()
+        elif isinstance(message, ToolMessage):
+            if message.status == "error":
+                console.print(message.text, style="yellow", markup=False)
+            made += [item for item in (message.artifact or {}).get("items", []) if item["path"]]
+    console.print("\n")
+    show(console, made)
+
+
+def agreed(console: Console, draw: OxenMediaTool, film: OxenMediaTool) -> bool:
+    """Show what it will cost and ask."""
+    for tool, arguments in ((draw, {"prompt": TASK}), (film, {"prompt": TASK, "duration": 5})):
+        console.print(f"{tool.model.id}: {tool.quote(arguments)}")
+    console.print(f"The agent may spend ${LIMIT} at most, chat included.")
+    try:
+        return console.input("Go ahead and pay? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
+
+
+def show(console: Console, made: list[dict[str, Any]]) -> None:
+    if not made:
+        raise OxenError("The agent made nothing; what it said above tells why.")
+    table = Table()
+    for column in ("file", "size", "seconds", "cost", "generation id"):
+        table.add_column(column, overflow="fold")
+    for item in made:
+        table.add_row(
+            str(Path(item["path"]).relative_to(Path.cwd())),
+            f"{item['size']:,} B",
+            f"{item['duration']:.1f}" if item["duration"] else "",
+            "unknown" if item["cost"] is None else usd(Decimal(item["cost"])),
+            item["generation_id"],
+        )
+    console.print(table)
+    known = sum((Decimal(item["cost"]) for item in made if item["cost"]), Decimal(0))
+    console.print(f"Pictures and films: {usd(known)}.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
