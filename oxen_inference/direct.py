@@ -12,7 +12,7 @@ from oxen_inference.calls import Call
 from oxen_inference.enqueue import SPOKEN_REJECTIONS, Doubtful, Outcome, Refused
 from oxen_inference.error_mapping import error_in_success
 from oxen_inference.errors import APIResponseError
-from oxen_inference.media_request import Order, is_direct_edit
+from oxen_inference.media_request import Order, is_edit
 from oxen_inference.media_result import MediaItem
 from oxen_inference.paths import Paths
 
@@ -23,7 +23,7 @@ def direct_call(paths: Paths, order: Order, timeout: Any) -> Call[object]:
     """Return the call that makes it at once, sent one time."""
     media_type = order.intent.media_type
     path = {
-        "image": paths.images_edit if is_direct_edit(order.model) else paths.images_generate,
+        "image": paths.images_edit if is_edit(order.model, order.body) else paths.images_generate,
         "video": paths.videos_generate,
         "audio": paths.audio_generate,
     }[media_type]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -47,6 +48,7 @@ from oxen_inference.media_result import MediaItem, MediaResult, Progress
 from oxen_inference.paths import Paths
 from oxen_inference.steps import (
     Haste,
+    NotAllowed,
     Pause,
     Pay,
     Steps,
@@ -254,16 +256,24 @@ class Engine:
         if order.intent.conversation is not None:
             task.attended = entry.entry_id
         if mine:
-            entry = yield from self._send(entry, order, task)
-            task.entry = entry
-        return entry, mine
+            task.entry = yield from self._send_or_let_go(entry, order, task)
+        return task.entry, mine
 
     def _claim_and_send(self, entry: Entry, order: Order, task: Task) -> Steps[Entry | None]:
         if not (yield from run(self.journal.claim, entry, order.intent)):
             return None
         claimed = yield from self._reload(entry)
-        task.entry = yield from self._send(claimed, order, task)
+        task.entry = yield from self._send_or_let_go(claimed, order, task)
         return task.entry
+
+    def _send_or_let_go(self, entry: Entry, order: Order, task: Task) -> Steps[Entry]:
+        try:
+            return (yield from self._send(entry, order, task))
+        except BaseException as error:
+            # Twins would wait for a request that nobody is going to send.
+            with suppress(JournalError):
+                self.journal.let_go(entry, error_record(error))
+            raise
 
     def _share(self, entry: Entry, order: Order, task: Task) -> Steps[Entry]:
         """Attach to the request that the key already stands for, wherever it is made."""
@@ -318,9 +328,10 @@ class Engine:
         while True:
             if task.haste.asked:
                 yield from self._give_up(entry, order, OxenError("Interrupted before it was sent."))
-            if not (yield from run(self.journal.posting, entry)):
+            try:
+                outcome = yield from self._attempt(entry, call, order)
+            except NotAllowed:  # somebody else took the entry over
                 return (yield from self.decided((yield from self._reload(entry)), task))
-            outcome = yield from self._attempt(entry, call, order)
             if isinstance(outcome, Accepted):
                 return (yield from self._accept(entry, outcome))
             if isinstance(outcome, list):
@@ -338,13 +349,23 @@ class Engine:
     def _attempt(
         self, entry: Entry, call: Call[object], order: Order
     ) -> Steps[Outcome | list[MediaItem]]:
+        sending = False
+
+        def may_send() -> bool:
+            nonlocal sending
+            sending = self.journal.posting(entry)
+            return sending
+
         try:
-            payload = yield Pay(call)
+            payload = yield Pay(call, may_send)
+        except (JournalError, NotAllowed):
+            raise  # nothing was sent
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not be sent again
             return read_failure(error)
         except BaseException as error:
             # The loop is being torn down: no more waiting, but the doubt must be on record.
-            self.journal.unknown(entry, error_record(error))
+            if sending:
+                self.journal.unknown(entry, error_record(error))
             raise
         if order.is_direct:
             return read_direct(payload, order.intent.media_type)

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from oxen_inference import pricing, queue, request_schema
 from oxen_inference.budget import Budget, read_amount
@@ -309,6 +308,11 @@ def check_listener(on_progress: Callable[..., Any] | None) -> None:
         raise InvalidInputError("on_progress must be a function that takes one event.")
 
 
-def is_direct_edit(model: Model) -> bool:
-    """Whether the model's synchronous endpoint is the one that edits images."""
-    return urlsplit(model.endpoint or "").path.rstrip("/").endswith("/images/edit")
+def is_edit(model: Model, body: Mapping[str, Any]) -> bool:
+    """Whether a synchronous request is one to edit images.
+
+    Models that can edit name that endpoint, and make images from words alone all the same.
+    """
+    if not (model.endpoint or "").endswith("/images/edit"):
+        return False
+    return any(_is_media(name) for name, value in body.items() if isinstance(value, str | list))

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 
-from oxen_inference.calls import Call
 from oxen_inference.steps import (
     GetModel,
     Haste,
@@ -27,6 +26,7 @@ from oxen_inference.steps import (
     Tell,
     Together,
 )
+from oxen_inference.till import AsyncTill, Till
 
 if TYPE_CHECKING:
     from oxen_inference.client import AsyncOxenClient, OxenClient
@@ -63,8 +63,8 @@ class Runner:
         self.client = client
 
     @cached_property
-    def _till(self) -> Any:
-        return paying_client(self.client)
+    def _till(self) -> Till:
+        return Till(self.client)
 
     def event(self) -> threading.Event:
         return threading.Event()
@@ -90,8 +90,8 @@ class Runner:
         match step:
             case Send(call):
                 return self.client.send(call)
-            case Pay(call):
-                return self._till.post(call.path, **post_arguments(call))
+            case Pay(call, may_send):
+                return self._till.pay(call, may_send)
             case Run(function):
                 return function()
             case Sleep(seconds):
@@ -133,8 +133,8 @@ class AsyncRunner:
         self.client = client
 
     @cached_property
-    def _till(self) -> Any:
-        return paying_client(self.client)
+    def _till(self) -> AsyncTill:
+        return AsyncTill(self.client, pool("disk"))
 
     def event(self) -> asyncio.Event:
         return asyncio.Event()
@@ -160,8 +160,8 @@ class AsyncRunner:
         match step:
             case Send(call):
                 return await self.client.send(call)
-            case Pay(call):
-                return await self._till.post(call.path, **post_arguments(call))
+            case Pay(call, may_send):
+                return await self._till.pay(call, may_send)
             case Run(function, slow):
                 # The ledger must not queue behind downloads.
                 loop, name = asyncio.get_running_loop(), "network" if slow else "disk"
@@ -200,30 +200,6 @@ class AsyncRunner:
                 task.exception()  # seen: what it was is in the ledger
             raise cancelled
         return task.result()
-
-
-def paying_client(client: Any) -> Any:
-    """Return the client that paid requests go through.
-
-    Not over aiohttp, which reports a connection reset after the request was read as a failure
-    to connect, and on a connection of its own each time: one kept alive may have been closed by
-    the hub, which cannot be told from a request that was read and never answered. A transport
-    that the developer brought along is used as it is.
-    """
-    import openai
-
-    if client.transport_is_ours:
-        is_async = isinstance(client, openai.AsyncOpenAI)
-        default = openai.DefaultAsyncHttpxClient if is_async else openai.DefaultHttpxClient
-        return client.with_options(http_client=default(), max_retries=0)
-    return client.with_options(max_retries=0)
-
-
-def post_arguments(call: Call[Any]) -> dict[str, Any]:
-    """Return the arguments of the SDK's `post` for a paid call."""
-    options = call.options()
-    options["headers"] = {"Connection": "close"}
-    return {"cast_to": object, "options": options, "body": dict(call.body or {})}
 
 
 def _outcome(future: Future[Any]) -> Any:

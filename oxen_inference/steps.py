@@ -32,11 +32,20 @@ class Send(Generic[T]):
     call: Call[T]
 
 
+class NotAllowed(Exception):  # noqa: N818 - an answer, not a failure
+    """A paid call was not made, because `Pay.may_send` said no."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pay:
-    """Make a call that costs money, one time; the answer is the decoded body, unread."""
+    """Make a call that costs money, one time; the answer is the decoded body, unread.
+
+    `may_send` is asked when the connection stands, right before the first byte is sent; on False
+    the call is not made and `NotAllowed` raised.
+    """
 
     call: Call[object]
+    may_send: Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,102 @@
+"""Randomised faulty enqueues, judged by the hub's own count of what it accepted."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from oxen_inference import AsyncOxenClient, Budget, Journal, OxenClient
+from oxen_inference.errors import EnqueueOutcomeUnknown, OxenError
+from oxen_inference.media import Pace
+from tests.support.bad_hub import BadHub, random_plan
+
+QUICK = Pace(
+    image=(0.05, 0.2), gap=0.02, lookup=0.6, lookup_interval=0.03, settle=(), poll_timeout=2.0
+)
+UNIT = Decimal("0.05")
+
+
+def settings(hub: BadHub, journal: Journal) -> dict[str, Any]:
+    return {
+        "base_url": hub.base_url, "api_key": "k", "journal": journal, "timeout": 0.4,
+        "max_retries": 2,
+    }  # fmt: skip
+
+
+def enqueue_all(hub: BadHub, journal: Journal, count: int, budget: Budget) -> dict[str, object]:
+    """Enqueue `count` jobs, half by threads and half by tasks; return each prompt's outcome."""
+    outcomes: dict[str, object] = {}
+
+    def remember(prompt: str, outcome: object) -> None:
+        outcomes[prompt] = outcome
+
+    with OxenClient(**settings(hub, journal)) as client, ThreadPoolExecutor(16) as threads:
+        client.media.pace = QUICK
+
+        def one(prompt: str) -> None:
+            try:
+                handle = client.media.submit(model="bad-image", prompt=prompt, budget=budget)
+                remember(prompt, handle.generation_ids)
+            except OxenError as error:
+                remember(prompt, error)
+
+        list(threads.map(one, [f"sync {number}" for number in range(count // 2)]))
+
+    async def by_tasks() -> None:
+        async with AsyncOxenClient(**settings(hub, journal)) as client:
+            client.media.pace = QUICK
+            places = asyncio.Semaphore(16)
+
+            async def one(prompt: str) -> None:
+                async with places:
+                    try:
+                        handle = await client.media.submit(
+                            model="bad-image", prompt=prompt, budget=budget
+                        )
+                        remember(prompt, handle.generation_ids)
+                    except OxenError as error:
+                        remember(prompt, error)
+
+            await asyncio.gather(*(one(f"async {n}") for n in range(count - count // 2)))
+
+    asyncio.run(by_tasks())
+    return outcomes
+
+
+def judge(folder: Path, count: int, seed: int) -> dict[str, int]:
+    """Run it and check every promise; return the counts."""
+    journal = Journal(folder / "journal.sqlite3")
+    with BadHub(plan=random_plan(seed), lag=0.1) as hub:
+        budget = Budget(1000, name="faults", journal=journal)
+        outcomes = enqueue_all(hub, journal, count, budget)
+        assert len(outcomes) == count
+        known, doubtful = 0, 0
+        for prompt, outcome in outcomes.items():
+            bought = hub.submissions_of(prompt)
+            assert len(bought) <= 1, f"{prompt} was billed twice: {outcome!r}"
+            if isinstance(outcome, tuple):
+                assert [one.ids for one in bought] == [list(outcome)], prompt
+                known += 1
+            elif isinstance(outcome, EnqueueOutcomeUnknown):
+                assert not outcome.is_retryable
+                doubtful += 1
+            else:
+                assert not bought, f"{prompt} was bought and then called refused: {outcome!r}"
+        open_entries = known + doubtful
+        assert budget.reserved + budget.spent == UNIT * open_entries
+
+        with OxenClient(**settings(hub, journal)) as client:
+            client.media.pace = QUICK
+            client.media.reconcile()
+            entries = client.media.jobs()
+        owned = {one for entry in entries for one in entry.generation_ids}
+        lost = [one for sub in hub.accepted for one in sub.ids if one not in owned]
+        assert not lost, f"{len(lost)} paid for and lost"
+        assert budget.spent == UNIT * len(owned)
+        return {
+            "enqueued": count, "accepted by the hub": len(hub.accepted), "ids known at once": known,
+            "of unknown outcome": doubtful, "billed twice": 0, "lost": len(lost),
+        }  # fmt: skip

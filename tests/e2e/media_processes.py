@@ -1,0 +1,101 @@
+"""Engines in processes of their own, to be killed or raced."""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.context
+import random
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from oxen_inference.media import Pace
+from tests.support.bad_hub import BadHub
+
+PATIENT = Pace(
+    image=(0.03, 0.1), gap=0.01, lookup=2.0, lookup_interval=0.05, settle=(), follow=0.02
+)
+
+
+def _context() -> multiprocessing.context.ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["oxen_inference.media", "oxen_inference.catalog", __name__])
+    return context
+
+
+def generate(base_url: str, journal: str, key: str, answers: Any = None, going: Any = None) -> None:
+    """Make one image under a key; put what came of it into `answers`."""
+    from oxen_inference import Budget, Journal, OxenClient
+    from oxen_inference.errors import OxenError
+
+    ledger = Journal(journal)
+    client = OxenClient(base_url=base_url, api_key="k", journal=ledger, timeout=5)
+    client.media.pace = PATIENT
+    budget = Budget(1000, name="children", journal=ledger)
+    if going is not None:
+        going.set()
+    try:
+        result = client.media.generate(
+            model="bad-image", prompt=f"prompt of {key}", key=key, budget=budget,
+            save_to=Path(journal).parent / "out", timeout=20,
+        )  # fmt: skip
+    except OxenError as error:
+        answer: tuple[str, Any] = (type(error).__name__, str(error))
+    else:
+        answer = ("ok", (result.generation_ids, result.paths))
+    if answers is not None:
+        answers.put((key, answer))
+
+
+def kill_and_run_again(folder: Path, times: int, seed: int) -> Counter[str]:
+    """Kill a process at a random moment of its generation and run it again, `times` times."""
+    context, dice = _context(), random.Random(seed)
+    journal = str(folder / "journal.sqlite3")
+    answers = context.Queue()
+    seen: Counter[str] = Counter()
+    with BadHub(think=0.03, lag=0.1, seconds=0.1) as hub:
+        for number in range(times):
+            key = f"film {number}"
+            going = context.Event()
+            first = context.Process(target=generate, args=(hub.base_url, journal, key, None, going))
+            first.start()
+            assert going.wait(20)
+            time.sleep(dice.uniform(0, 0.35))
+            first.kill()
+            first.join()
+            second = context.Process(target=generate, args=(hub.base_url, journal, key, answers))
+            second.start()
+            found, (kind, what) = answers.get(timeout=30)
+            second.join()
+            assert found == key
+            bought = hub.submissions_of(f"prompt of {key}")
+            assert len(bought) <= 1, f"{key} was bought twice"
+            if kind == "ok":
+                assert [one.ids for one in bought] == [list(what[0])]
+                assert all(Path(path).is_file() for path in what[1])
+            else:
+                # Killed between writing "it may be on its way" and the first byte.
+                assert kind == "EnqueueOutcomeUnknown", what
+                assert not bought
+            seen[kind] += 1
+    return seen
+
+
+def race(folder: Path, processes: int, each: int) -> tuple[BadHub, list[Any]]:
+    """Let processes ask for the same `each` keys at once."""
+    context = _context()
+    answers = context.Queue()
+    journal = str(folder / "journal.sqlite3")
+    with BadHub(think=0.05, seconds=0.1) as hub:
+        twins = [
+            context.Process(target=generate, args=(hub.base_url, journal, f"key {n}", answers))
+            for n in range(each)
+            for _ in range(processes)
+        ]
+        for twin in twins:
+            twin.start()
+        outcomes = [answers.get(timeout=60) for _ in twins]
+        for twin in twins:
+            twin.join()
+    return hub, outcomes

@@ -1,0 +1,168 @@
+"""One key, one job: from threads, tasks, processes, and after being killed."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from oxen_inference import AsyncOxenClient, Budget, Journal, OxenClient
+from oxen_inference.errors import (
+    BadRequestError,
+    BudgetExceededError,
+    ConfigurationError,
+    EnqueueOutcomeUnknown,
+    KeyConflictError,
+)
+from tests.e2e.media_faults import QUICK, settings
+from tests.e2e.media_processes import kill_and_run_again, race
+from tests.support.bad_hub import BadHub
+
+
+def test_a_killed_process_run_again_buys_nothing_twice(tmp_path: Path) -> None:
+    seen = kill_and_run_again(tmp_path, times=10, seed=3)
+    assert seen["ok"] >= 9
+
+
+def test_twins_in_processes_make_one_job(tmp_path: Path) -> None:
+    hub, outcomes = race(tmp_path, processes=5, each=1)
+    assert len(hub.accepted) == 1
+    assert {kind for _, (kind, _) in outcomes} == {"ok"}
+    assert {what[0] for _, (_, what) in outcomes} == {tuple(hub.accepted[0].ids)}
+
+
+def test_twenty_twins_in_threads_make_one_job(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j.sqlite3")
+    with BadHub(think=0.05) as hub, OxenClient(**settings(hub, journal)) as client:
+        client.media.pace = QUICK
+        with ThreadPoolExecutor(20) as threads:
+            calls = [
+                threads.submit(client.media.generate, model="bad-image", prompt="ox", key="k")
+                for _ in range(20)
+            ]
+        results = {call.result().generation_ids for call in calls}
+    assert len(hub.accepted) == 1
+    assert results == {tuple(hub.accepted[0].ids)}
+
+
+async def test_twenty_twins_in_tasks_make_one_job(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j.sqlite3")
+    with BadHub(think=0.05) as hub:
+        async with AsyncOxenClient(**settings(hub, journal)) as client:
+            client.media.pace = QUICK
+            results = await asyncio.gather(
+                *(client.media.generate(model="bad-image", prompt="ox", key="k") for _ in range(20))
+            )
+    assert len(hub.accepted) == 1
+    assert {result.generation_ids for result in results} == {tuple(hub.accepted[0].ids)}
+
+
+def test_twins_share_a_lost_answer(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j.sqlite3")
+    with BadHub(plan=lambda *_: "reset_after", lag=0.1) as hub:
+        with OxenClient(**settings(hub, journal)) as client, ThreadPoolExecutor(8) as threads:
+            client.media.pace = QUICK
+            calls = [
+                threads.submit(client.media.generate, model="bad-image", prompt="ox", key="k")
+                for _ in range(8)
+            ]
+            results = {call.result().generation_ids for call in calls}
+    assert len(hub.accepted) == 1
+    assert len(results) == 1
+
+
+def test_twins_share_a_refusal_and_a_later_call_tries_anew(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j.sqlite3")
+    refused = {"now": True}
+    with BadHub(plan=lambda *_: "status_400" if refused["now"] else "ok", think=0.05) as hub:
+        with OxenClient(**settings(hub, journal)) as client, ThreadPoolExecutor(8) as threads:
+            client.media.pace = QUICK
+            calls = [
+                threads.submit(client.media.generate, model="bad-image", prompt="ox", key="k")
+                for _ in range(8)
+            ]
+            errors = [call.exception() for call in calls]
+            assert all(isinstance(error, BadRequestError) for error in errors)
+            assert {str(error) for error in errors} == {"refused with 400"}
+            assert hub.posts["ox"] == 1
+            refused["now"] = False
+            assert client.media.generate(model="bad-image", prompt="ox", key="k").succeeded
+    assert len(hub.accepted) == 1
+
+
+def test_a_key_with_other_parameters_is_refused_for_free(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j.sqlite3")
+    with BadHub() as hub, OxenClient(**settings(hub, journal)) as client:
+        client.media.pace = QUICK
+        client.media.generate(model="bad-image", prompt="ox", key="k", params={"width": 512})
+        with pytest.raises(KeyConflictError, match="different: width"):
+            client.media.generate(model="bad-image", prompt="ox", key="k", params={"width": 640})
+        same = client.media.generate(model="bad-image", prompt="ox", key="k", width=512.0)
+    assert len(hub.accepted) == 1
+    assert same.succeeded
+
+
+def test_another_account_has_keys_of_its_own(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j.sqlite3")
+    with BadHub() as hub:
+        for api_key in ("one", "two"):
+            with OxenClient(**{**settings(hub, journal), "api_key": api_key}) as client:
+                client.media.pace = QUICK
+                client.media.generate(model="bad-image", prompt="ox", key="k")
+    assert len(hub.accepted) == 2
+
+
+def test_the_same_failure_again_for_the_same_key(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j.sqlite3")
+    with BadHub(plan=lambda *_: "status_500_before") as hub:
+        with OxenClient(**settings(hub, journal)) as client:
+            client.media.pace = QUICK
+            for _ in range(2):
+                with pytest.raises(EnqueueOutcomeUnknown):
+                    client.media.generate(model="bad-image", prompt="ox", key="k")
+            assert hub.posts["ox"] == 1
+            (entry,) = client.media.jobs()
+            assert entry.state == "unknown"
+            client.media.forget(entry.entry_id)
+            hub.plan = lambda *_: "ok"
+            assert client.media.generate(model="bad-image", prompt="ox", key="k").succeeded
+    assert hub.posts["ox"] == 2
+
+
+def test_a_key_needs_a_ledger_that_lasts(tmp_path: Path) -> None:
+    with BadHub() as hub:
+        with OxenClient(**{**settings(hub, Journal(tmp_path / "j")), "journal": None}) as client:
+            with pytest.raises(ConfigurationError, match="journal"):
+                client.media.generate(model="bad-image", prompt="ox", key="k")
+    assert not hub.posts
+
+
+def test_a_direct_call_takes_no_key(tmp_path: Path) -> None:
+    with BadHub() as hub, OxenClient(**settings(hub, Journal(tmp_path / "j"))) as client:
+        with pytest.raises(ConfigurationError, match="direct"):
+            client.media.generate(model="bad-image", prompt="ox", key="k", direct=True)
+    assert not hub.posts
+
+
+def test_a_budget_raced_by_fifty_workers_is_never_exceeded(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j.sqlite3")
+    with BadHub(seconds=0.01) as hub, OxenClient(**settings(hub, journal)) as client:
+        client.media.pace = QUICK
+
+        def buy(number: int) -> bool:
+            mine = Budget("1.02", name="shared", journal=Journal(tmp_path / "j.sqlite3"))
+            try:
+                client.media.submit(model="bad-image", prompt=f"ox {number}", budget=mine)
+            except BudgetExceededError:
+                return False
+            return True
+
+        with ThreadPoolExecutor(50) as threads:
+            bought = sum(threads.map(buy, range(50)))
+        budget = Budget("1.02", name="shared", journal=journal)
+    assert bought == len(hub.accepted) == 20
+    assert budget.reserved == Decimal("1.00")
+    assert budget.remaining == Decimal("0.02")

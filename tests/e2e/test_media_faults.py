@@ -1,0 +1,12 @@
+"""Whatever happens to a paid request: never billed twice, never lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.e2e.media_faults import judge
+
+
+def test_faulty_enqueues_are_never_billed_twice_and_never_lost(tmp_path: Path) -> None:
+    counts = judge(tmp_path, count=100, seed=1)
+    assert counts["accepted by the hub"] > 30  # the faults did not stop everything

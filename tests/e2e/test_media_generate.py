@@ -1,0 +1,483 @@
+"""`client.media` from the call to the file, sync and async alike, on the sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oxen_inference import AsyncOxenClient, Budget, Journal, MediaResult, OxenClient
+from oxen_inference.errors import (
+    BudgetExceededError,
+    DownloadError,
+    EnqueueOutcomeUnknown,
+    GenerationFailed,
+    GenerationTimeout,
+    InsufficientCreditsError,
+    InvalidInputError,
+    ModelNotFoundError,
+    RateLimitError,
+)
+from oxen_inference.media import Pace
+from oxen_sandbox import Fault, Sandbox
+
+PACE = Pace(
+    image=(0.05, 0.2), video=(0.05, 0.2), gap=0.02, lookup=0.5, lookup_interval=0.05,
+    settle=(0.05, 0.1), longest_backoff=0.3,
+)  # fmt: skip
+QUEUE = {"method": "POST", "path": "*/queue"}
+
+
+@pytest.fixture
+def hub() -> Iterator[Sandbox]:
+    with Sandbox(image_seconds=0.1, video_seconds=0.2) as hub:
+        yield hub
+
+
+class Bench:
+    """Calls the sync or the async client the same way."""
+
+    def __init__(self, hub: Sandbox, journal: Journal, is_async: bool) -> None:
+        self.hub, self.journal, self.is_async = hub, journal, is_async
+        self.pace = PACE
+        self.hosts: set[str] = set()
+        self.options: dict[str, Any] = {}
+
+    def __call__(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        options = {
+            "base_url": self.hub.base_url, "api_key": self.hub.api_key, "journal": self.journal,
+            **self.options,
+        }  # fmt: skip
+
+        async def awaited() -> Any:
+            async with AsyncOxenClient(**options) as client:
+                client.media.pace = self.pace
+                client.media.allowed_hosts = self.hosts
+                return await getattr(client.media, method)(*args, **kwargs)
+
+        if self.is_async:
+            return asyncio.run(awaited())
+        with OxenClient(**options) as client:
+            client.media.pace = self.pace
+            client.media.allowed_hosts = self.hosts
+            return getattr(client.media, method)(*args, **kwargs)
+
+
+@pytest.fixture(params=["sync", "async"])
+def media(request: pytest.FixtureRequest, hub: Sandbox, tmp_path: Path) -> Bench:
+    return Bench(hub, Journal(tmp_path / "journal.sqlite3"), request.param == "async")
+
+
+def paid(hub: Sandbox) -> int:
+    return sum(r.method == "POST" and r.path.endswith("/queue") for r in hub.requests)
+
+
+def test_an_image_is_made_saved_and_settled(media: Bench, tmp_path: Path) -> None:
+    budget = Budget("1", name="b", journal=media.journal)
+    result = media(
+        "generate", model="flux-2-dev", prompt="an ox", save_to=tmp_path / "out", budget=budget
+    )
+    (item,) = result.items
+    assert result.status == "succeeded"
+    assert Path(item.path).read_bytes()
+    assert Path(item.path).parent == tmp_path / "out"
+    assert min(item.width, item.height) > 0
+    assert item.mime_type.startswith("image/")
+    assert item.cost == media.hub.jobs[0].cost == budget.spent
+    assert budget.reserved == 0
+    assert MediaResult.from_dict(json.loads(json.dumps(result.to_dict()))) == result
+    assert "data:image" in result._repr_mimebundle_()["text/html"]
+
+
+def test_a_film_says_how_long_it_is(media: Bench, tmp_path: Path) -> None:
+    model = next(m for m in media.hub.models if "video" in media.hub.models[m]["capabilities"]["output"] and "duration" in media.hub.models[m]["request_schema"]["properties"])  # fmt: skip
+    result = media(
+        "generate", model=model, prompt="an ox walks", save_to=tmp_path, allow_unknown_cost=True
+    )
+    (item,) = result.items
+    assert item.mime_type == "video/mp4"
+    assert min(item.duration, item.width, item.height) > 0
+
+
+def test_two_files_never_share_a_name(media: Bench, tmp_path: Path) -> None:
+    result = media("generate", model="flux-2-dev", prompt="a", num_generations=3, save_to=tmp_path)
+    assert len({item.path for item in result.items}) == 3
+    again = media("generate", model="flux-2-dev", prompt="a", save_to=tmp_path)
+    assert all(Path(path).is_file() for path in (*result.paths, *again.paths))
+
+
+def test_progress_is_told_in_order(media: Bench, tmp_path: Path) -> None:
+    events: list[Any] = []
+    media("generate", model="flux-2-dev", prompt="x", save_to=tmp_path, on_progress=events.append)
+    phases = list(dict.fromkeys(event.phase for event in events))
+    assert phases == ["quoted", "enqueued", "waiting", "fetching", "done"]
+    assert events[-1].done == events[-1].total == 1
+
+
+def test_nothing_bad_is_paid_for(media: Bench, tmp_path: Path) -> None:
+    text_model = next(m for m in media.hub.models if media.hub.models[m]["capabilities"]["output"] == ["text"])  # fmt: skip
+    bad: list[tuple[type[Exception], dict[str, Any]]] = [
+        (InvalidInputError, {"num_generations": 5}),
+        (InvalidInputError, {"num_generations": 0}),
+        (InvalidInputError, {"prompt": ""}),
+        (InvalidInputError, {"widht": 512}),
+        (InvalidInputError, {"width": "wide"}),
+        (InvalidInputError, {"model": text_model}),
+        (ModelNotFoundError, {"model": "flux-2-devv"}),
+        (InvalidInputError, {"max_cost": "lots"}),
+        (BudgetExceededError, {"max_cost": "0.001"}),
+        (BudgetExceededError, {"budget": Budget("0.001")}),
+        (InvalidInputError, {"on_interrupt": "explode"}),
+        (InvalidInputError, {"timeout": -1}),
+        (InvalidInputError, {"save_to": __file__}),
+        (InvalidInputError, {"input_image": tmp_path / "x.png"}),
+        (InvalidInputError, {"params": {"prompt": "two"}, "prompt": "one"}),
+        (InvalidInputError, {"model": ""}),
+    ]
+    for expected, change in bad:
+        with pytest.raises(expected):
+            media("generate", **{"model": "flux-2-dev", "prompt": "an ox", **change})
+    assert paid(media.hub) == 0
+    assert not media.journal.entries()
+
+
+def test_a_budget_refusal_names_every_figure(media: Bench) -> None:
+    budget = Budget("0.02", name="tiny", journal=media.journal)
+    media("generate", model="flux-2-dev", prompt="an ox", budget=budget)
+    with pytest.raises(BudgetExceededError) as refused:
+        media("generate", model="flux-2-dev", prompt="an ox", budget=budget)
+    assert str(refused.value) == (
+        "This may cost $0.013, and of the $0.02 in the budget 'tiny' $0.007 is left "
+        "($0.013 spent, $0.00 reserved). Nothing was sent."
+    )
+
+
+def test_a_cost_above_the_quote_is_recorded_and_blocks(media: Bench) -> None:
+    media.hub.inject(Fault("price_job", cost="0.90"))
+    budget = Budget("0.50", name="b", journal=media.journal)
+    media("generate", model="flux-2-dev", prompt="an ox", budget=budget)
+    assert budget.spent == Decimal("0.90")
+    assert budget.remaining == 0
+    with pytest.raises(BudgetExceededError):
+        media("generate", model="flux-2-dev", prompt="an ox", budget=budget)
+
+
+def test_an_unknown_cost_keeps_its_reservation_until_it_is_known(media: Bench) -> None:
+    media.hub.settings.cost_delay_seconds = 1000
+    budget = Budget("0.50", name="b", journal=media.journal)
+    result = media("generate", model="flux-2-dev", prompt="an ox", budget=budget)
+    assert result.cost is None
+    assert (budget.spent, budget.reserved) == (0, Decimal("0.013"))
+    media.hub.clock.advance(2000)
+    (entry,) = media("reconcile")
+    assert entry.is_settled
+    assert (budget.spent, budget.reserved) == (Decimal("0.013"), 0)
+
+
+def test_an_unnamed_budget_is_settled_too(media: Bench) -> None:
+    budget = Budget("0.50")
+    media("generate", model="flux-2-dev", prompt="an ox", budget=budget)
+    assert (budget.spent, budget.reserved) == (Decimal("0.013"), 0)
+    media.hub.inject(Fault("respond", status=400, message="no", **QUEUE))
+    with pytest.raises(Exception, match="no"):
+        media("generate", model="flux-2-dev", prompt="an ox", budget=budget)
+    assert (budget.spent, budget.reserved) == (Decimal("0.013"), 0)
+
+
+def test_a_failed_job_speaks_in_oxens_words(media: Bench) -> None:
+    media.hub.inject(Fault("fail_job", message="The image was not safe."))
+    with pytest.raises(GenerationFailed, match=r"The image was not safe\.") as failed:
+        media("generate", model="flux-2-dev", prompt="an ox", key="k")
+    assert failed.value.result.status == "failed"
+    with pytest.raises(GenerationFailed, match=r"The image was not safe\."):
+        media("generate", model="flux-2-dev", prompt="an ox", key="k")
+    assert paid(media.hub) == 1
+
+
+def test_a_partial_failure_is_a_result(media: Bench) -> None:
+    media.hub.inject(Fault("fail_job", message="bad luck"))
+    result = media("generate", model="flux-2-dev", prompt="an ox", num_generations=3)
+    assert result.status == "partial"
+    assert len(result.succeeded) == 2
+    assert [item.error for item in result.failures] == ["bad luck"]
+
+
+def test_a_refusal_gives_the_money_back(media: Bench) -> None:
+    budget = Budget("1", name="b", journal=media.journal)
+    media.hub.inject(Fault("respond", status=402, type="insufficient_credits", **QUEUE))
+    with pytest.raises(InsufficientCreditsError):
+        media("generate", model="flux-2-dev", prompt="an ox", budget=budget)
+    assert budget.remaining == 1
+    assert paid(media.hub) == 1
+
+
+def test_too_many_requests_are_retried_within_one_budget(media: Bench) -> None:
+    media.hub.inject(Fault("respond", status=429, retry_after=0, times=2, **QUEUE))
+    assert media("generate", model="flux-2-dev", prompt="an ox").succeeded
+    assert paid(media.hub) == 3
+    media.hub.inject(Fault("respond", status=429, retry_after=0, times=None, **QUEUE))
+    with pytest.raises(RateLimitError):
+        media("generate", model="flux-2-dev", prompt="another ox")
+    assert paid(media.hub) == 6
+    assert len(media.hub.jobs) == 1
+
+
+def test_what_was_never_delivered_is_sent_again(media: Bench, tmp_path: Path) -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    media.options = {"base_url": f"http://127.0.0.1:{port}/api/ai", "max_retries": 1}
+    from oxen_inference.errors import APIConnectionError
+    from oxen_inference.models import read_model
+
+    model = read_model(media.hub.models["flux-2-dev"])
+    started = time.monotonic()
+    with pytest.raises(APIConnectionError, match="Could not reach") as refused:
+        media("generate", model=model, prompt="an ox", key="k")
+    assert not isinstance(refused.value, EnqueueOutcomeUnknown)
+    assert time.monotonic() - started > 0.3  # it waited and tried again
+    (entry,) = media.journal.entries()
+    assert entry.state == "rejected"
+    assert entry.posted_at is None  # it never came so far
+
+
+def test_a_lost_answer_is_found_again(media: Bench) -> None:
+    for action in ("reset", "truncate", "respond"):
+        media.hub.inject(Fault(action, when="after", after_bytes=5, **QUEUE))
+        result = media("generate", model="flux-2-dev", prompt=action, num_generations=2)
+        assert len(result.succeeded) == 2
+    assert len(media.hub.jobs) == 6
+    assert paid(media.hub) == 3
+
+
+def test_two_lost_answers_to_the_same_request_are_never_mixed_up(media: Bench) -> None:
+    media.hub.inject(Fault("reset", when="before", times=1, **QUEUE))
+    with pytest.raises(EnqueueOutcomeUnknown):
+        media("generate", model="flux-2-dev", prompt="twin")
+    media.hub.inject(Fault("reset", when="after", times=1, **QUEUE))
+    with pytest.raises(EnqueueOutcomeUnknown, match="another request of unknown outcome") as doubt:
+        media("generate", model="flux-2-dev", prompt="twin")
+    assert [one.generation_id for one in doubt.value.candidates] == [
+        job.generation_id for job in media.hub.jobs
+    ]
+    assert not doubt.value.is_retryable
+    newest, oldest = media.journal.entries()
+    media("forget", oldest.entry_id)
+    (settled,) = media("reconcile")
+    assert settled.entry_id == newest.entry_id
+    assert settled.generation_ids == (media.hub.jobs[0].generation_id,)
+
+
+def test_a_timeout_detaches_and_names_the_job(media: Bench) -> None:
+    media.hub.inject(Fault("slow_job", seconds=1.0))
+    with pytest.raises(GenerationTimeout) as late:
+        media("generate", model="flux-2-dev", prompt="an ox", key="k", timeout=0.3)
+    (job,) = media.hub.jobs
+    assert job.generation_id in str(late.value)
+    assert late.value.result.generation_ids == (job.generation_id,)
+    assert media("resume", "k").succeeded
+    assert paid(media.hub) == 1
+
+
+def test_a_timeout_can_cancel(media: Bench) -> None:
+    media.hub.inject(Fault("stall_job"))
+    with pytest.raises(GenerationFailed, match="cancelled"):
+        media("generate", model="flux-2-dev", prompt="x", timeout=0.3, on_interrupt="cancel")
+    assert media.hub.jobs[0].status == "cancelled"
+
+
+def test_poll_errors_delay_and_never_fail(media: Bench) -> None:
+    media.hub.inject(
+        Fault("respond", status=500, method="GET", path="*/queue/*", times=2),
+        Fault("respond", status=429, retry_after=0.1, method="GET", path="*/queue/*", times=1),
+        Fault("reset", method="GET", path="*/generations/*", times=1),
+        Fault("respond", status=404, method="GET", path="*/queue/*", times=1),
+        Fault("reset", method="GET", path="/api/events", times=None),
+    )
+    assert media("generate", model="flux-2-dev", prompt="an ox").succeeded
+
+
+def test_an_expired_url_is_renewed_once(media: Bench, tmp_path: Path) -> None:
+    media.hub.inject(Fault("respond", status=403, method="GET", path="*/files/*"))
+    assert media("generate", model="flux-2-dev", prompt="an ox", save_to=tmp_path).paths
+
+
+def test_a_failed_download_loses_nothing(media: Bench, tmp_path: Path) -> None:
+    media.hub.inject(Fault("respond", status=403, method="GET", path="*/files/*", times=None))
+    with pytest.raises(DownloadError) as failed:
+        media("generate", model="flux-2-dev", prompt="an ox", key="k", save_to=tmp_path / "out")
+    assert failed.value.result.urls
+    assert not list((tmp_path / "out").iterdir())
+    media.hub.faults.clear()
+    assert media("resume", "k", save_to=tmp_path / "out").paths
+    assert paid(media.hub) == 1
+
+
+def test_a_download_cut_short_is_fetched_again(media: Bench, tmp_path: Path) -> None:
+    media.hub.inject(Fault("truncate", after_bytes=100, method="GET", path="*/files/*"))
+    result = media("generate", model="flux-2-dev", prompt="an ox", save_to=tmp_path / "out")
+    assert [str(path) for path in (tmp_path / "out").iterdir()] == list(result.paths)
+
+
+def test_presigned_storage_elsewhere_gets_no_key(media: Bench, tmp_path: Path) -> None:
+    media.hub.settings.presigned_urls = True  # it answers 400 to any request with a key
+    with pytest.raises(DownloadError, match="private address"):
+        media("generate", model="flux-2-dev", prompt="an ox", key="k", save_to=tmp_path)
+    media.hosts = {"127.0.0.1"}
+    assert media("generate", model="flux-2-dev", prompt="an ox", key="k", save_to=tmp_path).paths
+
+
+def test_many_keep_their_order_and_their_failures(media: Bench, tmp_path: Path) -> None:
+    media.hub.inject(Fault("fail_job", message="unlucky", skip=1))
+    outcomes = media(
+        "generate_many",
+        [{"prompt": "a"}, {"prompt": "b", "width": "x"}, {"prompt": "c"}, {"model": "none"}],
+        model="flux-2-dev",
+        save_to=tmp_path,
+    )
+    kinds = [type(outcome) for outcome in outcomes]
+    assert kinds[1] is InvalidInputError
+    assert issubclass(kinds[3], ModelNotFoundError)
+    assert sorted(kind.__name__ for kind in (kinds[0], kinds[2])) == [
+        "GenerationFailed", "MediaResult",
+    ]  # fmt: skip
+
+
+def test_an_earlier_result_is_an_input(media: Bench) -> None:
+    model = "qwen-image-edit"
+    first = media("generate", model="flux-2-dev", prompt="an ox")
+    listed = media.hub.models[model]["request_schema"]["properties"]["input_image"].get("type") == "array"  # fmt: skip
+    for given in (first, first.items[0], first.generation_ids[0]):
+        value = [given] if listed else given
+        result = media(
+            "generate", model=model, prompt="older", input_image=value, key="edit",
+            allow_unknown_cost=True,
+        )  # fmt: skip
+        assert result.succeeded
+    assert paid(media.hub) == 2
+
+
+def test_direct_results_are_saved_or_in_hand(media: Bench, tmp_path: Path) -> None:
+    budget = Budget("1", name="b", journal=media.journal)
+    saved = media(
+        "generate", model="flux-2-dev", prompt="x", direct=True, save_to=tmp_path, budget=budget
+    )
+    assert Path(saved.items[0].path).is_file()
+    in_hand = media("generate", model="flux-2-dev", prompt="x", direct=True)
+    assert in_hand.items[0].content
+    assert "content" not in in_hand.to_dict()["items"][0]
+    assert budget.reserved == Decimal("0.013")  # no id, so its cost is never known
+    media.hub.inject(Fault("reset", when="after", method="POST", path="*/images/generate"))
+    with pytest.raises(EnqueueOutcomeUnknown, match="no id"):
+        media("generate", model="flux-2-dev", prompt="x", direct=True, budget=budget)
+    assert budget.reserved == Decimal("0.026")
+
+
+def test_audio_is_always_direct(media: Bench, tmp_path: Path) -> None:
+    model = next(m for m in media.hub.models if media.hub.models[m]["capabilities"]["output"] == ["audio"])  # fmt: skip
+    result = media("generate", model=model, prompt="moo", save_to=tmp_path, allow_unknown_cost=True)
+    assert result.media_type == "audio"
+    assert Path(result.paths[0]).is_file()
+
+
+def test_a_handle_tells_and_cancels(hub: Sandbox, tmp_path: Path) -> None:
+    with OxenClient(base_url=hub.base_url, api_key=hub.api_key, journal=None) as client:
+        client.media.pace = PACE
+        hub.inject(Fault("stall_job"))
+        handle = client.media.submit(model="flux-2-dev", prompt="an ox")
+        assert handle.status().status == "running"
+        assert handle.cancel().status == "cancelled"
+        done = client.media.submit(model="flux-2-dev", prompt="an ox")
+        assert done.wait(save_to=tmp_path).paths
+        assert done.cancel().status == "succeeded"
+        other = client.media.attach(generation_ids=done.generation_ids)
+        assert other.wait().succeeded
+        assert paid(hub) == 2
+
+
+def test_a_quote_is_free(media: Bench) -> None:
+    quote = media("quote", "flux-2-dev", num_generations=3)
+    assert quote.high == Decimal("0.039")
+    assert paid(media.hub) == 0
+
+
+async def test_a_cancelled_task_detaches_and_says_the_ids(hub: Sandbox, tmp_path: Path, caplog: Any) -> None:  # fmt: skip
+    journal = Journal(tmp_path / "j.sqlite3")
+    async with AsyncOxenClient(
+        base_url=hub.base_url, api_key=hub.api_key, journal=journal
+    ) as client:
+        client.media.pace = PACE
+        hub.inject(Fault("slow_job", seconds=1.0))
+        task = asyncio.create_task(
+            client.media.generate(model="flux-2-dev", prompt="an ox", key="k")
+        )
+        await asyncio.sleep(0.3)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert hub.jobs[0].generation_id in caplog.text
+        assert hub.jobs[0].status != "cancelled"
+        assert (await client.media.resume("k")).succeeded
+    assert paid(hub) == 1
+
+
+@pytest.mark.parametrize("fault", [None, "stall_job"])
+async def test_a_cancelled_task_can_cancel_the_job(hub: Sandbox, fault: str | None, caplog: Any) -> None:  # fmt: skip
+    async with AsyncOxenClient(base_url=hub.base_url, api_key=hub.api_key, journal=None) as client:
+        client.media.pace = replace(PACE, image=(5, 5))
+        if fault:
+            hub.inject(Fault(fault))
+        hub.inject(Fault("lose_event", times=None))
+        task = asyncio.create_task(
+            client.media.generate(model="flux-2-dev", prompt="an ox", on_interrupt="cancel")
+        )
+        await asyncio.sleep(0.5)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    what = "cancelled" if fault else "succeeded"
+    assert f"{hub.jobs[0].generation_id} is {what}" in caplog.text
+
+
+async def test_a_post_that_is_under_way_is_recorded_before_the_cancellation(hub: Sandbox, tmp_path: Path) -> None:  # fmt: skip
+    journal = Journal(tmp_path / "j.sqlite3")
+    async with AsyncOxenClient(
+        base_url=hub.base_url, api_key=hub.api_key, journal=journal
+    ) as client:
+        client.media.pace = PACE
+        await client.catalog.get("flux-2-dev")
+        hub.inject(Fault("delay", when="after", seconds=0.4, **QUEUE))
+        task = asyncio.create_task(
+            client.media.generate(model="flux-2-dev", prompt="an ox", key="k")
+        )
+        while not hub.jobs:  # noqa: ASYNC110 - the hub is in another thread
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        (entry,) = journal.entries()
+        assert (entry.state, entry.generation_ids) == ("accepted", (hub.jobs[0].generation_id,))
+
+
+@pytest.mark.parametrize("on_interrupt", ["detach", "cancel"])
+def test_ctrl_c_says_what_goes_on(hub: Sandbox, on_interrupt: Any, caplog: Any) -> None:
+    with OxenClient(base_url=hub.base_url, api_key=hub.api_key, journal=None) as client:
+        client.media.pace = PACE
+        hub.inject(Fault("stall_job"))
+        threading.Timer(0.4, os.kill, (os.getpid(), signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            client.media.generate(model="flux-2-dev", prompt="an ox", on_interrupt=on_interrupt)
+    (job,) = hub.jobs
+    assert job.generation_id in caplog.text
+    assert (job.status == "cancelled") == (on_interrupt == "cancel")
