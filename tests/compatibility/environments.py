@@ -80,9 +80,12 @@ class Environment:
         return {canonicalize_name(entry["name"]): entry["version"] for entry in entries}
 
     def run(
-        self, arguments: Sequence[str], cwd: Path, **variables: str
+        self, arguments: Sequence[str], cwd: Path, *, timeout: float = 300, **variables: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run its Python, without what the caller's environment says about Python or Oxen."""
+        """Run its Python, without what the caller's environment says about Python or Oxen.
+
+        Raises TimeoutExpired after `timeout` seconds.
+        """
         kept = {
             name: value
             for name, value in os.environ.items()
@@ -91,6 +94,7 @@ class Environment:
         return subprocess.run(
             [str(self.python), *arguments],
             check=False, cwd=cwd, env={**kept, **variables}, capture_output=True, text=True,
+            timeout=timeout,
         )  # fmt: skip
 
 

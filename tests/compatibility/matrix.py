@@ -27,6 +27,7 @@ from tests.compatibility.environments import (
 
 PAGE = REPOSITORY / "docs" / "compatibility.md"
 _SHOWN = ("openai", "langchain-core", "llama-index-core", "pydantic")
+_PATIENCE = 1200
 _HEAD = """\
 # Compatibility
 
@@ -100,11 +101,13 @@ def run(row: Row, pytest_arguments: list[str]) -> Outcome:
         return Outcome(row, "not installable", False, {})
     report = environment.folder / "report.xml"
     start = time.monotonic()
-    done = environment.run(
-        ["-m", "pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider",
-         f"--junitxml={report}", *pytest_arguments],
-        cwd=REPOSITORY,
-    )  # fmt: skip
+    command = ["-m", "pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider"]
+    try:
+        done = environment.run(
+            [*command, f"--junitxml={report}", *pytest_arguments], REPOSITORY, timeout=_PATIENCE
+        )
+    except subprocess.TimeoutExpired:
+        return Outcome(row, f"hung: not done in {_PATIENCE} s", False, environment.versions())
     seconds = time.monotonic() - start
     (environment.folder / "output.txt").write_text(done.stdout + done.stderr, encoding="utf-8")
     versions = environment.versions()
