@@ -39,7 +39,8 @@ class OxenToolkit(BaseToolkit):
     client: Any = Field(default=None, exclude=True, repr=False)
     api_key: Any = Field(default=None, exclude=True, repr=False)
     base_url: str | None = None
-    journal: Any = Field(default=..., exclude=True, repr=False)
+    # Pydantic takes a default of ... to mean "required".
+    journal: Any = Field(default_factory=lambda: ..., exclude=True, repr=False)
     save_to: str | Path | None = None
     max_cost: Any = None
     budget: Any = None
