@@ -43,7 +43,7 @@ def main() -> int:
         with hub_client() if on_hub else sandbox_client(console) as client:
             run(client, console, ask_first=on_hub)
     except (OxenError, OSError) as error:
-        console.print(f"Error: {error}", style="red", markup=False, highlight=False)
+        console.print(f"Error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
         console.print("\nStopped. What was paid for goes on and is in the ledger.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -48,7 +49,8 @@ class OxenMediaTool(OxenTool):
     pinned: dict[str, Any] = Field(default_factory=dict)
     """Parameters that are always sent and that the model does not see."""
     save_to: str | Path | None = None
-    """Folder that results are saved in; None leaves them where their URLs say."""
+    """Folder that results are saved in; None leaves them where their URLs say, and audio, which
+    has none, in the system's folder for temporary files."""
     max_cost: Any = None
     """Most USD that one call may cost."""
     budget: Any = None
@@ -229,8 +231,14 @@ class OxenMediaTool(OxenTool):
         return {
             "timeout": self.timeout,
             "on_interrupt": self.on_interrupt,
-            "save_to": self.save_to,
+            "save_to": self.save_to or self._rescue,
         }
+
+    @property
+    def _rescue(self) -> Path | None:
+        """Where audio goes that nobody said a folder for: it has no URL, and would be lost."""
+        is_audio = kind_of(self.model) == "audio"
+        return Path(tempfile.gettempdir()) / "oxen-audio" if is_audio else None
 
     def _inputs(self, names: list[str], jobs: list[Entry]) -> dict[str, Path | MediaItem]:
         """Return what the names stand for: allowed files, and results of earlier calls."""

@@ -1,0 +1,201 @@
+"""A media tool before it is called: what it is made of, what it refuses, how it travels."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from langchain_core.load import dumps
+from langchain_core.utils.function_calling import convert_to_openai_tool
+
+from langchain_oxen import OxenMediaTool, OxenToolkit
+from langchain_oxen.connection import Connection
+from langchain_oxen.tool_base import ToolRequest
+from oxen_inference import Budget, Journal, Model
+from oxen_inference.errors import ConfigurationError, InvalidInputError, MissingAPIKeyError
+from oxen_inference.models import read_model
+from oxen_sandbox.models import Catalogue
+
+KEY = "a-key-that-must-not-show"
+
+
+def model(model_id: str = "flux-2-dev") -> Model:
+    return read_model(Catalogue()[model_id])
+
+
+def tool(model_id: str = "flux-2-dev", **options: Any) -> OxenMediaTool:
+    options = {"api_key": KEY, "base_url": "http://localhost:1/api/ai", **options}
+    return OxenMediaTool.for_model(model(model_id), **options)
+
+
+def test_says_what_it_makes_from_what_and_for_how_much() -> None:
+    film = tool("google-veo-3-1-fast", resolution="1080p", duration=4)
+    assert film.name == "generate_video_with_google_veo_3_1_fast"
+    assert film.description.startswith("Makes a video with ")
+    assert "Costs $0.52" in film.description
+    assert "generation ids of earlier results" in film.description
+
+
+def test_a_model_in_hand_needs_no_network_and_a_name_may_be_given() -> None:
+    assert tool(name="draw").name == "draw"
+
+
+def test_pinned_parameters_are_hidden_and_always_sent() -> None:
+    drawing = tool(aspect_ratio="1:1", num_generations=2)
+    assert not {"aspect_ratio", "num_generations"} & drawing.args.keys()
+    sent = drawing.parameters({"prompt": "an ox"})
+    assert sent == {"prompt": "an ox", "aspect_ratio": "1:1", "num_generations": 2}
+    assert drawing.quote({"prompt": "an ox"}).high == 2 * tool().quote({"prompt": "an ox"}).high
+
+
+@pytest.mark.parametrize(
+    ("pinned", "said"),
+    [
+        ({"aspect_ratio": "2:7"}, "aspect_ratio must be one of"),
+        ({"num_generations": 5}, "num_generations must be between 1 and 4"),
+        ({"aspekt_ratio": "1:1"}, "did you mean aspect_ratio"),
+        ({"max_cost": "a lot"}, "max_cost must be an amount"),
+    ],
+)
+def test_bad_settings_are_refused_when_it_is_made(pinned: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidInputError, match=said):
+        tool(**pinned)
+
+
+def test_a_text_model_is_refused_in_one_sentence() -> None:
+    with pytest.raises(InvalidInputError, match=r"claude-sonnet-4-6 makes text, .*ChatOxen"):
+        tool("claude-sonnet-4-6")
+
+
+def test_no_key_is_an_error_before_anything_else() -> None:
+    with pytest.raises(MissingAPIKeyError, match="OXEN_API_KEY"):
+        OxenMediaTool.for_model("flux-2-dev")
+
+
+@pytest.mark.parametrize("url", ["not a url", "ftp://hub.oxen.ai", "http://"])
+def test_a_malformed_url_is_an_error_before_anything_else(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="base_url"):
+        OxenMediaTool.for_model("flux-2-dev", api_key=KEY, base_url=url)
+
+
+def test_a_copy_is_the_same_tool_and_a_pickle_leaves_the_key_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    original = tool(aspect_ratio="1:1", max_cost="0.10")
+    original.connection.sync()
+    assert copy.deepcopy(original).connection is original.connection
+    stored = pickle.dumps(original)
+    assert KEY.encode() not in stored
+    loaded = pickle.loads(stored)
+    assert convert_to_openai_tool(loaded) == convert_to_openai_tool(original)
+    assert loaded.pinned == original.pinned
+    monkeypatch.setenv("OXEN_API_KEY", "another-key")
+    assert loaded.connection.sync().api_key == "another-key"
+    assert str(loaded.connection.sync().base_url).startswith("http://localhost:1/api/ai")
+
+
+def test_a_pickle_keeps_its_named_budget_and_refuses_an_unnamed_one(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "ledger.sqlite3")
+    kept = pickle.loads(pickle.dumps(tool(budget=Budget("5", name="studio", journal=journal))))
+    assert (kept.budget.name, kept.budget.limit) == ("studio", 5)
+    assert kept.connection.__reduce__()[1][1].path == journal.path
+    with pytest.raises(TypeError, match="name it"):
+        pickle.dumps(tool(budget=Budget("5")))
+
+
+def test_the_key_shows_nowhere() -> None:
+    toolkit = OxenToolkit(models=[model()], api_key=KEY, base_url="http://localhost:1")
+    for thing in (tool(), toolkit, *toolkit.get_tools()):
+        assert KEY not in repr(thing)
+        assert KEY not in str(thing.model_dump(exclude={"models", "model"}))
+        assert KEY not in dumps(thing)
+
+
+def test_a_second_budget_is_refused(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "ledger.sqlite3")
+    studio = Budget("5", name="studio", journal=journal)
+    drawing = tool(budget=studio)
+    assert drawing.paid_from(Budget("5", name="studio", journal=journal)).budget.name == "studio"
+    with pytest.raises(ConfigurationError, match="has a budget of its own"):
+        drawing.paid_from(Budget("1"))
+
+
+class TestKeys:
+    def request(self, **fields: Any) -> ToolRequest:
+        return ToolRequest(**{"arguments": {"prompt": "ox"}, "tool_call_id": "c1", **fields})
+
+    def test_the_same_call_has_the_same_key(self) -> None:
+        keys = {self.request(thread_id="t").key for _ in range(3)}
+        assert len(keys) == 1
+        assert str(keys.pop()).startswith("langchain:t:c1:")
+
+    def test_another_thread_call_or_argument_has_another(self) -> None:
+        keys = [
+            self.request(thread_id="t"),
+            self.request(thread_id="u"),
+            self.request(thread_id="t", tool_call_id="c2"),
+            self.request(thread_id="t", arguments={"prompt": "cow"}),
+        ]
+        assert len({request.key for request in keys}) == 4
+
+    @pytest.mark.parametrize("fields", [{}, {"thread_id": "t", "tool_call_id": None}])
+    def test_there_is_none_outside_a_call_of_a_thread(self, fields: dict[str, Any]) -> None:
+        assert self.request(**fields).key is None
+
+
+class TestToolkit:
+    def made(self, *models: Any, **options: Any) -> list[str]:
+        toolkit = OxenToolkit(models=models, api_key=KEY, base_url="http://localhost:1", **options)
+        return [one.name for one in toolkit.get_tools()]
+
+    def test_has_a_tool_for_each_model_and_those_to_work_meanwhile(self) -> None:
+        assert self.made(model(), model("google-veo-3")) == [
+            "generate_image_with_flux_2_dev",
+            "generate_video_with_google_veo_3",
+            "oxen_submit",
+            "oxen_check",
+            "oxen_cancel",
+            "oxen_find_models",
+        ]
+        assert self.made(model(), background=False) == ["generate_image_with_flux_2_dev"]
+
+    def test_twins_need_names(self) -> None:
+        with pytest.raises(ConfigurationError, match="name"):
+            self.made(model(), tool(aspect_ratio="1:1"))
+        assert "square" in self.made(model(), tool(aspect_ratio="1:1", name="square"))
+
+    def test_its_tools_share_one_connection_and_one_conversation(self) -> None:
+        toolkit = OxenToolkit(models=[model()], api_key=KEY, base_url="http://localhost:1")
+        assert len({id(one.connection) for one in toolkit.get_tools()}) == 1
+
+
+def media_facts(published_contract: Path) -> list[dict[str, Any]]:
+    facts = json.loads((published_contract / "catalog-facts.json").read_text())
+    made = ("image", "video", "audio")
+    return [f for f in facts if set(made) & set((f["capabilities"] or {}).get("output") or ())]
+
+
+def test_every_real_media_model_becomes_a_tool(published_contract: Path) -> None:
+    facts = media_facts(published_contract)
+    assert len(facts) > 60
+    for fact in facts:
+        row = {**fact, "endpoint": fact["page_endpoint"]}
+        made = OxenMediaTool.for_model(read_model(row), api_key=KEY)
+        function = convert_to_openai_tool(made)["function"]
+        assert len(function["name"]) <= 64, fact["id"]
+        assert function["name"].replace("_", "").isalnum(), fact["id"]
+        jsonschema.Draft202012Validator.check_schema(function["parameters"])
+        assert "$ref" not in json.dumps(function), fact["id"]
+        loaded = pickle.loads(pickle.dumps(made))
+        assert convert_to_openai_tool(loaded)["function"] == function, fact["id"]
+
+
+def test_a_connection_says_where_it_leads_and_nothing_else() -> None:
+    assert (
+        repr(Connection(api_key=KEY, base_url="http://h/api/ai")) == "Connection('http://h/api/ai')"
+    )

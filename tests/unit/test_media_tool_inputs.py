@@ -1,0 +1,100 @@
+"""What a model may name as an input, and what never becomes one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from langchain_oxen import media_inputs as inputs
+from langchain_oxen.media_text import without_bytes
+from oxen_inference.errors import InvalidInputError
+
+SCHEMA: dict[str, Any] = {
+    "properties": {
+        "prompt": {"type": "string"},
+        "style": {"type": "string"},
+        "input_image": {"type": "string", "format": "uri"},
+        "reference_images": {"type": "array", "items": {"type": "string"}},
+        "clip": {"type": "string", "renderType": "video-url"},
+        "image_size": {"type": "string", "enum": ["square"]},
+        "elements": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"frontal_image_url": {"type": "string", "format": "uri"}},
+            },
+        },
+    }
+}
+
+
+def test_names_are_marked_in_media_inputs_only() -> None:
+    marked = inputs.mark(
+        {
+            "prompt": "ox",
+            "style": "gen-1",
+            "input_image": "gen-1",
+            "reference_images": ["gen-2", "https://x.test/a.png"],
+            "clip": "gen-3",
+            "image_size": "square",
+            "elements": [{"frontal_image_url": "gen-4"}],
+        },
+        SCHEMA,
+    )
+    assert inputs.marked(marked) == ["gen-1", "gen-2", "gen-3", "gen-4"]
+    known = {f"gen-{n}": f"https://x.test/{n}" for n in range(1, 5)}
+    assert inputs.resolved(marked, known) == {
+        "prompt": "ox",
+        "style": "gen-1",
+        "input_image": "https://x.test/1",
+        "reference_images": ["https://x.test/2", "https://x.test/a.png"],
+        "clip": "https://x.test/3",
+        "image_size": "square",
+        "elements": [{"frontal_image_url": "https://x.test/4"}],
+    }
+
+
+@pytest.mark.parametrize("value", ["https://x.test/a.png", "data:image/png;base64,AAAA", ""])
+def test_urls_stay_as_they_are(value: str) -> None:
+    assert inputs.mark({"input_image": value}, SCHEMA) == {"input_image": value}
+
+
+@pytest.mark.parametrize("value", ["file:///etc/passwd", "FILE:/etc/passwd", "gopher://x"])
+def test_other_schemes_are_refused(value: str) -> None:
+    with pytest.raises(InvalidInputError, match="cannot be used as an input"):
+        inputs.refuse_unsendable({"input_image": value}, SCHEMA)
+    with pytest.raises(InvalidInputError):
+        inputs.refuse_unsendable({"elements": [{"frontal_image_url": value}]}, SCHEMA)
+
+
+def test_files_are_found_below_the_allowed_folder_and_nowhere_else(tmp_path: Path) -> None:
+    folder = tmp_path / "allowed"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "sub" / "ox.png").write_bytes(b"ox")
+    secret = tmp_path / "secret.png"
+    secret.write_bytes(b"secret")
+    (folder / "link.png").symlink_to(secret)
+    assert inputs.allowed_file("sub/ox.png", folder) == folder / "sub" / "ox.png"
+    for name in (
+        "../secret.png",
+        str(secret),
+        "link.png",
+        "sub",
+        "missing.png",
+        "~/x",
+        "/etc/passwd",
+    ):
+        assert inputs.allowed_file(name, folder) is None, name
+    assert inputs.allowed_file("sub/ox.png", None) is None
+
+
+def test_artifacts_carry_no_bytes() -> None:
+    content = "data:image/png;base64," + "A" * 5000
+    kept = without_bytes(
+        {"params": {"input_image": content, "shots": [content]}, "url": "https://x"}
+    )
+    assert len(str(kept)) < 300
+    assert kept["url"] == "https://x"
+    assert kept["params"]["input_image"].startswith("data:image/png;base64,… (")
