@@ -28,9 +28,9 @@ from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 from typing_extensions import Self, override
 
 from langchain_oxen import structured, tool_binding
-from langchain_oxen.clients import Clients
 from langchain_oxen.lazy_profile import CatalogueProfile
 from langchain_oxen.messages_in import to_chunk, to_last_chunk, to_message
+from oxen_inference.clients import Clients
 
 if TYPE_CHECKING:
     from oxen_inference.catalog import AsyncCatalog, Catalog

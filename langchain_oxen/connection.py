@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
-from langchain_oxen.clients import Clients
+from oxen_inference.clients import Clients
 
 if TYPE_CHECKING:
     from oxen_inference.client import AsyncOxenClient, OxenClient
