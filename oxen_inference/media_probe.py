@@ -33,7 +33,7 @@ class Probe:
 def probe(path: Path) -> Probe | None:
     """Return what the file is, or None if it is no known media type."""
     with path.open("rb") as file:
-        head = file.read(_HEAD)
+        head = file.read(_HEAD).ljust(64, b"\0")  # so that a stump has every field, if empty
         file.seek(-min(path.stat().st_size, 64), 2)
         tail = file.read()
         return _image(head, tail, path) or _boxes(head, file) or _other(head)
@@ -41,7 +41,7 @@ def probe(path: Path) -> Probe | None:
 
 def _image(head: bytes, tail: bytes, path: Path) -> Probe | None:
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        width, height = struct.unpack(">II", head[16:24]) if len(head) >= 24 else (None, None)
+        width, height = struct.unpack(">II", head[16:24])
         complete = b"IEND" in tail
         return Probe("image", "image/png", "png", width, height, complete=complete)
     if head.startswith(b"\xff\xd8\xff"):
@@ -51,7 +51,8 @@ def _image(head: bytes, tail: bytes, path: Path) -> Probe | None:
         return Probe("image", "image/jpeg", "jpg", width, height, complete=complete)
     if head[:6] in (b"GIF87a", b"GIF89a"):
         width, height = struct.unpack("<HH", head[6:10])
-        return Probe("image", "image/gif", "gif", width, height)
+        complete = tail.rstrip(b"\0").endswith(b";")
+        return Probe("image", "image/gif", "gif", width, height, complete=complete)
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         width, height = _webp_size(head)
         complete = path.stat().st_size >= struct.unpack("<I", head[4:8])[0] + 8
@@ -60,7 +61,7 @@ def _image(head: bytes, tail: bytes, path: Path) -> Probe | None:
         return Probe("image", "image/svg+xml", "svg", complete=b"</svg" in tail)
     if head[:4] in (b"II*\x00", b"MM\x00*"):
         return Probe("image", "image/tiff", "tiff")
-    if head[:2] == b"BM" and len(head) > 26:
+    if head[:2] == b"BM":
         width, height = struct.unpack("<ii", head[18:26])
         return Probe("image", "image/bmp", "bmp", width, abs(height))
     return None
@@ -79,9 +80,9 @@ def _other(head: bytes) -> Probe | None:
         return Probe("audio", "audio/ogg", "ogg")
     if head[:4] == b"fLaC":
         return Probe("audio", "audio/flac", "flac")
-    if head[:3] == b"ID3" or (len(head) > 1 and head[0] == 0xFF and head[1] & 0xE6 in (0xE2, 0xE4)):
+    if head[:3] == b"ID3" or (head[0] == 0xFF and head[1] & 0xE6 in (0xE2, 0xE4)):
         return Probe("audio", "audio/mpeg", "mp3")
-    if len(head) > 1 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0:
+    if head[0] == 0xFF and head[1] & 0xF6 == 0xF0:
         return Probe("audio", "audio/aac", "aac")
     return None
 

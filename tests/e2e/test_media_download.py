@@ -1,0 +1,153 @@
+"""Fetching over real HTTP: to whom the key goes, where a redirect may lead, what is kept."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oxen_inference.download import FetchError, Source, fetch
+from tests.support.bad_hub import PNG
+
+KEY = {"Authorization": "Bearer secret"}
+
+
+class Site:
+    """Serves `pages`: path → (status, headers, body); remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.pages: dict[str, tuple[int, dict[str, str], bytes]] = {}
+        self.asked: list[tuple[str, dict[str, str]]] = []
+        site = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                site.asked.append((self.path, dict(self.headers)))
+                status, headers, body = site.pages[self.path.partition("?")[0]]
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+
+    @property
+    def origin(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}"
+
+    @property
+    def host(self) -> str:
+        return f"127.0.0.1:{self.server.server_port}"
+
+    def keys(self) -> list[bool]:
+        return ["Authorization" in headers for _, headers in self.asked]
+
+
+@pytest.fixture
+def sites() -> Iterator[tuple[Site, Site]]:
+    hub, other = Site(), Site()
+    hub.pages["/ok"] = other.pages["/ok"] = (200, {"Content-Length": str(len(PNG))}, PNG)
+    yield hub, other
+    for site in (hub, other):
+        site.server.shutdown()
+        site.server.server_close()
+
+
+def source(hub: Site, *allowed: str, **changes: Any) -> Source:
+    return replace(
+        Source(hub=f"{hub.origin}/api/ai", headers=KEY, allowed_hosts=allowed), **changes
+    )
+
+
+def test_the_hub_itself_gets_the_key(sites: tuple[Site, Site], tmp_path: Path) -> None:
+    hub, _ = sites
+    fetched = fetch(f"{hub.origin}/ok?a=b", tmp_path, "ox", "image", source(hub))
+    assert fetched.path.read_bytes() == PNG
+    assert hub.keys() == [True]
+    assert hub.asked[0][1]["Host"] == hub.host
+
+
+def test_another_private_host_is_refused_unless_allowed(sites: tuple[Site, Site], tmp_path: Path) -> None:  # fmt: skip
+    hub, other = sites
+    with pytest.raises(FetchError, match="allowed_hosts"):
+        fetch(f"{other.origin}/ok", tmp_path, "ox", "image", source(hub))
+    assert not other.asked
+    fetch(f"{other.origin}/ok", tmp_path, "ox", "image", source(hub, other.host))
+    assert other.keys() == [False]
+
+
+@pytest.mark.parametrize("name", ["localhost", "127.1", "0x7f000001", "[::ffff:127.0.0.1]"])
+def test_no_spelling_of_a_private_address_gets_through(name: str, sites: tuple[Site, Site], tmp_path: Path) -> None:  # fmt: skip
+    hub, other = sites
+    port = other.server.server_port
+    with pytest.raises(FetchError, match=r"private address|no address"):
+        fetch(f"http://{name}:{port}/ok", tmp_path, "ox", "image", source(hub))
+    assert not other.asked
+
+
+def test_every_redirect_is_checked_again(sites: tuple[Site, Site], tmp_path: Path) -> None:
+    hub, other = sites
+    hub.pages["/away"] = (302, {"Location": f"{other.origin}/ok"}, b"")
+    with pytest.raises(FetchError, match="private address"):
+        fetch(f"{hub.origin}/away", tmp_path, "ox", "image", source(hub))
+    assert not other.asked
+    fetch(f"{hub.origin}/away", tmp_path, "ox", "image", source(hub, other.host))
+    assert other.keys() == [False]  # the key stays at home
+    hub.pages["/file"] = (302, {"Location": "file:///etc/passwd"}, b"")
+    with pytest.raises(FetchError, match="not on the web"):
+        fetch(f"{hub.origin}/file", tmp_path, "ox", "image", source(hub))
+    hub.pages["/round"] = (302, {"Location": "/round"}, b"")
+    with pytest.raises(FetchError, match="redirected more than"):
+        fetch(f"{hub.origin}/round", tmp_path, "ox", "image", source(hub))
+
+
+def test_too_large_is_not_kept(sites: tuple[Site, Site], tmp_path: Path) -> None:
+    hub, _ = sites
+    hub.pages["/undeclared"] = (200, {}, PNG)
+    for path in ("/ok", "/undeclared"):
+        with pytest.raises(FetchError, match="larger than 10 bytes"):
+            fetch(f"{hub.origin}{path}", tmp_path, "ox", "image", source(hub, max_bytes=10))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("page", "message", "again", "expired"),
+    [
+        ((200, {"Content-Length": "900"}, PNG), "Only 70 of 900", True, False),
+        ((200, {}, PNG[:-20]), "ends too early", True, False),
+        ((200, {"Content-Type": "text/html"}, b"<html>Log in</html>"), "not image", False, True),
+        ((200, {"Content-Encoding": "gzip"}, PNG), "encoded as gzip", False, False),
+        ((403, {}, b""), "status 403", False, True),
+        ((410, {}, b""), "status 410", False, True),
+        ((503, {}, b""), "status 503", True, False),
+        ((204, {}, b""), "status 204", False, False),
+    ],
+)
+def test_what_is_wrong_is_said_and_not_kept(
+    page: Any, message: str, again: bool, expired: bool, sites: tuple[Site, Site], tmp_path: Path
+) -> None:
+    hub, _ = sites
+    hub.pages["/page"] = page
+    with pytest.raises(FetchError, match=message.replace("70", str(len(PNG)))) as failed:
+        fetch(f"{hub.origin}/page", tmp_path, "ox", "image", source(hub))
+    assert (failed.value.again, failed.value.is_expired) == (again, expired)
+    assert not list(tmp_path.iterdir())
+
+
+def test_nobody_there(tmp_path: Path, sites: tuple[Site, Site]) -> None:
+    hub, other = sites
+    other.server.shutdown()
+    other.server.server_close()
+    with pytest.raises(FetchError, match="could not be reached") as failed:
+        fetch(f"{other.origin}/ok", tmp_path, "ox", "image", source(hub, "127.0.0.1"))
+    assert failed.value.again

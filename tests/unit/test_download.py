@@ -1,0 +1,171 @@
+"""Names, addresses and file types, without a network."""
+
+from __future__ import annotations
+
+import io
+import struct
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from oxen_inference.download import (
+    FetchError,
+    Source,
+    fetch,
+    folder_to_save_in,
+    is_public,
+    safe_name,
+    save,
+)
+from oxen_inference.errors import InvalidInputError
+from oxen_inference.media_probe import probe
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1",
+     "0.0.0.0", "224.0.0.1", "255.255.255.255", "::1", "::", "fe80::1", "fe80::1%eth0", "fc00::1",
+     "ff02::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::",
+     "192.0.2.1", "198.18.0.1", "240.0.0.1"],
+)  # fmt: skip
+def test_private_addresses_are_seen_through(address: str) -> None:
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111", "64:ff9b::808:808"])
+def test_public_addresses_are_public(address: str) -> None:
+    assert is_public(address)
+
+
+@pytest.mark.parametrize(
+    ("stem", "name"),
+    [
+        ("flux-2-dev-12ab", "flux-2-dev-12ab"),
+        ("../../etc/passwd", "etc-passwd"),
+        ("a/b\\c:d*e", "a-b-c-d-e"),
+        ("...", "media-"),
+        ("", "media-"),
+        ("con", "media-con"),
+        ("é" * 9, "media-"),
+        ("x" * 300, "x" * 80),
+    ],
+)
+def test_names_are_safe(stem: str, name: str) -> None:
+    assert safe_name(stem) == name
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["file:///etc/passwd", "ftp://example.com/x", "gopher://x", "//example.com/x", "data:,x", "",
+     "http://", "http://user:pw@example.com/", "http://[::1", "http://example.com:99999/"],
+)  # fmt: skip
+def test_odd_addresses_are_refused(url: str, tmp_path: Path) -> None:
+    with pytest.raises(FetchError):
+        fetch(url, tmp_path, "x", "image", Source(hub="https://hub.oxen.ai/api/ai", headers={}))
+    assert not list(tmp_path.iterdir())
+
+
+def picture(kind: str, size: tuple[int, int] = (31, 17)) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", size, "red").save(buffer, kind)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("kind", "suffix", "options"),
+    [("PNG", "png", {}), ("JPEG", "jpg", {}), ("WEBP", "webp", {}),
+     ("WEBP", "webp", {"lossless": True}), ("GIF", "gif", {}), ("BMP", "bmp", {})],
+)  # fmt: skip
+def test_pictures_are_known_by_their_bytes(
+    kind: str, suffix: str, options: dict[str, bool], tmp_path: Path
+) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (31, 17), "red").save(buffer, kind, **options)
+    saved = save(buffer.getvalue(), tmp_path, "x", "image")
+    assert saved.path.name == f"x.{suffix}"
+    assert saved.media is not None
+    assert (saved.media.width, saved.media.height) == (31, 17)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_pictures_that_end_too_early_are_not_kept(kind: str, tmp_path: Path) -> None:
+    content = picture(kind, (300, 300))
+    with pytest.raises(FetchError, match="ends too early"):
+        save(content[: len(content) * 3 // 4], tmp_path, "x", "image")
+    assert not list(tmp_path.iterdir())
+
+
+def box(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I4s", len(content) + 8, name) + content
+
+
+def film(version: int = 0) -> bytes:
+    if version:
+        times = struct.pack(">B3xQQIQ", 1, 0, 0, 1000, 5250)
+    else:
+        times = struct.pack(">B3xIIII", 0, 0, 0, 1000, 5250)
+    tkhd = bytes(76) + struct.pack(">II", 1280 << 16, 720 << 16)
+    moov = box(b"mvhd", times + bytes(80)) + box(b"trak", box(b"tkhd", tkhd))
+    return box(b"ftyp", b"isom\0\0\0\0isom") + box(b"moov", moov) + box(b"mdat", bytes(100))
+
+
+@pytest.mark.parametrize("version", [0, 1])
+def test_films_say_their_size_and_length(version: int, tmp_path: Path) -> None:
+    saved = save(film(version), tmp_path, "x", "video")
+    assert saved.media is not None
+    assert saved.path.suffix == ".mp4"
+    assert (saved.media.width, saved.media.height, saved.media.duration) == (1280, 720, 5.25)
+
+
+def test_a_film_that_ends_too_early_is_not_kept(tmp_path: Path) -> None:
+    with pytest.raises(FetchError, match="ends too early"):
+        save(film()[:-10], tmp_path, "x", "video")
+
+
+@pytest.mark.parametrize(
+    ("content", "media_type"),
+    [(b"<html>Login</html>", "image"), (b'{"error": "no"}', "video"), (b"", "image"),
+     (picture("PNG"), "video"), (film(), "image")],
+)  # fmt: skip
+def test_what_is_not_the_media_is_not_kept(content: bytes, media_type: str, tmp_path: Path) -> None:
+    with pytest.raises(FetchError, match="What was fetched is"):
+        save(content, tmp_path, "x", media_type)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("head", [b"ID3\x03\0", b"\xff\xfb\x90\0", b"OggS\0", b"fLaC\0"])
+def test_sounds_are_known(head: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(head + bytes(100))
+    found = probe(path)
+    assert found is not None
+    assert found.kind == "audio"
+
+
+def test_a_vector_picture_is_one(tmp_path: Path) -> None:
+    saved = save(b'<?xml version="1.0"?>\n<svg xmlns="x"></svg>', tmp_path, "x", "image")
+    assert saved.path.suffix == ".svg"
+
+
+@pytest.mark.parametrize("length", range(0, 64, 3))
+def test_no_stump_of_a_header_breaks_it(length: int, tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    for content in (picture("PNG"), picture("JPEG"), picture("WEBP"), picture("GIF"), film()):
+        path.write_bytes(content[:length])
+        probe(path)
+
+
+def test_files_never_take_each_others_names(tmp_path: Path) -> None:
+    content = picture("PNG")
+    names = [save(content, tmp_path, "ox", "image").path.name for _ in range(3)]
+    assert names == ["ox.png", "ox-1.png", "ox-2.png"]
+    assert (tmp_path / "ox.png").stat().st_mode & 0o777 == 0o644
+
+
+def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InvalidInputError, match="must be a folder"):
+        folder_to_save_in(tmp_path / "file")
+    assert folder_to_save_in(tmp_path / "a" / "b").is_dir()
+    assert not list((tmp_path / "a" / "b").iterdir())

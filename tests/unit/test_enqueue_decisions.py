@@ -1,0 +1,158 @@
+"""What became of a paid request, decided from what came back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from oxen_inference import errors
+from oxen_inference.enqueue import (
+    Accepted,
+    Doubtful,
+    Refused,
+    certainly_not_sent,
+    error_of,
+    error_record,
+    read_answer,
+    read_failure,
+    retry_delay,
+)
+
+
+def ids(*names: str) -> dict[str, Any]:
+    return {"generations": [{"generation_id": name, "status": "queued"} for name in names]}
+
+
+@pytest.mark.parametrize(
+    ("payload", "asked", "expected"),
+    [
+        (ids("a"), 1, ("a",)),
+        (ids("a", "b"), 2, ("a", "b")),
+        (ids("a", "a"), 1, ("a",)),
+        (ids("a"), 3, ("a",)),
+        (ids("a", "b"), 1, ("a", "b")),
+        ({**ids("a"), "error": {"type": "unknown_error"}}, 1, ("a",)),
+        ({"generations": [{"generation_id": "a"}, {"status": "queued"}]}, 2, ("a",)),
+        (ids("a")["generations"], 1, ("a",)),
+    ],
+)
+def test_what_has_an_id_was_accepted(payload: Any, asked: int, expected: tuple[str, ...]) -> None:
+    outcome = read_answer(payload, asked)
+    assert isinstance(outcome, Accepted)
+    assert outcome.generation_ids == expected
+    assert bool(outcome.notes) == (len(expected) != asked)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"generations": []}, {}, None, "", "OK", [], 7, {"generations": [{"status": "queued"}]},
+        {"generations": [{"generation_id": ""}]}, {"generations": "soon"},
+        {"generations": [], "error": {"type": "unknown_error", "detail": "?"}},
+        {"generations": [], "error": {"type": "rate_limit_exceeded"}},
+        {"error": "something"}, {"status": "error", "status_message": "oops"},
+    ],
+)  # fmt: skip
+def test_a_success_without_ids_is_doubtful(payload: Any) -> None:
+    assert isinstance(read_answer(payload, 1), Doubtful)
+
+
+@pytest.mark.parametrize(
+    ("error", "cls"),
+    [
+        ({"type": "insufficient_credits", "detail": "Insufficient credits"}, errors.InsufficientCreditsError),
+        ({"type": "invalid_params", "detail": "bad"}, errors.BadRequestError),
+        ({"message": "Model not found: x"}, errors.ModelNotFoundError),
+    ],
+)  # fmt: skip
+def test_a_refusal_inside_a_success_is_one(error: Any, cls: type[Exception]) -> None:
+    outcome = read_answer({"generations": [], "error": error}, 1)
+    assert isinstance(outcome, Refused)
+    assert isinstance(outcome.error, cls)
+    assert not outcome.again
+
+
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 413, 415, 422])
+def test_a_rejection_bought_nothing(status: int) -> None:
+    outcome = read_failure(errors.APIStatusError("no", status_code=status))
+    assert isinstance(outcome, Refused)
+    assert not outcome.again
+
+
+def test_too_many_requests_may_be_sent_again() -> None:
+    outcome = read_failure(errors.RateLimitError("slow down"))
+    assert isinstance(outcome, Refused)
+    assert outcome.again
+
+
+@pytest.mark.parametrize(
+    "status", [301, 307, 308, 408, 409, 410, 425, 499, 500, 502, 503, 504, 529]
+)
+def test_every_other_status_is_doubtful(status: int) -> None:
+    assert isinstance(read_failure(errors.APIStatusError("?", status_code=status)), Doubtful)
+
+
+@pytest.mark.parametrize("error", [errors.APIResponseError("?"), ValueError("?"), KeyError("?")])
+def test_whatever_else_is_raised_is_doubtful(error: Exception) -> None:
+    assert isinstance(read_failure(error), Doubtful)
+
+
+def transport_error(name: str, module: str, cause: BaseException | None = None) -> Exception:
+    """An exception as a transport raises it, on either major of the SDK."""
+    base = type("TransportError", (Exception,), {"__module__": module})
+    error: Exception = type(name, (base,), {"__module__": module})("broken")
+    error.__cause__ = cause
+    return error
+
+
+def connection_error(cause: BaseException) -> errors.APIConnectionError:
+    error = errors.APIConnectionError("no connection")
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize("module", ["httpx", "httpx2"])
+@pytest.mark.parametrize("name", ["ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError"])
+def test_what_failed_before_sending_is_sent_again(module: str, name: str) -> None:
+    below = transport_error(name, module.replace("httpx", "httpcore"), OSError("refused"))
+    error = connection_error(transport_error(name, f"{module}._exceptions", below))
+    assert certainly_not_sent(error)
+    assert isinstance(read_failure(error), Refused)
+
+
+@pytest.mark.parametrize(
+    "name", ["ReadError", "ReadTimeout", "WriteError", "WriteTimeout", "RemoteProtocolError",
+             "CloseError", "LocalProtocolError", "DecodingError"],
+)  # fmt: skip
+def test_what_failed_later_is_doubtful(name: str) -> None:
+    error = connection_error(transport_error(name, "httpx"))
+    assert not certainly_not_sent(error)
+    assert isinstance(read_failure(error), Doubtful)
+
+
+def test_a_name_proves_nothing_where_another_library_stands_below() -> None:
+    lie = transport_error("ServerTimeoutError", "aiohttp.client_exceptions")
+    error = connection_error(transport_error("ConnectTimeout", "httpx", lie))
+    assert isinstance(read_failure(error), Doubtful)
+    unknown = connection_error(transport_error("ConnectError", "my_transport"))
+    assert isinstance(read_failure(unknown), Doubtful)
+
+
+def test_a_connection_error_without_a_cause_is_doubtful() -> None:
+    assert isinstance(read_failure(errors.APIConnectionError("?")), Doubtful)
+    assert isinstance(read_failure(errors.APITimeoutError("?")), Doubtful)
+
+
+def test_delays_grow_and_obey_the_hub() -> None:
+    error = errors.APIConnectionError("?")
+    assert 0.3 < retry_delay(error, 0) <= 0.5
+    assert 6 <= retry_delay(error, 9) <= 8
+
+
+def test_an_error_survives_the_ledger() -> None:
+    kept = error_of(error_record(errors.BadRequestError("bad prompt")))
+    assert isinstance(kept, errors.BadRequestError)
+    assert (str(kept), kept.status_code) == ("bad prompt", 400)
+    assert isinstance(error_of({"type": "SystemExit", "message": "m"}), errors.OxenError)
+    assert "does not say" in str(error_of(None))

@@ -1,0 +1,99 @@
+"""Which job a lost answer was about: one explanation, or none is taken."""
+
+from __future__ import annotations
+
+import time
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from oxen_inference.generation import Generation
+from oxen_inference.journal import Entry
+from oxen_inference.lookup import match
+from oxen_inference.media_request import storable
+
+NOW = time.time()
+
+
+def entry(entry_id: str = "mine", count: int = 1, **request: Any) -> Entry:
+    body = {"model": "m", "prompt": "an ox", "num_generations": count, **request}
+    return Entry(
+        entry_id=entry_id, hub="h", account="a", key=None, fingerprint="f", kind="queue",
+        model="m", media_type="image", request=storable(body), defaults={"seed": None, "width": 1024},
+        count=count, state="unknown", attempt=0, owner=None, created_at=NOW, posted_at=NOW,
+        decided_at=None, error=None, notes=(), items=(), reserved=Decimal(0),
+    )  # fmt: skip
+
+
+def row(generation_id: str = "g", **changes: Any) -> Generation:
+    fields = {"model_name": "m", "prompt": "an ox", "enqueued_at": float(int(NOW)), "params": {}}
+    return Generation(generation_id=generation_id, status="queued", **{**fields, **changes})
+
+
+def found(mine: Entry, rows: list[Generation], **kwargs: Any) -> tuple[str, ...]:
+    options = {"owners": {}, "rivals": [], **kwargs}
+    return tuple(one.generation_id for one in match(mine, rows, **options).adopted)
+
+
+def test_the_one_explanation_is_taken() -> None:
+    assert found(entry(), [row(), row("x", prompt="a cow"), row("y", model_name="n")]) == ("g",)
+    assert found(entry(count=2), [row("a"), row("b")]) == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [],
+        [row("a"), row("b")],
+        [row(prompt="an ox.")],
+        [row(model_name="m2")],
+        [row(model_name=None)],
+        [row(enqueued_at=None)],
+        [row(enqueued_at=NOW - 120)],
+        [row(enqueued_at=NOW + 3600)],
+        [row(params={"seed": 7})],
+        [row(params={"width": 640})],
+        [row(params={"num_generations": 2})],
+    ],
+)
+def test_anything_less_is_not(rows: list[Generation]) -> None:
+    assert found(entry(), rows) == ()
+
+
+def test_a_part_of_the_jobs_is_not_taken() -> None:
+    assert found(entry(count=3), [row("a"), row("b")]) == ()
+
+
+def test_parameters_are_compared_as_hubs_keep_them() -> None:
+    mine = entry(duration=5, urls=["a"], shape={"w": 1.0})
+    kept = {"duration": "5", "urls": ["a"], "shape": {"w": 1}, "user_id": "u", "seed": None,
+            "width": 1024, "target_namespace": "me"}  # fmt: skip
+    assert found(mine, [row(params=kept)]) == ("g",)
+    assert found(mine, [row(params={**kept, "duration": 6})]) == ()
+    assert found(mine, [row(params={name: kept[name] for name in kept if name != "urls"})]) == ()
+
+
+def test_long_data_urls_are_compared_by_digest() -> None:
+    image = "data:image/png;base64," + "A" * 5000
+    assert found(entry(input_image=image), [row(params={"input_image": image})]) == ("g",)
+    assert found(entry(input_image=image), [row(params={"input_image": image + "B"})]) == ()
+    assert len(entry(input_image=image).request["input_image"]) < 100
+
+
+def test_what_another_request_owns_is_not_taken() -> None:
+    assert found(entry(), [row()], owners={"g": "other"}) == ()
+    assert found(entry(), [row()], owners={"g": "mine"}) == ("g",)
+    assert found(entry(), [row("a"), row("b")], owners={"a": "other"}) == ("b",)
+
+
+def test_what_another_lost_request_may_own_is_not_taken() -> None:
+    assert found(entry(), [row()], rivals=[entry("rival")]) == ()
+    different = entry("rival", seed=7)
+    assert found(entry(seed=8), [row(params={"seed": 8})], rivals=[different]) == ("g",)
+
+
+def test_the_candidates_are_named() -> None:
+    doubt = match(entry(), [row("a"), row("b"), row("c", prompt="no")], {}, [])
+    assert [one.generation_id for one in doubt.candidates] == ["a", "b"]
+    assert doubt.why_not == "2 generations match it and 1 were asked for"

@@ -1,0 +1,249 @@
+"""The ledger: what is written before what, and who may move it."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import pickle
+import sqlite3
+import stat
+import subprocess
+import sys
+import time
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oxen_inference import Budget, Journal
+from oxen_inference.errors import BudgetExceededError, JournalError, KeyConflictError
+from oxen_inference.journal import Intent, Scope, default_journal
+from oxen_inference.ledger_file import MIGRATIONS, JournalWarning
+from oxen_inference.media_result import MediaItem
+from oxen_inference.process_identity import is_surely_dead, this_process
+
+SCOPE = Scope("https://hub", "me")
+
+
+def intent(**changes: Any) -> Intent:
+    fields = {
+        "scope": SCOPE, "fingerprint": "f", "kind": "queue", "model": "m", "media_type": "image",
+        "request": {"model": "m", "prompt": "an ox"}, "unit_cost": Decimal("0.10"),
+    }  # fmt: skip
+    return Intent(**{**fields, **changes})
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    return Journal(tmp_path / "state" / "journal.sqlite3")
+
+
+def test_an_entry_goes_its_way(journal: Journal) -> None:
+    entry, mine = journal.begin(intent(key="k"))
+    assert (entry.state, mine) == ("intended", True)
+    assert journal.posting(entry)
+    assert not journal.posting(entry)  # only one may send
+    journal.accepted(entry, ["a", "b"], ["a note"])
+    accepted = journal.find(SCOPE, "k")
+    assert accepted is not None
+    assert (accepted.state, accepted.generation_ids) == ("accepted", ("a", "b"))
+    assert accepted.notes == ("a note",)
+    assert journal.owners(["a", "x"]) == {"a": entry.entry_id}
+    assert journal.entries() == [accepted]
+    items = [MediaItem(generation_id=one, status="succeeded", cost=Decimal("0.1")) for one in "ab"]
+    assert journal.update(accepted, items).is_settled
+    assert journal.find(Scope("https://hub", "you"), "k") is None
+
+
+def test_a_key_is_one_entry_and_one_request(journal: Journal) -> None:
+    first, _ = journal.begin(intent(key="k"))
+    again, mine = journal.begin(intent(key="k"))
+    assert (again.entry_id, mine) == (first.entry_id, False)
+    other = {"model": "m", "prompt": "a cow"}
+    with pytest.raises(KeyConflictError, match="different: prompt"):
+        journal.begin(intent(key="k", fingerprint="g", request=other))
+    assert len({journal.begin(intent())[0].entry_id for _ in range(3)}) == 3
+
+
+def test_a_taken_over_entry_cannot_be_sent_by_its_first_owner(journal: Journal) -> None:
+    entry, _ = journal.begin(intent(key="k"))
+    assert journal.claim(entry, intent(key="k"))
+    assert not journal.claim(entry, intent(key="k"))
+    assert not journal.posting(entry)
+
+
+def test_what_was_perhaps_sent_is_never_claimed(journal: Journal) -> None:
+    entry, _ = journal.begin(intent(key="k"))
+    journal.posting(entry)
+    posting = journal.get(entry.entry_id)
+    assert posting is not None
+    assert not journal.claim(posting, intent(key="k"))
+    journal.unknown(posting, {"message": "?"})
+    unknown = journal.get(entry.entry_id)
+    assert unknown is not None
+    assert not journal.claim(unknown, intent(key="k"))
+    assert [one.entry_id for one in journal.unresolved(SCOPE, besides="x")] == [entry.entry_id]
+
+
+def test_a_generation_belongs_to_one_entry(journal: Journal) -> None:
+    one, _ = journal.begin(intent())
+    two, _ = journal.begin(intent())
+    assert journal.accepted(one, ["a"], [])
+    assert not journal.accepted(two, ["a"], [])
+
+
+def test_money_is_held_with_the_intent_and_settled_once(journal: Journal) -> None:
+    budget = Budget("1.00", name="b", journal=journal)
+    entry, _ = journal.begin(intent(budget=budget, count=2))
+    assert (budget.reserved, budget.remaining) == (Decimal("0.20"), Decimal("0.80"))
+    assert journal.get(entry.entry_id).reserved == Decimal("0.20")
+    journal.posting(entry)
+    journal.accepted(entry, ["a", "b"], [])
+    done = MediaItem(generation_id="a", status="succeeded", cost=Decimal("0.07"))
+    unknown = MediaItem(generation_id="b", status="succeeded")
+    for _ in range(3):
+        journal.update(entry, [done, unknown])
+    assert (budget.spent, budget.reserved) == (Decimal("0.07"), Decimal("0.10"))
+
+
+def test_a_refused_intent_is_not_written(journal: Journal) -> None:
+    budget = Budget("0.15", name="b", journal=journal)
+    with pytest.raises(BudgetExceededError):
+        journal.begin(intent(key="k", budget=budget, count=2))
+    assert journal.entries() == []
+    assert budget.reserved == 0
+
+
+def test_more_jobs_than_asked_for_are_held_too(journal: Journal) -> None:
+    budget = Budget("1.00", name="b", journal=journal)
+    entry, _ = journal.begin(intent(budget=budget))
+    journal.accepted(entry, ["a", "b", "c"], [])
+    assert budget.reserved == Decimal("0.30")
+
+
+def test_a_rejected_entry_holds_nothing_until_it_is_claimed(journal: Journal) -> None:
+    budget = Budget("1.00", name="b", journal=journal)
+    entry, _ = journal.begin(intent(key="k", budget=budget))
+    journal.rejected(entry, {"type": "BadRequestError", "message": "no"})
+    assert budget.reserved == 0
+    rejected = journal.find(SCOPE, "k")
+    assert rejected is not None
+    assert rejected.is_settled
+    assert journal.claim(rejected, intent(key="k", budget=budget))
+    assert budget.reserved == Decimal("0.10")
+
+
+def test_a_budget_elsewhere_is_held_first(journal: Journal, tmp_path: Path) -> None:
+    budget = Budget("0.15", name="b", journal=Journal(tmp_path / "other.sqlite3"))
+    journal.begin(intent(key="k", budget=budget))
+    assert budget.reserved == Decimal("0.10")
+    journal.begin(intent(key="k", budget=budget))  # a twin holds nothing of its own
+    assert budget.reserved == Decimal("0.10")
+    with pytest.raises(BudgetExceededError):
+        journal.begin(intent(budget=budget))
+    assert len(journal.entries()) == 1
+
+
+def test_it_outlives_the_process_and_is_private(journal: Journal) -> None:
+    journal.begin(intent(key="k"))
+    assert journal.durable
+    assert Journal(journal.path).find(SCOPE, "k") is not None
+    assert stat.S_IMODE(journal.path.stat().st_mode) == 0o600
+    with journal.file.reading() as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+        assert connection.execute("PRAGMA synchronous").fetchone()[0] == 2
+
+
+def test_in_memory_is_not_durable() -> None:
+    journal = Journal.in_memory()
+    assert not journal.durable
+    journal.begin(intent(key="k"))
+    assert journal.find(SCOPE, "k") is not None
+
+
+def test_an_unwritable_place_falls_back_to_memory_and_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    journal = Journal(tmp_path / "file" / "journal.sqlite3")
+    with pytest.warns(JournalWarning, match="OXEN_STATE_DIR"):
+        assert not journal.durable
+    journal.begin(intent())
+    assert journal.path is None
+
+
+def test_a_file_that_is_no_ledger_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite3"
+    path.write_bytes(b"not a database at all" * 100)
+    with pytest.raises(JournalError, match="is not a ledger"):
+        Journal(path).entries()
+
+
+def test_a_ledger_of_the_future_is_an_error(journal: Journal) -> None:
+    journal.entries()
+    with sqlite3.connect(str(journal.path)) as connection:
+        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    with pytest.raises(JournalError, match="newer version"):
+        Journal(journal.path).entries()
+
+
+def test_the_default_follows_the_environment(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("OXEN_STATE_DIR", str(tmp_path / "here"))
+    assert default_journal().path == tmp_path / "here" / "journal.sqlite3"
+    assert default_journal() is default_journal()
+    monkeypatch.delenv("OXEN_STATE_DIR")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "xdg"))
+    assert "oxen-integrations" in str(Journal().path)
+
+
+def test_it_travels_by_its_path(journal: Journal) -> None:
+    journal.begin(intent(key="k"))
+    assert copy.deepcopy(journal) is journal
+    assert pickle.loads(pickle.dumps(journal)).find(SCOPE, "k") is not None
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_writes_to_it(journal: Journal) -> None:
+    journal.begin(intent(key="parent"))
+    pid = os.fork()
+    if pid == 0:
+        try:
+            journal.begin(intent(key="child"))
+            os._exit(0)
+        except BaseException:  # noqa: BLE001 - whatever it is, the parent must see it
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert journal.find(SCOPE, "child") is not None
+    assert journal.find(SCOPE, "parent") is not None
+
+
+def test_two_processes_open_a_new_one_at_once(tmp_path: Path) -> None:
+    code = "import sys; from oxen_inference.journal import Journal; assert Journal(sys.argv[1]).durable"
+    path = str(tmp_path / "j.sqlite3")
+    children = [subprocess.Popen([sys.executable, "-c", code, path]) for _ in range(3)]
+    assert [child.wait() for child in children] == [0, 0, 0]
+
+
+def test_a_process_is_known_to_be_dead_only_if_it_surely_is() -> None:
+    assert not is_surely_dead(this_process())
+    assert not is_surely_dead(None)
+    assert not is_surely_dead("nonsense")
+    here = json.loads(this_process())
+    assert not is_surely_dead(json.dumps({**here, "host": "another", "pid": 1}))
+    if not here["boot"]:
+        pytest.skip("this system does not say when it was started")
+    assert is_surely_dead(json.dumps({**here, "boot": "before"}))
+    assert is_surely_dead(json.dumps({**here, "started": "0"}))  # the pid is another's by now
+    child = subprocess.Popen([sys.executable, "-c", "pass"])
+    child.wait()
+    assert is_surely_dead(json.dumps({**here, "pid": child.pid}))
+
+
+def test_an_old_lease_is_abandoned(journal: Journal) -> None:
+    entry, _ = journal.begin(intent())
+    assert not entry.is_abandoned
+    with journal.file.writing() as connection:
+        connection.execute("UPDATE entries SET created_at = ?", (time.time() - 10_000,))
+    late = journal.get(entry.entry_id)
+    assert late is not None
+    assert late.is_abandoned

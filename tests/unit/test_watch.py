@@ -1,0 +1,197 @@
+"""One round of asking for any number of jobs, driven by hand: no clock, no socket."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from oxen_inference.calls import Call
+from oxen_inference.errors import APIConnectionError, NotFoundError, RateLimitError
+from oxen_inference.paths import CURRENT
+from oxen_inference.steps import Send
+from oxen_inference.watch import Pace, Subscription, Watch
+
+
+class Hub:
+    """Answers the calls of a round from a table of statuses."""
+
+    def __init__(self, *ids: str) -> None:
+        self.status = dict.fromkeys(ids, "processing")
+        self.hidden: set[str] = set()
+        self.list_limit: int | None = None
+        self.fail: Callable[[str], Exception | None] = lambda _path: None
+        self.paths: list[str] = []
+
+    def answer(self, call: Call[Any]) -> Any:
+        self.paths.append(call.path)
+        error = self.fail(call.path)
+        if error is not None:
+            raise error
+        rows = [
+            {"generation_id": one, "status": status, "cost": "0.1"}
+            for one, status in self.status.items()
+            if one not in self.hidden
+        ]
+        if call.path == "/queue":
+            active = [row for row in rows if row["status"] in ("queued", "processing")]
+            return call.read({"generations": active[: self.list_limit]})
+        if call.path == "/generations":
+            size, page = call.query["page_size"], call.query["page"]
+            shown = rows[(page - 1) * size : page * size]
+            pages = max(1, -(-len(rows) // size))
+            return call.read({"generations": shown, "page_number": page, "total_pages": pages})
+        one = call.path.rpartition("/")[2]
+        found = next((row for row in rows if row["generation_id"] == one), None)
+        if found is None:
+            raise NotFoundError("gone")
+        return call.read(found)
+
+    def round(self, watch: Watch, *, all_due: bool = True) -> int:
+        """Run one round; return how many requests it took."""
+        before = len(self.paths)
+        if all_due:
+            watch.hurry()
+        steps = watch.round()
+        try:
+            step = next(steps)
+            while True:
+                assert isinstance(step, Send)
+                try:
+                    answer = self.answer(step.call)
+                except Exception as error:  # noqa: BLE001 - raised where it was asked for
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(answer)
+        except StopIteration:
+            return len(self.paths) - before
+
+
+def watching(ids: list[str], **pace: Any) -> tuple[Watch, Subscription]:
+    settings = Pace(**pace)
+    watch = Watch(CURRENT, lambda: settings)
+    subscription = watch.subscribe(
+        threading.Event(), ids, media_type="image", model="m", namespace=None
+    )
+    return watch, subscription
+
+
+def test_requests_do_not_grow_with_the_jobs() -> None:
+    for count in (10, 1000):
+        ids = [f"g{number}" for number in range(count)]
+        hub, (watch, subscription) = Hub(*ids), watching(ids)
+        assert hub.round(watch) == 1
+        hub.status["g3"] = "succeeded"
+        assert hub.round(watch) == 2
+        assert subscription.rows["g3"].status == "succeeded"
+        hub.status = dict.fromkeys(ids, "succeeded")
+        assert hub.round(watch) == 2  # the list, and all that ended in one page
+        assert subscription.is_done
+        assert len(watch) == 0
+
+
+def test_one_job_takes_one_request() -> None:
+    hub, (watch, subscription) = Hub("a"), watching(["a"])
+    assert hub.round(watch) == 1
+    hub.status["a"] = "failed"
+    assert hub.round(watch) == 1
+    assert subscription.is_done
+
+
+def test_an_event_is_only_a_hint() -> None:
+    ids = [f"g{number}" for number in range(50)]
+    hub, (watch, subscription) = Hub(*ids), watching(ids)
+    hub.round(watch)
+    assert watch.hint("g1")
+    assert not watch.hint("somebody else's")
+    hub.round(watch, all_due=False)
+    assert hub.paths[1:] == ["/generations/g1"]
+    assert not subscription.rows["g1"].is_terminal
+
+
+def test_a_list_that_is_cut_short_fails_nobody() -> None:
+    ids = [f"g{number}" for number in range(100)]
+    hub, (watch, subscription) = Hub(*ids), watching(ids)
+    hub.list_limit = 10
+    assert hub.round(watch) == 2
+    assert len(subscription.rows) == 100
+    assert not any(row.is_terminal for row in subscription.rows.values())
+
+
+def test_rows_that_vanish_are_waited_for() -> None:
+    hub, (watch, subscription) = Hub("a", "b", "c"), watching(["a", "b", "c"])
+    hub.hidden = {"a"}
+    for _ in range(8):
+        hub.round(watch)
+    assert subscription.pending == {"a", "b", "c"}
+    assert "a" in (subscription.trouble or "")
+    assert "does not list it now" in (subscription.trouble or "")
+    hub.hidden, hub.status["a"] = set(), "succeeded"
+    hub.round(watch)
+    assert subscription.pending == {"b", "c"}
+
+
+def test_unknown_statuses_are_not_the_end() -> None:
+    hub, (watch, subscription) = Hub("a"), watching(["a"])
+    hub.status["a"] = "reticulating"
+    hub.round(watch)
+    assert not subscription.is_done
+
+
+def test_errors_delay_and_obey_the_hub() -> None:
+    hub, (watch, subscription) = Hub("a"), watching(["a"], longest_backoff=5)
+
+    class Response:
+        status_code, headers, request = 429, {"retry-after": "30"}, None
+
+    hub.fail = lambda _: RateLimitError("slow down", response=Response())
+    hub.round(watch)
+    assert 29 < (watch.seconds_to_next() or 0) <= 30
+    hub.fail = lambda _: APIConnectionError("broken")
+    for _ in range(10):
+        hub.round(watch)
+    assert 3 < (watch.seconds_to_next() or 0) <= 6
+    assert "broken" in (subscription.trouble or "")
+    assert not subscription.is_done
+
+
+def test_a_hub_without_the_history_is_asked_one_by_one_a_few_a_round() -> None:
+    ids = [f"g{number}" for number in range(20)]
+    hub, (watch, subscription) = Hub(*ids), watching(ids)
+    hub.fail = lambda path: NotFoundError("no route") if "/generations" in path else None
+    hub.status = dict.fromkeys(ids, "succeeded")
+    rounds = 0
+    while not subscription.is_done:
+        assert hub.round(watch) <= 12
+        rounds += 1
+    assert rounds <= 6
+
+
+def test_each_namespace_is_asked_for() -> None:
+    hub, (watch, _) = Hub("a", "b", "c", "d", "e", "f"), watching(["a", "b", "c"])
+    watch.subscribe(
+        threading.Event(), ["d", "e", "f"], media_type="image", model="m", namespace="org"
+    )
+    assert hub.round(watch) == 2
+
+
+def test_waiters_share_a_job_and_leave_it() -> None:
+    hub, (watch, first) = Hub("a"), watching(["a"])
+    hub.round(watch)
+    second = watch.subscribe(
+        threading.Event(), ["a"], media_type="image", model="m", namespace=None
+    )
+    assert second.rows["a"].status == "processing"  # told what is known already
+    watch.unsubscribe(first)
+    assert len(watch) == 1
+    watch.unsubscribe(second)
+    assert len(watch) == 0
+    assert watch.seconds_to_next() is None
+
+
+def test_intervals_suit_the_media_and_the_age() -> None:
+    pace = Pace()
+    assert pace.interval("image", 0) == 2
+    assert pace.interval("image", 1e6) == 5
+    assert pace.interval("video", 0) == 10
+    assert pace.interval("video", 1e6) == 30
