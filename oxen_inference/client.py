@@ -96,10 +96,10 @@ class _Shared:
             raise error
         request = getattr(error, "request", None)
         where = f"{getattr(request, 'method', '')} {getattr(request, 'url', self.base_url)}".strip()
-        if isinstance(error, openai.APITimeoutError):
+        if isinstance(error, openai.APITimeoutError) and not _is_lost_connection(error):
             raise errors.APITimeoutError(f"No answer in time: {where}.", request=request) from error
         if isinstance(error, openai.APIConnectionError):
-            cause = str(error.__cause__ or "") or type(error.__cause__ or error).__name__
+            cause = _told(error)
             raise errors.APIConnectionError(
                 f"Could not reach Oxen: {where}: {cause}. "
                 "Check the network, and base_url or OXEN_BASE_URL.",
@@ -112,6 +112,21 @@ class _Shared:
         if isinstance(error, openai.APIResponseValidationError):
             raise errors.APIResponseError(str(error), request=request, body=error.body) from error
         raise error
+
+
+def _is_lost_connection(error: openai.APITimeoutError) -> bool:
+    # The SDK's aiohttp transport passes a connection that was closed or reset on as a
+    # ConnectTimeout; what aiohttp itself said is one step further down.
+    root = error.__cause__ and error.__cause__.__cause__
+    return root is not None and "Timeout" not in type(root).__name__
+
+
+def _told(error: Exception) -> str:
+    """Return the first words there are about what went wrong underneath."""
+    cause: BaseException | None = error.__cause__
+    while cause is not None and not str(cause) and cause.__cause__ is not None:
+        cause = cause.__cause__
+    return str(cause or "") or type(cause or error).__name__
 
 
 _TRANSLATED = (openai.OpenAIError, json.JSONDecodeError, UnicodeDecodeError)

@@ -61,16 +61,21 @@ class AnswerReader:
 
     def read_event(self, name: str | None, data: bytes) -> list[Delta]:
         """Read one server-sent event."""
+        if self.done:
+            return []
         if data.startswith(b"[DONE]"):
             self.done = True
             return []
         try:
-            chunks = [json.loads(data)]
+            chunk = json.loads(data)
         except ValueError:
-            chunks = self._line_by_line(name, data)
+            if name != "error":
+                raise self.unreadable(data) from None
+            chunk = data.decode("utf-8", "replace")
         if name == "error":
-            raise self._with_partial(status_error(chunks[0]))
-        return [delta for chunk in chunks if (delta := self.read(chunk)) is not None]
+            raise self._with_partial(status_error(chunk))
+        delta = self.read(chunk)
+        return [] if delta is None else [delta]
 
     def read_body(self, body: bytes | str) -> list[Delta]:
         """Read an answer that came whole, though a stream had been asked for."""
@@ -85,7 +90,7 @@ class AnswerReader:
             raise self.unreadable(body)
         deltas = [delta for chunk in chunks if (delta := self.read(chunk)) is not None]
         # The transport knows where a whole body ends, so it cannot have been cut off.
-        self.done = self._has_choice
+        self.done = True
         return deltas
 
     def read(self, chunk: Any) -> Delta | None:
@@ -107,12 +112,11 @@ class AnswerReader:
         choice = choices[0] if isinstance(choices, list) and choices else None
         if not isinstance(choice, dict):
             return None
-        index = choice.get("index")
-        if not self._has_choice:
-            self._has_choice = True
+        self._has_choice = True
+        if (index := choice.get("index")) is not None and index != self._choice_index:
+            if self._choice_index is not None:
+                return None  # a second choice nobody asked for
             self._choice_index = index
-        elif index != self._choice_index and index is not None:
-            return None  # a second choice nobody asked for
         if choice.get("usage"):
             self._read_usage(choice["usage"])
 
@@ -136,9 +140,8 @@ class AnswerReader:
                 "[DONE]. An upstream timed out or broke; asking again may help."
             )
         if not self._has_choice:
-            raise StreamError(
-                "Oxen sent an empty answer: no choice in it. Asking again may help.",
-                partial=self.answer(),
+            raise APIResponseError(
+                "Oxen sent an empty answer: no choice in it. Asking again may help."
             )
         last: list[ToolDelta] = self._tools.finish()
         return Delta(tools=last or (), end=self.answer())
@@ -158,23 +161,6 @@ class AnswerReader:
         return APIResponseError(
             f"Oxen answered with something that is not JSON: {shown}", body=text
         )
-
-    def _line_by_line(self, name: str | None, data: bytes) -> list[Any]:
-        lines = data.split(b"\n")
-        if len(lines) > 1:  # an upstream that leaves out the blank lines between events
-            chunks = []
-            for line in lines:
-                if line.startswith(b"[DONE]"):
-                    self.done = True
-                    break
-                try:
-                    chunks.append(json.loads(line))
-                except ValueError:
-                    raise self.unreadable(data) from None
-            return chunks
-        if name == "error":
-            return [data.decode("utf-8", "replace")]
-        raise self.unreadable(data) from None
 
     def _raise_if_error(self, chunk: dict[str, Any]) -> None:
         explicit = (

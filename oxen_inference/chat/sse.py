@@ -13,6 +13,14 @@ Event = tuple[str | None, bytes]
 """The event's name, if it has one, and its data."""
 
 
+def _is_another(before: bytes, value: bytes) -> bool:
+    """Whether a data line begins an event of its own, though no blank line came before it.
+
+    In one JSON text, no line that begins with a brace follows one that ends with a brace.
+    """
+    return before.endswith(b"}") and value.startswith((b"{", b"[DONE]"))
+
+
 class SSEDecoder:
     """Feed it bytes; it returns the events that are complete. `finish` returns the rest."""
 
@@ -71,7 +79,10 @@ class SSEDecoder:
                 self._name = None
             elif line.startswith(b"data:"):
                 self._begun = True
-                self._data.append(line[6:] if line[5:6] == b" " else line[5:])
+                value = line[6:] if line[5:6] == b" " else line[5:]
+                if self._data and _is_another(self._data[-1], value):
+                    events += self._dispatch()
+                self._data.append(value)
             elif not line.startswith(b":"):
                 self._other(line, events)
         return events

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -38,16 +39,19 @@ class ToolCallAssembler:
         self._by_id: dict[str, _Call] = {}
 
     def add(self, fragments: list[Any]) -> list[ToolDelta]:
-        """Return what the fragments of one chunk add."""
-        deltas = []
-        met: set[int] = set()
+        """Return what the fragments of one chunk add, at most one delta for each call."""
+        deltas: dict[int, ToolDelta] = {}
         for place, fragment in enumerate(fragments):
             if isinstance(fragment, dict):
-                delta = self._add(fragment, place, met, alone=len(fragments) == 1)
-                if delta is not None:
-                    met.add(delta.index)
-                    deltas.append(delta)
-        return deltas
+                delta = self._add(fragment, place, deltas, alone=len(fragments) == 1)
+                if delta is None:
+                    continue
+                before = deltas.setdefault(delta.index, delta)
+                if before is not delta:
+                    before.id = before.id or delta.id
+                    before.name = (before.name or "") + (delta.name or "") or None
+                    before.arguments += delta.arguments
+        return list(deltas.values())
 
     def finish(self) -> list[ToolDelta]:
         """Return an id of our own for each call that never got one: results must refer to it."""
@@ -65,7 +69,7 @@ class ToolCallAssembler:
         ]
 
     def _add(
-        self, fragment: dict[str, Any], place: int, met: set[int], *, alone: bool
+        self, fragment: dict[str, Any], place: int, met: Mapping[int, ToolDelta], *, alone: bool
     ) -> ToolDelta | None:
         function = fragment.get("function")
         fields = function if isinstance(function, dict) else fragment

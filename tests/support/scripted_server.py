@@ -4,12 +4,13 @@
         client = OxenClient(base_url=server.url, api_key="test")
 
 A script is what one connection's request is answered with: bytes are sent as they are, a number
-is a pause in seconds, `Reset()` ends the connection with a TCP reset, `Hold()` keeps it open and
-silent until the client or the server closes. The last script serves all further requests.
+is a pause in seconds, `Reset()` ends the connection with a TCP reset, `Close()` in good order,
+`Hold()` keeps it open and silent until the client or the server closes. The last script serves all further requests.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import struct
@@ -19,11 +20,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from typing_extensions import Self
+
 Step = "bytes | float | Reset | Hold"
 
 
 class Reset:
     """Ends the connection with RST instead of FIN."""
+
+
+class Close:
+    """Ends the connection in good order."""
 
 
 class Hold:
@@ -127,24 +134,20 @@ class ScriptedServer:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._listener.getsockname()[1]}/api/ai"
 
-    def __enter__(self) -> ScriptedServer:
+    def __enter__(self) -> Self:
         threading.Thread(target=self._accept, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         # A blocked accept() is only woken by a shutdown.
-        try:
+        with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
         self._listener.close()
         with self._lock:
             for connection in self._open:
-                try:
+                with contextlib.suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    pass
 
     def _accept(self) -> None:
         while not self._stop.is_set():
@@ -189,6 +192,8 @@ class ScriptedServer:
             elif isinstance(step, Reset):
                 linger = struct.pack("ii", 1, 0)
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                return False
+            elif isinstance(step, Close):
                 return False
             elif isinstance(step, Hold):
                 self._watch(connection, request)

@@ -58,7 +58,9 @@ def ai(hub: Sandbox, method: str, path: str, body: Any = None, **query: Any) -> 
     return call(hub, method, f"/api/ai{path}", body, **query)
 
 
-def enqueue(hub: Sandbox, model: str = "flux-2-dev", prompt: str = "an ox", **params: Any) -> list[str]:
+def enqueue(
+    hub: Sandbox, model: str = "flux-2-dev", prompt: str = "an ox", **params: Any
+) -> list[str]:
     """Enqueue and return the generation ids."""
     answer = ai(hub, "POST", "/queue", {"model": model, "prompt": prompt, **params})
     assert answer.status == 200, answer.content

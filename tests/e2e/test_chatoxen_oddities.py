@@ -1,0 +1,86 @@
+"""`ChatOxen` against a raw socket that does what upstreams are known to do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import openai
+import pytest
+from langchain_core.exceptions import ModelError
+from langchain_core.messages import AIMessageChunk
+
+from langchain_oxen import ChatOxen, errors
+from oxen_inference.errors import OxenError
+from tests.support.oddities import FAILURES, ODDITIES, Failure, Oddity
+from tests.support.scripted_server import ScriptedServer
+
+Collect = Callable[[ChatOxen], AIMessageChunk]
+
+
+def collect_sync(model: ChatOxen) -> AIMessageChunk:
+    return _sum(list(model.stream("hello")))
+
+
+def collect_async(model: ChatOxen) -> AIMessageChunk:
+    async def run() -> list[AIMessageChunk]:
+        async with model:
+            return [chunk async for chunk in model.astream("hello")]
+
+    return _sum(asyncio.run(run()))
+
+
+def _sum(chunks: list[AIMessageChunk]) -> AIMessageChunk:
+    said_once = ("finish_reason", "model_name", "cost", "id")
+    for name in said_once:
+        assert sum(name in chunk.response_metadata for chunk in chunks) <= 1, name
+    assert sum(chunk.usage_metadata is not None for chunk in chunks) <= 1
+    assert chunks[-1].chunk_position == "last"
+    whole = chunks[0]
+    for chunk in chunks[1:]:
+        whole = whole + chunk
+    return whole
+
+
+def chat(server: ScriptedServer, **options: Any) -> ChatOxen:
+    defaults = {"model": "ox-1", "api_key": "test", "max_retries": 0, "cost": False}
+    return ChatOxen(base_url=server.url, **{**defaults, **options})
+
+
+@pytest.mark.parametrize("collect", [collect_sync, collect_async])
+@pytest.mark.parametrize("oddity", ODDITIES, ids=lambda o: o.name)
+def test_oddity(oddity: Oddity, collect: Collect) -> None:
+    with ScriptedServer(oddity.script) as server:
+        message = collect(chat(server))
+    assert message.text == oddity.text
+    assert message.additional_kwargs.get("reasoning_content", "") == oddity.reasoning
+    assert message.additional_kwargs.get("refusal") == oddity.refusal
+    assert tuple((c["name"], c["args"]) for c in message.tool_calls) == oddity.calls
+    assert len(message.invalid_tool_calls) == oddity.invalid
+    ids = [c["id"] for c in (*message.tool_calls, *message.invalid_tool_calls)]
+    assert all(ids)
+    assert len(set(ids)) == len(ids)
+    assert message.response_metadata.get("finish_reason") == oddity.finish
+    usage = message.usage_metadata
+    assert (usage and (usage["input_tokens"], usage["output_tokens"])) == oddity.usage
+
+
+@pytest.mark.parametrize("collect", [collect_sync, collect_async])
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda f: f.name)
+def test_failure(failure: Failure, collect: Collect) -> None:
+    with ScriptedServer(failure.script) as server, pytest.raises(OxenError) as caught:
+        collect(chat(server, **failure.options))
+    error = caught.value
+    assert type(error) is getattr(errors, failure.error), repr(error)
+    assert isinstance(error, ModelError)
+    assert isinstance(error, openai.OpenAIError)
+    assert error.is_retryable is failure.retryable
+    assert failure.says in str(error)
+    if failure.partial is not None:
+        assert error.partial.text == failure.partial  # type: ignore[attr-defined]
+
+
+def test_oddities_have_names_of_their_own() -> None:
+    names = [row.name for row in (*ODDITIES, *FAILURES)]
+    assert len(set(names)) == len(names)

@@ -1,0 +1,942 @@
+"""What upstreams are known to do to a stream, and what must come of it. One row, one oddity."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.support.scripted_server import SSE_HEAD as HEAD
+from tests.support.scripted_server import Close, Hold, Reset, delta, http, sse
+
+STOP = delta("stop")
+CALLED = delta("tool_calls")
+DONE = "[DONE]"
+
+
+@dataclass(frozen=True)
+class Oddity:
+    name: str
+    script: tuple[Any, ...]
+    text: str = ""
+    reasoning: str = ""
+    calls: tuple[tuple[str, dict[str, Any]], ...] = ()
+    invalid: int = 0
+    finish: str | None = "stop"
+    usage: tuple[int, int] | None = None
+    refusal: str | None = None
+
+
+def odd(name: str, *events: Any, **expected: Any) -> Oddity:
+    """A stream of these events: dicts as JSON, strings as they are, bytes unchanged."""
+    body = b"".join(e if isinstance(e, bytes) else sse(e) for e in events)
+    return Oddity(name, (HEAD + body,), **expected)
+
+
+def call(
+    index: Any = None, id_: Any = None, name: Any = None, arguments: Any = None, **more: Any
+) -> dict[str, Any]:
+    """A fragment of a tool call, with only what is given."""
+    function = {k: v for k, v in (("name", name), ("arguments", arguments)) if v is not None}
+    fields = {"index": index, "id": id_, "function": function, **more}
+    return {k: v for k, v in fields.items() if v is not None}
+
+
+def calls(*fragments: Any, finish: str | None = None) -> dict[str, Any]:
+    return delta(finish, tool_calls=list(fragments))
+
+
+def usage_chunk(**usage: Any) -> dict[str, Any]:
+    return {"id": "chatcmpl-1", "model": "ox-1", "choices": [], "usage": usage}
+
+
+U = {"prompt_tokens": 11, "completion_tokens": 4, "total_tokens": 15}
+HI = delta(content="hi")
+PARIS = ("weather", {"city": "Paris"})
+ROME = ("weather", {"city": "Rome"})
+TWO = (PARIS, ROME)
+_P, _R = '{"city": "Paris"}', '{"city": "Rome"}'
+
+ODDITIES = [
+    odd("ordinary", HI, STOP, usage_chunk(**U), DONE, text="hi", usage=(11, 4)),
+    # The end
+    odd("no [DONE]", HI, STOP, text="hi"),
+    odd("no finish reason", HI, DONE, text="hi", finish=None),
+    odd("no line end after [DONE]", HI, STOP, b"data: [DONE]", text="hi"),
+    odd(
+        "nothing after the finish reason but a half event", HI, STOP, b'data: {"id": "ch', text="hi"
+    ),
+    Oddity("reset after the finish reason", (HEAD + sse(HI, STOP), 0.05, Reset()), text="hi"),
+    odd("finish reason repeated", HI, STOP, STOP, STOP, DONE, text="hi"),
+    odd("empty finish reasons before the real one", delta("", content="hi"), STOP, DONE, text="hi"),
+    odd("finish reason beside the usage only", HI, {**STOP, "usage": U}, text="hi", usage=(11, 4)),
+    odd("unusual finish reason", HI, delta("end_turn"), DONE, text="hi", finish="end_turn"),
+    odd("eos", HI, delta("eos"), text="hi", finish="eos"),
+    odd("text after the finish reason", HI, STOP, delta(content="!"), DONE, text="hi!"),
+    odd("events after [DONE]", HI, STOP, DONE, delta(content="?"), text="hi"),
+    # Usage
+    odd(
+        "usage in every chunk",
+        {**HI, "usage": {**U, "completion_tokens": 1}},
+        {**STOP, "usage": U},
+        DONE,
+        text="hi",
+        usage=(11, 4),
+    ),
+    odd(
+        "usage repeated",
+        HI,
+        STOP,
+        usage_chunk(**U),
+        usage_chunk(**U),
+        DONE,
+        text="hi",
+        usage=(11, 4),
+    ),
+    odd(
+        "null usage",
+        {**HI, "usage": None},
+        STOP,
+        usage_chunk(**U),
+        {**STOP, "usage": None},
+        DONE,
+        text="hi",
+        usage=(11, 4),
+    ),
+    odd(
+        "usage in strings",
+        HI,
+        STOP,
+        usage_chunk(prompt_tokens="11", completion_tokens="4"),
+        DONE,
+        text="hi",
+        usage=(11, 4),
+    ),
+    odd(
+        "usage in two halves",
+        usage_chunk(input_tokens=11),
+        HI,
+        STOP,
+        usage_chunk(output_tokens=4),
+        DONE,
+        text="hi",
+        usage=(11, 4),
+    ),
+    odd(
+        "usage inside the choice",
+        HI,
+        {"choices": [{**STOP["choices"][0], "usage": U}]},
+        DONE,
+        text="hi",
+        usage=(11, 4),
+    ),
+    odd(
+        "usage with a null choices",
+        HI,
+        STOP,
+        {"choices": None, "usage": U},
+        DONE,
+        text="hi",
+        usage=(11, 4),
+    ),
+    # Chunks
+    odd(
+        "role only, then null content",
+        delta(role="assistant"),
+        delta(role="assistant", content=None),
+        HI,
+        STOP,
+        DONE,
+        text="hi",
+    ),
+    odd("null delta", {"choices": [{"index": 0, "delta": None}]}, HI, STOP, DONE, text="hi"),
+    odd(
+        "empty choices in the middle",
+        HI,
+        {"choices": []},
+        delta(content="!"),
+        STOP,
+        DONE,
+        text="hi!",
+    ),
+    odd(
+        "choices missing in the middle",
+        HI,
+        {"id": "x", "object": "chat.completion.chunk"},
+        STOP,
+        DONE,
+        text="hi",
+    ),
+    odd("a null event", HI, "null", STOP, DONE, text="hi"),
+    odd(
+        "no index, no id, no model",
+        {"choices": [{"delta": {"content": "hi"}}]},
+        {"choices": [{"delta": {}, "finish_reason": "stop"}]},
+        DONE,
+        text="hi",
+    ),
+    odd(
+        "a second choice nobody asked for",
+        HI,
+        {"choices": [{"index": 1, "delta": {"content": "no"}}]},
+        STOP,
+        DONE,
+        text="hi",
+    ),
+    odd(
+        "message instead of delta",
+        {"choices": [{"index": 0, "message": {"content": "hi"}, "finish_reason": "stop"}]},
+        DONE,
+        text="hi",
+    ),
+    odd(
+        "growing messages",
+        *({"choices": [{"message": {"content": t}}]} for t in ("h", "hi", "hi!")),
+        STOP,
+        DONE,
+        text="hi!",
+    ),
+    odd(
+        "the whole message again at the end",
+        HI,
+        {"choices": [{"delta": {}, "message": {"content": "hi"}, "finish_reason": "stop"}]},
+        DONE,
+        text="hi",
+    ),
+    odd(
+        "content in parts",
+        delta(content=[{"type": "text", "text": "h"}, {"type": "text", "text": "i"}]),
+        STOP,
+        DONE,
+        text="hi",
+    ),
+    odd(
+        "text of an older API",
+        {"choices": [{"text": "hi", "index": 0, "finish_reason": None}]},
+        STOP,
+        DONE,
+        text="hi",
+    ),
+    odd("refusal", delta(refusal="I can"), delta(refusal="not."), STOP, DONE, refusal="I cannot."),
+    odd("ping event", b'event: ping\ndata: {"type": "ping"}\n\n', HI, STOP, DONE, text="hi"),
+    # Reasoning
+    odd(
+        "reasoning_content",
+        delta(reasoning_content="hm", content=None),
+        HI,
+        STOP,
+        DONE,
+        text="hi",
+        reasoning="hm",
+    ),
+    odd("reasoning", delta(reasoning="hm"), HI, STOP, DONE, text="hi", reasoning="hm"),
+    odd(
+        "both reasoning fields",
+        delta(reasoning="hm", reasoning_content="hm"),
+        HI,
+        STOP,
+        DONE,
+        text="hi",
+        reasoning="hm",
+    ),
+    odd(
+        "reasoning and its details",
+        delta(
+            reasoning="hm", reasoning_details=[{"type": "reasoning.text", "text": "hm", "index": 0}]
+        ),
+        HI,
+        STOP,
+        DONE,
+        text="hi",
+        reasoning="hm",
+    ),
+    odd(
+        "reasoning in details only",
+        delta(reasoning_details=[{"type": "reasoning.text", "text": "hm", "index": 0}]),
+        HI,
+        STOP,
+        DONE,
+        text="hi",
+        reasoning="hm",
+    ),
+    odd(
+        "reasoning as a content part",
+        delta(content=[{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}]),
+        HI,
+        STOP,
+        DONE,
+        text="hi",
+        reasoning="hm",
+    ),
+    odd("reasoning only", delta(reasoning_content="hm"), STOP, DONE, reasoning="hm"),
+    # Tool calls
+    odd(
+        "calls as documented",
+        calls(call(0, "a", "weather", "")),
+        calls(call(0, arguments='{"city": ')),
+        calls(call(0, arguments='"Paris"}')),
+        CALLED,
+        DONE,
+        calls=(PARIS,),
+        finish="tool_calls",
+    ),
+    odd(
+        "several calls in one chunk",
+        calls(call(0, "a", "weather", _P), call(1, "b", "weather", _R)),
+        CALLED,
+        DONE,
+        calls=TWO,
+        finish="tool_calls",
+    ),
+    odd(
+        "several fragments in one chunk",
+        calls(call(0, "a", "weather", ""), call(0, arguments=_P[:5]), call(0, arguments=_P[5:])),
+        CALLED,
+        calls=(PARIS,),
+        finish="tool_calls",
+    ),
+    odd(
+        "null index",
+        calls(
+            {**call(None, "a", "weather", _P), "index": None},
+            {**call(None, "b", "weather", _R), "index": None},
+        ),
+        CALLED,
+        calls=TWO,
+        finish="tool_calls",
+    ),
+    odd(
+        "no index, one chunk per call",
+        calls(call(None, "a", "weather", _P)),
+        calls(call(None, "b", "weather", _R)),
+        CALLED,
+        calls=TWO,
+        finish="tool_calls",
+    ),
+    odd(
+        "no index, fragments",
+        calls(call(None, "a", "weather", "")),
+        calls(call(arguments=_P)),
+        calls(call(None, "b", "weather", "")),
+        calls(call(arguments=_R)),
+        CALLED,
+        calls=TWO,
+        finish="tool_calls",
+    ),
+    odd(
+        "no index, id on every fragment",
+        calls(call(None, "a", "weather", _P[:4])),
+        calls(call(None, "b", "weather", _R[:4])),
+        calls(call(None, "a", arguments=_P[4:])),
+        calls(call(None, "b", arguments=_R[4:])),
+        CALLED,
+        calls=TWO,
+        finish="tool_calls",
+    ),
+    odd(
+        "no index, no id, by position",
+        calls(call(None, None, "weather", _P[:4]), call(None, None, "weather", _R[:4])),
+        calls(call(arguments=_P[4:]), call(arguments=_R[4:])),
+        CALLED,
+        calls=TWO,
+        finish="tool_calls",
+    ),
+    odd(
+        "index 0 for all, ids differ",
+        calls(call(0, "a", "weather", _P)),
+        calls(call(0, "b", "weather", _R)),
+        CALLED,
+        calls=TWO,
+        finish="tool_calls",
+    ),
+    odd(
+        "index 0 for all, in one chunk",
+        calls(call(0, "a", "weather", _P), call(0, "b", "weather", _R)),
+        CALLED,
+        calls=TWO,
+        finish="tool_calls",
+    ),
+    odd(
+        "index 0 for all, fragments in turn",
+        calls(call(0, "a", "weather", "")),
+        calls(call(0, arguments=_P)),
+        calls(call(0, "b", "weather", "")),
+        calls(call(0, arguments=_R)),
+        CALLED,
+        calls=TWO,
+        finish="tool_calls",
+    ),
+    odd(
+        "index 0 for all, no ids",
+        calls(call(0, "", "weather", _P), call(0, "", "weather", _R)),
+        CALLED,
+        calls=TWO,
+        finish="tool_calls",
+    ),
+    odd(
+        "indices from 1",
+        calls(call(1, "a", "weather", _P)),
+        calls(call(2, "b", "weather", _R)),
+        CALLED,
+        calls=TWO,
+        finish="tool_calls",
+    ),
+    odd(
+        "index as text",
+        calls(call("0", "a", "weather", _P[:4])),
+        calls(call("0", arguments=_P[4:])),
+        CALLED,
+        calls=(PARIS,),
+        finish="tool_calls",
+    ),
+    odd(
+        "id and name on every fragment",
+        *(calls(call(0, "a", "weather", part)) for part in ("", _P[:4], _P[4:])),
+        CALLED,
+        calls=(PARIS,),
+        finish="tool_calls",
+    ),
+    odd(
+        "a new id on every fragment",
+        calls(call(0, "a", "weather", _P[:4])),
+        calls(call(0, "x", arguments=_P[4:])),
+        CALLED,
+        calls=(PARIS,),
+        finish="tool_calls",
+    ),
+    odd(
+        "empty ids and names on fragments",
+        calls(call(0, "a", "weather", _P[:4])),
+        calls(call(0, "", "", _P[4:])),
+        CALLED,
+        calls=(PARIS,),
+        finish="tool_calls",
+    ),
+    odd(
+        "name in pieces",
+        calls(call(0, "a", "wea")),
+        calls(call(0, name="ther", arguments="")),
+        calls(call(0, arguments=_P)),
+        CALLED,
+        calls=(PARIS,),
+        finish="tool_calls",
+    ),
+    odd(
+        "arguments before the name",
+        calls(call(0, arguments=_P)),
+        calls(call(0, "a", "weather")),
+        CALLED,
+        calls=(PARIS,),
+        finish="tool_calls",
+    ),
+    odd(
+        "arguments as an object",
+        calls(call(0, "a", "weather", {"city": "Paris"})),
+        CALLED,
+        calls=(PARIS,),
+        finish="tool_calls",
+    ),
+    odd(
+        "arguments empty",
+        calls(call(0, "a", "now", "")),
+        CALLED,
+        calls=(("now", {}),),
+        finish="tool_calls",
+    ),
+    odd(
+        "arguments missing",
+        calls({"index": 0, "id": "a", "function": {"name": "now"}}),
+        CALLED,
+        calls=(("now", {}),),
+        finish="tool_calls",
+    ),
+    odd(
+        "two calls without arguments and ids",
+        calls(call(None, None, "now", ""), call(None, None, "then", "")),
+        CALLED,
+        calls=(("now", {}), ("then", {})),
+        finish="tool_calls",
+    ),
+    odd(
+        "arguments null",
+        calls(call(0, "a", "now", "null")),
+        CALLED,
+        calls=(("now", {}),),
+        finish="tool_calls",
+    ),
+    odd(
+        "the whole call again at the end",
+        calls(call(0, "a", "weather", _P[:4])),
+        calls(call(0, arguments=_P[4:])),
+        calls(call(0, "a", "weather", _P), finish="tool_calls"),
+        DONE,
+        calls=(PARIS,),
+        finish="tool_calls",
+    ),
+    odd(
+        "a call and text together",
+        delta(content="Let me look. ", tool_calls=[call(0, "a", "weather", _P)]),
+        CALLED,
+        text="Let me look. ",
+        calls=(PARIS,),
+        finish="tool_calls",
+    ),
+    odd(
+        "null tool_calls beside text",
+        delta(content="hi", tool_calls=None),
+        delta(content="", tool_calls=[]),
+        STOP,
+        text="hi",
+    ),
+    odd(
+        "function_call of an older API",
+        delta(function_call={"name": "weather", "arguments": ""}),
+        delta(function_call={"arguments": _P}),
+        delta("function_call"),
+        calls=(PARIS,),
+        finish="function_call",
+    ),
+    odd(
+        "arguments cut off",
+        calls(call(0, "a", "draw", '{"prompt": "an ox in a')),
+        delta("length"),
+        DONE,
+        invalid=1,
+        finish="length",
+    ),
+    odd(
+        "arguments that are no JSON",
+        calls(call(0, "a", "draw", "an ox, please")),
+        CALLED,
+        DONE,
+        invalid=1,
+        finish="tool_calls",
+    ),
+    odd(
+        "arguments cut off after an escape",
+        calls(call(0, "a", "draw", '{"prompt": "an ox\\')),
+        delta("length"),
+        DONE,
+        invalid=1,
+        finish="length",
+    ),
+    odd(
+        "one call whole, one cut off",
+        calls(call(0, "a", "weather", _P), call(1, "b", "weather", '{"city": ["Ro')),
+        delta("length"),
+        DONE,
+        calls=(PARIS,),
+        invalid=1,
+        finish="length",
+    ),
+    # Bytes
+    odd(
+        "comments between",
+        b": OPENROUTER PROCESSING\n\n",
+        HI,
+        b": keep-alive\n\n:\n\n",
+        STOP,
+        DONE,
+        text="hi",
+    ),
+    odd("CRLF", sse(HI, STOP, DONE, newline="\r\n"), text="hi"),
+    odd("CR alone", sse(HI, STOP, DONE, newline="\r"), text="hi"),
+    odd("byte order mark", b"\xef\xbb\xbf", HI, STOP, DONE, text="hi"),
+    odd(
+        "no space after the colon",
+        b"data:" + json.dumps(HI).encode() + b"\n\n",
+        STOP,
+        b"data:[DONE]\n\n",
+        text="hi",
+    ),
+    odd(
+        "event and id lines", b"event: message\nid: 7\nretry: 10\n" + sse(HI), STOP, DONE, text="hi"
+    ),
+    odd(
+        "one event on many lines",
+        b"".join(
+            b"data: " + line.encode() + b"\n" for line in json.dumps(HI, indent=1).splitlines()
+        )
+        + b"\n",
+        STOP,
+        DONE,
+        text="hi",
+    ),
+    odd("no blank lines between events", sse(HI, STOP, DONE).replace(b"\n\n", b"\n"), text="hi"),
+    Oddity(
+        "events in pieces",
+        tuple(
+            p
+            for byte in (HEAD + sse(delta(content="hí 🐂"), STOP, DONE)).split(b"\xf0")
+            for p in (byte, b"\xf0")
+        )[:-1],
+        text="hí 🐂",
+    ),
+    Oddity(
+        "a completion instead of a stream",
+        (
+            http(
+                {
+                    "id": "c",
+                    "model": "ox-1",
+                    "choices": [
+                        {
+                            "index": 0,
+                            "message": {"role": "assistant", "content": "hi"},
+                            "finish_reason": "stop",
+                        }
+                    ],
+                    "usage": U,
+                }
+            ),
+        ),
+        text="hi",
+        usage=(11, 4),
+    ),
+    Oddity(
+        "a completion called an event stream",
+        (
+            http(
+                {"choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}]},
+                content_type="text/event-stream",
+            ),
+        ),
+        text="hi",
+    ),
+    Oddity(
+        "a completion without a finish reason",
+        (http({"choices": [{"message": {"content": "hi"}}]}),),
+        text="hi",
+        finish=None,
+    ),
+    Oddity("a stream called JSON", (http(sse(HI, STOP, DONE)),), text="hi"),
+]
+
+
+@dataclass(frozen=True)
+class Failure:
+    name: str
+    script: tuple[Any, ...]
+    error: str
+    retryable: bool
+    partial: str | None = None
+    says: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def fails(name: str, *events: Any, **expected: Any) -> Failure:
+    body = b"".join(e if isinstance(e, bytes) else sse(e) for e in events)
+    return Failure(name, (HEAD + body,), **expected)
+
+
+FAILURES = [
+    fails("cut off", HI, error="StreamCutOffError", retryable=True, partial="hi"),
+    fails(
+        "cut off in the middle of an event",
+        HI,
+        b'data: {"id": "ch',
+        error="StreamCutOffError",
+        retryable=True,
+        partial="hi",
+    ),
+    fails(
+        "cut off in the middle of a call",
+        calls(call(0, "a", "weather", '{"ci')),
+        error="StreamCutOffError",
+        retryable=True,
+        partial="",
+    ),
+    fails("nothing at all", error="StreamCutOffError", retryable=True, partial=""),
+    fails("comments only", b": ping\n\n", error="StreamCutOffError", retryable=True, partial=""),
+    fails("[DONE] only", DONE, error="APIResponseError", retryable=True),
+    Failure("reset", (HEAD + sse(HI), 0.05, Reset()), "StreamCutOffError", True, "hi"),
+    Failure(
+        "stall",
+        (HEAD + sse(HI), Hold()),
+        "StreamStalledError",
+        True,
+        "hi",
+        options={"timeout": 0.3},
+    ),
+    Failure(
+        "stall behind keep-alives",
+        (HEAD + sse(HI), *([b": ping\n\n", 0.1] * 20)),
+        "StreamStalledError",
+        True,
+        "hi",
+        options={"timeout": 0.3},
+    ),
+    fails(
+        "error object",
+        HI,
+        {"error": {"message": "upstream timed out", "code": 504}},
+        error="InternalServerError",
+        retryable=True,
+        partial="hi",
+        says="upstream timed out",
+    ),
+    fails(
+        "error in Oxen's shape",
+        HI,
+        {
+            "error": {
+                "type": "insufficient_credits",
+                "title": "No credits",
+                "detail": "Insufficient credits",
+            },
+            "status": "error",
+            "status_message": "insufficient_credits",
+        },
+        error="InsufficientCreditsError",
+        retryable=False,
+        partial="hi",
+        says="Insufficient credits",
+    ),
+    fails(
+        "error text",
+        HI,
+        {"error": "Something broke"},
+        error="InternalServerError",
+        retryable=True,
+        partial="hi",
+        says="Something broke",
+    ),
+    fails(
+        "error status without words",
+        HI,
+        {"status": "error", "status_message": "unauthenticated"},
+        error="AuthenticationError",
+        retryable=False,
+        partial="hi",
+    ),
+    fails(
+        "error event",
+        HI,
+        b'event: error\ndata: {"message": "Overloaded", "code": 529}\n\n',
+        error="InternalServerError",
+        retryable=True,
+        partial="hi",
+        says="Overloaded",
+    ),
+    fails(
+        "error event in words",
+        HI,
+        b"event: error\ndata: upstream is gone\n\n",
+        error="InternalServerError",
+        retryable=True,
+        partial="hi",
+        says="upstream is gone",
+    ),
+    fails(
+        "typed error event",
+        HI,
+        b'event: error\ndata: {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}\n\n',
+        error="InternalServerError",
+        retryable=True,
+        partial="hi",
+    ),
+    fails(
+        "error without data:",
+        HI,
+        b'{"error": {"message": "boom"}}\n',
+        error="InternalServerError",
+        retryable=True,
+        partial="hi",
+        says="boom",
+    ),
+    fails(
+        "error object of another server",
+        HI,
+        {"object": "error", "message": "slow down", "code": 429},
+        error="RateLimitError",
+        retryable=True,
+        partial="hi",
+    ),
+    fails(
+        "error in a list",
+        HI,
+        [{"error": {"code": 429, "message": "quota"}}],
+        error="RateLimitError",
+        retryable=True,
+        partial="hi",
+    ),
+    fails(
+        "complaint of a framework",
+        HI,
+        {"detail": "Internal error"},
+        error="InternalServerError",
+        retryable=True,
+        partial="hi",
+        says="Internal error",
+    ),
+    fails(
+        "finish reason error",
+        HI,
+        {
+            "choices": [
+                {
+                    "delta": {},
+                    "finish_reason": "error",
+                    "error": {"code": 502, "message": "Provider disconnected"},
+                }
+            ]
+        },
+        error="InternalServerError",
+        retryable=True,
+        partial="hi",
+        says="Provider disconnected",
+    ),
+    fails(
+        "finish reason error without words",
+        HI,
+        delta("error"),
+        error="InternalServerError",
+        retryable=True,
+        partial="hi",
+    ),
+    fails(
+        "error first",
+        {"error": {"message": "Rate limit reached", "type": "rate_limit_error"}},
+        error="RateLimitError",
+        retryable=True,
+    ),
+    fails(
+        "context overflow inside",
+        {
+            "error": {
+                "message": "This model's maximum context length is 8192 tokens. However, your messages resulted in 9000 tokens.",
+                "code": "context_length_exceeded",
+            }
+        },
+        error="ContextOverflowError",
+        retryable=False,
+    ),
+    fails(
+        "context overflow after text",
+        HI,
+        {"error": {"message": "prompt is too long: 210000 tokens > 200000 maximum"}},
+        error="ContextOverflowError",
+        retryable=False,
+        partial="hi",
+    ),
+    fails(
+        "data that is no JSON",
+        HI,
+        "Internal Server Error",
+        error="StreamError",
+        retryable=True,
+        partial="hi",
+        says="Internal Server Error",
+    ),
+    fails(
+        "data that is no JSON first",
+        "upstream connect error",
+        error="APIResponseError",
+        retryable=True,
+        says="upstream connect error",
+    ),
+    fails(
+        "broken UTF-8",
+        HI,
+        b'data: {"choices": [{"delta": {"content": "\xff\xfe"}}]}\n\n',
+        STOP,
+        error="StreamError",
+        retryable=True,
+        partial="hi",
+    ),
+    Failure(
+        "HTML in a 200",
+        (
+            http(
+                "<html><head><title>502 Bad Gateway</title></head></html>", content_type="text/html"
+            ),
+        ),
+        "APIResponseError",
+        True,
+        says="502 Bad Gateway",
+    ),
+    Failure(
+        "plain text in a 200",
+        (http("upstream request timeout", content_type="text/plain"),),
+        "APIResponseError",
+        True,
+        says="upstream request timeout",
+    ),
+    Failure(
+        "error as JSON in a 200",
+        (http({"error": {"message": "Model not found: ox-9"}}),),
+        "ModelNotFoundError",
+        False,
+        says="Model not found: ox-9",
+    ),
+    Failure(
+        "empty choices in a 200", (http({"id": "c", "choices": []}),), "APIResponseError", True
+    ),
+    Failure(
+        "empty body in a 200",
+        (http("", content_type="text/event-stream"),),
+        "StreamCutOffError",
+        True,
+    ),
+    Failure(
+        "HTML in a 502",
+        (
+            http(
+                "<html><title>Bad gateway</title></html>",
+                status="502 Bad Gateway",
+                content_type="text/html",
+            ),
+        ),
+        "InternalServerError",
+        True,
+        says="Bad gateway",
+    ),
+    Failure(
+        "402",
+        (
+            http(
+                {"error": {"type": "insufficient_credits", "detail": "Insufficient credits"}},
+                status="402 Payment Required",
+            ),
+        ),
+        "InsufficientCreditsError",
+        False,
+    ),
+    Failure(
+        "529",
+        (http({"error": "overloaded"}, status="529 Overloaded"),),
+        "InternalServerError",
+        True,
+    ),
+    Failure(
+        "408",
+        (http({"error": {"message": "timeout"}}, status="408 Request Timeout"),),
+        "RequestTimeoutError",
+        True,
+    ),
+    Failure(
+        "429",
+        (
+            http(
+                {"error": {"message": "slow"}},
+                status="429 Too Many Requests",
+                headers=["retry-after: 3"],
+            ),
+        ),
+        "RateLimitError",
+        True,
+    ),
+    Failure(
+        "401",
+        (
+            http(
+                {"status": "error", "status_message": "unauthenticated"}, status="401 Unauthorized"
+            ),
+        ),
+        "AuthenticationError",
+        False,
+    ),
+    Failure("reset before an answer", (Reset(),), "APIConnectionError", True),
+    Failure("closed before an answer", (Close(),), "APIConnectionError", True),
+    Failure("no answer", (Hold(),), "APITimeoutError", True, options={"timeout": 0.3}),
+]
