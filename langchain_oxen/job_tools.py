@@ -126,20 +126,18 @@ class OxenCheckTool(OxenTool):
     def _call(self, client: OxenClient, request: ToolRequest) -> Answer:
         from oxen_inference.errors import MediaError
 
-        results: list[MediaResult] = []
-        for generation_id in request.arguments["generation_ids"]:
+        wait = request.arguments["wait_seconds"]
+
+        def check(generation_id: str) -> MediaResult:
             handle = client.media.attach(generation_ids=[generation_id])
-            wait = request.arguments["wait_seconds"]
+            if not wait and not (snapshot := handle.status()).is_terminal:
+                return snapshot
             try:
-                if wait or handle.status().is_terminal:
-                    handle.wait(
-                        timeout=wait or None, save_to=self.save_to, on_progress=request.tell
-                    )
+                return handle.wait(wait or None, save_to=self.save_to, on_progress=request.tell)
             except MediaError as error:
-                results.append(_known_result(error))
-            else:
-                results.append(handle.result)
-        return _report(results)
+                return _known_result(error)
+
+        return _report([check(one) for one in request.arguments["generation_ids"]])
 
     async def _acall(self, client: AsyncOxenClient, request: ToolRequest) -> Answer:
         from oxen_inference.errors import MediaError
@@ -148,14 +146,14 @@ class OxenCheckTool(OxenTool):
 
         async def check(generation_id: str) -> MediaResult:
             handle = await client.media.attach(generation_ids=[generation_id])
+            if not wait and not (snapshot := await handle.status()).is_terminal:
+                return snapshot
             try:
-                if wait or (await handle.status()).is_terminal:
-                    await handle.wait(
-                        timeout=wait or None, save_to=self.save_to, on_progress=request.atell
-                    )
+                return await handle.wait(
+                    wait or None, save_to=self.save_to, on_progress=request.atell
+                )
             except MediaError as error:
                 return _known_result(error)
-            return handle.result
 
         ids = request.arguments["generation_ids"]
         return _report(list(await asyncio.gather(*map(check, ids))))

@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from oxen_inference.media_result import MediaItem, MediaResult
     from oxen_inference.models import Model
 
-_LONG_DATA_URL = 200
 _LONG_SUMMARY = 300
 _ADVICE = {
     "GenerationTimeout": "Call the tool again with exactly the same arguments to keep waiting for "
@@ -66,7 +65,7 @@ def references(result: MediaResult | None) -> dict[str, Any] | None:
 def without_bytes(value: Any) -> Any:
     """Return plain data with the content of data URLs left out: checkpoints keep every copy."""
     if isinstance(value, str):
-        if value.startswith("data:") and len(value) > _LONG_DATA_URL:
+        if value.startswith("data:"):
             return f"{value.partition(',')[0]},… ({len(value)} characters)"
         return value
     if isinstance(value, Mapping):

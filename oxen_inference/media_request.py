@@ -236,6 +236,14 @@ def _resolve(name: str, value: Any, allow_paths: bool, paths: Paths) -> Steps[tu
         sent, stable = [one for one, _ in both], [one for _, one in both]
         changed = any(a is not b for a, b in both)
         return sent, stable if changed else sent
+    if isinstance(value, Mapping):
+        parts = {}
+        for inner, one in value.items():
+            parts[inner] = yield from _resolve(str(inner), one, allow_paths, paths)
+        inside = {inner: one for inner, (one, _) in parts.items()}
+        lasting = {inner: one for inner, (_, one) in parts.items()}
+        changed = any(one is not same for one, same in parts.values())
+        return inside, lasting if changed else inside
     if isinstance(value, MediaResult):
         if len(value.succeeded) != 1:
             raise InvalidInputError(

@@ -1,0 +1,473 @@
+"""The LangChain media tools over real HTTP: what is paid, what comes back, what is told meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from io import StringIO
+from pathlib import Path
+from typing import Any, TypedDict
+
+import pytest
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.messages import ToolMessage
+from langchain_core.runnables import RunnableConfig, RunnableLambda
+from langchain_core.tools import ToolException
+from langgraph.graph import END, START, StateGraph
+from PIL import Image
+from rich.console import Console
+
+from langchain_oxen import MediaProgressBars, OxenMediaTool, OxenToolkit
+from langchain_oxen.progress import EVENT
+from oxen_inference import Budget, Journal, OxenClient
+from oxen_inference.errors import AuthenticationError, ModelNotFoundError
+from oxen_inference.watch import Pace
+from oxen_sandbox import Fault, Sandbox
+
+FAST = Pace(image=(0.05, 0.1), video=(0.05, 0.1), lookup=1.0, lookup_interval=0.1, settle=(0.1,))
+PIXEL = "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"0" * 3000).decode()
+IN_A_THREAD: RunnableConfig = {"configurable": {"thread_id": "t"}}
+
+
+@pytest.fixture
+def client(oxen_sandbox: Sandbox) -> Iterator[OxenClient]:
+    with OxenClient(api_key=oxen_sandbox.api_key, base_url=oxen_sandbox.base_url) as client:
+        client.media.pace = FAST
+        yield client
+
+
+@pytest.fixture
+def draw(client: OxenClient) -> OxenMediaTool:
+    return OxenMediaTool.for_model("flux-2-dev", client=client, name="draw")
+
+
+def call(tool: Any, call_id: str = "c1", **arguments: Any) -> dict[str, Any]:
+    return {"type": "tool_call", "name": tool.name, "id": call_id, "args": arguments}
+
+
+def answer(tool: Any, *args: Any, config: RunnableConfig = IN_A_THREAD, **kw: Any) -> ToolMessage:
+    message = tool.invoke(call(tool, *args, **kw), config)
+    assert isinstance(message, ToolMessage)
+    return message
+
+
+class TestWhatComesBack:
+    def test_text_for_the_model_and_references_for_the_program(
+        self, client: OxenClient, tmp_path: Path
+    ) -> None:
+        draw = OxenMediaTool.for_model(
+            "flux-2-dev", client=client, save_to=tmp_path, output_format="png"
+        )
+        message = answer(draw, prompt="an ox at dawn")
+        (item,) = message.artifact["items"]
+        assert message.status == "success"
+        for said in ("Made 1 image", "$0.013", item["url"], item["generation_id"], item["path"]):
+            assert said in message.text
+        with Image.open(item["path"]) as picture:
+            assert picture.format == "PNG"
+        assert Path(item["path"]).parent == tmp_path
+
+    async def test_async_is_the_same(self, oxen_sandbox: Sandbox) -> None:
+        draw = await OxenMediaTool.afor_model(
+            "flux-2-dev", api_key=oxen_sandbox.api_key, base_url=oxen_sandbox.base_url
+        )
+        message = await draw.ainvoke(call(draw, prompt="an ox"), IN_A_THREAD)
+        assert message.text.startswith("Made 1 image")
+        assert message.artifact["cost"] == "0.013"
+
+    def test_a_data_url_does_not_reach_the_artifact(self, draw: OxenMediaTool) -> None:
+        message = answer(draw, prompt="an ox", input_image=[PIXEL])
+        assert len(PIXEL) > 3000
+        assert len(str(message.artifact)) < 2500
+
+    def test_only_some_made(self, draw: OxenMediaTool, oxen_sandbox: Sandbox) -> None:
+        oxen_sandbox.inject(Fault("fail_job", message="NSFW content detected"))
+        message = answer(draw, prompt="oxen", num_generations=3)
+        assert "Made 2 images" in message.text
+        assert "NSFW content detected" in message.text
+        assert message.status == "success"
+
+
+class TestWhatTheModelCanActOn:
+    def test_bad_arguments(self, draw: OxenMediaTool, oxen_sandbox: Sandbox) -> None:
+        message = answer(draw, promt="ox", guidance=99, num_generations=9)
+        assert message.status == "error"
+        assert "did you mean prompt" in message.text
+        assert "guidance must be between 0 and 10" in message.text
+        assert "between 1 and 4" in message.text
+        assert oxen_sandbox.jobs == []
+
+    def test_a_failed_generation(self, draw: OxenMediaTool, oxen_sandbox: Sandbox) -> None:
+        oxen_sandbox.inject(Fault("fail_job", message="The prompt was flagged."))
+        message = answer(draw, prompt="ox")
+        assert message.status == "error"
+        assert "The prompt was flagged." in message.text
+        assert message.artifact["items"][0]["status"] == "failed"
+
+    def test_the_hubs_refusal(self, draw: OxenMediaTool, oxen_sandbox: Sandbox) -> None:
+        oxen_sandbox.inject(Fault("respond", status=402, path="*/queue", message="No credits left"))
+        message = answer(draw, prompt="ox")
+        assert message.status == "error"
+        assert "No credits left" in message.text
+
+    def test_a_budget(self, client: OxenClient, oxen_sandbox: Sandbox) -> None:
+        draw = OxenMediaTool.for_model("flux-2-dev", client=client, budget=Budget("0.02"))
+        assert answer(draw, "c1", prompt="ox").status == "success"
+        message = answer(draw, "c2", prompt="cow")
+        assert message.status == "error"
+        assert "$0.007 is left" in message.text
+        assert len(oxen_sandbox.jobs) == 1
+
+    def test_without_a_call_id_it_is_text(self, draw: OxenMediaTool) -> None:
+        assert draw.invoke({"guidance": 99}).startswith("Error: ")
+
+    def test_developers_may_have_exceptions_instead(self, client: OxenClient) -> None:
+        draw = OxenMediaTool.for_model(
+            "flux-2-dev", client=client, max_cost="0.001", handle_tool_error=False
+        )
+        with pytest.raises(ToolException, match=r"max_cost=\$0.001"):
+            answer(draw, prompt="ox")
+
+    def test_a_refused_key_is_the_developers(
+        self, oxen_sandbox: Sandbox, client: OxenClient
+    ) -> None:
+        model = client.catalog.get("flux-2-dev")
+        draw = OxenMediaTool.for_model(model, api_key="wrong", base_url=oxen_sandbox.base_url)
+        with pytest.raises(AuthenticationError):
+            answer(draw, prompt="ox")
+
+    def test_an_unknown_model_names_the_closest(self, client: OxenClient) -> None:
+        with pytest.raises(ModelNotFoundError, match="flux-2-dev"):
+            OxenMediaTool.for_model("flux-2-devv", client=client)
+
+
+class TestPaidOnce:
+    def test_the_same_call_again(self, draw: OxenMediaTool, oxen_sandbox: Sandbox) -> None:
+        first, again = answer(draw, prompt="ox"), answer(draw, prompt="ox")
+        assert first.artifact["items"][0]["generation_id"] in again.text
+        assert len(oxen_sandbox.jobs) == 1
+
+    def test_another_call_is_another_picture(
+        self, draw: OxenMediaTool, oxen_sandbox: Sandbox
+    ) -> None:
+        answer(draw, "c1", prompt="ox")
+        answer(draw, "c2", prompt="ox")
+        answer(draw, "c1", prompt="cow")  # a model that counts its calls from 0 in every turn
+        assert len(oxen_sandbox.jobs) == 3
+
+    def test_calls_side_by_side_are_separate_wishes(
+        self, draw: OxenMediaTool, oxen_sandbox: Sandbox
+    ) -> None:
+        with ThreadPoolExecutor(4) as pool:
+            ids = [f"c{n}" for n in range(4)]
+            list(pool.map(lambda one: answer(draw, one, prompt="ox"), ids))
+        assert len(oxen_sandbox.jobs) == 4
+
+    @pytest.mark.parametrize("config", [IN_A_THREAD, {}], ids=["thread", "no thread"])
+    def test_a_call_joins_the_job_it_did_not_wait_for(
+        self, draw: OxenMediaTool, oxen_sandbox: Sandbox, config: RunnableConfig
+    ) -> None:
+        oxen_sandbox.settings.image_seconds = 1.0
+        impatient = draw.model_copy(update={"timeout": 0.3})
+        early = answer(impatient, "c1", prompt="ox", config=config)
+        assert early.status == "error"
+        assert "not paid for again" in early.text
+        assert early.artifact["status"] == "running"
+        late = answer(draw, "c2", prompt="ox", config=config)
+        assert early.artifact["items"][0]["generation_id"] in late.text
+        assert len(oxen_sandbox.jobs) == 1
+        # Delivered: from now on the same words are a new wish. A replay of the late call is not.
+        if config:
+            answer(draw, "c2", prompt="ox", config=config)
+            assert len(oxen_sandbox.jobs) == 1
+        answer(draw, "c3", prompt="ox", config=config)
+        assert len(oxen_sandbox.jobs) == 2
+
+    async def test_async_joins_too(self, oxen_sandbox: Sandbox) -> None:
+        oxen_sandbox.settings.image_seconds = 1.0
+        draw = await OxenMediaTool.afor_model(
+            "flux-2-dev", api_key=oxen_sandbox.api_key, base_url=oxen_sandbox.base_url, timeout=0.3
+        )
+        (await draw.connection.running()).media.pace = FAST
+        assert (await draw.ainvoke(call(draw, "c1", prompt="ox"), IN_A_THREAD)).status == "error"
+        patient = draw.model_copy(update={"timeout": None})
+        await patient.ainvoke(call(draw, "c2", prompt="ox"), IN_A_THREAD)
+        assert len(oxen_sandbox.jobs) == 1
+
+    def test_a_call_joins_a_job_of_unknown_outcome(
+        self, draw: OxenMediaTool, oxen_sandbox: Sandbox
+    ) -> None:
+        # Accepted, its answer lost, and hidden until the first call gave up looking.
+        oxen_sandbox.inject(
+            Fault("reset", when="after", method="POST", path="*/queue"),
+            Fault("respond", status=503, method="GET", path="*/queue", times=None),
+            Fault("respond", status=503, method="GET", path="*/generations", times=None),
+        )
+        doubtful = answer(draw, "c1", prompt="ox")
+        assert doubtful.status == "error"
+        assert "does not pay twice" in doubtful.text
+        oxen_sandbox.faults.clear()
+        assert answer(draw, "c2", prompt="ox").status == "success"
+        assert len(oxen_sandbox.jobs) == 1
+
+    def test_a_failure_is_no_job_to_join(self, draw: OxenMediaTool, oxen_sandbox: Sandbox) -> None:
+        oxen_sandbox.inject(Fault("fail_job"))
+        assert answer(draw, "c1", prompt="ox").status == "error"
+        assert answer(draw, "c2", prompt="ox").status == "success"
+
+    def test_without_a_ledger_that_lasts_calls_still_join(self, oxen_sandbox: Sandbox) -> None:
+        oxen_sandbox.settings.image_seconds = 1.0
+        draw = OxenMediaTool.for_model(
+            "flux-2-dev", api_key=oxen_sandbox.api_key, base_url=oxen_sandbox.base_url,
+            journal=None, timeout=0.3,
+        )  # fmt: skip
+        draw.connection.sync().media.pace = FAST
+        assert answer(draw, "c1", prompt="ox").status == "error"
+        draw.timeout = None
+        assert answer(draw, "c2", prompt="ox").status == "success"
+        assert len(oxen_sandbox.jobs) == 1
+
+
+class TestInputs:
+    def sent(self, sandbox: Sandbox) -> dict[str, Any]:
+        return sandbox.jobs[-1].params
+
+    def test_an_earlier_result_by_id_url_or_path(
+        self, client: OxenClient, oxen_sandbox: Sandbox, tmp_path: Path
+    ) -> None:
+        draw = OxenMediaTool.for_model("flux-2-dev", client=client, save_to=tmp_path)
+        film = OxenMediaTool.for_model("google-veo-3-1-fast", client=client)
+        (item,) = answer(draw, prompt="ox").artifact["items"]
+        for number, name in enumerate((item["generation_id"], item["url"], item["path"])):
+            message = answer(film, f"f{number}", prompt=f"film {number}", input_image=name)
+            assert message.status == "success", message.text
+            assert self.sent(oxen_sandbox)["input_image"].startswith(f"{oxen_sandbox.origin}/api/")
+
+    def test_an_earlier_result_inside_an_object(
+        self, client: OxenClient, draw: OxenMediaTool, oxen_sandbox: Sandbox
+    ) -> None:
+        film = OxenMediaTool.for_model("kling-video-o3-pro-reference-to-video", client=client)
+        (item,) = answer(draw, prompt="ox").artifact["items"]
+        hero = {"frontal_image_url": item["generation_id"], "reference_image_urls": [item["url"]]}
+        message = answer(film, "f1", prompt="film", elements=[hero])
+        assert message.status == "success", message.text
+        (sent,) = self.sent(oxen_sandbox)["elements"]
+        assert sent["frontal_image_url"].startswith("http")
+
+    @pytest.mark.parametrize("name", ["/etc/passwd", "file:///etc/passwd", "no-such-job"])
+    def test_nothing_else_is_read(
+        self, client: OxenClient, oxen_sandbox: Sandbox, name: str
+    ) -> None:
+        film = OxenMediaTool.for_model("google-veo-3-1-fast", client=client)
+        message = answer(film, prompt="film", input_image=name)
+        assert message.status == "error"
+        assert oxen_sandbox.jobs == []
+
+    def test_files_of_an_allowed_folder(
+        self, client: OxenClient, oxen_sandbox: Sandbox, tmp_path: Path
+    ) -> None:
+        Image.new("RGB", (8, 8), "red").save(tmp_path / "ox.png")
+        film = OxenMediaTool.for_model("google-veo-3-1-fast", client=client, inputs_from=tmp_path)
+        message = answer(film, prompt="film", input_image="ox.png")
+        assert message.status == "success", message.text
+        assert self.sent(oxen_sandbox)["input_image"].startswith("data:image/png;base64,")
+        assert "base64,iVBOR" not in str(message.artifact)
+
+
+class Recorder(BaseCallbackHandler):
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+
+    def on_custom_event(self, name: str, data: Any, **_: Any) -> None:
+        if name == EVENT:
+            self.events.append(data)
+
+
+class State(TypedDict):
+    said: str
+
+
+class TestProgress:
+    def test_reaches_callbacks(self, draw: OxenMediaTool) -> None:
+        recorder = Recorder()
+        answer(draw, "c7", prompt="ox", config={**IN_A_THREAD, "callbacks": [recorder]})
+        phases = [event["phase"] for event in recorder.events]
+        assert phases[0] == "quoted"
+        assert phases[-1] == "done"
+        assert {event["tool_call_id"] for event in recorder.events} == {"c7"}
+
+    async def test_reaches_event_streams(self, oxen_sandbox: Sandbox) -> None:
+        draw = await OxenMediaTool.afor_model(
+            "flux-2-dev", api_key=oxen_sandbox.api_key, base_url=oxen_sandbox.base_url
+        )
+        chain = RunnableLambda(lambda text: {"prompt": text}) | draw
+        events = [event async for event in chain.astream_events("ox", version="v2")]
+        told = [event["data"] for event in events if event["event"] == "on_custom_event"]
+        assert [one["phase"] for one in told][-1] == "done"
+
+    def graph(self, draw: OxenMediaTool) -> Any:
+        def node(state: State, config: RunnableConfig) -> State:
+            return {"said": draw.invoke(call(draw, prompt=state["said"]), config).text}
+
+        async def anode(state: State, config: RunnableConfig) -> State:
+            return {"said": (await draw.ainvoke(call(draw, prompt=state["said"]), config)).text}
+
+        from langchain_core.runnables import RunnableLambda
+
+        graph = StateGraph(State)
+        graph.add_node("draw", RunnableLambda(node, anode))
+        graph.add_edge(START, "draw")
+        graph.add_edge("draw", END)
+        return graph.compile()
+
+    def test_reaches_a_graphs_custom_stream(self, draw: OxenMediaTool) -> None:
+        told = list(self.graph(draw).stream({"said": "ox"}, stream_mode="custom"))
+        assert {one["type"] for one in told} == {EVENT}
+        assert [one["phase"] for one in told][-1] == "done"
+
+    async def test_reaches_a_graphs_custom_stream_from_async(self, draw: OxenMediaTool) -> None:
+        graph = self.graph(draw)
+        told = [one async for one in graph.astream({"said": "ox"}, stream_mode="custom")]
+        assert [one["phase"] for one in told][-1] == "done"
+
+    @pytest.mark.parametrize("terminal", [True, False])
+    def test_bars_end_with_what_became_of_it(
+        self, draw: OxenMediaTool, oxen_sandbox: Sandbox, terminal: bool
+    ) -> None:
+        screen = StringIO()
+        bars = MediaProgressBars(Console(file=screen, force_terminal=terminal, width=100))
+        config: RunnableConfig = {**IN_A_THREAD, "callbacks": [bars]}
+        answer(draw, "c1", prompt="ox", config=config)
+        assert "draw: done (" in screen.getvalue()
+        oxen_sandbox.inject(Fault("fail_job"))
+        answer(draw, "c2", prompt="cow", config=config)
+        assert "draw: failed (" in screen.getvalue()
+
+
+class TestAsync:
+    async def test_the_loop_never_waits(self, oxen_sandbox: Sandbox) -> None:
+        draw = await OxenMediaTool.afor_model(
+            "flux-2-dev", api_key=oxen_sandbox.api_key, base_url=oxen_sandbox.base_url
+        )
+        await draw.ainvoke(call(draw, "warm", prompt="ox"), IN_A_THREAD)
+        longest, done = 0.0, False
+
+        async def pulse() -> None:
+            nonlocal longest
+            while not done:
+                before = time.perf_counter()
+                await asyncio.sleep(0.001)
+                longest = max(longest, time.perf_counter() - before)
+
+        heart = asyncio.create_task(pulse())
+        calls = [draw.ainvoke(call(draw, f"c{n}", prompt="ox"), IN_A_THREAD) for n in range(8)]
+        await asyncio.gather(*calls)
+        done = True
+        await heart
+        assert longest < 0.25, f"the loop stood still for {longest:.3f} s"
+
+    def test_each_loop_has_a_client_of_its_own(self, oxen_sandbox: Sandbox) -> None:
+        draw = OxenMediaTool.for_model(
+            "flux-2-dev", api_key=oxen_sandbox.api_key, base_url=oxen_sandbox.base_url
+        )
+        for number in range(2):
+            message = asyncio.run(draw.ainvoke(call(draw, f"c{number}", prompt="ox"), IN_A_THREAD))
+            assert message.status == "success"
+
+
+class TestWorkingMeanwhile:
+    def kit(self, client: OxenClient, *models: str, **options: Any) -> dict[str, Any]:
+        tools = OxenToolkit(models=models, client=client, **options).get_tools()
+        return {tool.name: tool for tool in tools}
+
+    def test_submit_check_and_fetch(
+        self, client: OxenClient, oxen_sandbox: Sandbox, tmp_path: Path
+    ) -> None:
+        oxen_sandbox.settings.image_seconds = 1.0
+        kit = self.kit(client, "flux-2-dev", save_to=tmp_path)
+        started = answer(kit["oxen_submit"], "s1", model="flux-2-dev", prompt="ox")
+        (item,) = started.artifact["items"]
+        ids = [item["generation_id"]]
+        assert ids[0] in started.text
+        assert "is not ready" in answer(kit["oxen_check"], "k1", generation_ids=ids).text
+        ready = answer(kit["oxen_check"], "k2", generation_ids=ids, wait_seconds=20)
+        (result,) = ready.artifact["results"]
+        assert "Made 1 image" in ready.text
+        assert Path(result["items"][0]["path"]).parent == tmp_path
+        again = answer(kit["oxen_submit"], "s1", model="flux-2-dev", prompt="ox")
+        assert "Made 1 image" in again.text
+        assert len(oxen_sandbox.jobs) == 1
+
+    async def test_async(self, oxen_sandbox: Sandbox) -> None:
+        toolkit = OxenToolkit(
+            models=["flux-2-dev"], api_key=oxen_sandbox.api_key, base_url=oxen_sandbox.base_url
+        )
+        kit = {tool.name: tool for tool in await toolkit.aget_tools()}
+        submit, check, cancel = (kit[f"oxen_{name}"] for name in ("submit", "check", "cancel"))
+        arguments = {"model": "flux-2-dev", "prompt": "ox", "num_generations": 2}
+        started = await submit.ainvoke(call(submit, **arguments), IN_A_THREAD)
+        ids = [item["generation_id"] for item in started.artifact["items"]]
+        ready = await check.ainvoke(call(check, generation_ids=ids, wait_seconds=20), IN_A_THREAD)
+        assert ready.text.count("Made 1 image") == 2
+        told = await cancel.ainvoke(call(cancel, generation_ids=ids), IN_A_THREAD)
+        assert told.text.count("Made 1 image") == 2
+
+    def test_cancel_says_what_really_happened(
+        self, client: OxenClient, oxen_sandbox: Sandbox
+    ) -> None:
+        oxen_sandbox.settings.image_seconds = 30
+        kit = self.kit(client, "flux-2-dev")
+        started = answer(kit["oxen_submit"], model="flux-2-dev", prompt="ox")
+        ids = [item["generation_id"] for item in started.artifact["items"]]
+        assert "cancelled" in answer(kit["oxen_cancel"], generation_ids=ids).text
+        assert oxen_sandbox.jobs[0].status == "cancelled"
+
+    def test_only_the_models_of_the_kit(self, client: OxenClient, oxen_sandbox: Sandbox) -> None:
+        kit = self.kit(client, "flux-2-dev")
+        message = answer(kit["oxen_submit"], model="flux-1-dev", prompt="ox")
+        assert message.status == "error"
+        assert "Did you mean flux-2-dev?" in message.text
+        found = answer(kit["oxen_find_models"], need="an image").artifact
+        assert [row["id"] for row in found] == ["flux-2-dev"]
+        assert oxen_sandbox.jobs == []
+
+    def test_without_models_any_of_the_catalogue(
+        self, client: OxenClient, oxen_sandbox: Sandbox
+    ) -> None:
+        kit = self.kit(client)
+        assert "generate_image_with_flux_2_dev" not in kit
+        found = answer(kit["oxen_find_models"], need="cheapest image model")
+        model_id = found.artifact[0]["id"]
+        assert f"Parameters of {model_id}" in found.text
+        assert answer(kit["oxen_submit"], "s1", model=model_id, prompt="ox").status == "success"
+        text_model = answer(kit["oxen_submit"], "s2", model="gpt-4o", prompt="ox")
+        unknown = answer(kit["oxen_submit"], "s3", model="flux-9", prompt="ox")
+        assert (text_model.status, unknown.status) == ("error", "error")
+        assert len(oxen_sandbox.jobs) == 1
+
+    def test_bad_parameters_of_a_submission(
+        self, client: OxenClient, oxen_sandbox: Sandbox
+    ) -> None:
+        kit = self.kit(client, "flux-2-dev")
+        message = answer(
+            kit["oxen_submit"], model="flux-2-dev", prompt="ox", parameters={"guidance": 99}
+        )
+        assert message.status == "error"
+        assert "guidance must be between 0 and 10" in message.text
+        assert oxen_sandbox.jobs == []
+
+
+def test_one_budget_for_many_tools(client: OxenClient, oxen_sandbox: Sandbox) -> None:
+    studio = Budget("0.05", name="studio", journal=Journal())
+    tools = [
+        OxenMediaTool.for_model("flux-2-dev", client=client, budget=studio, name=f"draw{n}")
+        for n in range(8)
+    ]
+    with ThreadPoolExecutor(8) as pool:
+        messages = list(pool.map(lambda tool: answer(tool, tool.name, prompt="ox"), tools))
+    assert [m.status for m in messages].count("success") == 3
+    assert len(oxen_sandbox.jobs) == 3
+    assert studio.spent <= studio.limit
