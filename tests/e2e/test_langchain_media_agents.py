@@ -1,0 +1,344 @@
+"""Agents that pay: resumed after a crash, replayed, in parallel, within a budget, with a person."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+from langchain.agents import create_agent
+from langchain.agents.middleware import HumanInTheLoopMiddleware
+from langchain_core.messages import AIMessage
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.checkpoint.sqlite import SqliteSaver
+from langgraph.types import Command
+
+from langchain_oxen import ChatOxen, OxenBudgetMiddleware, OxenMediaTool, OxenToolkit
+from oxen_inference import Budget, Journal, OxenClient
+from oxen_inference.errors import BudgetExceededError, ConfigurationError
+from oxen_sandbox import Sandbox
+from tests.conftest import REPOSITORY
+from tests.support.scripted_chat import ScriptedChat, tool_messages
+
+ASK = {"messages": [("user", "draw it")]}
+DRAW = ("call_1", "draw", {"prompt": "an ox at dawn"})
+
+
+def thread(name: str = "t") -> dict[str, Any]:
+    return {"configurable": {"thread_id": name}}
+
+
+@pytest.fixture
+def client(oxen_sandbox: Sandbox) -> Iterator[OxenClient]:
+    with OxenClient(api_key=oxen_sandbox.api_key, base_url=oxen_sandbox.base_url) as client:
+        yield client
+
+
+@pytest.fixture
+def draw(client: OxenClient) -> OxenMediaTool:
+    return OxenMediaTool.for_model("flux-2-dev", client=client, name="draw")
+
+
+def agent(turns: list[Any], tools: list[Any], *middleware: Any, **options: Any) -> Any:
+    chat = ScriptedChat(turns=turns, cost=options.pop("cost", None))
+    return create_agent(chat, tools, middleware=middleware, checkpointer=InMemorySaver(), **options)
+
+
+class TestCrash:
+    def run(self, what: str, folder: Path, sandbox: Sandbox) -> subprocess.Popen[str]:
+        environment = {
+            **os.environ,
+            "OXEN_API_KEY": sandbox.api_key,
+            "OXEN_BASE_URL": sandbox.base_url,
+            "OXEN_STATE_DIR": str(folder / "state"),
+        }
+        module = "tests.e2e.langchain_film_process"
+        return subprocess.Popen(
+            [sys.executable, "-m", module, what, str(folder)], cwd=REPOSITORY, env=environment,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def test_a_film_survives_the_death_of_its_process(
+        self, oxen_sandbox: Sandbox, tmp_path: Path
+    ) -> None:
+        oxen_sandbox.settings.video_seconds = 3
+        first = self.run("start", tmp_path, oxen_sandbox)
+        give_up = time.monotonic() + 60
+        while not oxen_sandbox.jobs:
+            assert first.poll() is None, first.communicate()
+            assert time.monotonic() < give_up
+            time.sleep(0.02)
+        time.sleep(0.3)
+        os.kill(first.pid, signal.SIGKILL)
+        first.communicate()
+        assert oxen_sandbox.jobs[0].status != "succeeded"
+
+        second = self.run("resume", tmp_path, oxen_sandbox)
+        output, errors = second.communicate(timeout=60)
+        assert second.returncode == 0, errors
+        path, said = output.strip().splitlines()
+        assert said == "Here it is."
+        assert len(oxen_sandbox.jobs) == 1
+        assert [charge.kind for charge in oxen_sandbox.charges] == ["queue"]
+        with av.open(path) as film:
+            assert float(film.duration) / av.time_base == pytest.approx(5, abs=0.1)
+        (name,) = self.budgets(tmp_path)
+        spent = Budget("1.00", name=name, journal=Journal(tmp_path / "state" / "journal.sqlite3"))
+        assert spent.spent == oxen_sandbox.charges[0].cost + Decimal("0.02")  # and two answers
+
+    def budgets(self, folder: Path) -> list[str]:
+        with Journal(folder / "state" / "journal.sqlite3").file.reading() as connection:
+            return [row["name"] for row in connection.execute("SELECT name FROM budgets")]
+
+
+class TestReplay:
+    def test_a_replayed_checkpoint_pays_nothing(
+        self, draw: OxenMediaTool, oxen_sandbox: Sandbox
+    ) -> None:
+        one = agent([[DRAW], "done"], [draw])
+        one.invoke(ASK, thread())
+        before = next(s for s in one.get_state_history(thread()) if s.next == ("tools",))
+        state = one.invoke(None, before.config)
+        assert tool_messages(state)[0].status == "success"
+        assert len(oxen_sandbox.jobs) == 1
+
+    def test_an_edited_call_is_another_picture(
+        self, draw: OxenMediaTool, oxen_sandbox: Sandbox
+    ) -> None:
+        one = agent([[DRAW], "done"], [draw], HumanInTheLoopMiddleware({"draw": True}))
+        one.invoke(ASK, thread())
+        edited = {"name": "draw", "args": {"prompt": "a cow"}}
+        decisions = [{"type": "edit", "edited_action": edited}]
+        one.invoke(Command(resume={"decisions": decisions}), thread())
+        assert [job.params["prompt"] for job in oxen_sandbox.jobs] == ["a cow"]
+
+    def test_calls_side_by_side(self, draw: OxenMediaTool, oxen_sandbox: Sandbox) -> None:
+        calls = [(f"call_{n}", "draw", {"prompt": "an ox"}) for n in range(3)]
+        state = agent([calls, "done"], [draw]).invoke(ASK, thread())
+        ids = {m.artifact["items"][0]["generation_id"] for m in tool_messages(state)}
+        assert len(ids) == len(oxen_sandbox.jobs) == 3
+
+    def test_a_tool_called_again_after_its_patience_ended(
+        self, draw: OxenMediaTool, oxen_sandbox: Sandbox
+    ) -> None:
+        oxen_sandbox.settings.image_seconds = 1
+        draw.timeout = 0.7
+        turns = [[("call_1", "draw", DRAW[2])], [("call_2", "draw", DRAW[2])], "done"]
+        state = agent(turns, [draw]).invoke(ASK, thread())
+        assert [m.status for m in tool_messages(state)] == ["error", "success"]
+        assert len(oxen_sandbox.jobs) == 1
+
+    async def test_async_with_sqlite(self, oxen_sandbox: Sandbox, tmp_path: Path) -> None:
+        from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+
+        draw = await OxenMediaTool.afor_model(
+            "flux-2-dev", api_key=oxen_sandbox.api_key, base_url=oxen_sandbox.base_url, name="draw"
+        )
+        async with AsyncSqliteSaver.from_conn_string(str(tmp_path / "c.sqlite3")) as saver:
+            one = create_agent(ScriptedChat(turns=[[DRAW], "done"]), [draw], checkpointer=saver)
+            await one.ainvoke(ASK, thread())
+            history = [s async for s in one.aget_state_history(thread())]
+            before = next(s for s in history if s.next == ("tools",))
+            await one.ainvoke(None, before.config)
+        assert len(oxen_sandbox.jobs) == 1
+
+
+def test_checkpoints_hold_references_only(
+    client: OxenClient, oxen_sandbox: Sandbox, tmp_path: Path
+) -> None:
+    draw = OxenMediaTool.for_model("flux-2-dev", client=client, name="draw", save_to=tmp_path)
+    with SqliteSaver.from_conn_string(str(tmp_path / "c.sqlite3")) as saver:
+        one = create_agent(ScriptedChat(turns=[[DRAW], "done"]), [draw], checkpointer=saver)
+        state = one.invoke(ASK, thread())
+        saved = one.get_state(thread()).values
+    (message,) = tool_messages(state)
+    assert tool_messages(saved)[0].artifact == message.artifact
+    picture = Path(message.artifact["items"][0]["path"]).read_bytes()
+    checkpoints = b"".join(file.read_bytes() for file in tmp_path.glob("c.sqlite3*"))
+    assert picture[:200] not in checkpoints
+
+
+class TestBudget:
+    def test_media_and_chat_together(self, draw: OxenMediaTool, oxen_sandbox: Sandbox) -> None:
+        turns = [[DRAW], [("call_2", "draw", {"prompt": "a cow"})], "done"]
+        one = agent(turns, [draw], OxenBudgetMiddleware("0.03"), cost="0.005")
+        messages = one.invoke(ASK, thread())
+        first, second = tool_messages(messages)
+        # 0.005 + 0.013 + 0.005 leaves 0.007.
+        assert first.status == "success"
+        assert second.status == "error"
+        assert "$0.007 is left" in second.text
+        assert len(oxen_sandbox.jobs) == 1
+        assert messages["messages"][-1].text == "done"
+
+    def test_a_run_ends_where_nothing_is_left(self, draw: OxenMediaTool) -> None:
+        one = agent([[DRAW], "never said"], [draw], OxenBudgetMiddleware("0.013"), cost="0")
+        state = one.invoke(ASK, thread())
+        last = state["messages"][-1]
+        assert isinstance(last, AIMessage)
+        assert last.text.startswith("The budget of $0.013 is used up: $0.013 spent")
+
+    def test_or_raises(self, draw: OxenMediaTool) -> None:
+        middleware = OxenBudgetMiddleware("0.01", on_exceeded="error")
+        one = agent([[DRAW], "never said"], [draw], middleware, cost="0.02")
+        with pytest.raises(BudgetExceededError, match="used up"):
+            one.invoke(ASK, thread())
+
+    @pytest.mark.parametrize(("per", "made"), [("run", 2), ("thread", 1)])
+    def test_counts_a_run_or_a_thread(
+        self, draw: OxenMediaTool, oxen_sandbox: Sandbox, per: Any, made: int
+    ) -> None:
+        turns = [[DRAW], "done", [("call_2", "draw", {"prompt": "a cow"})], "done"]
+        one = agent(turns, [draw], OxenBudgetMiddleware("0.02", per=per))
+        one.invoke(ASK, thread())
+        one.invoke(ASK, thread())
+        assert len(oxen_sandbox.jobs) == made
+
+    def test_calls_side_by_side_cannot_exceed_it(
+        self, draw: OxenMediaTool, oxen_sandbox: Sandbox
+    ) -> None:
+        calls = [(f"call_{n}", "draw", {"prompt": f"ox {n}"}) for n in range(6)]
+        state = agent([calls, "done"], [draw], OxenBudgetMiddleware("0.03")).invoke(ASK, thread())
+        statuses = [message.status for message in tool_messages(state)]
+        assert sorted(statuses) == ["error"] * 4 + ["success"] * 2
+        assert len(oxen_sandbox.jobs) == 2
+
+    def test_a_budget_of_ones_own(self, draw: OxenMediaTool) -> None:
+        studio = Budget("5", name="studio", journal=Journal())
+        one = agent([[DRAW], "done"], [draw], OxenBudgetMiddleware(budget=studio), cost="0.5")
+        one.invoke(ASK, thread())
+        assert studio.spent == Decimal("1.013")
+
+    def test_two_budgets_for_one_tool_are_an_error(self, client: OxenClient) -> None:
+        draw = OxenMediaTool.for_model("flux-2-dev", client=client, name="draw", budget=Budget("1"))
+        with pytest.raises(ConfigurationError, match="has a budget of its own"):
+            agent([[DRAW], "done"], [draw], OxenBudgetMiddleware("1")).invoke(ASK, thread())
+
+    def test_submitted_jobs_count(self, client: OxenClient, oxen_sandbox: Sandbox) -> None:
+        tools = OxenToolkit(models=["flux-2-dev"], client=client).get_tools()
+        submit = [
+            (f"call_{n}", "oxen_submit", {"model": "flux-2-dev", "prompt": f"ox {n}"})
+            for n in range(3)
+        ]
+        turns = [[one] for one in submit] + ["done"]
+        state = agent(turns, tools, OxenBudgetMiddleware("0.03")).invoke(ASK, thread())
+        assert [m.status for m in tool_messages(state)] == ["success", "success", "error"]
+        assert len(oxen_sandbox.jobs) == 2
+
+    def test_needs_one_limit(self) -> None:
+        for wrong in ({}, {"limit": "1", "budget": Budget("1")}, {"limit": "1", "per": "week"}):
+            with pytest.raises(ConfigurationError):
+                OxenBudgetMiddleware(**wrong)  # type: ignore[arg-type]
+
+    async def test_async(self, oxen_sandbox: Sandbox) -> None:
+        draw = await OxenMediaTool.afor_model(
+            "flux-2-dev", api_key=oxen_sandbox.api_key, base_url=oxen_sandbox.base_url, name="draw"
+        )
+        one = agent([[DRAW], "never said"], [draw], OxenBudgetMiddleware("0.013"))
+        state = await one.ainvoke(ASK, thread())
+        assert state["messages"][-1].text.startswith("The budget of $0.013 is used up")
+
+    def test_counts_what_chatoxen_costs(self, client: OxenClient, oxen_sandbox: Sandbox) -> None:
+        draw = OxenMediaTool.for_model("flux-2-dev", client=client, name="draw")
+        chat = ChatOxen(
+            model="gpt-4o", api_key=oxen_sandbox.api_key, base_url=oxen_sandbox.base_url
+        )
+        studio = Budget("5", name="studio", journal=Journal())
+        client.catalog.list()  # prices known, so that answers know their cost
+        one = create_agent(chat, [draw], middleware=[OxenBudgetMiddleware(budget=studio)])
+        state = one.invoke({"messages": [("user", "Draw an ox at dawn.")]})
+        said = [m for m in state["messages"] if isinstance(m, AIMessage)]
+        chat_cost = sum(Decimal(m.response_metadata["cost"]) for m in said)
+        assert chat_cost > 0
+        assert studio.spent == chat_cost + Decimal("0.013")
+
+
+class TestAsking:
+    def paused(self, draw: OxenMediaTool, **options: Any) -> tuple[Any, Any]:
+        middleware = OxenBudgetMiddleware("1", ask_above=options.pop("above", "0.01"))
+        one = agent([options.pop("calls", [DRAW]), "done"], [draw], middleware)
+        state = one.invoke(ASK, thread())
+        return one, state.get("__interrupt__")
+
+    def test_the_price_is_in_the_question(self, draw: OxenMediaTool, oxen_sandbox: Sandbox) -> None:
+        _, (question,) = self.paused(draw)
+        assert "costs up to $0.013. Go ahead?" in question.value["description"]
+        assert question.value["price"] == {"low": "0.013", "high": "0.013", "currency": "USD"}
+        assert question.value["args"] == DRAW[2]
+        assert oxen_sandbox.jobs == []
+
+    @pytest.mark.parametrize(
+        "yes", [{"type": "approve"}, {"decisions": [{"type": "approve"}]}, True, "yes"], ids=str
+    )
+    def test_yes(self, draw: OxenMediaTool, oxen_sandbox: Sandbox, yes: Any) -> None:
+        one, _ = self.paused(draw)
+        state = one.invoke(Command(resume=yes), thread())
+        assert tool_messages(state)[0].status == "success"
+        assert len(oxen_sandbox.jobs) == 1
+
+    @pytest.mark.parametrize("no", [{"type": "reject", "message": "too dear"}, False], ids=str)
+    def test_no(self, draw: OxenMediaTool, oxen_sandbox: Sandbox, no: Any) -> None:
+        one, _ = self.paused(draw)
+        state = one.invoke(Command(resume=no), thread())
+        (message,) = tool_messages(state)
+        assert message.status == "error"
+        assert "A person said no" in message.text
+        assert ("too dear" in message.text) == isinstance(no, dict)
+        assert oxen_sandbox.jobs == []
+
+    def test_edit(self, draw: OxenMediaTool, oxen_sandbox: Sandbox) -> None:
+        one, _ = self.paused(draw)
+        action = {"name": "draw", "args": {"prompt": "a cow"}}
+        state = one.invoke(Command(resume={"type": "edit", "edited_action": action}), thread())
+        (message,) = tool_messages(state)
+        assert "a person changed this call" in message.text
+        assert [job.params["prompt"] for job in oxen_sandbox.jobs] == ["a cow"]
+
+    def test_an_answer_that_cannot_be_read_is_asked_for_again(
+        self, draw: OxenMediaTool, oxen_sandbox: Sandbox
+    ) -> None:
+        one, _ = self.paused(draw)
+        state = one.invoke(Command(resume="perhaps"), thread())
+        assert "must be approve, reject or edit" in state["__interrupt__"][0].value["problem"]
+        state = one.invoke(Command(resume="approve"), thread())
+        assert tool_messages(state)[0].status == "success"
+        assert len(oxen_sandbox.jobs) == 1
+
+    def test_several_at_once_are_answered_one_by_one(
+        self, draw: OxenMediaTool, oxen_sandbox: Sandbox
+    ) -> None:
+        calls = [DRAW, ("call_2", "draw", {"prompt": "a cow"})]
+        one, questions = self.paused(draw, calls=calls)
+        answers = {
+            question.id: {"type": "approve" if "cow" in str(question.value) else "reject"}
+            for question in questions
+        }
+        one.invoke(Command(resume=answers), thread())
+        assert [job.params["prompt"] for job in oxen_sandbox.jobs] == ["a cow"]
+
+    def test_what_is_cheap_or_impossible_is_not_asked_about(self, draw: OxenMediaTool) -> None:
+        _, question = self.paused(draw, above="0.02")
+        assert question is None
+        impossible = [("call_9", "draw", {"prompt": "an ox", "guidance": 99})]
+        _, question = self.paused(draw, calls=impossible)
+        assert question is None
+
+    async def test_async(self, oxen_sandbox: Sandbox) -> None:
+        draw = await OxenMediaTool.afor_model(
+            "flux-2-dev", api_key=oxen_sandbox.api_key, base_url=oxen_sandbox.base_url, name="draw"
+        )
+        middleware = OxenBudgetMiddleware("1", ask_above="0.01")
+        one = agent([[DRAW], "done"], [draw], middleware)
+        state = await one.ainvoke(ASK, thread())
+        assert "$0.013" in state["__interrupt__"][0].value["description"]
+        state = await one.ainvoke(Command(resume=True), thread())
+        assert tool_messages(state)[0].status == "success"
+        assert len(oxen_sandbox.jobs) == 1
