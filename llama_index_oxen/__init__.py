@@ -18,14 +18,17 @@ if find_spec("llama_index") is None or find_spec("llama_index.core") is None:
     )
 
 if TYPE_CHECKING:
+    from llama_index_oxen.llm import Oxen
     from llama_index_oxen.reader import OxenModelReader
 
 __all__ = [
+    "Oxen",
     "OxenModelReader",
     "__version__",
 ]
 
 _HOME = {
+    "Oxen": "llm",
     "OxenModelReader": "reader",
 }
 

@@ -1,0 +1,581 @@
+"""`Oxen`: every chat model on Oxen, as a LlamaIndex LLM."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import aclosing, closing, contextmanager
+from dataclasses import replace
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal
+
+from llama_index.core import instrumentation
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    ChatResponseAsyncGen,
+    ChatResponseGen,
+    CompletionResponse,
+    CompletionResponseAsyncGen,
+    CompletionResponseGen,
+    LLMMetadata,
+    MessageRole,
+)
+from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr, SecretStr
+from llama_index.core.callbacks import CallbackManager
+from llama_index.core.instrumentation.events.llm import (
+    LLMStructuredPredictEndEvent,
+    LLMStructuredPredictStartEvent,
+)
+from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
+from llama_index.core.llms.function_calling import FunctionCallingLLM
+from llama_index.core.llms.llm import ToolSelection
+from llama_index.core.prompts import PromptTemplate
+from llama_index.core.types import BaseOutputParser, PydanticProgramMode
+from typing_extensions import Self
+
+from llama_index_oxen import tool_calls
+from llama_index_oxen.messages_in import Growing, to_completion, to_message, to_response
+from llama_index_oxen.metadata import llm_metadata
+from oxen_inference.clients import Clients
+
+if TYPE_CHECKING:
+    from llama_index.core.tools.types import BaseTool
+
+    from oxen_inference.catalog import AsyncCatalog, Catalog
+    from oxen_inference.client import AsyncOxenClient, OxenClient
+    from oxen_inference.models import Model
+
+dispatcher: Any = instrumentation.get_dispatcher(__name__)  # type: ignore[attr-defined]  # core re-exports it for all its users
+
+_CHAT = "oxen_inference.chat.stream"
+_PER_CALL = ("timeout", "extra_headers", "extra_query")
+_PATIENCE = 5.0  # seconds that reading the metadata may take, where nothing else is held up by it
+
+
+class Oxen(FunctionCallingLLM):
+    """Any chat model on Oxen.ai.
+
+    The key and the base URL come from ``OXEN_API_KEY`` and ``OXEN_BASE_URL`` where they are not
+    given. Making one sends nothing. Raises the errors of `oxen_inference.errors`; those of a
+    stream have what came before them in ``partial``, as a `ChatMessage`.
+
+    ```python
+    from llama_index_oxen import Oxen
+
+    llm = Oxen(model="claude-sonnet-4-6")
+    print(llm.complete("What is a great name for an ox?"))
+    ```
+    """
+
+    model: str = Field(description="Id of the model, as in the catalogue.")
+    api_key: Any = Field(
+        default=None,
+        exclude=True,
+        repr=False,
+        description="The key, or a function that returns it, asked before every request.",
+    )
+    api_base: str | None = Field(default=None, description="Base URL of the API; Oxen's hub.")
+    temperature: float | None = Field(default=None, description="Sampling temperature, 0 to 2.")
+    max_tokens: int | None = Field(default=None, description="Most tokens an answer may have.")
+    timeout: float | None = Field(
+        default=None,
+        description="Seconds until an answer begins, and between any two parts of a streamed one.",
+    )
+    max_retries: int = Field(
+        default=2,
+        description="How often a request that failed is sent again. A stream is not, once begun.",
+    )
+    additional_kwargs: dict[str, Any] = Field(
+        default_factory=dict, description="Further parameters of every request."
+    )
+    context_window: int | None = Field(
+        default=None, description="Tokens that fit the model, where the catalogue does not say."
+    )
+    is_function_calling_model: bool | None = Field(
+        default=None, description="Whether the model calls tools; all chat models are taken to."
+    )
+    structured_mode: Literal["tool", "json_schema"] = Field(
+        default="tool", description="How objects are asked for: by a tool call or a JSON schema."
+    )
+    reasoning_replay: Literal["auto", "never", "turn", "always"] = Field(
+        default="auto",
+        description="Which of its earlier reasoning the model is sent again: what its family "
+        "needs, none, that of the tool calls since the last user message, or all.",
+    )
+    cost: bool = Field(default=True, description="Whether `raw` says what an answer cost, in USD.")
+    default_headers: Mapping[str, str] | None = Field(
+        default=None, exclude=True, repr=False, description="Headers sent with every request."
+    )
+    http_client: Any = Field(
+        default=None,
+        exclude=True,
+        repr=False,
+        description="An HTTP client of your own for synchronous calls; never closed here.",
+    )
+    async_http_client: Any = Field(
+        default=None,
+        exclude=True,
+        repr=False,
+        description="An HTTP client of your own for asynchronous calls; never closed here.",
+    )
+
+    _clients: Clients = PrivateAttr(default_factory=Clients)
+    _entry: Any = PrivateAttr(default=None)
+
+    # An error about one field must not show the others, the key among them.
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        api_key: str | SecretStr | Callable[[], str] | None = None,
+        api_base: str | None = None,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        timeout: float | None = None,
+        max_retries: int = 2,
+        additional_kwargs: dict[str, Any] | None = None,
+        context_window: int | None = None,
+        is_function_calling_model: bool | None = None,
+        structured_mode: Literal["tool", "json_schema"] = "tool",
+        reasoning_replay: Literal["auto", "never", "turn", "always"] = "auto",
+        cost: bool = True,
+        default_headers: Mapping[str, str] | None = None,
+        http_client: Any = None,
+        async_http_client: Any = None,
+        system_prompt: str | None = None,
+        messages_to_prompt: Callable[[Sequence[ChatMessage]], str] | None = None,
+        completion_to_prompt: Callable[[str], str] | None = None,
+        output_parser: BaseOutputParser | None = None,
+        pydantic_program_mode: PydanticProgramMode = PydanticProgramMode.DEFAULT,
+        query_wrapper_prompt: Any = None,
+        callback_manager: CallbackManager | None = None,
+        rate_limiter: Any = None,
+    ) -> None:
+        from oxen_inference.settings import resolve_api_key, resolve_base_url
+
+        api_base = resolve_base_url(api_base)
+        resolve_api_key(api_key, base_url=api_base)
+        super().__init__(
+            model=model,
+            api_key=SecretStr(api_key) if isinstance(api_key, str) else api_key,
+            api_base=api_base,
+            temperature=temperature,
+            max_tokens=max_tokens,
+            timeout=timeout,
+            max_retries=max_retries,
+            additional_kwargs=additional_kwargs or {},
+            context_window=context_window,
+            is_function_calling_model=is_function_calling_model,
+            structured_mode=structured_mode,
+            reasoning_replay=reasoning_replay,
+            cost=cost,
+            default_headers=default_headers,
+            http_client=http_client,
+            async_http_client=async_http_client,
+            system_prompt=system_prompt,
+            messages_to_prompt=messages_to_prompt,
+            completion_to_prompt=completion_to_prompt,
+            output_parser=output_parser,
+            pydantic_program_mode=pydantic_program_mode,
+            query_wrapper_prompt=query_wrapper_prompt,
+            callback_manager=callback_manager or CallbackManager([]),
+            rate_limiter=rate_limiter,
+        )
+
+    @classmethod
+    def class_name(cls) -> str:
+        return "Oxen"
+
+    # What LlamaIndex asks an LLM about itself
+
+    @property
+    def metadata(self) -> LLMMetadata:
+        """What the model can do: the overrides, the catalogue, and a table shipped with this.
+
+        Where neither catalogue nor table knows the length of the context, reading this fetches
+        the catalogue, once and for a few seconds at most; inside a running event loop that goes
+        on beside. Offline it is `oxen_inference.profiles.DEFAULT_CONTEXT_WINDOW`.
+        """
+        return self._metadata(self._known() or self._looked_up())
+
+    def to_payload(self) -> dict[str, Any]:
+        """Describe this for events; called with every request, it waits for nothing."""
+        return {"class_name": self.class_name(), **self._metadata(self._known()).model_dump()}
+
+    def _metadata(self, entry: Model | None) -> LLMMetadata:
+        from oxen_inference.profiles import profile_for
+
+        profile = profile_for(
+            self.model,
+            entry,
+            max_input_tokens=self.context_window,
+            tool_calling=self.is_function_calling_model,
+        )
+        return llm_metadata(profile, num_output=self.max_tokens)
+
+    def _known(self) -> Model | None:
+        if self._entry is None and self._clients.has_sync:
+            self._entry = self._client().catalog.cached(self.model)
+        entry: Model | None = self._entry
+        return entry
+
+    def _looked_up(self) -> Model | None:
+        from oxen_inference.profiles import context_length
+
+        if self.context_window or context_length(self.model):
+            return None
+        if not _in_running_loop():
+            self._look_up(_PATIENCE)
+        elif self._clients.has_sync:
+            self._look_up(0.0)
+        else:
+            # Making the first client imports openai, which takes most of a second.
+            threading.Thread(target=self._look_up, args=(0.0,), daemon=True).start()
+        return self._known()
+
+    def _look_up(self, patience: float) -> None:
+        from oxen_inference.chat.catalogue_peek import CataloguePeek
+
+        peek = CataloguePeek.of(self._client())
+        peek.start()
+        self._entry = peek.model(self.model, patience)
+
+    # Calls
+
+    @llm_chat_callback()
+    def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        """Return the model's answer. Raises `OxenError`."""
+        return self._chat(messages, kwargs)
+
+    @llm_chat_callback()
+    async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        """Return the model's answer without blocking the running loop."""
+        return await self._achat(messages, kwargs)
+
+    @llm_chat_callback()
+    def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
+        """Yield the answer as it comes; the last response has usage and cost.
+
+        Closing the generator closes the connection.
+        """
+        return self._stream(messages, kwargs)
+
+    @llm_chat_callback()
+    async def astream_chat(
+        self, messages: Sequence[ChatMessage], **kwargs: Any
+    ) -> ChatResponseAsyncGen:
+        """Return an asynchronous generator of the answer as it comes."""
+        return self._astream(messages, kwargs)
+
+    @llm_completion_callback()
+    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        """Return the answer to a prompt, which is sent as a user's message."""
+        return to_completion(self._chat(self._prompt(prompt, formatted), kwargs))
+
+    @llm_completion_callback()
+    async def acomplete(
+        self, prompt: str, formatted: bool = False, **kwargs: Any
+    ) -> CompletionResponse:
+        """Return the answer to a prompt without blocking the running loop."""
+        return to_completion(await self._achat(self._prompt(prompt, formatted), kwargs))
+
+    @llm_completion_callback()
+    def stream_complete(
+        self, prompt: str, formatted: bool = False, **kwargs: Any
+    ) -> CompletionResponseGen:
+        """Yield the answer to a prompt as it comes."""
+        messages = self._prompt(prompt, formatted)
+
+        def responses() -> CompletionResponseGen:
+            with closing(self._stream(messages, kwargs)) as answer:
+                yield from map(to_completion, answer)
+
+        return responses()
+
+    @llm_completion_callback()
+    async def astream_complete(
+        self, prompt: str, formatted: bool = False, **kwargs: Any
+    ) -> CompletionResponseAsyncGen:
+        """Return an asynchronous generator of the answer to a prompt as it comes."""
+        messages = self._prompt(prompt, formatted)
+
+        async def responses() -> CompletionResponseAsyncGen:
+            async with aclosing(self._astream(messages, kwargs)) as answer:
+                async for response in answer:
+                    yield to_completion(response)
+
+        return responses()
+
+    def _prompt(self, prompt: str, formatted: bool) -> list[ChatMessage]:
+        if not formatted and self.completion_to_prompt is not None:
+            prompt = self.completion_to_prompt(prompt)
+        return [ChatMessage(role=MessageRole.USER, content=prompt)]
+
+    def _chat(self, messages: Sequence[ChatMessage], given: dict[str, Any]) -> ChatResponse:
+        from oxen_inference.chat.stream import complete
+
+        client = self._client()
+        body, options = self._request(client.catalog, messages, given)
+        return to_response(complete(client, body, **options))
+
+    async def _achat(self, messages: Sequence[ChatMessage], given: dict[str, Any]) -> ChatResponse:
+        client = await self._async_client()
+        from oxen_inference.chat.stream import acomplete
+
+        body, options = self._request(client.catalog, messages, given)
+        return to_response(await acomplete(client, body, **options))
+
+    def _stream(
+        self, messages: Sequence[ChatMessage], given: dict[str, Any]
+    ) -> Generator[ChatResponse, None, None]:
+        from oxen_inference.chat.stream import stream
+
+        client = self._client()
+        body, options = self._request(client.catalog, messages, given, streamed=True)
+        growing = Growing()
+        with _partial_as_message(), closing(stream(client, body, **options)) as deltas:  # type: ignore[type-var]  # it is a generator
+            for delta in deltas:
+                yield growing.add(delta)
+
+    async def _astream(
+        self, messages: Sequence[ChatMessage], given: dict[str, Any]
+    ) -> AsyncGenerator[ChatResponse, None]:
+        client = await self._async_client()
+        from oxen_inference.chat.stream import astream
+
+        body, options = self._request(client.catalog, messages, given, streamed=True)
+        growing = Growing()
+        with _partial_as_message():
+            async with aclosing(astream(client, body, **options)) as deltas:  # type: ignore[type-var]  # it is a generator
+                async for delta in deltas:
+                    yield growing.add(delta)
+
+    def _request(
+        self,
+        catalog: Catalog | AsyncCatalog,
+        messages: Sequence[ChatMessage],
+        given: dict[str, Any],
+        *,
+        streamed: bool = False,
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the body of a request and the SDK's options for it."""
+        from llama_index_oxen.messages_out import to_wire
+        from oxen_inference.chat.policies import policy_for
+        from oxen_inference.chat.request import can_see, check_parameters, prepare_messages
+
+        given = {name: value for name, value in given.items() if value is not None}
+        given.pop("stream", None)
+        options: dict[str, Any] = {"timeout": self.timeout, "priced": self.cost}
+        options |= {name: given.pop(name) for name in _PER_CALL if name in given}
+        extra_body = given.pop("extra_body", {})
+
+        own = {"temperature": self.temperature, "max_tokens": self.max_tokens}
+        body: dict[str, Any] = {
+            "model": self.model,
+            **{name: value for name, value in own.items() if value is not None},
+            **self.additional_kwargs,
+            **given,
+        }
+        if not body.get("tools"):
+            # Providers refuse an empty list of tools, and a choice where there is none.
+            for name in ("tools", "tool_choice", "parallel_tool_calls"):
+                body.pop(name, None)
+        policy = policy_for(body["model"])
+        if self.reasoning_replay != "auto":
+            replay = self.reasoning_replay
+            policy = replace(policy, reasoning_text=replay, reasoning_blocks=replay)
+        entry = catalog.cached(body["model"])
+        if entry is not None and entry.id == self.model:
+            self._entry = entry
+        body["messages"] = prepare_messages(
+            to_wire(messages), policy=policy, can_see=can_see(entry)
+        )
+        if streamed:
+            body.setdefault("stream_options", {"include_usage": True})
+        body.update(extra_body)
+        check_parameters(body)
+        return body, options
+
+    # Tools
+
+    def _prepare_chat_with_tools(
+        self,
+        tools: Sequence[BaseTool],
+        user_msg: str | ChatMessage | None = None,
+        chat_history: list[ChatMessage] | None = None,
+        verbose: bool = False,  # noqa: ARG002 - core's signature
+        allow_parallel_tool_calls: bool = False,
+        tool_required: bool = False,
+        tool_choice: str | dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """Return what `chat` takes for a conversation with tools.
+
+        `tool_choice`: the name of a tool, ``"auto"``, ``"required"``, ``"none"`` or a dict as the
+        API takes it; it goes before `tool_required`.
+        """
+        messages = list(chat_history or [])
+        if isinstance(user_msg, str):
+            user_msg = ChatMessage(role=MessageRole.USER, content=user_msg)
+        if user_msg is not None:
+            messages.append(user_msg)
+        fields = tool_calls.request_fields(
+            tools, tool_choice, required=tool_required, parallel=allow_parallel_tool_calls
+        )
+        return {"messages": messages, **fields, **kwargs}
+
+    def _validate_chat_with_tools_response(
+        self,
+        response: ChatResponse,
+        tools: Sequence[BaseTool],  # noqa: ARG002 - core's signature
+        allow_parallel_tool_calls: bool = False,
+        **_: Any,
+    ) -> ChatResponse:
+        return response if allow_parallel_tool_calls else tool_calls.only_first(response)
+
+    def get_tool_calls_from_response(
+        self, response: ChatResponse, error_on_no_tool_call: bool = True, **_: Any
+    ) -> list[ToolSelection]:
+        """Return the tool calls of a response, or of a stream's so far.
+
+        Raises ValueError where there is none, unless told not to.
+        """
+        found = tool_calls.selections(response)
+        if not found and error_on_no_tool_call:
+            said = (response.message.content or "")[:200]
+            raise ValueError(f"The model called no tool; it said: {said!r}")
+        return found
+
+    # Structured output
+
+    @dispatcher.span  # type: ignore[untyped-decorator]  # core leaves it untyped
+    def structured_predict(
+        self,
+        output_cls: Any,
+        prompt: PromptTemplate,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
+    ) -> Any:
+        """Return an object of `output_cls`, a pydantic class. Raises `OxenError`, ValueError."""
+        _structured_start(output_cls, prompt, prompt_args)
+        made = self._program(output_cls, prompt)(llm_kwargs=llm_kwargs, **prompt_args)
+        dispatcher.event(LLMStructuredPredictEndEvent(output=made))
+        return made
+
+    @dispatcher.span  # type: ignore[untyped-decorator]  # core leaves it untyped
+    async def astructured_predict(
+        self,
+        output_cls: Any,
+        prompt: PromptTemplate,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
+    ) -> Any:
+        """Return an object of `output_cls` without blocking the running loop."""
+        _structured_start(output_cls, prompt, prompt_args)
+        program = self._program(output_cls, prompt)
+        made = await program.acall(llm_kwargs=llm_kwargs, **prompt_args)
+        dispatcher.event(LLMStructuredPredictEndEvent(output=made))
+        return made
+
+    def _structured_stream_call(
+        self,
+        output_cls: Any,
+        prompt: PromptTemplate,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
+    ) -> Generator[Any, None, None]:
+        program = self._program(output_cls, prompt)
+        partials: Generator[Any, None, None] = program.stream_call(
+            llm_kwargs=llm_kwargs, **prompt_args
+        )
+        return partials
+
+    async def _structured_astream_call(
+        self,
+        output_cls: Any,
+        prompt: PromptTemplate,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
+    ) -> AsyncGenerator[Any, None]:
+        program: Any = self._program(output_cls, prompt)
+        partials: AsyncGenerator[Any, None] = await program.astream_call(
+            llm_kwargs=llm_kwargs, **prompt_args
+        )
+        return partials
+
+    def _program(self, output_cls: Any, prompt: PromptTemplate) -> Any:
+        from llama_index_oxen.structured import program_for
+
+        return program_for(self, output_cls, prompt)
+
+    # Clients
+
+    def _client(self) -> OxenClient:
+        return self._clients.sync(self._client_settings, self.http_client)
+
+    async def _async_client(self) -> AsyncOxenClient:
+        if _CHAT not in sys.modules:
+            # It imports openai, which takes most of a second; the loop has other work to do.
+            await asyncio.to_thread(import_module, _CHAT)
+        return self._clients.asynchronous(self._client_settings, self.async_http_client)
+
+    def _client_settings(self) -> dict[str, Any]:
+        settings = {
+            "api_key": self.api_key,
+            "base_url": self.api_base,
+            "timeout": self.timeout,
+            "max_retries": self.max_retries,
+            "default_headers": self.default_headers,
+        }
+        return {name: value for name, value in settings.items() if value is not None}
+
+    def close(self) -> None:
+        """Close the synchronous connections; the next call opens new ones."""
+        self._clients.close()
+
+    async def aclose(self) -> None:
+        """Close the synchronous connections and the running loop's."""
+        await self._clients.aclose()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Connections and their locks stay behind.
+        bare = self.model_copy(update={"http_client": None, "async_http_client": None})
+        return super(Oxen, bare).__getstate__()
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        memo = {} if memo is None else memo
+        for client in (self.http_client, self.async_http_client):
+            memo[id(client)] = client  # holds locks, and was brought to be shared
+        return super().__deepcopy__(memo)
+
+
+def _in_running_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _structured_start(output_cls: Any, prompt: PromptTemplate, given: dict[str, Any]) -> None:
+    event = LLMStructuredPredictStartEvent(
+        output_cls=output_cls, template=prompt, template_args=given
+    )
+    dispatcher.event(event)
+
+
+@contextmanager
+def _partial_as_message() -> Iterator[None]:
+    """Turn what had come before an error into a message."""
+    try:
+        yield
+    except Exception as error:
+        partial: Any = getattr(error, "partial", None)
+        if partial is not None:
+            error.partial = to_message(partial)  # type: ignore[attr-defined]  # those that have one
+        raise

@@ -1,0 +1,200 @@
+"""Answers from `oxen_inference.chat` as LlamaIndex's responses."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    CompletionResponse,
+    LogProb,
+    MessageRole,
+    TextBlock,
+    ThinkingBlock,
+    ToolCallBlock,
+)
+
+if TYPE_CHECKING:
+    from oxen_inference.chat.answer import Answer, Delta, ToolCall
+
+_ASSISTANT = MessageRole.ASSISTANT
+
+
+def to_message(answer: Answer) -> ChatMessage:
+    """Return the message of an answer: thinking, text and tool calls, in this order."""
+    blocks: list[Any] = []
+    if answer.reasoning or answer.reasoning_details:
+        details = answer.reasoning_details
+        blocks.append(
+            ThinkingBlock(
+                content=answer.reasoning or None,
+                num_tokens=answer.usage.reasoning if answer.usage else None,
+                additional_information={"reasoning_details": details} if details else {},
+            )
+        )
+    if answer.text or not (blocks or answer.tool_calls):
+        blocks.append(TextBlock(text=answer.text))
+    blocks += [
+        ToolCallBlock(tool_call_id=call.id, tool_name=call.name, tool_kwargs=_arguments(call))
+        for call in answer.tool_calls
+    ]
+    more: dict[str, Any] = {}
+    if answer.tool_calls:
+        more["tool_calls"] = [_wire(c.id, c.name, c.arguments, c.extra) for c in answer.tool_calls]
+    if answer.refusal:
+        more["refusal"] = answer.refusal
+    return ChatMessage(role=_ASSISTANT, blocks=blocks, additional_kwargs=more)
+
+
+def to_response(answer: Answer, *, delta: str | None = None) -> ChatResponse:
+    """Return the response for a whole answer; of a stream it is the last, and `delta` its text.
+
+    ``raw`` is plain data: ``usage`` in OpenAI's names, where `TokenCountingHandler` looks for it,
+    ``cost`` in USD as a decimal string where it is known, ``finish_reason``, ``model``, ``id``.
+    """
+    return ChatResponse(
+        message=to_message(answer),
+        delta=delta,
+        raw=_raw(answer),
+        logprobs=_logprobs(answer.logprobs),
+        additional_kwargs=_counts(answer),
+    )
+
+
+class Growing:
+    """The responses of a stream: each has what is new, and the whole message so far."""
+
+    __slots__ = ("_calls", "_reasoning", "_refusal", "_text")
+
+    def __init__(self) -> None:
+        self._text = self._reasoning = self._refusal = ""
+        self._calls: list[list[Any]] = []
+
+    def add(self, delta: Delta) -> ChatResponse:
+        """Return the response for one step of the stream."""
+        if delta.end is not None:
+            last = to_response(delta.end, delta=delta.text)
+            if delta.reasoning:
+                last.additional_kwargs["thinking_delta"] = delta.reasoning
+            return last
+        # A stream has hundreds of steps, and pydantic's checks of what was just made here cost
+        # more than all else: hence `model_construct`.
+        blocks: list[Any] = []
+        news: dict[str, Any] = {}
+        more: dict[str, Any] = {}
+        if delta.reasoning:
+            self._reasoning += delta.reasoning
+            news["thinking_delta"] = delta.reasoning
+        if self._reasoning:
+            blocks.append(_thinking(self._reasoning))
+        if delta.text:
+            self._text += delta.text
+        for piece in delta.tools:
+            if piece.index == len(self._calls):
+                self._calls.append([None, "", ""])
+            call = self._calls[piece.index]
+            call[0] = piece.id or call[0]
+            call[1] += piece.name or ""
+            call[2] += piece.arguments
+        if self._text or not (blocks or self._calls):
+            blocks.append(_text(self._text))
+        if self._calls:
+            blocks += [_call(*call) for call in self._calls]
+            more["tool_calls"] = [_wire(*call) for call in self._calls]
+        if delta.refusal:
+            self._refusal += delta.refusal
+        if self._refusal:
+            more["refusal"] = self._refusal
+        return ChatResponse.model_construct(
+            message=ChatMessage.model_construct(
+                role=_ASSISTANT, blocks=blocks, additional_kwargs=more
+            ),
+            delta=delta.text,
+            raw=None,
+            logprobs=_logprobs(delta.logprobs) if delta.logprobs else None,
+            additional_kwargs=news,
+        )
+
+
+def to_completion(response: ChatResponse) -> CompletionResponse:
+    """Return a chat's response as that of a completion."""
+    return CompletionResponse(
+        text=response.message.content or "",
+        delta=response.delta,
+        raw=response.raw,
+        logprobs=response.logprobs,
+        additional_kwargs={**response.message.additional_kwargs, **response.additional_kwargs},
+    )
+
+
+def _text(text: str) -> TextBlock:
+    return TextBlock.model_construct(block_type="text", text=text)
+
+
+def _thinking(text: str) -> ThinkingBlock:
+    return ThinkingBlock.model_construct(
+        block_type="thinking", content=text, num_tokens=None, additional_information={}
+    )
+
+
+def _call(call_id: Any, name: str, arguments: str) -> ToolCallBlock:
+    return ToolCallBlock.model_construct(
+        block_type="tool_call", tool_call_id=call_id, tool_name=name, tool_kwargs=arguments
+    )
+
+
+def _wire(call_id: Any, name: str, arguments: str, extra: Any = None) -> dict[str, Any]:
+    function = {"name": name, "arguments": arguments}
+    call = {"id": call_id, "type": "function", "function": function}
+    return {**call, "extra_content": extra} if extra else call
+
+
+def _arguments(call: ToolCall) -> dict[str, Any] | str:
+    try:
+        arguments = json.loads(call.arguments, strict=False) if call.arguments.strip() else {}
+    except ValueError:
+        return call.arguments
+    return arguments if isinstance(arguments, dict) else call.arguments
+
+
+def _raw(answer: Answer) -> dict[str, Any]:
+    raw = {
+        **answer.metadata,
+        "id": answer.id,
+        "model": answer.model,
+        "finish_reason": answer.finish_reason,
+    }
+    if answer.usage is not None:
+        raw["usage"] = answer.usage.as_openai()
+    if answer.cost is not None:
+        raw["cost"] = f"{answer.cost:f}"
+    return raw
+
+
+def _counts(answer: Answer) -> dict[str, Any]:
+    if answer.usage is None:
+        return {}
+    names = ("prompt_tokens", "completion_tokens", "total_tokens")
+    counts = answer.usage.as_openai()
+    return {name: counts[name] for name in names}
+
+
+def _logprobs(said: dict[str, Any] | None) -> list[list[LogProb]] | None:
+    tokens = (said or {}).get("content")
+    if not isinstance(tokens, list):
+        return None
+    return [
+        [_logprob(one) for one in token.get("top_logprobs") or [token]]
+        for token in tokens
+        if isinstance(token, dict)
+    ]
+
+
+def _logprob(token: dict[str, Any]) -> LogProb:
+    return LogProb(
+        token=str(token.get("token") or ""),
+        logprob=float(token.get("logprob") or 0.0),
+        bytes=token.get("bytes") or [],
+    )
