@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -25,7 +26,9 @@ T = TypeVar("T")
 _UNSET: Any = object()
 # What the SDK reads from OPENAI_* variables when left out. An empty string is "given, and
 # nothing", so no key, organisation or project meant for OpenAI is ever picked up.
-_NOTHING_AMBIENT = {"organization": "", "project": "", "webhook_secret": "", "admin_api_key": ""}
+_AMBIENT = ("organization", "project", "webhook_secret", "admin_api_key")  # the last since 2.34
+_KNOWN = inspect.signature(openai.OpenAI).parameters
+_NOTHING_AMBIENT = {name: "" for name in _AMBIENT if name in _KNOWN}
 
 
 class _Shared:
