@@ -57,7 +57,7 @@ class ModelList(list[Model]):
 
         table = Table(caption=self.note)
         for column in _COLUMNS:
-            table.add_column(column, overflow="fold")
+            table.add_column(column, overflow="fold", no_wrap=column == "id")
         for row in self.rows():
             table.add_row(*map(Text, row))  # as text: an id may hold what looks like markup
         return table
