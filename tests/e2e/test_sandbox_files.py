@@ -83,7 +83,7 @@ def test_videos(oxen_sandbox: Sandbox, params: Any, seconds: float, ratio: float
         assert float(stream.duration * stream.time_base) == pytest.approx(seconds, abs=0.05)
         assert stream.width / stream.height == pytest.approx(ratio, rel=0.01)
         frames = [frame.to_ndarray(format="gray") for frame in film.decode(stream)]
-    assert len(frames) == stream.frames
+        assert len(frames) == stream.frames
     assert frames[0][-4:].mean() < frames[-1][-4:].mean()  # the bar has moved
 
 
