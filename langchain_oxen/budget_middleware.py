@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from decimal import Decimal
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 if find_spec("langchain") is None or find_spec("langgraph") is None:
     raise ImportError(
@@ -32,6 +33,7 @@ from typing_extensions import NotRequired
 
 from langchain_oxen.job_tools import OxenSubmitTool
 from langchain_oxen.media_tool import OxenMediaTool
+from langchain_oxen.tool_base import ToolRequest
 
 if TYPE_CHECKING:
     from oxen_inference.budget import Budget
@@ -181,63 +183,94 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
     def wrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], ToolAnswer]
     ) -> ToolAnswer:
-        """Let a media call be paid from the budget, after a person agreed where one is to."""
-        if not isinstance(request.tool, _PAID_TOOLS):
+        """Let a media call be paid from the budget, after a person agreed where one is to.
+
+        Nobody is asked about a call that attaches to a job that is paid for already.
+        """
+        tool = request.tool
+        if not isinstance(tool, _PAID_TOOLS):
             return handler(request)
-        asked = self._ask(request, self.budget_of(request.state))
-        return asked if isinstance(asked, ToolMessage) else _noted(handler(asked), asked, request)
+        paid = request.override(tool=tool.paid_from(self.budget_of(request.state)))
+        dear = self._dear(tool, request)
+        if dear is None:
+            return handler(paid)
+        is_begun = False
+        with _doubts():
+            is_begun = tool.is_begun(dear.call)
+        if is_begun:
+            return handler(paid)
+        agreed = _ask(paid, dear.price)
+        return agreed if isinstance(agreed, ToolMessage) else _noted(handler(agreed), agreed, paid)
 
     async def awrap_tool_call(
         self,
         request: ToolCallRequest,
         handler: Callable[[ToolCallRequest], Awaitable[ToolAnswer]],
     ) -> ToolAnswer:
-        if not isinstance(request.tool, _PAID_TOOLS):
+        tool = request.tool
+        if not isinstance(tool, _PAID_TOOLS):
             return await handler(request)
         budget = await asyncio.to_thread(self.budget_of, request.state)
-        # Not in a thread: an interrupt belongs to the task it is raised in.
-        asked = self._ask(request, budget)
-        if isinstance(asked, ToolMessage):
-            return asked
-        return _noted(await handler(asked), asked, request)
-
-    def _ask(self, request: ToolCallRequest, budget: Budget) -> ToolCallRequest | ToolMessage:
-        """Return the call to make, or what the model is told instead. Raises `GraphInterrupt`."""
-        tool, call = request.tool, request.tool_call
-        assert isinstance(tool, _PAID_TOOLS)  # noqa: S101 - asked by whoever calls
         paid = request.override(tool=tool.paid_from(budget))
-        quote = _quote(tool, call["args"])
-        if self._ask_above is None or (quote.high is not None and quote.high <= self._ask_above):
-            return paid
-        if quote.reason == _UNUSABLE:
-            return paid  # the tool says what is wrong; nothing will be paid
-        decision = _decide(request, _question(request, quote))
-        if decision["type"] == "approve":
-            return paid
-        if decision["type"] == "edit":
-            args = decision["edited_action"].get("args") or {}
-            return paid.override(tool_call={**call, "args": args})
-        why = f" The reason: {decision['message']}" if decision.get("message") else ""
-        return ToolMessage(
-            f"A person said no to this call, and it was not made.{why} Do not repeat it unless "
-            "the user asks for it.",
-            name=call["name"],
-            tool_call_id=call["id"],
-            status="error",
-        )
+        dear = self._dear(tool, request)
+        if dear is None:
+            return await handler(paid)
+        is_begun = False
+        with _doubts():
+            is_begun = await tool.ais_begun(dear.call)
+        if is_begun:
+            return await handler(paid)
+        agreed = _ask(paid, dear.price)
+        if isinstance(agreed, ToolMessage):
+            return agreed
+        return _noted(await handler(agreed), agreed, paid)
+
+    def _dear(self, tool: OxenMediaTool | OxenSubmitTool, request: ToolCallRequest) -> _Dear | None:
+        """Return a call that a person is to be asked about; None for all others."""
+        if self._ask_above is None:
+            return None
+        call = request.tool_call
+        try:
+            placed = tool.placed(call["args"], call["id"], request.runtime.config)
+            quote = tool.quote(call["args"])
+        except (ValueError, TypeError):
+            return None  # the tool will say what is wrong; nothing will be paid
+        if quote.high is not None and quote.high <= self._ask_above:
+            return None
+        return _Dear(placed, quote)
 
 
-_UNUSABLE = "the arguments are not usable"
+class _Dear(NamedTuple):
+    call: ToolRequest
+    price: Quote
 
 
-def _quote(tool: Any, arguments: Mapping[str, Any]) -> Quote:
-    from oxen_inference.pricing import Quote
+@contextmanager
+def _doubts() -> Iterator[None]:
+    """Where it cannot be told whether something is paid for already, a person is asked."""
+    from oxen_inference.errors import OxenError
 
-    try:
-        quote: Quote = tool.quote(arguments)
-    except (ValueError, TypeError):
-        return Quote(reason=_UNUSABLE)
-    return quote
+    with suppress(OxenError):
+        yield
+
+
+def _ask(request: ToolCallRequest, price: Quote) -> ToolCallRequest | ToolMessage:
+    """Return the call to make, or what the model is told instead. Raises `GraphInterrupt`."""
+    call = request.tool_call
+    decision = _decide(request, _question(request, price))
+    if decision["type"] == "approve":
+        return request
+    if decision["type"] == "edit":
+        args = decision["edited_action"].get("args") or {}
+        return request.override(tool_call={**call, "args": args})
+    why = f" The reason: {decision['message']}" if decision.get("message") else ""
+    return ToolMessage(
+        f"A person said no to this call, and it was not made.{why} Do not repeat it unless the "
+        "user asks for it.",
+        name=call["name"],
+        tool_call_id=call["id"],
+        status="error",
+    )
 
 
 def _question(request: ToolCallRequest, quote: Quote) -> dict[str, Any]:

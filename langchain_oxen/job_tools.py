@@ -75,6 +75,15 @@ class OxenSubmitTool(OxenTool):
             return Quote(reason=f"{arguments.get('model')} is not one of the models in hand")
         return maker.quote(_given(arguments))
 
+    def is_begun(self, request: ToolRequest) -> bool:
+        """Whether this call would attach to a job that is paid for already."""
+        maker = self.makers.get(request.arguments["model"])
+        return maker is not None and maker.is_begun(_for(maker, request))
+
+    async def ais_begun(self, request: ToolRequest) -> bool:
+        maker = self.makers.get(request.arguments["model"])
+        return maker is not None and await maker.ais_begun(_for(maker, request))
+
     def paid_from(self, budget: Budget) -> Self:
         """Return the tool paying from `budget`. Raises `ConfigurationError` if it has another."""
         refuse_second_budget(self.name, self.template.get("budget"), budget)

@@ -162,13 +162,21 @@ class OxenMediaTool(OxenTool):
         """
         from oxen_inference.pricing import quote
 
-        given = self._parse_input(dict(arguments), None)
-        return quote(self.model, self.parameters(given if isinstance(given, dict) else {}))
+        return quote(self.model, self.parameters(self.placed(arguments, None, {}).arguments))
 
     def paid_from(self, budget: Budget) -> Self:
         """Return the tool paying from `budget`. Raises `ConfigurationError` if it has another."""
         refuse_second_budget(self.name, self.budget, budget)
         return self.model_copy(update={"budget": budget})
+
+    def is_begun(self, request: ToolRequest) -> bool:
+        """Whether this call would attach to a job that is paid for already."""
+        client = self.connection.sync()
+        return client.media.begun(**self.order(client, request)) is not None
+
+    async def ais_begun(self, request: ToolRequest) -> bool:
+        client = await self.connection.running()
+        return await client.media.begun(**await self.aorder(client, request)) is not None
 
     def parameters(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parameters of the request that a call with these arguments makes."""

@@ -154,6 +154,17 @@ class OxenTool(BaseTool):
             relay=ProgressRelay(self.name, request.tool_call_id, config, run_manager),
         )
 
+    def placed(
+        self, arguments: Mapping[str, Any], tool_call_id: str | None, config: RunnableConfig
+    ) -> ToolRequest:
+        """Return what a call by the model with these arguments, still unchecked, would be.
+
+        Raises `ValueError` for arguments that do not fit.
+        """
+        given = self._parse_input(dict(arguments), tool_call_id)
+        request = ToolRequest(given if isinstance(given, dict) else {}, tool_call_id)
+        return self._placed(request, config, None)
+
     def _refused(self, error: OxenError, request: ToolRequest) -> Answer:
         """Return an error as something the model can act on, or raise it."""
         if any(cls.__name__ in _FOR_DEVELOPERS for cls in type(error).__mro__):

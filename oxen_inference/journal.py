@@ -37,7 +37,7 @@ from oxen_inference.media_result import MediaItem, MediaResult
 from oxen_inference.process_identity import is_surely_dead, this_process
 
 UNRESOLVED = ("posting", "unknown")
-LEASE_SECONDS = 900.0
+LEASE_SECONDS = 300.0
 """After this long a request that is still ``posting`` has been abandoned, wherever it was."""
 
 
@@ -263,6 +263,16 @@ class Journal:
         with self.file.writing() as connection:
             conversations.collected(connection, entry.entry_id)
 
+    def begun(self, intent: Intent) -> Entry | None:
+        """Return the entry that `begin` would return instead of a new one; writes nothing."""
+        known = None if intent.key is None else self.find(intent.scope, intent.key)
+        if known is not None:
+            _refuse_conflict(known, intent)
+            return known
+        with self.file.reading() as connection:
+            entry_id = _to_join(connection, intent)
+        return None if entry_id is None else self.get(entry_id)
+
     def _begun_before(self, intent: Intent) -> Entry | None:
         """Return what an intent's key, or another call of its conversation, has begun."""
         known = None if intent.key is None else self.find(intent.scope, intent.key)
@@ -270,10 +280,7 @@ class Journal:
             _refuse_conflict(known, intent)
         elif intent.conversation is not None:
             with self.file.writing() as connection:
-                entry_id = conversations.to_join(
-                    connection, intent.conversation, intent.scope.hub, intent.scope.account,
-                    intent.fingerprint,
-                )  # fmt: skip
+                entry_id = _to_join(connection, intent)
                 if entry_id is not None:
                     conversations.add(connection, intent.conversation, intent.key, entry_id)
             known = self._known(entry_id) if entry_id is not None else None
@@ -455,6 +462,15 @@ def default_journal() -> Journal:
 @lru_cache(maxsize=16)
 def _journal_at(path: str) -> Journal:
     return Journal(path)
+
+
+def _to_join(connection: sqlite3.Connection, intent: Intent) -> str | None:
+    if intent.conversation is None:
+        return None
+    scope = intent.scope
+    return conversations.to_join(
+        connection, intent.conversation, scope.hub, scope.account, intent.fingerprint
+    )
 
 
 def _hold(connection: sqlite3.Connection, intent: Intent, entry_id: str) -> None:

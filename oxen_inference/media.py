@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from oxen_inference import media_ledger, pricing, request_schema
@@ -72,12 +73,12 @@ class _Shared:
         if given is _UNSET:
             given = default_journal()
         self._client = client
-        self._watch = Watch(client.paths, lambda: self.pace)
+        self._watch = Watch(client.paths, self._own_pace)
         self._engine = Engine(
             paths=client.paths,
             journal=Journal.in_memory() if given is None else given,
             scope=self._scope,
-            pace=lambda: self.pace,
+            pace=self._own_pace,
             watch=self._watch,
             watching=self._watching,
             new_event=new_event,
@@ -93,6 +94,12 @@ class _Shared:
 
     def _watching(self) -> None:
         raise NotImplementedError
+
+    def _own_pace(self) -> Pace:
+        limit = self._client.timeout
+        if isinstance(limit, int | float) and limit < self.pace.poll_timeout:
+            return replace(self.pace, poll_timeout=float(limit))
+        return self.pace
 
     def _scope(self) -> Scope:
         return scope_of(str(self._client.base_url), self._client.api_key)
@@ -189,6 +196,14 @@ class Media(_Shared):
         """Enqueue as `generate` does, and return at once with a handle on the job."""
         asked, wishes = _split(_arguments(locals(), more))
         return MediaHandle(self, self._runner.run(self._engine.submit(asked, wishes)), budget)
+
+    def begun(self, **request: Any) -> MediaHandle | None:
+        """Return the job that `generate` with these arguments would attach to, by its key or its
+        conversation; None if it would be paid for anew. Sends nothing paid.
+        """
+        asked, _ = _split(request)
+        entry = self._runner.run(self._engine.begun(asked))
+        return None if entry is None else MediaHandle(self, entry, asked.budget)
 
     def generate_many(
         self, requests: Iterable[Mapping[str, Any]], **common: Any
@@ -305,6 +320,12 @@ class AsyncMedia(_Shared):
         asked, wishes = _split(_arguments(locals(), more))
         entry = await self._runner.run(self._engine.submit(asked, wishes))
         return AsyncMediaHandle(self, entry, budget)
+
+    async def begun(self, **request: Any) -> AsyncMediaHandle | None:
+        """See `Media.begun`."""
+        asked, _ = _split(request)
+        entry = await self._runner.run(self._engine.begun(asked))
+        return None if entry is None else AsyncMediaHandle(self, entry, asked.budget)
 
     async def generate_many(
         self, requests: Iterable[Mapping[str, Any]], **common: Any

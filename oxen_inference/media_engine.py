@@ -42,11 +42,12 @@ from oxen_inference.errors import (
 from oxen_inference.fetching import fetch_items
 from oxen_inference.generation import Generation
 from oxen_inference.journal import Entry, Journal, Scope, settle_elsewhere
-from oxen_inference.lookup import Found, match
+from oxen_inference.lookup import Found, goes_past, match
 from oxen_inference.media_request import Asked, Order, check_listener, prepare
 from oxen_inference.media_result import MediaItem, MediaResult, Progress
 from oxen_inference.paths import Paths
 from oxen_inference.steps import (
+    Explain,
     Haste,
     NotAllowed,
     Pause,
@@ -66,6 +67,8 @@ log = logging.getLogger("oxen_inference.media")
 T = TypeVar("T")
 
 _HEARTBEAT, _LONG_REST = 1.0, 60.0
+_DIRECT_PATIENCE, _LEAST_PATIENCE = 1800.0, 10.0
+_LOOKUP_PAGES = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,6 +253,13 @@ class Engine:
         yield from task.tell("enqueued")
         return entry
 
+    def begun(self, asked: Asked) -> Steps[Entry | None]:
+        """Return the job that such a request would attach to; None if it would be paid for anew."""
+        scope = yield from run(self.scope)
+        order = yield from prepare(asked, self.journal, scope, self.paths)
+        entry = yield from run(self.journal.begun, order.intent)
+        return None if entry is None or entry.state == "rejected" else entry
+
     def _begin_and_send(self, order: Order, task: Task) -> Steps[tuple[Entry, bool]]:
         entry, mine = yield from run(self.journal.begin, order.intent)
         task.entry = entry
@@ -323,7 +333,7 @@ class Engine:
 
     def _send(self, entry: Entry, order: Order, task: Task) -> Steps[Entry]:
         """Send until it is decided; only what certainly bought nothing is sent again."""
-        call = self._paid_call(order)
+        call = self._paid_call(order, task.left)
         attempt = 0
         while True:
             if task.haste.asked:
@@ -340,7 +350,10 @@ class Engine:
                 return (yield from self.look_for(entry, outcome.error, task))
             delay = retry_delay(outcome.error, attempt)
             longest = self.pace().longest_retry_after if task.left is None else task.left
-            if not outcome.again or attempt >= self.max_retries or delay > longest:
+            if not outcome.again:
+                explained = yield Explain(outcome.error, order.intent.model)
+                yield from self._give_up(entry, order, explained)
+            if attempt >= self.max_retries or delay > longest:
                 yield from self._give_up(entry, order, outcome.error)
             yield from run(self.journal.not_sent, entry)
             yield from sleep(delay, task.haste)
@@ -371,11 +384,14 @@ class Engine:
             return read_direct(payload, order.intent.media_type)
         return read_answer(payload, order.intent.count)
 
-    def _paid_call(self, order: Order) -> Call[object]:
-        pace, timeout = self.pace(), self.client_timeout
+    def _paid_call(self, order: Order, left: float | None) -> Call[object]:
+        timeout = self.client_timeout
         if timeout == openai.DEFAULT_TIMEOUT:
             # Ten minutes is the SDK's default: long for a queue, short for a film made at once.
-            patience = 1800.0 if order.is_direct else pace.enqueue_timeout
+            patience = _DIRECT_PATIENCE if order.is_direct else self.pace().enqueue_timeout
+            if left is not None and not order.is_direct:
+                # Not to the last second: an answer that is given up is an outcome unknown.
+                patience = min(patience, max(left, _LEAST_PATIENCE))
             timeout = openai.Timeout(patience, connect=5.0)
         if order.is_direct:
             return direct_call(self.paths, order, timeout)
@@ -415,7 +431,8 @@ class Engine:
     def look_for(self, entry: Entry, cause: Exception | None, task: Task) -> Steps[Entry]:
         """Find the job that a doubtful request became, or say that it cannot be told."""
         found, pace = Found(why_not="it could not be looked for"), self.pace()
-        until = time.monotonic() + (0 if entry.kind == "direct" else pace.lookup)
+        patience = pace.lookup if task.left is None else min(pace.lookup, max(task.left, 3.0))
+        until = time.monotonic() + patience
         seen: tuple[str, ...] = ()
         pause = pace.lookup_interval
         while entry.kind != "direct":
@@ -441,30 +458,32 @@ class Engine:
             "model": entry.model,
             "namespace": entry.request.get("target_namespace"),
         }
-        rows: dict[str, Generation] = {}
-        listed = 0
-        calls: tuple[Call[Any], ...] = (
-            queue.list_call(self.paths, **filters),
-            queue.generations_call(self.paths, page=1, page_size=1000, **filters),
-        )
-        for call in calls:
-            try:
-                answer = yield from send(call)
-            except NotFoundError:
-                continue  # a hub without that route
-            except OxenError as error:
-                log.debug("Could not look for the job: %s", error)
-                return before
-            listed += 1
-            answered = answer if isinstance(answer, list) else answer.generations
-            rows |= {row.generation_id: row for row in answered}
-        if not listed:
+        try:
+            active = yield from self._listed(queue.list_call(self.paths, **filters), [])
+            rows = {row.generation_id: row for row in active}
+            for number in range(1, _LOOKUP_PAGES + 1):
+                call = queue.generations_call(self.paths, page=number, page_size=1000, **filters)
+                page = yield from self._listed(call, None)
+                rows |= {row.generation_id: row for row in page.generations} if page else {}
+                if page is None or number >= page.total_pages or goes_past(entry, page.generations):
+                    break
+        except OxenError as error:
+            log.debug("Could not look for the job: %s", error)
             return before
         owners = yield from run(self.journal.owners, list(rows))
         rivals = yield from run(
             self.journal.unresolved, Scope(entry.hub, entry.account), besides=entry.entry_id
         )
         return match(entry, rows.values(), owners, rivals)
+
+    def _listed(self, call: Call[Any], default: Any) -> Steps[Any]:
+        try:
+            return (yield from self._get(call))
+        except NotFoundError:  # a hub without that route
+            return default
+
+    def _get(self, call: Call[T]) -> Steps[T]:
+        return (yield from send(replace(call, timeout=self.pace().poll_timeout)))
 
     def _reload(self, entry: Entry) -> Steps[Entry]:
         return (yield from run(self.journal.get, entry.entry_id)) or entry
@@ -539,7 +558,12 @@ class Engine:
 
     def write(self, entry: Entry, task: Task | None = None) -> Steps[Entry]:
         """Put an entry's items in the ledger, and its known costs in the budget."""
-        written = yield from run(self.journal.update, entry, entry.items)
+        try:
+            written = yield from run(self.journal.update, entry, entry.items)
+        except JournalError as error:
+            # It was paid for: a full disk must not keep it from the caller.
+            log.error("Not written down (%s): %s", error, entry.generation_ids)  # noqa: TRY400 - the ids matter, not the trace
+            return entry
         # What is in hand may be a part of the entry, and holds bytes that no ledger does.
         written = replace(written, items=entry.items)
         if task is not None:
@@ -573,7 +597,7 @@ class Engine:
             queue.get_call(self.paths, generation_id),
         ):
             try:
-                return (yield from send(call))
+                return (yield from self._get(call))
             except NotFoundError:  # noqa: PERF203 - the second call is for this case
                 continue
             except OxenError as error:
@@ -633,7 +657,7 @@ class Engine:
             if item.generation_id and not item.is_terminal:
                 call = queue.cancel_call(self.paths, item.generation_id)
                 try:
-                    yield from send(call)
+                    yield from self._get(call)
                 except (BadRequestError, NotFoundError) as error:
                     log.debug("Not cancelled, being finished or gone: %s", error)
                 except OxenError as error:

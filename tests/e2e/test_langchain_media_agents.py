@@ -331,6 +331,21 @@ class TestAsking:
         _, question = self.paused(draw, calls=impossible)
         assert question is None
 
+    @pytest.mark.parametrize("is_async", [False, True])
+    async def test_nobody_is_asked_about_what_is_paid_for(
+        self, draw: OxenMediaTool, oxen_sandbox: Sandbox, is_async: bool
+    ) -> None:
+        oxen_sandbox.settings.image_seconds = 1
+        draw.timeout = 0.7
+        turns = [[DRAW], [("call_2", "draw", DRAW[2])], [("call_3", "draw", DRAW[2])], "done"]
+        one = agent(turns, [draw], OxenBudgetMiddleware("1", ask_above="0.01"))
+        for step in (ASK, Command(resume=True)):
+            state = await one.ainvoke(step, thread()) if is_async else one.invoke(step, thread())
+        # The first was agreed to and timed out, the second joined it; the third is a new wish.
+        assert [m.status for m in tool_messages(state)] == ["error", "success"]
+        assert state["__interrupt__"][0].value["tool_call_id"] == "call_3"
+        assert len(oxen_sandbox.jobs) == 1
+
     async def test_async(self, oxen_sandbox: Sandbox) -> None:
         draw = await OxenMediaTool.afor_model(
             "flux-2-dev", api_key=oxen_sandbox.api_key, base_url=oxen_sandbox.base_url, name="draw"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -199,3 +201,27 @@ def test_a_connection_says_where_it_leads_and_nothing_else() -> None:
     assert (
         repr(Connection(api_key=KEY, base_url="http://h/api/ai")) == "Connection('http://h/api/ai')"
     )
+
+
+def test_the_middleware_says_which_extra_it_needs() -> None:
+    script = (
+        "import importlib.util as util\n"
+        "find = util.find_spec\n"
+        "util.find_spec = lambda name, *rest: None if name == 'langchain' else find(name, *rest)\n"
+        "import langchain_oxen\n"
+        "langchain_oxen.OxenMediaTool\n"
+        "try:\n"
+        "    langchain_oxen.OxenBudgetMiddleware\n"
+        "except ImportError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert "pip install 'oxen-integrations[agents]'" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["OxenMediaTool", "OxenToolkit", "MediaProgressBars"])
+def test_importing_a_tool_does_not_import_openai(name: str) -> None:
+    script = f"import sys; from langchain_oxen import {name}; sys.exit('openai' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -1,0 +1,66 @@
+"""The core's conversations: a request repeated in one joins the job whose result nobody got."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+import pytest
+
+from oxen_inference import Budget, Journal, OxenClient
+from oxen_inference.errors import GenerationTimeout
+from oxen_inference.watch import Pace
+from oxen_sandbox import Sandbox
+
+OX = {"model": "flux-2-dev", "prompt": "an ox"}
+
+
+@pytest.fixture
+def client(oxen_sandbox: Sandbox) -> Iterator[OxenClient]:
+    oxen_sandbox.settings.image_seconds = 1
+    with OxenClient(api_key=oxen_sandbox.api_key, base_url=oxen_sandbox.base_url) as client:
+        client.media.pace = Pace(image=(0.05, 0.1))
+        yield client
+
+
+def test_a_job_under_way_is_joined_until_it_is_collected(
+    client: OxenClient, oxen_sandbox: Sandbox
+) -> None:
+    handle = client.media.submit(**OX, conversation="a", key="first")
+    assert client.media.begun(**OX, conversation="a", key="second") is not None
+    assert client.media.begun(**OX, conversation="b") is None
+    assert client.media.begun(**{**OX, "seed": 1}, conversation="a") is None
+    result = client.media.generate(**OX, conversation="a", key="second")
+    assert result.generation_ids == handle.generation_ids
+    # Its own key now stands for it, too, and the conversation is free for another one.
+    assert client.media.attach("second").generation_ids == handle.generation_ids
+    assert client.media.begun(**OX, conversation="a") is None
+    assert len(oxen_sandbox.jobs) == 1
+
+
+def test_nothing_is_reserved_twice(client: OxenClient, oxen_sandbox: Sandbox) -> None:
+    budget = Budget("0.015", name="tight", journal=Journal())
+    for _ in range(2):
+        with pytest.raises(GenerationTimeout):
+            client.media.generate(**OX, conversation="a", budget=budget, timeout=0.2)
+    assert budget.reserved == Decimal("0.013")
+    client.media.generate(**OX, conversation="a", budget=budget)
+    assert (budget.spent, budget.reserved) == (Decimal("0.013"), 0)
+    assert len(oxen_sandbox.jobs) == 1
+
+
+def test_another_process_sees_it(client: OxenClient, oxen_sandbox: Sandbox) -> None:
+    client.media.submit(**OX, conversation="a")
+    with OxenClient(
+        api_key=oxen_sandbox.api_key,
+        base_url=oxen_sandbox.base_url,
+        journal=Journal(client.media.journal.path),
+    ) as other:
+        other.media.generate(**OX, conversation="a")
+    assert len(oxen_sandbox.jobs) == 1
+
+
+def test_a_cancelled_job_is_not_joined(client: OxenClient, oxen_sandbox: Sandbox) -> None:
+    oxen_sandbox.settings.image_seconds = 30
+    client.media.submit(**OX, conversation="a").cancel()
+    assert client.media.begun(**OX, conversation="a") is None
