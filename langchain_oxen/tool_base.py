@@ -16,7 +16,6 @@ from pydantic import Field
 
 from langchain_oxen import media_text
 from langchain_oxen.connection import Connection
-from langchain_oxen.errors import to_langchain
 from langchain_oxen.progress import ProgressRelay
 
 if TYPE_CHECKING:
@@ -168,6 +167,8 @@ class OxenTool(BaseTool):
     def _refused(self, error: OxenError, request: ToolRequest) -> Answer:
         """Return an error as something the model can act on, or raise it."""
         if any(cls.__name__ in _FOR_DEVELOPERS for cls in type(error).__mro__):
+            from langchain_oxen.errors import to_langchain
+
             raise to_langchain(error)
         text = media_text.explain(error)
         if self.handle_tool_error is not True or not request.tool_call_id:
