@@ -2,13 +2,17 @@
 
 from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 
 import openai
 from typing_extensions import assert_type
 
 from oxen_inference import (
     AsyncOxenClient,
+    Budget,
     Generation,
+    Journal,
+    MediaResult,
     Model,
     ModelNotFoundError,
     OxenClient,
@@ -18,6 +22,7 @@ from oxen_inference import (
 from oxen_inference.catalog import Catalog
 from oxen_inference.catalog_async import AsyncCatalog
 from oxen_inference.events import Listener
+from oxen_inference.media import AsyncMediaHandle, MediaHandle
 from oxen_inference.queue import AsyncQueue, Queue
 
 
@@ -41,6 +46,26 @@ async def so_is_the_async_one() -> None:
     assert_type(await client.queue.get("id"), Generation)
     assert_type(await client.catalog.get("flux-2-dev"), Model)
     await plain.close()
+
+
+def media_is_a_result(client: OxenClient) -> None:
+    budget = Budget("5.00", name="films")
+    result = client.media.generate(
+        model="flux-2-dev", prompt="an ox", budget=budget, save_to=Path("out")
+    )
+    assert_type(result, MediaResult)
+    assert_type(result.cost, Decimal | None)
+    handle = client.media.submit(model="flux-2-dev", prompt="an ox", key="dawn")
+    assert_type(handle, MediaHandle)
+    assert_type(handle.wait(timeout=60), MediaResult)
+    assert_type(client.media.journal, Journal)
+
+
+async def so_is_async_media(client: AsyncOxenClient) -> None:
+    assert_type(await client.media.generate(model="flux-2-dev", prompt="an ox"), MediaResult)
+    handle = await client.media.submit(model="flux-2-dev", prompt="an ox")
+    assert_type(handle, AsyncMediaHandle)
+    assert_type(await handle.status(), MediaResult)
 
 
 def events_come_one_by_one(client: OxenClient) -> Iterator[str]:

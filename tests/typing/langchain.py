@@ -2,13 +2,15 @@
 
 from typing import Any
 
+from langchain_core.documents import Document
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable
+from langchain_core.tools import BaseTool
 from pydantic import BaseModel, SecretStr
 from typing_extensions import assert_type
 
-from langchain_oxen import ChatOxen
+from langchain_oxen import ChatOxen, OxenMediaTool, OxenModelLoader, OxenToolkit
 
 
 class Ox(BaseModel):
@@ -32,6 +34,17 @@ def tools_and_structure(model: ChatOxen) -> None:
     assert_type(bound.invoke("weigh Bessie"), AIMessage)
     structured: Runnable[LanguageModelInput, Any] = model.with_structured_output(Ox)
     structured.invoke("name one")
+
+
+def media_tools() -> None:
+    draw = OxenMediaTool.for_model("flux-2-dev", max_cost="0.10", aspect_ratio="1:1")
+    assert_type(draw, OxenMediaTool)
+    toolkit = OxenToolkit(models=["flux-2-dev", draw], max_cost="1.00")
+    assert_type(toolkit.get_tools(), list[BaseTool])
+
+
+def the_catalogue_is_documents() -> None:
+    assert_type(OxenModelLoader().load(), list[Document])
 
 
 async def async_too(model: ChatOxen) -> None:
