@@ -12,8 +12,9 @@ from typing_extensions import Self
 
 from langchain_oxen import media_text
 from langchain_oxen.find_models import FindModelsInput
-from langchain_oxen.media_tool import MEDIA, OxenMediaTool, refuse_second_budget
+from langchain_oxen.media_tool import OxenMediaTool
 from langchain_oxen.tool_base import Answer, OxenTool, ToolRequest
+from langchain_oxen.tool_settings import MEDIA, refuse_second_budget
 
 if TYPE_CHECKING:
     from oxen_inference.budget import Budget

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,12 @@ from typing_extensions import Self
 from langchain_oxen import media_inputs, media_text
 from langchain_oxen.connection import Connection
 from langchain_oxen.tool_base import Answer, OxenTool, ToolRequest
+from langchain_oxen.tool_settings import (
+    connection_for,
+    kind_of,
+    refuse_second_budget,
+    tool_name,
+)
 
 if TYPE_CHECKING:
     from oxen_inference.budget import Budget
@@ -23,9 +28,6 @@ if TYPE_CHECKING:
     from oxen_inference.media_result import MediaItem
     from oxen_inference.models import Model
     from oxen_inference.pricing import Quote
-
-MEDIA = ("image", "video", "audio")
-_LONGEST_NAME = 64  # of a function, in OpenAI's and Anthropic's APIs
 
 
 class OxenMediaTool(OxenTool):
@@ -136,7 +138,7 @@ class OxenMediaTool(OxenTool):
         pinned = request_schema.validate(model, fields.get("pinned") or {}, partial=True)
         super().__init__(
             **{
-                "name": _tool_name(model),
+                "name": tool_name(model),
                 "description": media_text.tool_description(model, pinned),
                 "args_schema": request_schema.arguments_model(model, pinned=pinned),
                 **fields,
@@ -259,50 +261,6 @@ class OxenMediaTool(OxenTool):
             or MediaItem(generation_id=name)
             for name in names
         }
-
-
-def kind_of(model: Model) -> str:
-    """Return which of `MEDIA` a model makes. Raises `InvalidInputError` if it makes none."""
-    if model.kind in MEDIA:
-        return str(model.kind)
-    made = next((kind for kind in MEDIA if model.makes(kind)), None)
-    if made is None:
-        from oxen_inference.errors import InvalidInputError
-
-        makes = " and ".join(model.outputs) or "nothing that the catalogue names"
-        hint = f" Use ChatOxen(model={model.id!r}) for it." if model.is_chat else ""
-        raise InvalidInputError(f"{model.id} makes {makes}, not images, video or audio.{hint}")
-    return made
-
-
-def refuse_second_budget(name: str, own: Budget | None, other: Budget) -> None:
-    """Raise `ConfigurationError` if a tool that has a budget is to be paid from another one."""
-    if own is None or own is other:
-        return
-    if own.name is not None and (own.name, own.journal) == (other.name, other.journal):
-        return
-    from oxen_inference.errors import ConfigurationError
-
-    raise ConfigurationError(
-        f"{name} has a budget of its own, {own!r}, and cannot be paid from {other!r}, too. Give "
-        "OxenBudgetMiddleware that budget, budget=..., or the tool none."
-    )
-
-
-def connection_for(
-    client: Any, api_key: Any, base_url: Any, journal: Any, budget: Any
-) -> Connection:
-    """Return the connection for such settings. Raises `ConfigurationError` if they are unusable."""
-    if journal is ... and getattr(budget, "journal", None) is not None:
-        journal = budget.journal  # intent and reservation in one transaction
-    connection = Connection(client=client, api_key=api_key, base_url=base_url, journal=journal)
-    connection.check()
-    return connection
-
-
-def _tool_name(model: Model) -> str:
-    words = re.sub(r"[^A-Za-z0-9]+", "_", model.id).strip("_")
-    return f"generate_{kind_of(model)}_with_{words}"[:_LONGEST_NAME].rstrip("_")
 
 
 def _any_path(names: list[str]) -> bool:

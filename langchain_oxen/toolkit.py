@@ -17,7 +17,8 @@ from langchain_oxen.job_tools import (
     OxenFindMediaTool,
     OxenSubmitTool,
 )
-from langchain_oxen.media_tool import OxenMediaTool, connection_for
+from langchain_oxen.media_tool import OxenMediaTool
+from langchain_oxen.tool_settings import connection_for
 
 
 class OxenToolkit(BaseToolkit):

@@ -1,0 +1,99 @@
+"""A person's say in an expensive call: the question with its price, and how the answer is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from langchain.agents.middleware.types import ToolCallRequest
+from langchain_core.messages import ToolMessage
+from langchain_core.runnables.config import set_config_context
+from langgraph.types import Command, interrupt
+
+if TYPE_CHECKING:
+    from oxen_inference.pricing import Quote
+
+_EDITED = (
+    "Note: a person changed this call before it ran, on purpose. It ran with {arguments}. "
+    "Do not repeat the original call.\n\n"
+)
+
+
+def ask(request: ToolCallRequest, price: Quote) -> ToolCallRequest | ToolMessage:
+    """Return the call to make, or what the model is told instead. Raises `GraphInterrupt`."""
+    call = request.tool_call
+    decision = _decide(request, _question(request, price))
+    if decision["type"] == "approve":
+        return request
+    if decision["type"] == "edit":
+        args = decision["edited_action"].get("args") or {}
+        return request.override(tool_call={**call, "args": args})
+    why = f" The reason: {decision['message']}" if decision.get("message") else ""
+    return ToolMessage(
+        f"A person said no to this call, and it was not made.{why} Do not repeat it unless the "
+        "user asks for it.",
+        name=call["name"],
+        tool_call_id=call["id"],
+        status="error",
+    )
+
+
+def _question(request: ToolCallRequest, quote: Quote) -> dict[str, Any]:
+    """The interrupt's value: LangChain's `ToolApprovalRequest`, with the price beside it."""
+    from oxen_inference.pricing import usd
+
+    call = request.tool_call
+    price = f"costs up to {usd(quote.high)}" if quote.high is not None else f"has a price {quote}"
+    made = ", ".join(f"{name}={value!r}" for name, value in call["args"].items())
+    return {
+        "type": "tool_approval",
+        "tool_call_id": call["id"],
+        "name": call["name"],
+        "args": call["args"],
+        "description": f"{call['name']}({made}) {price}. Go ahead?",
+        "price": {
+            "low": None if quote.low is None else format(quote.low, "f"),
+            "high": None if quote.high is None else format(quote.high, "f"),
+            "currency": "USD",
+        },
+    }
+
+
+def _decide(request: ToolCallRequest, question: dict[str, Any]) -> dict[str, Any]:
+    """Ask until there is an answer that can be read. Raises `GraphInterrupt`."""
+    # Explicitly: on Python 3.10 no coroutine inherits the task that an interrupt belongs to.
+    with set_config_context(request.runtime.config) as context:
+        while True:
+            answer = context.run(interrupt, question)
+            decision = _read_decision(answer)
+            if decision is not None:
+                return decision
+            problem = f"The answer must be approve, reject or edit; {answer!r} is none of them."
+            question = {**question, "problem": problem}
+
+
+def _read_decision(answer: Any) -> dict[str, Any] | None:
+    """Read a decision: LangChain's, alone or in a list, or a plain yes or no."""
+    if isinstance(answer, Mapping) and isinstance(answer.get("decisions"), list):
+        answer = next(iter(answer["decisions"]), None)
+    if isinstance(answer, bool):
+        answer = "approve" if answer else "reject"
+    if isinstance(answer, str):
+        word = answer.strip().lower()
+        answer = {"type": {"yes": "approve", "no": "reject"}.get(word, word)}
+    if not isinstance(answer, Mapping) or answer.get("type") not in ("approve", "reject", "edit"):
+        return None
+    if answer["type"] == "edit" and not isinstance(answer.get("edited_action"), Mapping):
+        return None
+    return dict(answer)
+
+
+def noted(
+    answer: ToolMessage | Command[Any], asked: ToolCallRequest, request: ToolCallRequest
+) -> ToolMessage | Command[Any]:
+    """Tell the model where a person changed its call."""
+    arguments = asked.tool_call["args"]
+    if arguments == request.tool_call["args"] or not isinstance(answer, ToolMessage):
+        return answer
+    note = _EDITED.format(arguments=arguments)
+    return answer.model_copy(update={"content": f"{note}{answer.text}"})

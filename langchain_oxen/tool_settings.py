@@ -1,0 +1,60 @@
+"""What the settings of a media tool amount to, refused early where they amount to nothing."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from langchain_oxen.connection import Connection
+
+if TYPE_CHECKING:
+    from oxen_inference.budget import Budget
+    from oxen_inference.models import Model
+
+MEDIA = ("image", "video", "audio")
+_LONGEST_NAME = 64  # of a function, in OpenAI's and Anthropic's APIs
+
+
+def kind_of(model: Model) -> str:
+    """Return which of `MEDIA` a model makes. Raises `InvalidInputError` if it makes none."""
+    if model.kind in MEDIA:
+        return str(model.kind)
+    made = next((kind for kind in MEDIA if model.makes(kind)), None)
+    if made is None:
+        from oxen_inference.errors import InvalidInputError
+
+        makes = " and ".join(model.outputs) or "nothing that the catalogue names"
+        hint = f" Use ChatOxen(model={model.id!r}) for it." if model.is_chat else ""
+        raise InvalidInputError(f"{model.id} makes {makes}, not images, video or audio.{hint}")
+    return made
+
+
+def refuse_second_budget(name: str, own: Budget | None, other: Budget) -> None:
+    """Raise `ConfigurationError` if a tool that has a budget is to be paid from another one."""
+    if own is None or own is other:
+        return
+    if own.name is not None and (own.name, own.journal) == (other.name, other.journal):
+        return
+    from oxen_inference.errors import ConfigurationError
+
+    raise ConfigurationError(
+        f"{name} has a budget of its own, {own!r}, and cannot be paid from {other!r}, too. Give "
+        "OxenBudgetMiddleware that budget, budget=..., or the tool none."
+    )
+
+
+def connection_for(
+    client: Any, api_key: Any, base_url: Any, journal: Any, budget: Any
+) -> Connection:
+    """Return the connection for such settings. Raises `ConfigurationError` if they are unusable."""
+    if journal is ... and getattr(budget, "journal", None) is not None:
+        journal = budget.journal  # intent and reservation in one transaction
+    connection = Connection(client=client, api_key=api_key, base_url=base_url, journal=journal)
+    connection.check()
+    return connection
+
+
+def tool_name(model: Model) -> str:
+    """Return what a model's tool is called, in letters that every API takes."""
+    words = re.sub(r"[^A-Za-z0-9]+", "_", model.id).strip("_")
+    return f"generate_{kind_of(model)}_with_{words}"[:_LONGEST_NAME].rstrip("_")
