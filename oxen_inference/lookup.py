@@ -8,7 +8,7 @@ an identical job in that very minute.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,6 +56,13 @@ def match(
         return Found(candidates=candidates, why_not=why)
     ordered = sorted(exact, key=lambda row: (row.enqueued_at or 0, row.generation_id))
     return Found(adopted=tuple(ordered), candidates=candidates)
+
+
+def goes_past(entry: Entry, rows: Sequence[Generation]) -> bool:
+    """Whether a page of a list that begins with the newest reaches back before an entry."""
+    times = [row.enqueued_at for row in rows if row.enqueued_at is not None]
+    sent = entry.posted_at or entry.created_at
+    return bool(times) and times[0] >= times[-1] and times[-1] < sent - CLOCK_SKEW - 1
 
 
 def _may_be(entry: Entry, row: Generation) -> bool:

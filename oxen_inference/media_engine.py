@@ -501,14 +501,20 @@ class Engine:
             yield from self.settle(task)
         result = task.known.result()
         if not result.succeeded:
-            yield from run(self.journal.collected, task.known)
+            yield from self._collected(task)
             raise GenerationFailed(_failure(result), result=result)
         if task.wishes.save_to is not None:
             yield from task.tell("fetching")
             task.entry = yield from fetch_items(self, task.known, task.wishes.save_to)
-        yield from run(self.journal.collected, task.known)
+        yield from self._collected(task)
         yield from task.tell("done")
         return task.known.result()
+
+    def _collected(self, task: Task) -> Steps[None]:
+        try:
+            yield from run(self.journal.collected, task.known)
+        except JournalError as error:
+            log.error("Not written down (%s): the result was handed over", error)  # noqa: TRY400 - as above
 
     def _subscribe(self, task: Task) -> Subscription | None:
         entry = task.known

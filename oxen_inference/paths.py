@@ -42,6 +42,9 @@ class Paths:
     generations: str = "/generations"
     generation: str = "/generations/{generation_id}"
     events: str = "../events"
+    older_status: str | None = None
+    """Where jobs are asked for by namespace and model, if this version may know no other way."""
+    older_cancel: str | None = None
 
 
 CURRENT = Paths()
@@ -60,11 +63,13 @@ LEGACY = Paths(
     model_deactivate="/ai/models/{id}/deactivate",
     audio_generate="/ai/audio/generate",
     queue="/ai/queue",
-    queue_item="/media/generations/status/{namespace}/{model_name}",
-    queue_cancel="/media/generations/{namespace}/{generation_id}",
+    queue_item="/ai/queue/{generation_id}",
+    queue_cancel="/ai/queue/{generation_id}",
     generations="/ai/generations",
     generation="/ai/generations/{generation_id}",
     events="events",
+    older_status="/media/generations/status/{namespace}/{model_name}",
+    older_cancel="/media/generations/{namespace}/{generation_id}",
 )
 """Base ``…/api``, as an older page of the documentation has it."""
 

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from oxen_inference.calls import Call
+from oxen_inference.errors import APIResponseError, NotFoundError
 from oxen_inference.generation import (
     Generation,
     read_generation,
@@ -47,12 +48,43 @@ def get_call(paths: Paths, generation_id: str) -> Call[Generation]:
     return Call(method="get", path=path, read=read_generation)
 
 
+def older_get_call(
+    paths: Paths, generation_id: str, *, namespace: str | None, model: str | None
+) -> Call[Generation] | None:
+    """Ask the way of the older API, by namespace and model; None where there is no such way."""
+    if paths.older_status is None or namespace is None or model is None:
+        return None
+
+    def read(payload: object) -> Generation:
+        try:
+            rows = read_generations(payload)
+        except APIResponseError:
+            rows = [read_generation(payload)]
+        for row in rows:
+            if row.generation_id == generation_id:
+                return row
+        raise NotFoundError(f"Oxen lists no generation {generation_id}.")
+
+    path = fill(paths.older_status, namespace=namespace, model_name=model)
+    return Call(method="get", path=path, read=read)
+
+
 def list_call(paths: Paths, **filters: Any) -> Call[list[Generation]]:
     return Call(method="get", path=paths.queue, query=filters, read=read_generations)
 
 
 def cancel_call(paths: Paths, generation_id: str) -> Call[None]:
     path = fill(paths.queue_cancel, generation_id=generation_id)
+    return Call(method="delete", path=path, read=lambda _: None)
+
+
+def older_cancel_call(
+    paths: Paths, generation_id: str, *, namespace: str | None
+) -> Call[None] | None:
+    """Cancel the way of the older API, by namespace; None where there is no such way."""
+    if paths.older_cancel is None or namespace is None:
+        return None
+    path = fill(paths.older_cancel, namespace=namespace, generation_id=generation_id)
     return Call(method="delete", path=path, read=lambda _: None)
 
 
@@ -89,9 +121,21 @@ class Queue:
         """Enqueue `num_generations` (1-4) paid jobs. Calling twice pays twice."""
         return self._client.send(submit_call(self._client.paths, model, **params))
 
-    def get(self, generation_id: str) -> Generation:
-        """Return the job's present state. Raises `NotFoundError`."""
-        return self._client.send(get_call(self._client.paths, generation_id))
+    def get(
+        self, generation_id: str, *, namespace: str | None = None, model: str | None = None
+    ) -> Generation:
+        """Return the job's present state. Raises `NotFoundError`.
+
+        `namespace` and `model` help a hub that speaks only the older API.
+        """
+        paths = self._client.paths
+        try:
+            return self._client.send(get_call(paths, generation_id))
+        except NotFoundError:
+            older = older_get_call(paths, generation_id, namespace=namespace, model=model)
+            if older is None:
+                raise
+        return self._client.send(older)
 
     def list(self, **filters: Any) -> list[Generation]:
         """Return the active jobs, or those of one `status`; also namespace, model, media_type,
@@ -99,9 +143,19 @@ class Queue:
         """
         return self._client.send(list_call(self._client.paths, **filters))
 
-    def cancel(self, generation_id: str) -> None:
-        """Ask the hub to cancel; a finished job is not affected."""
-        self._client.send(cancel_call(self._client.paths, generation_id))
+    def cancel(self, generation_id: str, *, namespace: str | None = None) -> None:
+        """Ask the hub to cancel; a finished job is not affected.
+
+        `namespace` helps a hub that speaks only the older API.
+        """
+        paths = self._client.paths
+        try:
+            return self._client.send(cancel_call(paths, generation_id))
+        except NotFoundError:
+            older = older_cancel_call(paths, generation_id, namespace=namespace)
+            if older is None:
+                raise
+        return self._client.send(older)
 
     def history(self, **filters: Any) -> GenerationsPage:
         """Return one page of past generations with their costs (`page`, `page_size` ≤ 1000)."""
@@ -122,9 +176,21 @@ class AsyncQueue:
         """Enqueue `num_generations` (1-4) paid jobs. Calling twice pays twice."""
         return await self._client.send(submit_call(self._client.paths, model, **params))
 
-    async def get(self, generation_id: str) -> Generation:
-        """Return the job's present state. Raises `NotFoundError`."""
-        return await self._client.send(get_call(self._client.paths, generation_id))
+    async def get(
+        self, generation_id: str, *, namespace: str | None = None, model: str | None = None
+    ) -> Generation:
+        """Return the job's present state. Raises `NotFoundError`.
+
+        `namespace` and `model` help a hub that speaks only the older API.
+        """
+        paths = self._client.paths
+        try:
+            return await self._client.send(get_call(paths, generation_id))
+        except NotFoundError:
+            older = older_get_call(paths, generation_id, namespace=namespace, model=model)
+            if older is None:
+                raise
+        return await self._client.send(older)
 
     async def list(self, **filters: Any) -> list[Generation]:
         """Return the active jobs, or those of one `status`; also namespace, model, media_type,
@@ -132,9 +198,19 @@ class AsyncQueue:
         """
         return await self._client.send(list_call(self._client.paths, **filters))
 
-    async def cancel(self, generation_id: str) -> None:
-        """Ask the hub to cancel; a finished job is not affected."""
-        await self._client.send(cancel_call(self._client.paths, generation_id))
+    async def cancel(self, generation_id: str, *, namespace: str | None = None) -> None:
+        """Ask the hub to cancel; a finished job is not affected.
+
+        `namespace` helps a hub that speaks only the older API.
+        """
+        paths = self._client.paths
+        try:
+            return await self._client.send(cancel_call(paths, generation_id))
+        except NotFoundError:
+            older = older_cancel_call(paths, generation_id, namespace=namespace)
+            if older is None:
+                raise
+        return await self._client.send(older)
 
     async def history(self, **filters: Any) -> GenerationsPage:
         """Return one page of past generations with their costs (`page`, `page_size` ≤ 1000)."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio
 
 from oxen_inference.steps import (
+    Explain,
     GetModel,
     Haste,
     Pause,
@@ -100,6 +101,8 @@ class Runner:
                 return event.wait(seconds)
             case GetModel(model_id):
                 return self.client.catalog.get(model_id)
+            case Explain(error, model_id):
+                return self.client.catalog.explain(error, model_id)
             case Tell(listener, event):
                 return listener(event)
             case Shielded(inner, haste):
@@ -172,6 +175,8 @@ class AsyncRunner:
                 return await _wait_for(event, seconds)
             case GetModel(model_id):
                 return await self.client.catalog.get(model_id)
+            case Explain(error, model_id):
+                return await self.client.catalog.explain(error, model_id)
             case Tell(listener, event):
                 answer = listener(event)
                 return await answer if inspect.isawaitable(answer) else answer

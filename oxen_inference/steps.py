@@ -87,6 +87,14 @@ class GetModel:
 
 
 @dataclass(frozen=True, slots=True)
+class Explain:
+    """Let the catalogue say more about a refusal; the answer is the error to raise."""
+
+    error: Any
+    model_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Tell:
     """Call a listener of the caller's; an awaitable it returns is awaited by the async runner."""
 

@@ -14,7 +14,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from oxen_inference import queue
@@ -249,10 +249,20 @@ class Watch:
 
     def _ask_for_one(self, job: Watched, *, ended: bool = False) -> Steps[None]:
         # The full row first where the job should have ended: only that one has the cost.
-        calls = (queue.get_call, queue.generation_call)
-        for make in reversed(calls) if ended or job.misses else calls:
+        calls: list[Call[Generation] | None] = [
+            queue.get_call(self._paths, job.generation_id),
+            queue.generation_call(self._paths, job.generation_id),
+        ]
+        if ended or job.misses:
+            calls.reverse()
+        calls.append(
+            queue.older_get_call(
+                self._paths, job.generation_id, namespace=job.namespace, model=job.model
+            )
+        )
+        for call in filter(None, calls):
             try:
-                row = yield from self._get(make(self._paths, job.generation_id))
+                row = yield from self._get(call)
             except NotFoundError:
                 continue
             if row.generation_id == job.generation_id:
@@ -268,15 +278,8 @@ class Watch:
 
     def _get(self, call: Call[Any]) -> Steps[Any]:
         self.requests += 1
-        patient = Call(
-            method=call.method,
-            path=call.path,
-            read=call.read,
-            query=call.query,
-            timeout=self._pace().poll_timeout,
-            max_retries=0,  # the next round is the retry
-        )
-        return (yield from send(patient))
+        # No retries: the next round is one.
+        return (yield from send(replace(call, timeout=self._pace().poll_timeout, max_retries=0)))
 
     def _absorb(self, jobs: list[Watched], rows: Iterable[Generation]) -> list[Watched]:
         """Pass the rows on; return the jobs that were not among them."""
