@@ -342,7 +342,9 @@ class ChatOxen(BaseChatModel):
             replay = self.reasoning_replay
             policy = replace(policy, reasoning_text=replay, reasoning_blocks=replay)
         body["messages"] = prepare_messages(
-            to_wire(messages), policy=policy, can_see=can_see(catalog.cached(body["model"]))
+            to_wire(messages),
+            policy=policy,
+            can_see=lambda: can_see(catalog.cached(body["model"])),
         )
         if streamed and stream_usage:
             body.setdefault("stream_options", {"include_usage": True})

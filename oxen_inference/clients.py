@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -43,7 +44,11 @@ class Clients:
             from oxen_inference.loops import LoopClients
 
             def make() -> AsyncOxenClient:
-                return AsyncOxenClient(http_client=http_client, **settings())
+                given = settings()
+                key = given.get("api_key")
+                if callable(key):
+                    given = {**given, "api_key": _awaitable(key)}
+                return AsyncOxenClient(http_client=http_client, **given)
 
             with self._lock:
                 if self._async is None:
@@ -73,3 +78,13 @@ class Clients:
 
     def __reduce__(self) -> tuple[type[Clients], tuple[()]]:
         return Clients, ()
+
+
+def _awaitable(key: Callable[[], Any]) -> Callable[[], Awaitable[str]]:
+    """Return a key function as the asynchronous SDK wants it."""
+
+    async def ask() -> str:
+        answer = key()
+        return str(await answer if inspect.isawaitable(answer) else answer)
+
+    return ask

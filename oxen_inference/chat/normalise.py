@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from pydantic_core import from_json
+
 from oxen_inference.chat import usage as usages
 from oxen_inference.chat.answer import Answer, Delta, ToolDelta
 from oxen_inference.chat.reasoning import ReasoningDetails, content_parts
@@ -40,6 +42,7 @@ class AnswerReader:
         self._usage: dict[str, Any] | None = None
         self._logprobs: list[Any] = []
         self._choice_index: Any = None
+        self._halves: _Halves | None = None
         self._has_choice = False
 
     @property
@@ -59,23 +62,23 @@ class AnswerReader:
         answer.logprobs = {"content": self._logprobs} if self._logprobs else None
         return answer
 
-    def read_event(self, name: str | None, data: bytes) -> list[Delta]:
-        """Read one server-sent event."""
+    def read_event(self, name: str | None, data: bytes) -> Delta | None:
+        """Read one server-sent event; events after [DONE] are none of the answer."""
         if self.done:
-            return []
+            return None
         if data.startswith(b"[DONE]"):
             self.done = True
-            return []
-        try:
-            chunk = json.loads(data)
-        except ValueError:
-            if name != "error":
-                raise self.unreadable(data) from None
-            chunk = data.decode("utf-8", "replace")
+            return None
         if name == "error":
-            raise self._with_partial(status_error(chunk))
-        delta = self.read(chunk)
-        return [] if delta is None else [delta]
+            try:
+                raise self._with_partial(status_error(json.loads(data)))
+            except ValueError:
+                raise self._with_partial(status_error(data.decode("utf-8", "replace"))) from None
+        try:
+            chunk = from_json(data)  # three times as fast as json.loads on a chunk's size
+        except ValueError:
+            chunk = self._read_leniently(data)
+        return self.read(chunk)
 
     def read_body(self, body: bytes | str) -> list[Delta]:
         """Read an answer that came whole, though a stream had been asked for."""
@@ -162,6 +165,15 @@ class AnswerReader:
             f"Oxen answered with something that is not JSON: {shown}", body=text
         )
 
+    def _read_leniently(self, data: bytes) -> Any:
+        try:
+            chunk = json.loads(data)
+        except ValueError:
+            raise self.unreadable(data) from None
+        # JSON all the same, but for the halves of characters that were escaped apart.
+        self._halves = self._halves or _Halves()
+        return chunk
+
     def _raise_if_error(self, chunk: dict[str, Any]) -> None:
         explicit = (
             chunk.get("error")
@@ -217,6 +229,8 @@ class AnswerReader:
                 delta.text = content
             else:
                 delta.text, delta.reasoning = content_parts(content)
+            if self._halves:
+                delta.text = self._halves.join(delta.text)
             self._text.append(delta.text)
         # Both fields are sent by upstreams that serve two dialects, with the same text.
         reasoning = said.get("reasoning_content") or said.get("reasoning")
@@ -244,6 +258,19 @@ class AnswerReader:
         delta = delta or Delta()
         delta.logprobs = {"content": content}
         return delta
+
+
+class _Halves:
+    """Puts characters together that an upstream cut between the two halves of a surrogate pair."""
+
+    def __init__(self) -> None:
+        self._open = ""
+
+    def join(self, text: str) -> str:
+        text = self._open + text
+        self._open = text[-1] if "\ud800" <= text[-1:] <= "\udbff" else ""
+        whole = text[: len(text) - len(self._open)]
+        return whole.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _choice_error(choice: dict[str, Any]) -> Any:

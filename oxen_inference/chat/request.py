@@ -6,7 +6,7 @@ Adapters write each of their messages as an OpenAI-style dict and pass the list 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from oxen_inference.chat.parts import MEDIA, Part
@@ -23,12 +23,15 @@ MAX_PDF_BYTES = 24 * 1024 * 1024
 
 
 def prepare_messages(
-    messages: Iterable[Mapping[str, Any]], *, policy: Policy, can_see: bool = True
+    messages: Iterable[Mapping[str, Any]],
+    *,
+    policy: Policy,
+    can_see: Callable[[], bool] = lambda: True,
 ) -> list[Message]:
     """Return the messages in the form every provider behind Oxen accepts.
 
     System content is a string, media precede text, images in tool results follow as a user
-    message (where the model `can_see`), and reasoning goes back as `policy` says. Raises
+    message (where the model `can_see`, which is asked only then), and reasoning goes back as `policy` says. Raises
     `InvalidInputError` for an empty list, oversized audio and PDFs, and files of other kinds.
     """
     prepared: list[Message] = []
@@ -44,7 +47,7 @@ def prepare_messages(
             message["content"] = text_of(content)
         elif role == "tool":
             text, media = _split(content)
-            if media and not can_see:
+            if media and not can_see():
                 text += ("\n" if text else "") + _UNSEEN.format(len(media))
                 media = []
             message["content"] = _cached(content) or text or (_BELOW if media else "")

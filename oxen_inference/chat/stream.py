@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import anyio
 import openai
 
+from oxen_inference.chat.advice import unsendable, with_advice
 from oxen_inference.chat.answer import Answer, Delta
 from oxen_inference.chat.catalogue_peek import AsyncCataloguePeek, CataloguePeek
 from oxen_inference.chat.normalise import AnswerReader
@@ -82,7 +83,9 @@ def _post(client: OxenClient, body: Mapping[str, Any], options: Any, **how: Any)
             client.paths.chat, cast_to=object, body=body, options=_options(options), **how
         )
     except APIStatusError as error:
-        raise client.catalog.explain(error, body["model"]) from error.__cause__
+        raise with_advice(client.catalog.explain(error, body["model"]), body) from error.__cause__
+    except TypeError as error:
+        raise unsendable(error) from error
 
 
 async def _apost(client: AsyncOxenClient, body: Mapping[str, Any], options: Any, **how: Any) -> Any:
@@ -91,7 +94,10 @@ async def _apost(client: AsyncOxenClient, body: Mapping[str, Any], options: Any,
             client.paths.chat, cast_to=object, body=body, options=_options(options), **how
         )
     except APIStatusError as error:
-        raise await client.catalog.explain(error, body["model"]) from error.__cause__
+        explained = await client.catalog.explain(error, body["model"])
+        raise with_advice(explained, body) from error.__cause__
+    except TypeError as error:
+        raise unsendable(error) from error
 
 
 def _cost(model: Model | None, answer: Answer) -> Decimal | None:
@@ -153,7 +159,8 @@ def stream(
             events = decoder.feed(chunk)
             clock.check(reader, heard=bool(events) or decoder.holds_data)
             for name, data in events:
-                yield from reader.read_event(name, data)
+                if (delta := reader.read_event(name, data)) is not None:
+                    yield delta
         if not reader.done:
             yield from _ending(reader, decoder, decoder.finish())
         last = reader.finish()
@@ -194,7 +201,7 @@ async def astream(
             events = decoder.feed(chunk)
             clock.check(reader, heard=bool(events) or decoder.holds_data)
             for name, data in events:
-                for delta in reader.read_event(name, data):
+                if (delta := reader.read_event(name, data)) is not None:
                     yield delta
         if not reader.done:
             for delta in _ending(reader, decoder, decoder.finish()):
@@ -248,7 +255,8 @@ def _ending(reader: AnswerReader, decoder: SSEDecoder, rest: list[Any]) -> list[
     for name, data in rest:
         if not data.startswith(b"[DONE]") and name != "error" and not _is_json(data):
             break
-        deltas += reader.read_event(name, data)
+        if (delta := reader.read_event(name, data)) is not None:
+            deltas.append(delta)
     return deltas
 
 
