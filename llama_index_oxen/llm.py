@@ -51,8 +51,8 @@ if TYPE_CHECKING:
 dispatcher: Any = instrumentation.get_dispatcher(__name__)  # type: ignore[attr-defined]  # core re-exports it for all its users
 
 _CHAT = "oxen_inference.chat.stream"
+_PATIENCE = 1.0  # seconds that reading the metadata may take, once, of a model nobody here knows
 _PER_CALL = ("timeout", "extra_headers", "extra_query")
-_PATIENCE = 5.0  # seconds that reading the metadata may take, where nothing else is held up by it
 
 
 class Oxen(FunctionCallingLLM):
@@ -198,8 +198,7 @@ class Oxen(FunctionCallingLLM):
         """What the model can do: the overrides, the catalogue, and a table shipped with this.
 
         Where neither catalogue nor table knows the length of the context, reading this fetches
-        the catalogue, once and for a few seconds at most; inside a running event loop that goes
-        on beside. Offline it is `oxen_inference.profiles.DEFAULT_CONTEXT_WINDOW`.
+        the catalogue, for a second at most; inside a running event loop that goes on beside. Offline it is `oxen_inference.profiles.DEFAULT_CONTEXT_WINDOW`.
         """
         return self._metadata(self._known() or self._looked_up())
 
@@ -389,12 +388,13 @@ class Oxen(FunctionCallingLLM):
         if self.reasoning_replay != "auto":
             replay = self.reasoning_replay
             policy = replace(policy, reasoning_text=replay, reasoning_blocks=replay)
-        entry = catalog.cached(body["model"])
-        if entry is not None and entry.id == self.model:
-            self._entry = entry
         body["messages"] = prepare_messages(
-            to_wire(messages), policy=policy, can_see=can_see(entry)
+            to_wire(messages),
+            policy=policy,
+            can_see=lambda: can_see(catalog.cached(body["model"])),
         )
+        if self._entry is None:
+            self._entry = catalog.cached(self.model)
         if streamed:
             body.setdefault("stream_options", {"include_usage": True})
         body.update(extra_body)

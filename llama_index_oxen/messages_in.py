@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.llms.types import (
@@ -17,7 +18,7 @@ from llama_index.core.base.llms.types import (
 )
 
 if TYPE_CHECKING:
-    from oxen_inference.chat.answer import Answer, Delta, ToolCall
+    from oxen_inference.chat.answer import Answer, Delta, ToolCall, ToolDelta
 
 _ASSISTANT = MessageRole.ASSISTANT
 
@@ -36,10 +37,7 @@ def to_message(answer: Answer) -> ChatMessage:
         )
     if answer.text or not (blocks or answer.tool_calls):
         blocks.append(TextBlock(text=answer.text))
-    blocks += [
-        ToolCallBlock(tool_call_id=call.id, tool_name=call.name, tool_kwargs=_arguments(call))
-        for call in answer.tool_calls
-    ]
+    blocks += [_tool_block(call.id, call.name, _arguments(call)) for call in answer.tool_calls]
     more: dict[str, Any] = {}
     if answer.tool_calls:
         more["tool_calls"] = [_wire(c.id, c.name, c.arguments, c.extra) for c in answer.tool_calls]
@@ -70,7 +68,7 @@ class Growing:
 
     def __init__(self) -> None:
         self._text = self._reasoning = self._refusal = ""
-        self._calls: list[list[Any]] = []
+        self._calls: list[list[str]] = []
 
     def add(self, delta: Delta) -> ChatResponse:
         """Return the response for one step of the stream."""
@@ -79,43 +77,40 @@ class Growing:
             if delta.reasoning:
                 last.additional_kwargs["thinking_delta"] = delta.reasoning
             return last
-        # A stream has hundreds of steps, and pydantic's checks of what was just made here cost
-        # more than all else: hence `model_construct`.
         blocks: list[Any] = []
         news: dict[str, Any] = {}
         more: dict[str, Any] = {}
+        if delta.text:
+            self._text += delta.text
         if delta.reasoning:
             self._reasoning += delta.reasoning
             news["thinking_delta"] = delta.reasoning
         if self._reasoning:
-            blocks.append(_thinking(self._reasoning))
-        if delta.text:
-            self._text += delta.text
-        for piece in delta.tools:
+            blocks.append(ThinkingBlock(content=self._reasoning))
+        if self._text or not (self._reasoning or self._calls or delta.tools):
+            blocks.append(TextBlock(text=self._text))
+        if delta.tools or self._calls:
+            self._hear(delta.tools)
+            blocks += [_tool_block(*call) for call in self._calls]
+            more["tool_calls"] = [_wire(*call) for call in self._calls]
+        if delta.refusal or self._refusal:
+            self._refusal += delta.refusal
+            more["refusal"] = self._refusal
+        return ChatResponse(
+            message=ChatMessage(role=_ASSISTANT, blocks=blocks, additional_kwargs=more),
+            delta=delta.text,
+            logprobs=_logprobs(delta.logprobs) if delta.logprobs else None,
+            additional_kwargs=news,
+        )
+
+    def _hear(self, pieces: Iterable[ToolDelta]) -> None:
+        for piece in pieces:
             if piece.index == len(self._calls):
-                self._calls.append([None, "", ""])
+                self._calls.append(["", "", ""])
             call = self._calls[piece.index]
             call[0] = piece.id or call[0]
             call[1] += piece.name or ""
             call[2] += piece.arguments
-        if self._text or not (blocks or self._calls):
-            blocks.append(_text(self._text))
-        if self._calls:
-            blocks += [_call(*call) for call in self._calls]
-            more["tool_calls"] = [_wire(*call) for call in self._calls]
-        if delta.refusal:
-            self._refusal += delta.refusal
-        if self._refusal:
-            more["refusal"] = self._refusal
-        return ChatResponse.model_construct(
-            message=ChatMessage.model_construct(
-                role=_ASSISTANT, blocks=blocks, additional_kwargs=more
-            ),
-            delta=delta.text,
-            raw=None,
-            logprobs=_logprobs(delta.logprobs) if delta.logprobs else None,
-            additional_kwargs=news,
-        )
 
 
 def to_completion(response: ChatResponse) -> CompletionResponse:
@@ -129,20 +124,8 @@ def to_completion(response: ChatResponse) -> CompletionResponse:
     )
 
 
-def _text(text: str) -> TextBlock:
-    return TextBlock.model_construct(block_type="text", text=text)
-
-
-def _thinking(text: str) -> ThinkingBlock:
-    return ThinkingBlock.model_construct(
-        block_type="thinking", content=text, num_tokens=None, additional_information={}
-    )
-
-
-def _call(call_id: Any, name: str, arguments: str) -> ToolCallBlock:
-    return ToolCallBlock.model_construct(
-        block_type="tool_call", tool_call_id=call_id, tool_name=name, tool_kwargs=arguments
-    )
+def _tool_block(call_id: str, name: str, arguments: Any) -> ToolCallBlock:
+    return ToolCallBlock(tool_call_id=call_id, tool_name=name, tool_kwargs=arguments)
 
 
 def _wire(call_id: Any, name: str, arguments: str, extra: Any = None) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Any, Literal
 
 from langchain_core.language_models import BaseChatModel
@@ -11,6 +10,7 @@ from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
 
 from langchain_oxen import ChatOxen
+from tests.support.small_files import PDF, PNG, WAV
 
 # Sees, hears and reads PDF documents.
 MODEL = "gemini-3-flash-preview"
@@ -161,17 +161,6 @@ def _answer(model: BaseChatModel, messages: list[Any], stream: bool) -> AIMessag
         whole = chunk if whole is None else whole + chunk  # type: ignore[assignment]
     assert whole is not None
     return whole
-
-
-PNG = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAE0lEQVR4nGO4o6iGFTEMLQlFNQBc1EYBxF8r4gAA"
-    "AABJRU5ErkJggg=="
-)
-PDF = b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
-WAV = (
-    b"RIFF\x2c\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00@\x1f\x00\x00@\x1f\x00\x00\x01\x00\x08\x00data\x08\x00\x00\x00"
-    + b"\x80" * 8
-)
 
 
 def bundled(url: str) -> bytes:

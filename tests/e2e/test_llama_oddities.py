@@ -1,0 +1,230 @@
+"""`Oxen` against a raw socket that does what upstreams are known to do."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from llama_index.core.llms import ChatMessage, ChatResponse
+
+from llama_index_oxen import Oxen
+from oxen_inference import errors
+from tests.support.oddities import FAILURES, ODDITIES, Failure, Oddity
+from tests.support.scripted_server import (
+    SSE_HEAD,
+    Hold,
+    ScriptedServer,
+    completion,
+    delta,
+    http,
+    sse,
+    stream,
+)
+
+HELLO = [ChatMessage("hello")]
+Collect = Callable[..., list[ChatResponse]]
+
+
+def collect_sync(llm: Oxen, messages: Sequence[ChatMessage] = HELLO) -> list[ChatResponse]:
+    return list(llm.stream_chat(messages))
+
+
+def collect_async(llm: Oxen, messages: Sequence[ChatMessage] = HELLO) -> list[ChatResponse]:
+    async def run() -> list[ChatResponse]:
+        found = [response async for response in await llm.astream_chat(messages)]
+        await llm.aclose()
+        return found
+
+    return asyncio.run(run())
+
+
+def oxen(server: ScriptedServer, **options: Any) -> Oxen:
+    defaults = {"model": "ox-1", "api_key": "test", "max_retries": 0, "cost": False}
+    return Oxen(api_base=server.url, **{**defaults, **options})
+
+
+@pytest.mark.parametrize("collect", [collect_sync, collect_async])
+@pytest.mark.parametrize("oddity", ODDITIES, ids=lambda o: o.name)
+def test_oddity(oddity: Oddity, collect: Collect) -> None:
+    with ScriptedServer(oddity.script) as server:
+        llm = oxen(server)
+        responses = collect(llm)
+    last = responses[-1]
+    assert "".join(r.delta or "" for r in responses) == oddity.text
+    assert (last.message.content or "") == oddity.text
+    thoughts = "".join(r.additional_kwargs.get("thinking_delta", "") for r in responses)
+    assert thoughts == oddity.reasoning
+    blocks = [b for b in last.message.blocks if b.block_type == "thinking"]
+    assert "".join(b.content or "" for b in blocks) == oddity.reasoning
+    assert last.message.additional_kwargs.get("refusal") == oddity.refusal
+
+    calls = llm.get_tool_calls_from_response(last, error_on_no_tool_call=False)
+    whole = [c for c in calls if "malformed_arguments" not in c.tool_kwargs]
+    assert tuple((c.tool_name, c.tool_kwargs) for c in whole) == oddity.calls
+    assert len(calls) - len(whole) == oddity.invalid
+    ids = [call.tool_id for call in calls]
+    assert all(ids)
+    assert len(set(ids)) == len(ids)
+
+    assert last.raw["finish_reason"] == oddity.finish
+    assert all(response.raw is None for response in responses[:-1])
+    usage = last.raw.get("usage")
+    assert (usage and (usage["prompt_tokens"], usage["completion_tokens"])) == oddity.usage
+
+
+@pytest.mark.parametrize("collect", [collect_sync, collect_async])
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda f: f.name)
+def test_failure(failure: Failure, collect: Collect) -> None:
+    with ScriptedServer(failure.script) as server, pytest.raises(errors.OxenError) as caught:
+        collect(oxen(server, **failure.options))
+    error = caught.value
+    assert type(error) is getattr(errors, failure.error), repr(error)
+    assert error.is_retryable is failure.retryable
+    assert failure.says in str(error)
+    if failure.partial is not None:
+        assert (error.partial.content or "") == failure.partial  # type: ignore[attr-defined]
+
+
+def test_every_response_of_a_stream_has_the_whole_message_so_far() -> None:
+    pieces = ("The ", "ox ", "walks")
+    script = stream(*(delta(content=p) for p in pieces), delta("stop"), "[DONE]")
+    with ScriptedServer(script) as server:
+        responses = collect_sync(oxen(server))
+    so_far = [r.message.content for r in responses]
+    assert so_far[:3] == ["The ", "The ox ", "The ox walks"]
+    assert set(so_far[3:]) == {"The ox walks"}
+    assert "".join(r.delta or "" for r in responses) == "The ox walks"
+    assert len({id(r.message) for r in responses}) == len(responses)
+
+
+def test_one_retry_budget() -> None:
+    refusal = http(
+        {"error": {"message": "slow down"}},
+        status="429 Too Many Requests",
+        headers=("retry-after-ms: 1",),
+    )
+    for retries, requests in ((0, 1), (2, 3)):
+        with ScriptedServer(refusal) as server:
+            with pytest.raises(errors.RateLimitError):
+                oxen(server, max_retries=retries).chat(HELLO)
+            assert len(server.requests) == requests
+        with ScriptedServer(refusal) as server:
+            with pytest.raises(errors.RateLimitError):
+                asyncio.run(oxen(server, max_retries=retries).achat(HELLO))
+            assert len(server.requests) == requests
+
+
+def test_a_stream_is_not_sent_again_once_begun() -> None:
+    with ScriptedServer(stream(delta(content="hi"))) as server:
+        with pytest.raises(errors.StreamCutOffError):
+            collect_sync(oxen(server, max_retries=2))
+        assert len(server.requests) == 1
+
+
+def test_an_abandoned_stream_closes_its_connection() -> None:
+    with ScriptedServer([SSE_HEAD + sse(delta(content="hi")), Hold()]) as server:
+        responses = oxen(server).stream_chat(HELLO)
+        assert next(responses).delta == "hi"
+        responses.close()
+        assert server.requests[0].closed.wait(2)
+
+
+async def test_an_abandoned_asynchronous_stream_closes_its_connection() -> None:
+    with ScriptedServer([SSE_HEAD + sse(delta(content="hi")), Hold()]) as server:
+        llm = oxen(server)
+        async for _ in await llm.astream_chat(HELLO):
+            break
+        assert await asyncio.to_thread(server.requests[0].closed.wait, 2)
+        async for _ in await llm.astream_complete("hello"):
+            break
+        assert await asyncio.to_thread(server.requests[1].closed.wait, 2)
+        await llm.aclose()
+
+
+async def test_a_cancelled_call_closes_its_connection() -> None:
+    with ScriptedServer([Hold()]) as server:
+        llm = oxen(server)
+        call = asyncio.create_task(llm.achat(HELLO))
+        while not server.requests:  # noqa: ASYNC110 - another thread receives them
+            await asyncio.sleep(0.01)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        assert await asyncio.to_thread(server.requests[0].closed.wait, 2)
+        await llm.aclose()
+
+
+def test_one_object_serves_many_event_loops() -> None:
+    with ScriptedServer(http(completion())) as server:
+        llm = oxen(server)
+        for _ in range(3):
+            assert asyncio.run(llm.achat(HELLO)).message.content == "hello"
+        assert len(server.requests) == 3
+
+
+async def test_the_loop_is_free_while_an_answer_is_waited_for() -> None:
+    with ScriptedServer([0.4, http(completion())]) as server:
+        llm = oxen(server)
+        await asyncio.to_thread(__import__, "oxen_inference.chat.stream")
+        start, ticks = time.monotonic(), 0
+        call = asyncio.create_task(llm.achat(HELLO))
+        while not call.done():
+            await asyncio.sleep(0.01)
+            ticks += 1
+        assert ticks > 10
+        assert time.monotonic() - start < 3
+        await llm.aclose()
+
+
+def test_nothing_meant_for_openai_is_sent(openai_variables: dict[str, str]) -> None:
+    with ScriptedServer(http(completion())) as server:
+        oxen(server).chat(HELLO)
+        asyncio.run(oxen(server).achat(HELLO))
+        sent = "\n".join(f"{r.headers} {r.body!r}" for r in server.requests)
+    assert "for-openai-only" not in sent
+    assert {r.headers["authorization"] for r in server.requests} == {"Bearer test"}
+
+
+def test_headers_and_parameters_arrive() -> None:
+    with ScriptedServer(http(completion())) as server:
+        llm = oxen(
+            server,
+            temperature=0.2,
+            max_tokens=50,
+            additional_kwargs={"top_p": 0.9, "seed": 7},
+            default_headers={"X-Team": "oxen"},
+        )
+        llm.chat(HELLO, seed=8, stop=["."], extra_headers={"X-Call": "1"}, presence_penalty=None)
+        request = server.requests[0]
+    body = request.json
+    assert body.pop("messages") == [{"role": "user", "content": "hello"}]
+    assert body == {
+        "model": "ox-1",
+        "temperature": 0.2,
+        "max_tokens": 50,
+        "top_p": 0.9,
+        "seed": 8,
+        "stop": ["."],
+    }
+    assert (request.headers["x-team"], request.headers["x-call"]) == ("oxen", "1")
+
+
+def test_two_calls_at_once_are_cut_to_one_where_only_one_can_be_taken() -> None:
+    from llama_index.core.tools import FunctionTool
+
+    def weather(city: str) -> str:
+        return f"{city}: 12 degrees"
+
+    call = {"type": "function", "function": {"name": "weather", "arguments": '{"city": "Rome"}'}}
+    message = {"content": None, "tool_calls": [{"id": "a", **call}, {"id": "b", **call}]}
+    with ScriptedServer(http(completion(message))) as server:
+        llm = oxen(server)
+        tool = FunctionTool.from_defaults(weather)
+        assert str(llm.predict_and_call([tool], "weather?")) == "Rome: 12 degrees"
+        both = llm.predict_and_call([tool], "weather?", allow_parallel_tool_calls=True)
+        assert len(both.sources) == 2
+        sent = [request.json for request in server.requests if request.method == "POST"]
+    assert [body.get("parallel_tool_calls") for body in sent] == [False, None]

@@ -1,0 +1,236 @@
+"""LlamaIndex's messages and blocks, as they go over the wire. Nothing is sent."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from llama_index.core.base.llms.types import (
+    AudioBlock,
+    CacheControl,
+    CachePoint,
+    ChatMessage,
+    CitableBlock,
+    CitationBlock,
+    DocumentBlock,
+    ImageBlock,
+    MessageRole,
+    TextBlock,
+    ThinkingBlock,
+    ToolCallBlock,
+    VideoBlock,
+)
+
+from llama_index_oxen.messages_out import to_wire
+from oxen_inference.chat.policies import Policy, policy_for
+from oxen_inference.chat.request import prepare_messages
+from oxen_inference.errors import InvalidInputError
+from tests.support.small_files import PDF, PNG, WAV
+
+CACHE = CachePoint(cache_control=CacheControl(type="ephemeral"))
+
+
+def data_url(mime: str, data: bytes) -> str:
+    return f"data:{mime};base64,{base64.b64encode(data).decode()}"
+
+
+def sent(*messages: ChatMessage, policy: Policy | None = None) -> list[dict[str, Any]]:
+    return prepare_messages(to_wire(messages), policy=policy or policy_for("gpt-4o"))
+
+
+def parts(*blocks: Any, role: str = "user") -> list[dict[str, Any]]:
+    return sent(ChatMessage(role=role, blocks=list(blocks)))[0]["content"]
+
+
+def test_text_is_a_string() -> None:
+    messages = sent(ChatMessage("hi"), ChatMessage(role="system", content="Be brief."))
+    assert messages == [
+        {"role": "user", "content": "hi"},
+        {"role": "system", "content": "Be brief."},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("role", "wire"),
+    [
+        (MessageRole.DEVELOPER, "developer"),
+        (MessageRole.CHATBOT, "assistant"),
+        (MessageRole.MODEL, "assistant"),
+    ],
+)
+def test_every_role_has_one_on_the_wire(role: MessageRole, wire: str) -> None:
+    assert sent(ChatMessage(role=role, content="x"))[0]["role"] in {wire, "system"}
+
+
+@pytest.mark.parametrize(
+    ("block", "url"),
+    [
+        (ImageBlock(image=PNG), data_url("image/png", PNG)),
+        (ImageBlock(image=base64.b64encode(PNG)), data_url("image/png", PNG)),
+        (ImageBlock(image=io.BytesIO(PNG)), data_url("image/png", PNG)),
+        (ImageBlock(image=PNG, image_mimetype="image/webp"), data_url("image/webp", PNG)),
+        (ImageBlock(url="https://e.org/ox.png"), "https://e.org/ox.png"),
+        (ImageBlock(url=data_url("image/png", PNG)), data_url("image/png", PNG)),
+    ],
+)
+def test_an_image_from_anywhere(block: ImageBlock, url: str) -> None:
+    content = parts(TextBlock(text="What is this?"), block)
+    assert content == [
+        {"type": "image_url", "image_url": {"url": url}},
+        {"type": "text", "text": "What is this?"},
+    ]
+
+
+def test_files_by_path(tmp_path: Path) -> None:
+    for name, data in (("ox.png", PNG), ("ox.wav", WAV), ("ox.mp4", b"film"), ("ox.pdf", PDF)):
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "ox.md").write_text("# Ox")
+    image, audio, video, pdf, text = parts(
+        ImageBlock(path=tmp_path / "ox.png", detail="low"),
+        AudioBlock(path=tmp_path / "ox.wav"),
+        VideoBlock(path=tmp_path / "ox.mp4"),
+        DocumentBlock(path=tmp_path / "ox.pdf", title="Oxen"),
+        DocumentBlock(path=tmp_path / "ox.md", title="Notes"),
+    )
+    assert image["image_url"] == {"url": data_url("image/png", PNG), "detail": "low"}
+    assert audio["audio_url"]["url"] == data_url("audio/wav", WAV)
+    assert video["video_url"]["url"] == data_url("video/mp4", b"film")
+    assert pdf["file"] == {"file_data": data_url("application/pdf", PDF), "filename": "Oxen"}
+    assert text == {"type": "text", "text": "Notes:\n\n# Ox"}
+
+
+def test_other_media() -> None:
+    audio, video, pdf = parts(
+        AudioBlock(audio=WAV, format="mp3"),
+        VideoBlock(url="https://e.org/ox.mp4"),
+        DocumentBlock(url="https://e.org/ox.pdf"),
+    )
+    assert audio["audio_url"]["url"] == data_url("audio/mpeg", WAV)
+    assert video["video_url"]["url"] == "https://e.org/ox.mp4"
+    assert pdf["file"]["file_url"] == "https://e.org/ox.pdf"
+
+
+def test_a_buffer_is_left_as_it_was() -> None:
+    buffer = io.BytesIO(PNG)
+    buffer.seek(3)
+    block = ImageBlock(image=buffer)
+    assert parts(block) == parts(block)
+    assert buffer.tell() == 3
+
+
+def test_what_cannot_be_sent_is_refused_in_words(tmp_path: Path) -> None:
+    file = tmp_path / "ox.png"
+    file.write_bytes(PNG)
+    gone = ImageBlock(path=file)
+    file.unlink()
+    refused = [
+        (gone, "ox.png cannot be read"),
+        (ImageBlock(image=io.BytesIO(b"")), "empty"),
+        (DocumentBlock(data=b"PK\x03\x04\xff\xff", document_mimetype="application/zip"), "PDF"),
+        (ImageBlock(), "cannot be read"),
+    ]
+    for block, says in refused:
+        with pytest.raises(InvalidInputError, match=says):
+            parts(block)
+
+
+def test_a_cache_point_marks_what_is_before_it() -> None:
+    mark = {"cache_control": {"type": "ephemeral"}}
+    long = TextBlock(text="long")
+    assert parts(long, CACHE, TextBlock(text="new")) == [
+        {"type": "text", "text": "long", **mark},
+        {"type": "text", "text": "new"},
+    ]
+    assert parts(long, CACHE, role="assistant") == [{"type": "text", "text": "long", **mark}]
+    hour = CachePoint(cache_control=CacheControl(type="ephemeral", ttl="1h"))
+    assert parts(long, hour)[0]["cache_control"] == {"type": "ephemeral", "ttl": "1h"}
+    assert sent(ChatMessage(role="user", blocks=[CACHE]))[0]["content"] == ""
+
+
+def test_citations_keep_their_source() -> None:
+    source = CitableBlock(title="Oxen", source="p. 3", content="They pull.")
+    cited = CitationBlock(
+        cited_content="They pull.", source="p. 3", title="Oxen", additional_location_info={}
+    )
+    assert [p["text"] for p in parts(source)] == ["Source: Oxen (p. 3)", "They pull."]
+    answer = sent(ChatMessage(role="assistant", blocks=[TextBlock(text="Yes."), cited]))[0]
+    assert answer["content"] == "Yes.\n“They pull.” (Oxen, p. 3)"
+
+
+def test_tool_calls_of_every_kind() -> None:
+    calls = [
+        {"id": "b", "type": "function", "function": {"name": "two", "arguments": '{"x": 1}'}},
+        {"id": "c", "function": {"name": "three", "arguments": '{"x": '}},
+    ]
+    message = ChatMessage(
+        role="assistant",
+        blocks=[
+            ToolCallBlock(tool_call_id="a", tool_name="one", tool_kwargs={"x": [1]}),
+            ToolCallBlock(tool_call_id="b", tool_name="two", tool_kwargs='{"x": 1}'),
+        ],
+        additional_kwargs={"tool_calls": [{**calls[0], "extra_content": {"s": "t"}}, calls[1]]},
+    )
+    wire = sent(message)[0]
+    assert wire["content"] is None
+    found = [
+        (c["id"], c["function"]["name"], c["function"]["arguments"]) for c in wire["tool_calls"]
+    ]
+    assert found == [
+        ("a", "one", '{"x": [1]}'),
+        ("b", "two", '{"x": 1}'),
+        ("c", "three", '{"malformed_arguments": "{\\"x\\": "}'),
+    ]
+    assert wire["tool_calls"][1]["extra_content"] == {"s": "t"}
+
+
+def test_a_picture_in_a_tools_result_follows_as_a_users_message() -> None:
+    call = ToolCallBlock(tool_call_id="a", tool_name="draw", tool_kwargs={})
+    result = ChatMessage(
+        role="tool",
+        blocks=[TextBlock(text="Drawn."), ImageBlock(image=PNG)],
+        additional_kwargs={"tool_call_id": "a"},
+    )
+    _, tool, shown = sent(ChatMessage(role="assistant", blocks=[call]), result)
+    assert tool == {"role": "tool", "tool_call_id": "a", "content": "Drawn."}
+    assert shown["role"] == "user"
+    assert shown["content"][0]["image_url"]["url"] == data_url("image/png", PNG)
+
+
+def test_thinking_goes_back_where_the_family_needs_it() -> None:
+    details = [{"type": "reasoning.text", "text": "hm", "signature": "s"}]
+    thought = ThinkingBlock(content="hm", additional_information={"reasoning_details": details})
+    call = ToolCallBlock(tool_call_id="a", tool_name="draw", tool_kwargs={})
+    history = (
+        ChatMessage("draw"),
+        ChatMessage(role="assistant", blocks=[thought, call]),
+        ChatMessage(role="tool", content="ok", additional_kwargs={"tool_call_id": "a"}),
+    )
+    plain = sent(*history)[1]
+    assert "reasoning_content" not in plain
+    assert plain["reasoning_details"] == details
+    assert sent(*history, policy=policy_for("deepseek-v4-pro"))[1]["reasoning_content"] == "hm"
+
+
+def test_the_callers_history_is_left_as_it_was() -> None:
+    history = [
+        ChatMessage(role="system", content="Be brief."),
+        ChatMessage(role="user", blocks=[TextBlock(text="x"), CACHE, ImageBlock(image=PNG)]),
+        ChatMessage(
+            role="assistant",
+            blocks=[
+                ThinkingBlock(content="hm"),
+                ToolCallBlock(tool_call_id="a", tool_name="t", tool_kwargs={"x": 1}),
+            ],
+            additional_kwargs={
+                "tool_calls": [{"id": "a", "function": {"name": "t", "arguments": "{}"}}]
+            },
+        ),
+        ChatMessage(role="tool", content="ok", additional_kwargs={"tool_call_id": "a"}),
+    ]
+    before = copy.deepcopy(history)
+    sent(*history)
+    assert history == before
