@@ -475,6 +475,8 @@ def test_ctrl_c_says_what_goes_on(hub: Sandbox, on_interrupt: Any, caplog: Any) 
     with OxenClient(base_url=hub.base_url, api_key=hub.api_key, journal=None) as client:
         client.media.pace = PACE
         hub.inject(Fault("stall_job"))
+        # A test run in the background of a shell inherits that Ctrl-C is ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         threading.Timer(0.4, os.kill, (os.getpid(), signal.SIGINT)).start()
         with pytest.raises(KeyboardInterrupt):
             client.media.generate(model="flux-2-dev", prompt="an ox", on_interrupt=on_interrupt)
