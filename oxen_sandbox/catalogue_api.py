@@ -43,7 +43,9 @@ class CatalogueApi:
         """GET /models/favorites"""
         liked = _account(request).favorites
         models = self._hub.models
-        return self._listed([models.sent(name, self._now) for name in models if name in liked])
+        return self._listed(
+            [models.sent(name, self._now) for name in list(models) if name in liked]
+        )
 
     async def show(self, request: Request) -> Response:
         """GET /models/:id"""
@@ -97,7 +99,7 @@ class CatalogueApi:
         return JSONResponse({
             "models": [
                 legacy(models.sent(name, self._now))
-                for name, model in models.items()
+                for name, model in list(models.items())
                 if not wanted or (isinstance(model, dict) and wanted in outputs(model))
             ]
         })  # fmt: skip

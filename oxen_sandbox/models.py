@@ -86,7 +86,9 @@ class Catalogue(dict[str, Any]):
 
     def featured(self, now: float) -> list[Any]:
         """Payloads of the models the hub puts forward."""
-        return [self.sent(name, now) for name, model in self.items() if _note(model, "_featured")]
+        return [
+            self.sent(name, now) for name, model in list(self.items()) if _note(model, "_featured")
+        ]
 
     def status(self, name: str, now: float) -> str | None:
         """The deployment's status, or None for models that need none."""

@@ -24,15 +24,19 @@ pytest_plugins = ["pytester"]
 
 def test_it_starts_and_stops_quickly() -> None:
     before = threading.active_count()
-    started = time.monotonic()
-    with Sandbox() as hub:
-        assert time.monotonic() - started < 0.3
-        assert ai(hub, "GET", "/models").status == 200
-        stopping = time.monotonic()
-    assert time.monotonic() - stopping < 0.5
+    starts, stops = [], []
+    for _ in range(5):  # the best of five: the machine may be busy
+        started = time.monotonic()
+        with Sandbox() as hub:
+            starts.append(time.monotonic() - started)
+            assert ai(hub, "GET", "/models").status == 200
+            stopping = time.monotonic()
+        stops.append(time.monotonic() - stopping)
+        with pytest.raises(OSError, match="refused"):
+            fetch(f"{hub.base_url}/models", key=hub.api_key)
+    assert min(starts) < 0.3
+    assert min(stops) < 0.1
     assert threading.active_count() <= before + 1  # a worker thread may outlive its last job
-    with pytest.raises(OSError, match="refused"):
-        fetch(f"{hub.base_url}/models", key=hub.api_key)
 
 
 def test_it_stops_while_connections_hang() -> None:
