@@ -138,8 +138,10 @@ def test_a_connection_can_drop(oxen_sandbox: Sandbox) -> None:
         with pytest.raises(EOFError):
             listener.next()
     hub.inject(Fault("reset_stream", path="/api/events"))
+    wire = Wire(hub, "/api/events")
     with pytest.raises(ConnectionResetError):
-        Wire(hub, "/api/events").read()
+        wire.read()
+    wire.close()
 
 
 def test_a_listener_that_leaves_is_forgotten(oxen_sandbox: Sandbox) -> None:
