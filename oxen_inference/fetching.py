@@ -14,7 +14,7 @@ from oxen_inference.media_result import MediaItem
 from oxen_inference.steps import Steps, run_slow, send, sleep
 
 if TYPE_CHECKING:
-    from oxen_inference.media_engine import Engine
+    from oxen_inference.media_task import Engine
 
 _TRIES = 4
 _FIRST_PAUSE = 0.3

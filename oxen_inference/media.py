@@ -11,14 +11,21 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from oxen_inference import media_ledger, pricing, request_schema
+from oxen_inference import (
+    media_engine,
+    media_ledger,
+    pricing,
+    request_schema,
+    sending,
+    waiting,
+)
 from oxen_inference.budget import Amount, Budget
 from oxen_inference.download import MAX_BYTES, Source
 from oxen_inference.errors import InvalidInputError, OxenError
 from oxen_inference.journal import Entry, Journal, Scope, default_journal
-from oxen_inference.media_engine import Engine, Task, Wishes
 from oxen_inference.media_request import Asked, merge, scope_of
 from oxen_inference.media_result import MediaResult, Progress
+from oxen_inference.media_task import Engine, Task, Wishes
 from oxen_inference.models import Model
 from oxen_inference.pricing import Quote
 from oxen_inference.runner import AsyncRunner, Runner
@@ -135,7 +142,7 @@ class _Shared:
                 checked.append(_split({**common, **request}))
             except OxenError as error:  # noqa: PERF203 - one request's failure is its own
                 checked.append(error)
-        return (yield from self._engine.generate_many(checked))
+        return (yield from media_engine.generate_many(self._engine, checked))
 
 
 class Media(_Shared):
@@ -177,7 +184,9 @@ class Media(_Shared):
         `EnqueueOutcomeUnknown`, `DownloadError`, `BudgetExceededError`, `KeyConflictError`,
         `InvalidInputError`, and what the hub refuses with.
         """
-        return self._runner.run(self._engine.generate(*_split(_arguments(locals(), more))))
+        return self._runner.run(
+            media_engine.generate(self._engine, *_split(_arguments(locals(), more)))
+        )
 
     def submit(
         self,
@@ -195,14 +204,16 @@ class Media(_Shared):
     ) -> MediaHandle:
         """Enqueue as `generate` does, and return at once with a handle on the job."""
         asked, wishes = _split(_arguments(locals(), more))
-        return MediaHandle(self, self._runner.run(self._engine.submit(asked, wishes)), budget)
+        return MediaHandle(
+            self, self._runner.run(media_engine.submit(self._engine, asked, wishes)), budget
+        )
 
     def begun(self, **request: Any) -> MediaHandle | None:
         """Return the job that `generate` with these arguments would attach to, by its key or its
         conversation; None if it would be paid for anew. Sends nothing paid.
         """
         asked, _ = _split(request)
-        entry = self._runner.run(self._engine.begun(asked))
+        entry = self._runner.run(sending.begun(self._engine, asked))
         return None if entry is None else MediaHandle(self, entry, asked.budget)
 
     def generate_many(
@@ -300,7 +311,9 @@ class AsyncMedia(_Shared):
         **more: Any,
     ) -> MediaResult:
         """See `Media.generate`. A cancelled call detaches unless `on_interrupt` is "cancel"."""
-        return await self._runner.run(self._engine.generate(*_split(_arguments(locals(), more))))
+        return await self._runner.run(
+            media_engine.generate(self._engine, *_split(_arguments(locals(), more)))
+        )
 
     async def submit(
         self,
@@ -318,13 +331,13 @@ class AsyncMedia(_Shared):
     ) -> AsyncMediaHandle:
         """See `Media.submit`."""
         asked, wishes = _split(_arguments(locals(), more))
-        entry = await self._runner.run(self._engine.submit(asked, wishes))
+        entry = await self._runner.run(media_engine.submit(self._engine, asked, wishes))
         return AsyncMediaHandle(self, entry, budget)
 
     async def begun(self, **request: Any) -> AsyncMediaHandle | None:
         """See `Media.begun`."""
         asked, _ = _split(request)
-        entry = await self._runner.run(self._engine.begun(asked))
+        entry = await self._runner.run(sending.begun(self._engine, asked))
         return None if entry is None else AsyncMediaHandle(self, entry, asked.budget)
 
     async def generate_many(
@@ -422,14 +435,14 @@ class _SharedHandle:
 
     def _collect(self, wishes: Wishes) -> Steps[MediaResult]:
         engine: Engine = self._media._engine
-        result = yield from engine.collect(self._entry, wishes, self._budget)
+        result = yield from media_engine.collect(engine, self._entry, wishes, self._budget)
         self._entry = (yield from run(self._media.journal.get, self.entry_id)) or self._entry
         return result
 
     def _refresh(self, *, cancel: bool = False) -> Steps[MediaResult]:
         engine: Engine = self._media._engine
-        self._entry = yield from engine.decided(self._entry, Task(wishes=Wishes()))
-        steps = engine.cancel(self._entry) if cancel else engine.refresh(self._entry)
+        self._entry = yield from sending.decided(engine, self._entry, Task(wishes=Wishes()))
+        steps = waiting.cancel(engine, self._entry) if cancel else engine.refresh(self._entry)
         self._entry = yield from steps
         self._entry = yield from engine.write(
             self._entry, Task(wishes=Wishes(), budget=self._budget)

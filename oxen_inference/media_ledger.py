@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from oxen_inference import queue
+from oxen_inference import queue, sending
 from oxen_inference.errors import (
     DownloadError,
     EnqueueOutcomeUnknown,
@@ -22,7 +22,7 @@ from oxen_inference.media_result import MediaItem
 from oxen_inference.steps import Steps, run, send, shielded
 
 if TYPE_CHECKING:
-    from oxen_inference.media_engine import Engine, Task
+    from oxen_inference.media_task import Engine, Task
 
 log = logging.getLogger("oxen_inference.media")
 
@@ -143,7 +143,7 @@ def _decide(engine: Engine, task: Task, entry: Entry) -> Steps[Entry]:
         return (yield from find(engine, None, entry.entry_id, None))
     if entry.state in ("posting", "unknown") and entry.kind == "queue":
         try:
-            return (yield from shielded(engine.look_for(entry, None, task), task.haste))
+            return (yield from shielded(sending.look_for(engine, entry, None, task), task.haste))
         except EnqueueOutcomeUnknown as doubt:
             log.warning("%s", doubt)
             return (yield from find(engine, None, entry.entry_id, None))

@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -76,6 +76,11 @@ class Bench:
 @pytest.fixture(params=["sync", "async"])
 def media(request: pytest.FixtureRequest, hub: Sandbox, tmp_path: Path) -> Bench:
     return Bench(hub, Journal(tmp_path / "journal.sqlite3"), request.param == "async")
+
+
+async def until(happened: Callable[[], object]) -> None:
+    while not happened():  # noqa: ASYNC110 - the hub is in another thread
+        await asyncio.sleep(0.01)
 
 
 def paid(hub: Sandbox) -> int:
@@ -422,7 +427,8 @@ async def test_a_cancelled_task_detaches_and_says_the_ids(hub: Sandbox, tmp_path
         task = asyncio.create_task(
             client.media.generate(model="flux-2-dev", prompt="an ox", key="k")
         )
-        await asyncio.sleep(0.3)
+        await until(lambda: hub.jobs)
+        await asyncio.sleep(0.1)  # until it waits, too
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -442,7 +448,8 @@ async def test_a_cancelled_task_can_cancel_the_job(hub: Sandbox, fault: str | No
         task = asyncio.create_task(
             client.media.generate(model="flux-2-dev", prompt="an ox", on_interrupt="cancel")
         )
-        await asyncio.sleep(0.5)
+        await until(lambda: hub.jobs and (fault or hub.jobs[0].status == "succeeded"))
+        await asyncio.sleep(0.1)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -461,8 +468,7 @@ async def test_a_post_that_is_under_way_is_recorded_before_the_cancellation(hub:
         task = asyncio.create_task(
             client.media.generate(model="flux-2-dev", prompt="an ox", key="k")
         )
-        while not hub.jobs:  # noqa: ASYNC110 - the hub is in another thread
-            await asyncio.sleep(0.01)
+        await until(lambda: hub.jobs)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -477,7 +483,14 @@ def test_ctrl_c_says_what_goes_on(hub: Sandbox, on_interrupt: Any, caplog: Any) 
         hub.inject(Fault("stall_job"))
         # A test run in the background of a shell inherits that Ctrl-C is ignored.
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        threading.Timer(0.4, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+        def interrupt() -> None:
+            while not hub.jobs:
+                time.sleep(0.01)
+            time.sleep(0.2)  # until it waits
+            os.kill(os.getpid(), signal.SIGINT)
+
+        threading.Thread(target=interrupt).start()
         with pytest.raises(KeyboardInterrupt):
             client.media.generate(model="flux-2-dev", prompt="an ox", on_interrupt=on_interrupt)
     (job,) = hub.jobs
