@@ -5,25 +5,12 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from langchain_core.tools import BaseTool
-from pydantic import BaseModel, Field, PrivateAttr
+from pydantic import PrivateAttr
 
 from oxen_inference.catalog_access import CatalogAccess
+from oxen_inference.tools.jobs import FindModelsInput
 
-_Modality = Literal["text", "image", "video", "audio"]
 _Answer = tuple[str, list[dict[str, Any]]]
-
-
-class FindModelsInput(BaseModel):
-    """What the model is needed for."""
-
-    need: str = Field(
-        description="What is needed, in words, e.g. 'cheapest model that turns an image into a "
-        "ten-second film with sound'."
-    )
-    output: _Modality | None = Field(default=None, description="What it must make.")
-    input: _Modality | None = Field(default=None, description="What it must take.")
-    max_price: float | None = Field(default=None, ge=0, description="Most USD for one call.")
-    limit: int = Field(default=5, ge=1, le=20, description="How many to name at most.")
 
 
 class OxenFindModelsTool(BaseTool):

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 from typing_extensions import Self
 
-from langchain_oxen import media_inputs, media_text
-from langchain_oxen.connection import Connection
 from langchain_oxen.tool_base import Answer, OxenTool, ToolRequest
-from langchain_oxen.tool_settings import (
+from oxen_inference.tools import text
+from oxen_inference.tools.connection import Connection
+from oxen_inference.tools.maker import Maker
+from oxen_inference.tools.settings import (
+    check_limits,
     connection_for,
     kind_of,
     refuse_second_budget,
@@ -24,8 +26,6 @@ from langchain_oxen.tool_settings import (
 if TYPE_CHECKING:
     from oxen_inference.budget import Budget
     from oxen_inference.client import AsyncOxenClient, OxenClient
-    from oxen_inference.journal import Entry
-    from oxen_inference.media_result import MediaItem
     from oxen_inference.models import Model
     from oxen_inference.pricing import Quote
 
@@ -121,7 +121,7 @@ class OxenMediaTool(OxenTool):
     @classmethod
     def _of(cls, model: Model, connection: Connection, rest: dict[str, Any], **fields: Any) -> Self:
         """Make the tool; whatever in `rest` is no field of the class is a pinned parameter."""
-        own = cls.model_fields.keys() - {"model", "connection", "args_schema"}
+        own = cls.model_fields.keys() - {"model", "connection", "args_schema", "response_format"}
         fields |= {name: rest[name] for name in rest.keys() & own}
         pinned = {**fields.pop("pinned", {}), **{n: v for n, v in rest.items() if n not in own}}
         given = {name: value for name, value in fields.items() if value is not None}
@@ -129,17 +129,17 @@ class OxenMediaTool(OxenTool):
 
     def __init__(self, **fields: Any) -> None:
         from oxen_inference import request_schema
-        from oxen_inference.budget import read_amount
 
         model = fields["model"]
         kind_of(model)
-        if fields.get("max_cost") is not None:
-            read_amount(fields["max_cost"], "max_cost")
+        check_limits(
+            **{n: fields[n] for n in ("max_cost", "timeout", "on_interrupt") if n in fields}
+        )
         pinned = request_schema.validate(model, fields.get("pinned") or {}, partial=True)
         super().__init__(
             **{
                 "name": tool_name(model),
-                "description": media_text.tool_description(model, pinned),
+                "description": text.tool_description(model, pinned),
                 "args_schema": request_schema.arguments_model(model, pinned=pinned),
                 **fields,
                 "pinned": pinned,
@@ -189,79 +189,36 @@ class OxenMediaTool(OxenTool):
         self, tool_input: str | dict[str, Any], tool_call_id: str | None
     ) -> str | dict[str, Any]:
         if isinstance(tool_input, dict):
-            tool_input = media_inputs.mark(tool_input, self.model.request_schema)
+            tool_input = self.maker.marked(tool_input)
         return super()._parse_input(tool_input, tool_call_id)
 
     def _call(self, client: OxenClient, request: ToolRequest) -> Answer:
         order = self.order(client, request)
-        result = client.media.generate(**order, **self._waiting(), on_progress=request.tell)
-        return media_text.describe(result), media_text.references(result)
+        result = client.media.generate(**order, **self.maker.waiting(), on_progress=request.tell)
+        return text.describe(result), text.references(result)
 
     async def _acall(self, client: AsyncOxenClient, request: ToolRequest) -> Answer:
         order = await self.aorder(client, request)
-        result = await client.media.generate(**order, **self._waiting(), on_progress=request.atell)
-        return media_text.describe(result), media_text.references(result)
+        result = await client.media.generate(
+            **order, **self.maker.waiting(), on_progress=request.atell
+        )
+        return text.describe(result), text.references(result)
 
     def order(self, client: OxenClient, request: ToolRequest) -> dict[str, Any]:
         """Return what `client.media` is to pay for, its inputs resolved, and under which key."""
         params = self.parameters(request.arguments)
-        if names := media_inputs.marked(params):
-            jobs = client.media.jobs() if _any_path(names) else []
-            params = media_inputs.resolved(params, self._inputs(names, jobs))
-        return self._order(params, request, durable=client.media.journal.durable)
+        return self.maker.order(client, params, key=request.key, conversation=request.conversation)
 
     async def aorder(self, client: AsyncOxenClient, request: ToolRequest) -> dict[str, Any]:
         params = self.parameters(request.arguments)
-        if names := media_inputs.marked(params):
-            jobs = await client.media.jobs() if _any_path(names) else []
-            known = await asyncio.to_thread(self._inputs, names, jobs)
-            params = media_inputs.resolved(params, known)
-        durable = await asyncio.to_thread(lambda: client.media.journal.durable)
-        return self._order(params, request, durable=durable)
-
-    def _order(
-        self, params: Mapping[str, Any], request: ToolRequest, *, durable: bool
-    ) -> dict[str, Any]:
-        media_inputs.refuse_unsendable(params, self.model.request_schema)
-        # Audio comes in the answer itself and has no id to be found by; without a ledger that
-        # outlives the process a key would promise too much.
-        keyed = durable and kind_of(self.model) != "audio"
-        return {
-            "model": self.model,
-            "params": params,
-            "key": request.key if keyed else None,
-            "conversation": request.conversation,
-            "max_cost": self.max_cost,
-            "budget": self.budget,
-            "allow_unknown_cost": self.allow_unknown_cost,
-            "allow_paths": self.inputs_from is not None,
-        }
-
-    def _waiting(self) -> dict[str, Any]:
-        return {
-            "timeout": self.timeout,
-            "on_interrupt": self.on_interrupt,
-            "save_to": self.save_to or self._rescue,
-        }
+        return await self.maker.aorder(
+            client, params, key=request.key, conversation=request.conversation
+        )
 
     @property
-    def _rescue(self) -> Path | None:
-        """Where audio goes that nobody said a folder for: it has no URL, and would be lost."""
-        is_audio = kind_of(self.model) == "audio"
-        return Path(tempfile.gettempdir()) / "oxen-audio" if is_audio else None
-
-    def _inputs(self, names: list[str], jobs: list[Entry]) -> dict[str, Path | MediaItem]:
-        """Return what the names stand for: allowed files, and results of earlier calls."""
-        from oxen_inference.media_result import MediaItem
-
-        saved = {item.path: item for job in jobs for item in job.items if item.path}
-        return {
-            name: media_inputs.allowed_file(name, self.inputs_from)
-            or saved.get(name)
-            or MediaItem(generation_id=name)
-            for name in names
-        }
+    def maker(self) -> Maker:
+        """The model with these settings, as the core takes it."""
+        return Maker(model=self.model, **{name: getattr(self, name) for name in _SETTINGS})
 
 
-def _any_path(names: list[str]) -> bool:
-    return any(mark in name for name in names for mark in "./\\")
+_SETTINGS = [one.name for one in fields(Maker) if one.name != "model"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,9 +12,10 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, ToolException
 from pydantic import Field
 
-from langchain_oxen import media_text
-from langchain_oxen.connection import Connection
 from langchain_oxen.progress import ProgressRelay
+from oxen_inference.tools import text as words
+from oxen_inference.tools.calls import call_key, explain_validation, is_for_developers
+from oxen_inference.tools.connection import Connection
 
 if TYPE_CHECKING:
     from oxen_inference.client import AsyncOxenClient, OxenClient
@@ -24,14 +23,6 @@ if TYPE_CHECKING:
 
 Answer = tuple[Any, Any]
 """What a tool run returns: content for the model, artifact for the program."""
-
-# What no choice of arguments can mend: for the developer, not for the model.
-_FOR_DEVELOPERS = (
-    "ConfigurationError",
-    "AuthenticationError",
-    "PermissionDeniedError",
-    "JournalError",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,26 +51,10 @@ class ToolRequest:
 
     @property
     def key(self) -> str | None:
-        """The exactly-once key: the same call, replayed or resumed, is the same generation.
-
-        The arguments are part of it: a person may edit a call, and some models count their calls
-        from 0 in every turn. None outside a thread, where nothing can be resumed.
-        """
+        """The exactly-once key; None outside a thread, where nothing can be resumed."""
         if self.thread_id is None or not self.tool_call_id:
             return None
-        said = json.dumps(self.arguments, sort_keys=True, default=str)
-        digest = hashlib.sha256(said.encode()).hexdigest()[:12]
-        return f"langchain:{self.thread_id}:{self.tool_call_id}:{digest}"
-
-
-def explain_validation(error: Any) -> str:
-    """Say in one line what is wrong with the arguments, without quoting them all."""
-    problems = []
-    for one in error.errors(include_url=False, include_input=False):
-        where = ".".join(str(step) for step in one["loc"])
-        problems.append(f"{where}: {one['msg']}" if where else str(one["msg"]))
-    said = "; ".join(problem.removeprefix("Value error, ") for problem in problems)
-    return f"Error: {said}. Nothing was sent or paid for."
+        return call_key(f"langchain:{self.thread_id}", self.tool_call_id, self.arguments)
 
 
 class OxenTool(BaseTool):
@@ -166,14 +141,14 @@ class OxenTool(BaseTool):
 
     def _refused(self, error: OxenError, request: ToolRequest) -> Answer:
         """Return an error as something the model can act on, or raise it."""
-        if any(cls.__name__ in _FOR_DEVELOPERS for cls in type(error).__mro__):
+        if is_for_developers(error):
             from langchain_oxen.errors import to_langchain
 
             raise to_langchain(error)
-        text = media_text.explain(error)
+        text = words.explain(error)
         if self.handle_tool_error is not True or not request.tool_call_id:
             raise ToolException(text) from error
-        artifact = media_text.references(getattr(error, "result", None))
+        artifact = words.references(getattr(error, "result", None))
         # Built here because a `ToolException` cannot carry what was paid for all the same.
         message = ToolMessage(
             text,

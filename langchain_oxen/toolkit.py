@@ -10,7 +10,6 @@ from typing import Any, Literal
 from langchain_core.tools import BaseTool, BaseToolkit
 from pydantic import ConfigDict, Field, PrivateAttr
 
-from langchain_oxen.connection import Connection
 from langchain_oxen.job_tools import (
     OxenCancelTool,
     OxenCheckTool,
@@ -18,7 +17,8 @@ from langchain_oxen.job_tools import (
     OxenSubmitTool,
 )
 from langchain_oxen.media_tool import OxenMediaTool
-from langchain_oxen.tool_settings import connection_for
+from oxen_inference.tools.connection import Connection
+from oxen_inference.tools.settings import connection_for
 
 
 class OxenToolkit(BaseToolkit):

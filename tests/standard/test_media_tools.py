@@ -11,7 +11,6 @@ from langchain_tests.integration_tests import ToolsIntegrationTests
 from langchain_tests.unit_tests import ToolsUnitTests
 
 from langchain_oxen import OxenMediaTool
-from langchain_oxen.connection import Connection
 from langchain_oxen.job_tools import (
     OxenCancelTool,
     OxenCheckTool,
@@ -20,6 +19,7 @@ from langchain_oxen.job_tools import (
 )
 from oxen_inference import Model, OxenClient
 from oxen_inference.models import read_model
+from oxen_inference.tools.connection import Connection
 from oxen_sandbox import Sandbox
 from oxen_sandbox.models import Catalogue
 

@@ -16,11 +16,11 @@ from langchain_core.load import dumps
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from langchain_oxen import OxenMediaTool, OxenToolkit
-from langchain_oxen.connection import Connection
 from langchain_oxen.tool_base import ToolRequest
-from oxen_inference import Budget, Journal, Model
+from oxen_inference import Budget, Journal, Model, OxenClient
 from oxen_inference.errors import ConfigurationError, InvalidInputError, MissingAPIKeyError
 from oxen_inference.models import read_model
+from oxen_inference.tools.connection import Connection
 from oxen_sandbox.models import Catalogue
 
 KEY = "a-key-that-must-not-show"
@@ -62,6 +62,8 @@ def test_pinned_parameters_are_hidden_and_always_sent() -> None:
         ({"num_generations": 5}, "num_generations must be between 1 and 4"),
         ({"aspekt_ratio": "1:1"}, "did you mean aspect_ratio"),
         ({"max_cost": "a lot"}, "max_cost must be an amount"),
+        ({"timeout": 0}, "timeout must be a number of seconds above 0"),
+        ({"on_interrupt": "stop"}, "on_interrupt must be"),
     ],
 )
 def test_bad_settings_are_refused_when_it_is_made(pinned: dict[str, Any], said: str) -> None:
@@ -83,6 +85,12 @@ def test_no_key_is_an_error_before_anything_else() -> None:
 def test_a_malformed_url_is_an_error_before_anything_else(url: str) -> None:
     with pytest.raises(ConfigurationError, match="base_url"):
         OxenMediaTool.for_model("flux-2-dev", api_key=KEY, base_url=url)
+
+
+def test_a_client_and_its_settings_are_not_given_both() -> None:
+    client = OxenClient(api_key=KEY, base_url="http://localhost:1/api/ai")
+    with pytest.raises(ConfigurationError, match="give either"):
+        OxenMediaTool.for_model(model(), client=client, api_key=KEY)
 
 
 def test_a_copy_is_the_same_tool_and_a_pickle_leaves_the_key_behind(

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from langchain_oxen import media_inputs as inputs
-from langchain_oxen.media_text import without_bytes
 from oxen_inference.errors import InvalidInputError
+from oxen_inference.tools import inputs
+from oxen_inference.tools.text import without_bytes
 
 SCHEMA: dict[str, Any] = {
     "properties": {

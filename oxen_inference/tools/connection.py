@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import uuid
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -35,7 +36,7 @@ class Connection:
         self._base_url = base_url
         self._journal = journal
         self._clients = Clients()
-        self.session = f"langchain:session:{uuid.uuid4().hex}"
+        self.session = f"session:{uuid.uuid4().hex}"
         """Stands for the conversation where a call belongs to no thread."""
 
     def __repr__(self) -> str:
@@ -82,8 +83,10 @@ class Connection:
         if self._given is None:
             settings = {"api_key": self._api_key, "base_url": self._base_url}
             return settings if self._journal is ... else {**settings, "journal": self._journal}
+        provider = getattr(self._given, "_api_key_provider", None)  # the SDK's name for a callable
+        is_usable = provider is not None and not inspect.iscoroutinefunction(provider)
         return {
-            "api_key": self._given.api_key,
+            "api_key": provider if is_usable else self._given.api_key,
             "base_url": str(self._given.base_url),
             "journal": self._given._oxen_journal,
             "timeout": self._given.timeout,

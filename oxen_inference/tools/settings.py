@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from langchain_oxen.connection import Connection
+from oxen_inference.tools.connection import Connection
 
 if TYPE_CHECKING:
     from oxen_inference.budget import Budget
@@ -24,9 +24,24 @@ def kind_of(model: Model) -> str:
         from oxen_inference.errors import InvalidInputError
 
         makes = " and ".join(model.outputs) or "nothing that the catalogue names"
-        hint = f" Use ChatOxen(model={model.id!r}) for it." if model.is_chat else ""
+        hint = " Use ChatOxen or, in LlamaIndex, Oxen for it." if model.is_chat else ""
         raise InvalidInputError(f"{model.id} makes {makes}, not images, video or audio.{hint}")
     return made
+
+
+def check_limits(
+    *, max_cost: Any = None, timeout: Any = None, on_interrupt: Any = "detach"
+) -> None:
+    """Raise `InvalidInputError` for a limit that is none."""
+    from oxen_inference.budget import read_amount
+    from oxen_inference.errors import InvalidInputError
+
+    if max_cost is not None:
+        read_amount(max_cost, "max_cost")
+    if timeout is not None and not (isinstance(timeout, int | float) and timeout > 0):
+        raise InvalidInputError(f"timeout must be a number of seconds above 0, not {timeout!r}.")
+    if on_interrupt not in ("detach", "cancel"):
+        raise InvalidInputError(f'on_interrupt must be "detach" or "cancel", not {on_interrupt!r}.')
 
 
 def refuse_second_budget(name: str, own: Budget | None, other: Budget) -> None:
@@ -47,7 +62,13 @@ def connection_for(
     client: Any, api_key: Any, base_url: Any, journal: Any, budget: Any
 ) -> Connection:
     """Return the connection for such settings. Raises `ConfigurationError` if they are unusable."""
-    if journal is ... and getattr(budget, "journal", None) is not None:
+    if client is not None and not (api_key is None and base_url is None and journal is ...):
+        from oxen_inference.errors import ConfigurationError
+
+        raise ConfigurationError(
+            "A client brings its own api_key, base_url and journal: give either the client or these."
+        )
+    if client is None and journal is ... and getattr(budget, "journal", None) is not None:
         journal = budget.journal  # intent and reservation in one transaction
     connection = Connection(client=client, api_key=api_key, base_url=base_url, journal=journal)
     connection.check()

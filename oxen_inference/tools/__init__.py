@@ -1,0 +1,1 @@
+"""What tools that spend money have in common, whichever framework an agent is built with."""

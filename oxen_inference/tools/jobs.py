@@ -1,0 +1,190 @@
+"""Working while a film renders: submit, check, cancel, and find the model for a need."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from oxen_inference.tools import text
+from oxen_inference.tools.settings import MEDIA
+
+if TYPE_CHECKING:
+    from oxen_inference.client import AsyncOxenClient, OxenClient
+    from oxen_inference.media_result import MediaResult
+    from oxen_inference.models import Model
+
+_LONGEST_WAIT = 600  # seconds; a model that wants more can ask again
+
+SUBMIT = (
+    "Starts generating an image or a video with a model on Oxen and returns generation ids at "
+    "once, without waiting. It is paid for when it is started. Use oxen_check to get the result."
+)
+CHECK = (
+    "Tells whether generations that were started with oxen_submit, or are still rendering, are "
+    "ready, and where their results are. Can wait for them."
+)
+CANCEL = (
+    "Cancels generations that are not ready yet. One that has finished stays as it is. Whether a "
+    "cancelled one is billed is not known."
+)
+FIND = (
+    "Finds models on Oxen that make images, videos or audio, for a need described in words. "
+    "Returns a short ranked list with ids, prices and parameters. Costs nothing."
+)
+
+
+class _Arguments(BaseModel):
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+
+class SubmitArguments(_Arguments):
+    model: str = Field(description="Id of the model.")
+    prompt: str | None = Field(default=None, description="What to make, in words.")
+    parameters: dict[str, Any] = Field(
+        default_factory=dict, description="Further parameters of the model, by name."
+    )
+    num_generations: int = Field(default=1, ge=1, le=4, description="How many; each is paid for.")
+
+
+class CheckArguments(_Arguments):
+    generation_ids: list[str] = Field(min_length=1, description="Ids as submitting returned them.")
+    wait_seconds: float = Field(
+        default=0, ge=0, le=_LONGEST_WAIT, description="How long to wait if it is not ready."
+    )
+
+
+class CancelArguments(_Arguments):
+    generation_ids: list[str] = Field(min_length=1, description="Ids as submitting returned them.")
+
+
+_Modality = Literal["text", "image", "video", "audio"]
+
+
+class FindModelsInput(BaseModel):
+    """What the model is needed for."""
+
+    need: str = Field(
+        description="What is needed, in words, e.g. 'cheapest model that turns an image into a "
+        "ten-second film with sound'."
+    )
+    output: _Modality | None = Field(default=None, description="What it must make.")
+    input: _Modality | None = Field(default=None, description="What it must take.")
+    max_price: float | None = Field(default=None, ge=0, description="Most USD for one call.")
+    limit: int = Field(default=5, ge=1, le=20, description="How many to name at most.")
+
+
+def own_arguments(submission: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a submission's arguments as those of the model's own tool."""
+    own = {name: submission.get(name) for name in ("prompt", "num_generations")}
+    return {
+        **(submission.get("parameters") or {}),
+        **{n: v for n, v in own.items() if v is not None},
+    }
+
+
+def refuse_stranger(model_id: str, allowed: Iterable[str]) -> None:
+    """Raise `InvalidInputError` for a model that is none of the `allowed` ones."""
+    from oxen_inference.did_you_mean import did_you_mean, suggestion
+    from oxen_inference.errors import InvalidInputError
+
+    allowed = list(allowed)
+    if model_id not in allowed:
+        near = suggestion(did_you_mean(model_id, allowed))
+        raise InvalidInputError(
+            f"{model_id!r} may not be used here. {near} Allowed are: {', '.join(allowed)}."
+        )
+
+
+def submitted(result: MediaResult) -> str:
+    """Say what was started."""
+    if result.is_terminal:  # the same call, replayed
+        return text.describe_job(result)
+    ids = ", ".join(result.generation_ids)
+    return f"Started: {result.media_type} by {result.model}. Generation ids: {ids}."
+
+
+def check(
+    client: OxenClient,
+    generation_ids: Sequence[str],
+    *,
+    wait: float,
+    save_to: Any,
+    on_progress: Callable[[Any], Any],
+) -> list[MediaResult]:
+    """Return how far generations are, waiting up to `wait` seconds for each."""
+    from oxen_inference.errors import MediaError
+
+    def one(generation_id: str) -> MediaResult:
+        handle = client.media.attach(generation_ids=[generation_id])
+        if not wait and not (snapshot := handle.status()).is_terminal:
+            return snapshot
+        try:
+            return handle.wait(wait or None, save_to=save_to, on_progress=on_progress)
+        except MediaError as error:
+            return _known_result(error)
+
+    return [one(generation_id) for generation_id in generation_ids]
+
+
+async def acheck(
+    client: AsyncOxenClient,
+    generation_ids: Sequence[str],
+    *,
+    wait: float,
+    save_to: Any,
+    on_progress: Callable[[Any], Any],
+) -> list[MediaResult]:
+    """Return how far generations are, waiting for all of them at once."""
+    from oxen_inference.errors import MediaError
+
+    async def one(generation_id: str) -> MediaResult:
+        handle = await client.media.attach(generation_ids=[generation_id])
+        if not wait and not (snapshot := await handle.status()).is_terminal:
+            return snapshot
+        try:
+            return await handle.wait(wait or None, save_to=save_to, on_progress=on_progress)
+        except MediaError as error:
+            return _known_result(error)
+
+    return list(await asyncio.gather(*map(one, generation_ids)))
+
+
+def cancel(client: OxenClient, generation_ids: Sequence[str]) -> list[MediaResult]:
+    """Cancel generations, and return what really became of them."""
+    return [client.media.attach(generation_ids=[one]).cancel() for one in generation_ids]
+
+
+async def acancel(client: AsyncOxenClient, generation_ids: Sequence[str]) -> list[MediaResult]:
+    """Cancel generations without blocking the running loop."""
+    results = []
+    for one in generation_ids:
+        handle = await client.media.attach(generation_ids=[one])
+        results.append(await handle.cancel())
+    return results
+
+
+def report(results: Iterable[MediaResult]) -> str:
+    """Say how far several jobs are, a line or more for each."""
+    return "\n".join(map(text.describe_job, results))
+
+
+def found(
+    models: Iterable[Model], arguments: Mapping[str, Any]
+) -> tuple[str, list[dict[str, Any]]]:
+    """Return the media models for a need, in words and as rows of plain data."""
+    from oxen_inference.find_models import describe, find_models
+
+    media = [model for model in models if any(model.makes(kind) for kind in MEDIA)]
+    matches = find_models(media, **arguments)
+    parameters = [text.describe_parameters(match.model) for match in matches]
+    return "\n".join([describe(matches), *parameters]), [match.as_row() for match in matches]
+
+
+def _known_result(error: Any) -> MediaResult:
+    if error.result is None:
+        raise error
+    result: MediaResult = error.result
+    return result
