@@ -24,6 +24,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -71,6 +72,7 @@ def documents() -> list[Path]:
     return sorted(pages) + sorted(modules)
 
 
+@cache
 def blocks(path: Path) -> list[Block]:
     """Every fenced block of a page, or of a module's docstrings, in order, with hidden setups."""
     kind = PythonDocStringDocument if path.suffix == ".py" else Document
@@ -154,10 +156,18 @@ class Reader:
     def _run_pytest(self, block: Block) -> None:
         file = self._folder / (block.title or "test_snippet.py")
         file.write_text(block.source, encoding="utf-8")
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o",
+        # Loading every plugin that is installed takes seconds; a page needs these two.
+        plugins = ("-p", "oxen_sandbox.pytest_plugin", "-p", "pytest_asyncio.plugin")
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *plugins, "-o",
                    "asyncio_mode=auto", f"--rootdir={self._folder}", str(file)]  # fmt: skip
         done = subprocess.run(
-            command, cwd=self._folder, check=False, capture_output=True, text=True, timeout=120
+            command,
+            cwd=self._folder,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         )
         assert done.returncode == 0, f"{block.where}\n{done.stdout}\n{done.stderr}"
 
