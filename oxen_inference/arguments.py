@@ -138,12 +138,12 @@ def tool_schema(
         # Some upstreams refuse formats they do not know; words they all read.
         described = schema.get("description")
         schema["description"] = f"{described} (a URL)" if described else "A URL."
-    if rules.get("default") is not None:
+    if rules.get("default") is not None and not _refers(rules["default"]):
         schema["default"] = rules["default"]
     branches = rules.get("anyOf") or rules.get("oneOf")
     choices = choices_of(rules)
     if choices is not None:
-        choices = [choice for choice in choices if keep_null or choice is not None]
+        choices = [c for c in choices if (keep_null or c is not None) and not _refers(c)]
     types = set(types_of(rules)) - (set() if keep_null else {"null"})
     if keep_null and rules.get("nullable") is True and types:
         types.add("null")
@@ -175,7 +175,7 @@ def _merged(rules: Schema, root: Schema) -> Schema:
     merged: dict[str, Any] = {}
     for part in parts if isinstance(parts, list) else ():
         resolved = resolve(part, root)
-        properties = {**merged.get("properties", {}), **_mapping(resolved.get("properties"))}
+        properties = {**_mapping(merged.get("properties")), **_mapping(resolved.get("properties"))}
         merged |= resolved
         if properties:
             merged["properties"] = properties
@@ -228,22 +228,34 @@ def _is_sound(keyword: str, value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
+def _refers(value: object) -> bool:
+    """Whether a value holds what whoever reads the schema would take for a reference."""
+    if isinstance(value, list):
+        return any(map(_refers, value))
+    return isinstance(value, Mapping) and ("$ref" in value or any(map(_refers, value.values())))
+
+
 def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
 def _field_names(wire_names: Iterable[str]) -> dict[str, str]:
-    """Wire name to field name: a Python name that pydantic does not use itself."""
-    taken: set[str] = set()
-    names: dict[str, str] = {}
-    for wire in wire_names:
-        name = re.sub(r"\W", "_", wire, flags=re.ASCII).strip("_")[:60] or "field"
-        name = f"n{name}" if name[0].isdigit() else name
-        while hasattr(Arguments, name) or name in taken:
+    """Wire name to field name: letters, digits and `_`, and nothing that pydantic uses itself."""
+    wanted = {wire: _identifier(wire) for wire in wire_names}
+    # Those that keep their name come first, so that no other is renamed to it.
+    names = {wire: name for wire, name in wanted.items() if wire == name}
+    for wire in [wire for wire in wanted if wire not in names]:
+        name = wanted[wire]
+        while hasattr(Arguments, name) or name in names.values():
             name += "_"
-        taken.add(name)
         names[wire] = name
     return names
+
+
+def _identifier(wire: str) -> str:
+    name = re.sub(r"\W", "_", wire, flags=re.ASCII).strip("_")[:60] or "field"
+    name = f"n{name}" if name[0].isdigit() else name
+    return f"{name}_" if hasattr(Arguments, name) else name
 
 
 def _class_name(model_id: str) -> str:

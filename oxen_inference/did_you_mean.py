@@ -32,8 +32,10 @@ def _letters(name: str) -> str:
 def _closeness(wanted: str, other: str) -> float:
     if not wanted or not other:
         return 0.0
-    if len(wanted) >= 3 and (other.startswith(wanted) or wanted.startswith(other)):
-        # A name cut short, or with a date or version too many, is as good as a typing error.
-        return 0.8 + 0.2 * min(len(wanted), len(other)) / max(len(wanted), len(other))
     matcher = SequenceMatcher(None, wanted, other)
-    return matcher.ratio() if matcher.quick_ratio() >= _CUTOFF else 0.0
+    alike = matcher.ratio() if matcher.quick_ratio() >= _CUTOFF else 0.0
+    if len(wanted) >= 3 and (other.startswith(wanted) or wanted.startswith(other)):
+        # A name cut short, or with a date or version too many, is as likely as a typing error.
+        shared = min(len(wanted), len(other)) / max(len(wanted), len(other))
+        return max(alike, 0.5 + 0.5 * shared)
+    return alike

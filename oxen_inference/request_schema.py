@@ -208,7 +208,8 @@ def _parts(schema: Any, root: Schema, depth: int = 0) -> Iterator[tuple[Schema, 
 
 
 def _in_order(fields: Mapping[str, Schema], basic: object) -> list[str]:
-    shown_first = [name for name in basic if name in fields] if isinstance(basic, list) else []
+    listed = basic if isinstance(basic, list) else []
+    shown_first = {name for name in listed if isinstance(name, str)}
 
     def rank(name: str) -> tuple[bool, Any]:
         order = number_of(fields[name].get("x-order"))

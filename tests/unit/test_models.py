@@ -1,0 +1,307 @@
+"""Models are read from any shape they come in, and one odd model never hides the others."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import warnings
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from oxen_inference.errors import APIResponseError
+from oxen_inference.model_list import ModelList, select
+from oxen_inference.model_text import metadata, page
+from oxen_inference.models import CatalogWarning, Model, normal_endpoint, read_model, read_models
+from oxen_inference.pricing import price_hint, quote
+from oxen_inference.request_schema import arguments_model, parameters
+
+FILM: dict[str, Any] = {
+    "id": "filmer",
+    "object": "model",
+    "created": 1750000000,
+    "owned_by": "oxen",
+    "display_name": "Filmer",
+    "model_type": "base",
+    "endpoint": "/videos/generate",
+    "capabilities": {"input": ["text", "image"], "output": ["video"]},
+    "pricing": {"method": "per_video_output_second", "cost_per_second": 0.1},
+    "deployments": [],
+    "developer": {"name": "Acme", "logo": None},
+    "request_schema": {"type": "object", "properties": {"prompt": {"type": "string"}}},
+    "showcase": {"tagline": "kept"},
+}
+CHAT: dict[str, Any] = {"id": "talker", "object": "model", "created": 1, "owned_by": "oxen"}
+
+
+def quietly(payload: object) -> list[Model]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CatalogWarning)
+        return read_models(payload)
+
+
+def test_a_documented_model_is_read_without_complaint() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (model,) = read_models({"object": "list", "data": [FILM]})
+    assert (model.id, model.name, model.developer, model.kind) == (
+        "filmer", "Filmer", "Acme", "video",
+    )  # fmt: skip
+    assert model.pricing is not None
+    assert model.pricing.cost_per_second == Decimal("0.1")
+    assert model.raw == FILM
+    assert not model.problems
+
+
+@pytest.mark.parametrize(
+    "envelope",
+    [
+        lambda row: row,
+        lambda row: {"data": row},
+        lambda row: {"model": row},
+        lambda row: {"data": {"model": row}},
+        lambda row: {"data": [row]},
+        lambda row: [row],
+    ],
+)
+def test_one_model_comes_flat_or_wrapped(envelope: Any) -> None:
+    assert read_model(envelope(FILM)) == read_model(FILM)
+
+
+@pytest.mark.parametrize(
+    "envelope",
+    [
+        lambda rows: {"object": "list", "data": rows},
+        lambda rows: {"models": rows},
+        lambda rows: {"data": {"models": rows}},
+        lambda rows: rows,
+        lambda rows: {"data": {row["id"]: row for row in rows}},
+        lambda rows: {row.get("id"): {k: v for k, v in row.items() if k != "id"} for row in rows},
+    ],
+)
+def test_lists_come_in_several_envelopes(envelope: Any) -> None:
+    assert [model.id for model in quietly(envelope([FILM, CHAT]))] == ["filmer", "talker"]
+
+
+def test_an_older_payload_reads_like_todays() -> None:
+    older = copy.deepcopy(FILM)
+    older["name"] = older.pop("id")
+    older["json_request_schema"] = older.pop("request_schema")
+    older["pricing"] = {
+        "method": "per_video_output_second",
+        "video_cost_per_second": "0.1",
+        "video_cost_per_second_with_audio": 0.2,
+        "video_cost_per_second_high_res": None,
+    }
+    (model,) = quietly({"models": [older]})
+    assert model.id == "filmer"
+    assert model.request_schema == FILM["request_schema"]
+    assert model.pricing is not None
+    assert model.pricing.cost_per_second == Decimal("0.1")
+    assert model.pricing.cost_per_second_with_audio == Decimal("0.2")
+    assert model.pricing.cost_per_second_high_res is None
+
+
+@pytest.mark.parametrize(
+    ("spelled", "normal"),
+    [
+        ("/images/generate", "/images/generate"),
+        ("images/generate", "/images/generate"),
+        ("/api/ai/images/generate", "/images/generate"),
+        ("ai/images/generate/", "/images/generate"),
+        ("https://hub.oxen.ai/api/ai/images/edit", "/images/edit"),
+        ("https://hub.oxen.ai/api/chat/completions", "/chat/completions"),
+        ("/audio/generate?x=1", "/audio/generate"),
+    ],
+)
+def test_an_endpoint_is_the_same_in_every_spelling(spelled: str, normal: str) -> None:
+    assert normal_endpoint(spelled) == normal
+
+
+def test_outputs_say_what_a_model_makes_and_the_endpoint_breaks_ties() -> None:
+    row = {**FILM, "capabilities": {"output": ["image"]}, "endpoint": "/videos/generate"}
+    assert read_model(row).kind == "image"
+    both = {"output": ["image", "video"]}
+    assert read_model({**FILM, "capabilities": both}).kind == "video"
+    unsaid = {"id": "x", "endpoint": "https://hub.oxen.ai/api/ai/images/edit"}
+    assert read_model(unsaid).outputs == ("image",)
+    assert read_model({"id": "x", "pricing": {"method": "per_image"}}).outputs == ("image",)
+    assert read_model({"id": "x"}).kind is None
+
+
+def test_only_what_answers_to_chat_is_chat() -> None:
+    text = {"output": ["text"]}
+    assert read_model({"id": "x", "capabilities": text}).is_chat
+    assert read_model({"id": "x", "endpoint": "api/ai/chat/completions"}).is_chat
+    assert not read_model(
+        {"id": "x", "capabilities": text, "endpoint": "/audio/transcriptions"}
+    ).is_chat
+    assert not read_model(FILM).is_chat
+
+
+def test_unknown_words_and_fields_are_kept() -> None:
+    model = read_model(
+        {
+            **FILM,
+            "pricing": {"method": "per_megapixel", "cost_per_megapixel": 1},
+            "deployments": [{"status": "thawing", "gpu": "h100"}],
+        }
+    )
+    assert model.pricing is not None
+    assert model.pricing.method == "per_megapixel"
+    assert model.pricing.raw["cost_per_megapixel"] == 1
+    assert model.deployments[0].status == "thawing"
+    assert model.deployments[0].raw["gpu"] == "h100"
+    assert model.raw["showcase"] == {"tagline": "kept"}
+
+
+@pytest.mark.parametrize(
+    ("statuses", "status", "deployed"),
+    [
+        ([], None, True),
+        (["inactive", "active"], "active", True),
+        (["error", "deploying"], "deploying", False),
+        (["inactive"], "inactive", False),
+        (["thawing"], "unknown", False),
+    ],
+)
+def test_the_best_deployment_counts(
+    statuses: list[str], status: str | None, deployed: bool
+) -> None:
+    model = read_model({**CHAT, "deployments": [{"status": one} for one in statuses]})
+    assert (model.deployment_status, model.is_deployed) == (status, deployed)
+
+
+def test_a_custom_model_without_deployments_is_inactive() -> None:
+    model = read_model({**CHAT, "model_type": "custom", "deployments": []})
+    assert model.deployment_status == "inactive"
+    assert not model.is_deployed
+
+
+def test_what_cannot_be_read_is_named_with_its_model() -> None:
+    rows = [{**FILM, "pricing": "cheap", "created": [], "capabilities": 3}, CHAT, 17, {}]
+    with pytest.warns(CatalogWarning) as caught:
+        models = read_models({"data": rows})
+    said = str(caught[0].message)
+    assert [model.id for model in models] == ["filmer", "talker"]
+    for part in ("filmer: pricing is a string", "filmer: created", "row 3", "row 4"):
+        assert part in said
+
+
+def test_a_price_that_is_no_price_is_unknown_and_not_free() -> None:
+    for odd in ("free", -1, True, [], {}, "NaN", "1e999999"):
+        model = read_model({**FILM, "pricing": {"method": "per_image", "cost_per_image": odd}})
+        assert quote(model, {}).low in (None, Decimal("1e999999"))
+
+
+def test_a_payload_that_names_no_model() -> None:
+    for nothing in ({}, {"data": None}, None, 3, [], {"id": None}, {"id": ""}, {"id": True}):
+        with pytest.raises(APIResponseError, match="without its id"):
+            read_model(nothing)
+    assert read_model({}, fallback_id="asked-for").id == "asked-for"
+
+
+def test_a_list_that_is_none_is_empty_and_says_so() -> None:
+    for nothing in (None, 3, "models", {}, {"data": None}, {"data": 7}):
+        with pytest.warns(CatalogWarning, match=r"no list of models|names no model"):
+            assert read_models(nothing) in ([], [read_model("models")])
+
+
+def test_models_travel_and_hash() -> None:
+    model = read_model(FILM)
+    assert pickle.loads(pickle.dumps(model)) == model
+    assert copy.deepcopy(model) == model
+    assert {model: 1}[read_model(FILM)] == 1
+    with pytest.raises(AttributeError):
+        model.id = "other"  # type: ignore[misc]
+
+
+def test_an_empty_selection_says_why() -> None:
+    models = quietly([FILM, CHAT])
+    assert select(models, {"output": "vidoe"}).note == (
+        "none of the 2 models has output='vidoe'; there are video. Did you mean video?"
+    )
+    assert [m.id for m in select(models, {"output": "videos", "developer": "ACME"})] == ["filmer"]
+    assert select([], {}, {"provider": "x"}).note == "the hub lists no models with provider='x'"
+
+
+def test_a_list_shows_itself_as_a_table_and_trusts_no_markup() -> None:
+    evil = read_model({**CHAT, "id": "<script>[red]x[/nope]"})
+    shown = ModelList([evil])
+    assert "<script>" not in shown._repr_html_()
+    assert "&lt;script&gt;" in shown._repr_html_()
+    from rich.console import Console
+
+    console = Console(record=True, width=120, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
+    console.print(shown)
+    assert "<script>[red]x[/nope]" in console.export_text()
+
+
+# What a hub, or what stands between it and us, may do to a payload.
+_JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> dict[str, Any]:
+    """A model's payload with some of its fields dropped, retyped, renamed or nested."""
+    row = copy.deepcopy(FILM)
+    for _ in range(draw(st.integers(1, 6))):
+        holder = draw(st.sampled_from([row, *(v for v in row.values() if isinstance(v, dict))]))
+        names = [name for name in holder if holder is not row or name != "id"]
+        if not names:
+            continue
+        name = draw(st.sampled_from(names))
+        match draw(st.sampled_from(["drop", "retype", "rename", "nest", "string"])):
+            case "drop":
+                del holder[name]
+            case "retype":
+                holder[name] = draw(_JUNK)
+            case "rename":
+                holder[draw(st.text(max_size=10))] = holder.pop(name)
+            case "nest":
+                holder[name] = draw(st.sampled_from([[holder[name]], {"value": holder[name]}]))
+            case "string":
+                holder[name] = str(holder[name])
+    row["id"] = "filmer"
+    return row
+
+
+@given(rows=st.lists(mutated() | _JUNK, max_size=3), spot=st.integers(0, 3))
+@settings(max_examples=120, deadline=None)
+def test_no_odd_model_hides_a_readable_one(rows: list[Any], spot: int) -> None:
+    models = quietly({"data": [*rows[:spot], CHAT, *rows[spot:]]})
+    assert "talker" in [model.id for model in models]
+    readable = {row["id"] for row in rows if isinstance(row, dict) and row.get("id") == "filmer"}
+    assert readable <= {model.id for model in models}
+
+
+@given(row=mutated())
+@settings(max_examples=120, deadline=None)
+def test_whatever_was_read_can_be_used(row: dict[str, Any]) -> None:
+    """Priced, shown, described, filtered and made into arguments, without an error."""
+    (model,) = quietly([row])
+    quote(model, {"prompt": "x", "duration": 5})
+    price_hint(model)
+    page(model)
+    parameters(model)
+    arguments_model(model).model_json_schema()
+    listed = ModelList([model])
+    listed._repr_html_()
+    assert all(isinstance(value, str | int | float | bool) for value in metadata(model).values())
+    for filters in ({"output": "video"}, {"developer": "acme"}, {"action": "x"}, {"search": "f"}):
+        select(listed, filters)
+
+
+@given(payload=_JUNK)
+@settings(max_examples=120, deadline=None)
+def test_reading_a_list_never_raises(payload: object) -> None:
+    assert isinstance(quietly(payload), list)

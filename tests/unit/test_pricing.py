@@ -1,0 +1,472 @@
+"""Quotes are exact where everything is known, and never below what a call may cost."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from oxen_inference.models import Model, read_model
+from oxen_inference.pricing import Quote, chat_cost, price_hint, quote, usd
+from oxen_inference.pricing_params import means, read_seconds
+
+NO_PARAMS: dict[str, Any] = {}
+
+
+def model_of(pricing: Any, **properties: Any) -> Model:
+    schema = {"type": "object", "properties": properties}
+    return read_model({"id": "m", "pricing": pricing, "request_schema": schema})
+
+
+def film(properties: dict[str, Any], **pricing: Any) -> Model:
+    return model_of(
+        {"method": "per_video_output_second", "cost_per_second": "0.1", **pricing}, **properties
+    )
+
+
+def picture(properties: dict[str, Any], **pricing: Any) -> Model:
+    return model_of({"method": "per_image", **pricing}, **properties)
+
+
+def between(low: str, high: str) -> tuple[Decimal, Decimal]:
+    return Decimal(low), Decimal(high)
+
+
+def ends(price: Quote) -> tuple[Decimal | None, Decimal | None]:
+    return price.low, price.high
+
+
+INT = {"type": "integer"}
+BOOL = {"type": "boolean"}
+FIVE = {"type": "integer", "default": 5, "minimum": 3, "maximum": 15}
+SIZES = {"type": "string", "enum": ["480p", "720p", "1080p"], "default": "720p"}
+
+
+# Pictures
+
+
+def test_pictures_cost_their_number() -> None:
+    model = picture({}, cost_per_image=0.013)
+    assert quote(model, NO_PARAMS) == Quote(Decimal("0.013"), Decimal("0.013"))
+    assert quote(model, NO_PARAMS, 4).high == Decimal("0.052")
+    assert quote(model, {"num_generations": 3}).high == Decimal("0.039")
+    assert quote(model, {"num_generations": 3}, 2).high == Decimal("0.026")
+    assert str(quote(model, NO_PARAMS, 4)) == "$0.052"
+
+
+@pytest.mark.parametrize(
+    "name", ["n", "num_images", "num_outputs", "number_of_images", "batch_size"]
+)
+def test_a_models_own_count_multiplies(name: str) -> None:
+    model = picture({name: {**INT, "default": 2, "maximum": 4}}, cost_per_image="0.01")
+    assert ends(quote(model, NO_PARAMS)) == between("0.02", "0.02")
+    assert ends(quote(model, {name: "3"}, 2)) == between("0.06", "0.06")
+    open_count = picture({name: {**INT, "minimum": 1, "maximum": 4}}, cost_per_image="0.01")
+    assert ends(quote(open_count, NO_PARAMS)) == between("0.01", "0.04")
+    unbounded = picture({name: INT}, cost_per_image="0.01")
+    assert "how many results" in (quote(unbounded, NO_PARAMS).reason or "")
+    assert not quote(model, {name: "lots"}).known
+
+
+def test_a_most_is_a_range() -> None:
+    model = picture({"max_images": {**INT, "default": 6}}, cost_per_image="0.01")
+    assert ends(quote(model, NO_PARAMS)) == between("0.01", "0.06")
+
+
+def test_inputs_and_steps_are_no_counts() -> None:
+    properties = {"num_inference_steps": {**INT, "default": 30}, "input_images": {"type": "array"}}
+    assert quote(picture(properties, cost_per_image=1), {"num_frames": 9}).high == 1
+
+
+GRID = {"low": {"1K": 0.01, "4K": 0.02}, "high": {"1K": 0.1, "4K": 1.47}}
+CHOICES = {
+    "quality": {"type": "string", "enum": ["low", "high"], "default": "low"},
+    "resolution": {"type": "string", "enum": ["1K", "4K"], "default": "1K"},
+}
+
+
+@pytest.mark.parametrize(
+    ("params", "low", "high"),
+    [
+        ({}, "0.01", "0.01"),
+        ({"quality": "HIGH", "resolution": "4k"}, "1.47", "1.47"),
+        ({"quality": "high", "resolution": "9K"}, "0.01", "1.47"),
+        ({"quality": "ultra"}, "0.01", "0.1"),
+        ({"quality": "ultra", "resolution": "9K"}, "0.01", "1.47"),
+    ],
+)
+def test_the_grid_is_read_by_quality_and_size(params: Any, low: str, high: str) -> None:
+    model = picture(CHOICES, cost_per_image=0.01, cost_per_image_grid=GRID)
+    assert ends(quote(model, params)) == between(low, high)
+
+
+def test_a_parameter_the_grid_needs_and_nobody_gives_is_a_range() -> None:
+    model = picture(
+        {"size": {"enum": ["1K", "4K"]}}, cost_per_image_grid={"standard": GRID["high"]}
+    )
+    assert ends(quote(model, NO_PARAMS)) == between("0.1", "1.47")
+    assert quote(model, {"size": "1 K"}).exact
+    nothing = picture({}, cost_per_image_grid=GRID)
+    assert ends(quote(nothing, NO_PARAMS)) == between("0.01", "1.47")
+
+
+def test_a_grid_with_one_row_or_a_default_tier_needs_no_parameter() -> None:
+    model = picture({"size": CHOICES["resolution"]}, cost_per_image_grid={"standard": GRID["low"]})
+    assert ends(quote(model, {"size": "4K"})) == between("0.02", "0.02")
+    tiers = {"standard": {"default": 0.006}, "high": {"default": 0.011}}
+    quality = {"output_quality": {"type": "string", "enum": ["standard", "high"]}}
+    graded = picture(quality, cost_per_image=0.006, cost_per_image_grid=tiers)
+    assert ends(quote(graded, {"output_quality": "high", "aspect_ratio": "1:1"})) == between(
+        "0.011", "0.011"
+    )
+    assert ends(quote(graded, NO_PARAMS)) == between("0.006", "0.011")
+
+
+def test_pixels_do_not_pass_for_a_tier() -> None:
+    grid = {"high": {"1024x1024": 0.1, "1536x1024": 0.2}}
+    model = picture({"size": {"type": "string"}}, cost_per_image_grid=grid)
+    assert quote(model, {"size": "1024 x 1024"}).high == Decimal("0.1")
+    assert ends(quote(model, {"size": "1024x2048"})) == between("0.1", "0.2")
+
+
+def test_a_cell_without_a_price_is_unknown_not_free() -> None:
+    model = picture(CHOICES, cost_per_image_grid={"low": {"1K": None, "4K": 1}})
+    assert not quote(model, {"resolution": "1K"}).known
+    assert quote(model, {"resolution": "4K"}).high == 1
+
+
+# Films: how long
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (8, "8"), (8.0, "8"), ("8", "8"), ("5s", "5"), (" 5 Seconds", "5"), ("2.5s", "2.5"),
+        ("1m", "60"), ("0:10", "10"), ("1:00:01", "3601"), ("500ms", "0.5"), (-1, "-1"),
+        ("auto", None), ("", None), (True, None), (None, None), ([], None), ("NaN", None),
+        ("5 apples", None), (float("inf"), None),
+    ],
+)  # fmt: skip
+def test_durations_in_every_spelling(value: object, seconds: str | None) -> None:
+    assert read_seconds(value) == (None if seconds is None else Decimal(seconds))
+
+
+@pytest.mark.parametrize("name", ["duration", "seconds", "video_length", "duration_seconds"])
+def test_films_cost_their_seconds(name: str) -> None:
+    model = film({name: FIVE})
+    assert ends(quote(model, NO_PARAMS)) == between("0.5", "0.5")
+    assert ends(quote(model, {name: 10}, 2)) == between("2", "2")
+    assert ends(quote(model, {name: "10s"})) == between("1", "1")
+    assert ends(quote(model, {name: None})) == between("0.5", "0.5")
+
+
+@pytest.mark.parametrize("auto", [-1, 0, "auto", "whatever"])
+def test_an_open_duration_is_whatever_the_schema_allows(auto: object) -> None:
+    listed = film({"duration": {"enum": [-1, 0, "auto", "4", 15, "30s"], "default": auto}})
+    assert ends(quote(listed, NO_PARAMS)) == between("0.4", "3")
+    bounded = film({"duration": {"type": "integer", "minimum": 3, "maximum": 15, "default": auto}})
+    assert ends(quote(bounded, NO_PARAMS)) == between("0.3", "1.5")
+    assert ends(quote(film({"duration": {**INT, "maximum": 10}}), {"duration": auto})) == between(
+        "0.1", "1"
+    )
+    assert not quote(film({"duration": {"default": auto}}), NO_PARAMS).known
+
+
+def test_a_duration_nobody_gives_is_a_range() -> None:
+    model = film({"duration": {"type": "integer", "minimum": 1, "maximum": 15}})
+    price = quote(model, NO_PARAMS)
+    assert ends(price) == between("0.1", "1.5")
+    assert (str(price), price.exact, price.known) == ("$0.10 to $1.50", False, True)
+    assert price.reason == "the length is open"
+
+
+def test_frames_are_seconds_where_their_rate_is_known() -> None:
+    frames = {"num_frames": {**INT, "default": 121, "minimum": 9, "maximum": 481}}
+    rate = {"frames_per_second": {"type": "number", "default": 24}}
+    price = quote(film({**frames, **rate}), NO_PARAMS)
+    assert price.low == Decimal(121) / 24 / 10  # a part of a second may be billed as a whole one
+    assert price.high == Decimal("0.6")
+    assert ends(quote(film({**frames, **rate}), {"num_frames": 48})) == between("0.2", "0.2")
+    assert not quote(film(frames), NO_PARAMS).known
+    with_duration = film({**frames, **rate, "duration": FIVE})
+    assert quote(with_duration, {"duration": 7}).high == Decimal("0.7")
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {"input_video": {"type": "string"}},
+        {"video_url": {"type": "string"}, "resolution": SIZES},
+        {"match_audio_length": {"type": "boolean", "default": True}, "duration": FIVE},
+        {"input_video": {}, "start_time": {"type": "number"}, "duration": FIVE},
+        {"retake_start_time": {"default": 0}, "retake_duration": {"default": 2}},
+        {},
+    ],
+)
+def test_a_length_that_depends_on_something_else_is_unknown(properties: Any) -> None:
+    price = quote(film(properties), NO_PARAMS)
+    assert ends(price) == (None, None)
+    assert "billed by second ($0.10 a second)" in str(price)
+
+
+def test_shots_add_up_and_the_duration_beside_them_leaves_it_open() -> None:
+    model = film({"duration": FIVE, "multi_prompt": {"type": "array"}})
+    shots = [{"prompt": "a", "duration": 3}, {"prompt": "b", "duration": "9s"}]
+    assert ends(quote(model, {"multi_prompt": shots})) == between("0.5", "1.2")
+    assert ends(quote(model, {"multi_prompt": [{"prompt": "a"}] * 2})) == between("0.5", "3")
+
+
+# Films: which rate
+
+BY_SIZE = {"480p": 0.05, "720p": 0.1, "1080p": 0.2}
+
+
+@pytest.mark.parametrize(
+    ("params", "low", "high"),
+    [
+        ({}, "0.1", "0.1"),
+        ({"resolution": "1080P"}, "0.2", "0.2"),
+        ({"resolution": "480 p"}, "0.05", "0.05"),
+        ({"resolution": "1920x1080"}, "0.2", "0.2"),
+        ({"resolution": "1080x1920"}, "0.2", "0.2"),
+        ({"resolution": "FHD"}, "0.2", "0.2"),
+        ({"resolution": "8K"}, "0.05", "0.2"),
+        ({"resolution": "auto"}, "0.05", "0.2"),
+        ({"width": 1280, "height": 720}, "0.1", "0.1"),
+    ],
+)
+def test_the_rate_follows_the_resolution(params: Any, low: str, high: str) -> None:
+    properties = {"duration": {"default": 1}, "resolution": SIZES}
+    model = film(properties, cost_per_second_by_resolution=BY_SIZE)
+    assert ends(quote(model, params)) == between(low, high)
+
+
+def test_a_resolution_nobody_gives_is_a_range_over_what_there_is() -> None:
+    some = {"resolution": {"enum": ["720p", "1080p"]}, "duration": {"default": 1}}
+    model = film(some, cost_per_second=None, cost_per_second_by_resolution=BY_SIZE)
+    assert ends(quote(model, NO_PARAMS)) == between("0.1", "0.2")
+    none_at_all = film({"duration": {"default": 1}}, cost_per_second_by_resolution=BY_SIZE)
+    assert ends(quote(none_at_all, NO_PARAMS)) == between("0.05", "0.2")
+
+
+@pytest.mark.parametrize(
+    ("offered", "asked", "low", "high"),
+    [
+        (["standard", "high"], "standard", "0.1", "0.1"),
+        (["standard", "high"], "high", "0.4", "0.4"),
+        (["720p", "1080p", "4k"], "4K", "0.4", "0.4"),
+        (["720p", "1080p", "4k"], "720p", "0.1", "0.1"),
+        (["720p", "1080p", "4k"], "1080p", "0.1", "0.4"),
+        (["480p", "720p"], "720p", "0.1", "0.4"),
+        (["480p", "720p"], "480p", "0.1", "0.1"),
+        (["landscape", "square"], "square", "0.1", "0.4"),
+    ],
+)
+def test_the_high_resolution_rate_applies_where_it_surely_does(
+    offered: list[str], asked: str, low: str, high: str
+) -> None:
+    properties = {"resolution": {"enum": offered}, "duration": {"default": 1}}
+    model = film(properties, cost_per_second_high_res=0.4)
+    assert ends(quote(model, {"resolution": asked})) == between(low, high)
+    assert ends(quote(model, NO_PARAMS))[1] in (Decimal("0.4"), Decimal("0.1"))
+
+
+SOUND = {"generate_audio": {**BOOL, "default": False}, "duration": {"default": 1}}
+
+
+def test_sound_has_its_own_rate() -> None:
+    model = film(SOUND, cost_per_second_with_audio=0.3)
+    assert ends(quote(model, NO_PARAMS)) == between("0.1", "0.1")
+    assert ends(quote(model, {"generate_audio": True})) == between("0.3", "0.3")
+    loud = film(
+        {**SOUND, "generate_audio": {**BOOL, "default": True}}, cost_per_second_with_audio=0.3
+    )
+    assert ends(quote(loud, NO_PARAMS)) == between("0.3", "0.3")
+    unsaid = film({**SOUND, "generate_audio": BOOL}, cost_per_second_with_audio=0.3)
+    assert ends(quote(unsaid, NO_PARAMS)) == between("0.1", "0.3")
+    switchless = film({"duration": {"default": 1}}, cost_per_second_with_audio=0.3)
+    assert ends(quote(switchless, NO_PARAMS)) == between("0.1", "0.3")
+    about_the_input = film({"keep_audio": {**BOOL, "default": True}, "duration": {"default": 1}})
+    assert quote(about_the_input, NO_PARAMS).exact
+
+
+def test_sound_and_resolution_together_are_never_undercounted() -> None:
+    properties = {**SOUND, "resolution": SIZES}
+    model = film(properties, cost_per_second_by_resolution=BY_SIZE, cost_per_second_with_audio=0.15)
+    assert ends(quote(model, {"generate_audio": True})) == between("0.15", "0.15")
+    asked = {"generate_audio": True, "resolution": "1080p"}
+    assert ends(quote(model, asked)) == between("0.15", "0.3")
+
+
+def test_sound_itself_is_billed_by_its_length() -> None:
+    pricing = {"method": "per_audio_output_second", "cost_per_second": "0.01"}
+    assert quote(model_of(pricing, duration=FIVE), NO_PARAMS).high == Decimal("0.05")
+    song = model_of(pricing, music_length_ms={"type": "integer", "default": 30000})
+    assert quote(song, NO_PARAMS).high == Decimal("0.3")
+    assert "how long the result is" in str(quote(model_of(pricing), {"prompt": "hello"}))
+
+
+# What is not known
+
+
+@pytest.mark.parametrize(
+    ("pricing", "reason"),
+    [
+        (None, "no published price"),
+        ({}, "names no pricing method"),
+        ({"method": "per_megapixel", "cost_per_megapixel": 1}, "'per_megapixel'"),
+        ({"method": "per_image"}, "not published"),
+        ({"method": "per_video_output_second"}, "not published"),
+        ({"method": "token"}, "not published"),
+        ({"method": "time", "cost_per_second": 0.0013}, "$0.0013 a second"),
+        ({"method": "time"}, "compute time"),
+    ],
+)
+def test_an_unknown_price_has_a_reason(pricing: Any, reason: str) -> None:
+    price = quote(model_of(pricing), {"duration": 5})
+    assert (price.low, price.high, price.known, price.exact) == (None, None, False, False)
+    assert reason in str(price)
+
+
+@pytest.mark.parametrize("count", [0, -1, True, 1.5, "many"])
+def test_a_number_of_generations_that_is_none_is_unknown(count: Any) -> None:
+    assert not quote(picture({}, cost_per_image=1), {"num_generations": count}).known
+
+
+def test_tokens_are_quoted_where_their_number_is_known() -> None:
+    model = model_of(
+        {"method": "token", "input_cost_per_token": 3e-6, "output_cost_per_token": "1.5e-5"}
+    )
+    assert quote(model, {"prompt_tokens": 1000, "completion_tokens": 100}).high == Decimal("0.0045")
+    assert ends(quote(model, {"prompt_tokens": 1000, "max_tokens": 100})) == between(
+        "0.003", "0.0045"
+    )
+    assert "$3.00 in and $15.00 out per million" in str(quote(model, {"max_tokens": 5}))
+
+
+# What a chat answer cost
+
+TOKENS = {"method": "token", "input_cost_per_token": "0.000003", "output_cost_per_token": 1.5e-5}
+
+
+@pytest.mark.parametrize(
+    ("usage", "cost"),
+    [
+        ({"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}, "0.0045"),
+        ({"input_tokens": 1000, "output_tokens": 100}, "0.0045"),
+        ({"prompt_tokens": 0, "completion_tokens": 0}, "0"),
+        (
+            {"prompt_tokens": 1000, "completion_tokens": 100,
+             "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": None},
+             "completion_tokens_details": {"reasoning_tokens": 60}},
+            "0.0045",
+        ),
+        (  # upstreams that leave the reasoning out of the completion
+            {"prompt_tokens": 1000, "completion_tokens": 40, "total_tokens": 1100,
+             "completion_tokens_details": {"reasoning_tokens": 60}},
+            "0.0045",
+        ),
+        ({"prompt_tokens": 1000, "completion_tokens": 40, "total_tokens": 1100}, None),
+        ({"prompt_tokens": 1, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": 1}}, None),
+        ({"prompt_tokens": 1, "completion_tokens": 1, "cache_read_input_tokens": 5}, None),
+        ({"prompt_tokens": 1, "completion_tokens": 1, "cache_creation_input_tokens": 5}, None),
+        ({"prompt_tokens": 1, "completion_tokens": 1, "completion_tokens_details": {"audio_tokens": 9}}, None),
+        ({"prompt_tokens": 1}, None),
+        ({"prompt_tokens": -1, "completion_tokens": 1}, None),
+        ({"prompt_tokens": True, "completion_tokens": 1}, None),
+        ({"prompt_tokens": "1", "completion_tokens": 1}, None),
+        ({}, None),
+        (None, None),
+    ],
+)  # fmt: skip
+def test_chat_costs_what_its_tokens_cost(usage: Any, cost: str | None) -> None:
+    answer = chat_cost(model_of(TOKENS), usage)
+    assert answer == (None if cost is None else Decimal(cost))
+
+
+@pytest.mark.parametrize(
+    "pricing",
+    [
+        None,
+        {"method": "time", "cost_per_second": 1},
+        {"method": "token", "input_cost_per_token": 1},
+        {"method": "token", "output_cost_per_token": 1},
+    ],
+)
+def test_a_chat_without_token_prices_is_unknown_not_free(pricing: Any) -> None:
+    assert chat_cost(model_of(pricing), {"prompt_tokens": 1, "completion_tokens": 1}) is None
+
+
+# For people
+
+
+@pytest.mark.parametrize(
+    ("amount", "shown"),
+    [
+        ("0", "$0.00"), ("1.5", "$1.50"), ("0.13", "$0.13"), ("0.013", "$0.013"), ("7", "$7.00"),
+        ("0.0000029", "$0.0000029"), ("0.25208333333", "$0.252"), ("12.34567", "$12.3457"),
+    ],
+)  # fmt: skip
+def test_money_is_written_as_people_read_it(amount: str, shown: str) -> None:
+    assert usd(Decimal(amount)) == shown
+
+
+def test_a_price_list_in_a_few_words() -> None:
+    assert price_hint(model_of(TOKENS)) == "$3.00 in, $15.00 out per million tokens"
+    assert price_hint(picture({}, cost_per_image=0.5)) == "$0.50 per image"
+    assert price_hint(film({}, cost_per_second_high_res=0.4)) == "$0.10 to $0.40 per second"
+    assert price_hint(model_of({"method": "per_image"})) is None
+    assert price_hint(model_of(None)) is None
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "same"),
+    [
+        ("4k", "2160p", True), ("4K", "UHD", True), ("2K", "1440p", True), ("1080P", "1080p", True),
+        ("720p", "1280x720", True), ("1 MP", "1mp", True), ("standard", "Standard", True),
+        ("1K", "2K", False), ("1024x1024", "1536x1024", False), ("high", "4k", False),
+    ],
+)  # fmt: skip
+def test_resolutions_have_many_names(key: str, value: str, same: bool) -> None:
+    assert means(key, value) is same
+
+
+_VALUE = (
+    st.none() | st.booleans() | st.integers(-2, 20) | st.floats() | st.text(max_size=5)
+    | st.sampled_from(["auto", "5s", "4k", "1080p", "high", "720P", "1:00", "9" * 400, "1e999"])
+)  # fmt: skip
+_PARAM_NAMES = st.sampled_from(
+    ["duration", "seconds", "resolution", "size", "quality", "n", "num_images", "generate_audio",
+     "num_frames", "fps", "width", "height", "multi_prompt", "num_generations", "max_tokens"]
+)  # fmt: skip
+_PRICE = st.none() | st.decimals(0, 10, places=4).map(str) | st.floats(0, 5)
+
+
+@given(
+    method=st.sampled_from(["token", "time", "per_image", "per_video_output_second"]),
+    prices=st.dictionaries(
+        st.sampled_from(
+            ["cost_per_image", "cost_per_second", "cost_per_second_high_res",
+             "cost_per_second_with_audio", "input_cost_per_token", "output_cost_per_token"]
+        ),
+        _PRICE,
+    ),
+    schema=st.dictionaries(
+        _PARAM_NAMES,
+        st.fixed_dictionaries(
+            {}, optional={"default": _VALUE, "enum": st.lists(_VALUE), "minimum": _VALUE, "maximum": _VALUE}
+        ),
+    ),
+    params=st.dictionaries(_PARAM_NAMES, _VALUE | st.lists(_VALUE, max_size=2)),
+)  # fmt: skip
+@settings(max_examples=300, deadline=None)
+def test_every_call_gets_a_quote(method: str, prices: Any, schema: Any, params: Any) -> None:
+    price = quote(model_of({"method": method, **prices}, **schema), params)
+    assert (price.low is None) == (price.high is None)
+    assert price.known or price.reason
+    if price.low is not None and price.high is not None:
+        assert 0 <= price.low <= price.high
+    str(price)
