@@ -49,6 +49,7 @@ log = logging.getLogger("oxen_inference.media")
 
 _DIRECT_PATIENCE, _LEAST_PATIENCE = 1800.0, 10.0
 _LOOKUP_PAGES = 10
+_LISTED_BY_NOW = 120.0  # seconds after which a job is not just listed late
 
 
 def enqueue(engine: Engine, asked: Asked, task: Task) -> Steps[Entry]:
@@ -100,6 +101,8 @@ def look_for(engine: Engine, entry: Entry, cause: Exception | None, task: Task) 
     """Find the job that a doubtful request became, or say that it cannot be told."""
     found, pace = Found(why_not="it could not be looked for"), engine.pace()
     patience = pace.lookup if task.left is None else min(pace.lookup, max(task.left, 3.0))
+    if cause is None and time.time() - (entry.posted_at or 0) > _LISTED_BY_NOW:
+        patience = 2 * pace.lookup_interval
     until = time.monotonic() + patience
     seen: tuple[str, ...] = ()
     pause = pace.lookup_interval

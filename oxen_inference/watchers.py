@@ -126,10 +126,11 @@ class AsyncWatcher:
         if not self._no_events:
             listening = asyncio.get_running_loop().create_task(self._listen())
         try:
-            # A waiter that comes while the last round ends finds the task still running.
             while len(self._watch):
                 await self._runner.run(self._watch.loop(self._wake))
         finally:
+            if self._polling is asyncio.current_task():
+                self._polling = None  # whoever comes during the goodbye starts another
             if listening is not None:
                 listening.cancel()
                 await asyncio.wait({listening})

@@ -55,6 +55,8 @@ class BadHub:
     """Seconds taken before a POST is accepted, and again before it is answered."""
     cost: str | None = "0.05"
     foreign_rows: list[dict[str, Any]] = field(default_factory=list)
+    repeat_ids: list[str] | None = None
+    """Ids to answer with instead of the new job's, as a proxy that caches would."""
     fail_gets: Callable[[str], bool] = lambda _path: False
     accepted: list[Submission] = field(default_factory=list)
     posts: Counter[str] = field(default_factory=Counter)
@@ -131,7 +133,8 @@ class BadHub:
         with self._lock:
             self.accepted.append(Submission(body, ids, time.time()))
         time.sleep(self.think)
-        answer = {"generations": [{"generation_id": one, "status": "queued"} for one in ids]}
+        shown = self.repeat_ids or ids
+        answer = {"generations": [{"generation_id": one, "status": "queued"} for one in shown]}
         return _suffer(connection, what, answer)
 
     def _get(self, method: str, path: str, query: dict[str, str]) -> tuple[int, Any]:  # noqa: PLR0911 - a table of routes

@@ -1,0 +1,163 @@
+"""Getting back what was interrupted: by another process, another day, or a person who knows."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oxen_inference import AsyncOxenClient, Budget, Journal, OxenClient
+from oxen_inference.errors import EnqueueOutcomeUnknown, InvalidInputError
+from tests.e2e.media_faults import QUICK, settings
+from tests.support.bad_hub import BadHub
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    return Journal(tmp_path / "j.sqlite3")
+
+
+@pytest.fixture
+def hub() -> Iterator[BadHub]:
+    with BadHub() as hub:
+        yield hub
+
+
+@pytest.fixture
+def client(hub: BadHub, journal: Journal) -> Iterator[OxenClient]:
+    with OxenClient(**settings(hub, journal)) as client:
+        client.media.pace = QUICK
+        yield client
+
+
+def foreign(hub: BadHub, **changes: Any) -> dict[str, Any]:
+    """A job that somebody without this journal made."""
+    return {
+        "generation_id": str(uuid.uuid4()), "model_name": "bad-image", "prompt": "ox",
+        "media_type": "image", "status": "succeeded", "enqueued_at": int(time.time()),
+        "result_url": f"{hub.base_url}/files/x", "cost": "0.05", **changes,
+    }  # fmt: skip
+
+
+def test_jobs_listed_late_are_found_later(client: OxenClient, hub: BadHub, tmp_path: Path) -> None:
+    hub.plan, hub.lag = (lambda *_: "reset_after"), 1.2
+    budget = Budget(1, name="b", journal=client.media.journal)
+    with pytest.raises(EnqueueOutcomeUnknown, match="no generation on the hub matches"):
+        client.media.generate(model="bad-image", prompt="ox", budget=budget)
+    assert budget.reserved == Decimal("0.05")
+    time.sleep(1.0)
+    (entry,) = client.media.reconcile(save_to=tmp_path)
+    assert entry.generation_ids == tuple(hub.accepted[0].ids)
+    assert Path(entry.items[0].path or "").is_file()
+    assert (budget.reserved, budget.spent) == (0, Decimal("0.05"))
+    assert client.media.reconcile(save_to=tmp_path) == []
+
+
+def test_somebody_elses_job_like_it_makes_it_ambiguous(client: OxenClient, hub: BadHub) -> None:
+    hub.plan = lambda *_: "reset_after"
+    hub.foreign_rows = [foreign(hub)]
+    with pytest.raises(EnqueueOutcomeUnknown, match="2 generations match it") as doubt:
+        client.media.generate(model="bad-image", prompt="ox", key="k")
+    assert len(doubt.value.candidates) == 2
+    (ours,) = hub.accepted[0].ids
+    result = client.media.adopt(client.media.jobs()[0].entry_id, [ours]).wait()
+    assert result.generation_ids == (ours,)
+    assert client.media.generate(model="bad-image", prompt="ox", key="k") == result
+
+
+@pytest.mark.parametrize(
+    "changes", [{"seed": 7}, {"width": 640}, {"enqueued_at": int(time.time()) - 3600},
+                {"model_name": "other"}, {"prompt": "an ox"}, {"num_generations": 2}],
+)  # fmt: skip
+def test_somebody_elses_other_job_is_not_taken(client: OxenClient, hub: BadHub, changes: Any) -> None:  # fmt: skip
+    hub.plan = lambda *_: "reset_after"
+    hub.foreign_rows = [foreign(hub, **changes)]
+    result = client.media.generate(model="bad-image", prompt="ox")
+    assert result.generation_ids == tuple(hub.accepted[0].ids)
+
+
+def test_nothing_is_taken_while_the_hub_cannot_be_asked(client: OxenClient, hub: BadHub) -> None:
+    hub.plan = lambda *_: "close_after"
+    hub.fail_gets = lambda path: path.endswith("/generations")
+    with pytest.raises(EnqueueOutcomeUnknown, match="could not be looked for"):
+        client.media.generate(model="bad-image", prompt="ox", key="k")
+    hub.fail_gets = lambda _: False
+    assert client.media.resume("k").generation_ids == tuple(hub.accepted[0].ids)
+    assert hub.posts["ox"] == 1
+
+
+def test_an_entry_nobody_sent_is_written_off(client: OxenClient, journal: Journal, hub: BadHub) -> None:  # fmt: skip
+    budget = Budget(1, name="b", journal=journal)
+    hub.plan = lambda *_: "reset_before"
+    with pytest.raises(EnqueueOutcomeUnknown):
+        client.media.generate(model="bad-image", prompt="ox", key="k", budget=budget)
+    with journal.file.writing() as connection:  # as a process that died before sending left it
+        connection.execute("UPDATE entries SET state = 'intended', created_at = 0")
+    with pytest.raises(InvalidInputError, match="never sent"):
+        client.media.resume("k")
+    (entry,) = client.media.reconcile()
+    assert entry.state == "rejected"
+    assert budget.remaining == 1
+    hub.plan = lambda *_: "ok"
+    assert client.media.generate(model="bad-image", prompt="ox", key="k", budget=budget).succeeded
+
+
+def test_fewer_than_asked_for_is_said(client: OxenClient, hub: BadHub) -> None:
+    budget = Budget(1, name="b", journal=client.media.journal)
+    hub.plan = lambda *_: "doubled_ids"
+    result = client.media.generate(model="bad-image", prompt="ox", num_generations=2, budget=budget)
+    assert len(result.items) == 2
+    assert result.notes == ()
+    assert budget.spent == Decimal("0.10")
+
+
+def test_an_old_id_is_no_acceptance(client: OxenClient, hub: BadHub, journal: Journal) -> None:
+    first = client.media.generate(model="bad-image", prompt="ox")
+    hub.repeat_ids = list(first.generation_ids)
+    second = client.media.generate(model="bad-image", prompt="another ox")
+    assert second.generation_ids == tuple(hub.accepted[1].ids)
+    assert second.generation_ids != first.generation_ids
+
+
+def test_what_the_ledger_does_not_know_cannot_be_resumed(client: OxenClient) -> None:
+    with pytest.raises(InvalidInputError, match="has no key 'nothing'"):
+        client.media.resume("nothing")
+    with pytest.raises(InvalidInputError, match="one of key"):
+        client.media.attach()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs signals")
+def test_ctrl_c_during_the_post_keeps_the_ids(client: OxenClient, hub: BadHub, journal: Journal, caplog: Any) -> None:  # fmt: skip
+    client.catalog.get("bad-image")
+    hub.think = 0.15
+
+    def interrupt() -> None:
+        while not hub.accepted:
+            time.sleep(0.005)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        client.media.generate(model="bad-image", prompt="ox", key="k")
+    (entry,) = journal.entries()
+    assert entry.generation_ids == tuple(hub.accepted[0].ids)
+    assert hub.accepted[0].ids[0] in caplog.text
+    assert client.media.resume("k").succeeded
+
+
+async def test_waiters_that_come_and_go_are_all_served(hub: BadHub, journal: Journal) -> None:
+    async with AsyncOxenClient(**settings(hub, journal)) as client:
+        client.media.pace = replace(QUICK, image=(0.01, 0.01), gap=0.0)
+        for number in range(30):  # each begins as the watcher of the one before says goodbye
+            job = client.media.generate(model="bad-image", prompt=f"ox {number}")
+            assert (await asyncio.wait_for(job, 10)).succeeded
