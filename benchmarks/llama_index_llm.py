@@ -12,7 +12,6 @@ from typing import Any
 from llama_index.core.agent.workflow import AgentStream, FunctionAgent
 from llama_index.core.llms import ChatMessage, MockLLM
 from llama_index.core.tools import FunctionTool
-from llama_index.llms.openai_like import OpenAILike
 
 from benchmarks.harness import Case, Contestant, Hub
 from llama_index_oxen import Oxen
@@ -35,7 +34,9 @@ def oxen(hub: Hub) -> Oxen:
     return Oxen(MODEL, api_key=hub.api_key, api_base=hub.base_url)
 
 
-def openai_like(hub: Hub) -> OpenAILike:
+def openai_like(hub: Hub) -> Any:
+    from llama_index.llms.openai_like import OpenAILike
+
     return OpenAILike(
         model=MODEL,
         api_key=hub.api_key,
