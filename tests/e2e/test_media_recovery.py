@@ -161,3 +161,21 @@ async def test_waiters_that_come_and_go_are_all_served(hub: BadHub, journal: Jou
         for number in range(30):  # each begins as the watcher of the one before says goodbye
             job = client.media.generate(model="bad-image", prompt=f"ox {number}")
             assert (await asyncio.wait_for(job, 10)).succeeded
+
+
+@pytest.mark.parametrize("fault", ["reset_after", "close_after", "hang_after", "reset_before"])
+async def test_a_transport_of_ones_own_is_never_trusted_to_know(fault: str, hub: BadHub, journal: Journal) -> None:  # fmt: skip
+    """aiohttp calls a connection that was reset after sending a failure to connect."""
+    import openai
+
+    hub.plan = lambda *_: fault
+    transport = openai.DefaultAioHttpClient(timeout=0.4)
+    async with AsyncOxenClient(**settings(hub, journal), http_client=transport) as client:
+        client.media.pace = QUICK
+        try:
+            result = await client.media.generate(model="bad-image", prompt="ox")
+        except EnqueueOutcomeUnknown:
+            assert not hub.accepted
+        else:
+            assert [list(result.generation_ids)] == [one.ids for one in hub.accepted]
+    assert hub.posts["ox"] == 1

@@ -1,0 +1,109 @@
+"""Results as data, and how they are shown."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oxen_inference import MediaResult
+from oxen_inference.errors import InvalidInputError
+from oxen_inference.generation import read_generation
+from oxen_inference.media_request import merge, scope_of, storable
+from oxen_inference.media_result import MediaItem
+
+
+def result(*statuses: str, **changes: Any) -> MediaResult:
+    items = tuple(
+        MediaItem(generation_id=f"g{n}", status=status, cost=Decimal("0.10"))
+        for n, status in enumerate(statuses)
+    )
+    return MediaResult(**{"model": "m", "media_type": "image", "items": items, **changes})
+
+
+@pytest.mark.parametrize(
+    ("statuses", "status"),
+    [
+        ((), "running"),
+        (("queued",), "running"),
+        (("succeeded", "processing"), "running"),
+        (("succeeded", "odd"), "running"),
+        (("succeeded", "succeeded"), "succeeded"),
+        (("succeeded", "failed"), "partial"),
+        (("failed", "failed"), "failed"),
+        (("cancelled",), "cancelled"),
+        (("failed", "cancelled"), "failed"),
+    ],
+)
+def test_a_status_sums_up_the_items(statuses: tuple[str, ...], status: str) -> None:
+    assert result(*statuses).status == status
+
+
+def test_a_cost_is_known_when_every_item_s_is() -> None:
+    both = result("succeeded", "succeeded")
+    assert both.cost == Decimal("0.20")
+    items = (both.items[0], MediaItem(status="failed"))
+    assert MediaResult(model="m", media_type="image", items=items).cost is None
+    assert MediaResult(model="m", media_type="image").cost is None
+
+
+def test_it_is_json_and_back() -> None:
+    made = result("succeeded", "failed", key="k", params={"width": 512}, notes=("odd",))
+    assert MediaResult.from_dict(json.loads(made.to_json())) == made
+    assert MediaResult.from_dict({**made.to_dict(), "added later": 1}) == made
+
+
+def test_bytes_are_never_written_out() -> None:
+    item = MediaItem(status="succeeded", content=b"PNG", mime_type="image/png")
+    made = MediaResult(model="m", media_type="image", items=(item,))
+    assert "PNG" not in made.to_json() + repr(made) + str(made)
+    assert "data:image/png;base64,UE5H" in made._repr_mimebundle_()["text/html"]
+
+
+def test_a_notebook_shows_what_there_is(tmp_path: Path) -> None:
+    film = tmp_path / "film.mp4"
+    film.write_bytes(b"film")
+    items = (
+        MediaItem(status="succeeded", path=str(film), mime_type="video/mp4", size=4),
+        MediaItem(status="succeeded", url='https://x/?a="b"'),
+        MediaItem(status="failed", error="<script>alert(1)</script>"),
+    )
+    shown = MediaResult(model="m", media_type="video", items=items)._repr_mimebundle_()["text/html"]
+    assert '<video controls loop style="max-width: 100%" src="data:video/mp4;base64,' in shown
+    assert 'src="https://x/?a=&quot;b&quot;"' in shown
+    assert "<script>" not in shown
+
+
+def test_an_item_keeps_what_a_row_leaves_out() -> None:
+    item = MediaItem(generation_id="g", url="https://old", cost=Decimal(1), seed=3)
+    row = read_generation({"generation_id": "g", "status": "succeeded", "seed": True})
+    assert item.updated(row) == MediaItem(
+        generation_id="g", status="succeeded", url="https://old", cost=Decimal(1), seed=3
+    )
+
+
+def test_parameters_come_together_and_never_twice() -> None:
+    assert merge("p", {"a": 1}, {"b": 2}) == {"a": 1, "b": 2, "prompt": "p"}
+    assert merge("p", {"prompt": "p"}, {}) == {"prompt": "p"}
+    with pytest.raises(InvalidInputError, match="a was given twice"):
+        merge(None, {"a": 1}, {"a": 1})
+    with pytest.raises(InvalidInputError, match="prompt was given twice"):
+        merge("p", {"prompt": "q"}, {})
+
+
+def test_the_ledger_keeps_digests_of_long_data_urls() -> None:
+    long = "data:image/png;base64," + "A" * 2000
+    kept = storable({"a": [long], "b": "data:,short", "c": 1})
+    assert kept["a"][0].startswith("sha256:")
+    assert (kept["b"], kept["c"]) == ("data:,short", 1)
+
+
+def test_an_account_is_known_by_a_hash_of_its_key() -> None:
+    one = scope_of("https://hub/api/ai/", "secret")
+    assert one == scope_of("https://hub/api", "secret")
+    assert one != scope_of("https://hub/api/ai", "other")
+    assert one != scope_of("https://hub2/api/ai", "secret")
+    assert "secret" not in repr(one)
