@@ -106,8 +106,10 @@ class AnswerReader:
             raise self.unreadable(json.dumps(chunk))
         if chunk.get("error") or "choices" not in chunk:
             self._raise_if_error(chunk)
-        if (usage := chunk.get("usage")) or "x_groq" in chunk:
-            self._read_usage(usage or (chunk.get("x_groq") or {}).get("usage"))
+        if usage := chunk.get("usage"):
+            self._read_usage(usage)
+        elif isinstance(groq := chunk.get("x_groq"), dict):
+            self._read_usage(groq.get("usage"))
         if self._answer.model is None or self._answer.id is None:
             self._read_identity(chunk)
 
@@ -196,8 +198,8 @@ class AnswerReader:
 
     def _read_identity(self, chunk: dict[str, Any]) -> None:
         answer = self._answer
-        answer.id = answer.id or chunk.get("id") or None
-        answer.model = answer.model or chunk.get("model") or None
+        answer.id = answer.id or _string(chunk.get("id"))
+        answer.model = answer.model or _string(chunk.get("model"))
         for name in _METADATA:
             if name in chunk and chunk[name] is not None:
                 answer.metadata[name] = chunk[name]
@@ -271,6 +273,10 @@ class _Halves:
         self._open = text[-1] if "\ud800" <= text[-1:] <= "\udbff" else ""
         whole = text[: len(text) - len(self._open)]
         return whole.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _string(value: object) -> str | None:
+    return str(value) if value and isinstance(value, str | int) else None
 
 
 def _choice_error(choice: dict[str, Any]) -> Any:

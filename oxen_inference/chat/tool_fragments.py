@@ -73,11 +73,9 @@ class ToolCallAssembler:
     ) -> ToolDelta | None:
         function = fragment.get("function")
         fields = function if isinstance(function, dict) else fragment
-        call_id = fragment.get("id") or None
-        name = fields.get("name") or None
+        call_id = _string(fragment.get("id"))
+        name = _string(fields.get("name"))
         arguments = _text(fields.get("arguments"))
-        if call_id is not None and not isinstance(call_id, str):
-            call_id = str(call_id)
 
         index = _index(fragment.get("index"))
         call = self._find(index, call_id, name, arguments, place, alone=alone)
@@ -162,6 +160,10 @@ def is_object(text: str) -> bool:
         return isinstance(json.loads(text, strict=False), dict)
     except ValueError:
         return False
+
+
+def _string(value: object) -> str | None:
+    return str(value) if value and isinstance(value, str | int) else None
 
 
 def _text(arguments: object) -> str:

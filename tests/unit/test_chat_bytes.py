@@ -1,0 +1,215 @@
+"""Streams cut and reordered at random: never an untyped error, never a token lost or doubled."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import itertools
+import json
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from langchain_oxen.messages_in import to_last_chunk, to_message
+from oxen_inference.chat.answer import Delta
+from oxen_inference.chat.normalise import AnswerReader
+from oxen_inference.chat.sse import SSEDecoder
+from oxen_inference.chat.stream import _ending
+from oxen_inference.errors import OxenError
+from tests.support.scripted_server import delta, sse
+
+
+def read(pieces: list[bytes]) -> list[Delta]:
+    reader, decoder = AnswerReader(), SSEDecoder()
+    deltas = []
+    for piece in pieces:
+        for name, data in decoder.feed(piece):
+            deltas.append(reader.read_event(name, data))
+    if not reader.done:
+        deltas += _ending(reader, decoder, decoder.finish())
+    deltas.append(reader.finish())
+    return [d for d in deltas if d is not None]
+
+
+def cut(stream: bytes, places: list[int]) -> list[bytes]:
+    edges = [0, *sorted(p % (len(stream) + 1) for p in places), len(stream)]
+    return [stream[a:b] for a, b in itertools.pairwise(edges)]
+
+
+texts = st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=8)
+places = st.lists(st.integers(0, 5000), max_size=30)
+newlines = st.sampled_from(["\n", "\r\n", "\r"])
+
+
+@given(texts, places, newlines, st.booleans())
+@settings(max_examples=150, deadline=None)
+def test_cuts_change_nothing(said: list[str], at: list[int], newline: str, bom: bool) -> None:
+    events = [delta(content=text) for text in said]
+    stream = sse(*events, delta("stop"), "[DONE]", newline=newline)
+    deltas = read(cut((b"\xef\xbb\xbf" if bom else b"") + stream, at))
+    assert [d.text for d in deltas if d.text] == said
+    assert deltas[-1].end is not None
+    assert deltas[-1].end.text == "".join(said)
+
+
+def fragments(calls: list[dict[str, str]], index_of: Any) -> list[list[dict[str, Any]]]:
+    """Per call its fragments, in order: the first with id and name, then the arguments."""
+    rows = []
+    for place, call in enumerate(calls):
+        text = json.dumps(call)
+        parts = [text[i : i + 5] for i in range(0, len(text), 5)]
+        head = {
+            "index": index_of(place),
+            "id": f"call_{place}",
+            "function": {"name": f"tool_{place}", "arguments": ""},
+        }
+        rows.append(
+            [head] + [{"index": index_of(place), "function": {"arguments": p}} for p in parts]
+        )
+    return rows
+
+
+arguments = st.dictionaries(st.text(max_size=4), st.text(max_size=8), max_size=3)
+
+
+@given(st.lists(arguments, min_size=1, max_size=4), st.randoms(use_true_random=False), places)
+@settings(max_examples=100, deadline=None)
+def test_calls_may_be_interleaved_and_chunked_in_any_way(
+    calls: list[dict[str, str]], chance: random.Random, at: list[int]
+) -> None:
+    queues = [row[:] for row in fragments(calls, lambda place: place + 1)]
+    starts = [queue.pop(0) for queue in queues]
+    chunks: list[list[dict[str, Any]]] = [starts]  # several in one chunk, numbered from 1
+    while any(queues):
+        queue = chance.choice([q for q in queues if q])
+        chunks.append([queue.pop(0)])
+        if chance.random() < 0.3:
+            chunks[-1] += [q.pop(0) for q in queues if q and q is not queue]
+    stream = sse(*(delta(tool_calls=c) for c in chunks), delta("tool_calls"), "[DONE]")
+    end = read(cut(stream, at))[-1].end
+    assert end is not None
+    assert [json.loads(c.arguments) for c in end.tool_calls] == calls
+    assert [c.id for c in end.tool_calls] == [f"call_{n}" for n in range(len(calls))]
+
+
+@given(st.lists(arguments, min_size=1, max_size=4), st.sampled_from([lambda _: 0, lambda _: None]))
+@settings(max_examples=100, deadline=None)
+def test_calls_in_turn_need_no_index(calls: list[dict[str, str]], index_of: Any) -> None:
+    chunks = [[fragment] for row in fragments(calls, index_of) for fragment in row]
+    stream = sse(*(delta(tool_calls=c) for c in chunks), delta("tool_calls"), "[DONE]")
+    end = read([stream])[-1].end
+    assert end is not None
+    assert [json.loads(c.arguments) for c in end.tool_calls] == calls
+
+
+@given(texts, places, st.randoms(use_true_random=False), st.integers(0, 4000))
+@settings(max_examples=150, deadline=None)
+def test_damage_is_a_typed_error_or_an_answer(
+    said: list[str], at: list[int], chance: random.Random, end: int
+) -> None:
+    events = [sse(delta(content=t)) for t in said] + [sse(delta("stop")), sse("[DONE]")]
+    chance.shuffle(events)
+    stream = b"".join(events)[:end]
+    try:
+        deltas = read(cut(stream, at))
+    except OxenError:
+        return
+    shown = "".join(d.text for d in deltas)
+    assert deltas[-1].end is not None
+    assert deltas[-1].end.text == shown
+    assert sum(map(len, said)) >= len(shown)
+
+
+FULL = delta(
+    None,
+    role="assistant",
+    content=[{"type": "text", "text": "hi"}, {"type": "thinking", "thinking": [{"text": "hm"}]}],
+    reasoning="hm",
+    reasoning_details=[{"type": "reasoning.text", "text": "hm", "index": 0}],
+    refusal="no",
+    tool_calls=[
+        {"index": 0, "id": "a", "function": {"name": "f", "arguments": "{}"}, "extra_content": {}}
+    ],
+)
+FULL["usage"] = {
+    "prompt_tokens": 1,
+    "completion_tokens": 2,
+    "prompt_tokens_details": {"cached_tokens": 1},
+}
+FULL["x_groq"] = {"usage": {"prompt_tokens": 1}}
+FULL["choices"][0]["logprobs"] = {"content": [{"token": "hi", "logprob": -1.0}]}
+FULL["choices"][0]["message"] = {"content": "hi", "function_call": {"name": "f", "arguments": "{}"}}
+odd_values = st.sampled_from(
+    [
+        None,
+        True,
+        0,
+        -1,
+        10**30,
+        1.5,
+        float("nan"),
+        "",
+        "text",
+        "error",
+        [],
+        {},
+        [None],
+        [[]],
+        [{}],
+        "null",
+        "�",
+        {"error": "x"},
+        {"text": None},
+        {"type": "text", "text": 1},
+    ]
+)
+
+
+def spots(value: Any) -> list[tuple[Any, Any]]:
+    """Every container in a JSON value with each of its keys."""
+    keys = list(value) if isinstance(value, dict) else range(len(value))
+    found = [(value, key) for key in keys]
+    for key in keys:
+        if isinstance(value[key], dict | list):
+            found += spots(value[key])
+    return found
+
+
+@given(st.lists(st.tuples(st.integers(0, 500), odd_values), min_size=1, max_size=3), st.booleans())
+@settings(max_examples=400, deadline=None)
+def test_no_value_anywhere_is_an_untyped_error(
+    changes: list[tuple[int, Any]], no_delta: bool
+) -> None:
+    chunk = json.loads(json.dumps(FULL))
+    if no_delta:
+        del chunk["choices"][0]["delta"]
+    for place, value in changes:
+        everywhere = spots(chunk)
+        holder, key = everywhere[place % len(everywhere)]
+        holder[key] = copy.deepcopy(value)
+    try:
+        end = read([sse(json.dumps(FULL), json.dumps(chunk), json.dumps(chunk), "[DONE]")])[-1].end
+    except OxenError:
+        return
+    assert end is not None
+    to_last_chunk(Delta(end=end), end)
+    to_message(end)
+
+
+@given(st.binary(max_size=200))
+@settings(max_examples=150, deadline=None)
+def test_no_bytes_are_an_untyped_error(noise: bytes) -> None:
+    with contextlib.suppress(OxenError):
+        read([noise])
+
+
+@pytest.mark.parametrize("length", [1, 3])
+def test_a_character_escaped_in_halves_is_put_together(length: int) -> None:
+    ox = json.dumps("\N{OX}")[1:-1]
+    halves = [f'{{"choices": [{{"delta": {{"content": "{part}"}}}}]}}' for part in (ox[:6], ox[6:])]
+    end = read([sse(*halves * length, delta("stop"), "[DONE]")])[-1].end
+    assert end is not None
+    assert end.text == "\N{OX}" * length

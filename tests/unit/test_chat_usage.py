@@ -1,0 +1,68 @@
+"""Token counts from every shape they are known to come in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from oxen_inference.chat.usage import Usage, read_usage
+
+CASES: list[tuple[str, dict[str, Any], Usage | None]] = [
+    ("OpenAI's", {"prompt_tokens": 11, "completion_tokens": 4, "total_tokens": 15}, Usage(11, 4, 15)),
+    ("no total", {"prompt_tokens": 11, "completion_tokens": 4}, Usage(11, 4, 15)),
+    ("total only", {"total_tokens": 15}, Usage(15, 0, 15)),
+    ("a total said too early", {"prompt_tokens": 11, "completion_tokens": 4, "total_tokens": 11}, Usage(11, 4, 15)),
+    ("thinking in the total only", {"prompt_tokens": 11, "completion_tokens": 4, "total_tokens": 30}, Usage(11, 4, 30)),
+    ("text", {"prompt_tokens": "11", "completion_tokens": "4.0"}, Usage(11, 4, 15)),
+    ("nothing readable", {"prompt_tokens": None, "completion_tokens": "many"}, None),
+    ("negative", {"prompt_tokens": -1, "completion_tokens": 4}, Usage(0, 4, 4)),
+    ("nested cache", {"prompt_tokens": 100, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 80}}, Usage(100, 4, 104, cache_read=80)),
+    ("nested reasoning", {"prompt_tokens": 1, "completion_tokens": 9, "completion_tokens_details": {"reasoning_tokens": 7}}, Usage(1, 9, 10, reasoning=7)),
+    ("null details", {"prompt_tokens": 1, "completion_tokens": 9, "prompt_tokens_details": None}, Usage(1, 9, 10)),
+    (
+        "flat cache, counted among the prompt",
+        {"prompt_tokens": 100, "completion_tokens": 4, "total_tokens": 104, "cache_read_input_tokens": 60, "cache_creation_input_tokens": 30},
+        Usage(100, 4, 104, cache_read=60, cache_creation=30),
+    ),
+    (
+        "flat cache, beside the prompt by the total",
+        {"prompt_tokens": 10, "completion_tokens": 4, "total_tokens": 104, "cache_read_input_tokens": 60, "cache_creation_input_tokens": 30},
+        Usage(100, 4, 104, cache_read=60, cache_creation=30),
+    ),
+    (
+        "flat cache, larger than the prompt",
+        {"prompt_tokens": 10, "completion_tokens": 4, "cache_read_input_tokens": 60},
+        Usage(70, 4, 74, cache_read=60),
+    ),
+    (
+        "Anthropic's own",
+        {"input_tokens": 90, "output_tokens": 4, "cache_read_input_tokens": 10, "cache_creation_input_tokens": 0},
+        Usage(100, 4, 104, cache_read=10, cache_creation=0),
+    ),
+    (
+        "the Responses API's",
+        {"input_tokens": 90, "output_tokens": 9, "input_tokens_details": {"cached_tokens": 10}, "output_tokens_details": {"reasoning_tokens": 3}},
+        Usage(90, 9, 99, cache_read=10, reasoning=3),
+    ),
+    ("audio", {"prompt_tokens": 9, "completion_tokens": 4, "prompt_tokens_details": {"audio_tokens": 5}}, Usage(9, 4, 13, input_audio=5)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("raw", "expected"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
+def test_shape(raw: dict[str, Any], expected: Usage | None) -> None:
+    assert read_usage(raw) == expected
+
+
+@pytest.mark.parametrize("raw", [None, {}])
+def test_nothing_said_is_nothing_known(raw: Any) -> None:
+    assert read_usage(raw) is None
+
+
+def test_parts_never_exceed_the_whole() -> None:
+    for _, _, usage in CASES:
+        if usage is not None:
+            assert (usage.cache_read or 0) + (usage.cache_creation or 0) <= usage.input_tokens
+            assert (usage.reasoning or 0) <= usage.output_tokens
+            assert usage.total_tokens >= usage.input_tokens + usage.output_tokens
+            assert read_usage(usage.as_openai()) == usage
