@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median, quantiles
 from typing import Any, Literal
@@ -63,7 +63,7 @@ _PER_SECOND = {"s": 1, "ms": 1e3, "µs": 1e6}
 
 def measure(case: Case, hub: Hub) -> dict[str, Any]:
     """Every contestant's median and quartiles, and how many times lower than the baseline."""
-    with closing(asyncio.new_event_loop()) as loop:
+    with _event_loop() as loop:
         runs = {name: _runnable(setup(hub), loop) for name, setup in case.contestants.items()}
         results: dict[str, Any] = {}
         for name, run in runs.items():
@@ -112,6 +112,16 @@ def load_suite(name: str) -> Any:
     for required in ("TITLE", "ABOUT", "CASES"):
         getattr(module, required)
     return module
+
+
+@contextmanager
+def _event_loop() -> Iterator[asyncio.AbstractEventLoop]:
+    loop = asyncio.new_event_loop()
+    try:
+        yield loop
+        loop.run_until_complete(loop.shutdown_asyncgens())
+    finally:
+        loop.close()
 
 
 def _runnable(run: Callable[[], Any], loop: asyncio.AbstractEventLoop) -> Callable[[], Any]:
