@@ -92,7 +92,7 @@ def _refreshed(engine: Engine, item: MediaItem) -> Steps[MediaItem]:
             continue
         except OxenError as error:
             raise FetchError(f"A fresh URL could not be had: {error}", again=True) from error
-        return item.updated(row)
+        return item.updated(engine.located(row))
     return item
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
+from urllib.parse import urljoin
 
 from oxen_inference import queue
 from oxen_inference.budget import Budget
@@ -147,12 +148,20 @@ class Engine:
     ) -> Steps[None]:
         entry = task.known
         items = tuple(
-            item.updated(rows[one]) if (one := item.generation_id) and one in rows else item
+            item.updated(self.located(rows[one]))
+            if (one := item.generation_id) and one in rows
+            else item
             for item in entry.items
         )
         task.entry = replace(entry, items=items)
         if write:
             task.entry = yield from self.write(task.entry, task)
+
+    def located(self, row: Generation) -> Generation:
+        """Some hubs name a result by its path alone."""
+        if row.result_url is None or not row.result_url.startswith("/"):
+            return row
+        return replace(row, result_url=urljoin(self.source().hub, row.result_url))
 
     def write(self, entry: Entry, task: Task | None = None) -> Steps[Entry]:
         """Put an entry's items in the ledger, and its known costs in the budget."""

@@ -38,6 +38,7 @@ from oxen_inference.errors import (
     NotFoundError,
     OxenError,
 )
+from oxen_inference.generation import TERMINAL
 from oxen_inference.journal import Entry, Scope, settle_elsewhere
 from oxen_inference.lookup import Found, goes_past, match
 from oxen_inference.media_request import Asked, Order, prepare
@@ -298,17 +299,22 @@ def _look(engine: Engine, entry: Entry, before: Found) -> Steps[Found]:
         "namespace": entry.request.get("target_namespace"),
     }
     try:
-        active = yield from _listed(engine, queue.list_call(engine.paths, **filters), [])
-        rows = {row.generation_id: row for row in active}
+        listed = yield from _listed(engine, queue.list_call(engine.paths, **filters), [])
         for number in range(1, _LOOKUP_PAGES + 1):
             call = queue.generations_call(engine.paths, page=number, page_size=1000, **filters)
             page = yield from _listed(engine, call, None)
-            rows |= {row.generation_id: row for row in page.generations} if page else {}
-            if page is None or number >= page.total_pages or goes_past(entry, page.generations):
+            if page is None:  # a hub without a history still lists what ended, by status
+                for status in sorted(TERMINAL):
+                    call_ended = queue.list_call(engine.paths, status=status, **filters)
+                    listed += yield from _listed(engine, call_ended, [])
+                break
+            listed += page.generations
+            if number >= page.total_pages or goes_past(entry, page.generations):
                 break
     except OxenError as error:
         log.debug("Could not look for the job: %s", error)
         return before
+    rows = {row.generation_id: row for row in listed}
     owners = yield from run(engine.journal.owners, list(rows))
     rivals = yield from run(
         engine.journal.unresolved, Scope(entry.hub, entry.account), besides=entry.entry_id

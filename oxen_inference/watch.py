@@ -20,7 +20,7 @@ from typing import Any
 from oxen_inference import queue
 from oxen_inference.calls import Call
 from oxen_inference.errors import NotFoundError, OxenError
-from oxen_inference.generation import Generation
+from oxen_inference.generation import TERMINAL, Generation
 from oxen_inference.paths import Paths
 from oxen_inference.steps import Pause, Steps, send
 
@@ -240,8 +240,13 @@ class Watch:
             call = queue.generations_call(self._paths, page=number, page_size=_PAGE_SIZE, **filters)
             try:
                 page = yield from self._get(call)
-            except NotFoundError:
-                return jobs  # a hub without that route
+            except NotFoundError:  # a hub without a history still lists what ended, by status
+                for status in sorted(TERMINAL):
+                    rows = yield from self._get(
+                        queue.list_call(self._paths, status=status, **filters)
+                    )
+                    jobs = self._absorb(jobs, rows)
+                return jobs
             jobs = self._absorb(jobs, page.generations)
             if not jobs or number >= page.total_pages:
                 break

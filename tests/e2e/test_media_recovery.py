@@ -179,3 +179,17 @@ async def test_a_transport_of_ones_own_is_never_trusted_to_know(fault: str, hub:
         else:
             assert [list(result.generation_ids)] == [one.ids for one in hub.accepted]
     assert hub.posts["ox"] == 1
+
+
+def test_a_hub_without_a_history_is_enough(client: OxenClient, hub: BadHub, tmp_path: Path) -> None:
+    hub.has_history, hub.plan, hub.seconds = False, (lambda *_: "reset_after"), 0.0
+    handles = [client.media.submit(model="bad-image", prompt=f"ox {number}") for number in range(4)]
+    assert all(handle.wait(save_to=tmp_path).paths for handle in handles)
+    assert len(hub.accepted) == sum(hub.posts.values()) == 4
+
+
+def test_a_result_named_by_its_path_is_the_hubs(client: OxenClient, hub: BadHub, tmp_path: Path) -> None:  # fmt: skip
+    hub.url_prefix = ""
+    result = client.media.generate(model="bad-image", prompt="ox", save_to=tmp_path)
+    assert result.paths
+    assert result.urls[0].startswith(hub.origin)

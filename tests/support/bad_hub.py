@@ -55,6 +55,10 @@ class BadHub:
     """Seconds taken before a POST is accepted, and again before it is answered."""
     cost: str | None = "0.05"
     foreign_rows: list[dict[str, Any]] = field(default_factory=list)
+    has_history: bool = True
+    """Whether `/generations` is there."""
+    url_prefix: str | None = None
+    """What result URLs begin with, if not the origin."""
     repeat_ids: list[str] | None = None
     """Ids to answer with instead of the new job's, as a proxy that caches would."""
     fail_gets: Callable[[str], bool] = lambda _path: False
@@ -146,7 +150,7 @@ class BadHub:
         if parts[0] == "files":
             return 200, PNG
         rows = self._rows()
-        if parts[0] in ("queue", "generations") and len(parts) == 2:
+        if parts[0] in ("queue", "generations")[: 1 + self.has_history] and len(parts) == 2:
             row = next((row for row in rows if row["generation_id"] == parts[1]), None)
             if row is None:
                 return 404, {"error": {"type": "resource_not_found", "title": "Not found"}}
@@ -156,10 +160,9 @@ class BadHub:
         if query.get("model"):
             rows = [row for row in rows if row["model_name"] == query["model"]]
         if parts[0] == "queue":
-            return 200, {
-                "generations": [r for r in rows if r["status"] in ("queued", "processing")]
-            }
-        if parts[0] == "generations":
+            statuses = (query["status"],) if "status" in query else ("queued", "processing")
+            return 200, {"generations": [row for row in rows if row["status"] in statuses]}
+        if parts[0] == "generations" and self.has_history:
             size, page = int(query.get("page_size", 50)), int(query.get("page", 1))
             shown = rows[::-1][(page - 1) * size : page * size]
             pages = max(1, -(-len(rows) // size))
@@ -171,6 +174,7 @@ class BadHub:
         with self._lock:
             seen = [one for one in self.accepted if one.at + self.lag <= now]
         rows = list(self.foreign_rows)
+        prefix = self.origin if self.url_prefix is None else self.url_prefix
         for one in seen:
             done = one.at + self.seconds <= now
             rows += [
@@ -180,7 +184,7 @@ class BadHub:
                     "model_name": one.body["model"],
                     "media_type": "image",
                     "status": "succeeded" if done else "processing",
-                    "result_url": f"{self.origin}/api/ai/files/{each}" if done else None,
+                    "result_url": f"{prefix}/api/ai/files/{each}" if done else None,
                     "enqueued_at": int(one.at),
                     "cost": self.cost if done else None,
                 }

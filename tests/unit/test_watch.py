@@ -34,7 +34,9 @@ class Hub:
             if one not in self.hidden
         ]
         if call.path == "/queue":
-            active = [row for row in rows if row["status"] in ("queued", "processing")]
+            wanted = (call.query or {}).get("status")
+            shown = (wanted,) if wanted else ("queued", "processing")
+            active = [row for row in rows if row["status"] in shown]
             return call.read({"generations": active[: self.list_limit]})
         if call.path == "/generations":
             size, page = call.query["page_size"], call.query["page"]
@@ -155,16 +157,26 @@ def test_errors_delay_and_obey_the_hub() -> None:
     assert not subscription.is_done
 
 
-def test_a_hub_without_the_history_is_asked_one_by_one_a_few_a_round() -> None:
+def test_a_hub_without_the_history_lists_what_ended_by_status() -> None:
     ids = [f"g{number}" for number in range(20)]
     hub, (watch, subscription) = Hub(*ids), watching(ids)
     hub.fail = lambda path: NotFoundError("no route") if "/generations" in path else None
+    hub.status = dict.fromkeys(ids, "succeeded") | {"g3": "failed"}
+    assert hub.round(watch) == 5  # the list, no history, three statuses
+    assert subscription.is_done
+
+
+def test_what_no_list_names_is_asked_for_in_turns_a_few_a_round() -> None:
+    ids = [f"g{number}" for number in range(20)]
+    hub, (watch, subscription) = Hub(*ids), watching(ids)
     hub.status = dict.fromkeys(ids, "succeeded")
+    hub.fail = lambda path: NotFoundError("no") if path == "/generations" else None
+    hub.list_limit = 0
     rounds = 0
     while not subscription.is_done:
-        assert hub.round(watch) <= 12
+        assert hub.round(watch) <= 10
         rounds += 1
-    assert rounds <= 6
+    assert rounds == 5
 
 
 def test_each_namespace_is_asked_for() -> None:
