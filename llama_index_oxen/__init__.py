@@ -20,16 +20,19 @@ if find_spec("llama_index") is None or find_spec("llama_index.core") is None:
 if TYPE_CHECKING:
     from llama_index_oxen.llm import Oxen
     from llama_index_oxen.reader import OxenModelReader
+    from llama_index_oxen.tool_spec import OxenToolSpec
 
 __all__ = [
     "Oxen",
     "OxenModelReader",
+    "OxenToolSpec",
     "__version__",
 ]
 
 _HOME = {
     "Oxen": "llm",
     "OxenModelReader": "reader",
+    "OxenToolSpec": "tool_spec",
 }
 
 

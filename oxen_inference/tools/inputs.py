@@ -21,6 +21,14 @@ _SENDABLE = ("http", "https", "data", EARLIER.rstrip(":"))
 _NAMED_LIKE_MEDIA = re.compile(r"(^|_)(image|video|audio|frame)s?(_ur[il]s?)?$")
 
 
+def required_media(schema: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """Return the names of the media inputs that a model cannot do without."""
+    fields = _properties(schema)
+    required = (schema or {}).get("required")
+    names = required if isinstance(required, list) else []
+    return tuple(n for n in names if n in fields and _is_media(n, _items_of(fields[n])))
+
+
 def mark(arguments: Mapping[str, Any], schema: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return `arguments` with every media input that is not a URL marked as `EARLIER`."""
     fields = _properties(schema)
@@ -102,6 +110,13 @@ def _is_media(name: str, spec: Mapping[str, Any]) -> bool:
     if render.endswith("-url") or spec.get("format") in ("uri", "url"):
         return True
     return bool(_NAMED_LIKE_MEDIA.search(name)) and spec.get("type", "string") == "string"
+
+
+def _items_of(spec: Any) -> Mapping[str, Any]:
+    """Return the schema of a list's items, or of what is no list."""
+    spec = spec if isinstance(spec, Mapping) else {}
+    items = spec.get("items")
+    return {"renderType": spec.get("renderType"), **items} if isinstance(items, Mapping) else spec
 
 
 def _properties(schema: Any) -> Mapping[str, Any]:

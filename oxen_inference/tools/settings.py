@@ -75,7 +75,7 @@ def connection_for(
     return connection
 
 
-def tool_name(model: Model) -> str:
+def tool_name(model: Model, role: str | None = None) -> str:
     """Return what a model's tool is called, in letters that every API takes."""
     words = re.sub(r"[^A-Za-z0-9]+", "_", model.id).strip("_")
-    return f"generate_{kind_of(model)}_with_{words}"[:_LONGEST_NAME].rstrip("_")
+    return f"{role or f'generate_{kind_of(model)}'}_with_{words}"[:_LONGEST_NAME].rstrip("_")

@@ -1,0 +1,46 @@
+"""What an Oxen tool says on a workflow's stream, and what it can be told.
+
+```python
+from llama_index_oxen.events import OxenProgressEvent, OxenSpendingDecision, OxenSpendingRequest
+```
+"""
+
+from llama_index.core.workflow import Event, HumanResponseEvent, InputRequiredEvent
+
+
+class OxenProgressEvent(Event):
+    """How a generation comes along; the fields of `oxen_inference.media_result.Progress`."""
+
+    tool_name: str
+    tool_id: str | None = None
+    phase: str
+    status: str
+    elapsed: float
+    generation_ids: list[str] = []
+    done: int = 0
+    total: int = 1
+    message: str | None = None
+
+
+class OxenSpendingRequest(InputRequiredEvent):
+    """Asks a person before money is spent; answered by an `OxenSpendingDecision` for `call`.
+
+    Prices are USD as decimal strings, None where they are not known.
+    """
+
+    call: str
+    tool_name: str
+    tool_id: str | None = None
+    model: str
+    arguments: dict[str, object]
+    price_low: str | None = None
+    price_high: str | None = None
+    description: str
+
+
+class OxenSpendingDecision(HumanResponseEvent):
+    """A person's answer to the `OxenSpendingRequest` with the same `call`."""
+
+    call: str
+    approved: bool
+    reason: str = ""

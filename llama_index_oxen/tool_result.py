@@ -1,0 +1,59 @@
+"""What an Oxen tool returns: words for the model, data for the program."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llama_index.core.base.llms.types import ImageBlock
+from llama_index.core.bridge.pydantic import BaseModel, Field
+from llama_index.core.tools import FunctionTool, ToolOutput
+
+if TYPE_CHECKING:
+    from oxen_inference.media_result import MediaResult
+
+
+class OxenToolResult(BaseModel):
+    """The ``raw_output`` of an Oxen tool; its ``str`` is what the model reads.
+
+    `data` is plain, without bytes: a `MediaResult` as `to_dict` writes it, several under
+    ``results``, or the rows of models that were found.
+    """
+
+    text: str
+    data: Any = None
+    is_error: bool = False
+    images: list[Path] = Field(default_factory=list)
+    """Saved pictures that the model is to see."""
+
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def media(self) -> MediaResult | None:
+        """The result of a generation, with ids, URLs, paths and cost."""
+        from oxen_inference.media_result import MediaResult
+
+        is_media = isinstance(self.data, dict) and "items" in self.data
+        return MediaResult.from_dict(self.data) if is_media else None
+
+
+class OxenFunctionTool(FunctionTool):
+    """A `FunctionTool` whose output says when it failed, and shows pictures where asked to.
+
+    Core makes a tool's result a text and calls it a success, whatever it is.
+    """
+
+    def call(self, *args: Any, **kwargs: Any) -> ToolOutput:
+        return _completed(super().call(*args, **kwargs))
+
+    async def acall(self, *args: Any, **kwargs: Any) -> ToolOutput:
+        return _completed(await super().acall(*args, **kwargs))
+
+
+def _completed(output: ToolOutput) -> ToolOutput:
+    result = output.raw_output
+    if isinstance(result, OxenToolResult):
+        output.is_error = result.is_error
+        output.blocks += [ImageBlock(path=path) for path in result.images if path.is_file()]
+    return output

@@ -1,0 +1,257 @@
+"""`OxenToolSpec`: image, video and audio models as tools for LlamaIndex's agents."""
+
+# No `from __future__ import annotations`: core finds the context by the annotation's object.
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from llama_index.core.bridge.pydantic import BaseModel
+from llama_index.core.tools import ToolMetadata
+from llama_index.core.tools.tool_spec.base import SPEC_FUNCTION_TYPE, BaseToolSpec
+from llama_index.core.workflow import Context
+
+from llama_index_oxen.media_calls import ROLES, MediaCalls, roles_of
+from llama_index_oxen.tool_result import OxenFunctionTool, OxenToolResult
+from oxen_inference.tools import jobs, text
+from oxen_inference.tools.settings import connection_for, tool_name
+
+if TYPE_CHECKING:
+    from oxen_inference.budget import Budget
+    from oxen_inference.client import AsyncOxenClient, OxenClient
+    from oxen_inference.models import Model
+
+_NONE: Any = None
+"""The context of a call outside a workflow; core wants it annotated as `Context` all the same."""
+
+_JOBS: Mapping[str, tuple[str, str, type[BaseModel]]] = {
+    "submit": ("oxen_submit", jobs.SUBMIT, jobs.SubmitArguments),
+    "check": ("oxen_check", jobs.CHECK, jobs.CheckArguments),
+    "cancel": ("oxen_cancel", jobs.CANCEL, jobs.CancelArguments),
+    "find_models": ("oxen_find_models", jobs.FIND, jobs.FindModelsInput),
+}
+"""Function of the spec → name, description and arguments of its tool."""
+
+_FUNCTIONS = (*ROLES, *_JOBS)
+
+
+class OxenToolSpec(BaseToolSpec):
+    """Makes tools of Oxen's media models: one for each of `models`, with its own parameters.
+
+    `models` are ids or `Model` objects; none means any of the catalogue, named in the call. With
+    `background`, tools to submit, check, cancel and find models come along. In a workflow, a call
+    that is repeated by a replay or a resumed run is paid for once; progress is on its stream.
+
+    `save_to`: folder for results. `max_cost`: most USD one call may cost. `budget`: a `Budget` all
+    calls are paid from. `on_interrupt`: what becomes of a generation whose call times out or is
+    cancelled with its workflow. `inputs_from`: folder whose files the model may name as inputs.
+    `confirm_above`: calls that cost more USD, or an unknown amount, ask a person first, by an
+    `OxenSpendingRequest`; 0 asks always. `show_images`: results have image blocks, which a model
+    that sees is shown. `journal`: the ledger; None keeps none.
+
+    ```python
+    from llama_index_oxen import OxenToolSpec
+
+    spec = OxenToolSpec(["flux-2-dev"], max_cost="0.10")
+    print([tool.metadata.name for tool in spec.to_tool_list()])
+    ```
+    """
+
+    spec_functions: list[SPEC_FUNCTION_TYPE]
+
+    def __init__(
+        self,
+        models: "Sequence[str | Model] | str" = (),
+        *,
+        client: "OxenClient | AsyncOxenClient | None" = None,
+        api_key: Any = None,
+        api_base: str | None = None,
+        journal: Any = ...,
+        budget: "Budget | None" = None,
+        max_cost: Any = None,
+        allow_unknown_cost: bool = False,
+        save_to: str | Path | None = None,
+        timeout: float | None = None,
+        on_interrupt: Literal["detach", "cancel"] = "detach",
+        inputs_from: str | Path | None = None,
+        confirm_above: Any = None,
+        show_images: bool = False,
+        background: bool = True,
+    ) -> None:
+        from oxen_inference.budget import read_amount
+
+        if max_cost is not None:
+            read_amount(max_cost, "max_cost")
+        if show_images and save_to is None:
+            # Results on the hub need its key: a model's provider cannot fetch them by URL.
+            save_to = Path(tempfile.gettempdir()) / "oxen-images"
+        self._calls = MediaCalls(
+            connection=connection_for(client, api_key, api_base, journal, budget),
+            given=[models] if isinstance(models, str) else list(models),
+            settings={
+                "budget": budget,
+                "max_cost": max_cost,
+                "allow_unknown_cost": allow_unknown_cost,
+                "save_to": save_to,
+                "timeout": timeout,
+                "on_interrupt": on_interrupt,
+                "inputs_from": inputs_from,
+            },
+            confirm_above=(
+                None if confirm_above is None else read_amount(confirm_above, "confirm_above")
+            ),
+            show_images=show_images,
+        )
+        names = _FUNCTIONS if background else ROLES
+        self.spec_functions = [(name, f"a{name}") for name in names]
+
+    # Functions: each takes what its tool takes. The sync ones are for use outside workflows.
+
+    def generate_image(self, ctx: Context = _NONE, **arguments: Any) -> OxenToolResult:  # noqa: ARG002 - core looks for it here
+        """Make images: `prompt`, parameters of the model, and `model` where there are several."""
+        return self._calls.make("generate_image", arguments)
+
+    async def agenerate_image(self, ctx: Context = _NONE, **arguments: Any) -> OxenToolResult:
+        """Make images without blocking the running loop."""
+        return await self._calls.amake("generate_image", arguments, ctx)
+
+    def edit_image(self, ctx: Context = _NONE, **arguments: Any) -> OxenToolResult:  # noqa: ARG002 - same
+        """Change an image."""
+        return self._calls.make("edit_image", arguments)
+
+    async def aedit_image(self, ctx: Context = _NONE, **arguments: Any) -> OxenToolResult:
+        """Change an image without blocking the running loop."""
+        return await self._calls.amake("edit_image", arguments, ctx)
+
+    def generate_video(self, ctx: Context = _NONE, **arguments: Any) -> OxenToolResult:  # noqa: ARG002 - same
+        """Make a video."""
+        return self._calls.make("generate_video", arguments)
+
+    async def agenerate_video(self, ctx: Context = _NONE, **arguments: Any) -> OxenToolResult:
+        """Make a video without blocking the running loop."""
+        return await self._calls.amake("generate_video", arguments, ctx)
+
+    def generate_audio(self, ctx: Context = _NONE, **arguments: Any) -> OxenToolResult:  # noqa: ARG002 - same
+        """Make a sound."""
+        return self._calls.make("generate_audio", arguments)
+
+    async def agenerate_audio(self, ctx: Context = _NONE, **arguments: Any) -> OxenToolResult:
+        """Make a sound without blocking the running loop."""
+        return await self._calls.amake("generate_audio", arguments, ctx)
+
+    def submit(self, ctx: Context = _NONE, **arguments: Any) -> OxenToolResult:  # noqa: ARG002 - same
+        """Start a generation and return its ids: `model`, `prompt`, `parameters`."""
+        return self._calls.make("oxen_submit", arguments, wait=False)
+
+    async def asubmit(self, ctx: Context = _NONE, **arguments: Any) -> OxenToolResult:
+        """Start a generation without blocking the running loop."""
+        return await self._calls.amake("oxen_submit", arguments, ctx, wait=False)
+
+    def check(self, ctx: Context = _NONE, **arguments: Any) -> OxenToolResult:  # noqa: ARG002 - same
+        """Say how far generations are: `generation_ids`, `wait_seconds`."""
+        return self._calls.check(arguments)
+
+    async def acheck(self, ctx: Context = _NONE, **arguments: Any) -> OxenToolResult:
+        """Say how far generations are without blocking the running loop."""
+        return await self._calls.acheck(arguments, ctx)
+
+    def cancel(self, **arguments: Any) -> OxenToolResult:
+        """Cancel generations that are not ready yet: `generation_ids`."""
+        return self._calls.cancel(arguments)
+
+    async def acancel(self, **arguments: Any) -> OxenToolResult:
+        """Cancel generations without blocking the running loop."""
+        return await self._calls.acancel(arguments)
+
+    def find_models(self, **arguments: Any) -> OxenToolResult:
+        """Find media models: `need`, `output`, `input`, `max_price`, `limit`."""
+        return self._calls.find(arguments)
+
+    async def afind_models(self, **arguments: Any) -> OxenToolResult:
+        """Find media models without blocking the running loop."""
+        return await self._calls.afind(arguments)
+
+    # Tools
+
+    def to_tool_list(
+        self,
+        spec_functions: list[SPEC_FUNCTION_TYPE] | None = None,
+        func_to_metadata_mapping: dict[str, ToolMetadata] | None = None,
+    ) -> list[Any]:
+        """Return the tools; ids of models are looked up in the catalogue now. Blocks.
+
+        A role that one model plays has a tool of its name, ``generate_image``; where several do,
+        each has its own, ``generate_image_with_…``. Raises `ModelNotFoundError`, and
+        `InvalidInputError` for a model that makes no media.
+        """
+        metadata = func_to_metadata_mapping or {}
+        models = list(self._calls.models().values())
+        played = [roles_of(model) for model in models]
+        tools: list[Any] = []
+        for function in spec_functions or self.spec_functions:
+            name = _function_name(function)
+            if name in ROLES and models:
+                fitting = [m for m, roles in zip(models, played, strict=True) if name in roles]
+                for model in fitting:
+                    title = name if len(fitting) == 1 else tool_name(model, name)
+                    about = metadata.get(name) or _about_model(model, name, title)
+                    tools.append(self._model_tool(model, about))
+            else:
+                function_pair = getattr(self, name), getattr(self, f"a{name}")
+                tools.append(_tool(*function_pair, metadata.get(name) or _about(name)))
+        return tools
+
+    def _model_tool(self, model: "Model", metadata: ToolMetadata) -> Any:
+        name = metadata.get_name()
+
+        def make(ctx: Context = _NONE, **arguments: Any) -> OxenToolResult:  # noqa: ARG001 - core looks for it here
+            return self._calls.make(name, arguments, model)
+
+        async def amake(ctx: Context = _NONE, **arguments: Any) -> OxenToolResult:
+            return await self._calls.amake(name, arguments, ctx, model)
+
+        return _tool(make, amake, metadata)
+
+
+def _tool(function: Any, coroutine: Any, metadata: ToolMetadata) -> OxenFunctionTool:
+    tool = OxenFunctionTool(fn=function, async_fn=coroutine, metadata=metadata)
+    if tool.ctx_param_name:
+        # Core refuses to call such a tool outside a workflow unless it is given something.
+        tool.partial_params = {tool.ctx_param_name: None}
+    return tool
+
+
+def _function_name(function: SPEC_FUNCTION_TYPE) -> str:
+    name = function if isinstance(function, str) else function[0]
+    known = name if name in _FUNCTIONS else name.removeprefix("a")
+    if known not in _FUNCTIONS:
+        from oxen_inference.errors import InvalidInputError
+
+        raise InvalidInputError(
+            f"{name!r} is no function of OxenToolSpec; there are {', '.join(_FUNCTIONS)}."
+        )
+    return known
+
+
+def _about_model(model: "Model", role: str, name: str) -> ToolMetadata:
+    from oxen_inference.request_schema import arguments_model
+
+    description = text.tool_description(model, {})
+    if role == "edit_image":
+        description = f"Changes an image. {description}"
+    return ToolMetadata(description, name, arguments_model(model))
+
+
+def _about(name: str) -> ToolMetadata:
+    """Describe a tool that is told the model in its call."""
+    if name in _JOBS:
+        title, description, schema = _JOBS[name]
+        return ToolMetadata(description, title, schema)
+    what = {
+        "generate_image": "Makes images with any image model on Oxen.",
+        "edit_image": "Changes an image with any model on Oxen that can.",
+        "generate_video": "Makes videos with any video model on Oxen. Takes some minutes.",
+        "generate_audio": "Makes sounds with any audio model on Oxen.",
+    }[name]
+    description = f"{what} oxen_find_models names models, their parameters and prices."
+    return ToolMetadata(description, name, jobs.SubmitArguments)
