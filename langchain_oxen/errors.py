@@ -5,7 +5,8 @@
     except langchain_core.exceptions.ModelRateLimitError
     except openai.RateLimitError
 
-`KINDS` is the whole mapping. ``partial``, where an error has one, is an `AIMessage` with what had
+The tree is the core's: whatever is under `APIStatusError` there is under this one's, too. `KINDS`
+is the whole mapping. ``partial``, where an error has one, is an `AIMessage` with what had
 been streamed before it.
 """
 
@@ -52,7 +53,9 @@ class ConfigurationError(core.ConfigurationError, langchain.ModelInvalidRequestE
     """The settings cannot be used; nothing was sent."""
 
 
-class MissingAPIKeyError(core.MissingAPIKeyError, langchain.ModelAuthenticationError):
+class MissingAPIKeyError(
+    core.MissingAPIKeyError, ConfigurationError, langchain.ModelAuthenticationError
+):
     """There is no API key to send."""
 
 
@@ -64,7 +67,7 @@ class APIConnectionError(core.APIConnectionError, langchain.ModelConnectionError
     """Oxen could not be reached, or the connection broke before an answer."""
 
 
-class APITimeoutError(core.APITimeoutError, langchain.ModelTimeoutError):
+class APITimeoutError(core.APITimeoutError, APIConnectionError, langchain.ModelTimeoutError):
     """No answer within the timeout."""
 
 
@@ -76,11 +79,11 @@ class StreamError(core.StreamError, langchain.ModelAPIError):
     """A stream that failed before its answer was complete."""
 
 
-class StreamCutOffError(core.StreamCutOffError, langchain.ModelConnectionError):
+class StreamCutOffError(core.StreamCutOffError, StreamError, langchain.ModelConnectionError):
     """The stream ended with neither a finish reason nor ``[DONE]``."""
 
 
-class StreamStalledError(core.StreamStalledError, langchain.ModelTimeoutError):
+class StreamStalledError(core.StreamStalledError, StreamError, langchain.ModelTimeoutError):
     """The stream fell silent for longer than the timeout."""
 
 
@@ -88,53 +91,61 @@ class APIStatusError(core.APIStatusError, langchain.ModelError):
     """Oxen, or the upstream behind it, answered with an error."""
 
 
-class BadRequestError(core.BadRequestError, langchain.ModelInvalidRequestError):
+class BadRequestError(core.BadRequestError, APIStatusError, langchain.ModelInvalidRequestError):
     """The request is not one Oxen or the model accepts."""
 
 
 class ContextOverflowError(
-    core.ContextOverflowError, langchain.ContextOverflowError, langchain.ModelInvalidRequestError
+    core.ContextOverflowError, BadRequestError, langchain.ContextOverflowError
 ):
     """The input is longer than the model's context."""
 
 
-class AuthenticationError(core.AuthenticationError, langchain.ModelAuthenticationError):
+class AuthenticationError(
+    core.AuthenticationError, APIStatusError, langchain.ModelAuthenticationError
+):
     """The API key is missing or wrong."""
 
 
-class InsufficientCreditsError(core.InsufficientCreditsError, langchain.ModelPermissionDeniedError):
+class InsufficientCreditsError(
+    core.InsufficientCreditsError, APIStatusError, langchain.ModelPermissionDeniedError
+):
     """The account has no credits left."""
 
 
-class PermissionDeniedError(core.PermissionDeniedError, langchain.ModelPermissionDeniedError):
+class PermissionDeniedError(
+    core.PermissionDeniedError, APIStatusError, langchain.ModelPermissionDeniedError
+):
     """The key may not do this."""
 
 
-class NotFoundError(core.NotFoundError, langchain.ModelInvalidRequestError):
+class NotFoundError(core.NotFoundError, APIStatusError, langchain.ModelInvalidRequestError):
     """There is no such thing on this hub."""
 
 
-class ModelNotFoundError(core.ModelNotFoundError, langchain.ModelNotFoundError):
+class ModelNotFoundError(core.ModelNotFoundError, NotFoundError, langchain.ModelNotFoundError):
     """There is no model of that name; `suggestions` holds the closest known ids."""
 
 
-class RequestTimeoutError(core.RequestTimeoutError, langchain.ModelTimeoutError):
+class RequestTimeoutError(core.RequestTimeoutError, APIStatusError, langchain.ModelTimeoutError):
     """Oxen gave up waiting for the request or the upstream."""
 
 
-class ConflictError(core.ConflictError, langchain.ModelInvalidRequestError):
+class ConflictError(core.ConflictError, APIStatusError, langchain.ModelInvalidRequestError):
     """The request contradicts the present state."""
 
 
-class UnprocessableEntityError(core.UnprocessableEntityError, langchain.ModelInvalidRequestError):
+class UnprocessableEntityError(
+    core.UnprocessableEntityError, APIStatusError, langchain.ModelInvalidRequestError
+):
     """The request is well formed but cannot be processed."""
 
 
-class RateLimitError(core.RateLimitError, langchain.ModelRateLimitError):
+class RateLimitError(core.RateLimitError, APIStatusError, langchain.ModelRateLimitError):
     """Too many requests; `retry_after` seconds, where Oxen said how long to wait."""
 
 
-class InternalServerError(core.InternalServerError, langchain.ModelAPIError):
+class InternalServerError(core.InternalServerError, APIStatusError, langchain.ModelAPIError):
     """Oxen or the upstream behind it failed."""
 
 
