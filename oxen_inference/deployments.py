@@ -20,6 +20,8 @@ Progress = Callable[["Model"], Any]
 
 _SLOWEST_POLL = 10.0
 _RELEASE_TRIES = 5
+FIRST_RETRY = 2.0
+"""Seconds before a deactivation that failed is tried again; twice as long each time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +86,7 @@ def release(paths: Paths, model_id: str) -> Steps[None]:
                 ) from error
         else:
             return
-        yield Sleep(min(2.0**attempt, 30.0))
+        yield Sleep(FIRST_RETRY * 2 ** (attempt - 1))
 
 
 def _must_be_custom(model: Model) -> None:

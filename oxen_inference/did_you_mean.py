@@ -7,13 +7,16 @@ from collections.abc import Iterable
 from difflib import SequenceMatcher
 
 _CUTOFF = 0.65
+_BESIDE_THE_BEST = 0.23  # who is much less close than the closest was not meant
 
 
 def did_you_mean(name: str, known: Iterable[str], *, limit: int = 3) -> tuple[str, ...]:
     """Return the closest of `known`, best first; nothing where none is close."""
     wanted = _letters(name)
     scored = [(_closeness(wanted, _letters(other)), other) for other in known]
-    near = sorted((pair for pair in scored if pair[0] >= _CUTOFF), key=lambda p: (-p[0], p[1]))
+    best = max((closeness for closeness, _ in scored), default=0.0)
+    near = [pair for pair in scored if pair[0] >= max(_CUTOFF, best - _BESIDE_THE_BEST)]
+    near.sort(key=lambda pair: (-pair[0], pair[1]))
     return tuple(other for _, other in near[:limit])
 
 

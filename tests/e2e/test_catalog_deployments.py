@@ -1,0 +1,279 @@
+"""Custom models over real HTTP: brought up, waited for, and never left running by mistake."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from oxen_inference import AsyncOxenClient, Model, OxenClient
+from oxen_inference.errors import (
+    DeploymentError,
+    InvalidInputError,
+    ModelNotFoundError,
+)
+from oxen_inference.models import CatalogWarning
+from oxen_sandbox import Fault, Sandbox
+
+CUSTOM = "my-custom-model"
+EVERY = 0.05
+
+
+@pytest.fixture
+def client(oxen_sandbox: Sandbox) -> OxenClient:
+    return OxenClient(api_key=oxen_sandbox.api_key, base_url=oxen_sandbox.base_url, max_retries=0)
+
+
+@pytest.fixture
+async def async_client(oxen_sandbox: Sandbox) -> AsyncOxenClient:
+    return AsyncOxenClient(
+        api_key=oxen_sandbox.api_key, base_url=oxen_sandbox.base_url, max_retries=0
+    )
+
+
+def posts(hub: Sandbox) -> list[str]:
+    return [r.path.rsplit("/", 1)[1] for r in hub.requests if r.method == "POST"]
+
+
+def status(hub: Sandbox) -> str | None:
+    return hub.models.status(CUSTOM, hub.clock.now())
+
+
+def test_activating_returns_at_once_or_waits(client: OxenClient, oxen_sandbox: Sandbox) -> None:
+    assert client.catalog.activate(CUSTOM).deployment_status == "deploying"
+    seen: list[str | None] = []
+    model = client.catalog.activate(
+        CUSTOM, wait=True, poll_every=EVERY, on_progress=lambda m: seen.append(m.deployment_status)
+    )
+    assert model.is_deployed
+    assert seen[0] == "deploying"
+    assert seen[-1] == "active"
+    assert posts(oxen_sandbox) == ["activate"]  # the second found it on its way
+    down = client.catalog.deactivate(CUSTOM, wait=True, poll_every=EVERY)
+    assert down.deployment_status == "inactive"
+    assert client.catalog.get(CUSTOM).deployment_status == "inactive"
+
+
+async def test_async_too(async_client: AsyncOxenClient, oxen_sandbox: Sandbox) -> None:
+    seen: list[str | None] = []
+
+    async def told(model: Model) -> None:
+        await asyncio.sleep(0)
+        seen.append(model.deployment_status)
+
+    async with async_client as client:
+        async with client.catalog.deployed(CUSTOM, poll_every=EVERY, on_progress=told) as model:
+            assert model.is_deployed
+            assert status(oxen_sandbox) == "active"
+        assert status(oxen_sandbox) in ("deactivating", "inactive")
+        assert seen[-1] == "active"
+        up = await client.catalog.activate(CUSTOM, wait=True, poll_every=EVERY)
+        assert up.is_deployed
+        await client.catalog.deactivate(CUSTOM)
+
+
+def test_a_base_model_needs_no_activation(client: OxenClient, oxen_sandbox: Sandbox) -> None:
+    with pytest.raises(InvalidInputError, match="base model: it is always active"):
+        client.catalog.activate("flux-2-dev")
+    with pytest.raises(InvalidInputError), client.catalog.deployed("flux-2-dev"):
+        pytest.fail("the block must not run")
+    assert posts(oxen_sandbox) == []
+
+
+def test_an_unknown_model_gets_the_closest_ids(client: OxenClient) -> None:
+    with pytest.raises(ModelNotFoundError, match=f"Did you mean {CUSTOM}"):
+        client.catalog.activate("my-custom-modle")
+    with pytest.raises(ModelNotFoundError, match=f"Did you mean {CUSTOM}"):
+        client.catalog.deactivate("my-custom-modle")
+
+
+def test_a_deployment_that_fails_says_so(client: OxenClient, oxen_sandbox: Sandbox) -> None:
+    oxen_sandbox.inject(Fault("fail_deployment"))
+    with pytest.raises(
+        DeploymentError, match="did not become active: its deployment is error"
+    ) as e:
+        client.catalog.activate(CUSTOM, wait=True, poll_every=EVERY)
+    assert (e.value.model_id, e.value.status) == (CUSTOM, "error")
+    # And is no reason not to try again.
+    assert client.catalog.activate(CUSTOM, wait=True, poll_every=EVERY).is_deployed
+
+
+def test_waiting_has_an_end(client: OxenClient, oxen_sandbox: Sandbox) -> None:
+    oxen_sandbox.settings.deploy_seconds = 60
+    with pytest.raises(DeploymentError, match=r"still deploying after 0\.2 seconds"):
+        client.catalog.activate(CUSTOM, wait=True, poll_every=EVERY, timeout=0.2)
+
+
+def test_a_look_that_fails_is_looked_again(client: OxenClient, oxen_sandbox: Sandbox) -> None:
+    oxen_sandbox.inject(
+        Fault("respond", method="GET", path=f"*/{CUSTOM}", status=502, skip=1, times=2)
+    )
+    assert client.catalog.activate(CUSTOM, wait=True, poll_every=EVERY).is_deployed
+
+
+# What was brought up is brought down
+
+
+def test_what_a_block_activates_is_deactivated_after_it(
+    client: OxenClient, oxen_sandbox: Sandbox
+) -> None:
+    with client.catalog.deployed(CUSTOM, poll_every=EVERY) as model:
+        assert model.is_deployed
+        client.chat.completions.create(model=CUSTOM, messages=[{"role": "user", "content": "x"}])
+    assert posts(oxen_sandbox) == ["activate", "completions", "deactivate"]
+
+
+@pytest.mark.parametrize("failure", [ValueError, KeyboardInterrupt, SystemExit])
+def test_whatever_happened_inside(
+    client: OxenClient, oxen_sandbox: Sandbox, failure: type[BaseException]
+) -> None:
+    with pytest.raises(failure), client.catalog.deployed(CUSTOM, poll_every=EVERY):
+        raise failure
+    assert posts(oxen_sandbox) == ["activate", "deactivate"]
+
+
+async def test_a_cancelled_block_is_ended_too(
+    async_client: AsyncOxenClient, oxen_sandbox: Sandbox
+) -> None:
+    inside = asyncio.Event()
+
+    async def use() -> None:
+        async with async_client.catalog.deployed(CUSTOM, poll_every=EVERY):
+            inside.set()
+            await asyncio.sleep(60)
+
+    task = asyncio.create_task(use())
+    await inside.wait()
+    oxen_sandbox.inject(Fault("delay", path="*/deactivate", seconds=0.3))
+    task.cancel()
+    await asyncio.sleep(0.1)
+    task.cancel()  # and somebody is impatient
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert posts(oxen_sandbox) == ["activate", "deactivate"]
+    await async_client.close()
+
+
+async def test_being_cancelled_while_it_comes_up_brings_it_down(
+    async_client: AsyncOxenClient, oxen_sandbox: Sandbox
+) -> None:
+    oxen_sandbox.settings.deploy_seconds = 60
+
+    async def use() -> None:
+        async with async_client.catalog.deployed(CUSTOM, poll_every=EVERY):
+            pytest.fail("it never came up")
+
+    task = asyncio.create_task(use())
+    while not posts(oxen_sandbox):  # noqa: ASYNC110 - the sandbox is in another thread
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert posts(oxen_sandbox) == ["activate", "deactivate"]
+    await async_client.close()
+
+
+@pytest.mark.parametrize("fault", ["fail", "lost answer"])
+def test_an_activation_that_goes_wrong_is_undone(
+    client: OxenClient, oxen_sandbox: Sandbox, fault: str
+) -> None:
+    if fault == "fail":
+        oxen_sandbox.inject(Fault("fail_deployment"))
+    else:
+        oxen_sandbox.inject(Fault("reset", path="*/activate", when="after"))
+    with (
+        pytest.raises(Exception, match=r"error|reach"),
+        client.catalog.deployed(CUSTOM, poll_every=EVERY),
+    ):
+        pytest.fail("it never came up")
+    assert posts(oxen_sandbox) == ["activate", "deactivate"]
+
+
+def test_an_activation_that_was_refused_leaves_nothing_to_undo(
+    client: OxenClient, oxen_sandbox: Sandbox
+) -> None:
+    oxen_sandbox.inject(Fault("respond", path="*/activate", status=402))
+    with pytest.raises(Exception, match="wrong"), client.catalog.deployed(CUSTOM):
+        pytest.fail("it never came up")
+    assert posts(oxen_sandbox) == ["activate"]
+
+
+def test_what_was_active_before_stays_so(client: OxenClient, oxen_sandbox: Sandbox) -> None:
+    client.catalog.activate(CUSTOM, wait=True, poll_every=EVERY)
+    with client.catalog.deployed(CUSTOM):
+        pass
+    assert status(oxen_sandbox) == "active"
+    assert posts(oxen_sandbox) == ["activate"]
+
+
+def test_what_somebody_else_is_bringing_up_is_waited_for_and_left_alone(
+    client: OxenClient, oxen_sandbox: Sandbox
+) -> None:
+    client.catalog.activate(CUSTOM)
+    with client.catalog.deployed(CUSTOM, poll_every=EVERY) as model:
+        assert model.is_deployed
+    assert posts(oxen_sandbox) == ["activate"]
+
+
+def test_what_is_going_down_is_brought_up_again(client: OxenClient, oxen_sandbox: Sandbox) -> None:
+    client.catalog.activate(CUSTOM, wait=True, poll_every=EVERY)
+    client.catalog.deactivate(CUSTOM)
+    with client.catalog.deployed(CUSTOM, poll_every=EVERY) as model:
+        assert model.is_deployed
+    assert posts(oxen_sandbox) == ["activate", "deactivate", "activate", "deactivate"]
+
+
+def test_deactivating_is_tried_again_while_the_hub_is_down(
+    client: OxenClient, oxen_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oxen_inference.deployments.FIRST_RETRY", 0.01)
+    with client.catalog.deployed(CUSTOM, poll_every=EVERY):
+        oxen_sandbox.inject(Fault("respond", path="*/deactivate", status=503, times=3))
+    assert posts(oxen_sandbox) == ["activate", *["deactivate"] * 4]
+
+
+@pytest.fixture
+def stuck(oxen_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing can be deactivated."""
+    monkeypatch.setattr("oxen_inference.deployments.FIRST_RETRY", 0.01)
+    oxen_sandbox.inject(Fault("respond", path="*/deactivate", status=503, times=None))
+
+
+@pytest.mark.usefixtures("stuck")
+def test_a_model_that_cannot_be_brought_down_is_reported(client: OxenClient) -> None:
+    with (
+        pytest.raises(DeploymentError, match="may still be billed"),
+        client.catalog.deployed(CUSTOM, poll_every=EVERY),
+    ):
+        pass
+
+
+@pytest.mark.usefixtures("stuck")
+def test_and_that_hides_no_error_from_inside(client: OxenClient) -> None:
+    def use() -> None:
+        with client.catalog.deployed(CUSTOM, poll_every=EVERY):
+            raise ValueError("inside")
+
+    with (
+        pytest.warns(CatalogWarning, match="may still be billed"),
+        pytest.raises(ValueError, match="inside"),
+    ):
+        use()
+
+
+def test_two_threads_may_use_it(client: OxenClient, oxen_sandbox: Sandbox) -> None:
+    used: list[bool] = []
+
+    def use() -> None:
+        with client.catalog.deployed(CUSTOM, poll_every=EVERY) as model:
+            used.append(model.is_deployed)
+
+    threads = [threading.Thread(target=use) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert used == [True, True]
+    assert posts(oxen_sandbox).count("deactivate") >= 1

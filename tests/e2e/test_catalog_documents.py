@@ -1,0 +1,230 @@
+"""The catalogue in both frameworks, as a tool and in a terminal, over real HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+import os
+import pickle
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from oxen_inference import AsyncOxenClient, OxenClient
+from oxen_inference.errors import ModelNotFoundError
+from oxen_sandbox import Sandbox
+from tests.conftest import REPOSITORY
+
+NEED = "cheapest model that turns an image into a ten-second film with sound"
+
+
+@pytest.fixture
+def options(oxen_sandbox: Sandbox) -> dict[str, str]:
+    return {"api_key": oxen_sandbox.api_key, "base_url": oxen_sandbox.base_url}
+
+
+def flat(metadata: dict[str, Any]) -> bool:
+    return all(isinstance(value, str | int | float | bool) for value in metadata.values())
+
+
+# LangChain
+
+
+def test_langchain_loads_one_document_a_model(
+    options: dict[str, str], oxen_sandbox: Sandbox
+) -> None:
+    langchain_oxen = pytest.importorskip("langchain_oxen")
+    loader = langchain_oxen.OxenModelLoader(**options, output="video")
+    assert not oxen_sandbox.requests
+    documents = loader.load()
+    with OxenClient(**options) as client:
+        assert [d.id for d in documents] == [
+            f"oxen-model:{m.id}" for m in client.catalog.list(output="video")
+        ]
+    assert all(document.metadata["makes_video"] for document in documents)
+    assert all(flat(document.metadata) for document in documents)
+    assert "Price: " in documents[0].page_content
+    assert loader.load() == documents
+    assert len(oxen_sandbox.requests) == 1
+
+
+async def test_langchain_loads_asynchronously(options: dict[str, str]) -> None:
+    langchain_oxen = pytest.importorskip("langchain_oxen")
+    expected = langchain_oxen.OxenModelLoader(**options, search="kling").load()
+    assert await langchain_oxen.OxenModelLoader(**options, search="kling").aload() == expected
+    with OxenClient(**options) as client:
+        own = langchain_oxen.OxenModelLoader(client=client, search="kling")
+        assert await own.aload() == expected
+    async with AsyncOxenClient(**options) as async_client:
+        own = langchain_oxen.OxenModelLoader(async_client=async_client, search="kling")
+        assert [document async for document in own.alazy_load()] == expected
+        assert not async_client.is_closed()
+
+
+def test_langchain_refuses_filters_there_are_not(options: dict[str, str]) -> None:
+    langchain_oxen = pytest.importorskip("langchain_oxen")
+    with pytest.raises(TypeError, match="not a filter: outputs"):
+        langchain_oxen.OxenModelLoader(**options, outputs="video")
+    with pytest.raises(ValueError, match="not both"):
+        langchain_oxen.OxenModelLoader(**options, search="x", output="video")
+
+
+def test_neither_keys_nor_clients_travel(options: dict[str, str], oxen_sandbox: Sandbox) -> None:
+    langchain_oxen = pytest.importorskip("langchain_oxen")
+    with OxenClient(**options) as client:
+        for loader in (
+            langchain_oxen.OxenModelLoader(**options),
+            langchain_oxen.OxenModelLoader(client=client),
+        ):
+            loader.load()
+            assert copy.deepcopy(loader).load()
+            packed = pickle.dumps(loader)
+            assert oxen_sandbox.api_key.encode() not in packed
+            os.environ["OXEN_API_KEY"] = oxen_sandbox.api_key
+            try:
+                assert pickle.loads(packed).load()
+            finally:
+                del os.environ["OXEN_API_KEY"]
+
+
+async def test_an_agent_finds_models(options: dict[str, str], oxen_sandbox: Sandbox) -> None:
+    langchain_oxen = pytest.importorskip("langchain_oxen")
+    tool = langchain_oxen.OxenFindModelsTool(**options)
+    call = {"type": "tool_call", "id": "1", "name": tool.name, "args": {"need": NEED}}
+    message = tool.invoke(call)
+    assert message.content.startswith("1. kling-video-o3-pro-reference-to-video")
+    assert message.artifact[0]["params"] == {"generate_audio": True, "duration": 10}
+    assert (await tool.ainvoke(call)).content == message.content
+    assert tool.invoke({"need": "an opera", "output": "text", "max_price": 0}) == (
+        "No model of the catalogue does that."
+    )
+    assert oxen_sandbox.api_key not in repr(tool) + str(tool.model_dump())
+    assert copy.deepcopy(tool).invoke({"need": NEED}) == message.content
+
+
+# LlamaIndex
+
+
+def test_llama_index_reads_one_document_a_model(
+    options: dict[str, str], oxen_sandbox: Sandbox
+) -> None:
+    llama_index_oxen = pytest.importorskip("llama_index_oxen")
+    reader = llama_index_oxen.OxenModelReader(
+        api_key=options["api_key"], api_base=options["base_url"]
+    )
+    assert not oxen_sandbox.requests
+    documents = reader.load_data(output="image")
+    assert all(document.metadata["makes_image"] for document in documents)
+    assert all(flat(document.metadata) for document in documents)
+    assert documents[0].id_ == f"oxen-model:{documents[0].metadata['model_id']}"
+    ids = reader.list_resources(output="image")
+    assert ids == [document.metadata["model_id"] for document in documents]
+    assert reader.load_resource(ids[0])[0].text == documents[0].text
+    assert len(reader.load_resources(ids[:2])) == 2
+    assert reader.get_resource_info(ids[0]) == documents[0].metadata
+    assert set(reader.list_resources_with_info(search="kling")) == set(
+        reader.list_resources(search="kling")
+    )
+    with pytest.raises(ModelNotFoundError, match="Did you mean"):
+        reader.load_resource("flux-2-dve")
+    with pytest.raises(TypeError, match="not a filter"):
+        reader.load_data(outputs="image")
+
+
+def test_llama_index_serialises_without_the_key(
+    options: dict[str, str], oxen_sandbox: Sandbox
+) -> None:
+    llama_index_oxen = pytest.importorskip("llama_index_oxen")
+    reader = llama_index_oxen.OxenModelReader(
+        api_key=options["api_key"], api_base=options["base_url"]
+    )
+    reader.load_data()
+    data = reader.to_dict()
+    shown = f"{data} {reader!r} {reader.to_json()}".encode() + pickle.dumps(reader)
+    assert oxen_sandbox.api_key.encode() not in shown
+    again = llama_index_oxen.OxenModelReader.from_dict(data)
+    assert again.api_base == oxen_sandbox.base_url
+
+
+async def test_llama_index_reads_asynchronously(options: dict[str, str]) -> None:
+    llama_index_oxen = pytest.importorskip("llama_index_oxen")
+    reader = llama_index_oxen.OxenModelReader(
+        api_key=options["api_key"], api_base=options["base_url"]
+    )
+    documents = reader.load_data(output="video")
+    assert await reader.aload_data(output="video") == documents
+    assert list(await reader.alazy_load_data(output="video")) == documents
+    ids = await reader.alist_resources(output="video")
+    assert (await reader.aload_resource(ids[0]))[0] == documents[0]
+    assert await reader.aget_resource_info(ids[0]) == documents[0].metadata
+
+
+def test_reading_works_from_one_event_loop_after_another(options: dict[str, str]) -> None:
+    llama_index_oxen = pytest.importorskip("llama_index_oxen")
+    reader = llama_index_oxen.OxenModelReader(
+        api_key=options["api_key"], api_base=options["base_url"]
+    )
+    counts = {len(asyncio.run(reader.aload_data())) for _ in range(3)}
+    assert len(counts) == 1
+
+
+# A terminal
+
+
+def run(hub: Sandbox | None, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("OXEN_API")}
+    if hub:
+        environment |= {"OXEN_BASE_URL": hub.base_url, "OXEN_API_KEY": hub.api_key}
+    return subprocess.run(
+        [sys.executable, "-m", "oxen_inference", *arguments],
+        check=False, capture_output=True, text=True, env=environment, cwd=REPOSITORY,
+    )  # fmt: skip
+
+
+def test_a_terminal_shows_models_and_quotes(oxen_sandbox: Sandbox) -> None:
+    done = run(oxen_sandbox, "models", "--output", "video")
+    assert done.returncode == 0
+    assert "kling-video-o3-pro-reference-to-video" in done.stdout
+    assert "flux-2-dev" not in done.stdout
+    listed = json.loads(run(oxen_sandbox, "models", "--output", "audio", "--json").stdout)
+    assert [row["id"] for row in listed] == ["bytedance-seed-audio-1-0"]
+    priced = run(oxen_sandbox, "quote", "google-veo-3", "duration=8", "generate_audio=true")
+    assert priced.stdout == "google-veo-3: $3.36\n"
+    exact = json.loads(
+        run(oxen_sandbox, "quote", "openai-sora-2-pro", "seconds=8", "--num-generations=2", "--json").stdout
+    )  # fmt: skip
+    assert (exact["low"], exact["params"]["seconds"]) == ("4.48", "8")
+    found = run(oxen_sandbox, "find", *NEED.split())
+    assert found.stdout.startswith("1. kling-video-o3-pro-reference-to-video")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("quote", "flux-2-dve"), "error: Model not found: flux-2-dve. Did you mean flux-2-dev"),
+        (("quote", "google-veo-3", "duration=7"), "duration must be one of 4, 6, 8, not 7"),
+        (("quote", "google-veo-3", "duration"), "'duration' is not name=value"),
+        (("quote", "google-veo-3", "durations=8"), "did you mean duration?"),
+        (("quote", "flux-2-dev", "--num-generations", "9"), "must be between 1 and 4"),
+        (("models", "--search", "x", "--output", "video"), "not both"),
+    ],
+)
+def test_what_goes_wrong_is_one_sentence(
+    oxen_sandbox: Sandbox, arguments: tuple[str, ...], said: str
+) -> None:
+    done = run(oxen_sandbox, *arguments)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not done.stdout
+
+
+def test_no_key_is_one_sentence() -> None:
+    done = run(None, "models")
+    assert done.returncode == 1
+    assert done.stderr.startswith(
+        "error: No Oxen API key. Set the environment variable OXEN_API_KEY"
+    )

@@ -1,0 +1,175 @@
+"""The cache alone: freshness, flights, their pilots and their passengers."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from oxen_inference.catalog_cache import (
+    EVERYTHING,
+    Abandoned,
+    CatalogCache,
+    clear_cache,
+    shared_cache,
+)
+from oxen_inference.models import Model
+
+OX = Model(id="ox")
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def cache(clock: Clock) -> CatalogCache:
+    return CatalogCache(clock)
+
+
+def fetch(cache: CatalogCache, *models: Model, key: str = EVERYTHING) -> None:
+    seat = cache.board(key, 60)
+    assert seat.is_pilot
+    assert seat.flight is not None
+    cache.land(seat.flight, models)
+
+
+def test_an_answer_is_fresh_until_it_is_not(cache: CatalogCache, clock: Clock) -> None:
+    assert cache.fresh(EVERYTHING, 60) is None
+    fetch(cache, OX)
+    clock.now += 59
+    assert cache.fresh(EVERYTHING, 60) == (OX,)
+    assert cache.board(EVERYTHING, 60).models == (OX,)
+    clock.now += 1
+    assert cache.fresh(EVERYTHING, 60) is None
+    assert cache.board(EVERYTHING, 60).is_pilot
+    assert cache.peek("ox") == OX
+
+
+def test_the_first_to_board_flies_and_all_land_together(cache: CatalogCache) -> None:
+    pilot, passenger = cache.board(EVERYTHING, 60), cache.board(EVERYTHING, 60)
+    assert pilot.flight is not None
+    assert pilot.flight is passenger.flight
+    assert (pilot.is_pilot, passenger.is_pilot) == (True, False)
+    assert cache.board("/models?x=1", 60).is_pilot
+    cache.land(pilot.flight, [OX])
+    assert pilot.flight.landing.result(0) == (OX,)
+
+
+def test_an_error_is_everybodys(cache: CatalogCache) -> None:
+    seat = cache.board(EVERYTHING, 60)
+    assert seat.flight is not None
+    assert cache.divert(seat.flight, ValueError("down"), stale_allowed=True) is None
+    with pytest.raises(ValueError, match="down"):
+        seat.flight.landing.result(0)
+    assert cache.board(EVERYTHING, 60).is_pilot
+
+
+def test_a_stale_answer_serves_while_the_hub_is_down(cache: CatalogCache, clock: Clock) -> None:
+    fetch(cache, OX)
+    clock.now += 100
+    seat = cache.board(EVERYTHING, 60)
+    assert seat.flight is not None
+    answer = cache.divert(seat.flight, ValueError("down"), stale_allowed=True)
+    assert answer is not None
+    assert (answer.models, cache.age(answer)) == ((OX,), 100)
+    assert seat.flight.landing.result(0) == (OX,)
+    clock.now += 14
+    assert cache.board(EVERYTHING, 60).models == (OX,)
+    clock.now += 2
+    assert cache.board(EVERYTHING, 60).is_pilot
+
+
+def test_a_refusal_is_not_papered_over(cache: CatalogCache, clock: Clock) -> None:
+    fetch(cache, OX)
+    clock.now += 100
+    seat = cache.board(EVERYTHING, 60)
+    assert seat.flight is not None
+    assert cache.divert(seat.flight, ValueError("no such key"), stale_allowed=False) is None
+
+
+def test_those_waiting_take_over_from_a_pilot_who_left(cache: CatalogCache) -> None:
+    seat = cache.board(EVERYTHING, 60)
+    assert seat.flight is not None
+    assert not seat.flight.landing.cancel()
+    cache.abandon(seat.flight)
+    with pytest.raises(Abandoned):
+        seat.flight.landing.result(0)
+    assert cache.board(EVERYTHING, 60).is_pilot
+    cache.abandon(seat.flight)  # late, and of no effect
+    assert not cache.board(EVERYTHING, 60).is_pilot
+
+
+def test_what_was_on_its_way_when_all_was_forgotten_is_not_kept(cache: CatalogCache) -> None:
+    seat = cache.board(EVERYTHING, 60)
+    assert seat.flight is not None
+    cache.forget()
+    assert cache.land(seat.flight, [OX]) == (OX,)
+    assert cache.fresh(EVERYTHING, 60) is None
+    assert cache.peek("ox") is None
+
+
+def test_an_empty_catalogue_does_not_replace_a_full_one(cache: CatalogCache, clock: Clock) -> None:
+    fetch(cache, OX)
+    clock.now += 100
+    fetch(cache)
+    assert cache.ids() == ["ox"]
+    fetch(cache, key="/models?developer_name=nobody")
+    assert cache.fresh("/models?developer_name=nobody", 60) == ()
+
+
+def test_the_fuller_description_of_a_model_is_the_one_shown(cache: CatalogCache) -> None:
+    full = Model(id="ox", request_schema={"properties": {}})
+    cache.put(full)
+    fetch(cache, OX)
+    assert cache.peek("ox") is full
+
+
+def test_answers_are_bounded(cache: CatalogCache) -> None:
+    fetch(cache, OX)
+    for number in range(2000):
+        cache.put(Model(id=f"m{number}"))
+    assert cache.fresh(EVERYTHING, 60) == (OX,)
+    assert len(cache._answers) <= 512
+
+
+def test_caches_are_per_hub_and_key_and_hold_no_key() -> None:
+    one = shared_cache("http://hub/api/ai", "sk-secret")
+    assert shared_cache("http://hub/api/ai/", "sk-secret") is one
+    assert shared_cache("http://hub/api/ai", "sk-other") is not one
+    assert shared_cache("http://other/api/ai", "sk-secret") is not one
+
+    def key() -> str:
+        return "sk-secret"
+
+    assert shared_cache("http://hub/api/ai", key) is shared_cache("http://hub/api/ai", key)
+    from oxen_inference import catalog_cache
+
+    assert "sk-secret" not in repr(catalog_cache._caches)
+    clear_cache()
+    assert shared_cache("http://hub/api/ai", "sk-secret") is not one
+
+
+def test_one_of_many_threads_flies(cache: CatalogCache) -> None:
+    pilots: list[bool] = []
+    start = threading.Barrier(50)
+
+    def ask() -> None:
+        start.wait()
+        pilots.append(cache.board(EVERYTHING, 60).is_pilot)
+
+    threads = [threading.Thread(target=ask) for _ in range(50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert pilots.count(True) == 1
