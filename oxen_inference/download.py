@@ -1,21 +1,16 @@
 """Fetching a result: from where, with which key, and onto the disk without surprises.
 
-The URL comes from a hub, and may have passed through a language model or a redirect. So every
-address is resolved once, checked, and connected to as checked: a name cannot change its mind in
-between. That is why this stands on `http.client`: the SDK's transports resolve by themselves.
+The URL comes from a hub, and may have passed through a language model or a redirect: see
+`public_connection` for where it may lead.
 """
 
 from __future__ import annotations
 
 import hashlib
 import http.client
-import ipaddress
 import os
 import re
-import socket
-import ssl
 import tempfile
-import urllib.request
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,23 +18,14 @@ from pathlib import Path
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from oxen_inference._version import __version__
-from oxen_inference.errors import InvalidInputError, OxenError
+from oxen_inference.errors import InvalidInputError
 from oxen_inference.media_probe import Probe, probe
+from oxen_inference.public_connection import FetchError, connect, default_port, words
 
 MAX_BYTES = 2_000_000_000
 MAX_REDIRECTS = 5
 _CHUNK = 1 << 18
 _SPENT_URL = (401, 403, 404, 410)
-_EMBEDDED_IPV4 = ipaddress.ip_network("64:ff9b::/96")  # NAT64, RFC 6052
-
-
-class FetchError(OxenError):
-    """The file could not be fetched. `is_expired`: a fresh URL may do; `again`: so may trying."""
-
-    def __init__(self, message: str, *, is_expired: bool = False, again: bool = False) -> None:
-        super().__init__(message)
-        self.is_expired = is_expired
-        self.again = again
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +123,7 @@ def _receive(url: str, source: Source, file: object) -> tuple[str, int, str | No
             _check_status(response)
             return _copy(response, file, source.max_bytes)
         except (OSError, http.client.HTTPException) as error:
-            raise FetchError(f"The download broke off: {_words(error)}.", again=True) from error
+            raise FetchError(f"The download broke off: {words(error)}.", again=True) from error
         finally:
             connection.close()
     raise FetchError(f"The download was redirected more than {MAX_REDIRECTS} times.")
@@ -196,7 +182,8 @@ def _open(url: str, source: Source) -> tuple[http.client.HTTPConnection, http.cl
         # The key is the hub's alone, and an object store refuses a second kind of proof.
         **(source.headers if own else {}),
     }
-    connection = _connection(parts, source, trusted=own or _is_allowed(parts, source.allowed_hosts))
+    trusted = own or _is_allowed(parts, source.allowed_hosts)
+    connection = connect(parts, trusted=trusted, timeout=source.timeout)
     target = parts.path or "/"
     try:
         connection.request(
@@ -205,7 +192,7 @@ def _open(url: str, source: Source) -> tuple[http.client.HTTPConnection, http.cl
         return connection, connection.getresponse()
     except (OSError, http.client.HTTPException) as error:
         connection.close()
-        raise FetchError(f"{parts.hostname} could not be reached: {_words(error)}.", again=True) from error  # fmt: skip
+        raise FetchError(f"{parts.hostname} could not be reached: {words(error)}.", again=True) from error  # fmt: skip
     except ValueError as error:  # control characters in the path
         connection.close()
         raise FetchError(f"The file's address cannot be used: {error}.") from error
@@ -225,118 +212,12 @@ def _readable(url: str) -> SplitResult:
 
 
 def _origin(parts: SplitResult) -> tuple[str, str | None, int]:
-    return parts.scheme, parts.hostname, parts.port or _default_port(parts)
-
-
-def _default_port(parts: SplitResult) -> int:
-    return 443 if parts.scheme == "https" else 80
+    return parts.scheme, parts.hostname, parts.port or default_port(parts)
 
 
 def _is_allowed(parts: SplitResult, allowed: Collection[str]) -> bool:
-    host, port = (parts.hostname or "").lower(), parts.port or _default_port(parts)
+    host, port = (parts.hostname or "").lower(), parts.port or default_port(parts)
     return any(one.lower() in (host, f"{host}:{port}", f"[{host}]:{port}") for one in allowed)
-
-
-def _connection(parts: SplitResult, source: Source, *, trusted: bool) -> http.client.HTTPConnection:
-    host, port = parts.hostname or "", parts.port or _default_port(parts)
-    proxy = _proxy(parts) if parts.scheme == "https" else None
-    if proxy is None:
-        return _Pinned(host, port, _addresses(host, port, trusted), parts.scheme, source.timeout)
-    # Behind a proxy names are the proxy's to resolve, and often cannot be here.
-    if _is_literal(host):
-        _addresses(host, port, trusted)
-    tunnel = http.client.HTTPSConnection(*proxy, timeout=source.timeout, context=_tls())
-    tunnel.set_tunnel(host, port)
-    return tunnel
-
-
-def _proxy(parts: SplitResult) -> tuple[str, int] | None:
-    if urllib.request.proxy_bypass(parts.hostname or ""):
-        return None
-    address = urllib.request.getproxies().get(parts.scheme, "")
-    found = urlsplit(address if "://" in address else f"http://{address}")
-    return (found.hostname, found.port or 3128) if found.hostname else None
-
-
-def _addresses(host: str, port: int, trusted: bool) -> list[tuple[int, tuple[str, int]]]:
-    """Resolve once; refuse the host if any of its addresses is not a public one."""
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise FetchError(f"{host} has no address: {_words(error)}.", again=True) from error
-    if not trusted:
-        private = next((to[0] for *_, to in found if not is_public(str(to[0]))), None)
-        if private is not None:
-            raise FetchError(
-                f"{host} is a private address ({private}), where no result is fetched from. If it "
-                "is yours, add it to client.media.allowed_hosts."
-            )
-    return [(family, to) for family, _, _, _, to in found]  # type: ignore[misc]  # any family's
-
-
-def is_public(address: str) -> bool:
-    """Whether an IP address is one of the open internet, however it is wrapped."""
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
-        if ip in _EMBEDDED_IPV4:
-            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-        if inner is not None:
-            return is_public(str(inner))
-    return ip.is_global and not ip.is_multicast
-
-
-def _is_literal(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
-class _Pinned(http.client.HTTPConnection):
-    """A connection to addresses that were checked before, under the name they were found by."""
-
-    def __init__(
-        self,
-        host: str,
-        port: int,
-        addresses: list[tuple[int, tuple[str, int]]],
-        scheme: str,
-        timeout: float,
-    ) -> None:
-        super().__init__(host, port, timeout=timeout)
-        self.default_port = 443 if scheme == "https" else 80  # left out of the Host header
-        self._addresses = addresses
-        self._secure = scheme == "https"
-
-    def connect(self) -> None:
-        failure: OSError | None = None
-        for family, address in self._addresses:
-            plain = socket.socket(family, socket.SOCK_STREAM)
-            try:
-                plain.settimeout(self.timeout)
-                plain.connect(address)
-                secure = (
-                    _tls().wrap_socket(plain, server_hostname=self.host) if self._secure else plain
-                )
-            except OSError as error:
-                plain.close()
-                failure = error
-            else:
-                self.sock = secure
-                return
-        raise failure or OSError("no address")
-
-
-def _tls() -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    # Some Python builds ship without the system's certificates.
-    with suppress(ImportError):
-        import certifi
-
-        context.load_verify_locations(certifi.where())
-    return context
 
 
 def _checked(path: Path, media_type: str, declared: str | None) -> Probe | None:
@@ -393,7 +274,3 @@ def _sync(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
-
-
-def _words(error: Exception) -> str:
-    return str(error) or type(error).__name__

@@ -14,12 +14,12 @@ from oxen_inference.download import (
     Source,
     fetch,
     folder_to_save_in,
-    is_public,
     safe_name,
     save,
 )
 from oxen_inference.errors import InvalidInputError
 from oxen_inference.media_probe import probe
+from oxen_inference.public_connection import is_public
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,139 @@
+"""Connections to public addresses only: resolved once, checked, and connected to as checked.
+
+A name cannot change its mind in between. That is why this stands on `http.client`: the SDK's
+transports resolve by themselves.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ipaddress
+import socket
+import ssl
+import urllib.request
+from contextlib import suppress
+from urllib.parse import SplitResult, urlsplit
+
+from oxen_inference.errors import OxenError
+
+_EMBEDDED_IPV4 = ipaddress.ip_network("64:ff9b::/96")  # NAT64, RFC 6052
+
+
+class FetchError(OxenError):
+    """The file could not be fetched. `is_expired`: a fresh URL may do; `again`: so may trying."""
+
+    def __init__(self, message: str, *, is_expired: bool = False, again: bool = False) -> None:
+        super().__init__(message)
+        self.is_expired = is_expired
+        self.again = again
+
+
+def connect(parts: SplitResult, *, trusted: bool, timeout: float) -> http.client.HTTPConnection:
+    """Return a connection to `parts`, refused unless `trusted` or all its addresses are public."""
+    host, port = parts.hostname or "", parts.port or default_port(parts)
+    proxy = _proxy(parts) if parts.scheme == "https" else None
+    if proxy is None:
+        return _Pinned(host, port, _addresses(host, port, trusted), parts.scheme, timeout)
+    # Behind a proxy names are the proxy's to resolve, and often cannot be here.
+    if _is_literal(host):
+        _addresses(host, port, trusted)
+    tunnel = http.client.HTTPSConnection(*proxy, timeout=timeout, context=_tls())
+    tunnel.set_tunnel(host, port)
+    return tunnel
+
+
+def _proxy(parts: SplitResult) -> tuple[str, int] | None:
+    if urllib.request.proxy_bypass(parts.hostname or ""):
+        return None
+    address = urllib.request.getproxies().get(parts.scheme, "")
+    found = urlsplit(address if "://" in address else f"http://{address}")
+    return (found.hostname, found.port or 3128) if found.hostname else None
+
+
+def _addresses(host: str, port: int, trusted: bool) -> list[tuple[int, tuple[str, int]]]:
+    """Resolve once; refuse the host if any of its addresses is not a public one."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise FetchError(f"{host} has no address: {words(error)}.", again=True) from error
+    if not trusted:
+        private = next((to[0] for *_, to in found if not is_public(str(to[0]))), None)
+        if private is not None:
+            raise FetchError(
+                f"{host} is a private address ({private}), where no result is fetched from. If it "
+                "is yours, add it to client.media.allowed_hosts."
+            )
+    return [(family, to) for family, _, _, _, to in found]  # type: ignore[misc]  # any family's
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address is one of the open internet, however it is wrapped."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
+        if ip in _EMBEDDED_IPV4:
+            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+        if inner is not None:
+            return is_public(str(inner))
+    return ip.is_global and not ip.is_multicast
+
+
+def _is_literal(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+class _Pinned(http.client.HTTPConnection):
+    """A connection to addresses that were checked before, under the name they were found by."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        addresses: list[tuple[int, tuple[str, int]]],
+        scheme: str,
+        timeout: float,
+    ) -> None:
+        super().__init__(host, port, timeout=timeout)
+        self.default_port = 443 if scheme == "https" else 80  # left out of the Host header
+        self._addresses = addresses
+        self._secure = scheme == "https"
+
+    def connect(self) -> None:
+        failure: OSError | None = None
+        for family, address in self._addresses:
+            plain = socket.socket(family, socket.SOCK_STREAM)
+            try:
+                plain.settimeout(self.timeout)
+                plain.connect(address)
+                secure = (
+                    _tls().wrap_socket(plain, server_hostname=self.host) if self._secure else plain
+                )
+            except OSError as error:
+                plain.close()
+                failure = error
+            else:
+                self.sock = secure
+                return
+        raise failure or OSError("no address")
+
+
+def _tls() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    # Some Python builds ship without the system's certificates.
+    with suppress(ImportError):
+        import certifi
+
+        context.load_verify_locations(certifi.where())
+    return context
+
+
+def default_port(parts: SplitResult) -> int:
+    return 443 if parts.scheme == "https" else 80
+
+
+def words(error: Exception) -> str:
+    return str(error) or type(error).__name__
