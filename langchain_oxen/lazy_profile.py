@@ -48,6 +48,8 @@ class CatalogueProfile(Mapping[str, Any]):
         return True  # LangChain asks while the model is being made, when nothing may be fetched
 
     def __eq__(self, other: object) -> bool:
+        if isinstance(other, CatalogueProfile):
+            return self._owner.model == other._owner.model
         return dict(self) == dict(other) if isinstance(other, Mapping) else NotImplemented
 
     __hash__ = None  # type: ignore[assignment]  # what it holds changes when the catalogue comes

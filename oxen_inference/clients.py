@@ -68,6 +68,13 @@ class Clients:
         if self._async is not None:
             await self._async.aclose()
 
+    # Two models are the same model whatever connections each has open.
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Clients)
+
+    __hash__ = object.__hash__
+
     # Connections and locks belong to a process and an object; a copy starts without.
 
     def __copy__(self) -> Clients:

@@ -134,6 +134,11 @@ class ScriptedServer:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._listener.getsockname()[1]}/api/ai"
 
+    @property
+    def open_connections(self) -> int:
+        """How many connections neither side has closed."""
+        return len(self._open)
+
     def __enter__(self) -> Self:
         threading.Thread(target=self._accept, daemon=True).start()
         return self
