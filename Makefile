@@ -34,7 +34,7 @@ test: $(VENV)/.installed
 	$(BIN)/python -m pytest -m "not slow"
 
 test-slow: $(VENV)/.installed
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow --timeout=1800
 
 # Subprocesses and threads are measured too; each kind of test adds to the same figures.
 coverage: $(VENV)/.installed
