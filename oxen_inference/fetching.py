@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from oxen_inference import download, queue
-from oxen_inference.download import Fetched, FetchError
+from oxen_inference.download import Fetched
 from oxen_inference.errors import DownloadError, NotFoundError, OxenError
 from oxen_inference.journal import Entry
 from oxen_inference.media_result import MediaItem
+from oxen_inference.public_connection import FetchError
 from oxen_inference.steps import Steps, run_slow, send, sleep
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ import pytest
 from PIL import Image
 
 from oxen_inference.download import (
-    FetchError,
     Source,
     fetch,
     folder_to_save_in,
@@ -19,7 +18,7 @@ from oxen_inference.download import (
 )
 from oxen_inference.errors import InvalidInputError
 from oxen_inference.media_probe import probe
-from oxen_inference.public_connection import is_public
+from oxen_inference.public_connection import FetchError, is_public
 
 
 @pytest.mark.parametrize(
