@@ -14,7 +14,7 @@ from oxen_inference.request_schema import parameters
 if TYPE_CHECKING:
     from oxen_inference.models import Model
 
-Scalar = str | int | float | bool
+Scalar = str | int | float
 
 _VERBS = {"text": "writes text", "image": "makes images", "video": "makes videos (films)",
           "audio": "makes sound"}  # fmt: skip
@@ -33,8 +33,8 @@ def page(model: Model) -> str:
 def metadata(model: Model) -> dict[str, Scalar]:
     """Return a model's facts as scalars, which every vector store can filter by.
 
-    `makes_video`, `takes_image` and so on are booleans; seconds and USD are numbers. What is not
-    known is left out.
+    `makes_video`, `takes_image` and so on are 1 or 0, since LlamaIndex's filters know no booleans;
+    lengths are in seconds and costs in USD. What is not known is left out.
     """
     pricing, fields = model.pricing, effective(model.request_schema, {})
     longest = duration_range(fields)
@@ -52,12 +52,12 @@ def metadata(model: Model) -> dict[str, Scalar]:
         "deployment_status": model.deployment_status,
         "pricing_method": pricing.method if pricing else None,
         "price": price_hint(model),
-        "can_have_sound": can_have_sound(fields, pricing) if model.makes("video") else None,
+        "can_have_sound": int(can_have_sound(fields, pricing)) if model.makes("video") else None,
         "longest_seconds": float(longest[1]) if longest and model.makes("video") else None,
     }
-    facts |= {f"makes_{modality}": model.makes(modality) for modality in MODALITIES}
+    facts |= {f"makes_{modality}": int(model.makes(modality)) for modality in MODALITIES}
     if model.inputs:
-        facts |= {f"takes_{modality}": model.takes(modality) for modality in MODALITIES}
+        facts |= {f"takes_{modality}": int(model.takes(modality)) for modality in MODALITIES}
     for name in (
         "cost_per_image",
         "cost_per_second",

@@ -27,7 +27,7 @@ def options(oxen_sandbox: Sandbox) -> dict[str, str]:
 
 
 def flat(metadata: dict[str, Any]) -> bool:
-    return all(isinstance(value, str | int | float | bool) for value in metadata.values())
+    return all(type(value) in (str, int, float) for value in metadata.values())
 
 
 # LangChain
