@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, ToolCallBlock
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.llms.utils import parse_partial_json
+from pydantic_core import from_json
 
 if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool
@@ -108,10 +109,18 @@ def _arguments(given: Any, *, ended: bool) -> dict[str, Any]:
     except ValueError:
         read = None
         if not ended:
-            try:
-                read = parse_partial_json(text)
-            except ValueError:
-                return {}
+            read = _partial(text)
     if isinstance(read, dict):
         return read
     return {"malformed_arguments": text} if ended else {}
+
+
+def _partial(text: str) -> Any:
+    try:
+        return from_json(text, allow_partial="trailing-strings")
+    except ValueError:
+        pass  # a line break in a string, as some models write them
+    try:
+        return parse_partial_json(text)
+    except ValueError:
+        return None

@@ -1,0 +1,440 @@
+"""`Oxen` on the sandbox: every way of calling it, tools, objects, counts, copies."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import copy
+import json
+import logging
+import pickle
+from collections.abc import AsyncGenerator, Generator, Iterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from llama_index.core import Settings
+from llama_index.core.agent.workflow import AgentStream, FunctionAgent
+from llama_index.core.base.llms.types import ImageBlock, TextBlock, ThinkingBlock, ToolCallBlock
+from llama_index.core.callbacks import CallbackManager, CBEventType, TokenCountingHandler
+from llama_index.core.instrumentation import get_dispatcher
+from llama_index.core.instrumentation.event_handlers import BaseEventHandler
+from llama_index.core.llms import ChatMessage, ChatResponse
+from llama_index.core.program import FunctionCallingProgram
+from llama_index.core.prompts import PromptTemplate
+from llama_index.core.tools import FunctionTool
+from pydantic import BaseModel
+
+from llama_index_oxen import Oxen
+from oxen_inference import errors
+from oxen_inference.catalog_cache import clear_cache
+from oxen_inference.profiles import DEFAULT_CONTEXT_WINDOW
+from oxen_sandbox import Fault, Sandbox
+from tests.support.small_files import PNG
+
+MODEL, THINKER = "claude-sonnet-4-6", "deepseek-v4-pro"
+HELLO = [ChatMessage("hello")]
+
+
+@pytest.fixture
+def hub() -> Iterator[Sandbox]:
+    with Sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def llm(hub: Sandbox) -> Oxen:
+    return Oxen(MODEL, api_key=hub.api_key, api_base=hub.base_url)
+
+
+def bodies(hub: Sandbox) -> list[Any]:
+    return [r.json for r in hub.requests if r.path.endswith("/chat/completions")]
+
+
+class Ox(BaseModel):
+    """An ox."""
+
+    name: str
+    weight: int
+
+
+def weigh(name: str) -> str:
+    """Weigh an ox."""
+    return f"{name} weighs 800 kg"
+
+
+WEIGH = FunctionTool.from_defaults(weigh)
+PROMPT = PromptTemplate("Make up an ox called {name} that weighs 800 kg.")
+
+
+# Every way of calling it
+
+
+async def test_the_eight_ways_say_the_same(llm: Oxen) -> None:
+    chat = llm.chat(HELLO)
+    expected = chat.message.content
+    assert expected
+    assert (await llm.achat(HELLO)).message.content == expected
+    assert llm.complete("hello").text == expected
+    assert (await llm.acomplete("hello")).text == expected
+
+    streams: list[list[Any]] = [list(llm.stream_chat(HELLO)), list(llm.stream_complete("hello"))]
+    astream_chat = await llm.astream_chat(HELLO)
+    assert isinstance(astream_chat, AsyncGenerator)
+    streams.append([r async for r in astream_chat])
+    streams.append([r async for r in await llm.astream_complete("hello")])
+    for responses in streams:
+        assert len(responses) > 2
+        assert "".join(r.delta for r in responses) == expected
+        last = responses[-1]
+        assert (last.message.content if isinstance(last, ChatResponse) else last.text) == expected
+        assert last.raw["usage"]["prompt_tokens"] == chat.raw["usage"]["prompt_tokens"]
+    assert isinstance(llm.stream_chat(HELLO), Generator)
+    await llm.aclose()
+
+
+async def test_every_answer_says_what_it_took_and_cost(llm: Oxen) -> None:
+    answers: list[Any] = [llm.chat(HELLO), llm.complete("hello"), await llm.achat(HELLO)]
+    answers += [list(llm.stream_chat(HELLO))[-1], list(llm.stream_complete("hello"))[-1]]
+    answers += [[r async for r in await llm.astream_chat(HELLO)][-1]]
+    for answer in answers:
+        assert Decimal(answer.raw["cost"]) > 0
+        assert answer.raw["finish_reason"] == "stop"
+        assert answer.additional_kwargs["total_tokens"] == answer.raw["usage"]["total_tokens"] > 0
+    await llm.aclose()
+
+
+def test_cost_may_be_left_out(hub: Sandbox) -> None:
+    llm = Oxen(MODEL, api_key=hub.api_key, api_base=hub.base_url, cost=False)
+    assert "cost" not in llm.chat(HELLO).raw
+    assert not [r for r in hub.requests if "/models" in r.path]
+
+
+async def test_core_counts_the_models_own_tokens(hub: Sandbox) -> None:
+    counter = TokenCountingHandler(tokenizer=lambda text: [0] * 1000)
+    llm = Oxen(
+        MODEL,
+        api_key=hub.api_key,
+        api_base=hub.base_url,
+        callback_manager=CallbackManager([counter]),
+    )
+    expected = llm.chat(HELLO).raw["usage"]
+    list(llm.stream_chat(HELLO))
+    [r async for r in await llm.astream_chat(HELLO)]
+    llm.complete("hello")
+    counts = [(c.prompt_token_count, c.completion_token_count) for c in counter.llm_token_counts]
+    assert counts == [(expected["prompt_tokens"], expected["completion_tokens"])] * 4
+    await llm.aclose()
+
+
+class Listener(BaseEventHandler):
+    heard: list[Any] = []
+
+    @classmethod
+    def class_name(cls) -> str:
+        return "Listener"
+
+    def handle(self, event: Any, **_: Any) -> None:
+        self.heard.append(event)
+
+
+def test_events_are_told_without_the_key(llm: Oxen, hub: Sandbox) -> None:
+    listener = Listener()
+    dispatcher = get_dispatcher()
+    before = list(dispatcher.event_handlers)
+    dispatcher.add_event_handler(listener)
+    try:
+        llm.chat(HELLO)
+        list(llm.stream_complete("hello"))
+    finally:
+        dispatcher.event_handlers = before
+    names = {type(event).__name__ for event in listener.heard}
+    assert {"LLMChatStartEvent", "LLMChatEndEvent", "LLMCompletionInProgressEvent"} <= names
+    assert hub.api_key not in "".join(event.model_dump_json() for event in listener.heard)
+
+
+def test_callbacks_are_told(hub: Sandbox) -> None:
+    from llama_index.core.callbacks import LlamaDebugHandler
+
+    debug = LlamaDebugHandler(print_trace_on_end=False)
+    llm = Oxen(
+        MODEL, api_key=hub.api_key, api_base=hub.base_url, callback_manager=CallbackManager([debug])
+    )
+    list(llm.stream_chat(HELLO))
+    llm.complete("hello")
+    assert len(debug.get_event_pairs(CBEventType.LLM)) == 2
+
+
+def test_reasoning_comes_as_a_block_of_its_own(hub: Sandbox) -> None:
+    llm = Oxen(THINKER, api_key=hub.api_key, api_base=hub.base_url)
+    *_, last = responses = list(llm.stream_chat([ChatMessage("How many legs have six oxen?")]))
+    thought, text = last.message.blocks
+    assert isinstance(thought, ThinkingBlock)
+    assert isinstance(text, TextBlock)
+    said = "".join(r.additional_kwargs.get("thinking_delta", "") for r in responses)
+    assert said == thought.content
+    whole = llm.chat([ChatMessage("How many legs have six oxen?")]).message.blocks
+    assert [type(block) for block in whole] == [ThinkingBlock, TextBlock]
+
+
+def test_a_picture_is_seen(llm: Oxen, hub: Sandbox) -> None:
+    blocks = [TextBlock(text="What is this?"), ImageBlock(image=PNG)]
+    assert "image" in str(llm.chat([ChatMessage(role="user", blocks=blocks)]))
+    part = bodies(hub)[0]["messages"][0]["content"][0]
+    assert part["image_url"]["url"].endswith(base64.b64encode(PNG).decode())
+
+
+def test_prompts_of_ones_own(hub: Sandbox) -> None:
+    llm = Oxen(
+        MODEL,
+        api_key=hub.api_key,
+        api_base=hub.base_url,
+        system_prompt="Be brief.",
+        completion_to_prompt=lambda prompt: f"<<{prompt}>>",
+    )
+    llm.complete("hello")
+    llm.complete("hello", formatted=True)
+    llm.predict(PromptTemplate("hello {who}"), who="ox")
+    said = [[m["content"] for m in body["messages"]] for body in bodies(hub)]
+    assert said == [["<<hello>>"], ["hello"], ["Be brief.", "hello ox"]]
+
+
+# What it says of itself
+
+
+def test_nothing_is_sent_before_it_is_asked(hub: Sandbox) -> None:
+    llm = Oxen(MODEL, api_key=hub.api_key, api_base=hub.base_url)
+    assert llm.metadata.context_window == 1_000_000
+    assert llm.metadata.is_chat_model
+    assert llm.metadata.is_function_calling_model
+    assert llm.metadata.model_name == MODEL
+    assert not hub.requests
+
+
+def test_a_model_nobody_knows_has_a_named_default(hub: Sandbox) -> None:
+    llm = Oxen("ox-1", api_key=hub.api_key, api_base=hub.base_url)
+    assert llm.metadata.context_window == DEFAULT_CONTEXT_WINDOW
+    own = Oxen(
+        "ox-1",
+        api_key="x",
+        api_base=hub.base_url,
+        context_window=9,
+        max_tokens=5,
+        is_function_calling_model=False,
+    )
+    assert (own.metadata.context_window, own.metadata.num_output) == (9, 5)
+    assert not own.metadata.is_function_calling_model
+
+
+def test_metadata_without_a_network() -> None:
+    llm = Oxen("ox-1", api_key="x", api_base="http://127.0.0.1:9/api/ai", max_retries=0)
+    assert llm.metadata.context_window == DEFAULT_CONTEXT_WINDOW
+
+
+async def test_metadata_inside_a_loop_comes_from_the_catalogue_once_known(hub: Sandbox) -> None:
+    hub.models["ox-1"] = {**hub.models[MODEL], "id": "ox-1", "context_length": 4321}
+    clear_cache()
+    llm = Oxen("ox-1", api_key=hub.api_key, api_base=hub.base_url)
+    await llm.achat(HELLO)
+    await llm.achat(HELLO)
+    assert llm.metadata.context_window == 4321
+    await llm.aclose()
+
+
+def test_a_missing_key_says_what_to_do() -> None:
+    with pytest.raises(errors.MissingAPIKeyError, match="OXEN_API_KEY"):
+        Oxen(MODEL)
+
+
+def test_the_key_is_shown_nowhere(caplog: pytest.LogCaptureFixture, hub: Sandbox) -> None:
+    caplog.set_level(logging.DEBUG)
+    secret = "sk-very-secret"
+    llm = Oxen(MODEL, api_key=secret, api_base=hub.base_url, default_headers={"X-Token": secret})
+    with pytest.raises(errors.AuthenticationError) as caught:
+        llm.chat(HELLO)
+    shown = [repr(llm), str(llm), json.dumps(llm.to_dict()), llm.to_json(), repr(caught.value)]
+    shown += [str(llm.model_dump()), str(llm.to_payload()), caplog.text]
+    assert not [text for text in shown if secret in text]
+
+
+def test_copies_work(llm: Oxen, hub: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = llm.chat(HELLO).message.content
+    monkeypatch.setenv("OXEN_API_KEY", hub.api_key)
+    copies = [
+        pickle.loads(pickle.dumps(llm)),
+        copy.deepcopy(llm),
+        copy.copy(llm),
+        llm.model_copy(),
+        Oxen.from_dict(llm.to_dict()),
+        Oxen.from_json(llm.to_json()),
+    ]
+    for one in copies:
+        assert one.chat(HELLO).message.content == expected
+        assert one.to_dict() == llm.to_dict()
+
+
+def test_a_client_of_ones_own_is_used_and_left_behind(hub: Sandbox) -> None:
+    import openai
+
+    own = openai.DefaultHttpxClient(headers={"X-Own": "yes"})
+    llm = Oxen(MODEL, api_key=hub.api_key, api_base=hub.base_url, http_client=own)
+    llm.chat(HELLO)
+    asked = [r for r in hub.requests if r.path.endswith("/chat/completions")]
+    assert asked[0].headers["x-own"] == "yes"
+    llm.close()
+    assert not own.is_closed
+    assert pickle.loads(pickle.dumps(llm)).http_client is None
+    assert copy.deepcopy(llm).http_client is own
+    own.close()
+
+
+def test_it_can_be_the_default(llm: Oxen, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Settings, "_llm", None)
+    Settings.llm = llm
+    assert Settings.llm is llm
+    assert Settings.llm.class_name() == "Oxen"
+
+
+# Tools
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ({}, None),
+        ({"tool_required": True}, "required"),
+        ({"tool_choice": "any"}, "required"),
+        ({"tool_choice": "none", "tool_required": True}, "none"),
+        ({"tool_choice": "weigh"}, {"type": "function", "function": {"name": "weigh"}}),
+        ({"tool_choice": {"type": "function"}}, {"type": "function"}),
+    ],
+)
+def test_the_choice_of_a_tool(llm: Oxen, given: dict[str, Any], sent: Any) -> None:
+    asked = llm._prepare_chat_with_tools([WEIGH], "hello", **given)
+    assert asked.get("tool_choice") == sent
+    assert asked["messages"][-1].content == "hello"
+    assert asked["tools"][0]["function"]["name"] == "weigh"
+
+
+def test_no_tools_no_fields_about_tools(llm: Oxen, hub: Sandbox) -> None:
+    history = [ChatMessage("hi")]
+    llm.chat_with_tools([], "hello", chat_history=history, tool_required=True)
+    llm.chat(HELLO, tools=[], tool_choice="auto", parallel_tool_calls=True)
+    assert len(history) == 1
+    for body in bodies(hub):
+        assert not {"tools", "tool_choice", "parallel_tool_calls"} & body.keys()
+
+
+def test_a_strange_choice_is_refused(llm: Oxen) -> None:
+    with pytest.raises(errors.InvalidInputError, match="weigh"):
+        llm.chat_with_tools([WEIGH], "hello", tool_choice="wiegh")
+
+
+async def test_a_tool_is_called(llm: Oxen) -> None:
+    request = "Weigh the ox Bruno"
+    response = llm.chat_with_tools([WEIGH], request, tool_required=True)
+    (call,) = llm.get_tool_calls_from_response(response)
+    assert call.tool_name == "weigh"
+    block = next(b for b in response.message.blocks if isinstance(b, ToolCallBlock))
+    (beside,) = response.message.additional_kwargs["tool_calls"]
+    assert block.tool_kwargs == json.loads(beside["function"]["arguments"]) == call.tool_kwargs
+    assert beside["id"] == block.tool_call_id == call.tool_id
+
+    streamed = [r async for r in await llm.astream_chat_with_tools([WEIGH], request)]
+    (again,) = llm.get_tool_calls_from_response(streamed[-1])
+    assert (again.tool_name, again.tool_kwargs) == (call.tool_name, call.tool_kwargs)
+    partial = [llm.get_tool_calls_from_response(r, error_on_no_tool_call=False) for r in streamed]
+    assert any(calls and calls[0].tool_kwargs != call.tool_kwargs for calls in partial)
+    assert "800 kg" in str(llm.predict_and_call([WEIGH], request))
+    assert "800 kg" in str(await llm.apredict_and_call([WEIGH], request))
+    await llm.aclose()
+
+
+def test_no_call_where_one_is_expected(llm: Oxen) -> None:
+    with pytest.raises(ValueError, match="called no tool"):
+        llm.get_tool_calls_from_response(llm.chat(HELLO))
+
+
+def test_half_a_call(llm: Oxen) -> None:
+    def response(raw: Any) -> ChatResponse:
+        call = {"id": "a", "function": {"name": "weigh", "arguments": '{"name": "Bru'}}
+        message = ChatMessage(role="assistant", additional_kwargs={"tool_calls": [call]})
+        return ChatResponse(message=message, raw=raw)
+
+    (on_its_way,) = llm.get_tool_calls_from_response(response(None))
+    assert on_its_way.tool_kwargs == {"name": "Bru"}
+    (cut_off,) = llm.get_tool_calls_from_response(response({"finish_reason": "length"}))
+    assert cut_off.tool_kwargs == {"malformed_arguments": '{"name": "Bru'}
+
+
+async def test_an_agent_uses_it(llm: Oxen) -> None:
+    agent = FunctionAgent(tools=[WEIGH], llm=llm)
+    handler = agent.run("Weigh the ox Bruno")
+    streamed = [e async for e in handler.stream_events() if isinstance(e, AgentStream)]
+    assert "800 kg" in str(await handler)
+    assert any(event.tool_calls for event in streamed)
+    assert any(event.delta for event in streamed)
+    await llm.aclose()
+
+
+# Objects
+
+
+@pytest.mark.parametrize("mode", ["tool", "json_schema"])
+async def test_objects(hub: Sandbox, mode: Any) -> None:
+    llm = Oxen(MODEL, api_key=hub.api_key, api_base=hub.base_url, structured_mode=mode)
+    for made in (
+        llm.structured_predict(Ox, PROMPT, name="Bruno"),
+        await llm.astructured_predict(Ox, PROMPT, name="Bruno"),
+        llm.as_structured_llm(Ox).chat([ChatMessage("Make up an ox.")]).raw,
+        llm.as_structured_llm(Ox).complete("Make up an ox.").raw,
+    ):
+        assert isinstance(made, Ox)
+    streams = [
+        list(llm.stream_structured_predict(Ox, PROMPT, name="Bruno")),
+        [o async for o in await llm.astream_structured_predict(Ox, PROMPT, name="Bruno")],
+    ]
+    for partials in streams:
+        assert isinstance(partials[-1], Ox)
+        assert not isinstance(partials[0], Ox)
+    structured = llm.as_structured_llm(Ox)
+    assert isinstance(list(structured.stream_chat([ChatMessage("An ox.")]))[-1].raw, Ox)
+    for body in bodies(hub):
+        if mode == "tool":
+            assert body["tool_choice"] == "required"
+        else:
+            assert body["response_format"]["json_schema"]["name"] == "Ox"
+    await llm.aclose()
+
+
+def test_cores_own_program(llm: Oxen) -> None:
+    program = FunctionCallingProgram.from_defaults(Ox, prompt=PROMPT, llm=llm)
+    assert isinstance(program(name="Bruno"), Ox)
+    assert isinstance(list(program.stream_call(name="Bruno"))[-1], Ox)
+
+
+def test_an_answer_that_is_no_object(hub: Sandbox) -> None:
+    llm = Oxen(MODEL, api_key=hub.api_key, api_base=hub.base_url, structured_mode="json_schema")
+    hub.inject(
+        Fault(
+            "respond",
+            path="*/chat/completions",
+            status=200,
+            body={"choices": [{"message": {"content": "no"}, "finish_reason": "stop"}]},
+        )
+    )
+    with pytest.raises(ValueError, match="json string"):
+        llm.structured_predict(Ox, PROMPT, name="Bruno")
+
+
+# Errors
+
+
+def test_errors_are_those_of_the_core(llm: Oxen, hub: Sandbox) -> None:
+    stranger = Oxen("claude-sonet-4-6", api_key=hub.api_key, api_base=hub.base_url)
+    with pytest.raises(errors.ModelNotFoundError, match=MODEL):
+        stranger.chat(HELLO)
+    with pytest.raises(errors.InvalidInputError, match="empty"):
+        llm.chat([])
+    with pytest.raises(errors.InvalidInputError, match="n must be 1"):
+        asyncio.run(llm.achat(HELLO, n=2))

@@ -1,0 +1,100 @@
+"""Retrieval with `Oxen`: query engine, chat engine and router over a real index, on the sandbox."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from llama_index.core import Document, SummaryIndex, VectorStoreIndex
+from llama_index.core.chat_engine.types import ChatMode
+from llama_index.core.embeddings import MockEmbedding
+from llama_index.core.query_engine import RouterQueryEngine
+from llama_index.core.selectors import LLMSingleSelector, PydanticSingleSelector
+from llama_index.core.tools import QueryEngineTool
+
+from llama_index_oxen import Oxen
+from oxen_sandbox import Sandbox
+
+TEXTS = (
+    "Bruno the ox weighs 812 kg and lives in Ravenna.",
+    "Berta the ox weighs 640 kg and lives in Siena.",
+)
+
+
+@pytest.fixture
+def hub() -> Iterator[Sandbox]:
+    with Sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def llm(hub: Sandbox) -> Oxen:
+    return Oxen("claude-sonnet-4-6", api_key=hub.api_key, api_base=hub.base_url)
+
+
+@pytest.fixture
+def index() -> VectorStoreIndex:
+    documents = [Document(text=text) for text in TEXTS]
+    return VectorStoreIndex.from_documents(documents, embed_model=MockEmbedding(embed_dim=8))
+
+
+def sources(response: object) -> set[str]:
+    return {node.get_content() for node in response.source_nodes}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("mode", ["compact", "refine", "tree_summarize", "simple_summarize"])
+def test_a_query_engine_answers_from_its_sources(
+    index: VectorStoreIndex, llm: Oxen, mode: str
+) -> None:
+    engine = index.as_query_engine(llm=llm, response_mode=mode)
+    answer = engine.query("How much does Bruno weigh?")
+    assert "812" in str(answer)
+    assert sources(answer) == set(TEXTS)
+
+
+async def test_a_streaming_answer_has_its_sources(index: VectorStoreIndex, llm: Oxen) -> None:
+    engine = index.as_query_engine(llm=llm, streaming=True)
+    answer = engine.query("Where does Berta live?")
+    pieces = list(answer.response_gen)
+    assert len(pieces) > 2
+    assert "Siena" in "".join(pieces)
+    assert sources(answer) == set(TEXTS)
+
+    again = await engine.aquery("Where does Berta live?")
+    assert "Siena" in "".join([piece async for piece in again.async_response_gen()])
+    assert sources(again) == set(TEXTS)
+    await llm.aclose()
+
+
+@pytest.mark.parametrize("mode", [ChatMode.CONTEXT, ChatMode.CONDENSE_PLUS_CONTEXT])
+async def test_a_chat_engine_remembers(
+    index: VectorStoreIndex, llm: Oxen, hub: Sandbox, mode: ChatMode
+) -> None:
+    engine = index.as_chat_engine(chat_mode=mode, llm=llm)
+    assert "812" in str(engine.chat("How much does Bruno weigh?"))
+    answer = engine.stream_chat("And where does Bruno live?")
+    assert "Ravenna" in "".join(answer.response_gen)
+    assert sources(answer) == set(TEXTS)
+    again = await engine.astream_chat("Where does Berta live?")
+    assert "Siena" in "".join([piece async for piece in again.async_response_gen()])
+    assert [m.role.value for m in engine.chat_history] == ["user", "assistant"] * 3
+    await llm.aclose()
+
+
+@pytest.mark.parametrize("selector", [PydanticSingleSelector, LLMSingleSelector])
+def test_a_router_picks_an_engine(index: VectorStoreIndex, llm: Oxen, selector: type) -> None:
+    summary = SummaryIndex.from_documents([Document(text="Summary: two oxen, Bruno and Berta.")])
+    engines = [
+        QueryEngineTool.from_defaults(
+            index.as_query_engine(llm=llm),
+            description="Answers questions about the weight of an ox",
+        ),
+        QueryEngineTool.from_defaults(
+            summary.as_query_engine(llm=llm), description="Summarizes all oxen"
+        ),
+    ]
+    chooser = selector.from_defaults(llm=llm)
+    router = RouterQueryEngine(selector=chooser, query_engine_tools=engines, llm=llm)
+    answer = router.query("What is the weight of Bruno?")
+    assert "812" in str(answer)
+    assert answer.metadata["selector_result"].selections[0].index == 0

@@ -1,0 +1,392 @@
+"""`OxenToolSpec` in LlamaIndex's workflows, on the sandbox: paid once, told on the stream."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from llama_index.core.agent.workflow import (
+    AgentOutput,
+    AgentStream,
+    AgentWorkflow,
+    FunctionAgent,
+    ReActAgent,
+    ToolCallResult,
+)
+from llama_index.core.base.llms.types import ImageBlock
+from llama_index.core.llms import ChatMessage
+from llama_index.core.memory import ChatMemoryBuffer
+from llama_index.core.workflow import Context, JsonSerializer, StartEvent, StopEvent, Workflow, step
+
+from llama_index_oxen import Oxen, OxenToolSpec
+from llama_index_oxen.events import OxenProgressEvent, OxenSpendingDecision, OxenSpendingRequest
+from llama_index_oxen.tool_result import OxenToolResult
+from oxen_inference import errors
+from oxen_inference.budget import Budget
+from oxen_inference.journal import Journal
+from oxen_sandbox import Fault, Sandbox
+
+IMAGE, VIDEO = "flux-2-dev", "google-veo-3-1-fast"
+DRAW = "Draw an image of an ox at dawn."
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    with Sandbox(speed=20) as sandbox:
+        monkeypatch.setenv("OXEN_API_KEY", sandbox.api_key)
+        monkeypatch.setenv("OXEN_BASE_URL", sandbox.base_url)
+        yield sandbox
+
+
+@pytest.fixture
+async def llm(hub: Sandbox) -> AsyncIterator[Oxen]:
+    llm = Oxen("claude-sonnet-4-6")
+    yield llm
+    await llm.aclose()
+
+
+def tools_of(spec: OxenToolSpec) -> dict[str, Any]:
+    return {tool.metadata.name: tool for tool in spec.to_tool_list()}
+
+
+def agent_of(llm: Oxen, spec: OxenToolSpec, *names: str) -> FunctionAgent:
+    tools = tools_of(spec)
+    return FunctionAgent(tools=[tools[name] for name in names], llm=llm)
+
+
+async def events_of(handler: Any) -> list[Any]:
+    found = [event async for event in handler.stream_events()]
+    await handler
+    return found
+
+
+def test_tools_come_with_the_models_own_parameters(hub: Sandbox) -> None:
+    tools = tools_of(OxenToolSpec([IMAGE, VIDEO]))
+    assert list(tools) == [
+        "generate_image",
+        "edit_image",
+        "generate_video",
+        "oxen_submit",
+        "oxen_check",
+        "oxen_cancel",
+        "oxen_find_models",
+    ]
+    image = tools["generate_image"].metadata.get_parameters_dict()
+    assert "aspect_ratio" in image["properties"]
+    assert image["required"] == ["prompt"]
+    assert "ctx" not in str([t.metadata.get_parameters_dict() for t in tools.values()])
+    both = tools_of(OxenToolSpec([IMAGE, "flux-1-dev"], background=False))
+    assert "generate_image_with_flux_2_dev" in both
+    assert "generate_image_with_flux_1_dev" in both
+
+
+def test_some_of_the_functions_only(hub: Sandbox) -> None:
+    spec = OxenToolSpec(IMAGE)
+    chosen = spec.to_tool_list(["generate_image", ("check", "acheck")])
+    assert [tool.metadata.name for tool in chosen] == ["generate_image", "oxen_check"]
+    with pytest.raises(errors.InvalidInputError, match="dance"):
+        spec.to_tool_list(["dance"])
+
+
+def test_a_chat_model_is_refused(hub: Sandbox) -> None:
+    with pytest.raises(errors.InvalidInputError, match="claude-sonnet-4-6 makes text"):
+        OxenToolSpec("claude-sonnet-4-6").to_tool_list()
+    with pytest.raises(errors.ModelNotFoundError, match="flux-2-dev"):
+        OxenToolSpec("flux-2-dve").to_tool_list()
+
+
+def test_calls_outside_a_workflow(hub: Sandbox, tmp_path: Path) -> None:
+    spec = OxenToolSpec(IMAGE, save_to=tmp_path)
+    result = spec.generate_image(prompt="an ox")
+    assert result.media is not None
+    assert str(result).startswith("Made 1 image with flux-2-dev")
+    assert Path(result.media.paths[0]).is_file()
+    output = tools_of(spec)["generate_image"](prompt="an ox")
+    assert not output.is_error
+    assert output.raw_output.media.status == "succeeded"
+    assert len(hub.jobs) == 2
+
+
+async def test_any_model_may_be_named_where_none_was_given(hub: Sandbox) -> None:
+    spec = OxenToolSpec()
+    made = await spec.agenerate_image(model="flux-1-dev", prompt="an ox")
+    assert made.media is not None
+    assert made.media.model == "flux-1-dev"
+    unnamed = await spec.agenerate_image(prompt="an ox")
+    assert unnamed.is_error
+    assert "Name a model" in str(unnamed)
+
+
+async def test_a_model_outside_those_given_is_refused(hub: Sandbox) -> None:
+    refused = await OxenToolSpec(IMAGE).asubmit(model="flux-1-dev", prompt="an ox")
+    assert refused.is_error
+    assert "may not be used here" in str(refused)
+    assert not hub.jobs
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_submit_check_cancel_find(hub: Sandbox, asynchronous: bool) -> None:
+    hub.clock.speed = 0.001
+    spec = OxenToolSpec([IMAGE])
+
+    async def call(name: str, **arguments: Any) -> OxenToolResult:
+        if asynchronous:
+            return await getattr(spec, f"a{name}")(**arguments)
+        return await asyncio.to_thread(lambda: getattr(spec, name)(**arguments))
+
+    started = await call("submit", model=IMAGE, prompt="an ox")
+    assert str(started).startswith("Started: image by flux-2-dev")
+    ids = list(started.media.generation_ids)
+    assert "is not ready" in str(await call("check", generation_ids=ids))
+    cancelled = await call("cancel", generation_ids=ids)
+    assert "cancelled" in str(cancelled)
+    assert cancelled.data["results"][0]["status"] == "cancelled"
+    found = await call("find_models", need="an image of an ox")
+    assert IMAGE in str(found)
+    assert (await call("check", ids=ids)).is_error
+
+
+async def test_an_agent_draws_once_and_tells_how_it_comes_along(hub: Sandbox, llm: Oxen) -> None:
+    events = await events_of(agent_of(llm, OxenToolSpec(IMAGE), "generate_image").run(DRAW))
+    progress = [event for event in events if isinstance(event, OxenProgressEvent)]
+    assert [progress[0].phase, progress[-1].phase] == ["quoted", "done"]
+    results = [event for event in events if isinstance(event, ToolCallResult)]
+    assert {event.tool_id for event in progress} == {results[0].tool_id}
+    assert results[0].tool_output.raw_output.media.urls
+    assert len(hub.jobs) == 1
+
+
+async def test_a_react_agent_draws(hub: Sandbox, llm: Oxen) -> None:
+    tool = tools_of(OxenToolSpec(IMAGE))["generate_image"]
+    answer = await ReActAgent(tools=[tool], llm=llm).run(DRAW)
+    assert len(hub.jobs) == 1
+    assert "image" in str(answer)
+
+
+async def test_a_workflow_writes_draws_and_films(hub: Sandbox, llm: Oxen) -> None:
+    tools = tools_of(OxenToolSpec([IMAGE, VIDEO]))
+
+    def agent(name: str, does: str, to: list[str], *own: str) -> FunctionAgent:
+        return FunctionAgent(
+            name=name,
+            description=does,
+            llm=llm,
+            tools=[tools[one] for one in own],
+            can_handoff_to=to,
+            system_prompt=f"You are the {name}.",
+        )
+
+    workflow = AgentWorkflow(
+        agents=[
+            agent("writer", "Writes stories", ["artist"]),
+            agent("artist", "Draws images", ["filmer"], "generate_image"),
+            agent("filmer", "Makes videos", [], "generate_video"),
+        ],
+        root_agent="writer",
+    )
+    request = (
+        "Write a story about an ox. Then draw an image of an ox at dawn. "
+        "Then make a video of an ox walking."
+    )
+    events = await events_of(workflow.run(user_msg=request))
+    assert [job.media_type for job in hub.jobs] == ["image", "video"]
+    speakers = [event.current_agent_name for event in events if isinstance(event, AgentOutput)]
+    assert list(dict.fromkeys(speakers)) == ["writer", "artist", "filmer"]
+    filmed = {e.tool_name for e in events if isinstance(e, OxenProgressEvent) and e.phase == "done"}
+    assert filmed == {"generate_image", "generate_video"}
+    assert any(isinstance(event, AgentStream) and event.delta for event in events)
+
+
+class Studio(Workflow):
+    """Draws in a step that waits for a person afterwards, and so runs twice."""
+
+    tool: Any = None
+
+    @step
+    async def draw(self, ctx: Context, ev: StartEvent) -> StopEvent:
+        output = await self.tool.acall(ctx=ctx, prompt="an ox")
+        answer = await ctx.wait_for_event(
+            OxenSpendingDecision,
+            waiter_id="liked",
+            waiter_event=OxenProgressEvent(
+                tool_name="studio", phase="asked", status="asked", elapsed=0
+            ),
+        )
+        return StopEvent(result=(str(output), answer.approved))
+
+
+async def test_a_step_that_runs_again_pays_once(hub: Sandbox) -> None:
+    studio = Studio(timeout=30)
+    studio.tool = tools_of(OxenToolSpec(IMAGE))["generate_image"]
+    handler = studio.run()
+    async for event in handler.stream_events():
+        if isinstance(event, OxenProgressEvent) and event.phase == "asked":
+            handler.ctx.send_event(OxenSpendingDecision(call="liked", approved=True))
+    text, approved = await handler
+    assert approved
+    assert text.startswith("Made 1 image")
+    assert len(hub.jobs) == 1
+
+
+async def test_two_runs_pay_twice(hub: Sandbox, llm: Oxen) -> None:
+    agent = agent_of(llm, OxenToolSpec(IMAGE), "generate_image")
+    await agent.run(DRAW)
+    await agent.run(DRAW)
+    assert len(hub.jobs) == 2
+
+
+@pytest.mark.parametrize("approved", [True, False])
+async def test_a_person_is_asked_first(hub: Sandbox, llm: Oxen, approved: bool) -> None:
+    spec = OxenToolSpec(IMAGE, confirm_above=0)
+    handler = agent_of(llm, spec, "generate_image").run(DRAW)
+    asked = []
+    async for event in handler.stream_events():
+        if isinstance(event, OxenSpendingRequest):
+            asked.append(event)
+            assert not hub.jobs
+            answer = OxenSpendingDecision(call=event.call, approved=approved, reason="too dear")
+            handler.ctx.send_event(answer)
+    await handler
+    (question,) = asked
+    assert question.model == IMAGE
+    assert question.price_high is not None
+    assert question.arguments["prompt"] == "an ox at dawn"
+    assert len(hub.jobs) == approved
+
+
+async def test_a_question_outlives_the_process_that_asked(hub: Sandbox, llm: Oxen) -> None:
+    workflow = AgentWorkflow(
+        agents=[agent_of(llm, OxenToolSpec(IMAGE, confirm_above=0), "generate_image")]
+    )
+    handler = workflow.run(user_msg=DRAW)
+    async for event in handler.stream_events():
+        if isinstance(event, OxenSpendingRequest):
+            question = event
+            break
+    saved = handler.ctx.to_dict(serializer=JsonSerializer())
+    await handler.cancel_run()
+
+    context = Context.from_dict(workflow, saved, serializer=JsonSerializer())
+    resumed = workflow.run(ctx=context)
+    # Core leaves the memory out of what it saves.
+    memory = ChatMemoryBuffer.from_defaults(chat_history=[ChatMessage(DRAW)])
+    await resumed.ctx.store.set("memory", memory)
+    resumed.ctx.send_event(OxenSpendingDecision(call=question.call, approved=True))
+    await asyncio.wait_for(resumed, 30)
+    assert len(hub.jobs) == 1
+
+
+async def test_cheap_calls_are_not_asked_about(hub: Sandbox, llm: Oxen) -> None:
+    spec = OxenToolSpec(IMAGE, confirm_above="1.00")
+    events = await events_of(agent_of(llm, spec, "generate_image").run(DRAW))
+    assert not any(isinstance(event, OxenSpendingRequest) for event in events)
+    assert len(hub.jobs) == 1
+
+
+def test_nobody_can_be_asked_outside_a_workflow(hub: Sandbox) -> None:
+    spec = OxenToolSpec(IMAGE, confirm_above=0)
+    with pytest.raises(errors.ConfigurationError, match="workflow"):
+        spec.generate_image(prompt="an ox")
+    with pytest.raises(errors.ConfigurationError, match="workflow"):
+        asyncio.run(spec.agenerate_image(prompt="an ox"))
+    assert not hub.jobs
+
+
+@pytest.mark.parametrize(("wish", "status"), [("cancel", "cancelled"), ("detach", "processing")])
+async def test_what_a_cancelled_workflow_leaves(
+    hub: Sandbox, llm: Oxen, wish: Any, status: str
+) -> None:
+    hub.clock.speed = 0.2
+    spec = OxenToolSpec(IMAGE, on_interrupt=wish)
+    handler = agent_of(llm, spec, "generate_image").run(DRAW)
+    async for event in handler.stream_events():
+        if isinstance(event, OxenProgressEvent) and event.phase == "waiting":
+            break
+    await handler.cancel_run()
+    for _ in range(100):
+        if hub.jobs[0].status == status or (wish == "detach" and hub.jobs[0].status == "queued"):
+            break
+        await asyncio.sleep(0.05)
+    assert hub.jobs[0].status in {status, *(["queued"] if wish == "detach" else [])}
+
+
+async def test_what_was_too_dear_is_marked_and_explained(hub: Sandbox, llm: Oxen) -> None:
+    spec = OxenToolSpec(IMAGE, max_cost="0.0001")
+    events = await events_of(agent_of(llm, spec, "generate_image").run(DRAW))
+    (result,) = [event for event in events if isinstance(event, ToolCallResult)][:1]
+    assert result.tool_output.is_error
+    assert result.tool_output.content.startswith("Error:")
+    assert "cheaper" in result.tool_output.content
+    assert not hub.jobs
+
+
+async def test_a_failed_job_is_told_in_the_hubs_words(hub: Sandbox) -> None:
+    hub.inject(Fault("fail_job", message="The prompt was refused."))
+    output = await tools_of(OxenToolSpec(IMAGE))["generate_image"].acall(prompt="an ox")
+    assert output.is_error
+    assert "The prompt was refused." in output.content
+    assert output.raw_output.media.status == "failed"
+
+
+async def test_a_refused_key_is_the_developers_affair(hub: Sandbox) -> None:
+    tool = tools_of(OxenToolSpec(IMAGE))["generate_image"]
+    hub.inject(Fault("respond", path="*/queue", status=401, type="unauthenticated"))
+    with pytest.raises(errors.AuthenticationError):
+        await tool.acall(prompt="an ox")
+
+
+async def test_arguments_no_model_has_are_refused_before_money_moves(hub: Sandbox) -> None:
+    tool = tools_of(OxenToolSpec(IMAGE))["generate_image"]
+    for arguments in (
+        {"prompt": "an ox", "legs": 5},
+        {"prompt": "an ox", "num_generations": 9},
+        {"prompt": ""},
+        {"malformed_arguments": '{"prompt": "an ox in a'},
+        {"prompt": "an ox", "input_image": "file:///etc/passwd"},
+    ):
+        output = await tool.acall(**arguments)
+        assert output.is_error, arguments
+        assert output.content.startswith("Error:")
+    assert not hub.jobs
+
+
+async def test_one_budget_for_all_tools(hub: Sandbox, tmp_path: Path) -> None:
+    budget = Budget("0.02", name="studio", journal=Journal(tmp_path / "ledger.db"))
+    spec = OxenToolSpec([IMAGE], budget=budget)
+    first = await spec.agenerate_image(prompt="an ox")
+    second = await spec.agenerate_image(prompt="another ox")
+    assert (first.is_error, second.is_error) == (False, True)
+    assert "budget" in str(second).lower()
+    assert len(hub.jobs) == 1
+
+
+async def test_pictures_are_shown_where_asked_for(hub: Sandbox, llm: Oxen, tmp_path: Path) -> None:
+    spec = OxenToolSpec(IMAGE, show_images=True, save_to=tmp_path)
+    events = await events_of(agent_of(llm, spec, "generate_image").run(DRAW))
+    (result,) = [event for event in events if isinstance(event, ToolCallResult)]
+    images = [b for b in result.tool_output.blocks if isinstance(b, ImageBlock)]
+    assert len(images) == 1
+    asked = [r for r in hub.requests if r.path.endswith("/chat/completions")][-1]
+    shown = asked.json["messages"][-1]
+    assert shown["role"] == "user"
+    assert shown["content"][0]["image_url"]["url"].startswith("data:image/")
+
+
+async def test_a_context_with_results_can_be_saved(hub: Sandbox, llm: Oxen) -> None:
+    workflow = AgentWorkflow(agents=[agent_of(llm, OxenToolSpec(IMAGE), "generate_image")])
+    context = Context(workflow)
+    await workflow.run(user_msg=DRAW, ctx=context)
+    saved = context.to_dict(serializer=JsonSerializer())
+    restored = Context.from_dict(workflow, saved, serializer=JsonSerializer())
+    answer = await workflow.run(user_msg="Thank you!", ctx=restored)
+    assert str(answer)
+    assert len(hub.jobs) == 1
+    assert hub.api_key not in str(saved)
+
+
+def test_the_key_is_in_no_representation(hub: Sandbox) -> None:
+    spec = OxenToolSpec(IMAGE, api_key="sk-secret")
+    assert "sk-secret" not in f"{spec!r} {vars(spec)!r}"
