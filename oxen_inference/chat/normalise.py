@@ -99,11 +99,7 @@ class AnswerReader:
     def read(self, chunk: Any) -> Delta | None:
         """Read one decoded chunk, or a whole completion."""
         if type(chunk) is not dict:
-            if chunk is None or chunk == []:
-                return None
-            if isinstance(chunk, list) and isinstance(chunk[0], dict):
-                return self.read(chunk[0])
-            raise self.unreadable(json.dumps(chunk))
+            return self._read_other(chunk)
         if chunk.get("error") or "choices" not in chunk:
             self._raise_if_error(chunk)
         if usage := chunk.get("usage"):
@@ -166,6 +162,13 @@ class AnswerReader:
         return APIResponseError(
             f"Oxen answered with something that is not JSON: {shown}", body=text
         )
+
+    def _read_other(self, chunk: Any) -> Delta | None:
+        if chunk is None or chunk == []:
+            return None
+        if isinstance(chunk, list) and isinstance(chunk[0], dict):
+            return self.read(chunk[0])
+        raise self.unreadable(json.dumps(chunk))
 
     def _read_leniently(self, data: bytes) -> Any:
         try:

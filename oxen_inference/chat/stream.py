@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import json
-import socket
-import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import suppress
-from time import monotonic
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-import anyio
 import openai
 
 from oxen_inference.chat.advice import unsendable, with_advice
 from oxen_inference.chat.answer import Answer, Delta
 from oxen_inference.chat.catalogue_peek import AsyncCataloguePeek, CataloguePeek
+from oxen_inference.chat.connection import Silence, adrain, drain
 from oxen_inference.chat.normalise import AnswerReader
 from oxen_inference.chat.sse import SSEDecoder
-from oxen_inference.errors import (
-    APIStatusError,
-    OxenError,
-    StreamCutOffError,
-    StreamStalledError,
-)
+from oxen_inference.errors import APIStatusError
 from oxen_inference.pricing import chat_cost
 
 if TYPE_CHECKING:
@@ -145,19 +136,21 @@ def stream(
         peek.start()
     options["timeout"] = timeout
     source = _post(client, {**body, "stream": True}, options, stream=True, stream_cls=_Bytes)
-    reader, decoder, clock = AnswerReader(), SSEDecoder(), _Silence(timeout)
+    reader, decoder = AnswerReader(), SSEDecoder()
+    silence = Silence(reader, client, timeout)
     received = source.response.iter_bytes()
     try:
         while not reader.done:
             try:
                 chunk = next(received, None)
             except Exception as error:  # noqa: BLE001 - of the transport, which is not imported
-                _broken(reader, error, timeout)
+                silence.broken(error)
                 break
             if chunk is None:
                 break
             events = decoder.feed(chunk)
-            clock.check(reader, heard=bool(events) or decoder.holds_data)
+            if silence.is_over(heard=bool(events) or decoder.holds_data):
+                break
             for name, data in events:
                 if (delta := reader.read_event(name, data)) is not None:
                     yield delta
@@ -167,7 +160,7 @@ def stream(
         if peek and last.end:
             last.end.cost = _cost(peek.model(body["model"]), last.end)
         yield last
-        _drain(source.response, received)
+        drain(source.response, received)
     finally:
         source.response.close()
 
@@ -176,7 +169,7 @@ async def astream(
     client: AsyncOxenClient,
     body: Mapping[str, Any],
     *,
-    timeout: float | None = None,  # noqa: ASYNC109 - the gap between two parts, not the whole call
+    timeout: float | None = None,
     priced: bool = False,
     **options: Any,
 ) -> AsyncIterator[Delta]:
@@ -187,19 +180,21 @@ async def astream(
     options["timeout"] = timeout
     streaming = {"stream": True, "stream_cls": _AsyncBytes}
     source = await _apost(client, {**body, "stream": True}, options, **streaming)
-    reader, decoder, clock = AnswerReader(), SSEDecoder(), _Silence(timeout)
+    reader, decoder = AnswerReader(), SSEDecoder()
+    silence = Silence(reader, client, timeout)
     received = source.response.aiter_bytes()
     try:
         while not reader.done:
             try:
                 chunk = await anext(received, None)
             except Exception as error:  # noqa: BLE001 - of the transport, which is not imported
-                _broken(reader, error, timeout)
+                silence.broken(error)
                 break
             if chunk is None:
                 break
             events = decoder.feed(chunk)
-            clock.check(reader, heard=bool(events) or decoder.holds_data)
+            if silence.is_over(heard=bool(events) or decoder.holds_data):
+                break
             for name, data in events:
                 if (delta := reader.read_event(name, data)) is not None:
                     yield delta
@@ -210,34 +205,9 @@ async def astream(
         if peek and last.end:
             last.end.cost = _cost(await peek.model(body["model"]), last.end)
         yield last
-        with anyio.move_on_after(_DRAIN_SECONDS), suppress(Exception):
-            await anext(received, None)
+        await adrain(received)
     finally:
         await source.response.aclose()
-
-
-# A body left unread, be it only by its last empty chunk, costs the connection: a new handshake
-# for every streamed answer. A server that stays silent after [DONE] must not hold anyone up.
-_DRAIN_SECONDS = 0.1
-
-
-def _drain(response: Any, received: Iterator[bytes]) -> None:
-    stream = response.extensions.get("network_stream")
-    connection = stream and stream.get_extra_info("socket")
-    if connection is None:
-        return
-    guard = threading.Timer(_DRAIN_SECONDS, _hang_up, (connection,))
-    guard.daemon = True
-    guard.start()
-    # The answer is whole; whatever the transport says now is of no consequence.
-    with suppress(Exception):
-        next(received, None)
-    guard.cancel()
-
-
-def _hang_up(connection: socket.socket) -> None:
-    with suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)
 
 
 _OPTION_NAMES = {"extra_headers": "headers", "extra_query": "params", "extra_body": "extra_json"}
@@ -266,49 +236,3 @@ def _is_json(data: bytes) -> bool:
     except ValueError:
         return False
     return True
-
-
-_TIMEOUTS = ("ReadTimeout", "TimeoutException")
-
-
-def _broken(reader: AnswerReader, error: Exception, timeout: float | None) -> None:
-    """Raise the typed error for a failed transport, unless the answer is whole already."""
-    if reader.finished:
-        return
-    if isinstance(error, OxenError):
-        raise error
-    # By name: a connection lost under aiohttp is passed on as a ConnectTimeout.
-    if isinstance(error, TimeoutError) or type(error).__name__ in _TIMEOUTS:
-        _stalled(reader, timeout, error)
-    what = str(error) or type(error).__name__
-    raise StreamCutOffError(
-        f"The connection broke in the middle of the answer: {what}. Asking again may help.",
-        partial=reader.answer(),
-    ) from error
-
-
-def _stalled(reader: AnswerReader, timeout: float | None, cause: Exception | None) -> NoReturn:
-    limit = f" for {timeout:g} seconds" if isinstance(timeout, int | float) else ""
-    raise StreamStalledError(
-        f"The answer stalled: nothing came{limit}. Asking again, or a longer timeout, may help.",
-        partial=reader.answer(),
-    ) from cause
-
-
-class _Silence:
-    """Notices that an answer has stalled behind keep-alive comments."""
-
-    __slots__ = ("_limit", "_since")
-
-    def __init__(self, limit: float | None) -> None:
-        self._limit = limit
-        self._since = monotonic()
-
-    def check(self, reader: AnswerReader, *, heard: bool) -> None:
-        if self._limit is None:
-            return
-        now = monotonic()
-        if heard:
-            self._since = now
-        elif now - self._since > self._limit and not reader.finished:
-            _stalled(reader, self._limit, None)

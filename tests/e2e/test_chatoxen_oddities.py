@@ -52,7 +52,7 @@ def chat(server: ScriptedServer, **options: Any) -> ChatOxen:
 @pytest.mark.parametrize("oddity", ODDITIES, ids=lambda o: o.name)
 def test_oddity(oddity: Oddity, collect: Collect) -> None:
     with ScriptedServer(oddity.script) as server:
-        message = collect(chat(server))
+        message = collect(chat(server, **oddity.options))
     assert message.text == oddity.text
     assert message.additional_kwargs.get("reasoning_content", "") == oddity.reasoning
     assert message.additional_kwargs.get("refusal") == oddity.refusal

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
-from langchain_tests.integration_tests import chat_models as suite
 
 from oxen_sandbox import Sandbox
-from tests.support.langchain_suites import bundled
+from tests.support.langchain_suites import serve_media
 
 
 @pytest.fixture(scope="session")
@@ -21,11 +19,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture(autouse=True)
 def served_media(monkeypatch: pytest.MonkeyPatch) -> None:
-    def get(url: str, **_: Any) -> SimpleNamespace:
-        return SimpleNamespace(content=bundled(url))
-
-    monkeypatch.setattr(suite, "httpx", SimpleNamespace(get=get))
-    monkeypatch.setenv("LANGCHAIN_TESTS_USER_AGENT", "tests")
+    serve_media(monkeypatch)
 
 
 @pytest.fixture

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any, Literal
 
+import pytest
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
-from langchain_tests.integration_tests import ChatModelIntegrationTests
+from langchain_tests.integration_tests import ChatModelIntegrationTests, chat_models
 from langchain_tests.unit_tests import ChatModelUnitTests
 
 from langchain_oxen import ChatOxen
@@ -168,3 +170,13 @@ def bundled(url: str) -> bytes:
     if url.endswith(".pdf"):
         return PDF
     return WAV if url.endswith(".wav") else PNG
+
+
+def serve_media(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the suites' downloads answered from here."""
+
+    def get(url: str, **_: Any) -> SimpleNamespace:
+        return SimpleNamespace(content=bundled(url))
+
+    monkeypatch.setattr(chat_models, "httpx", SimpleNamespace(get=get))
+    monkeypatch.setenv("LANGCHAIN_TESTS_USER_AGENT", "tests")

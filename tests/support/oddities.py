@@ -25,6 +25,7 @@ class Oddity:
     finish: str | None = "stop"
     usage: tuple[int, int] | None = None
     refusal: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 def odd(name: str, *events: Any, **expected: Any) -> Oddity:
@@ -67,6 +68,18 @@ ODDITIES = [
         "nothing after the finish reason but a half event", HI, STOP, b'data: {"id": "ch', text="hi"
     ),
     Oddity("reset after the finish reason", (HEAD + sse(HI, STOP), 0.05, Reset()), text="hi"),
+    Oddity(
+        "keep-alives for ever after the finish reason",
+        (HEAD + sse(HI, STOP), *([b": ping\n\n", 0.1] * 30)),
+        text="hi",
+        options={"timeout": 0.3},
+    ),
+    Oddity(
+        "silence after the finish reason",
+        (HEAD + sse(HI, STOP), Hold()),
+        text="hi",
+        options={"timeout": 0.3},
+    ),
     odd("finish reason repeated", HI, STOP, STOP, STOP, DONE, text="hi"),
     odd("empty finish reasons before the real one", delta("", content="hi"), STOP, DONE, text="hi"),
     odd("finish reason beside the usage only", HI, {**STOP, "usage": U}, text="hi", usage=(11, 4)),
