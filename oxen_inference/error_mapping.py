@@ -65,7 +65,11 @@ CONTEXT_OVERFLOW = re.compile(
     r"|exceed(?:s|ed)? (?:the )?(?:available |model'?s? )?context (?:window|length|size|limit)"
     r"|input token count .{0,40}exceeds the maximum"  # Google
     r"|maximum (?:prompt|input|sequence) length"  # xAI, TGI
-    r"|too many tokens|input is too long"  # Bedrock, Cohere
+    r"|too many tokens(?!, please wait)|input is too long"  # Cohere, Bedrock (which throttles so)
+    r"|exceeds the maximum number of tokens|exceeded model token limit"  # Vertex, Moonshot
+    r"|context window exceeds|prompt exceeds max length|more than max tokens allowed"  # MiniMax, GLM
+    r"|tokens \+ `?max_new_tokens`? must be|must have less than \d+ tokens"  # TGI
+    r"|string too long\. expected a string with maximum length"  # OpenAI, a single string
     r"|range of input length should be"  # Qwen
     r"|(?:prompt|input|request).{0,40}(?:longer|larger) than .{0,40}context"
     r"|reduce the length of the (?:messages|input|prompt)",
