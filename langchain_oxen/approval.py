@@ -11,7 +11,7 @@ from langchain_core.runnables.config import set_config_context
 from langgraph.types import Command, interrupt
 
 if TYPE_CHECKING:
-    from oxen_inference.pricing import Quote
+    from oxen_inference.catalog.pricing import Quote
 
 _EDITED = (
     "Note: a person changed this call before it ran, on purpose. It ran with {arguments}. "
@@ -40,7 +40,7 @@ def ask(request: ToolCallRequest, price: Quote) -> ToolCallRequest | ToolMessage
 
 def _question(request: ToolCallRequest, quote: Quote) -> dict[str, Any]:
     """The interrupt's value: LangChain's `ToolApprovalRequest`, with the price beside it."""
-    from oxen_inference.pricing import usd
+    from oxen_inference.catalog.pricing import usd
 
     call = request.tool_call
     price = f"costs up to {usd(quote.high)}" if quote.high is not None else f"has a price {quote}"

@@ -36,9 +36,9 @@ from langchain_oxen.media_tool import OxenMediaTool
 from langchain_oxen.tool_base import ToolRequest
 
 if TYPE_CHECKING:
-    from oxen_inference.budget import Budget
-    from oxen_inference.journal import Journal
-    from oxen_inference.pricing import Quote
+    from oxen_inference.catalog.pricing import Quote
+    from oxen_inference.media.budget import Budget
+    from oxen_inference.media.journal import Journal
 
 _PAID_TOOLS = (OxenMediaTool, OxenSubmitTool)
 ToolAnswer = ToolMessage | Command[Any]
@@ -78,8 +78,8 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
         on_exceeded: Literal["end", "error"] = "end",
         journal: Journal | None = None,
     ) -> None:
-        from oxen_inference.budget import read_amount
         from oxen_inference.errors import ConfigurationError
+        from oxen_inference.media.budget import read_amount
 
         super().__init__()
         if (limit is None) == (budget is None):
@@ -114,7 +114,7 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
         """Return the budget that the run in this state spends from."""
         if self._budget is not None:
             return self._budget
-        from oxen_inference.budget import Budget
+        from oxen_inference.media.budget import Budget
 
         assert self._limit is not None  # noqa: S101 - one of the two was given
         return Budget(self._limit, name=f"agent-{state['oxen_budget']}", journal=self._journal)
@@ -131,8 +131,8 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
         budget = self.budget_of(state)
         if budget.remaining > 0:
             return None
+        from oxen_inference.catalog.pricing import usd
         from oxen_inference.errors import BudgetExceededError
-        from oxen_inference.pricing import usd
 
         said = (
             f"The budget of {usd(budget.limit)} is used up: {usd(budget.spent)} spent, "

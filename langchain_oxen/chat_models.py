@@ -33,7 +33,7 @@ from langchain_oxen.messages_in import to_chunk, to_last_chunk, to_message
 from oxen_inference.clients import Clients
 
 if TYPE_CHECKING:
-    from oxen_inference.catalog import AsyncCatalog, Catalog
+    from oxen_inference.catalog.api import AsyncCatalog, Catalog
     from oxen_inference.chat.answer import Answer
     from oxen_inference.client import AsyncOxenClient, OxenClient
 

@@ -33,6 +33,7 @@ __all__ = [
     "InternalServerError",
     "InvalidInputError",
     "MissingAPIKeyError",
+    "ModelInactiveError",
     "ModelNotFoundError",
     "NotFoundError",
     "OxenError",
@@ -101,6 +102,10 @@ class ContextOverflowError(
     """The input is longer than the model's context."""
 
 
+class ModelInactiveError(core.ModelInactiveError, BadRequestError):
+    """The model is a custom one whose deployment is not active."""
+
+
 class AuthenticationError(
     core.AuthenticationError, APIStatusError, langchain.ModelAuthenticationError
 ):
@@ -162,6 +167,7 @@ KINDS: dict[type[core.OxenError], type[core.OxenError]] = {
     core.APIStatusError: APIStatusError,
     core.BadRequestError: BadRequestError,
     core.ContextOverflowError: ContextOverflowError,
+    core.ModelInactiveError: ModelInactiveError,
     core.AuthenticationError: AuthenticationError,
     core.InsufficientCreditsError: InsufficientCreditsError,
     core.PermissionDeniedError: PermissionDeniedError,

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from langchain_core.tools import BaseTool
 from pydantic import PrivateAttr
 
-from oxen_inference.catalog_access import CatalogAccess
+from oxen_inference.catalog.access import CatalogAccess
 from oxen_inference.tools.jobs import FindModelsInput
 
 _Answer = tuple[str, list[dict[str, Any]]]
@@ -50,7 +50,7 @@ class OxenFindModelsTool(BaseTool):
 
 
 def _found(models: list[Any], need: str, arguments: dict[str, Any]) -> _Answer:
-    from oxen_inference.find_models import describe, find_models
+    from oxen_inference.catalog.find_models import describe, find_models
 
     matches = find_models(models, need, **arguments)
     return describe(matches), [match.as_row() for match in matches]

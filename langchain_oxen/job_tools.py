@@ -15,11 +15,11 @@ from oxen_inference.tools import jobs, text
 from oxen_inference.tools.settings import refuse_second_budget
 
 if TYPE_CHECKING:
-    from oxen_inference.budget import Budget
+    from oxen_inference.catalog.models import Model
+    from oxen_inference.catalog.pricing import Quote
     from oxen_inference.client import AsyncOxenClient, OxenClient
-    from oxen_inference.media_result import MediaResult
-    from oxen_inference.models import Model
-    from oxen_inference.pricing import Quote
+    from oxen_inference.media.budget import Budget
+    from oxen_inference.media.result import MediaResult
 
 
 class OxenSubmitTool(OxenTool):
@@ -37,7 +37,7 @@ class OxenSubmitTool(OxenTool):
 
     def quote(self, arguments: Mapping[str, Any]) -> Quote:
         """Return what a call with these arguments will cost, or that it is unknown."""
-        from oxen_inference.pricing import Quote
+        from oxen_inference.catalog.pricing import Quote
 
         maker = self.makers.get(str(arguments.get("model")))
         if maker is None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from langchain_oxen.profile import model_profile
-from oxen_inference.profiles import profile_for
+from oxen_inference.catalog.profiles import profile_for
 
 if TYPE_CHECKING:
     from oxen_inference.client import OxenClient

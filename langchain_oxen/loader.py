@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.document_loaders import BaseLoader
 from langchain_core.documents import Document
 
-from oxen_inference.catalog_access import CatalogAccess, checked_filters
+from oxen_inference.catalog.access import CatalogAccess, checked_filters
 
 if TYPE_CHECKING:
+    from oxen_inference.catalog.models import Model
     from oxen_inference.client import AsyncOxenClient, OxenClient
-    from oxen_inference.models import Model
 
 
 class OxenModelLoader(BaseLoader):
@@ -49,6 +49,6 @@ class OxenModelLoader(BaseLoader):
 
 
 def _document(model: Model) -> Document:
-    from oxen_inference.model_text import document_id, metadata, page
+    from oxen_inference.catalog.model_text import document_id, metadata, page
 
     return Document(page_content=page(model), metadata=metadata(model), id=document_id(model))

@@ -24,10 +24,10 @@ from oxen_inference.tools.settings import (
 )
 
 if TYPE_CHECKING:
-    from oxen_inference.budget import Budget
+    from oxen_inference.catalog.models import Model
+    from oxen_inference.catalog.pricing import Quote
     from oxen_inference.client import AsyncOxenClient, OxenClient
-    from oxen_inference.models import Model
-    from oxen_inference.pricing import Quote
+    from oxen_inference.media.budget import Budget
 
 
 class OxenMediaTool(OxenTool):
@@ -128,7 +128,7 @@ class OxenMediaTool(OxenTool):
         return cls(model=model, connection=connection, pinned=pinned, **given)
 
     def __init__(self, **fields: Any) -> None:
-        from oxen_inference import request_schema
+        from oxen_inference.catalog import request_schema
 
         model = fields["model"]
         kind_of(model)
@@ -152,7 +152,7 @@ class OxenMediaTool(OxenTool):
         return {**state, "__dict__": {**state["__dict__"], "args_schema": None}}
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
-        from oxen_inference.request_schema import arguments_model
+        from oxen_inference.catalog.request_schema import arguments_model
 
         super().__setstate__(state)
         self.args_schema = arguments_model(self.model, pinned=self.pinned)
@@ -162,7 +162,7 @@ class OxenMediaTool(OxenTool):
 
         Raises `ValueError` for arguments that the model would not take.
         """
-        from oxen_inference.pricing import quote
+        from oxen_inference.catalog.pricing import quote
 
         return quote(self.model, self.parameters(self.placed(arguments, None, {}).arguments))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from oxen_inference.profiles import Profile
+from oxen_inference.catalog.profiles import Profile
 
 if TYPE_CHECKING:
     from langchain_core.language_models.model_profile import ModelProfile

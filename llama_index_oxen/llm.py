@@ -44,9 +44,9 @@ from oxen_inference.clients import Clients
 if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool
 
-    from oxen_inference.catalog import AsyncCatalog, Catalog
+    from oxen_inference.catalog.api import AsyncCatalog, Catalog
+    from oxen_inference.catalog.models import Model
     from oxen_inference.client import AsyncOxenClient, OxenClient
-    from oxen_inference.models import Model
 
 dispatcher: Any = instrumentation.get_dispatcher(__name__)  # type: ignore[attr-defined]  # core re-exports it for all its users
 
@@ -198,7 +198,7 @@ class Oxen(FunctionCallingLLM):
         """What the model can do: the overrides, the catalogue, and a table shipped with this.
 
         Where neither catalogue nor table knows the length of the context, reading this fetches
-        the catalogue, for a second at most; inside a running event loop that goes on beside. Offline it is `oxen_inference.profiles.DEFAULT_CONTEXT_WINDOW`.
+        the catalogue, for a second at most; inside a running event loop that goes on beside. Offline it is `oxen_inference.catalog.profiles.DEFAULT_CONTEXT_WINDOW`.
         """
         return self._metadata(self._known() or self._looked_up())
 
@@ -207,7 +207,7 @@ class Oxen(FunctionCallingLLM):
         return {"class_name": self.class_name(), **self._metadata(self._known()).model_dump()}
 
     def _metadata(self, entry: Model | None) -> LLMMetadata:
-        from oxen_inference.profiles import profile_for
+        from oxen_inference.catalog.profiles import profile_for
 
         profile = profile_for(
             self.model,
@@ -224,7 +224,7 @@ class Oxen(FunctionCallingLLM):
         return entry
 
     def _looked_up(self) -> Model | None:
-        from oxen_inference.profiles import context_length
+        from oxen_inference.catalog.profiles import context_length
 
         if self.context_window or context_length(self.model):
             return None

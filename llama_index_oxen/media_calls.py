@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from llama_index.core.workflow import Context
 
-    from oxen_inference.media_result import MediaResult
-    from oxen_inference.models import Model
+    from oxen_inference.catalog.models import Model
+    from oxen_inference.media.result import MediaResult
 
 ROLES = ("generate_image", "edit_image", "generate_video", "generate_audio")
 
@@ -146,7 +146,7 @@ class MediaCalls:
 
     def _prepared(self, model: Model, arguments: Mapping[str, Any]) -> tuple[Maker, dict[str, Any]]:
         """Check arguments as a model wrote them. Raises `InvalidInputError`, ValidationError."""
-        from oxen_inference.request_schema import arguments_model
+        from oxen_inference.catalog.request_schema import arguments_model
 
         kind_of(model)
         maker, schema = Maker(model=model, **self.settings), arguments_model(model)

@@ -6,13 +6,13 @@ from typing import Any
 
 from llama_index.core.base.llms.types import LLMMetadata
 
-from oxen_inference.profiles import Profile
+from oxen_inference.catalog.profiles import Profile
 
 
 def llm_metadata(profile: Profile, *, num_output: int | None = None) -> LLMMetadata:
     """Return `profile` as LlamaIndex's `LLMMetadata`, which insists on a context window.
 
-    Where the length is not known, the window is `oxen_inference.profiles.DEFAULT_CONTEXT_WINDOW`.
+    Where the length is not known, the window is `oxen_inference.catalog.profiles.DEFAULT_CONTEXT_WINDOW`.
     `num_output`: tokens that an answer may have; LlamaIndex's default where it is not given.
     """
     limit = num_output or profile.max_output_tokens

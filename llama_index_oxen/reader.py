@@ -7,11 +7,11 @@ from llama_index.core.bridge.pydantic import Field, PrivateAttr
 from llama_index.core.readers.base import BasePydanticReader, ResourcesReaderMixin
 from llama_index.core.schema import Document
 
-from oxen_inference.catalog_access import CatalogAccess
+from oxen_inference.catalog.access import CatalogAccess
 
 if TYPE_CHECKING:
+    from oxen_inference.catalog.models import Model
     from oxen_inference.client import AsyncOxenClient, OxenClient
-    from oxen_inference.models import Model
 
 
 class OxenModelReader(BasePydanticReader, ResourcesReaderMixin):
@@ -83,6 +83,6 @@ class OxenModelReader(BasePydanticReader, ResourcesReaderMixin):
 
 
 def _document(model: "Model") -> Document:
-    from oxen_inference.model_text import document_id, metadata, page
+    from oxen_inference.catalog.model_text import document_id, metadata, page
 
     return Document(text=page(model), metadata=metadata(model), id_=document_id(model))

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from llama_index.core.workflow import Context
 
     from llama_index_oxen.run_context import Place
-    from oxen_inference.models import Model
+    from oxen_inference.catalog.models import Model
 
 
 def must_ask(above: Decimal | None, model: Model, params: Mapping[str, Any]) -> bool:
     """Whether a call costs more than may be spent unasked, or an unknown amount."""
-    from oxen_inference.pricing import quote
+    from oxen_inference.catalog.pricing import quote
 
     if above is None:
         return False
@@ -65,7 +65,7 @@ async def asked_first(
 def _question(
     call: str, place: Place, tool: str, model: Model, params: Mapping[str, Any]
 ) -> OxenSpendingRequest:
-    from oxen_inference.pricing import quote, usd
+    from oxen_inference.catalog.pricing import quote, usd
     from oxen_inference.tools.text import without_bytes
 
     price = quote(model, params)

@@ -17,9 +17,9 @@ from oxen_inference.tools import jobs, text
 from oxen_inference.tools.settings import connection_for, tool_name
 
 if TYPE_CHECKING:
-    from oxen_inference.budget import Budget
+    from oxen_inference.catalog.models import Model
     from oxen_inference.client import AsyncOxenClient, OxenClient
-    from oxen_inference.models import Model
+    from oxen_inference.media.budget import Budget
 
 _NONE: Any = None
 """The context of a call outside a workflow; core wants it annotated as `Context` all the same."""
@@ -78,7 +78,7 @@ class OxenToolSpec(BaseToolSpec):
         show_images: bool = False,
         background: bool = True,
     ) -> None:
-        from oxen_inference.budget import read_amount
+        from oxen_inference.media.budget import read_amount
 
         if max_cost is not None:
             read_amount(max_cost, "max_cost")
@@ -234,7 +234,7 @@ def _function_name(function: SPEC_FUNCTION_TYPE) -> str:
 
 
 def _about_model(model: "Model", role: str, name: str) -> ToolMetadata:
-    from oxen_inference.request_schema import arguments_model
+    from oxen_inference.catalog.request_schema import arguments_model
 
     description = text.tool_description(model, {})
     if role == "edit_image":

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 from oxen_inference._version import __version__
 
 if TYPE_CHECKING:
-    from oxen_inference.budget import Budget
+    from oxen_inference.catalog.models import Model
     from oxen_inference.client import AsyncOxenClient, OxenClient
     from oxen_inference.errors import *  # noqa: F403 - all of the tree is importable from here
     from oxen_inference.errors import OxenError
     from oxen_inference.generation import Generation
-    from oxen_inference.journal import Journal
-    from oxen_inference.media_result import MediaResult
-    from oxen_inference.models import Model
+    from oxen_inference.media.budget import Budget
+    from oxen_inference.media.journal import Journal
+    from oxen_inference.media.result import MediaResult
 
 __all__ = [
     "AsyncOxenClient",
@@ -35,11 +35,11 @@ __all__ = [
 
 _HOME = {
     "AsyncOxenClient": "client",
-    "Budget": "budget",
+    "Budget": "media.budget",
     "Generation": "generation",
-    "Journal": "journal",
-    "MediaResult": "media_result",
-    "Model": "models",
+    "Journal": "media.journal",
+    "MediaResult": "media.result",
+    "Model": "catalog.models",
     "OxenClient": "client",
 }
 

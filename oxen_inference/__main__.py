@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from oxen_inference.catalog.models import Model
+    from oxen_inference.catalog.pricing import Quote
     from oxen_inference.client import OxenClient
-    from oxen_inference.journal import Entry
-    from oxen_inference.models import Model
-    from oxen_inference.pricing import Quote
+    from oxen_inference.media.journal import Entry
 
 _FILTERS = ("developer", "provider", "action", "input", "output", "method")
 
@@ -102,7 +102,7 @@ def _models(client: OxenClient, options: argparse.Namespace, out: Console) -> No
 
 
 def _find(client: OxenClient, options: argparse.Namespace, out: Console) -> None:
-    from oxen_inference.find_models import describe, find_models
+    from oxen_inference.catalog.find_models import describe, find_models
 
     matches = find_models(
         client.catalog.list(),
@@ -117,8 +117,8 @@ def _find(client: OxenClient, options: argparse.Namespace, out: Console) -> None
 
 
 def _quote(client: OxenClient, options: argparse.Namespace, out: Console) -> None:
-    from oxen_inference.pricing import quote
-    from oxen_inference.request_schema import validate
+    from oxen_inference.catalog.pricing import quote
+    from oxen_inference.catalog.request_schema import validate
 
     model = client.catalog.get(options.model)
     params = validate(model, _read_params(model, options.params), partial=True)
@@ -140,8 +140,8 @@ def _reconcile(client: OxenClient, options: argparse.Namespace, out: Console) ->
 
 
 def _read_params(model: Model, pairs: Iterable[str]) -> dict[str, Any]:
-    from oxen_inference.json_schema import types_of
-    from oxen_inference.request_schema import parameters
+    from oxen_inference.catalog.json_schema import types_of
+    from oxen_inference.catalog.request_schema import parameters
 
     fields = parameters(model).fields
     params: dict[str, Any] = {}
@@ -162,7 +162,7 @@ def _json_or_text(value: str) -> Any:
 
 
 def _as_json(model: Model) -> dict[str, Any]:
-    from oxen_inference.model_text import metadata
+    from oxen_inference.catalog.model_text import metadata
 
     return {
         "id": model.id,
@@ -192,7 +192,7 @@ def _show_entries(entries: list[Entry], options: argparse.Namespace, out: Consol
     from rich.table import Table
     from rich.text import Text
 
-    from oxen_inference.pricing import usd
+    from oxen_inference.catalog.pricing import usd
 
     table = Table(caption=None if entries else "the ledger holds no such job")
     for column in ("started", "model", "state", "cost", "reserved", "generation ids", "key"):

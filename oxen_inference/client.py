@@ -16,9 +16,9 @@ from oxen_inference.error_mapping import status_error
 from oxen_inference.settings import resolve_api_key, resolve_base_url
 
 if TYPE_CHECKING:
-    from oxen_inference.catalog import AsyncCatalog, Catalog
+    from oxen_inference.catalog.api import AsyncCatalog, Catalog
     from oxen_inference.events import AsyncEvents, Events
-    from oxen_inference.media import AsyncMedia, Media
+    from oxen_inference.media.api import AsyncMedia, Media
     from oxen_inference.queue import AsyncQueue, Queue
 
 T = TypeVar("T")
@@ -164,7 +164,7 @@ class OxenClient(_Shared, openai.OpenAI):
     @cached_property
     def catalog(self) -> Catalog:
         """The models: what there is, what it costs, what it takes."""
-        from oxen_inference.catalog import Catalog
+        from oxen_inference.catalog.api import Catalog
 
         return Catalog(self)
 
@@ -178,7 +178,7 @@ class OxenClient(_Shared, openai.OpenAI):
     @cached_property
     def media(self) -> Media:
         """Images, videos and audio, paid for once."""
-        from oxen_inference.media import Media
+        from oxen_inference.media.api import Media
 
         return Media(self)
 
@@ -217,7 +217,7 @@ class AsyncOxenClient(_Shared, openai.AsyncOpenAI):
     @cached_property
     def catalog(self) -> AsyncCatalog:
         """The models: what there is, what it costs, what it takes."""
-        from oxen_inference.catalog import AsyncCatalog
+        from oxen_inference.catalog.api import AsyncCatalog
 
         return AsyncCatalog(self)
 
@@ -231,7 +231,7 @@ class AsyncOxenClient(_Shared, openai.AsyncOpenAI):
     @cached_property
     def media(self) -> AsyncMedia:
         """Images, videos and audio, paid for once."""
-        from oxen_inference.media import AsyncMedia
+        from oxen_inference.media.api import AsyncMedia
 
         return AsyncMedia(self)
 

@@ -48,7 +48,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import openai
 
 if TYPE_CHECKING:
-    from oxen_inference.media_result import MediaResult
+    from oxen_inference.media.result import MediaResult
 
 
 __all__ = [

@@ -1,6 +1,6 @@
 """The asynchronous queue as the hub offers it. Every submit is a new paid job.
 
-`oxen_inference.media` is the safe way to pay: it journals, budgets, waits and fetches.
+`oxen_inference.media.api` is the safe way to pay: it journals, budgets, waits and fetches.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture(autouse=True)
 def own_catalogue() -> None:
     """No test sees what another fetched, or a cassette's replay would depend on their order."""
-    from oxen_inference.catalog_cache import clear_cache
+    from oxen_inference.catalog.cache import clear_cache
 
     clear_cache()
 

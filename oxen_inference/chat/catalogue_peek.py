@@ -13,12 +13,12 @@ from concurrent.futures import Future, wait
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from oxen_inference.catalog import DEFAULT_TTL
+from oxen_inference.catalog.api import DEFAULT_TTL
 from oxen_inference.errors import OxenError
 
 if TYPE_CHECKING:
+    from oxen_inference.catalog.models import Model
     from oxen_inference.client import AsyncOxenClient, OxenClient
-    from oxen_inference.models import Model
 
 PATIENCE = 1.0
 """Seconds that an answer may be held up for its price."""

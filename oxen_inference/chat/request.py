@@ -14,7 +14,7 @@ from oxen_inference.chat.policies import Policy, Replay
 from oxen_inference.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from oxen_inference.models import Model
+    from oxen_inference.catalog.models import Model
 
 Message = dict[str, Any]
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import openai
 
+from oxen_inference.catalog.pricing import chat_cost
 from oxen_inference.chat.advice import unsendable, with_advice
 from oxen_inference.chat.answer import Answer, Delta
 from oxen_inference.chat.catalogue_peek import AsyncCataloguePeek, CataloguePeek
@@ -15,13 +16,12 @@ from oxen_inference.chat.connection import Silence, adrain, drain
 from oxen_inference.chat.normalise import AnswerReader
 from oxen_inference.chat.sse import SSEDecoder
 from oxen_inference.errors import APIStatusError
-from oxen_inference.pricing import chat_cost
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
+    from oxen_inference.catalog.models import Model
     from oxen_inference.client import AsyncOxenClient, OxenClient
-    from oxen_inference.models import Model
 
 
 class _Bytes(openai.Stream[Any]):

@@ -49,7 +49,7 @@ class Connection:
         return self  # another one would watch the same jobs again
 
     def __reduce__(self) -> tuple[Any, ...]:
-        from oxen_inference.journal import Journal
+        from oxen_inference.media.journal import Journal
 
         settings = self._settings()
         journal = settings.get("journal", ...)

@@ -12,9 +12,9 @@ from oxen_inference.tools import text
 from oxen_inference.tools.settings import MEDIA
 
 if TYPE_CHECKING:
+    from oxen_inference.catalog.models import Model
     from oxen_inference.client import AsyncOxenClient, OxenClient
-    from oxen_inference.media_result import MediaResult
-    from oxen_inference.models import Model
+    from oxen_inference.media.result import MediaResult
 
 _LONGEST_WAIT = 600  # seconds; a model that wants more can ask again
 
@@ -87,7 +87,7 @@ def own_arguments(submission: Mapping[str, Any]) -> dict[str, Any]:
 
 def refuse_stranger(model_id: str, allowed: Iterable[str]) -> None:
     """Raise `InvalidInputError` for a model that is none of the `allowed` ones."""
-    from oxen_inference.did_you_mean import did_you_mean, suggestion
+    from oxen_inference.catalog.did_you_mean import did_you_mean, suggestion
     from oxen_inference.errors import InvalidInputError
 
     allowed = list(allowed)
@@ -175,7 +175,7 @@ def found(
     models: Iterable[Model], arguments: Mapping[str, Any]
 ) -> tuple[str, list[dict[str, Any]]]:
     """Return the media models for a need, in words and as rows of plain data."""
-    from oxen_inference.find_models import describe, find_models
+    from oxen_inference.catalog.find_models import describe, find_models
 
     media = [model for model in models if any(model.makes(kind) for kind in MEDIA)]
     matches = find_models(media, **arguments)

@@ -13,11 +13,11 @@ from oxen_inference.tools import inputs
 from oxen_inference.tools.settings import kind_of
 
 if TYPE_CHECKING:
-    from oxen_inference.budget import Budget
+    from oxen_inference.catalog.models import Model
     from oxen_inference.client import AsyncOxenClient, OxenClient
-    from oxen_inference.journal import Entry
-    from oxen_inference.media_result import MediaItem
-    from oxen_inference.models import Model
+    from oxen_inference.media.budget import Budget
+    from oxen_inference.media.journal import Entry
+    from oxen_inference.media.result import MediaItem
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +101,7 @@ class Maker:
 
     def _named(self, names: list[str], jobs: list[Entry]) -> dict[str, Path | MediaItem]:
         """Return what the names stand for: allowed files, and results of earlier calls."""
-        from oxen_inference.media_result import MediaItem
+        from oxen_inference.media.result import MediaItem
 
         saved = {item.path: item for job in jobs for item in job.items if item.path}
         return {

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from oxen_inference.tools.connection import Connection
 
 if TYPE_CHECKING:
-    from oxen_inference.budget import Budget
-    from oxen_inference.models import Model
+    from oxen_inference.catalog.models import Model
+    from oxen_inference.media.budget import Budget
 
 MEDIA = ("image", "video", "audio")
 _LONGEST_NAME = 64  # of a function, in OpenAI's and Anthropic's APIs
@@ -33,8 +33,8 @@ def check_limits(
     *, max_cost: Any = None, timeout: Any = None, on_interrupt: Any = "detach"
 ) -> None:
     """Raise `InvalidInputError` for a limit that is none."""
-    from oxen_inference.budget import read_amount
     from oxen_inference.errors import InvalidInputError
+    from oxen_inference.media.budget import read_amount
 
     if max_cost is not None:
         read_amount(max_cost, "max_cost")

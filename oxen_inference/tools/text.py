@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from oxen_inference.media_result import MediaItem, MediaResult
-    from oxen_inference.models import Model
+    from oxen_inference.catalog.models import Model
+    from oxen_inference.media.result import MediaItem, MediaResult
 
 _LONG_SUMMARY = 300
 _ADVICE = {
@@ -75,7 +75,7 @@ def without_bytes(value: Any) -> Any:
 
 def tool_description(model: Model, pinned: Mapping[str, Any]) -> str:
     """Say what a model makes, from what, and for how much."""
-    from oxen_inference.pricing import quote
+    from oxen_inference.catalog.pricing import quote
 
     kind = model.kind or "file"
     said = (model.summary or model.description or "").strip().split("\n")[0][:_LONG_SUMMARY]
@@ -96,7 +96,7 @@ def tool_description(model: Model, pinned: Mapping[str, Any]) -> str:
 
 def describe_parameters(model: Model) -> str:
     """Name a model's parameters in one line: what must be given, what may be chosen."""
-    from oxen_inference.request_schema import arguments_model
+    from oxen_inference.catalog.request_schema import arguments_model
 
     schema = arguments_model(model).model_json_schema()
     required = schema.get("required", [])
@@ -132,7 +132,7 @@ def _why(item: MediaItem) -> str:
 
 
 def _usd(result: MediaResult) -> str:
-    from oxen_inference.pricing import usd
+    from oxen_inference.catalog.pricing import usd
 
     assert result.cost is not None  # noqa: S101 - asked for only then
     return usd(result.cost)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from oxen_inference import AsyncOxenClient, ModelNotFoundError, OxenClient
-from oxen_inference.pricing import quote
+from oxen_inference.catalog.pricing import quote
 
 pytestmark = pytest.mark.vcr
 

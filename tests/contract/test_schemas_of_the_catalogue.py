@@ -15,10 +15,11 @@ import jsonschema
 import pytest
 from pydantic import ValidationError
 
+from oxen_inference.catalog.model_reading import read_model
+from oxen_inference.catalog.models import Model
+from oxen_inference.catalog.pricing import quote
+from oxen_inference.catalog.request_schema import arguments_model, validate
 from oxen_inference.errors import InvalidInputError
-from oxen_inference.models import Model, read_model
-from oxen_inference.pricing import quote
-from oxen_inference.request_schema import arguments_model, validate
 from tests.conftest import PUBLISHED
 
 _FACTS = PUBLISHED / "catalog-facts.json"

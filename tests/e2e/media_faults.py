@@ -10,7 +10,7 @@ from typing import Any
 
 from oxen_inference import AsyncOxenClient, Budget, Journal, OxenClient
 from oxen_inference.errors import EnqueueOutcomeUnknown, OxenError
-from oxen_inference.media import Pace
+from oxen_inference.media.api import Pace
 from tests.support.bad_hub import BadHub, random_plan
 
 QUICK = Pace(

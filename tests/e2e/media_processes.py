@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from oxen_inference.media import Pace
+from oxen_inference.media.api import Pace
 from tests.support.bad_hub import BadHub
 
 PATIENT = Pace(
@@ -20,7 +20,9 @@ PATIENT = Pace(
 
 def _context() -> multiprocessing.context.ForkServerContext:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["oxen_inference.media", "oxen_inference.catalog", __name__])
+    context.set_forkserver_preload(
+        ["oxen_inference.media.api", "oxen_inference.catalog.api", __name__]
+    )
     return context
 
 

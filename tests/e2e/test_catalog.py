@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from oxen_inference import AsyncOxenClient, OxenClient
-from oxen_inference.catalog import clear_cache
+from oxen_inference.catalog.api import clear_cache
+from oxen_inference.catalog.models import CatalogWarning
 from oxen_inference.errors import (
     AuthenticationError,
     BadRequestError,
@@ -22,7 +23,6 @@ from oxen_inference.errors import (
     ModelNotFoundError,
     OxenError,
 )
-from oxen_inference.models import CatalogWarning
 from oxen_sandbox import Fault, Sandbox
 from tests.support.scripted_server import ScriptedServer, http
 
@@ -327,7 +327,7 @@ def test_a_prefetch_that_fails_troubles_nobody(oxen_sandbox: Sandbox) -> None:
 async def test_the_last_answer_serves_while_the_hub_is_down_and_says_so(
     oxen_sandbox: Sandbox,
 ) -> None:
-    from oxen_inference.catalog import AsyncCatalog, Catalog
+    from oxen_inference.catalog.api import AsyncCatalog, Catalog
 
     client, async_client = client_of(oxen_sandbox), async_client_of(oxen_sandbox)
     known = Catalog(client, ttl=0.0).list()
@@ -348,7 +348,7 @@ def test_a_hub_that_was_never_up_is_an_error(oxen_sandbox: Sandbox) -> None:
 
 
 def test_a_key_that_is_refused_is_not_answered_from_memory(oxen_sandbox: Sandbox) -> None:
-    from oxen_inference.catalog import Catalog
+    from oxen_inference.catalog.api import Catalog
 
     client = client_of(oxen_sandbox)
     Catalog(client, ttl=0.0).list()

@@ -8,12 +8,12 @@ import threading
 import pytest
 
 from oxen_inference import AsyncOxenClient, Model, OxenClient
+from oxen_inference.catalog.models import CatalogWarning
 from oxen_inference.errors import (
     DeploymentError,
     InvalidInputError,
     ModelNotFoundError,
 )
-from oxen_inference.models import CatalogWarning
 from oxen_sandbox import Fault, Sandbox
 
 CUSTOM = "my-custom-model"
@@ -228,7 +228,7 @@ def test_what_is_going_down_is_brought_up_again(client: OxenClient, oxen_sandbox
 def test_deactivating_is_tried_again_while_the_hub_is_down(
     client: OxenClient, oxen_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("oxen_inference.deployments.FIRST_RETRY", 0.01)
+    monkeypatch.setattr("oxen_inference.catalog.deployments.FIRST_RETRY", 0.01)
     with client.catalog.deployed(CUSTOM, poll_every=EVERY):
         oxen_sandbox.inject(Fault("respond", path="*/deactivate", status=503, times=3))
     assert posts(oxen_sandbox) == ["activate", *["deactivate"] * 4]
@@ -237,7 +237,7 @@ def test_deactivating_is_tried_again_while_the_hub_is_down(
 @pytest.fixture
 def stuck(oxen_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing can be deactivated."""
-    monkeypatch.setattr("oxen_inference.deployments.FIRST_RETRY", 0.01)
+    monkeypatch.setattr("oxen_inference.catalog.deployments.FIRST_RETRY", 0.01)
     oxen_sandbox.inject(Fault("respond", path="*/deactivate", status=503, times=None))
 
 

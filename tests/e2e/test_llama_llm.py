@@ -27,8 +27,8 @@ from pydantic import BaseModel
 
 from llama_index_oxen import Oxen
 from oxen_inference import errors
-from oxen_inference.catalog_cache import clear_cache
-from oxen_inference.profiles import DEFAULT_CONTEXT_WINDOW
+from oxen_inference.catalog.cache import clear_cache
+from oxen_inference.catalog.profiles import DEFAULT_CONTEXT_WINDOW
 from oxen_sandbox import Fault, Sandbox
 from tests.support.small_files import PNG
 

@@ -25,8 +25,8 @@ from llama_index_oxen import Oxen, OxenToolSpec
 from llama_index_oxen.events import OxenProgressEvent, OxenSpendingDecision, OxenSpendingRequest
 from llama_index_oxen.tool_result import OxenToolResult
 from oxen_inference import errors
-from oxen_inference.budget import Budget
-from oxen_inference.journal import Journal
+from oxen_inference.media.budget import Budget
+from oxen_inference.media.journal import Journal
 from oxen_sandbox import Fault, Sandbox
 
 IMAGE, VIDEO = "flux-2-dev", "google-veo-3-1-fast"

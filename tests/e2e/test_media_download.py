@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from oxen_inference.download import Source, fetch
-from oxen_inference.public_connection import FetchError
+from oxen_inference.media.download import Source, fetch
+from oxen_inference.media.public_connection import FetchError
 from tests.support.bad_hub import PNG
 
 KEY = {"Authorization": "Bearer secret"}

@@ -28,7 +28,7 @@ from oxen_inference.errors import (
     ModelNotFoundError,
     RateLimitError,
 )
-from oxen_inference.media import Pace
+from oxen_inference.media.api import Pace
 from oxen_sandbox import Fault, Sandbox
 
 PACE = Pace(
@@ -243,8 +243,8 @@ def test_what_was_never_delivered_is_sent_again(media: Bench, tmp_path: Path) ->
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     media.options = {"base_url": f"http://127.0.0.1:{port}/api/ai", "max_retries": 1}
+    from oxen_inference.catalog.model_reading import read_model
     from oxen_inference.errors import APIConnectionError
-    from oxen_inference.models import read_model
 
     model = read_model(media.hub.models["flux-2-dev"])
     started = time.monotonic()

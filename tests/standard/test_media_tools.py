@@ -18,7 +18,7 @@ from langchain_oxen.job_tools import (
     OxenSubmitTool,
 )
 from oxen_inference import Model, OxenClient
-from oxen_inference.model_reading import read_model
+from oxen_inference.catalog.model_reading import read_model
 from oxen_inference.tools.connection import Connection
 from oxen_sandbox import Sandbox
 from oxen_sandbox.models import Catalogue

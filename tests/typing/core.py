@@ -19,10 +19,10 @@ from oxen_inference import (
     OxenError,
     RateLimitError,
 )
-from oxen_inference.catalog import Catalog
-from oxen_inference.catalog_async import AsyncCatalog
+from oxen_inference.catalog.api import Catalog
+from oxen_inference.catalog.async_api import AsyncCatalog
 from oxen_inference.events import Listener
-from oxen_inference.media import AsyncMediaHandle, MediaHandle
+from oxen_inference.media.api import AsyncMediaHandle, MediaHandle
 from oxen_inference.queue import AsyncQueue, Queue
 
 

@@ -6,14 +6,14 @@ import threading
 
 import pytest
 
-from oxen_inference.catalog_cache import (
+from oxen_inference.catalog.cache import (
     EVERYTHING,
     Abandoned,
     CatalogCache,
     clear_cache,
     shared_cache,
 )
-from oxen_inference.models import Model
+from oxen_inference.catalog.models import Model
 
 OX = Model(id="ox")
 
@@ -152,7 +152,7 @@ def test_caches_are_per_hub_and_key_and_hold_no_key() -> None:
         return "sk-secret"
 
     assert shared_cache("http://hub/api/ai", key) is shared_cache("http://hub/api/ai", key)
-    from oxen_inference import catalog_cache
+    from oxen_inference.catalog import cache as catalog_cache
 
     assert "sk-secret" not in repr(catalog_cache._caches)
     clear_cache()

@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from oxen_inference.download import (
+from oxen_inference.errors import InvalidInputError
+from oxen_inference.media.download import (
     Source,
     fetch,
     folder_to_save_in,
     safe_name,
     save,
 )
-from oxen_inference.errors import InvalidInputError
-from oxen_inference.media_probe import probe
-from oxen_inference.public_connection import FetchError, is_public
+from oxen_inference.media.probe import probe
+from oxen_inference.media.public_connection import FetchError, is_public
 
 
 @pytest.mark.parametrize(

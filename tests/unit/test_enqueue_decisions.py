@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from oxen_inference import errors
-from oxen_inference.enqueue import (
+from oxen_inference.media.enqueue import (
     Accepted,
     Doubtful,
     Refused,

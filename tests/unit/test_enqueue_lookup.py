@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from oxen_inference.generation import Generation
-from oxen_inference.journal import Entry
-from oxen_inference.lookup import match
-from oxen_inference.media_request import storable
+from oxen_inference.media.journal import Entry
+from oxen_inference.media.lookup import match
+from oxen_inference.media.request import storable
 
 NOW = time.time()
 

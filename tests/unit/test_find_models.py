@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from oxen_inference.did_you_mean import did_you_mean, suggestion
-from oxen_inference.find_models import describe, find_models, read_need
-from oxen_inference.model_text import document_id, metadata, page
-from oxen_inference.models import Model, read_model
+from oxen_inference.catalog.did_you_mean import did_you_mean, suggestion
+from oxen_inference.catalog.find_models import describe, find_models, read_need
+from oxen_inference.catalog.model_reading import read_model
+from oxen_inference.catalog.model_text import document_id, metadata, page
+from oxen_inference.catalog.models import Model
 
 
 def model(name: str, makes: str, *takes: str, price: Any = None, **properties: Any) -> Model:

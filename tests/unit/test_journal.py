@@ -19,10 +19,10 @@ import pytest
 
 from oxen_inference import Budget, Journal
 from oxen_inference.errors import BudgetExceededError, JournalError, KeyConflictError
-from oxen_inference.journal import Intent, Scope, default_journal
-from oxen_inference.ledger_file import MIGRATIONS, JournalWarning
-from oxen_inference.media_result import MediaItem
-from oxen_inference.process_identity import is_surely_dead, this_process
+from oxen_inference.media.journal import Intent, Scope, default_journal
+from oxen_inference.media.ledger_file import MIGRATIONS, JournalWarning
+from oxen_inference.media.process_identity import is_surely_dead, this_process
+from oxen_inference.media.result import MediaItem
 
 SCOPE = Scope("https://hub", "me")
 
@@ -218,7 +218,7 @@ def test_a_forked_child_writes_to_it(journal: Journal) -> None:
 
 
 def test_two_processes_open_a_new_one_at_once(tmp_path: Path) -> None:
-    code = "import sys; from oxen_inference.journal import Journal; assert Journal(sys.argv[1]).durable"
+    code = "import sys; from oxen_inference.media.journal import Journal; assert Journal(sys.argv[1]).durable"
     path = str(tmp_path / "j.sqlite3")
     children = [subprocess.Popen([sys.executable, "-c", code, path]) for _ in range(3)]
     assert [child.wait() for child in children] == [0, 0, 0]

@@ -12,8 +12,8 @@ import pytest
 from oxen_inference import MediaResult
 from oxen_inference.errors import InvalidInputError
 from oxen_inference.generation import read_generation
-from oxen_inference.media_request import merge, scope_of, storable
-from oxen_inference.media_result import MediaItem
+from oxen_inference.media.request import merge, scope_of, storable
+from oxen_inference.media.result import MediaItem
 
 
 def result(*statuses: str, **changes: Any) -> MediaResult:

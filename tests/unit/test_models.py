@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from oxen_inference.catalog.model_list import ModelList, select
+from oxen_inference.catalog.model_reading import normal_endpoint, read_model, read_models
+from oxen_inference.catalog.model_text import metadata, page
+from oxen_inference.catalog.models import CatalogWarning, Model
+from oxen_inference.catalog.pricing import price_hint, quote
+from oxen_inference.catalog.request_schema import arguments_model, parameters
 from oxen_inference.errors import APIResponseError
-from oxen_inference.model_list import ModelList, select
-from oxen_inference.model_text import metadata, page
-from oxen_inference.models import CatalogWarning, Model, normal_endpoint, read_model, read_models
-from oxen_inference.pricing import price_hint, quote
-from oxen_inference.request_schema import arguments_model, parameters
 
 FILM: dict[str, Any] = {
     "id": "filmer",

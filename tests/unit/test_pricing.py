@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oxen_inference.models import Model, read_model
-from oxen_inference.pricing import Quote, chat_cost, price_hint, quote, usd
-from oxen_inference.pricing_params import means, read_seconds
+from oxen_inference.catalog.model_reading import read_model
+from oxen_inference.catalog.models import Model
+from oxen_inference.catalog.pricing import Quote, chat_cost, price_hint, quote, usd
+from oxen_inference.catalog.pricing_params import means, read_seconds
 
 NO_PARAMS: dict[str, Any] = {}
 

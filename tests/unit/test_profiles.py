@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from oxen_inference.models import read_model
-from oxen_inference.profiles import (
+from oxen_inference.catalog.model_reading import read_model
+from oxen_inference.catalog.profiles import (
     DEFAULT_CONTEXT_WINDOW,
     context_length,
     profile_for,
@@ -86,7 +86,7 @@ def test_both_frameworks_get_it_in_their_terms() -> None:
 
 
 def test_openai_is_not_imported() -> None:
-    source = "import sys, oxen_inference.profiles as p; p.profile_for('gpt-4o'); print('openai' in sys.modules)"
+    source = "import sys, oxen_inference.catalog.profiles as p; p.profile_for('gpt-4o'); print('openai' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", source], capture_output=True, text=True, check=True
     )

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from oxen_inference.catalog.model_reading import read_model
+from oxen_inference.catalog.models import Model
+from oxen_inference.catalog.request_schema import arguments_model, parameters, validate
 from oxen_inference.errors import InvalidInputError
-from oxen_inference.models import Model, read_model
-from oxen_inference.request_schema import arguments_model, parameters, validate
 
 
 def model_of(properties: Any, **rules: Any) -> Model:

@@ -8,9 +8,9 @@ from typing import Any
 
 from oxen_inference.calls import Call
 from oxen_inference.errors import APIConnectionError, NotFoundError, RateLimitError
+from oxen_inference.media.steps import Send
+from oxen_inference.media.watch import Pace, Subscription, Watch
 from oxen_inference.paths import CURRENT
-from oxen_inference.steps import Send
-from oxen_inference.watch import Pace, Subscription, Watch
 
 
 class Hub:

@@ -1,0 +1,112 @@
+"""How an adapter's object gets at the catalogue: by the clients it was given, or its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from oxen_inference.catalog.api import AsyncCatalog
+    from oxen_inference.catalog.model_list import ModelList
+    from oxen_inference.catalog.models import Model
+    from oxen_inference.client import AsyncOxenClient, OxenClient
+
+FILTERS = ("search", "developer", "provider", "action", "input", "output", "method", "deployed")
+"""What `select` takes: `search`, or the filters of `client.catalog.list`."""
+
+
+class CatalogAccess:
+    """Sync and async reading of the catalogue; clients are made when first needed.
+
+    Async without an async client uses one of its own per call, for a client belongs to one event
+    loop; where a sync client was given, that is used, in a thread. The key never shows.
+    """
+
+    def __init__(
+        self,
+        *,
+        api_key: Any = None,
+        base_url: str | None = None,
+        client: OxenClient | None = None,
+        async_client: AsyncOxenClient | None = None,
+    ) -> None:
+        self._options = {"api_key": api_key, "base_url": base_url}
+        self._client = client
+        self._given = client is not None
+        self._async_client = async_client
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(base_url={self._options['base_url']!r})"
+
+    def __deepcopy__(self, _: object) -> CatalogAccess:
+        return self  # clients hold locks, and a copy would only be a second way to the same hub
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Neither clients nor keys travel: the environment of the other process has its own.
+        options = {**self._options, "api_key": None}
+        if self._client is not None:
+            options["base_url"] = str(self._client.base_url)
+        return {"_options": options, "_client": None, "_given": False, "_async_client": None}
+
+    @property
+    def client(self) -> OxenClient:
+        """The sync client."""
+        from oxen_inference.client import OxenClient
+
+        if self._client is None:
+            self._client = OxenClient(**self._options)
+        return self._client
+
+    def select(self, filters: Mapping[str, Any]) -> ModelList:
+        """Return the models that pass `filters`, of which None ones do not count."""
+        search, rest = checked_filters(filters)
+        catalog = self.client.catalog
+        return catalog.list(**rest) if search is None else catalog.search(search)
+
+    async def aselect(self, filters: Mapping[str, Any]) -> ModelList:
+        """Do what `select` does without blocking the event loop."""
+        if self._in_a_thread:
+            return await asyncio.to_thread(self.select, filters)
+        search, rest = checked_filters(filters)
+        async with self._catalog() as catalog:
+            return await (catalog.list(**rest) if search is None else catalog.search(search))
+
+    def get(self, model_id: str) -> Model:
+        """Return one model. Raises `ModelNotFoundError`."""
+        return self.client.catalog.get(model_id)
+
+    async def aget(self, model_id: str) -> Model:
+        """Do what `get` does without blocking the event loop."""
+        if self._in_a_thread:
+            return await asyncio.to_thread(self.get, model_id)
+        async with self._catalog() as catalog:
+            return await catalog.get(model_id)
+
+    @property
+    def _in_a_thread(self) -> bool:
+        return self._given and self._async_client is None
+
+    @asynccontextmanager
+    async def _catalog(self) -> AsyncIterator[AsyncCatalog]:
+        from oxen_inference.client import AsyncOxenClient
+
+        if self._async_client is not None:
+            yield self._async_client.catalog
+            return
+        async with AsyncOxenClient(**self._options) as client:
+            yield client.catalog
+
+
+def checked_filters(filters: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
+    """Return the search, or None, and the other filters. Raises `TypeError` or `ValueError`."""
+    unknown = set(filters) - set(FILTERS)
+    if unknown:
+        known = ", ".join(FILTERS)
+        raise TypeError(f"not a filter: {', '.join(sorted(unknown))}; there are {known}")
+    given = {name: value for name, value in filters.items() if value is not None}
+    search = given.pop("search", None)
+    if search is not None and given:
+        raise ValueError("Give search, or filters, not both: the hub offers one at a time.")
+    return search, given

@@ -1,0 +1,265 @@
+"""The asynchronous twin of `catalog.Catalog`; nothing but the awaiting differs."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import warnings
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from oxen_inference.calls import Call
+from oxen_inference.catalog import calls
+from oxen_inference.catalog.cache import EVERYTHING, Abandoned, Flight, Models
+from oxen_inference.catalog.deployments import Claim, Progress, activation, deactivation, release
+from oxen_inference.catalog.model_list import ModelList, select
+from oxen_inference.catalog.models import CatalogWarning, Model
+from oxen_inference.catalog.shared import (
+    DEFAULT_TTL,
+    LOG,
+    PATIENCE,
+    SharedCatalog,
+    as_list,
+    hurried,
+    key_of,
+    waiting_for,
+)
+from oxen_inference.catalog.unknown_model import could_be_inactive, inactive, unknown_model
+from oxen_inference.errors import APIStatusError, NotFoundError, OxenError
+from oxen_inference.media.runner import AsyncRunner
+from oxen_inference.media.steps import Steps, shielded
+
+if TYPE_CHECKING:
+    from oxen_inference.client import AsyncOxenClient
+
+
+class AsyncCatalog(SharedCatalog):
+    """`AsyncOxenClient.catalog`."""
+
+    _client: AsyncOxenClient
+
+    def __init__(self, client: AsyncOxenClient, *, ttl: float = DEFAULT_TTL) -> None:
+        super().__init__(client, ttl=ttl)
+        self._background: set[asyncio.Task[None]] = set()
+
+    async def list(
+        self,
+        *,
+        developer: str | None = None,
+        provider: str | None = None,
+        action: str | None = None,
+        input: str | None = None,  # noqa: A002 - the API's own word
+        output: str | None = None,
+        method: str | None = None,
+        deployed: bool | None = None,
+    ) -> ModelList:
+        """Return the models that pass every filter given.
+
+        `action`: a kind of fine-tuning; `input`, `output`: a modality; `method`: of pricing;
+        `deployed`: custom models that are, or are not, active. An empty list says why.
+        """
+        filters = {
+            "developer": developer,
+            "provider": provider,
+            "action": action,
+            "input": input,
+            "output": output,
+            "method": method,
+            "deployed": deployed,
+        }
+        asked = calls.known_filters(self._client.paths, filters)
+        models = await self._fetch(
+            key_of(EVERYTHING, asked), calls.list_call(self._client.paths, asked)
+        )
+        return select(models, calls.filters_here(self._client.paths, filters), asked)
+
+    async def search(self, words: str) -> ModelList:
+        """Return the models whose name fits `words`."""
+        asked = {"search": words}
+        call = calls.search_call(self._client.paths, words)
+        models = await self._fetch(key_of("/models/search", asked), call)
+        return select(models, calls.filters_here(self._client.paths, asked), asked)
+
+    async def featured(self) -> ModelList:
+        """Return the models the hub puts forward."""
+        return select(
+            await self._fetch("/models/featured", calls.featured_call(self._client.paths)), {}
+        )
+
+    async def favorites(self) -> ModelList:
+        """Return the models the key's owner marked."""
+        models = await self._client.send(calls.favorites_call(self._client.paths))
+        return ModelList(models)
+
+    async def get(self, model_id: str, *, live: bool = False) -> Model:
+        """Return one model; `live` asks the provider for its deployment's status.
+
+        Raises `ModelNotFoundError`, with the closest ids in `suggestions`.
+        """
+        model_id = calls.checked_id(model_id)
+        call = calls.get_call(self._client.paths, model_id, live=live)
+        known = None if live else self._known(model_id)
+        if known is not None:
+            return known
+        try:
+            if live:
+                model = await self._client.send(call)
+                self._cache.put(model)
+                return model
+            return (await self._fetch(f"{EVERYTHING}/{model_id}", as_list(call)))[0]
+        except NotFoundError as error:
+            raise await self.explain(error, model_id) from None
+
+    async def explain(self, error: APIStatusError, model_id: str) -> APIStatusError:
+        """Return the error that says what a refused call to `model_id` lacks, or `error` itself.
+
+        An unknown model gets the closest ids, an inactive custom one says how to activate it.
+        May ask the hub, for ten seconds at most: for errors only, never on the way of a success.
+        """
+        try:
+            if isinstance(error, NotFoundError) and self.cached(model_id) is None:
+                known = self._cache.ids() or await self._ids_in_a_hurry()
+                return unknown_model(error, model_id, known)
+            if could_be_inactive(error, self.cached(model_id)):
+                call = calls.get_call(self._client.paths, model_id, live=True)
+                return inactive(error, await self._client.send(hurried(call)))
+        except OxenError as other:
+            LOG.debug("no better words for %r: %s", error, other)
+        return error
+
+    async def favorite(self, model_id: str) -> Model:
+        """Mark a model."""
+        return await self._change(calls.favorite_call(self._client.paths, model_id))
+
+    async def unfavorite(self, model_id: str) -> Model:
+        """Unmark a model."""
+        return await self._change(calls.unfavorite_call(self._client.paths, model_id))
+
+    async def update(self, model_id: str, **changes: Any) -> Model:
+        """Change a custom model's fields, as `display_name` or `description`."""
+        return await self._change(calls.update_call(self._client.paths, model_id, changes))
+
+    async def delete(self, model_id: str) -> Model:
+        """Delete a custom model."""
+        return await self._change(calls.delete_call(self._client.paths, model_id))
+
+    async def activate(
+        self,
+        model_id: str,
+        *,
+        wait: bool = False,
+        timeout: float = 900.0,
+        poll_every: float = 2.0,
+        on_progress: Progress | None = None,
+    ) -> Model:
+        """Bring a custom model up, and with `wait` return when it is active. It bills until
+        `deactivate`; `deployed` does not forget that.
+
+        Seconds. Raises `InvalidInputError` for a base model, `DeploymentError`.
+        """
+        waiting = waiting_for(wait, timeout, poll_every, on_progress)
+        return await self._deploy(model_id, activation(self._client.paths, model_id, waiting))
+
+    async def deactivate(
+        self,
+        model_id: str,
+        *,
+        wait: bool = False,
+        timeout: float = 900.0,
+        poll_every: float = 2.0,
+        on_progress: Progress | None = None,
+    ) -> Model:
+        """Bring a custom model down, and with `wait` return when it is. Raises `DeploymentError`."""
+        waiting = waiting_for(wait, timeout, poll_every, on_progress)
+        return await self._deploy(model_id, deactivation(self._client.paths, model_id, waiting))
+
+    @asynccontextmanager
+    async def deployed(
+        self,
+        model_id: str,
+        *,
+        timeout: float = 900.0,
+        poll_every: float = 2.0,
+        on_progress: Progress | None = None,
+    ) -> AsyncIterator[Model]:
+        """Have a custom model active inside the block; what this activated is deactivated after.
+
+        Whatever happens inside: if deactivating fails, that is raised, or warned of where
+        another error is on its way. A model that was active before stays so.
+        """
+        claim = Claim()
+        waiting = waiting_for(True, timeout, poll_every, on_progress)
+        try:
+            yield await self._deploy(
+                model_id, activation(self._client.paths, model_id, waiting, claim)
+            )
+        except BaseException:
+            try:
+                await self._release(model_id, claim)
+            except OxenError as error:
+                warnings.warn(str(error), CatalogWarning, stacklevel=3)
+            raise
+        await self._release(model_id, claim)
+
+    def prefetch(self) -> None:
+        """Fetch the whole list in the background; returns at once. Needs a running event loop."""
+        if self._cache.fresh(EVERYTHING, self._ttl) is None:
+            task = asyncio.get_running_loop().create_task(self._fetch_quietly())
+            self._background.add(task)  # the loop itself only holds tasks weakly
+            task.add_done_callback(self._background.discard)
+
+    async def _fetch(self, key: str, call: Call[builtins.list[Model]]) -> Models:
+        while True:
+            seat = self._cache.board(key, self._ttl)
+            if seat.flight is None:
+                return seat.models or ()
+            if seat.is_pilot:
+                return await self._pilot(seat.flight, call)
+            try:
+                landing = asyncio.wrap_future(seat.flight.landing)
+                return await asyncio.wait_for(landing, PATIENCE)
+            except (Abandoned, asyncio.TimeoutError):
+                self._cache.abandon(seat.flight)
+
+    async def _pilot(self, flight: Flight, call: Call[builtins.list[Model]]) -> Models:
+        try:
+            models = await self._client.send(call)
+        except Exception as error:  # noqa: BLE001 - raised again, here and to those waiting
+            return self._stale(flight, error)
+        except BaseException:
+            self._cache.abandon(flight)
+            raise
+        return self._cache.land(flight, models)
+
+    async def _fetch_quietly(self) -> None:
+        try:
+            await self._fetch(EVERYTHING, calls.list_call(self._client.paths))
+        except OxenError as error:
+            # Whoever needs the catalogue will ask again, and be told.
+            LOG.debug("the catalogue could not be fetched ahead: %s", error)
+
+    async def _ids_in_a_hurry(self) -> builtins.list[str]:
+        models = await self._fetch(EVERYTHING, hurried(calls.list_call(self._client.paths)))
+        return [model.id for model in models]
+
+    async def _change(self, call: Call[Model]) -> Model:
+        self._cache.forget()
+        try:
+            return await self._client.send(call)
+        finally:
+            self._cache.forget()
+
+    async def _deploy(self, model_id: str, steps: Steps[Model]) -> Model:
+        model_id = calls.checked_id(model_id)
+        try:
+            return await AsyncRunner(self._client).run(steps)
+        except NotFoundError as error:
+            raise await self.explain(error, model_id) from None
+        finally:
+            self._cache.forget()
+
+    async def _release(self, model_id: str, claim: Claim) -> None:
+        if claim.ours:
+            await AsyncRunner(self._client).run(shielded(release(self._client.paths, model_id)))
+            self._cache.forget()

@@ -1,0 +1,139 @@
+"""Bringing a custom model up and down: the hub bills it by the second in between."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from oxen_inference.catalog.calls import activate_call, deactivate_call, get_call
+from oxen_inference.errors import APIStatusError, DeploymentError, InvalidInputError, OxenError
+from oxen_inference.media.steps import Sleep, Steps, Tell, send
+
+if TYPE_CHECKING:
+    from oxen_inference.catalog.models import Model
+    from oxen_inference.paths import Paths
+
+Progress = Callable[["Model"], Any]
+"""Called with the model each time its status was asked for; async clients may await it."""
+
+_SLOWEST_POLL = 10.0
+_RELEASE_TRIES = 5
+FIRST_RETRY = 2.0
+"""Seconds before a deactivation that failed is tried again; twice as long each time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """How to wait: seconds in all, seconds between looks, and who is told."""
+
+    timeout: float = 900.0
+    poll_every: float = 2.0
+    on_progress: Progress | None = None
+
+
+@dataclass(slots=True)
+class Claim:
+    """Whether an activation is, or may be, ours to undo."""
+
+    ours: bool = False
+
+
+def activation(
+    paths: Paths, model_id: str, waiting: Waiting | None, claim: Claim | None = None
+) -> Steps[Model]:
+    """Bring `model_id` up unless it is; with `waiting`, until it is active.
+
+    Raises `InvalidInputError` for a base model, `DeploymentError` if it ends in another state.
+    """
+    claim = claim or Claim()
+    model = yield from send(get_call(paths, model_id, live=True))
+    _must_be_custom(model)
+    if model.deployment_status == "deactivating" and waiting:
+        model = yield from _until(paths, model, waiting, goal="inactive", on_the_way="deactivating")
+    if model.deployment_status not in ("active", "deploying"):
+        claim.ours = True  # before it is sent: a lost answer may have been a yes
+        try:
+            model = yield from send(activate_call(paths, model_id))
+        except APIStatusError as error:
+            claim.ours = error.status_code >= 500
+            raise
+    if waiting is None:
+        return model
+    return (yield from _until(paths, model, waiting, goal="active", on_the_way="deploying"))
+
+
+def deactivation(paths: Paths, model_id: str, waiting: Waiting | None) -> Steps[Model]:
+    """Bring `model_id` down; with `waiting`, until it is inactive."""
+    model = yield from send(deactivate_call(paths, model_id))
+    if waiting is None:
+        return model
+    return (yield from _until(paths, model, waiting, goal="inactive", on_the_way="deactivating"))
+
+
+def release(paths: Paths, model_id: str) -> Steps[None]:
+    """Bring `model_id` down, trying more than once. Raises `DeploymentError`."""
+    for attempt in range(1, _RELEASE_TRIES + 1):
+        try:
+            yield from send(deactivate_call(paths, model_id))
+        except OxenError as error:
+            if attempt == _RELEASE_TRIES or not error.is_retryable:
+                raise DeploymentError(
+                    f"{model_id} could not be deactivated and may still be billed: {error} "
+                    f"Call client.catalog.deactivate({model_id!r}), or use the hub's own page.",
+                    model_id=model_id,
+                ) from error
+        else:
+            return
+        yield Sleep(FIRST_RETRY * 2 ** (attempt - 1))
+
+
+def _must_be_custom(model: Model) -> None:
+    if not model.is_custom and model.deployment_status is None:
+        raise InvalidInputError(
+            f"{model.id} is a base model: it is always active and needs no activation."
+        )
+
+
+def _until(
+    paths: Paths, model: Model, waiting: Waiting, *, goal: str, on_the_way: str
+) -> Steps[Model]:
+    started, pause, seen_on_the_way = time.monotonic(), waiting.poll_every, False
+    looked = False
+    while True:
+        status = model.deployment_status or "unknown"
+        if waiting.on_progress:
+            yield Tell(waiting.on_progress, model)
+        if status == goal:
+            return model
+        seen_on_the_way = seen_on_the_way or status == on_the_way
+        # What came before the first look may still be about the deployment before this one.
+        gone_wrong = status == "error" and looked
+        fallen_back = seen_on_the_way and status not in (on_the_way, "unknown")
+        if gone_wrong or fallen_back:
+            raise DeploymentError(
+                f"{model.id} did not become {goal}: its deployment is {status}.",
+                model_id=model.id,
+                status=status,
+            )
+        if time.monotonic() - started + pause > waiting.timeout:
+            raise DeploymentError(
+                f"{model.id} is still {status} after {waiting.timeout:g} seconds; "
+                f"it may yet become {goal}.",
+                model_id=model.id,
+                status=status,
+            )
+        yield Sleep(pause)
+        pause = min(pause * 1.5, max(_SLOWEST_POLL, waiting.poll_every))
+        model = yield from _look_again(paths, model)
+        looked = True
+
+
+def _look_again(paths: Paths, model: Model) -> Steps[Model]:
+    try:
+        return (yield from send(get_call(paths, model.id, live=True)))
+    except OxenError as error:
+        if not error.is_retryable:
+            raise
+        return model

@@ -1,0 +1,255 @@
+"""Find the model for a need in words: a short ranked list with prices, for agents and people."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from oxen_inference.catalog.model_text import page
+from oxen_inference.catalog.pricing import Quote, price_hint, quote
+from oxen_inference.catalog.pricing_params import (
+    can_have_sound,
+    duration_names,
+    effective,
+    read_seconds,
+    switches,
+)
+
+if TYPE_CHECKING:
+    from oxen_inference.catalog.models import Model
+
+_SAID = {
+    "video": r"videos?|films?|movies?|clips?|animat\w+|footage|reels?",
+    "image": r"images?|pictures?|photos?|photographs?|drawings?|draws?|illustrations?|logos?|"
+    r"posters?|stills?|frames?",
+    "audio": r"audio|speech|voices?|sounds?|music|songs?|narration",
+    "text": r"text|chats?|answers?|writes?|words|summar\w+|translat\w+|code|prompts?",
+}
+_SAYS = {made: re.compile(rf"\b(?:{words})\b") for made, words in _SAID.items()}
+_WITH_SOUND = re.compile(r"\bwith (?:\w+ )?(?:audio|sound|speech|voice|music)\b|\bsound ?track\b")
+_WRITES_DOWN = re.compile(r"\b(transcri\w+|caption\w*|ocr)\b")
+_INTO = re.compile(r"\b(?:into|to|->|→)\b")
+_FROM = re.compile(r"\b(?:from|of|based on|using|given)\b")
+_CHEAP = re.compile(
+    r"\bcheap\w*|\blow(?:est)? (?:cost|price)|\binexpensive|\baffordable|\bbudget\b"
+)
+_NUMBERS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"]  # fmt: skip
+_LENGTH = re.compile(
+    rf"\b(\d+(?:\.\d+)?|{'|'.join(_NUMBERS)}|thirty|sixty)[\s-]*(s|secs?|seconds?|mins?|minutes?)\b"
+)
+_DULL = frozenset(
+    [
+        "a",
+        "an",
+        "and",
+        "the",
+        "of",
+        "for",
+        "to",
+        "into",
+        "with",
+        "that",
+        "from",
+        "my",
+        "i",
+        "me",
+        "need",
+        "want",
+        "model",
+        "models",
+        "which",
+        "what",
+        "can",
+        "turns",
+        "turn",
+        "make",
+        "makes",
+        "cheapest",
+        "best",
+        "is",
+        "it",
+        "in",
+        "on",
+        "long",
+        "second",
+        "seconds",
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a text asks for."""
+
+    output: str | None = None
+    input: str | None = None
+    seconds: Decimal | None = None
+    sound: bool = False
+    cheap: bool = False
+    words: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A model that can do it, what that would cost, and with which parameters."""
+
+    model: Model
+    price: Quote
+    params: Mapping[str, Any]
+    score: float
+
+    def as_row(self) -> dict[str, Any]:
+        """Return plain data for a tool's answer."""
+        low, high = self.price.low, self.price.high
+        return {
+            "id": self.model.id,
+            "name": self.model.name,
+            "makes": list(self.model.outputs),
+            "takes": list(self.model.inputs),
+            "params": dict(self.params),
+            "price": str(self.price) if self.price.known else price_hint(self.model) or "unknown",
+            "price_low": None if low is None else str(low),
+            "price_high": None if high is None else str(high),
+        }
+
+
+def find_models(
+    models: Iterable[Model],
+    need: str = "",
+    *,
+    output: str | None = None,
+    input: str | None = None,  # noqa: A002 - the API's own word
+    method: str | None = None,
+    max_price: Decimal | float | str | None = None,
+    limit: int = 5,
+) -> list[Match]:
+    """Return at most `limit` models that can do what `need` says, best first.
+
+    Understood are modalities ("turns an image into a film"), a length ("ten seconds"), "with
+    sound" and "cheapest"; other words rank by the models' descriptions. `output` and `input`
+    overrule the words. `max_price`: USD for one call; leaves out models of unknown price.
+    """
+    asked = read_need(need)
+    wanted = (output or asked.output, input or asked.input)
+    most = None if max_price is None else Decimal(str(max_price))
+    found: list[Match] = []
+    for model in models:
+        match = _match(model, asked, *wanted)
+        if match is None or (method and not (model.pricing and model.pricing.method == method)):
+            continue
+        if most is None or (match.price.high is not None and match.price.high <= most):
+            found.append(match)
+    found.sort(key=lambda match: _rank(match, cheapest_first=asked.cheap))
+    return found[: max(limit, 0)]
+
+
+def describe(matches: Iterable[Match]) -> str:
+    """Return matches as short lines of text for a language model."""
+    lines = [
+        f"{number}. {row['id']}: {row['name']}; makes {', '.join(row['makes']) or 'unknown'}"
+        f"{' from ' + ', '.join(row['takes']) if row['takes'] else ''}; price: {row['price']}"
+        f"{' with ' + _shown(row['params']) if row['params'] else ''}"
+        for number, row in enumerate((match.as_row() for match in matches), start=1)
+    ]
+    return "\n".join(lines) or "No model of the catalogue does that."
+
+
+def read_need(text: str) -> Need:
+    """Read what a text asks for, as far as its words say."""
+    said = text.lower()
+    seconds = None
+    if length := _LENGTH.search(said):
+        number = _number(length[1])
+        seconds = number * 60 if length[2].startswith("m") else number
+    sound = bool(_WITH_SOUND.search(said))
+    bare = _WITH_SOUND.sub(" ", said)
+    source, result = _sides(bare)
+    if _WRITES_DOWN.search(bare) and "text" not in bare:
+        source, result = bare, "text"
+    words = frozenset(re.findall(r"[a-z0-9][a-z0-9.]+", bare)) - _DULL
+    return Need(
+        output=_first_said(result) or (_first_said(source) if source is not bare else None),
+        input=_first_said(source) if source and _first_said(result) else None,
+        seconds=seconds,
+        sound=sound,
+        cheap=bool(_CHEAP.search(said)),
+        words=words,
+    )
+
+
+def _sides(text: str) -> tuple[str, str]:
+    """What it is made from, and what is to come out: "an image into a film", "a film of a cow"."""
+    for pattern in (_INTO, _FROM):
+        for cut in pattern.finditer(text):
+            before, after = text[: cut.start()], text[cut.end() :]
+            source, result = (before, after) if pattern is _INTO else (after, before)
+            if _first_said(source) and _first_said(result):
+                return source, result
+    return "", text
+
+
+def _first_said(text: str) -> str | None:
+    spots = ((found.start(), made) for made, says in _SAYS.items() if (found := says.search(text)))
+    return min(spots, default=(0, None))[1]
+
+
+def _number(word: str) -> Decimal:
+    if word in _NUMBERS:
+        return Decimal(_NUMBERS.index(word) + 1)
+    return {"thirty": Decimal(30), "sixty": Decimal(60)}.get(word) or Decimal(word)
+
+
+def _match(model: Model, need: Need, output: str | None, source: str | None) -> Match | None:
+    if (output and not model.makes(output)) or (source and not _may_take(model, source)):
+        return None
+    fields = effective(model.request_schema, {})
+    params: dict[str, Any] = {}
+    if need.sound and output == "video":
+        if not can_have_sound(fields, model.pricing):
+            return None
+        params |= dict.fromkeys(switches(fields), True)
+    if need.seconds is not None and output in ("video", "audio"):
+        length = _length_param(model, need.seconds)
+        if length is None:
+            return None
+        params |= length
+    text = page(model).lower()
+    score = sum(2 if word in model.id.lower() else 1 for word in need.words if word in text)
+    return Match(model, quote(model, params), params, float(score))
+
+
+def _may_take(model: Model, source: str) -> bool:
+    # Where the catalogue says nothing of inputs, text is sure and nothing else is.
+    return model.takes(source) if model.inputs else source == "text"
+
+
+def _length_param(model: Model, seconds: Decimal) -> dict[str, Any] | None:
+    """The parameter that asks for that many seconds, or None if the model cannot."""
+    fields = effective(model.request_schema, {})
+    for name in duration_names(fields):
+        spec = fields.schema.get(name, {})
+        for choice in spec.get("enum") or ():
+            if read_seconds(choice) == seconds:
+                return {name: choice}
+        span = fields.span(name)
+        if not spec.get("enum") and span and span[0] <= seconds <= span[1]:
+            whole = seconds == seconds.to_integral_value()
+            return {name: int(seconds) if whole else float(seconds)}
+    return None
+
+
+def _rank(match: Match, *, cheapest_first: bool) -> tuple[Any, ...]:
+    cost = match.price.high if match.price.high is not None else Decimal("Infinity")
+    if cheapest_first:
+        return (cost, -match.score, match.model.id)
+    return (-match.score, cost, match.model.id)
+
+
+def _shown(params: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in params.items())
+
+
+__all__ = ["Match", "Need", "describe", "find_models", "read_need"]

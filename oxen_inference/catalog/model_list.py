@@ -1,0 +1,148 @@
+"""A list of models that shows itself as a table, and says why when it is empty."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from oxen_inference.catalog.did_you_mean import did_you_mean, suggestion
+from oxen_inference.catalog.models import MODALITIES, Model
+from oxen_inference.catalog.pricing import price_hint
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_COLUMNS = ("id", "makes", "takes", "price", "developer", "status")
+
+
+class ModelList(list[Model]):
+    """Models, in the hub's order. `note` says why there are none, or that they are not fresh."""
+
+    def __init__(self, models: Iterable[Model] = (), note: str | None = None) -> None:
+        super().__init__(models)
+        self.note = note
+
+    def __repr__(self) -> str:
+        if not self:
+            return f"ModelList([]: {self.note})" if self.note else "ModelList([])"
+        return f"ModelList({[model.id for model in self]})"
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """Return the table's cells, one row a model."""
+        return [
+            (
+                model.id,
+                ", ".join(model.outputs),
+                ", ".join(model.inputs),
+                price_hint(model) or "",
+                model.developer or "",
+                model.deployment_status or "",
+            )
+            for model in self
+        ]
+
+    def _repr_html_(self) -> str:
+        def cells(tag: str, texts: Iterable[str]) -> str:
+            return "".join(f"<{tag}>{html.escape(text)}</{tag}>" for text in texts)
+
+        body = "".join(f"<tr>{cells('td', row)}</tr>" for row in self.rows())
+        note = f"<caption>{html.escape(self.note)}</caption>" if self.note else ""
+        return f"<table>{note}<tr>{cells('th', _COLUMNS)}</tr>{body}</table>"
+
+    def __rich__(self) -> Table:
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(caption=self.note)
+        for column in _COLUMNS:
+            table.add_column(column, overflow="fold", no_wrap=column == "id")
+        for row in self.rows():
+            table.add_row(*map(Text, row))  # as text: an id may hold what looks like markup
+        return table
+
+
+def select(
+    models: Iterable[Model],
+    filters: Mapping[str, Any],
+    asked: Mapping[str, str] | None = None,
+) -> ModelList:
+    """Return the models that pass every filter that is not None; `note` says which let none pass.
+
+    Filters: developer, action, search, input, output, method, deployed. `asked` are those that
+    the hub has applied already.
+    """
+    chosen, note = list(models), None
+    if not chosen:
+        said = ", ".join(f"{name}={value!r}" for name, value in (asked or {}).items())
+        note = f"the hub lists no models with {said}" if said else "the hub lists no models"
+    for name, wanted in filters.items():
+        if wanted is None or not chosen:
+            continue
+        passes = _FILTERS[name](wanted)
+        passing = [model for model in chosen if passes(model)]
+        if not passing:
+            note = _why_empty(name, wanted, chosen)
+        chosen = passing
+    return ModelList(chosen, note)
+
+
+def _why_empty(name: str, wanted: Any, models: list[Model]) -> str:
+    note = f"none of the {len(models)} models has {name}={wanted!r}"
+    values = sorted({value for model in models for value in _VALUES[name](model)})
+    if not values or name in ("search", "deployed"):
+        return note
+    near = suggestion(did_you_mean(str(wanted), values))
+    return f"{note}; there are {', '.join(values[:12])}. {near}".strip()
+
+
+def _modality(value: str) -> str:
+    word = str(value).strip().lower()
+    return word[:-1] if word[:-1] in MODALITIES else word
+
+
+def _letters(value: object) -> str:
+    return re.sub(r"[^a-z0-9]+", "", str(value).lower())
+
+
+def _actions(model: Model) -> list[str]:
+    tuning = model.raw.get("fine_tuning")
+    actions = tuning.get("actions") if isinstance(tuning, dict) else None
+    return [str(action) for action in actions] if isinstance(actions, list) else []
+
+
+def _text_of(model: Model) -> str:
+    return " ".join(
+        filter(None, (model.id, model.display_name, model.developer, model.summary))
+    ).lower()
+
+
+_VALUES: dict[str, Callable[[Model], Iterable[str]]] = {
+    "developer": lambda model: [model.developer] if model.developer else [],
+    "action": _actions,
+    "search": lambda _: [],
+    "input": lambda model: model.inputs,
+    "output": lambda model: model.outputs,
+    "method": lambda model: (
+        [model.pricing.method] if model.pricing and model.pricing.method else []
+    ),
+    "deployed": lambda _: [],
+}
+_FILTERS: dict[str, Callable[[Any], Callable[[Model], bool]]] = {
+    "developer": lambda wanted: lambda model: _letters(wanted) in _letters(model.developer or ""),
+    "action": lambda wanted: (
+        lambda model: str(wanted).lower() in [action.lower() for action in _actions(model)]
+    ),
+    "search": lambda wanted: (
+        lambda model: all(word in _text_of(model) for word in str(wanted).lower().split())
+    ),
+    "input": lambda wanted: lambda model: model.takes(_modality(wanted)),
+    "output": lambda wanted: lambda model: model.makes(_modality(wanted)),
+    "method": lambda wanted: lambda model: str(wanted).lower() in _VALUES["method"](model),
+    "deployed": lambda wanted: (
+        lambda model: (
+            model.deployment_status is not None and (model.deployment_status == "active") == wanted
+        )
+    ),
+}

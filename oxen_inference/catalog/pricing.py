@@ -1,0 +1,286 @@
+"""What a call will cost, before it is made, and what a chat answer did cost. USD, in `Decimal`.
+
+A quote never says less than the call may cost: where the price list or the parameters leave
+something open it is a range, and where the range has no end it is unknown, with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from oxen_inference.catalog.pricing_params import (
+    Amount,
+    Fields,
+    audio_switch,
+    effective,
+    image_count,
+    is_high_resolution,
+    means,
+    output_seconds,
+    qualities,
+    resolutions,
+    token_counts,
+)
+
+if TYPE_CHECKING:
+    from oxen_inference.catalog.models import Model, Pricing
+
+_OUTPUT_SECOND = ("per_video_output_second", "per_audio_output_second")
+_ANY_TIER = frozenset({"default", "any", "all", "*", ""})
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What a call will cost: between `low` and `high` USD, or unknown for `reason`."""
+
+    low: Decimal | None = None
+    high: Decimal | None = None
+    reason: str | None = None
+    """Why the price is unknown, or is a range."""
+
+    @property
+    def known(self) -> bool:
+        """Whether there is an upper limit to the cost."""
+        return self.high is not None
+
+    @property
+    def exact(self) -> bool:
+        """Whether the cost is one known amount."""
+        return self.high is not None and self.low == self.high
+
+    def __str__(self) -> str:
+        if self.low is None or self.high is None:
+            return f"unknown: {self.reason}"
+        if self.exact:
+            return usd(self.low)
+        return f"{usd(self.low)} to {usd(self.high)}"
+
+
+def usd(amount: Decimal) -> str:
+    """Write an amount as people read it: cents, or three digits of what is less or finer."""
+    cents = amount.quantize(Decimal("0.01")) if amount < 10**20 else amount
+    if amount == cents:
+        return f"${cents:.2f}"
+    return f"${amount:.4f}" if amount >= 1 else f"${Decimal(f'{amount:.3g}'):f}"
+
+
+def quote(model: Model, params: Mapping[str, Any], num_generations: int = 1) -> Quote:
+    """Return the price of `num_generations` calls of `model` with `params`.
+
+    Parameters left out have the defaults of the model's `request_schema`. Tokens are taken from
+    `prompt_tokens` and `completion_tokens`, or `max_tokens` as the most there can be.
+    """
+    pricing = model.pricing
+    if pricing is None:
+        return Quote(reason=f"{model.id} has no published price")
+    fields = effective(model.request_schema, params)
+    method = pricing.method or ""
+    if method == "token":
+        once = _tokens(pricing, params)
+    elif method == "per_image":
+        once = _images(pricing, fields)
+    elif method in _OUTPUT_SECOND:
+        once = _seconds(pricing, fields)
+    elif method == "time":
+        once = _compute_time(pricing)
+    else:
+        named = f"is priced {method!r}, a method" if method else "names no pricing method"
+        once = Quote(reason=f"{model.id} {named} this version does not know")
+    times = _generations(params, num_generations)
+    if times is None:
+        return Quote(reason="num_generations is not a whole number of 1 or more")
+    return _times(once, Amount(Decimal(times), Decimal(times)))
+
+
+def chat_cost(model: Model, usage: Mapping[str, Any] | None) -> Decimal | None:
+    """Return what a chat answer cost by its `usage` as received, or None where that is unknown.
+
+    Unknown are: compute time, and tokens without a published price (cached or audio ones).
+    """
+    pricing = model.pricing
+    if pricing is None or pricing.method not in (None, "token") or not usage:
+        return None
+    counts = token_counts(usage)
+    if counts is None or pricing.input_cost_per_token is None:
+        return None
+    if pricing.output_cost_per_token is None:
+        return None
+    prompt, completion = counts
+    return prompt * pricing.input_cost_per_token + completion * pricing.output_cost_per_token
+
+
+def _generations(params: Mapping[str, Any], num_generations: int) -> int | None:
+    count = params.get("num_generations") if num_generations == 1 else num_generations
+    count = 1 if count is None else count
+    return count if isinstance(count, int) and not isinstance(count, bool) and count > 0 else None
+
+
+def _times(once: Quote, times: Amount) -> Quote:
+    if once.low is None or once.high is None:
+        return once
+    return Quote(once.low * times.low, once.high * times.high, once.reason or times.reason)
+
+
+def _range(prices: Iterable[Decimal | None], reason: str | None) -> Quote:
+    known = list(prices)
+    amounts = [price for price in known if price is not None]
+    if not amounts or len(amounts) < len(known):
+        return Quote(reason=reason or "the price list leaves this price out")
+    low, high = min(amounts), max(amounts)
+    return Quote(low, high, reason if low != high else None)
+
+
+def _compute_time(pricing: Pricing) -> Quote:
+    rate = pricing.cost_per_second
+    shown = f" at {usd(rate)} a second" if rate is not None else ""
+    return Quote(reason=f"billed by compute time{shown}, and how long it takes is not known before")
+
+
+def _tokens(pricing: Pricing, params: Mapping[str, Any]) -> Quote:
+    into, out = pricing.input_cost_per_token, pricing.output_cost_per_token
+    if into is None or out is None:
+        return Quote(reason="billed by token, and the price of a token is not published")
+
+    def count(*names: str) -> int | None:
+        found = (params.get(name) for name in names)
+        return next((n for n in found if isinstance(n, int) and not isinstance(n, bool)), None)
+
+    prompt = count("prompt_tokens", "input_tokens")
+    exact = count("completion_tokens", "output_tokens")
+    most = count("max_completion_tokens", "max_tokens")
+    if prompt is None or (exact is None and most is None) or min(prompt, exact or most or 0) < 0:
+        per_million = f"{usd(into * 1_000_000)} in and {usd(out * 1_000_000)} out per million"
+        return Quote(
+            reason=f"billed by token ({per_million}), and their number is not known before"
+        )
+    if exact is not None:
+        price = prompt * into + exact * out
+        return Quote(price, price)
+    return Quote(prompt * into, prompt * into + (most or 0) * out, "the answer may be shorter")
+
+
+def _images(pricing: Pricing, fields: Fields) -> Quote:
+    grid, flat = pricing.cost_per_image_grid, pricing.cost_per_image
+    reason = None
+    if grid:
+        prices: set[Decimal | None] = set()
+        rows, sure = _pick(grid, qualities(fields))
+        for row in rows:
+            cells, in_row = _pick(grid[row], resolutions(fields))
+            prices |= {grid[row][cell] for cell in cells}
+            sure = sure and in_row
+        if not sure and flat is not None:
+            prices.add(flat)
+        reason = "the price depends on quality and resolution"
+    elif flat is not None:
+        prices = {flat}
+    else:
+        return Quote(reason="billed by image, and the price of an image is not published")
+    count = image_count(fields)
+    if isinstance(count, str):
+        return Quote(reason=count)
+    return _times(_range(prices, reason), count)
+
+
+def _pick(table: Mapping[str, Any], values: frozenset[str] | None) -> tuple[list[str], bool]:
+    """The keys of a price table that `values` may mean, and whether they surely are those.
+
+    `values` None: the model has no such parameter.
+    """
+    keys = list(table)
+    meant = {value: [key for key in keys if means(key, value)] for value in values or ()}
+    matched = [key for key in keys if any(key in found for found in meant.values())]
+    if matched and all(meant.values()):
+        return matched, True
+    general = [key for key in keys if key.strip().lower() in _ANY_TIER]
+    if general:
+        return general, True
+    return keys, values is None and len(keys) == 1
+
+
+def _seconds(pricing: Pricing, fields: Fields) -> Quote:
+    rates = _rates(pricing, fields)
+    if not rates:
+        return Quote(reason="billed by second, and the price of a second is not published")
+    length = output_seconds(fields)
+    if isinstance(length, str):
+        at = _range(rates, None)
+        shown = f" ({at} a second)" if at.known else ""
+        return Quote(reason=f"billed by second{shown}, and {length}")
+    count = image_count(fields)
+    if isinstance(count, str):
+        return Quote(reason=count)
+    price = _range(rates, "the price depends on resolution and sound")
+    return _times(_times(price, length), count)
+
+
+def _rates(pricing: Pricing, fields: Fields) -> set[Decimal | None]:
+    """Every price of a second that may apply; None among them where one is not published."""
+    base, table = pricing.cost_per_second, pricing.cost_per_second_by_resolution
+    keys, sure = _pick(table, resolutions(fields)) if table else ([], False)
+    rates = {table[key] for key in keys}
+    if not sure:
+        rates |= _rates_without_table(base, pricing.cost_per_second_high_res, fields)
+    sound = pricing.cost_per_second_with_audio
+    if sound is None:
+        return rates
+    loud = _with_sound(rates, base, sound)
+    switch = audio_switch(fields)
+    if switch is True or not rates:
+        return loud
+    return rates if switch is False else rates | loud
+
+
+def _rates_without_table(
+    base: Decimal | None, high: Decimal | None, fields: Fields
+) -> set[Decimal | None]:
+    is_high = is_high_resolution(fields)
+    plain: set[Decimal | None] = set() if base is None else {base}
+    if high is None or (is_high is False and plain):
+        return plain
+    return {high} if is_high else plain | {high}
+
+
+def _with_sound(
+    rates: set[Decimal | None], base: Decimal | None, sound: Decimal
+) -> set[Decimal | None]:
+    # How sound combines with a resolution's own price is not documented: anything from one of
+    # the two to both surcharges together.
+    loud: set[Decimal | None] = {sound}
+    for rate in rates - {base}:
+        if rate is None:
+            loud.add(None)
+        elif base:
+            loud |= {rate, rate * sound / base}
+        else:
+            loud |= {rate, rate + sound}
+    return loud
+
+
+def price_hint(model: Model) -> str | None:
+    """Return a model's price list in a few words, or None where there is none."""
+    pricing = model.pricing
+    if pricing is None:
+        return None
+    if pricing.method == "token":
+        into, out = pricing.input_cost_per_token, pricing.output_cost_per_token
+        if into is None or out is None:
+            return None
+        return f"{usd(into * 1_000_000)} in, {usd(out * 1_000_000)} out per million tokens"
+    per_image = [pricing.cost_per_image]
+    per_image += [cell for row in pricing.cost_per_image_grid.values() for cell in row.values()]
+    per_second = [
+        pricing.cost_per_second,
+        pricing.cost_per_second_high_res,
+        pricing.cost_per_second_with_audio,
+        *pricing.cost_per_second_by_resolution.values(),
+    ]
+    unit = {"time": "second of compute", "per_image": "image"}.get(pricing.method or "", "second")
+    prices = [p for p in (per_image if unit == "image" else per_second) if p is not None]
+    if not prices:
+        return None
+    low, high = min(prices), max(prices)
+    return f"{usd(low)} per {unit}" if low == high else f"{usd(low)} to {usd(high)} per {unit}"

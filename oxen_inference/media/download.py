@@ -1,0 +1,276 @@
+"""Fetching a result: from where, with which key, and onto the disk without surprises.
+
+The URL comes from a hub, and may have passed through a language model or a redirect: see
+`public_connection` for where it may lead.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import re
+import tempfile
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+from oxen_inference._version import __version__
+from oxen_inference.errors import InvalidInputError
+from oxen_inference.media.probe import Probe, probe
+from oxen_inference.media.public_connection import FetchError, connect, default_port, words
+
+MAX_BYTES = 2_000_000_000
+MAX_REDIRECTS = 5
+_CHUNK = 1 << 18
+_SPENT_URL = (401, 403, 404, 410)
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A file on the disk."""
+
+    path: Path
+    sha256: str
+    size: int
+    media: Probe | None
+    mime_type: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where results come from: the hub's own origin, which gets the headers, and who else may."""
+
+    hub: str
+    headers: Mapping[str, str]
+    allowed_hosts: Collection[str] = ()
+    """Hosts (``name`` or ``name:port``) that may be private addresses."""
+    timeout: float = 60.0
+    max_bytes: int = MAX_BYTES
+
+
+def fetch(url: str, folder: Path, stem: str, media_type: str, source: Source) -> Fetched:
+    """Save what is at `url` as a new file in `folder`, named `stem` and by what it is.
+
+    Raises `FetchError`, and `OSError` where the disk is at fault; nothing is left behind then.
+    """
+    handle, temporary = tempfile.mkstemp(prefix=".oxen-", suffix=".part", dir=folder)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            digest, size, declared = _receive(url, source, file)
+            file.flush()
+            os.fsync(file.fileno())
+        media = _checked(Path(temporary), media_type, declared)
+        suffix = media.suffix if media else _suffix_of(declared)
+        path = _put(Path(temporary), folder, f"{safe_name(stem)}.{suffix}")
+    finally:
+        with suppress(FileNotFoundError):
+            Path(temporary).unlink()
+    return Fetched(path, digest, size, media, media.mime_type if media else declared)
+
+
+def save(content: bytes, folder: Path, stem: str, media_type: str) -> Fetched:
+    """Save bytes in hand as `fetch` does. Raises `FetchError`, `OSError`."""
+    handle, temporary = tempfile.mkstemp(prefix=".oxen-", suffix=".part", dir=folder)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        # Raw sound has no header to know it by.
+        declared = "audio/pcm" if media_type == "audio" else None
+        media = _checked(Path(temporary), media_type, declared)
+        path = _put(
+            Path(temporary), folder, f"{safe_name(stem)}.{media.suffix if media else 'pcm'}"
+        )
+    finally:
+        with suppress(FileNotFoundError):
+            Path(temporary).unlink()
+    digest = hashlib.sha256(content).hexdigest()
+    return Fetched(path, digest, len(content), media, media.mime_type if media else declared)
+
+
+def folder_to_save_in(save_to: str | os.PathLike[str]) -> Path:
+    """Return the folder, made if need be and tried out. Raises `InvalidInputError`."""
+    folder = Path(save_to).expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(prefix=".oxen-", dir=folder):
+            pass
+    except OSError as error:
+        raise InvalidInputError(
+            f"save_to must be a folder that can be written; {folder}: {error.strerror}."
+        ) from error
+    return folder
+
+
+def safe_name(stem: str) -> str:
+    """Return a file name that every system takes and that names no other folder."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip(".-")[:80]
+    reserved = re.fullmatch(r"(?i)con|prn|aux|nul|com\d|lpt\d", name.partition(".")[0])
+    return f"media-{name}" if reserved or not name else name
+
+
+def _receive(url: str, source: Source, file: object) -> tuple[str, int, str | None]:
+    for _ in range(MAX_REDIRECTS + 1):
+        connection, response = _open(url, source)
+        try:
+            if response.status in (301, 302, 303, 307, 308):
+                url = _redirected(url, response.getheader("location"))
+                continue
+            _check_status(response)
+            return _copy(response, file, source.max_bytes)
+        except (OSError, http.client.HTTPException) as error:
+            raise FetchError(f"The download broke off: {words(error)}.", again=True) from error
+        finally:
+            connection.close()
+    raise FetchError(f"The download was redirected more than {MAX_REDIRECTS} times.")
+
+
+def _redirected(url: str, location: str | None) -> str:
+    if not location:
+        raise FetchError("The download was redirected to nowhere.")
+    target = urljoin(url, location)
+    if urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https":
+        raise FetchError("The download was redirected from https to a connection anyone can read.")
+    return target
+
+
+def _check_status(response: http.client.HTTPResponse) -> None:
+    status = response.status
+    if status == 200:
+        return
+    what = f"The file's address answered with status {status}"
+    if status in _SPENT_URL:
+        raise FetchError(f"{what}; it may have expired.", is_expired=True)
+    raise FetchError(f"{what}.", again=status == 429 or status >= 500)
+
+
+def _copy(
+    response: http.client.HTTPResponse, file: object, limit: int
+) -> tuple[str, int, str | None]:
+    encoding = response.getheader("content-encoding", "identity").lower()
+    if encoding not in ("", "identity"):
+        raise FetchError(f"The file came encoded as {encoding}, which was not asked for.")
+    declared = response.getheader("content-length")
+    expected = int(declared) if declared and declared.isdigit() else None
+    too_big = f"The file is larger than {limit:,} bytes"
+    if expected is not None and expected > limit:
+        raise FetchError(f"{too_big}: {expected:,}.")
+    digest, size = hashlib.sha256(), 0
+    while chunk := response.read(_CHUNK):
+        size += len(chunk)
+        if size > limit:
+            raise FetchError(f"{too_big}.")
+        digest.update(chunk)
+        file.write(chunk)  # type: ignore[attr-defined]  # BinaryIO, as mkstemp opened it
+    if expected is not None and size != expected:
+        raise FetchError(f"Only {size:,} of {expected:,} bytes arrived.", again=True)
+    kind = (response.getheader("content-type") or "").partition(";")[0].strip().lower()
+    return digest.hexdigest(), size, kind or None
+
+
+def _open(url: str, source: Source) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+    parts = _readable(url)
+    own = _origin(parts) == _origin(urlsplit(source.hub))
+    headers = {
+        "Accept": "*/*",
+        "Accept-Encoding": "identity",
+        "User-Agent": f"oxen-integrations/{__version__}",
+        # The key is the hub's alone, and an object store refuses a second kind of proof.
+        **(source.headers if own else {}),
+    }
+    trusted = own or _is_allowed(parts, source.allowed_hosts)
+    connection = connect(parts, trusted=trusted, timeout=source.timeout)
+    target = parts.path or "/"
+    try:
+        connection.request(
+            "GET", f"{target}?{parts.query}" if parts.query else target, headers=headers
+        )
+        return connection, connection.getresponse()
+    except (OSError, http.client.HTTPException) as error:
+        connection.close()
+        raise FetchError(f"{parts.hostname} could not be reached: {words(error)}.", again=True) from error  # fmt: skip
+    except ValueError as error:  # control characters in the path
+        connection.close()
+        raise FetchError(f"The file's address cannot be used: {error}.") from error
+
+
+def _readable(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        raise FetchError(f"The file's address cannot be read: {error}.") from error
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise FetchError(f"The file's address is not on the web: {parts.scheme or 'no scheme'}.")
+    if parts.username is not None or parts.password is not None:
+        raise FetchError("The file's address contains credentials.")
+    return parts
+
+
+def _origin(parts: SplitResult) -> tuple[str, str | None, int]:
+    return parts.scheme, parts.hostname, parts.port or default_port(parts)
+
+
+def _is_allowed(parts: SplitResult, allowed: Collection[str]) -> bool:
+    host, port = (parts.hostname or "").lower(), parts.port or default_port(parts)
+    return any(one.lower() in (host, f"{host}:{port}", f"[{host}]:{port}") for one in allowed)
+
+
+def _checked(path: Path, media_type: str, declared: str | None) -> Probe | None:
+    media = probe(path) if path.stat().st_size else None
+    if media is None:
+        if declared and declared.startswith(f"{media_type}/") and not _is_text(path):
+            return None  # a format unknown here, which its server vouches for
+        shown = f" ({declared})" if declared else ""
+        raise FetchError(f"What was fetched is not {media_type}{shown}.", is_expired=True)
+    if media.kind != media_type:
+        raise FetchError(f"What was fetched is {media.mime_type}, not {media_type}.")
+    if not media.complete:
+        raise FetchError("The file that was fetched ends too early.", again=True)
+    return media
+
+
+def _is_text(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(512)
+    return not head.strip() or (head.lstrip()[:1] in (b"<", b"{", b"[") and b"\0" not in head)
+
+
+def _suffix_of(mime_type: str | None) -> str:
+    return re.sub(r"[^a-z0-9]", "", (mime_type or "").partition("/")[2].partition("+")[0]) or "bin"
+
+
+def _put(temporary: Path, folder: Path, name: str) -> Path:
+    """Give the finished file its name, never that of another."""
+    temporary.chmod(0o644)  # mkstemp's own mode shuts out the web server next door
+    stem, _, suffix = name.rpartition(".")
+    number = 0
+    while True:
+        path = folder / (f"{stem}-{number}.{suffix}" if number else name)
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            number += 1
+            continue
+        except OSError:  # a file system without links: hold the name, then take it
+            try:
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL))
+            except FileExistsError:
+                number += 1
+                continue
+            temporary.replace(path)
+        _sync(folder)
+        return path
+
+
+def _sync(folder: Path) -> None:
+    if os.name == "posix":  # elsewhere a folder cannot be opened
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,117 @@
+"""From finished generations to files: a fresh URL where the old one is spent, no job ever lost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from oxen_inference import queue
+from oxen_inference.errors import DownloadError, NotFoundError, OxenError
+from oxen_inference.media import download
+from oxen_inference.media.download import Fetched
+from oxen_inference.media.journal import Entry
+from oxen_inference.media.public_connection import FetchError
+from oxen_inference.media.result import MediaItem
+from oxen_inference.media.steps import Steps, run_slow, send, sleep
+
+if TYPE_CHECKING:
+    from oxen_inference.media.task import Engine
+
+_TRIES = 4
+_FIRST_PAUSE = 0.3
+
+
+def fetch_items(engine: Engine, entry: Entry, save_to: Any) -> Steps[Entry]:
+    """Save every finished item of an entry that is not yet in `save_to`.
+
+    Raises `DownloadError` with the result, whose other items are kept.
+    """
+    folder = None if save_to is None else Path(save_to).expanduser()
+    items, failures = [], []
+    for position, item in enumerate(entry.items):
+        try:
+            items.append((yield from _fetch_item(engine, entry, item, position, folder)))
+        except (FetchError, OSError) as error:  # noqa: PERF203 - one item's failure is its own
+            items.append(item)
+            failures.append(f"{item.generation_id or position}: {error}")
+    entry = yield from engine.write(replace(entry, items=tuple(items)))
+    if failures:
+        raise DownloadError(
+            f"Made and paid for, but not fetched: {'; '.join(failures)} Asking again for the same "
+            "job (resume, attach or the same key) fetches it without paying.",
+            result=entry.result(),
+        )
+    return entry
+
+
+def _fetch_item(
+    engine: Engine, entry: Entry, item: MediaItem, position: int, folder: Path | None
+) -> Steps[MediaItem]:
+    if item.status != "succeeded" or folder is None or _is_there(item, folder):
+        return item
+    stem = f"{entry.model}-{(item.generation_id or f'{entry.entry_id}-{position}')[:8]}"
+    if item.content is not None:
+        fetched = yield from run_slow(download.save, item.content, folder, stem, entry.media_type)
+        return _described(replace(item, content=None), fetched)
+    return (yield from _fetch(engine, entry, item, folder, stem))
+
+
+def _fetch(
+    engine: Engine, entry: Entry, item: MediaItem, folder: Path, stem: str
+) -> Steps[MediaItem]:
+    renewed = False
+    for attempt in range(_TRIES):
+        if item.url is None:
+            item = yield from _refreshed(engine, item)
+        if item.url is None:
+            yield from sleep(_FIRST_PAUSE * 2.0**attempt)
+            continue
+        try:
+            fetched = yield from run_slow(
+                download.fetch, item.url, folder, stem, entry.media_type, engine.source()
+            )
+        except FetchError as error:
+            if error.is_expired and not renewed and item.generation_id:
+                renewed, item = True, replace(item, url=None)
+                continue
+            if not error.again or attempt == _TRIES - 1:
+                raise
+            yield from sleep(_FIRST_PAUSE * 2.0**attempt)
+        else:
+            return _described(item, fetched)
+    raise FetchError(f"Oxen names no URL for {item.generation_id}.")
+
+
+def _refreshed(engine: Engine, item: MediaItem) -> Steps[MediaItem]:
+    """The item with the URL that the hub gives now."""
+    if item.generation_id is None:
+        return item
+    for make in (queue.get_call, queue.generation_call):
+        try:
+            row = yield from send(make(engine.paths, item.generation_id))
+        except NotFoundError:
+            continue
+        except OxenError as error:
+            raise FetchError(f"A fresh URL could not be had: {error}", again=True) from error
+        return item.updated(engine.located(row))
+    return item
+
+
+def _is_there(item: MediaItem, folder: Path) -> bool:
+    path = Path(item.path) if item.path else None
+    return path is not None and path.is_file() and path.parent == folder.absolute()
+
+
+def _described(item: MediaItem, fetched: Fetched) -> MediaItem:
+    media = fetched.media
+    return replace(
+        item,
+        path=str(fetched.path.absolute()),
+        mime_type=fetched.mime_type,
+        sha256=fetched.sha256,
+        size=fetched.size,
+        width=media.width if media else None,
+        height=media.height if media else None,
+        duration=media.duration if media else None,
+    )

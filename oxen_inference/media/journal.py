@@ -1,0 +1,432 @@
+"""The write-ahead ledger of paid generations: what was meant, sent, accepted, made and fetched.
+
+An entry is written, durably, before its request is sent, and moves
+
+    intended ──► posting ──► accepted ──► its generations end, one by one
+        ▲  │        │  └───► unknown ──► accepted, once the job is found
+        │  ▼        ▼
+        └─ rejected ◄┘          nothing was bought; the same key may try anew
+
+``intended`` is proof that nothing was sent; ``posting`` and ``unknown`` mean that something
+perhaps was, and are never sent again. Every move checks the state it starts from, so that of
+two processes at work on one entry only one can send.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import time
+import uuid
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from oxen_inference.errors import KeyConflictError
+from oxen_inference.media import budget as money
+from oxen_inference.media import conversations
+from oxen_inference.media.budget import Budget
+from oxen_inference.media.ledger_entry import Entry, Intent, Scope
+from oxen_inference.media.ledger_file import LedgerFile
+from oxen_inference.media.process_identity import this_process
+from oxen_inference.media.result import MediaItem
+
+__all__ = [
+    "Entry",
+    "Intent",
+    "Journal",
+    "Scope",
+    "default_journal",
+    "default_path",
+    "settle_elsewhere",
+]
+
+
+class Journal:
+    """The ledger in a SQLite file: `path`, or the user's state directory (`OXEN_STATE_DIR`).
+
+    Where that cannot be written it is kept in memory, with a `JournalWarning`, and `durable` is
+    False. Safe to share between threads and processes. Raises `JournalError`.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+        self.file = LedgerFile(default_path() if path is None else Path(path).expanduser())
+
+    @classmethod
+    def in_memory(cls) -> Journal:
+        """Return a ledger that ends with the process: what ``journal=None`` stands for."""
+        journal = cls.__new__(cls)
+        journal.file = LedgerFile(None)
+        return journal
+
+    def __repr__(self) -> str:
+        return f"Journal({str(self.path)!r})" if self.path else "Journal.in_memory()"
+
+    def __copy__(self) -> Journal:
+        return self
+
+    def __deepcopy__(self, _: Any) -> Journal:
+        return self
+
+    def __reduce__(self) -> Any:
+        return (Journal, (str(self.path),)) if self.path else (Journal.in_memory, ())
+
+    @property
+    def path(self) -> Path | None:
+        """The file, or None where it is kept in memory."""
+        return self.file.path
+
+    @property
+    def durable(self) -> bool:
+        """Whether the ledger survives this process. Opens the file."""
+        return self.file.durable
+
+    def close(self) -> None:
+        """Close the file; it is opened again when needed."""
+        self.file.close()
+
+    def entries(self, scope: Scope | None = None) -> list[Entry]:
+        """Return the ledger, newest first."""
+        if scope is None:
+            return self._select("1 = 1")
+        return self._select("hub = ? AND account = ?", scope.hub, scope.account)
+
+    def unresolved(self, scope: Scope, *, besides: str) -> list[Entry]:
+        """Return the requests that were perhaps sent and have no ids yet."""
+        return self._select(
+            "hub = ? AND account = ? AND state IN ('posting', 'unknown') AND entry_id <> ?",
+            scope.hub,
+            scope.account,
+            besides,
+        )
+
+    def find(self, scope: Scope, key: str) -> Entry | None:
+        found = self._select("hub = ? AND account = ? AND key = ?", scope.hub, scope.account, key)
+        if found:
+            return found[0]
+        with self.file.reading() as connection:
+            joined = conversations.entry_called(connection, scope.hub, scope.account, key)
+        return self.get(joined) if joined else None
+
+    def get(self, entry_id: str) -> Entry | None:
+        found = self._select("entry_id = ?", entry_id)
+        return found[0] if found else None
+
+    def owners(self, generation_ids: Iterable[str]) -> dict[str, str]:
+        """Return which entry each known generation belongs to."""
+        with self.file.reading() as connection:
+            rows = [
+                connection.execute(
+                    "SELECT generation_id, entry_id FROM generations WHERE generation_id = ?",
+                    (one,),
+                ).fetchone()
+                for one in generation_ids
+            ]
+        return {row["generation_id"]: row["entry_id"] for row in rows if row is not None}
+
+    def begin(self, intent: Intent) -> tuple[Entry, bool]:
+        """Write an intent and hold its money; or return what its key already stands for, or the
+        unfinished job of its conversation that it means.
+
+        The second value says whether the entry is the caller's to send. An entry begun in a
+        conversation is attended until `leave`. Raises `KeyConflictError`, `BudgetExceededError`.
+        """
+        known = self._begun_before(intent)
+        if known is not None:
+            return known, False
+        entry_id = uuid.uuid4().hex
+        held_elsewhere = self._hold_elsewhere(intent, entry_id)
+        if intent.conversation is not None:
+            conversations.attend(entry_id)  # before anybody else can see it
+        try:
+            with self.file.writing() as connection:
+                written = connection.execute(
+                    "INSERT OR IGNORE INTO entries (entry_id, hub, account, key, fingerprint, kind,"
+                    " model, media_type, request, defaults, count, state, owner, created_at)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'intended', ?, ?)",
+                    (
+                        entry_id, intent.scope.hub, intent.scope.account, intent.key,
+                        intent.fingerprint, intent.kind, intent.model, intent.media_type,
+                        json.dumps(intent.request), json.dumps(intent.defaults), intent.count,
+                        this_process(), time.time(),
+                    ),
+                ).rowcount  # fmt: skip
+                if written and not held_elsewhere:
+                    _hold(connection, intent, entry_id)
+                if written and intent.conversation is not None:
+                    conversations.add(connection, intent.conversation, intent.key, entry_id)
+        except BaseException:
+            self._undo_begin(intent, entry_id, held_elsewhere)
+            raise
+        if written:
+            return self._known(entry_id), True
+        self._undo_begin(intent, entry_id, held_elsewhere)
+        return self.begin(intent)  # a twin was faster: its row is what the key stands for
+
+    def collected(self, entry: Entry) -> None:
+        """Write that an entry's result, or failure, was handed over."""
+        with self.file.writing() as connection:
+            conversations.collected(connection, entry.entry_id)
+
+    def begun(self, intent: Intent) -> Entry | None:
+        """Return the entry that `begin` would return instead of a new one; writes nothing."""
+        known = None if intent.key is None else self.find(intent.scope, intent.key)
+        if known is not None:
+            _refuse_conflict(known, intent)
+            return known
+        with self.file.reading() as connection:
+            entry_id = _to_join(connection, intent)
+        return None if entry_id is None else self.get(entry_id)
+
+    def _begun_before(self, intent: Intent) -> Entry | None:
+        """Return what an intent's key, or another call of its conversation, has begun."""
+        known = None if intent.key is None else self.find(intent.scope, intent.key)
+        if known is not None:
+            _refuse_conflict(known, intent)
+        elif intent.conversation is not None:
+            with self.file.writing() as connection:
+                entry_id = _to_join(connection, intent)
+                if entry_id is not None:
+                    conversations.add(connection, intent.conversation, intent.key, entry_id)
+            known = self._known(entry_id) if entry_id is not None else None
+        if known is not None and intent.conversation is not None:
+            conversations.attend(known.entry_id)
+        return known
+
+    def _undo_begin(self, intent: Intent, entry_id: str, held_elsewhere: bool) -> None:
+        if held_elsewhere and intent.budget:
+            _release_in(intent.budget.file, entry_id)
+        if intent.conversation is not None:
+            conversations.leave(entry_id)
+
+    def claim(self, entry: Entry, intent: Intent) -> bool:
+        """Take over an entry that surely was not sent: abandoned before, or rejected."""
+        held_elsewhere = self._hold_elsewhere(intent, entry.entry_id)
+        with self.file.writing() as connection:
+            claimed = connection.execute(
+                "UPDATE entries SET state = 'intended', owner = ?, error = NULL, decided_at = NULL,"
+                " created_at = ?, attempt = attempt + 1 WHERE entry_id = ? AND state = ?"
+                " AND attempt = ? AND state IN ('intended', 'rejected')",
+                (this_process(), time.time(), entry.entry_id, entry.state, entry.attempt),
+            ).rowcount
+            if claimed and not held_elsewhere:
+                money.release(connection, entry.entry_id)
+                _hold(connection, intent, entry.entry_id)
+        return bool(claimed)
+
+    def posting(self, entry: Entry) -> bool:
+        """Write that the request may be on its way from now on; False if it is not the caller's."""
+        with self.file.writing() as connection:
+            return bool(
+                connection.execute(
+                    "UPDATE entries SET state = 'posting', posted_at = ? WHERE entry_id = ?"
+                    " AND state = 'intended' AND owner = ? AND attempt = ?",
+                    (time.time(), entry.entry_id, entry.owner, entry.attempt),
+                ).rowcount
+            )
+
+    def not_sent(self, entry: Entry) -> None:
+        """Write that the request surely bought nothing, and will be tried again."""
+        self._move(entry, "intended", None)
+
+    def accepted(self, entry: Entry, generation_ids: Iterable[str], notes: Iterable[str]) -> bool:
+        """Write the ids that the hub gave, or that were found; False if another entry has them."""
+        ids = list(generation_ids)
+        with self.file.writing() as connection:
+            taken = [
+                one
+                for one in ids
+                if connection.execute(
+                    "SELECT 1 FROM generations WHERE generation_id = ? AND entry_id <> ?",
+                    (one, entry.entry_id),
+                ).fetchone()
+            ]
+            if taken and len(taken) == len(ids):
+                return False
+            connection.execute(
+                "UPDATE entries SET state = 'accepted', decided_at = ?, error = NULL, notes = ?"
+                " WHERE entry_id = ?",
+                (time.time(), json.dumps(list(notes)), entry.entry_id),
+            )
+            for position, one in enumerate(ids):
+                item = MediaItem(generation_id=one).to_dict()
+                connection.execute(
+                    "INSERT OR IGNORE INTO generations VALUES (?, ?, ?, ?)",
+                    (entry.entry_id, position, one, json.dumps(item)),
+                )
+            money.hold_at_least(connection, entry.entry_id, len(ids))
+        return True
+
+    def let_go(self, entry: Entry, error: Mapping[str, Any]) -> None:
+        """Give up an entry that was not sent, if it is still at that."""
+        with self.file.writing() as connection:
+            if connection.execute(
+                "UPDATE entries SET state = 'rejected', error = ?, decided_at = ?"
+                " WHERE entry_id = ? AND attempt = ? AND state = 'intended'",
+                (json.dumps(error), time.time(), entry.entry_id, entry.attempt),
+            ).rowcount:
+                money.release(connection, entry.entry_id)
+
+    def rejected(self, entry: Entry, error: Mapping[str, Any]) -> None:
+        """Write that nothing was bought, and give the money back."""
+        self._move(entry, "rejected", error)
+
+    def unknown(self, entry: Entry, error: Mapping[str, Any]) -> None:
+        """Write that it cannot be told; the money stays held."""
+        self._move(entry, "unknown", error)
+
+    def made(self, entry: Entry, items: Iterable[MediaItem]) -> None:
+        """Write a direct request's results, which have no ids."""
+        with self.file.writing() as connection:
+            connection.execute(
+                "UPDATE entries SET state = 'accepted', decided_at = ? WHERE entry_id = ?",
+                (time.time(), entry.entry_id),
+            )
+            for position, item in enumerate(items):
+                connection.execute(
+                    "INSERT OR REPLACE INTO generations VALUES (?, ?, ?, ?)",
+                    (entry.entry_id, position, _direct_id(entry.entry_id, position),
+                     json.dumps(item.to_dict())),
+                )  # fmt: skip
+
+    def update(self, entry: Entry, items: Iterable[MediaItem]) -> Entry:
+        """Write how far the generations are, and settle those whose cost is known."""
+        with self.file.writing() as connection:
+            for position, item in enumerate(items):
+                one = item.generation_id or _direct_id(entry.entry_id, position)
+                connection.execute(
+                    "UPDATE generations SET item = ? WHERE entry_id = ? AND generation_id = ?",
+                    (json.dumps(item.to_dict()), entry.entry_id, one),
+                )
+                if item.is_terminal and item.cost is not None:
+                    money.settle(connection, entry.entry_id, one, item.cost, entry.model)
+        return self._known(entry.entry_id)
+
+    def _move(self, entry: Entry, state: str, error: Mapping[str, Any] | None) -> None:
+        with self.file.writing() as connection:
+            moved = connection.execute(
+                "UPDATE entries SET state = ?, error = ?, decided_at = ? WHERE entry_id = ?"
+                " AND attempt = ? AND state <> 'accepted'",
+                (
+                    state, json.dumps(error) if error else None, time.time(),
+                    entry.entry_id, entry.attempt,
+                ),
+            ).rowcount  # fmt: skip
+            if moved and state == "rejected":
+                money.release(connection, entry.entry_id)
+
+    def _hold_elsewhere(self, intent: Intent, entry_id: str) -> bool:
+        """Hold the money first where it is in another ledger: too much held beats too little."""
+        if intent.budget is None or _same_file(self.file, intent.budget.file):
+            return False
+        with intent.budget.file.writing() as connection:
+            money.release(connection, entry_id)
+            _hold(connection, intent, entry_id)
+        return True
+
+    def _known(self, entry_id: str) -> Entry:
+        entry = self.get(entry_id)
+        assert entry is not None, entry_id  # noqa: S101 - written in the same breath
+        return entry
+
+    def _select(self, where: str, *values: object) -> list[Entry]:
+        with self.file.reading() as connection:
+            rows = connection.execute(
+                f"SELECT * FROM entries WHERE {where} ORDER BY created_at DESC, rowid DESC",  # noqa: S608 - `where` is never input
+                values,
+            ).fetchall()
+            return [_read(connection, row) for row in rows]
+
+
+def settle_elsewhere(budget: Budget | None, journal: Journal, entry: Entry) -> None:
+    """Do in a budget's own ledger what the journal's transactions do where it is the same one."""
+    if budget is None or _same_file(journal.file, budget.file):
+        return
+    with budget.file.writing() as connection:
+        if entry.state == "rejected":
+            money.release(connection, entry.entry_id)
+        for item in entry.items:
+            if item.generation_id and item.is_terminal and item.cost is not None:
+                money.settle(connection, entry.entry_id, item.generation_id, item.cost, entry.model)
+
+
+def default_path() -> Path:
+    """Return where the ledger is by default."""
+    folder = os.environ.get("OXEN_STATE_DIR", "").strip()
+    base = (
+        Path(folder).expanduser() if folder else platformdirs.user_state_path("oxen-integrations")
+    )
+    return base / "journal.sqlite3"
+
+
+def default_journal() -> Journal:
+    """Return the journal at the default path; one object for all who use it."""
+    return _journal_at(str(default_path()))
+
+
+@lru_cache(maxsize=16)
+def _journal_at(path: str) -> Journal:
+    return Journal(path)
+
+
+def _to_join(connection: sqlite3.Connection, intent: Intent) -> str | None:
+    if intent.conversation is None:
+        return None
+    scope = intent.scope
+    return conversations.to_join(
+        connection, intent.conversation, scope.hub, scope.account, intent.fingerprint
+    )
+
+
+def _hold(connection: sqlite3.Connection, intent: Intent, entry_id: str) -> None:
+    if intent.budget is not None:
+        unit = intent.unit_cost or Decimal(0)
+        intent.budget.reserve(connection, entry_id, unit, intent.count)
+
+
+def _direct_id(entry_id: str, position: int) -> str:
+    return f"direct:{entry_id}:{position}"
+
+
+def _release_in(file: LedgerFile, entry_id: str) -> None:
+    with file.writing() as connection:
+        money.release(connection, entry_id)
+
+
+def _same_file(one: LedgerFile, other: LedgerFile) -> bool:
+    return one is other or (one.path is not None and one.path == other.path)
+
+
+def _refuse_conflict(known: Entry, intent: Intent) -> None:
+    if known.fingerprint == intent.fingerprint:
+        return
+    names = sorted(
+        name
+        for name in {*known.request, *intent.request}
+        if known.request.get(name) != intent.request.get(name)
+    )
+    raise KeyConflictError(
+        f"The key {intent.key!r} already stands for another request to {known.model} (different: "
+        f"{', '.join(names) or 'parameters'}). Use a new key for a new generation."
+    )
+
+
+def _read(connection: sqlite3.Connection, row: sqlite3.Row) -> Entry:
+    items = connection.execute(
+        "SELECT item FROM generations WHERE entry_id = ? ORDER BY position", (row["entry_id"],)
+    )
+    values = dict(row)
+    for name in ("request", "defaults"):
+        values[name] = json.loads(values[name])
+    values["error"] = json.loads(values["error"]) if values["error"] else None
+    values["notes"] = tuple(json.loads(values["notes"]))
+    return Entry(
+        **values,
+        items=tuple(MediaItem.from_dict(json.loads(item["item"])) for item in items),
+        reserved=money.held(connection, row["entry_id"]),
+    )

@@ -1,0 +1,198 @@
+"""Putting the ledger in order with the hub: what was paid for and never collected."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from oxen_inference import queue
+from oxen_inference.errors import (
+    DownloadError,
+    EnqueueOutcomeUnknown,
+    InvalidInputError,
+    NotFoundError,
+    OxenError,
+)
+from oxen_inference.generation import Generation
+from oxen_inference.media import sending
+from oxen_inference.media.fetching import fetch_items
+from oxen_inference.media.journal import Entry, Intent
+from oxen_inference.media.result import MediaItem
+from oxen_inference.media.steps import Steps, run, send, shielded
+
+if TYPE_CHECKING:
+    from oxen_inference.media.task import Engine, Task
+
+log = logging.getLogger("oxen_inference.media")
+
+_PAGE_SIZE = 1000
+_FEW = 3
+
+
+def find(
+    engine: Engine, key: str | None, entry_id: str | None, generation_ids: Sequence[str] | None
+) -> Steps[Entry]:
+    """Return the ledger's entry for one of a key, an entry's id, or generation ids.
+
+    Generations that no entry has are asked for and become one. Raises `InvalidInputError`,
+    `NotFoundError`.
+    """
+    scope = yield from run(engine.scope)
+    given = [one for one in (key, entry_id, generation_ids) if one]
+    if len(given) != 1:
+        raise InvalidInputError("Give one of key, entry_id and generation_ids.")
+    if key:
+        entry = yield from run(engine.journal.find, scope, key)
+    elif entry_id:
+        entry = yield from run(engine.journal.get, entry_id)
+    else:
+        entry = yield from _by_generations(engine, tuple(generation_ids or ()))
+    if entry is None:
+        what = f"key {key!r}" if key else f"entry {entry_id!r}"
+        raise InvalidInputError(f"The ledger of this hub and account has no {what}.")
+    return entry
+
+
+def reconcile(engine: Engine, task: Task, save_to: Any) -> Steps[list[Entry]]:
+    """Bring every entry that is not settled up to date; return them as they are then.
+
+    Looks once for the jobs of requests of unknown outcome, gives back the money of those that
+    were never sent, and asks for the state and cost of all others.
+    """
+    scope = yield from run(engine.scope)
+    entries = yield from run(engine.journal.entries, scope)
+    looked_at: list[Entry] = []
+    for entry in entries:
+        if entry.is_settled and (save_to is None or not _to_fetch(entry)):
+            continue
+        looked_at.append((yield from _decide(engine, task, entry)))
+    rows = yield from _bulk(engine, looked_at)
+    settled = []
+    for entry in looked_at:
+        entry = yield from _update(engine, entry, rows, save_to)  # noqa: PLW2901 - the same one, later
+        settled.append(entry)
+    return settled
+
+
+def forget(engine: Engine, entry_id: str) -> Steps[Entry]:
+    """Write down that a request of unknown outcome made nothing, and give its money back."""
+    entry = yield from find(engine, None, entry_id, None)
+    if entry.state != "unknown":
+        raise InvalidInputError(f"Entry {entry_id} is {entry.state}, not of unknown outcome.")
+    record = {"type": "OxenError", "message": "Written off: somebody saw that nothing was made."}
+    yield from run(engine.journal.rejected, entry, record)
+    return (yield from find(engine, None, entry_id, None))
+
+
+def adopt(engine: Engine, entry_id: str, generation_ids: Sequence[str]) -> Steps[Entry]:
+    """Write down which generations a request of unknown outcome became."""
+    entry = yield from find(engine, None, entry_id, None)
+    if entry.state != "unknown" or not generation_ids:
+        raise InvalidInputError(
+            f"Entry {entry_id} is {entry.state}; only one of unknown outcome adopts generations."
+        )
+    notes = (*entry.notes, "The answer to the request was lost; somebody named its generations.")
+    if not (yield from run(engine.journal.accepted, entry, generation_ids, notes)):
+        raise InvalidInputError("Those generations belong to another entry of the ledger.")
+    return (yield from find(engine, None, entry_id, None))
+
+
+def _by_generations(engine: Engine, ids: tuple[str, ...]) -> Steps[Entry | None]:
+    owners = yield from run(engine.journal.owners, ids)
+    owned = {owners.get(one) for one in ids}
+    if len(owned) == 1 and (owner := owned.pop()):
+        entry = yield from run(engine.journal.get, owner)
+        if entry is not None:
+            return replace(
+                entry, items=tuple(item for item in entry.items if item.generation_id in ids)
+            )
+    if any(owners.values()):
+        raise InvalidInputError("Those generations belong to more than one request.")
+    return (yield from _take_in(engine, ids))
+
+
+def _take_in(engine: Engine, ids: tuple[str, ...]) -> Steps[Entry]:
+    """Open an entry for generations that were made elsewhere."""
+    rows: list[Generation] = []
+    for one in ids:
+        rows.append((yield from send(queue.get_call(engine.paths, one))))  # noqa: PERF401 - a comprehension cannot yield
+    first = rows[0]
+    request = {"model": first.model_name or "unknown", "prompt": first.prompt}
+    intent = Intent(
+        scope=(yield from run(engine.scope)),
+        fingerprint="taken in",
+        kind="queue",
+        model=first.model_name or "unknown",
+        media_type=first.media_type or "image",
+        request=request,
+        count=len(ids),
+    )
+    entry, _ = yield from run(engine.journal.begin, intent)
+    yield from run(engine.journal.accepted, entry, ids, ("Taken in by its ids.",))
+    items = tuple(MediaItem().updated(row) for row in rows)
+    return (yield from run(engine.journal.update, entry, items))
+
+
+def _decide(engine: Engine, task: Task, entry: Entry) -> Steps[Entry]:
+    if entry.state in ("intended", "posting") and not entry.is_abandoned:
+        return entry  # somebody is at it
+    if entry.state == "intended":
+        record = {"type": "OxenError", "message": "Its process ended before anything was sent."}
+        yield from run(engine.journal.rejected, entry, record)
+        return (yield from find(engine, None, entry.entry_id, None))
+    if entry.state in ("posting", "unknown") and entry.kind == "queue":
+        try:
+            return (yield from shielded(sending.look_for(engine, entry, None, task), task.haste))
+        except EnqueueOutcomeUnknown as doubt:
+            log.warning("%s", doubt)
+            return (yield from find(engine, None, entry.entry_id, None))
+    return entry
+
+
+def _bulk(engine: Engine, entries: Iterable[Entry]) -> Steps[dict[str, Generation]]:
+    """The rows of many jobs in few requests; single ones are asked for later."""
+    wanted = {
+        item.generation_id
+        for entry in entries
+        for item in entry.items
+        if item.generation_id and not (item.is_terminal and item.cost is not None)
+    }
+    rows: dict[str, Generation] = {}
+    number = 1
+    while len(wanted - rows.keys()) > _FEW:
+        call = queue.generations_call(engine.paths, page=number, page_size=_PAGE_SIZE)
+        try:
+            page = yield from send(call)
+        except NotFoundError:
+            break
+        rows |= {row.generation_id: row for row in page.generations if row.generation_id in wanted}
+        number += 1
+        if number > page.total_pages:
+            break
+    return rows
+
+
+def _update(
+    engine: Engine, entry: Entry, rows: dict[str, Generation], save_to: Any
+) -> Steps[Entry]:
+    if entry.kind != "queue" or entry.state != "accepted":
+        return entry
+    try:
+        if all((item.generation_id or "") in rows for item in entry.items):
+            items = tuple(item.updated(rows[item.generation_id or ""]) for item in entry.items)
+            entry = yield from engine.write(replace(entry, items=items))
+        else:
+            entry = yield from engine.refresh(entry)
+        if save_to is not None and _to_fetch(entry):
+            entry = yield from fetch_items(engine, entry, save_to)
+    except DownloadError as error:
+        log.warning("%s", error)
+    except OxenError as error:
+        log.warning("Could not bring entry %s up to date: %s", entry.entry_id, error)
+    return entry
+
+
+def _to_fetch(entry: Entry) -> bool:
+    return any(item.status == "succeeded" and not item.path for item in entry.items)

@@ -1,0 +1,112 @@
+"""One paid request as the ledger has it: meant, and what became of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from oxen_inference.media.budget import Budget
+from oxen_inference.media.process_identity import is_surely_dead
+from oxen_inference.media.result import MediaItem, MediaResult
+
+LEASE_SECONDS = 300.0
+"""After this long a request that is still ``posting`` has been abandoned, wherever it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose jobs: the hub's address, and the account as a hash of its key."""
+
+    hub: str
+    account: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intent:
+    """A paid request that is about to be made."""
+
+    scope: Scope
+    fingerprint: str
+    kind: str
+    model: str
+    media_type: str
+    request: Mapping[str, Any]
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    count: int = 1
+    key: str | None = None
+    conversation: str | None = None
+    unit_cost: Decimal | None = None
+    budget: Budget | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One paid request in the ledger. Times are unix seconds, money is USD.
+
+    `state`: see the module. `request` is what was sent, with long data URLs as digests;
+    `error` the refusal or doubt, in words, with its type.
+    """
+
+    entry_id: str
+    hub: str
+    account: str
+    key: str | None
+    fingerprint: str
+    kind: str
+    model: str
+    media_type: str
+    request: Mapping[str, Any]
+    defaults: Mapping[str, Any]
+    count: int
+    state: str
+    attempt: int
+    owner: str | None
+    created_at: float
+    posted_at: float | None
+    decided_at: float | None
+    error: Mapping[str, Any] | None
+    notes: tuple[str, ...]
+    items: tuple[MediaItem, ...]
+    reserved: Decimal
+
+    @property
+    def prompt(self) -> str | None:
+        prompt = self.request.get("prompt")
+        return prompt if isinstance(prompt, str) else None
+
+    @property
+    def generation_ids(self) -> tuple[str, ...]:
+        return tuple(item.generation_id for item in self.items if item.generation_id)
+
+    @property
+    def cost(self) -> Decimal | None:
+        return self.result().cost
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing about it can change any more: ended, costs known, or never bought."""
+        if self.state == "accepted":
+            return all(item.is_terminal and item.cost is not None for item in self.items)
+        return self.state == "rejected"
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether whoever was at work on it no longer can be."""
+        begun = self.posted_at if self.state == "posting" else self.created_at
+        return is_surely_dead(self.owner) or time.time() - (begun or 0) > LEASE_SECONDS
+
+    def result(self) -> MediaResult:
+        params = {k: v for k, v in self.request.items() if k not in ("model", "prompt")}
+        return MediaResult(
+            model=self.model,
+            media_type=self.media_type,
+            prompt=self.prompt,
+            key=self.key,
+            entry_id=self.entry_id,
+            items=self.items,
+            params=params,
+            notes=self.notes,
+        )

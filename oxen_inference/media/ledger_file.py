@@ -1,0 +1,232 @@
+"""The SQLite file under the ledger: opened once per process, one transaction at a time."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from oxen_inference.errors import JournalError
+from oxen_inference.media import conversations
+
+_BUSY_SECONDS = 30.0
+
+# Entry n brings a file of version n to version n + 1. Never edit one that was released.
+MIGRATIONS = (
+    """
+    CREATE TABLE entries (
+        entry_id    TEXT PRIMARY KEY,
+        hub         TEXT NOT NULL,
+        account     TEXT NOT NULL,
+        key         TEXT,
+        fingerprint TEXT NOT NULL,
+        kind        TEXT NOT NULL,
+        model       TEXT NOT NULL,
+        media_type  TEXT NOT NULL,
+        request     TEXT NOT NULL,
+        defaults    TEXT NOT NULL,
+        count       INTEGER NOT NULL,
+        state       TEXT NOT NULL,
+        attempt     INTEGER NOT NULL DEFAULT 0,
+        owner       TEXT,
+        created_at  REAL NOT NULL,
+        posted_at   REAL,
+        decided_at  REAL,
+        error       TEXT,
+        notes       TEXT NOT NULL DEFAULT '[]'
+    );
+    CREATE UNIQUE INDEX entries_by_key ON entries (hub, account, key) WHERE key IS NOT NULL;
+    CREATE INDEX entries_by_state ON entries (hub, account, state);
+    CREATE TABLE generations (
+        entry_id      TEXT NOT NULL REFERENCES entries,
+        position      INTEGER NOT NULL,
+        generation_id TEXT NOT NULL,
+        item          TEXT NOT NULL,
+        PRIMARY KEY (entry_id, position)
+    );
+    CREATE INDEX generations_by_id ON generations (generation_id);
+    CREATE TABLE budgets (
+        name   TEXT PRIMARY KEY,
+        amount TEXT NOT NULL,
+        spent  TEXT NOT NULL DEFAULT '0'
+    );
+    CREATE TABLE reservations (
+        entry_id TEXT PRIMARY KEY,
+        budget   TEXT NOT NULL REFERENCES budgets,
+        unit     TEXT NOT NULL,
+        open     INTEGER NOT NULL
+    );
+    CREATE INDEX open_reservations ON reservations (budget) WHERE open > 0;
+    CREATE TABLE charges (
+        charge_id TEXT PRIMARY KEY,
+        budget    TEXT NOT NULL REFERENCES budgets,
+        amount    TEXT NOT NULL,
+        what      TEXT NOT NULL,
+        at        REAL NOT NULL
+    );
+    """,
+    conversations.SCHEMA,
+)
+
+
+class JournalWarning(UserWarning):
+    """The ledger is not kept where it was meant to be."""
+
+
+class LedgerFile:
+    """A database at `path`, or in memory where that is None or cannot be written.
+
+    Raises `JournalError` for a file that is no ledger, or one of a newer version of this
+    package: paying without what it records would not be safe.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self._opened_by: int | None = None
+        self._connection: sqlite3.Connection | None = None
+        self._lock = threading.RLock()
+
+    @property
+    def durable(self) -> bool:
+        """Whether what is written survives this process. Opens the file."""
+        with self.reading():
+            return self.path is not None
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Give the connection outside of any transaction."""
+        with self._guard() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Give the connection in a transaction that excludes every other writer.
+
+        It is committed, durably, at the end; rolled back if anything is raised.
+        """
+        with self._guard() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    def close(self) -> None:
+        with self._lock:
+            if self._connection is not None and self._opened_by == os.getpid():
+                self._connection.close()
+            self._connection = None
+
+    @contextmanager
+    def _guard(self) -> Iterator[sqlite3.Connection]:
+        if self._opened_by != os.getpid() and self._opened_by is not None:
+            # After a fork: neither the lock's owner nor SQLite's file locks came along.
+            self._lock = threading.RLock()
+            if self.path is not None:
+                self._connection = None
+            self._opened_by = os.getpid()
+        with self._lock:
+            try:
+                yield self._connection or self._open()
+            except sqlite3.Error as error:
+                raise JournalError(f"The ledger {self._shown} cannot be used: {error}.") from error
+
+    @property
+    def _shown(self) -> str:
+        return "in memory" if self.path is None else f"at {self.path}"
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            connection = _connect_patiently(self.path)
+        except (OSError, sqlite3.OperationalError) as error:
+            if _is_locked(error):
+                raise
+            connection = self._fall_back(error)
+        except sqlite3.DatabaseError as error:
+            raise JournalError(
+                f"The file {self.path} is not a ledger ({error}). Move it away, or point "
+                "OXEN_STATE_DIR or Journal(path) elsewhere."
+            ) from error
+        self._connection, self._opened_by = connection, os.getpid()
+        return connection
+
+    def _fall_back(self, error: Exception) -> sqlite3.Connection:
+        if self.path is None:
+            raise error
+        warnings.warn(
+            f"The ledger of paid generations cannot be written at {self.path} ({error}). It is "
+            "kept in memory: what a crash interrupts cannot be found again, and keys are "
+            "refused. Set OXEN_STATE_DIR or pass Journal(path) to move it.",
+            JournalWarning,
+            stacklevel=8,
+        )
+        self.path = None
+        return _connect(None)
+
+
+def _connect_patiently(path: Path | None) -> sqlite3.Connection:
+    # Switching a new file to WAL is refused at once, without the busy timeout, while another
+    # process does the same (https://sqlite.org/wal.html).
+    give_up = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            return _connect(path)
+        except sqlite3.OperationalError as error:  # noqa: PERF203 - waits, in any case
+            if not _is_locked(error) or time.monotonic() > give_up:
+                raise
+            time.sleep(0.02)
+
+
+def _is_locked(error: Exception) -> bool:
+    return "locked" in str(error) or "busy" in str(error)
+
+
+def _connect(path: Path | None) -> sqlite3.Connection:
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Prompts and result URLs are in it: made before SQLite would, for this user only.
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    connection = sqlite3.connect(
+        ":memory:" if path is None else path,
+        timeout=_BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    try:
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA journal_mode = WAL")
+        # FULL: a commit has reached the disk, so that no intent is lost with the power.
+        connection.execute("PRAGMA synchronous = FULL")
+        _migrate(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _migrate(connection: sqlite3.Connection, path: Path | None) -> None:
+    def version() -> int:
+        found: int = connection.execute("PRAGMA user_version").fetchone()[0]
+        return found
+
+    if version() < len(MIGRATIONS):
+        connection.execute("BEGIN IMMEDIATE")
+        for number in range(version(), len(MIGRATIONS)):
+            for statement in MIGRATIONS[number].split(";"):
+                if statement.strip():
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {number + 1}")
+        connection.execute("COMMIT")
+    if version() > len(MIGRATIONS):
+        raise JournalError(
+            f"The ledger {path} was written by a newer version of oxen-integrations. Upgrade, or "
+            "point OXEN_STATE_DIR or Journal(path) elsewhere."
+        )

@@ -1,0 +1,112 @@
+"""Finding the job that a request of unknown outcome may have become. Pure: nothing is sent here.
+
+A job is adopted only if it is the one and only explanation: same model, prompt and parameters,
+enqueued when the request was under way, as many as were asked for, and neither owned nor claimed
+by another request in the ledger. What cannot be known: whether somebody without this ledger made
+an identical job in that very minute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from oxen_inference.generation import Generation
+from oxen_inference.media.journal import Entry
+from oxen_inference.media.request import storable
+
+CLOCK_SKEW = 30.0
+"""Seconds by which the hub's clock and this machine's may differ."""
+LATEST = 600.0
+"""Seconds after sending within which the hub must have enqueued the job."""
+
+_ENVELOPE = frozenset({"model", "prompt", "num_generations", "response_format"})
+_MISSING: Any = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """`adopted` if there is one explanation; `candidates` are all rows that may be the job."""
+
+    adopted: tuple[Generation, ...] = ()
+    candidates: tuple[Generation, ...] = ()
+    why_not: str = ""
+
+
+def match(
+    entry: Entry, rows: Iterable[Generation], owners: Mapping[str, str], rivals: Iterable[Entry]
+) -> Found:
+    """Decide which of `rows` an entry's jobs are.
+
+    `owners` says which entry a known generation belongs to; `rivals` are the other requests of
+    unknown outcome.
+    """
+    free = [row for row in rows if owners.get(row.generation_id, entry.entry_id) == entry.entry_id]
+    candidates = tuple(row for row in free if _may_be(entry, row))
+    exact = tuple(row for row in candidates if _is(entry, row))
+    if not exact:
+        why = "no generation on the hub matches it" if not candidates else "none matches exactly"
+        return Found(candidates=candidates, why_not=why)
+    if len(exact) != entry.count:
+        why = f"{len(exact)} generations match it and {entry.count} were asked for"
+        return Found(candidates=candidates, why_not=why)
+    if any(_is(rival, row) for rival in rivals for row in exact):
+        why = "another request of unknown outcome matches the same generation"
+        return Found(candidates=candidates, why_not=why)
+    ordered = sorted(exact, key=lambda row: (row.enqueued_at or 0, row.generation_id))
+    return Found(adopted=tuple(ordered), candidates=candidates)
+
+
+def goes_past(entry: Entry, rows: Sequence[Generation]) -> bool:
+    """Whether a page of a list that begins with the newest reaches back before an entry."""
+    times = [row.enqueued_at for row in rows if row.enqueued_at is not None]
+    sent = entry.posted_at or entry.created_at
+    return bool(times) and times[0] >= times[-1] and times[-1] < sent - CLOCK_SKEW - 1
+
+
+def _may_be(entry: Entry, row: Generation) -> bool:
+    return (
+        row.model_name == entry.model
+        and (row.prompt or "").strip() == (entry.prompt or "").strip()
+        and _in_time(entry, row)
+    )
+
+
+def _in_time(entry: Entry, row: Generation) -> bool:
+    if row.enqueued_at is None:
+        return False
+    sent = entry.posted_at or entry.created_at
+    # The hub's times are whole seconds.
+    return sent - CLOCK_SKEW - 1 <= row.enqueued_at <= sent + LATEST + CLOCK_SKEW
+
+
+def _is(entry: Entry, row: Generation) -> bool:
+    if not _may_be(entry, row):
+        return False
+    if row.params.get("num_generations", entry.count) != entry.count:
+        return False
+    sent = {name: value for name, value in entry.request.items() if name not in _ENVELOPE}
+    if not all(
+        _same(value, storable(row.params.get(name, _MISSING))) for name, value in sent.items()
+    ):
+        return False
+    # A parameter that was left out may show its default, and nothing else.
+    return all(
+        row.params.get(name) is None or _same(default, row.params[name])
+        for name, default in entry.defaults.items()
+        if name not in sent and name not in _ENVELOPE
+    )
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(_same(one[k], other[k]) for k in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    numbers = (int, float, str)  # hubs store 5 as "5" and 5.0, too
+    if isinstance(one, numbers) and isinstance(other, numbers):
+        return one == other or str(one) == str(other)
+    return bool(one == other)

@@ -1,0 +1,327 @@
+"""A paid request before it is paid for: what was asked, checked for free, as data to send."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import mimetypes
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from oxen_inference import queue
+from oxen_inference.catalog import pricing, request_schema
+from oxen_inference.catalog.models import Model
+from oxen_inference.errors import (
+    BudgetExceededError,
+    ConfigurationError,
+    InvalidInputError,
+    NotFoundError,
+)
+from oxen_inference.media.budget import Budget, read_amount
+from oxen_inference.media.journal import Intent, Journal, Scope
+from oxen_inference.media.result import MediaItem, MediaResult
+from oxen_inference.media.steps import GetModel, Steps, run, send
+from oxen_inference.paths import Paths
+
+MAX_INLINE_BYTES = 20_000_000
+"""Largest local file that is sent inline, as a data URL."""
+
+_GENERATION_ID = re.compile(
+    r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE
+)
+_STORED_TEXT = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the caller wants, unchecked."""
+
+    model: str | Model
+    params: Mapping[str, Any]
+    key: str | None = None
+    conversation: str | None = None
+    max_cost: Any = None
+    budget: Budget | None = None
+    allow_unknown_cost: bool = False
+    direct: bool = False
+    allow_paths: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """A request that may be sent as it is."""
+
+    model: Model
+    body: Mapping[str, Any]
+    intent: Intent
+    quote: pricing.Quote
+    is_direct: bool = False
+    notes: tuple[str, ...] = field(default=())
+
+
+def merge(prompt: Any, params: Mapping[str, Any] | None, more: Mapping[str, Any]) -> dict[str, Any]:
+    """Put the ways of giving a parameter together. Raises `InvalidInputError` for one given twice."""
+    merged = {**(params or {}), **more}
+    twice = sorted(set(params or {}) & set(more))
+    if prompt is not None:
+        twice += ["prompt"] if merged.get("prompt") not in (None, prompt) else []
+        merged["prompt"] = prompt
+    if twice:
+        raise InvalidInputError(f"{', '.join(twice)} was given twice.")
+    return merged
+
+
+def prepare(asked: Asked, journal: Journal, scope: Scope, paths: Paths) -> Steps[Order]:
+    """Check everything that can be checked for free, and return what to send.
+
+    Raises `InvalidInputError`, `ConfigurationError`, `BudgetExceededError`, `ModelNotFoundError`.
+    """
+    model = asked.model if isinstance(asked.model, Model) else (yield GetModel(asked.model))
+    media_type = _media_type(model)
+    is_direct = asked.direct or media_type == "audio"
+    yield from run(_check_key, asked, is_direct, journal)
+    sent, stable = yield from _resolve_inputs(dict(asked.params), asked.allow_paths, paths)
+    checked = request_schema.validate(model, sent)
+    count = checked.pop("num_generations", 1)
+    quote = pricing.quote(model, checked, 1)
+    unit = _affordable(model, quote, count, asked)
+    body = {"model": model.id, **checked, "num_generations": count}
+    if is_direct:
+        body = _direct_body(model, checked, count, media_type)
+    stable = {**body, **{name: value for name, value in stable.items() if name in body}}
+    intent = Intent(
+        scope=scope,
+        key=asked.key,
+        conversation=None if is_direct else asked.conversation,
+        fingerprint=_fingerprint(stable),
+        kind="direct" if is_direct else "queue",
+        model=model.id,
+        media_type=media_type,
+        request=storable(body),
+        defaults=_defaults(model, checked),
+        count=count,
+        unit_cost=unit,
+        budget=asked.budget,
+    )
+    total = pricing.quote(model, checked, count)
+    return Order(model=model, body=body, intent=intent, quote=total, is_direct=is_direct)
+
+
+def scope_of(base_url: str, api_key: object) -> Scope:
+    """Return whose jobs these are. Keys from a callable cannot be told apart from each other."""
+    hub = re.sub(r"/api(/ai)?/?$", "", base_url)
+    secret = api_key if isinstance(api_key, str) else ""
+    return Scope(hub, hashlib.sha256(f"oxen-ledger:{hub}:{secret}".encode()).hexdigest()[:20])
+
+
+def storable(value: Any) -> Any:
+    """Return a value for the ledger: long data URLs as digests, everything else as it is."""
+    if isinstance(value, Mapping):
+        return {name: storable(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [storable(one) for one in value]
+    if isinstance(value, str) and value.startswith("data:") and len(value) > _STORED_TEXT:
+        return f"sha256:{hashlib.sha256(value.encode()).hexdigest()}"
+    return value
+
+
+def _media_type(model: Model) -> str:
+    kinds = ("image", "video", "audio")
+    if model.kind in kinds:
+        return str(model.kind)
+    for kind in kinds:
+        if model.makes(kind):
+            return kind
+    makes = " and ".join(model.outputs) or "nothing that the catalogue names"
+    raise InvalidInputError(
+        f"{model.id} makes {makes}, not images, video or audio. "
+        "Find a model with client.catalog.list(output='image') or output='video'."
+    )
+
+
+def _check_key(asked: Asked, is_direct: bool, journal: Journal) -> None:
+    if asked.key is None:
+        return
+    if not isinstance(asked.key, str) or not asked.key.strip():
+        raise InvalidInputError("key must be a text that is not empty, or be left out.")
+    if is_direct:
+        raise ConfigurationError(
+            "A direct generation takes no key: the synchronous endpoints give no id by which it "
+            "could be found again. Leave out direct=True, or the key. (Audio is always direct.)"
+        )
+    if not journal.durable:
+        raise ConfigurationError(
+            "A key needs a journal that outlives the process: leave journal=None out, or pass "
+            "journal=Journal(path) with a path that can be written."
+        )
+
+
+def _affordable(model: Model, quote: pricing.Quote, count: int, asked: Asked) -> Decimal | None:
+    """Return the most that one generation may cost, if known and allowed."""
+    limit = None if asked.max_cost is None else read_amount(asked.max_cost, "max_cost")
+    if quote.high is None:
+        if asked.allow_unknown_cost or (limit is None and asked.budget is None):
+            return limit / count if limit is not None else None
+        raise BudgetExceededError(
+            f"The cost of {model.id} is not known before ({quote.reason}), so it cannot be kept "
+            "within a limit. Nothing was sent. allow_unknown_cost=True lets it run all the same."
+        )
+    total = quote.high * count
+    if limit is not None and total > limit:
+        raise BudgetExceededError(
+            f"This may cost {pricing.usd(total)}, more than max_cost={pricing.usd(limit)}. "
+            "Nothing was sent."
+        )
+    if asked.budget is not None and asked.key is None and asked.conversation is None:
+        asked.budget.check(total)  # with either it may be paid for already
+    return quote.high
+
+
+def _direct_body(
+    model: Model, checked: Mapping[str, Any], count: int, media_type: str
+) -> dict[str, Any]:
+    if count > 1 and media_type != "image":
+        raise InvalidInputError(
+            f"The synchronous endpoint makes one {media_type} a call, not {count}."
+        )
+    several = {"n": count} if count > 1 else {}
+    return {"model": model.id, "response_format": "b64_json", **checked, **several}
+
+
+def _defaults(model: Model, checked: Mapping[str, Any]) -> dict[str, Any]:
+    known = request_schema.parameters(model)
+    return {name: known.default(name) for name in known.fields if name not in checked}
+
+
+def _fingerprint(body: Mapping[str, Any]) -> str:
+    canonical = json.dumps(_canonical(storable(body)), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _canonical(one) for name, one in value.items() if one is not None}
+    if isinstance(value, list):
+        return [_canonical(one) for one in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _resolve_inputs(
+    params: dict[str, Any], allow_paths: bool, paths: Paths
+) -> Steps[tuple[dict[str, Any], dict[str, Any]]]:
+    """Turn earlier results and files into what the hub takes.
+
+    Returns the parameters to send, and those among them that would differ on another day as
+    something that would not.
+    """
+    sent, stable = {}, {}
+    for name, value in params.items():
+        resolved, same = yield from _resolve(name, value, allow_paths, paths)
+        sent[name] = resolved
+        if same is not resolved:
+            stable[name] = same
+    _check_json(sent)
+    return sent, stable
+
+
+def _resolve(name: str, value: Any, allow_paths: bool, paths: Paths) -> Steps[tuple[Any, Any]]:
+    if isinstance(value, list | tuple):
+        both = []
+        for one in value:
+            both.append((yield from _resolve(name, one, allow_paths, paths)))  # noqa: PERF401 - a comprehension cannot yield
+        sent, stable = [one for one, _ in both], [one for _, one in both]
+        changed = any(a is not b for a, b in both)
+        return sent, stable if changed else sent
+    if isinstance(value, Mapping):
+        parts = {}
+        for inner, one in value.items():
+            parts[inner] = yield from _resolve(str(inner), one, allow_paths, paths)
+        inside = {inner: one for inner, (one, _) in parts.items()}
+        lasting = {inner: one for inner, (_, one) in parts.items()}
+        changed = any(one is not same for one, same in parts.values())
+        return inside, lasting if changed else inside
+    if isinstance(value, MediaResult):
+        if len(value.succeeded) != 1:
+            raise InvalidInputError(
+                f"{name}: an earlier result must have exactly one finished item; choose one of "
+                "its items."
+            )
+        value = value.succeeded[0]
+    if isinstance(value, MediaItem):
+        return (yield from _earlier(name, value, paths))
+    if isinstance(value, str) and _is_media(name) and _GENERATION_ID.fullmatch(value.strip()):
+        return (yield from _earlier(name, MediaItem(generation_id=value.strip()), paths))
+    if isinstance(value, Path):
+        if not allow_paths:
+            raise InvalidInputError(
+                f"{name}: local files are only read with allow_paths=True. Give a URL, a data URL "
+                "or an earlier result."
+            )
+        inline = yield from run(_data_url, name, value)
+        return inline, inline
+    return value, value
+
+
+def _earlier(name: str, item: MediaItem, paths: Paths) -> Steps[tuple[str, str]]:
+    """The result of an earlier job: by a URL that works now, standing for the same job always."""
+    if item.generation_id is None:
+        if item.url is None:
+            raise InvalidInputError(f"{name}: that earlier result has no URL.")
+        return item.url, item.url
+    try:
+        row = yield from send(queue.get_call(paths, item.generation_id))
+    except NotFoundError:
+        row = None
+    url = item.url if row is None else row.result_url
+    if not url:
+        status = "unknown to Oxen" if row is None else row.status
+        raise InvalidInputError(
+            f"{name}: generation {item.generation_id} has no result to use; it is {status}."
+        )
+    return url, f"generation:{item.generation_id}"
+
+
+def _is_media(name: str) -> bool:
+    return any(word in name.lower() for word in ("image", "video", "audio", "reference", "frame"))
+
+
+def _data_url(name: str, path: Path) -> str:
+    try:
+        size = path.stat().st_size
+        if size > MAX_INLINE_BYTES:
+            raise InvalidInputError(
+                f"{name}: {path.name} has {size:,} bytes; at most {MAX_INLINE_BYTES:,} are sent "
+                "inline. Give a URL instead."
+            )
+        content = path.read_bytes()
+    except OSError as error:
+        raise InvalidInputError(f"{name}: {path} cannot be read: {error.strerror}.") from error
+    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _check_json(params: Mapping[str, Any]) -> None:
+    try:
+        json.dumps(params, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(f"The parameters cannot be written as JSON: {error}.") from error
+
+
+def check_listener(on_progress: Callable[..., Any] | None) -> None:
+    if on_progress is not None and not callable(on_progress):
+        raise InvalidInputError("on_progress must be a function that takes one event.")
+
+
+def is_edit(model: Model, body: Mapping[str, Any]) -> bool:
+    """Whether a synchronous request is one to edit images.
+
+    Models that can edit name that endpoint, and make images from words alone all the same.
+    """
+    if not (model.endpoint or "").endswith("/images/edit"):
+        return False
+    return any(_is_media(name) for name, value in body.items() if isinstance(value, str | list))

@@ -1,0 +1,346 @@
+"""Sending a paid request, once, and finding out what became of it.
+
+The decisions are in `enqueue` and `lookup`; here they are carried out, in the order that keeps
+the ledger ahead of the money.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import openai
+
+from oxen_inference import queue
+from oxen_inference.calls import Call
+from oxen_inference.errors import (
+    APIResponseError,
+    EnqueueOutcomeUnknown,
+    GenerationTimeout,
+    InvalidInputError,
+    JournalError,
+    NotFoundError,
+    OxenError,
+)
+from oxen_inference.generation import TERMINAL
+from oxen_inference.media.direct import direct_call, read_direct
+from oxen_inference.media.download import folder_to_save_in
+from oxen_inference.media.enqueue import (
+    Accepted,
+    Doubtful,
+    Outcome,
+    error_of,
+    error_record,
+    read_answer,
+    read_failure,
+    retry_delay,
+)
+from oxen_inference.media.journal import Entry, Scope, settle_elsewhere
+from oxen_inference.media.lookup import Found, goes_past, match
+from oxen_inference.media.request import Asked, Order, prepare
+from oxen_inference.media.result import MediaItem
+from oxen_inference.media.steps import Explain, NotAllowed, Pay, Steps, run, shielded, sleep
+from oxen_inference.media.task import Engine, Task
+
+log = logging.getLogger("oxen_inference.media")
+
+_DIRECT_PATIENCE, _LEAST_PATIENCE = 1800.0, 10.0
+_LOOKUP_PAGES = 10
+_LISTED_BY_NOW = 120.0  # seconds after which a job is not just listed late
+
+
+def enqueue(engine: Engine, asked: Asked, task: Task) -> Steps[Entry]:
+    """Check, write the intent, send, and find out what became of it."""
+    if task.haste.asked:
+        raise OxenError("Interrupted before it was sent.")
+    task.wishes.check()
+    if task.wishes.save_to is not None:
+        yield from run(folder_to_save_in, task.wishes.save_to)
+    scope = yield from run(engine.scope)
+    order = yield from prepare(asked, engine.journal, scope, engine.paths)
+    task.budget, task.count = asked.budget, order.intent.count
+    yield from task.tell("quoted", str(order.quote))
+    entry, mine = yield from shielded(_begin_and_send(engine, order, task), task.haste)
+    if not mine:
+        entry = yield from _share(engine, entry, order, task)
+    task.entry = entry
+    yield from task.tell("enqueued")
+    return entry
+
+
+def begun(engine: Engine, asked: Asked) -> Steps[Entry | None]:
+    """Return the job that such a request would attach to; None if it would be paid for anew."""
+    scope = yield from run(engine.scope)
+    order = yield from prepare(asked, engine.journal, scope, engine.paths)
+    entry = yield from run(engine.journal.begun, order.intent)
+    return None if entry is None or entry.state == "rejected" else entry
+
+
+def decided(engine: Engine, entry: Entry, task: Task) -> Steps[Entry]:
+    """Return an entry of which it is known what it became. Raises what it was refused with."""
+    while True:
+        if entry.state == "accepted":
+            return entry
+        if entry.state == "rejected":
+            raise error_of(entry.error)
+        if entry.state == "unknown" or (entry.state == "posting" and entry.is_abandoned):
+            return (yield from shielded(look_for(engine, entry, None, task), task.haste))
+        if entry.is_abandoned:
+            raise InvalidInputError(
+                "That request was never sent: the process that wrote it ended before. "
+                "Call generate again with the same key."
+            )
+        yield from _patiently(engine, entry, task)
+        entry = yield from engine.reload(entry)
+
+
+def look_for(engine: Engine, entry: Entry, cause: Exception | None, task: Task) -> Steps[Entry]:
+    """Find the job that a doubtful request became, or say that it cannot be told."""
+    found, pace = Found(why_not="it could not be looked for"), engine.pace()
+    patience = pace.lookup if task.left is None else min(pace.lookup, max(task.left, 3.0))
+    if cause is None and time.time() - (entry.posted_at or 0) > _LISTED_BY_NOW:
+        patience = 2 * pace.lookup_interval
+    until = time.monotonic() + patience
+    seen: tuple[str, ...] = ()
+    pause = pace.lookup_interval
+    while entry.kind != "direct":
+        found = yield from _look(engine, entry, found)
+        ids = tuple(row.generation_id for row in found.adopted)
+        # Twice the same: a second job like it may be listed a moment later.
+        if ids and ids == seen:
+            note = "The answer to the request was lost; its generations were found by their parameters."  # fmt: skip
+            if (yield from run(engine.journal.accepted, entry, ids, (*entry.notes, note))):
+                return (yield from engine.reload(entry))
+        seen = ids
+        if time.monotonic() >= until or (task.haste.asked and not ids):
+            break
+        yield from sleep(min(pause, max(until - time.monotonic(), 0.05)), task.haste)
+        pause = min(pause * 1.5, 5.0)
+    record = error_record(cause) if cause else (entry.error or {"message": "its process ended"})
+    yield from run(engine.journal.unknown, entry, record)
+    raise _doubt(entry, record, found) from cause
+
+
+def _begin_and_send(engine: Engine, order: Order, task: Task) -> Steps[tuple[Entry, bool]]:
+    entry, mine = yield from run(engine.journal.begin, order.intent)
+    task.entry = entry
+    if order.intent.conversation is not None:
+        task.attended = entry.entry_id
+    if mine:
+        task.entry = yield from _send_or_let_go(engine, entry, order, task)
+    return task.entry, mine
+
+
+def _claim_and_send(engine: Engine, entry: Entry, order: Order, task: Task) -> Steps[Entry | None]:
+    if not (yield from run(engine.journal.claim, entry, order.intent)):
+        return None
+    claimed = yield from engine.reload(entry)
+    task.entry = yield from _send_or_let_go(engine, claimed, order, task)
+    return task.entry
+
+
+def _share(engine: Engine, entry: Entry, order: Order, task: Task) -> Steps[Entry]:
+    """Attach to the request that the key already stands for, wherever it is made."""
+    at_first = (entry.state, entry.attempt)
+    while True:
+        task.entry = entry
+        if entry.state == "accepted":
+            return entry
+        if entry.state == "unknown" or (entry.state == "posting" and entry.is_abandoned):
+            return (yield from shielded(look_for(engine, entry, None, task), task.haste))
+        if entry.state == "rejected" and (entry.state, entry.attempt) != at_first:
+            raise error_of(entry.error)  # decided while shared: everyone's answer
+        if entry.state == "rejected" or (entry.state == "intended" and entry.is_abandoned):
+            steps = _claim_and_send(engine, entry, order, task)
+            sent = yield from shielded(steps, task.haste)
+            if sent is not None:
+                return sent
+        else:
+            yield from _patiently(engine, entry, task)
+        entry = yield from engine.reload(entry)
+
+
+def _patiently(engine: Engine, entry: Entry, task: Task) -> Steps[None]:
+    if task.left is not None and task.left <= 0:
+        raise GenerationTimeout(
+            "Another thread or process is still sending this request; it was not waited for "
+            "any longer.",
+            result=entry.result(),
+        )
+    yield from sleep(engine.pace().follow)
+
+
+def _send_or_let_go(engine: Engine, entry: Entry, order: Order, task: Task) -> Steps[Entry]:
+    try:
+        return (yield from _send(engine, entry, order, task))
+    except BaseException as error:
+        # Twins would wait for a request that nobody is going to send.
+        with suppress(JournalError):
+            engine.journal.let_go(entry, error_record(error))
+        raise
+
+
+def _send(engine: Engine, entry: Entry, order: Order, task: Task) -> Steps[Entry]:
+    """Send until it is decided; only what certainly bought nothing is sent again."""
+    call = _paid_call(engine, order, task.left)
+    attempt = 0
+    while True:
+        if task.haste.asked:
+            yield from _give_up(engine, entry, order, OxenError("Interrupted before it was sent."))
+        try:
+            outcome = yield from _attempt(engine, entry, call, order)
+        except NotAllowed:  # somebody else took the entry over
+            return (yield from decided(engine, (yield from engine.reload(entry)), task))
+        if isinstance(outcome, Accepted):
+            accepted = yield from _accept(engine, entry, outcome)
+            if accepted is not None:
+                return accepted
+            outcome = Doubtful(APIResponseError("Oxen answered with the ids of an earlier job."))
+        if isinstance(outcome, list):
+            return (yield from _made(engine, entry, outcome))
+        if isinstance(outcome, Doubtful):
+            return (yield from look_for(engine, entry, outcome.error, task))
+        delay = retry_delay(outcome.error, attempt)
+        longest = engine.pace().longest_retry_after if task.left is None else task.left
+        if not outcome.again:
+            explained = yield Explain(outcome.error, order.intent.model)
+            yield from _give_up(engine, entry, order, explained)
+        if attempt >= engine.max_retries or delay > longest:
+            yield from _give_up(engine, entry, order, outcome.error)
+        yield from run(engine.journal.not_sent, entry)
+        yield from sleep(delay, task.haste)
+        attempt += 1
+
+
+def _attempt(
+    engine: Engine, entry: Entry, call: Call[object], order: Order
+) -> Steps[Outcome | list[MediaItem]]:
+    sending = False
+
+    def may_send() -> bool:
+        nonlocal sending
+        sending = engine.journal.posting(entry)
+        return sending
+
+    try:
+        payload = yield Pay(call, may_send)
+    except (JournalError, NotAllowed):
+        raise  # nothing was sent
+    except Exception as error:  # noqa: BLE001 - whatever it is, it must not be sent again
+        return read_failure(error)
+    except BaseException as error:
+        # The loop is being torn down: no more waiting, but the doubt must be on record.
+        if sending:
+            engine.journal.unknown(entry, error_record(error))
+        raise
+    if order.is_direct:
+        return read_direct(payload, order.intent.media_type)
+    return read_answer(payload, order.intent.count)
+
+
+def _paid_call(engine: Engine, order: Order, left: float | None) -> Call[object]:
+    timeout = engine.client_timeout
+    if timeout == openai.DEFAULT_TIMEOUT:
+        # Ten minutes is the SDK's default: long for a queue, short for a film made at once.
+        patience = _DIRECT_PATIENCE if order.is_direct else engine.pace().enqueue_timeout
+        if left is not None and not order.is_direct:
+            # Not to the last second: an answer that is given up is an outcome unknown.
+            patience = min(patience, max(left, _LEAST_PATIENCE))
+        timeout = openai.Timeout(patience, connect=5.0)
+    if order.is_direct:
+        return direct_call(engine.paths, order, timeout)
+    return Call(
+        method="post",
+        path=engine.paths.queue,
+        body=order.body,
+        read=lambda payload: payload,
+        once=True,
+        timeout=timeout,
+    )
+
+
+def _accept(engine: Engine, entry: Entry, outcome: Accepted) -> Steps[Entry | None]:
+    """Write the ids down; None if they are known to be those of other requests."""
+    notes = (*entry.notes, *outcome.notes)
+    for note in outcome.notes:
+        log.warning(note)
+    items = tuple(MediaItem(generation_id=one) for one in outcome.generation_ids)
+    in_hand = replace(entry, state="accepted", items=items, notes=notes)
+    try:
+        if not (yield from run(engine.journal.accepted, entry, outcome.generation_ids, notes)):
+            return None
+    except JournalError as error:
+        # Paid for: what the ledger cannot take must not get lost here, too.
+        log.error("Accepted, but not written down (%s): %s", error, outcome.generation_ids)  # noqa: TRY400 - the ids matter, not the trace
+        return in_hand
+    return (yield from engine.reload(entry))
+
+
+def _made(engine: Engine, entry: Entry, items: list[MediaItem]) -> Steps[Entry]:
+    yield from run(engine.journal.made, entry, items)
+    return replace((yield from engine.reload(entry)), items=tuple(items))
+
+
+def _give_up(engine: Engine, entry: Entry, order: Order, error: OxenError) -> Steps[None]:
+    yield from run(engine.journal.rejected, entry, error_record(error))
+    rejected = replace(entry, state="rejected")
+    yield from run(settle_elsewhere, order.intent.budget, engine.journal, rejected)
+    raise error
+
+
+def _look(engine: Engine, entry: Entry, before: Found) -> Steps[Found]:
+    """Look once, at everything the hub lists for the model."""
+    filters: dict[str, Any] = {
+        "model": entry.model,
+        "namespace": entry.request.get("target_namespace"),
+    }
+    try:
+        listed = yield from _listed(engine, queue.list_call(engine.paths, **filters), [])
+        for number in range(1, _LOOKUP_PAGES + 1):
+            call = queue.generations_call(engine.paths, page=number, page_size=1000, **filters)
+            page = yield from _listed(engine, call, None)
+            if page is None:  # a hub without a history still lists what ended, by status
+                for status in sorted(TERMINAL):
+                    call_ended = queue.list_call(engine.paths, status=status, **filters)
+                    listed += yield from _listed(engine, call_ended, [])
+                break
+            listed += page.generations
+            if number >= page.total_pages or goes_past(entry, page.generations):
+                break
+    except OxenError as error:
+        log.debug("Could not look for the job: %s", error)
+        return before
+    rows = {row.generation_id: row for row in listed}
+    owners = yield from run(engine.journal.owners, list(rows))
+    rivals = yield from run(
+        engine.journal.unresolved, Scope(entry.hub, entry.account), besides=entry.entry_id
+    )
+    return match(entry, rows.values(), owners, rivals)
+
+
+def _listed(engine: Engine, call: Call[Any], default: Any) -> Steps[Any]:
+    try:
+        return (yield from engine.get(call))
+    except NotFoundError:  # a hub without that route
+        return default
+
+
+def _doubt(entry: Entry, record: Mapping[str, Any], found: Found) -> EnqueueOutcomeUnknown:
+    ids = ", ".join(row.generation_id for row in found.candidates[:8])
+    perhaps = f" It may be one of: {ids}." if ids else ""
+    if entry.kind == "direct":
+        why, then = "a direct generation has no id to look for", "its money stays reserved"
+    else:
+        why = found.why_not
+        then = "client.media.reconcile() looks again; until then its money stays reserved"
+    return EnqueueOutcomeUnknown(
+        f"Whether Oxen accepted the request to {entry.model} cannot be told "
+        f"({record.get('message')}), and {why}.{perhaps} It was not sent again, since that could "
+        f"be a second bill: {then}. (Ledger entry {entry.entry_id}.)",
+        result=entry.result(),
+        candidates=found.candidates,
+    )

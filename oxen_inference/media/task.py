@@ -1,0 +1,178 @@
+"""One paid task, and what all tasks of a client share."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+from urllib.parse import urljoin
+
+from oxen_inference import queue
+from oxen_inference.calls import Call
+from oxen_inference.errors import InvalidInputError, JournalError, NotFoundError, OxenError
+from oxen_inference.generation import Generation
+from oxen_inference.media.budget import Budget
+from oxen_inference.media.download import Source
+from oxen_inference.media.journal import Entry, Journal, Scope, settle_elsewhere
+from oxen_inference.media.request import check_listener
+from oxen_inference.media.result import Progress
+from oxen_inference.media.steps import Haste, Steps, Tell, run, send
+from oxen_inference.media.watch import Pace, Subscription, Watch
+from oxen_inference.paths import Paths
+
+log = logging.getLogger("oxen_inference.media")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wishes:
+    """How the caller wants to wait."""
+
+    timeout: float | None = None
+    on_interrupt: str = "detach"
+    save_to: Any = None
+    on_progress: Callable[[Progress], Any] | None = None
+
+    def check(self) -> None:
+        if self.on_interrupt not in ("detach", "cancel"):
+            raise InvalidInputError(
+                f'on_interrupt must be "detach" or "cancel", not {self.on_interrupt!r}.'
+            )
+        if self.timeout is not None and not (
+            isinstance(self.timeout, int | float) and self.timeout > 0
+        ):
+            raise InvalidInputError("timeout must be a number of seconds above 0, or None.")
+        check_listener(self.on_progress)
+
+
+@dataclass(kw_only=True)
+class Task:
+    """One call of the developer's: what it knows at this moment."""
+
+    wishes: Wishes
+    started: float = field(default_factory=time.monotonic)
+    entry: Entry | None = None
+    budget: Budget | None = None
+    count: int = 1
+    subscription: Subscription | None = None
+    haste: Haste = field(default_factory=Haste)
+    trouble: str | None = None
+    attended: str | None = None
+    """The entry that other calls of the conversation leave alone while this one lasts."""
+
+    @property
+    def known(self) -> Entry:
+        """The entry, which is there from the enqueueing on."""
+        assert self.entry is not None  # noqa: S101 - a bug here, not a state
+        return self.entry
+
+    @property
+    def left(self) -> float | None:
+        """Seconds until the caller's patience ends."""
+        if self.wishes.timeout is None:
+            return None
+        return self.wishes.timeout - (time.monotonic() - self.started)
+
+    def tell(self, phase: str, message: str | None = None) -> Steps[None]:
+        if self.wishes.on_progress is None:
+            return
+        entry = self.entry
+        items = entry.items if entry else ()
+        event = Progress(
+            phase=phase,
+            status=entry.result().status if entry else "checked",
+            elapsed=time.monotonic() - self.started,
+            generation_ids=entry.generation_ids if entry else (),
+            done=sum(item.is_terminal for item in items),
+            total=max(len(items), self.count),
+            message=message,
+        )
+        yield Tell(self.wishes.on_progress, event)
+
+
+@dataclass(kw_only=True)
+class Engine:
+    """What all tasks of one client share. `new_event` and `watching` are the runner's."""
+
+    paths: Paths
+    journal: Journal
+    scope: Callable[[], Scope]
+    pace: Callable[[], Pace]
+    watch: Watch
+    watching: Callable[[], None]
+    new_event: Callable[[], Any]
+    source: Callable[[], Source]
+    client_timeout: Any
+    max_retries: int
+
+    # ------------------------------------------------------------------ the whole way
+
+    def get(self, call: Call[T]) -> Steps[T]:
+        return (yield from send(replace(call, timeout=self.pace().poll_timeout)))
+
+    def reload(self, entry: Entry) -> Steps[Entry]:
+        return (yield from run(self.journal.get, entry.entry_id)) or entry
+
+    def receipt(self, generation_id: str) -> Steps[Generation | None]:
+        """The job's full row, or the lean one where there is no other, or None for now."""
+        for call in (
+            queue.generation_call(self.paths, generation_id),
+            queue.get_call(self.paths, generation_id),
+        ):
+            try:
+                return (yield from self.get(call))
+            except NotFoundError:  # noqa: PERF203 - the second call is for this case
+                continue
+            except OxenError as error:
+                log.debug("Could not ask for %s: %s", generation_id, error)
+                return None
+        return None
+
+    def refresh(self, entry: Entry) -> Steps[Entry]:
+        """Ask once about every generation of an entry that is not settled."""
+        rows = {}
+        for item in entry.items:
+            if item.generation_id and not (item.is_terminal and item.cost is not None):
+                row = yield from self.receipt(item.generation_id)
+                if row is not None:
+                    rows[item.generation_id] = row
+        task = Task(wishes=Wishes(), entry=entry)
+        yield from self.absorb(task, rows)
+        return task.known
+
+    def absorb(
+        self, task: Task, rows: Mapping[str, Generation], *, write: bool = True
+    ) -> Steps[None]:
+        entry = task.known
+        items = tuple(
+            item.updated(self.located(rows[one]))
+            if (one := item.generation_id) and one in rows
+            else item
+            for item in entry.items
+        )
+        task.entry = replace(entry, items=items)
+        if write:
+            task.entry = yield from self.write(task.entry, task)
+
+    def located(self, row: Generation) -> Generation:
+        """Some hubs name a result by its path alone."""
+        if row.result_url is None or not row.result_url.startswith("/"):
+            return row
+        return replace(row, result_url=urljoin(self.source().hub, row.result_url))
+
+    def write(self, entry: Entry, task: Task | None = None) -> Steps[Entry]:
+        """Put an entry's items in the ledger, and its known costs in the budget."""
+        try:
+            written = yield from run(self.journal.update, entry, entry.items)
+        except JournalError as error:
+            # It was paid for: a full disk must not keep it from the caller.
+            log.error("Not written down (%s): %s", error, entry.generation_ids)  # noqa: TRY400 - the ids matter, not the trace
+            return entry
+        # What is in hand may be a part of the entry, and holds bytes that no ledger does.
+        written = replace(written, items=entry.items)
+        if task is not None:
+            yield from run(settle_elsewhere, task.budget, self.journal, written)
+        return written

@@ -1,0 +1,335 @@
+"""One watcher per client for every job that anybody waits for.
+
+Each round asks for the list of active jobs, whose length is the hub's matter and not the number
+of waiters'; what has left that list is looked up one by one, or in bulk where it is many. The
+event stream only wakes the watcher: a status always comes from a GET. Whatever goes wrong in a
+round delays the next one and never ends a job.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from oxen_inference import queue
+from oxen_inference.calls import Call
+from oxen_inference.errors import NotFoundError, OxenError
+from oxen_inference.generation import TERMINAL, Generation
+from oxen_inference.media.steps import Pause, Steps, send
+from oxen_inference.paths import Paths
+
+log = logging.getLogger("oxen_inference.media")
+
+_FEW = 2
+"""So many jobs are asked for one by one: it costs no more than the list and says more."""
+_LEFTOVERS = 4
+_PAGE_SIZE = 1000
+_MAX_PAGES = 4
+_MISSES_TO_TELL = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How patient the engine is, in seconds. The pairs are a young and an old job's interval."""
+
+    image: tuple[float, float] = (2.0, 5.0)
+    video: tuple[float, float] = (10.0, 30.0)
+    grown_after: float = 60.0
+    """A job of this age is polled at the longer interval."""
+    gap: float = 0.25
+    """Least time between two rounds, however many events arrive."""
+    longest_backoff: float = 60.0
+    poll_timeout: float = 30.0
+    enqueue_timeout: float = 60.0
+    lookup: float = 20.0
+    """How long a job of unknown outcome is looked for: it may be listed late."""
+    lookup_interval: float = 0.5
+    settle: tuple[float, ...] = (0.4, 1.2)
+    """When to ask again for a cost that is not there yet."""
+    longest_retry_after: float = 120.0
+    follow: float = 0.1
+    """How often a twin looks whether the request it shares has been decided."""
+
+    def interval(self, media_type: str, age: float) -> float:
+        young, old = self.video if media_type == "video" else self.image
+        grown = min(max(age, 0.0) / self.grown_after, 1.0)
+        return young + (old - young) * grown
+
+
+@dataclass(slots=True)
+class Watched:
+    """One job: what is known of it and who wants to be told."""
+
+    generation_id: str
+    media_type: str
+    model: str
+    namespace: str | None
+    since: float
+    due: float
+    row: Generation | None = None
+    misses: int = 0
+    subscriptions: set[Subscription] = field(default_factory=set)
+
+
+class Subscription:
+    """One waiter's view: `rows` by id, filled as they come; `event` is set at every change."""
+
+    def __init__(self, event: Any, ids: Iterable[str]) -> None:
+        self.event = event
+        self.pending = set(ids)
+        self.rows: dict[str, Generation] = {}
+        self.trouble: str | None = None
+
+    @property
+    def is_done(self) -> bool:
+        return not self.pending
+
+    def tell(self, row: Generation) -> None:
+        self.rows[row.generation_id] = row
+        if row.is_terminal:
+            self.pending.discard(row.generation_id)
+        self.event.set()
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
+class Watch:
+    """The jobs that are waited for, and one round of asking about them; shared by threads.
+
+    `wake` is set by the event stream and by new waiters.
+    """
+
+    def __init__(self, paths: Paths, pace: Callable[[], Pace]) -> None:
+        self._paths = paths
+        self._pace = pace
+        self._jobs: dict[str, Watched] = {}
+        self._hints: set[str] = set()
+        self._lock = threading.Lock()
+        self._failures = 0
+        self._not_before = 0.0
+        self._last_round = 0.0
+        self.requests = 0
+        """GETs made so far."""
+        self.rounds = 0
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def subscribe(
+        self,
+        event: Any,
+        ids: Iterable[str],
+        *,
+        media_type: str,
+        model: str,
+        namespace: str | None,
+    ) -> Subscription:
+        """Add jobs to watch; `event` is set whenever one of them changes."""
+        subscription = Subscription(event, ids)
+        now, pace = time.monotonic(), self._pace()
+        with self._lock:
+            for one in tuple(subscription.pending):
+                job = self._jobs.get(one)
+                if job is None:
+                    due = now + pace.interval(media_type, 0.0) * _jitter()
+                    job = Watched(one, media_type, model, namespace, now, due)
+                    self._jobs[one] = job
+                job.subscriptions.add(subscription)
+                if job.row is not None:
+                    subscription.tell(job.row)
+        return subscription
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        with self._lock:
+            for one in [*subscription.pending, *subscription.rows]:
+                job = self._jobs.get(one)
+                if job is not None:
+                    job.subscriptions.discard(subscription)
+                    if not job.subscriptions:
+                        del self._jobs[one]
+
+    def hint(self, generation_id: str) -> bool:
+        """Note that a job is said to have ended; whether it is one of ours."""
+        with self._lock:
+            if generation_id not in self._jobs:
+                return False
+            self._hints.add(generation_id)
+            return True
+
+    def hurry(self) -> None:
+        """Make every job due: events may have been missed before the stream was open."""
+        with self._lock:
+            for job in self._jobs.values():
+                job.due = 0.0
+
+    def seconds_to_next(self) -> float | None:
+        """Return how long to rest, or None when there is nothing left to watch."""
+        now = time.monotonic()
+        with self._lock:
+            if not self._jobs:
+                return None
+            due = now if self._hints else min(job.due for job in self._jobs.values())
+            due = max(due, self._last_round + self._pace().gap, self._not_before)
+        return max(due - now, 0.0)
+
+    def loop(self, wake: Any) -> Steps[None]:
+        """Ask, rest, and ask again, until nobody waits."""
+        while (rest := self.seconds_to_next()) is not None:
+            if rest > 0:
+                wake.clear()
+                if self.seconds_to_next() != 0:
+                    yield Pause(wake, rest)
+                continue
+            yield from self.round()
+
+    def round(self) -> Steps[None]:
+        """Ask once about everything that is watched, or about what the events spoke of."""
+        with self._lock:
+            hinted = [self._jobs[one] for one in self._hints if one in self._jobs]
+            self._hints.clear()
+            now = time.monotonic()
+            due = any(job.due <= now for job in self._jobs.values())
+            jobs = list(self._jobs.values()) if due or len(hinted) > _FEW else hinted
+        self.rounds += 1
+        self._last_round = now
+        try:
+            if jobs is hinted:
+                for job in hinted:
+                    yield from self._ask_for_one(job, ended=True)
+            else:
+                for group in _by_namespace(jobs):
+                    yield from self._ask(group)
+        except OxenError as error:
+            self._failed(error)
+        else:
+            self._failures = 0
+        now, pace = time.monotonic(), self._pace()
+        with self._lock:
+            for job in jobs:
+                job.due = now + pace.interval(job.media_type, now - job.since) * _jitter()
+
+    def _ask(self, jobs: list[Watched]) -> Steps[None]:
+        if len(jobs) <= _FEW:
+            for job in jobs:
+                yield from self._ask_for_one(job)
+            return
+        rows = yield from self._get(queue.list_call(self._paths, namespace=jobs[0].namespace))
+        gone = self._absorb(jobs, rows)
+        if len(gone) > _FEW:
+            gone = yield from self._ask_for_many(gone)
+        # The longest unheard of first, so that each has its turn.
+        for job in sorted(gone, key=lambda job: -job.misses)[:_LEFTOVERS]:
+            yield from self._ask_for_one(job, ended=True)
+        for job in gone:
+            job.misses += 1
+
+    def _ask_for_many(self, jobs: list[Watched]) -> Steps[list[Watched]]:
+        models = {job.model for job in jobs}
+        filters = {
+            "namespace": jobs[0].namespace,
+            "model": models.pop() if len(models) == 1 else None,
+        }
+        for number in range(1, _MAX_PAGES + 1):
+            call = queue.generations_call(self._paths, page=number, page_size=_PAGE_SIZE, **filters)
+            try:
+                page = yield from self._get(call)
+            except NotFoundError:  # a hub without a history still lists what ended, by status
+                for status in sorted(TERMINAL):
+                    rows = yield from self._get(
+                        queue.list_call(self._paths, status=status, **filters)
+                    )
+                    jobs = self._absorb(jobs, rows)
+                return jobs
+            jobs = self._absorb(jobs, page.generations)
+            if not jobs or number >= page.total_pages:
+                break
+        return jobs
+
+    def _ask_for_one(self, job: Watched, *, ended: bool = False) -> Steps[None]:
+        # The full row first where the job should have ended: only that one has the cost.
+        calls: list[Call[Generation] | None] = [
+            queue.get_call(self._paths, job.generation_id),
+            queue.generation_call(self._paths, job.generation_id),
+        ]
+        if ended or job.misses:
+            calls.reverse()
+        calls.append(
+            queue.older_get_call(
+                self._paths, job.generation_id, namespace=job.namespace, model=job.model
+            )
+        )
+        for call in filter(None, calls):
+            try:
+                row = yield from self._get(call)
+            except NotFoundError:
+                continue
+            if row.generation_id == job.generation_id:
+                self._absorb([job], [row])
+                return
+        job.misses += 1
+        if job.misses == _MISSES_TO_TELL:
+            self._tell_trouble(
+                [job],
+                f"Oxen accepted generation {job.generation_id} but does not list it now. It is "
+                "waited for: rows appear late, and were once removed when done.",
+            )
+
+    def _get(self, call: Call[Any]) -> Steps[Any]:
+        self.requests += 1
+        # No retries: the next round is one.
+        return (yield from send(replace(call, timeout=self._pace().poll_timeout, max_retries=0)))
+
+    def _absorb(self, jobs: list[Watched], rows: Iterable[Generation]) -> list[Watched]:
+        """Pass the rows on; return the jobs that were not among them."""
+        by_id: Mapping[str, Generation] = {row.generation_id: row for row in rows}
+        missing = []
+        with self._lock:
+            for job in jobs:
+                row = by_id.get(job.generation_id)
+                if row is None:
+                    missing.append(job)
+                    continue
+                job.misses = 0
+                changed = job.row is None or job.row.status != row.status
+                job.row = row
+                if changed:
+                    for subscription in job.subscriptions:
+                        subscription.tell(row)
+                if row.is_terminal:
+                    self._jobs.pop(job.generation_id, None)
+        return missing
+
+    def _failed(self, error: OxenError) -> None:
+        self._failures += 1
+        pace = self._pace()
+        asked = getattr(error, "retry_after", None) or 0.0
+        own = pace.image[0] * 2.0 ** min(self._failures, 8) * _jitter()
+        wait = max(asked, min(own, pace.longest_backoff))
+        self._not_before = time.monotonic() + wait
+        with self._lock:
+            jobs = list(self._jobs.values())
+        self._tell_trouble(jobs, f"Asking for the jobs' status failed ({error}); trying again.")
+
+    def _tell_trouble(self, jobs: Iterable[Watched], message: str) -> None:
+        log.warning(message)
+        with self._lock:
+            for job in jobs:
+                for subscription in job.subscriptions:
+                    subscription.trouble = message
+                    subscription.event.set()
+
+
+def _by_namespace(jobs: list[Watched]) -> list[list[Watched]]:
+    counted = Counter(job.namespace for job in jobs)
+    return [[job for job in jobs if job.namespace == namespace] for namespace in counted]
+
+
+def _jitter() -> float:
+    return random.uniform(0.85, 1.15)  # noqa: S311 - spreads load, guards nothing
