@@ -1,3 +1,4 @@
+# ruff: noqa: ARG001 - every question is asked with the hub, whether it looks at it or not
 """LangChain's questions, to `ChatOpenAI` with Oxen's base URL and to `ChatOxen`."""
 
 from __future__ import annotations
@@ -36,6 +37,11 @@ def weigh(name: str) -> str:
     return f"{name}: 812 kg"
 
 
+def chats(hub: Sandbox) -> list[Any]:
+    """The chat requests the hub received; the catalogue may be asked for beside them."""
+    return [r for r in hub.requests if r.path.endswith("/chat/completions")]
+
+
 def whole(stream: Any) -> Any:
     total = None
     for chunk in stream:
@@ -57,7 +63,7 @@ def error_inside(hub: Sandbox, make: Any) -> str:
 
 def _call(hub: Sandbox, make: Any, style: str) -> str:
     hub.inject(Fault("odd_stream", style=style, times=None))
-    calls = whole(make().bind_tools([weigh]).stream("How heavy is the ox Bruno?")).tool_calls
+    calls = whole(make().bind_tools([weigh]).stream("How much does the ox Bruno weigh?")).tool_calls
     good = [(c["name"], c["args"]) for c in calls] == [("weigh", {"name": "Bruno"})]
     return "read" if good else "misread: " + ", ".join(f"`{c['name']}({c['args']})`" for c in calls)
 
@@ -81,7 +87,7 @@ def no_credits(hub: Sandbox, make: Any) -> str:
 
 def _sent(hub: Sandbox, make: Any, *messages: Any, model: str = GEMINI) -> list[Any]:
     make(model=model).invoke(list(messages))
-    return list(hub.requests[-1].json["messages"])
+    return list(chats(hub)[-1].json["messages"])
 
 
 def _part(hub: Sandbox, make: Any, block: dict[str, Any]) -> str:
@@ -144,7 +150,7 @@ def loops(hub: Sandbox, make: Any) -> str:
     model = make()
     for _ in range(3):
         asyncio.run(model.ainvoke("Hello"))
-    return f"{sum(r.path.endswith('/chat/completions') for r in hub.requests)} requests sent"
+    return f"{len(chats(hub))} requests sent"
 
 
 def copies(hub: Sandbox, make: Any) -> str:
@@ -161,7 +167,7 @@ def key_shown(hub: Sandbox, make: Any) -> str:
 
 def organisation(hub: Sandbox, make: Any) -> str:
     make().invoke("Hello")
-    sent = {name.lower() for name in dict(hub.requests[0].headers)}
+    sent = {name.lower() for name in dict(chats(hub)[0].headers)}
     return "sent" if "openai-organization" in sent else "not sent"
 
 

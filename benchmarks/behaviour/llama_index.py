@@ -1,3 +1,4 @@
+# ruff: noqa: ARG001 - every question is asked with the hub, whether it looks at it or not
 """LlamaIndex's questions, to `OpenAILike` with Oxen's base URL and to `Oxen`."""
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from benchmarks.behaviour.langchain import (
     GPT,
     PNG,
     WAV,
+    chats,
     weigh,
     where_it_went,
 )
@@ -28,8 +30,7 @@ from oxen_sandbox import Fault, Sandbox
 
 def _with(kind: Any, **always: Any) -> Any:
     def make(hub: Sandbox, model: str = CLAUDE, **options: Any) -> Any:
-        llm = kind(model=model, api_key=hub.api_key, api_base=hub.base_url, **always, **options)
-        return llm
+        return kind(model=model, api_key=hub.api_key, api_base=hub.base_url, **always, **options)
 
     return make
 
@@ -64,7 +65,7 @@ def error_inside(hub: Sandbox, make: Any) -> str:
 def _call(hub: Sandbox, make: Any, style: str) -> str:
     hub.inject(Fault("odd_stream", style=style, times=None))
     llm, tools = make(), [FunctionTool.from_defaults(weigh)]
-    answer = last(llm.stream_chat_with_tools(tools, user_msg="How heavy is the ox Bruno?"))
+    answer = last(llm.stream_chat_with_tools(tools, user_msg="How much does the ox Bruno weigh?"))
     calls = llm.get_tool_calls_from_response(answer)
     good = [(c.tool_name, c.tool_kwargs) for c in calls] == [("weigh", {"name": "Bruno"})]
     shown = ", ".join(f"`{c.tool_name}({c.tool_kwargs})`" for c in calls)
@@ -91,7 +92,7 @@ def no_money(hub: Sandbox, make: Any) -> str:
 def _part(hub: Sandbox, make: Any, block: Any) -> str:
     blocks = [TextBlock(text="What is this?"), block]
     make(model=GEMINI).chat([ChatMessage(role="user", blocks=blocks)])
-    parts = hub.requests[-1].json["messages"][-1]["content"]
+    parts = chats(hub)[-1].json["messages"][-1]["content"]
     return "sent as " + ", then ".join(f"`{part['type']}`" for part in parts)
 
 
@@ -119,7 +120,7 @@ def picture_of_a_tool(hub: Sandbox, make: Any) -> str:
         additional_kwargs={"tool_call_id": "call_1"},
     )
     make(model=GPT).chat([ChatMessage("Draw."), call, result])
-    return where_it_went(hub.requests[-1].json["messages"])
+    return where_it_went(chats(hub)[-1].json["messages"])
 
 
 def cost(hub: Sandbox, make: Any) -> str:
@@ -141,7 +142,7 @@ def loops(hub: Sandbox, make: Any) -> str:
     llm = make()
     for _ in range(3):
         asyncio.run(llm.achat(HELLO))
-    return f"{sum(r.path.endswith('/chat/completions') for r in hub.requests)} requests sent"
+    return f"{len(chats(hub))} requests sent"
 
 
 def copies(hub: Sandbox, make: Any) -> str:
@@ -160,7 +161,7 @@ def key_shown(hub: Sandbox, make: Any) -> str:
 
 def header(hub: Sandbox, make: Any) -> str:
     make().chat(HELLO)
-    sent = {name.lower() for name in dict(hub.requests[0].headers)}
+    sent = {name.lower() for name in dict(chats(hub)[0].headers)}
     return "sent" if "openai-organization" in sent else "not sent"
 
 
