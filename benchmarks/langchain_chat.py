@@ -167,7 +167,9 @@ MODELS = {
 FIRST_TOKEN = f"print(next(c.text for c in model.stream({SHORT!r}) if c.text))"
 PEAK = (
     f"for _ in range(10): model.invoke({SHORT!r})\n"
-    "import resource\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+    # Not getrusage, whose figure on Linux includes that of the process which started this one.
+    "words = open('/proc/self/status').read().split()\n"
+    "print(int(words[words.index('VmHWM:') + 1]) / 1024)"
 )
 
 

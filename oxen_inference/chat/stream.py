@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from oxen_inference.client import AsyncOxenClient, OxenClient
 
 
+_KEPT = "_oxen_chat_url"
+
+
 class _Bytes(openai.Stream[Any]):
     """The SDK's stream, used for its response only: its own decoder hides what we must see."""
 
@@ -71,7 +74,7 @@ async def acomplete(
 def _post(client: OxenClient, body: Mapping[str, Any], options: Any, **how: Any) -> Any:
     try:
         return client.post(
-            client.paths.chat, cast_to=object, body=body, options=_options(options), **how
+            _url(client), cast_to=object, body=body, options=_options(options), **how
         )
     except APIStatusError as error:
         raise with_advice(client.catalog.explain(error, body["model"]), body) from error.__cause__
@@ -82,13 +85,23 @@ def _post(client: OxenClient, body: Mapping[str, Any], options: Any, **how: Any)
 async def _apost(client: AsyncOxenClient, body: Mapping[str, Any], options: Any, **how: Any) -> Any:
     try:
         return await client.post(
-            client.paths.chat, cast_to=object, body=body, options=_options(options), **how
+            _url(client), cast_to=object, body=body, options=_options(options), **how
         )
     except APIStatusError as error:
         explained = await client.catalog.explain(error, body["model"])
         raise with_advice(explained, body) from error.__cause__
     except TypeError as error:
         raise unsendable(error) from error
+
+
+def _url(client: Any) -> str:
+    """Return the whole URL: the SDK takes as long to put one together as to write the body."""
+    base, url = client.__dict__.get(_KEPT, (None, ""))
+    if base is not client.base_url:
+        base = client.base_url
+        url = str(base).rstrip("/") + client.paths.chat
+        client.__dict__[_KEPT] = base, url
+    return str(url)
 
 
 def _cost(model: Model | None, answer: Answer) -> Decimal | None:
