@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 OPENAI ?= openai
 
 .PHONY: help demo test test-slow test-matrix coverage check lint types imports format record \
-	docs docs-serve bench build smoke clean
+	docs docs-serve bench compare build smoke clean
 
 help:
 	@echo "make demo    an agent draws and films on the local sandbox (HUB=1: on Oxen, after asking)"
@@ -14,7 +14,7 @@ help:
 	@echo "make check   lint, types and import rules"
 	@echo "make record  re-record the cassettes on the sandbox (HUB=1: on Oxen)"
 	@echo "make docs    the documentation in site/ (docs-serve: while you write)"
-	@echo "make bench   measure against peers (SUITE=name for one)"
+	@echo "make bench   measure against peers (SUITE=name for one); make compare: what they do"
 	@echo "make test-slow | test-matrix | coverage   longer proofs"
 	@echo "make build | smoke                        wheel and sdist; each extra installed and used"
 
@@ -103,6 +103,10 @@ $(BENCH)/.installed: benchmarks/requirements.txt pyproject.toml
 
 bench: $(BENCH)/.installed
 	$(BENCH)/bin/python -m benchmarks.run $(SUITE)
+
+# What docs/comparison.md says about peers, read off once more.
+compare: $(BENCH)/.installed
+	$(BENCH)/bin/python -m benchmarks.behaviour
 
 clean:
 	rm -rf $(VENV) $(TOOLS) $(DOCS) $(BENCH) .matrix build dist site .pytest_cache .mypy_cache .ruff_cache demo-output

@@ -162,6 +162,12 @@ class ChatOxen(BaseChatModel):
                 unknown[name] = value
         if taken := unknown.keys() & set(_SENT):
             raise ValueError(f"Pass {', '.join(sorted(taken))} directly, not in model_kwargs.")
+        # Another class's settings, left over from a move, must not travel in every request.
+        if foreign := [n for n in unknown if n.startswith("openai_") or n.endswith("_api_key")]:
+            raise ValueError(
+                f"ChatOxen has no {', '.join(sorted(foreign))}: the key is api_key, and the "
+                "base URL is base_url."
+            )
         if unknown:
             values["model_kwargs"] = unknown
         return values

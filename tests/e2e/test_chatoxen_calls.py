@@ -106,6 +106,13 @@ def test_other_names(given: dict[str, Any], name: str, value: Any) -> None:
         assert server.requests[0].json[name] == value
 
 
+@pytest.mark.parametrize("name", ["openai_api_key", "openai_api_base", "deepseek_api_key"])
+def test_settings_of_other_classes_never_travel(name: str) -> None:
+    with pytest.raises(ValueError, match=f"ChatOxen has no {name}: the key is api_key") as caught:
+        ChatOxen(model="ox-1", api_key=KEY, **{name: "sk-for-somebody-else"})
+    assert "sk-for-somebody-else" not in str(caught.value)
+
+
 def test_parameters_of_a_call_go_over_those_of_the_model() -> None:
     def call(model: ChatOxen) -> None:
         model.bind(max_tokens=1).invoke("hi", stop=["now"], temperature=0.1, model="ox-2")
