@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable
 from typing import Any
 
@@ -89,6 +91,7 @@ def astream_of(make: Make) -> Contestant:
 
 def abatch_of(make: Make) -> Contestant:
     def setup(hub: Hub) -> Callable[[], Any]:
+        let_it_think(hub)
         model = make(hub)
 
         async def run() -> list[str]:
@@ -97,6 +100,18 @@ def abatch_of(make: Make) -> Contestant:
         return run
 
     return setup
+
+
+def let_it_think(hub: Hub) -> None:
+    """Have every answer take half a second, so that a hundred are in flight as they would be."""
+    origin = hub.base_url.removesuffix("/api/ai")
+    fault = {"action": "delay", "path": "*/chat/completions", "seconds": 0.5, "times": None}
+    request = urllib.request.Request(
+        f"{origin}/_sandbox/faults",
+        json.dumps(fault).encode(),
+        {"content-type": "application/json"},
+    )
+    urllib.request.urlopen(request).close()
 
 
 def messages(text: str) -> Any:
@@ -201,9 +216,10 @@ CASES = [
         repeat=INVOKES,
     ),
     Case(
-        name=f"a batch of {AT_ONCE} at once",
+        name=f"a batch of {AT_ONCE} at once, half a second each",
         contestants={n: abatch_of(m) for n, m in PEERS.items()},
         baseline="ChatOpenAI",
+        rounds=9,
     ),
     Case(
         name="cold start to the first token",
