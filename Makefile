@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 OPENAI ?= openai
 
 .PHONY: help demo test test-slow test-matrix coverage check lint types imports format record \
-	docs docs-serve bench compare build smoke clean
+	docs docs-serve notebooks bench compare build smoke clean
 
 help:
 	@echo "make demo    an agent draws and films on the local sandbox (HUB=1: on Oxen, after asking)"
@@ -81,6 +81,10 @@ format: $(VENV)/.installed
 
 record: $(VENV)/.installed
 	OXEN_RECORD=$(if $(HUB),hub,sandbox) $(BIN)/python -m pytest tests/cassettes --record-mode=rewrite
+
+# Run the notebooks and keep what they show; the tests run them, too.
+notebooks: $(VENV)/.installed
+	$(BIN)/python -m tests.docs.notebooks
 
 DOCS := .venv-docs
 $(DOCS)/.installed: pyproject.toml

@@ -160,7 +160,9 @@ class MediaResult:
         return json.dumps(self.to_dict())
 
     def __str__(self) -> str:
-        cost = "unknown cost" if self.cost is None else f"${format(self.cost, 'f')}"
+        from oxen_inference.catalog.pricing import usd
+
+        cost = "unknown cost" if self.cost is None else usd(self.cost)
         where = [item.path or item.url or item.error or item.status for item in self.items]
         return f"{self.media_type} by {self.model}: {self.status}, {cost}: {'; '.join(where)}"
 
