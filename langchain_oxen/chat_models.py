@@ -33,7 +33,6 @@ from langchain_oxen.messages_in import to_chunk, to_last_chunk, to_message
 from oxen_inference.clients import Clients
 
 if TYPE_CHECKING:
-    from oxen_inference.catalog.api import AsyncCatalog, Catalog
     from oxen_inference.chat.answer import Answer
     from oxen_inference.client import AsyncOxenClient, OxenClient
 
@@ -252,7 +251,7 @@ class ChatOxen(BaseChatModel):
             from oxen_inference.chat.stream import complete
 
             client = self._client()
-            body, options = self._request(client.catalog, messages, stop, kwargs)
+            body, options = self._request(client, messages, stop, kwargs)
             answer = complete(client, body, **options)
             return _result(answer)
 
@@ -268,7 +267,7 @@ class ChatOxen(BaseChatModel):
             client = await self._async_client()
             from oxen_inference.chat.stream import acomplete
 
-            body, options = self._request(client.catalog, messages, stop, kwargs)
+            body, options = self._request(client, messages, stop, kwargs)
             answer = await acomplete(client, body, **options)
             return _result(answer)
 
@@ -284,7 +283,7 @@ class ChatOxen(BaseChatModel):
             from oxen_inference.chat.stream import stream
 
             client = self._client()
-            body, options = self._request(client.catalog, messages, stop, kwargs, streamed=True)
+            body, options = self._request(client, messages, stop, kwargs, streamed=True)
             for delta in stream(client, body, **options):
                 if delta.end is None:
                     yield to_chunk(delta)
@@ -303,7 +302,7 @@ class ChatOxen(BaseChatModel):
             client = await self._async_client()
             from oxen_inference.chat.stream import astream
 
-            body, options = self._request(client.catalog, messages, stop, kwargs, streamed=True)
+            body, options = self._request(client, messages, stop, kwargs, streamed=True)
             async for delta in astream(client, body, **options):
                 if delta.end is None:
                     yield to_chunk(delta)
@@ -312,7 +311,7 @@ class ChatOxen(BaseChatModel):
 
     def _request(
         self,
-        catalog: Catalog | AsyncCatalog,
+        client: OxenClient | AsyncOxenClient,
         messages: list[BaseMessage],
         stop: list[str] | None,
         given: dict[str, Any],
@@ -350,7 +349,7 @@ class ChatOxen(BaseChatModel):
         body["messages"] = prepare_messages(
             to_wire(messages),
             policy=policy,
-            can_see=lambda: can_see(catalog.cached(body["model"])),
+            can_see=lambda: can_see(client.catalog.cached(body["model"])),
         )
         if streamed and stream_usage:
             body.setdefault("stream_options", {"include_usage": True})

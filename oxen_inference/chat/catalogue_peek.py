@@ -1,7 +1,8 @@
 """The catalogue's word on a model, for answers that must not wait for it.
 
 The list is fetched once, beside the first request. Where it is slow or fails the answer goes on
-without it: after a second at most, and without asking again for a while.
+without it: after a second at most, and without asking again for a while. Even the catalogue's
+modules are only loaded while an answer is waited for.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from concurrent.futures import Future, wait
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from oxen_inference.catalog.api import DEFAULT_TTL
 from oxen_inference.errors import OxenError
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ PATIENCE = 1.0
 """Seconds that an answer may be held up for its price."""
 
 _GIVE_UP_AFTER = 3.0  # seconds; nobody waits for a fetch that is older than this
+_FETCH_AGAIN_AFTER = 300.0  # seconds; until then prices hold
 _TRY_AGAIN_AFTER = 60.0  # seconds since one that failed
 _KEPT = "_oxen_catalogue_peek"
 _LOG = logging.getLogger("oxen_inference")
@@ -48,7 +49,7 @@ class _Peek:
             now = monotonic()
             if now < self._due:
                 return False
-            self._due = now + DEFAULT_TTL
+            self._due = now + _FETCH_AGAIN_AFTER
             self._began = now
             return True
 

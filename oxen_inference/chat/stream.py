@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import openai
 
-from oxen_inference.catalog.pricing import chat_cost
 from oxen_inference.chat.advice import unsendable, with_advice
 from oxen_inference.chat.answer import Answer, Delta
 from oxen_inference.chat.catalogue_peek import AsyncCataloguePeek, CataloguePeek
@@ -107,6 +106,8 @@ def _url(client: Any) -> str:
 def _cost(model: Model | None, answer: Answer) -> Decimal | None:
     if model is None or answer.usage is None:
         return None
+    from oxen_inference.catalog.pricing import chat_cost
+
     return chat_cost(model, answer.usage.as_openai())
 
 
