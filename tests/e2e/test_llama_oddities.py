@@ -50,7 +50,7 @@ def oxen(server: ScriptedServer, **options: Any) -> Oxen:
 @pytest.mark.parametrize("oddity", ODDITIES, ids=lambda o: o.name)
 def test_oddity(oddity: Oddity, collect: Collect) -> None:
     with ScriptedServer(oddity.script) as server:
-        llm = oxen(server)
+        llm = oxen(server, **oddity.options)
         responses = collect(llm)
     last = responses[-1]
     assert "".join(r.delta or "" for r in responses) == oddity.text
