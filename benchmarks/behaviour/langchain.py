@@ -150,7 +150,7 @@ def loops(hub: Sandbox, make: Any) -> str:
     model = make()
     for _ in range(3):
         asyncio.run(model.ainvoke("Hello"))
-    return f"{len(chats(hub))} requests sent"
+    return f"{len(chats(hub))} requests sent, {len(hub.charges)} charged"
 
 
 def copies(hub: Sandbox, make: Any) -> str:

@@ -142,7 +142,7 @@ def loops(hub: Sandbox, make: Any) -> str:
     llm = make()
     for _ in range(3):
         asyncio.run(llm.achat(HELLO))
-    return f"{len(chats(hub))} requests sent"
+    return f"{len(chats(hub))} requests sent, {len(hub.charges)} charged"
 
 
 def copies(hub: Sandbox, make: Any) -> str:
