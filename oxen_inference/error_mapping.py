@@ -123,6 +123,8 @@ def status_error(
     real_status = getattr(response, "status_code", None)
     code = real_status if real_status and real_status >= 300 else status or spoken_status(body)
     text = human_text(body) or f"Oxen answered with status {code} and no explanation."
+    if _is_page(body):
+        text = f"Oxen, or something before it, answered with status {code}: {text}."
     kwargs: dict[str, Any] = {"body": _inner(body), "status_code": code, "request": request}
     kwargs["response"] = response if real_status and real_status >= 300 else None
 
@@ -136,7 +138,10 @@ def status_error(
     if cls is None:
         server_side = code >= 500
         cls = errors.InternalServerError if server_side else errors.APIStatusError
-    return cls(text, **kwargs)
+    error = cls(text, **kwargs)
+    if isinstance(error, errors.RateLimitError) and error.retry_after:
+        error.message = f"{text.rstrip('.')}. Wait {error.retry_after:.3g} seconds."
+    return error
 
 
 def spoken_status(body: object) -> int:
@@ -173,9 +178,13 @@ def _inner(body: object) -> object:
     return body.get("error", body) if isinstance(body, Mapping) else body
 
 
+def _is_page(body: object) -> bool:
+    return isinstance(body, str) and bool(re.match(r"\s*(<!doctype|<html)", body, re.IGNORECASE))
+
+
 def _trim(text: str) -> str:
     text = text.strip()
-    if re.match(r"<!doctype|<html", text, re.IGNORECASE):
+    if _is_page(text):
         title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
         text = title.group(1).strip() if title else "an HTML page instead of an API answer"
     return text if len(text) <= 2000 else text[:2000] + " …"

@@ -113,14 +113,15 @@ def _until(
         fallen_back = seen_on_the_way and status not in (on_the_way, "unknown")
         if gone_wrong or fallen_back:
             raise DeploymentError(
-                f"{model.id} did not become {goal}: its deployment is {status}.",
+                f"{model.id} did not become {goal}: its deployment is {status}. The hub's page of "
+                "the model may say why.",
                 model_id=model.id,
                 status=status,
             )
         if time.monotonic() - started + pause > waiting.timeout:
             raise DeploymentError(
                 f"{model.id} is still {status} after {waiting.timeout:g} seconds; "
-                f"it may yet become {goal}.",
+                f"it may yet become {goal}: client.catalog.get({model.id!r}, live=True) tells.",
                 model_id=model.id,
                 status=status,
             )
