@@ -106,7 +106,7 @@ class _Shared:
         where = f"{getattr(request, 'method', '')} {getattr(request, 'url', self.base_url)}".strip()
         if isinstance(error, openai.APITimeoutError) and not _is_lost_connection(error):
             raise errors.APITimeoutError(f"No answer in time: {where}.", request=request) from error
-        if isinstance(error, openai.APIConnectionError):
+        if isinstance(error, openai.APIConnectionError) or _is_of_transport(error):
             cause = _told(error)
             raise errors.APIConnectionError(
                 f"Could not reach Oxen: {where}: {cause}. "
@@ -134,10 +134,16 @@ def _told(error: Exception) -> str:
     cause: BaseException | None = error.__cause__
     while cause is not None and not str(cause) and cause.__cause__ is not None:
         cause = cause.__cause__
-    return str(cause or "") or type(cause or error).__name__
+    return str(cause or error) or type(cause or error).__name__
 
 
-_TRANSLATED = (openai.OpenAIError, json.JSONDecodeError, UnicodeDecodeError)
+# What a transport may raise that the SDK does not know, as aiohttp does for an answer that is no
+# HTTP; told by where it comes from, since no transport is imported here.
+_TRANSPORTS = {"aiohttp", "httpx", "httpx2", "httpcore", "httpcore2", "h11", "anyio"}
+
+
+def _is_of_transport(error: Exception) -> bool:
+    return type(error).__module__.partition(".")[0] in _TRANSPORTS or isinstance(error, OSError)
 
 
 class OxenClient(_Shared, openai.OpenAI):
@@ -151,7 +157,7 @@ class OxenClient(_Shared, openai.OpenAI):
     def request(self, cast_to: Any, options: Any, **kwargs: Any) -> Any:
         try:
             return super().request(cast_to, options, **kwargs)
-        except _TRANSLATED as error:
+        except Exception as error:  # noqa: BLE001 - all of it is raised again
             self._translate(error)
 
     def send(self, call: Call[T]) -> T:
@@ -204,7 +210,7 @@ class AsyncOxenClient(_Shared, openai.AsyncOpenAI):
     async def request(self, cast_to: Any, options: Any, **kwargs: Any) -> Any:
         try:
             return await super().request(cast_to, options, **kwargs)
-        except _TRANSLATED as error:
+        except Exception as error:  # noqa: BLE001 - all of it is raised again
             self._translate(error)
 
     async def send(self, call: Call[T]) -> T:

@@ -1,7 +1,7 @@
 """One reading of a chat completion for both adapters, streamed or whole.
 
 OpenAI's format is the letter; the spirit is what upstreams make of it. Everything known to differ
-is handled here and listed in `tests/unit/test_chat_oddities.py`, so that nobody else has to care.
+is handled here and listed in `tests/support/oddities.py`, so that nobody else has to care.
 """
 
 from __future__ import annotations
