@@ -129,8 +129,12 @@ class OxenMediaTool(OxenTool):
 
     def __init__(self, **fields: Any) -> None:
         from oxen_inference.catalog import request_schema
+        from oxen_inference.errors import InvalidInputError
 
-        model = fields["model"]
+        model = fields.get("model")
+        if model is None or isinstance(model, str):
+            wanted = model or "flux-2-dev"
+            raise InvalidInputError(f"Models are looked up by OxenMediaTool.for_model({wanted!r}).")
         kind_of(model)
         check_limits(
             **{n: fields[n] for n in ("max_cost", "timeout", "on_interrupt") if n in fields}

@@ -71,6 +71,11 @@ def test_bad_settings_are_refused_when_it_is_made(pinned: dict[str, Any], said: 
         tool(**pinned)
 
 
+def test_an_id_is_told_the_way_to_the_catalogue() -> None:
+    with pytest.raises(InvalidInputError, match=r"OxenMediaTool\.for_model\('flux-2-dev'\)"):
+        OxenMediaTool(model="flux-2-dev")
+
+
 def test_a_text_model_is_refused_in_one_sentence() -> None:
     with pytest.raises(InvalidInputError, match=r"claude-sonnet-4-6 makes text, .*ChatOxen"):
         tool("claude-sonnet-4-6")
