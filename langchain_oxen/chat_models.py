@@ -439,17 +439,17 @@ class ChatOxen(BaseChatModel):
     # Clients
 
     def _client(self) -> OxenClient:
-        return self._clients.sync(self._client_settings, self.http_client)
+        return self._clients.sync(self._client_settings(), self.http_client)
 
     @property
     def _has_client(self) -> bool:
-        return self._clients.has_sync
+        return self._clients.has_sync(self._client_settings(), self.http_client)
 
     async def _async_client(self) -> AsyncOxenClient:
         if _CHAT not in sys.modules:
             # It imports openai, which takes most of a second; the loop has other work to do.
             await asyncio.to_thread(import_module, _CHAT)
-        return self._clients.asynchronous(self._client_settings, self.http_async_client)
+        return self._clients.asynchronous(self._client_settings(), self.http_async_client)
 
     def _client_settings(self) -> dict[str, Any]:
         settings = {
@@ -464,11 +464,12 @@ class ChatOxen(BaseChatModel):
 
     def close(self) -> None:
         """Close the synchronous connections; the next call opens new ones."""
-        self._clients.close()
+        self._clients.close(self._client_settings(), self.http_client)
 
     async def aclose(self) -> None:
         """Close the synchronous connections and the running loop's."""
-        await self._clients.aclose()
+        self.close()
+        await self._clients.aclose(self._client_settings(), self.http_async_client)
 
     def __enter__(self) -> Self:
         return self
@@ -486,6 +487,13 @@ class ChatOxen(BaseChatModel):
         state = super().__getstate__()
         ours = {**state["__dict__"], "http_client": None, "http_async_client": None}
         return {**state, "__dict__": ours}
+
+    def __copy__(self) -> Self:
+        copied = super().__copy__()
+        if isinstance(copied.profile, CatalogueProfile):
+            # A copy may be given another model or hub, and its profile is then that one's.
+            copied.__dict__["profile"] = CatalogueProfile(copied)
+        return copied
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         memo = {} if memo is None else memo

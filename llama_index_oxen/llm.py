@@ -218,7 +218,9 @@ class Oxen(FunctionCallingLLM):
         return llm_metadata(profile, num_output=self.max_tokens)
 
     def _known(self) -> Model | None:
-        if self._entry is None and self._clients.has_sync:
+        if self._entry is not None and self._entry.id != self.model:
+            self._entry = None  # this is a copy for another model, or was assigned one
+        if self._entry is None and self._has_client:
             self._entry = self._client().catalog.cached(self.model)
         entry: Model | None = self._entry
         return entry
@@ -230,7 +232,7 @@ class Oxen(FunctionCallingLLM):
             return None
         if not _in_running_loop():
             self._look_up(_PATIENCE)
-        elif self._clients.has_sync:
+        elif self._has_client:
             self._look_up(0.0)
         else:
             # Making the first client imports openai, which takes most of a second.
@@ -516,13 +518,17 @@ class Oxen(FunctionCallingLLM):
     # Clients
 
     def _client(self) -> OxenClient:
-        return self._clients.sync(self._client_settings, self.http_client)
+        return self._clients.sync(self._client_settings(), self.http_client)
+
+    @property
+    def _has_client(self) -> bool:
+        return self._clients.has_sync(self._client_settings(), self.http_client)
 
     async def _async_client(self) -> AsyncOxenClient:
         if _CHAT not in sys.modules:
             # It imports openai, which takes most of a second; the loop has other work to do.
             await asyncio.to_thread(import_module, _CHAT)
-        return self._clients.asynchronous(self._client_settings, self.async_http_client)
+        return self._clients.asynchronous(self._client_settings(), self.async_http_client)
 
     def _client_settings(self) -> dict[str, Any]:
         settings = {
@@ -536,11 +542,12 @@ class Oxen(FunctionCallingLLM):
 
     def close(self) -> None:
         """Close the synchronous connections; the next call opens new ones."""
-        self._clients.close()
+        self._clients.close(self._client_settings(), self.http_client)
 
     async def aclose(self) -> None:
         """Close the synchronous connections and the running loop's."""
-        await self._clients.aclose()
+        self.close()
+        await self._clients.aclose(self._client_settings(), self.async_http_client)
 
     def __getstate__(self) -> dict[str, Any]:
         # Connections and their locks stay behind.

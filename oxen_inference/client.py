@@ -104,6 +104,11 @@ class _Shared:
             raise error
         request = getattr(error, "request", None)
         where = f"{getattr(request, 'method', '')} {getattr(request, 'url', self.base_url)}".strip()
+        if any(_is_closed_client(each) for each in (error, error.__cause__)):
+            raise errors.ConfigurationError(
+                "The HTTP client given for these requests has been closed. Pass one that is open, "
+                "or none."
+            ) from error
         if isinstance(error, openai.APITimeoutError) and not _is_lost_connection(error):
             raise errors.APITimeoutError(f"No answer in time: {where}.", request=request) from error
         if isinstance(error, openai.APIConnectionError) or _is_of_transport(error):
@@ -120,6 +125,11 @@ class _Shared:
         if isinstance(error, openai.APIResponseValidationError):
             raise errors.APIResponseError(str(error), request=request, body=error.body) from error
         raise error
+
+
+def _is_closed_client(error: BaseException | None) -> bool:
+    # Said before anything is sent; openai 2.x wraps it, 3.x does not.
+    return isinstance(error, RuntimeError) and "client has been closed" in str(error)
 
 
 def _is_lost_connection(error: openai.APITimeoutError) -> bool:

@@ -74,7 +74,9 @@ def _close_with_loop(client: _Closable) -> AsyncGenerator[None, None]:
         try:
             yield
         finally:
-            await client.close()
+            # One that the developer brought serves others, too, and is theirs to close.
+            if getattr(client, "transport_is_ours", True):
+                await client.close()
 
     generator = hold()
     with suppress(StopIteration):

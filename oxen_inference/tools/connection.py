@@ -69,7 +69,7 @@ class Connection:
 
         if isinstance(self._given, OxenClient):
             return self._given
-        return self._clients.sync(self._settings, None)
+        return self._clients.sync(self._settings(), None)
 
     async def running(self) -> AsyncOxenClient:
         """Return the client of the running loop."""
@@ -77,7 +77,7 @@ class Connection:
         module = await asyncio.to_thread(import_module, "oxen_inference.client")
         if isinstance(self._given, module.AsyncOxenClient):
             return self._given  # type: ignore[no-any-return]  # the class comes by its module
-        return self._clients.asynchronous(self._settings, None)
+        return self._clients.asynchronous(self._settings(), None)
 
     def _settings(self) -> dict[str, Any]:
         if self._given is None:
