@@ -11,6 +11,7 @@ import builtins
 import threading
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from oxen_inference.catalog.model_list import ModelList, select
 from oxen_inference.catalog.models import CatalogWarning, Model
 from oxen_inference.catalog.shared import (
     DEFAULT_TTL,
+    HURRY,
     LOG,
     PATIENCE,
     SharedCatalog,
@@ -33,7 +35,7 @@ from oxen_inference.catalog.shared import (
     waiting_for,
 )
 from oxen_inference.catalog.unknown_model import could_be_inactive, inactive, unknown_model
-from oxen_inference.errors import APIStatusError, NotFoundError, OxenError
+from oxen_inference.errors import APIStatusError, APITimeoutError, NotFoundError, OxenError
 from oxen_inference.media.runner import Runner
 from oxen_inference.media.steps import Steps, shielded
 
@@ -240,8 +242,22 @@ class Catalog(SharedCatalog):
             LOG.debug("the catalogue could not be fetched ahead: %s", error)
 
     def _ids_in_a_hurry(self) -> builtins.list[str]:
-        models = self._fetch(EVERYTHING, hurried(calls.list_call(self._client.paths)))
-        return [model.id for model in models]
+        # In a thread: a fetch already on its way, which this joins, may be in no hurry at all.
+        found: Future[Models] = Future()
+
+        def fetch() -> None:
+            try:
+                found.set_result(
+                    self._fetch(EVERYTHING, hurried(calls.list_call(self._client.paths)))
+                )
+            except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+                found.set_exception(error)
+
+        threading.Thread(target=fetch, name="oxen-catalog-ids", daemon=True).start()
+        try:
+            return [model.id for model in found.result(HURRY)]
+        except FutureTimeoutError:
+            raise APITimeoutError("The catalogue took too long for an error.") from None
 
     def _change(self, call: Call[Model]) -> Model:
         self._cache.forget()

@@ -17,6 +17,7 @@ from oxen_inference.catalog.model_list import ModelList, select
 from oxen_inference.catalog.models import CatalogWarning, Model
 from oxen_inference.catalog.shared import (
     DEFAULT_TTL,
+    HURRY,
     LOG,
     PATIENCE,
     SharedCatalog,
@@ -26,7 +27,7 @@ from oxen_inference.catalog.shared import (
     waiting_for,
 )
 from oxen_inference.catalog.unknown_model import could_be_inactive, inactive, unknown_model
-from oxen_inference.errors import APIStatusError, NotFoundError, OxenError
+from oxen_inference.errors import APIStatusError, APITimeoutError, NotFoundError, OxenError
 from oxen_inference.media.runner import AsyncRunner
 from oxen_inference.media.steps import Steps, shielded
 
@@ -41,7 +42,7 @@ class AsyncCatalog(SharedCatalog):
 
     def __init__(self, client: AsyncOxenClient, *, ttl: float = DEFAULT_TTL) -> None:
         super().__init__(client, ttl=ttl)
-        self._background: set[asyncio.Task[None]] = set()
+        self._background: set[asyncio.Task[Any]] = set()
 
     async def list(
         self,
@@ -240,8 +241,20 @@ class AsyncCatalog(SharedCatalog):
             LOG.debug("the catalogue could not be fetched ahead: %s", error)
 
     async def _ids_in_a_hurry(self) -> builtins.list[str]:
-        models = await self._fetch(EVERYTHING, hurried(calls.list_call(self._client.paths)))
-        return [model.id for model in models]
+        # In a task: a fetch already on its way, which this joins, may be in no hurry at all.
+        fetch = self._fetch(EVERYTHING, hurried(calls.list_call(self._client.paths)))
+        task = asyncio.get_running_loop().create_task(fetch)
+        self._background.add(task)
+        task.add_done_callback(self._fetched_in_a_hurry)
+        await asyncio.wait([task], timeout=HURRY)
+        if not task.done():
+            raise APITimeoutError("The catalogue took too long for an error.")
+        return [model.id for model in task.result()]
+
+    def _fetched_in_a_hurry(self, task: asyncio.Task[Any]) -> None:
+        self._background.discard(task)
+        if not task.cancelled():
+            task.exception()  # nobody may be waiting for it any more, and asyncio would complain
 
     async def _change(self, call: Call[Model]) -> Model:
         self._cache.forget()

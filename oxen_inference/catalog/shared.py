@@ -24,6 +24,9 @@ PATIENCE = 40.0
 
 LOG = logging.getLogger("oxen_inference")
 
+HURRY = 1.0
+"""Seconds that an error may be held up for the ids that are closest."""
+
 _ON_ERROR_PATHS = 10.0  # seconds that finding better words for an error may take
 
 

@@ -1,7 +1,8 @@
 """The catalogue's word on a model, for answers that must not wait for it.
 
 The list is fetched once, beside the first request. Where it is slow or fails the answer goes on
-without it: after a second at most, and without asking again for a while. Even the catalogue's
+without it: after less than a second, which only the first ones wait, and without asking again for
+a while. Even the catalogue's
 modules are only loaded while an answer is waited for.
 """
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from oxen_inference.catalog.models import Model
     from oxen_inference.client import AsyncOxenClient, OxenClient
 
-PATIENCE = 1.0
+PATIENCE = 0.8
 """Seconds that an answer may be held up for its price."""
 
 _GIVE_UP_AFTER = 3.0  # seconds; nobody waits for a fetch that is older than this
@@ -36,6 +37,7 @@ class _Peek:
         self._lock = threading.Lock()
         self._due = 0.0
         self._began = 0.0
+        self._first_wait: float | None = None
 
     def known(self, model_id: str) -> Model | None:
         found: Model | None = self._client.catalog.cached(model_id)
@@ -51,6 +53,7 @@ class _Peek:
                 return False
             self._due = now + _FETCH_AGAIN_AFTER
             self._began = now
+            self._first_wait = None
             return True
 
     def _failed(self, error: Exception) -> None:
@@ -59,7 +62,14 @@ class _Peek:
 
     def _wait_for(self, patience: float) -> float:
         """Return for how many seconds waiting still makes sense."""
-        return min(patience, self._began + max(patience, _GIVE_UP_AFTER) - monotonic())
+        if patience <= 0:
+            return 0.0
+        now = monotonic()
+        if self._first_wait is None:
+            self._first_wait = now
+        # What one answer has waited for in vain, the next ones do not wait for again.
+        until = min(self._first_wait + patience, self._began + max(patience, _GIVE_UP_AFTER))
+        return until - now
 
 
 class CataloguePeek(_Peek):
