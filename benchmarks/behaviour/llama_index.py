@@ -9,7 +9,7 @@ import copy
 import pickle
 from typing import Any
 
-from llama_index.core.base.llms.types import ToolCallBlock
+from llama_index.core.base.llms.types import ThinkingBlock, ToolCallBlock
 from llama_index.core.llms import AudioBlock, ChatMessage, ImageBlock, TextBlock, VideoBlock
 from llama_index.core.tools import FunctionTool
 from llama_index.llms.openai_like import OpenAILike
@@ -123,6 +123,12 @@ def picture_of_a_tool(hub: Sandbox, make: Any) -> str:
     return where_it_went(chats(hub)[-1].json["messages"])
 
 
+def reasoning(hub: Sandbox, make: Any) -> str:
+    hub.inject(Fault("odd_stream", style="reasoning_first"))
+    blocks = last(make().stream_chat(HELLO)).message.blocks
+    return "kept" if any(isinstance(block, ThinkingBlock) for block in blocks) else "dropped"
+
+
 def cost(hub: Sandbox, make: Any) -> str:
     raw = make().chat(HELLO).raw
     return "yes" if isinstance(raw, dict) and raw.get("cost") else "no"
@@ -175,6 +181,7 @@ QUESTIONS = {
     "A film in a message": film,
     "Sound in a message": sound,
     "A picture in a tool's result": picture_of_a_tool,
+    "Streamed reasoning": reasoning,
     "Token counts in streams, unless asked otherwise": usage,
     "What an answer cost": cost,
     "Context length of the model, unless given": context_length,
