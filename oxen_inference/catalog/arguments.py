@@ -16,10 +16,12 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, create_model,
 
 from oxen_inference.catalog.json_schema import (
     Schema,
+    allows_null,
     bounds,
     choices_of,
+    merged,
     required_of,
-    resolve,
+    schemas_in,
     types_of,
 )
 from oxen_inference.catalog.request_schema import COMMON, Parameters, check_arguments, parameters
@@ -50,12 +52,21 @@ class Arguments(BaseModel):
 
     @classmethod
     def to_params(cls, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the parameters of a request for validated arguments: wire names, no nulls."""
+        """Return the parameters of a request for validated arguments, by their wire names.
+
+        Without nulls, but for those that a required parameter has as its value.
+        """
+        by_wire = {cls.oxen_wire_names.get(name, name): arg for name, arg in arguments.items()}
         return {
-            cls.oxen_wire_names.get(name, name): value
-            for name, value in arguments.items()
-            if value is not None
+            wire: value
+            for wire, value in by_wire.items()
+            if value is not None or cls._must_be_said(wire)
         }
+
+    @classmethod
+    def _must_be_said(cls, wire: str) -> bool:
+        known = cls.oxen_parameters
+        return wire in known.required and allows_null(known.fields[wire], known.root)
 
     @model_validator(mode="before")
     @classmethod
@@ -130,7 +141,7 @@ def tool_schema(
     spec: object, root: Schema, *, keep_null: bool = False, depth: int = 0
 ) -> dict[str, Any]:
     """Return a field's schema as function calling takes it: no references, no extensions."""
-    rules = _merged(resolve(spec, root), root)
+    rules = merged(spec, root)
     if depth > _MAX_DEPTH:
         return {}
     schema: dict[str, Any] = {k: rules[k] for k in _COPIED if _is_sound(k, rules.get(k))}
@@ -151,8 +162,8 @@ def tool_schema(
         types = _types_among(choices)
         schema["enum"] = choices
     elif isinstance(branches, list):
-        parts = [tool_schema(branch, root, depth=depth + 1) for branch in branches]
-        parts = [part for part in parts if part.get("type") != "null" and part]
+        parts = [tool_schema(b, root, keep_null=keep_null, depth=depth + 1) for b in branches]
+        parts = [part for part in parts if part and (keep_null or part.get("type") != "null")]
         if len(parts) == 1:
             return {**parts[0], **schema}
         if parts:
@@ -162,24 +173,22 @@ def tool_schema(
     if "integer" in types or "number" in types:
         schema |= _bounds_in_numbers(rules)
     if "array" in types:
-        items = rules.get("items")
-        schema["items"] = tool_schema(items, root, depth=depth + 1) or {"type": "string"}
+        schema["items"] = _item_schema(rules, root, depth) or {"type": "string"}
     if "object" in types:
         schema |= _object_schema(rules, root, depth)
     return schema
 
 
-def _merged(rules: Schema, root: Schema) -> Schema:
-    """Put the parts of an `allOf` into one schema, as far as that goes."""
-    parts = rules.get("allOf")
-    merged: dict[str, Any] = {}
-    for part in parts if isinstance(parts, list) else ():
-        resolved = resolve(part, root)
-        properties = {**_mapping(merged.get("properties")), **_mapping(resolved.get("properties"))}
-        merged |= resolved
-        if properties:
-            merged["properties"] = properties
-    return {**merged, **{name: rule for name, rule in rules.items() if name != "allOf"}}
+def _item_schema(rules: Schema, root: Schema, depth: int) -> dict[str, Any]:
+    """What an item may be; of a tuple, which few upstreams know, what any of its items may be."""
+    rest = rules.get("items")
+    places = schemas_in(rules.get("prefixItems"))
+    if isinstance(rest, list):  # draft 7's tuples
+        places, rest = schemas_in(rest), rules.get("additionalItems")
+    specs = [*places, rest] if isinstance(rest, Mapping) and rest else places
+    kinds = [tool_schema(spec, root, depth=depth + 1) for spec in specs]
+    distinct = [kind for i, kind in enumerate(kinds) if kind and kind not in kinds[:i]]
+    return distinct[0] if len(distinct) == 1 else {"anyOf": distinct} if distinct else {}
 
 
 def _object_schema(rules: Schema, root: Schema, depth: int) -> dict[str, Any]:

@@ -205,7 +205,7 @@ def _number(word: str) -> Decimal:
 def _match(model: Model, need: Need, output: str | None, source: str | None) -> Match | None:
     if (output and not model.makes(output)) or (source and not _may_take(model, source)):
         return None
-    fields = effective(model.request_schema, {})
+    fields = effective(model, {})
     params: dict[str, Any] = {}
     if need.sound and output == "video":
         if not can_have_sound(fields, model.pricing):
@@ -228,14 +228,14 @@ def _may_take(model: Model, source: str) -> bool:
 
 def _length_param(model: Model, seconds: Decimal) -> dict[str, Any] | None:
     """The parameter that asks for that many seconds, or None if the model cannot."""
-    fields = effective(model.request_schema, {})
+    fields = effective(model, {})
     for name in duration_names(fields):
-        spec = fields.schema.get(name, {})
-        for choice in spec.get("enum") or ():
+        choices = fields.choices(name)
+        for choice in choices:
             if read_seconds(choice) == seconds:
                 return {name: choice}
         span = fields.span(name)
-        if not spec.get("enum") and span and span[0] <= seconds <= span[1]:
+        if not choices and span and span[0] <= seconds <= span[1]:
             whole = seconds == seconds.to_integral_value()
             return {name: int(seconds) if whole else float(seconds)}
     return None

@@ -34,6 +34,40 @@ def resolve(schema: object, root: Schema) -> Schema:
     return schema if isinstance(schema, Mapping) else {}
 
 
+def merged(schema: object, root: Schema, depth: int = 0) -> Schema:
+    """Resolve a schema and write what the parts of its `allOf` say beside them.
+
+    The parts stay, for a value has to fit each of them.
+    """
+    rules = resolve(schema, root)
+    if depth > MAX_DEPTH:
+        return rules
+    whole: dict[str, Any] = {}
+    for part in (*schemas_in(rules.get("allOf")), None):
+        said = rules if part is None else merged(part, root, depth + 1)
+        properties = [p for p in (whole.get("properties"), said.get("properties")) if p]
+        required = [name for one in (whole, said) for name in listed_in(one.get("required"))]
+        whole |= said
+        if len(properties) == 2 and all(isinstance(one, Mapping) for one in properties):
+            whole["properties"] = {**properties[0], **properties[1]}
+        if required:
+            whole["required"] = list(dict.fromkeys(required))
+    return whole
+
+
+def alternatives(schema: object, root: Schema, depth: int = 0) -> Iterator[Schema]:
+    """The schemas one of which a value has to fit: the branches of `anyOf` and `oneOf`."""
+    rules = merged(schema, root)
+    branches = schemas_in(rules.get("anyOf")) + schemas_in(rules.get("oneOf"))
+    if not branches or depth > MAX_DEPTH:
+        yield rules
+        return
+    shared = {name: rule for name, rule in rules.items() if name not in ("anyOf", "oneOf", "allOf")}
+    for branch in branches:
+        for inner in alternatives(branch, root, depth + 1):
+            yield {**shared, **inner}
+
+
 def types_of(rules: Schema) -> frozenset[str]:
     """Return the types a schema allows; empty where it does not restrict them."""
     declared = rules.get("type")
@@ -132,12 +166,14 @@ def schemas_in(value: object) -> list[Any]:
     return [part for part in value if isinstance(part, Mapping)] if isinstance(value, list) else []
 
 
+def listed_in(value: object) -> list[str]:
+    """Return the names in a list of them, without what is none."""
+    return [name for name in value if isinstance(name, str)] if isinstance(value, list) else []
+
+
 def required_of(rules: Schema) -> Iterator[str]:
     """The names a schema requires, in the list or as a mark on the property."""
-    listed = rules.get("required")
-    yield from (
-        (name for name in listed if isinstance(name, str)) if isinstance(listed, list) else ()
-    )
+    yield from listed_in(rules.get("required"))
     properties = rules.get("properties")
     for name, spec in properties.items() if isinstance(properties, Mapping) else ():
         if isinstance(spec, Mapping) and spec.get("required") is True:

@@ -36,7 +36,7 @@ def metadata(model: Model) -> dict[str, Scalar]:
     `makes_video`, `takes_image` and so on are 1 or 0, since LlamaIndex's filters know no booleans;
     lengths are in seconds and costs in USD. What is not known is left out.
     """
-    pricing, fields = model.pricing, effective(model.request_schema, {})
+    pricing, fields = model.pricing, effective(model, {})
     longest = duration_range(fields)
     facts: dict[str, Scalar | None] = {
         "source": document_id(model),
@@ -84,7 +84,7 @@ def _lines(model: Model) -> Iterator[str]:
             for made in model.outputs
             if (source, made) != ("text", "text")
         )
-    fields = effective(model.request_schema, {})
+    fields = effective(model, {})
     length = duration_range(fields)
     if length and model.makes("video"):
         yield f"Length: {length[0]:g} to {length[1]:g} seconds."

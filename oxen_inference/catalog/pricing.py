@@ -76,7 +76,7 @@ def quote(model: Model, params: Mapping[str, Any], num_generations: int = 1) -> 
     pricing = model.pricing
     if pricing is None:
         return Quote(reason=f"{model.id} has no published price")
-    fields = effective(model.request_schema, params)
+    fields = effective(model, params)
     method = pricing.method or ""
     if method == "token":
         once = _tokens(pricing, params)

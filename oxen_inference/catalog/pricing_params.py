@@ -11,10 +11,24 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from oxen_inference.catalog.json_schema import Schema, alternatives, choices_of, types_of
+from oxen_inference.catalog.pricing_unknowns import (
+    Kind,
+    is_a_small_count,
+    is_on_top,
+    kind_of,
+    snake,
+)
+from oxen_inference.catalog.request_schema import COMMON, parameters
+
+if TYPE_CHECKING:
+    from oxen_inference.catalog.models import Model
 
 _COUNT = re.compile(
-    r"n|batch_(size|count)|(image|video|output|sample|result|picture)s?_count|samples|"
+    r"n|batch_(size|count)|(image|video|output|sample|result|picture)s?_count|samples|quantity|"
+    r"(images?|outputs?|videos?|samples?|results?|pictures?)_per_(prompt|request|call)|"
     r"(num|number_of|n|max)_(images?|outputs?|videos?|samples?|results?|pictures?|clips?|"
     r"audios?|variations?)(_per_prompt)?"
 )
@@ -33,10 +47,13 @@ _SOUND = re.compile(
     r"((generate|with|enable|add|include|use|produce)_)?(native_)?(audio|sound|sfx)"
     r"(_(enabled|on|generation))?"
 )
+_NUMBERS = frozenset({"integer", "number"})
+_DEEPEST = 2  # objects in an object
 _WORDS = {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}
 _UNITS = {
     **dict.fromkeys(("", "s", "sec", "secs", "second", "seconds"), Decimal(1)),
     **dict.fromkeys(("m", "min", "mins", "minute", "minutes"), Decimal(60)),
+    **dict.fromkeys(("h", "hour", "hours"), Decimal(3600)),
     "ms": Decimal("0.001"),
 }
 _LINES = {"sd": 480, "hd": 720, "fhd": 1080, "full hd": 1080, "qhd": 1440, "uhd": 2160}
@@ -59,52 +76,85 @@ class Amount:
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """A call's parameters with the schema's defaults filled in."""
+    """A call's parameters with the schema's defaults filled in; ``a.b`` is b in the object a."""
 
     values: Mapping[str, Any]
     explicit: frozenset[str] = frozenset()
-    schema: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    schema: Mapping[str, tuple[Schema, ...]] = field(default_factory=dict)
+    """What each parameter may be: one of these, none of which is an `anyOf` or a reference."""
 
     def named(self, pattern: re.Pattern[str]) -> list[str]:
         """The parameters of that name which count: those given, else defaults, else possible."""
-        names = [n for n in (*self.values, *self.schema) if pattern.fullmatch(n.lower())]
+        names = [n for n in (*self.values, *self.schema) if pattern.fullmatch(snake(n))]
         names = list(dict.fromkeys(names))
         given = [n for n in names if n in self.explicit]
         return given or [n for n in names if n in self.values] or names
 
     def span(self, name: str) -> tuple[Decimal, Decimal] | None:
         """The least and the greatest positive value that the schema lets `name` have."""
-        spec = self.schema.get(name, {})
-        choices = spec.get("enum")
-        if isinstance(choices, list):
-            read = [seconds for one in choices if (seconds := read_seconds(one)) is not None]
-            positive = [seconds for seconds in read if seconds > 0]
-            return (min(positive), max(positive)) if positive else None
-        high = read_seconds(spec.get("maximum", spec.get("exclusiveMaximum")))
-        low = read_seconds(spec.get("minimum", spec.get("exclusiveMinimum")))
-        if high is None or high <= 0:
-            return None
-        return (low if low is not None and low > 0 else min(Decimal(1), high), high)
+        spans: list[tuple[Decimal, Decimal]] = []
+        for rules in self.schema.get(name, ()):
+            choices = choices_of(rules)
+            read = [n for one in choices or () if (n := read_seconds(one)) is not None and n > 0]
+            spans += [(min(read), max(read))] if read else []
+            if choices is not None:
+                continue
+            high = read_seconds(rules.get("maximum", rules.get("exclusiveMaximum")))
+            low = read_seconds(rules.get("minimum", rules.get("exclusiveMinimum")))
+            if high is not None and high > 0:
+                spans.append((low if low is not None and low > 0 else min(Decimal(1), high), high))
+            elif not types_of(rules) or types_of(rules) & _NUMBERS:
+                return None
+        return (min(low for low, _ in spans), max(high for _, high in spans)) if spans else None
+
+    def choices(self, name: str) -> list[Any]:
+        """The values the schema lists for `name`; empty where it may have others too."""
+        listed = [choices_of(rules) for rules in self.schema.get(name, ())]
+        return [one for choices in listed for one in choices or ()] if None not in listed else []
 
     def possible(self, name: str) -> list[Any]:
         """Its value, or all it may have, or [None] for "anything"."""
-        if name in self.values:
-            return [self.values[name]]
-        choices = self.schema.get(name, {}).get("enum")
-        return choices if isinstance(choices, list) and choices else [None]
+        return [self.values[name]] if name in self.values else self.choices(name) or [None]
+
+    def may_be(self, kind: str, name: str) -> bool:
+        """Whether `name` may be of that type; where nothing is said of its type it may."""
+        rules = self.schema.get(name, ())
+        return not rules or any(not types_of(one) or kind in types_of(one) for one in rules)
 
 
-def effective(schema: Mapping[str, Any] | None, params: Mapping[str, Any]) -> Fields:
-    """Return `params` with the defaults of `schema`; a null counts as left out."""
-    properties = (schema or {}).get("properties")
-    specs = {
-        str(name): spec
-        for name, spec in (properties if isinstance(properties, Mapping) else {}).items()
-        if isinstance(spec, Mapping)
-    }
+def effective(model: Model, params: Mapping[str, Any]) -> Fields:
+    """Return `params` with the defaults of the model's schema; a null counts as left out."""
+    known = parameters(model)
     given = {str(name): value for name, value in params.items() if value is not None}
-    defaults = {n: s["default"] for n, s in specs.items() if s.get("default") is not None}
-    return Fields({**defaults, **given}, frozenset(given), specs)
+    values = {n: s["default"] for n, s in known.fields.items() if s.get("default") is not None}
+    values |= given
+    schema = {name: tuple(alternatives(spec, known.root)) for name, spec in known.fields.items()}
+    for name in list(schema | values):
+        _unfold(name, values, schema, known.root)
+    return Fields(values, frozenset(given), schema)
+
+
+def _unfold(
+    name: str, values: dict[str, Any], schema: dict[str, tuple[Schema, ...]], root: Schema
+) -> None:
+    """Add what is inside an object, as ``object.field``."""
+    inside = values.get(name)
+    held = {str(n): v for n, v in inside.items()} if isinstance(inside, Mapping) else {}
+    documented = {
+        str(inner): spec
+        for rules in schema.get(name, ())
+        if isinstance(properties := rules.get("properties"), Mapping)
+        for inner, spec in properties.items()
+    }
+    for inner, spec in documented.items():
+        branches = tuple(alternatives(spec, root))
+        schema[f"{name}.{inner}"] = branches
+        default = next((one["default"] for one in branches if "default" in one), None)
+        held.setdefault(inner, default)
+    values |= {f"{name}.{inner}": value for inner, value in held.items() if value is not None}
+    if name.count(".") < _DEEPEST:
+        for inner in (*documented, *(n for n in held if n not in documented)):
+            _unfold(f"{name}.{inner}", values, schema, root)
 
 
 def read_seconds(value: object) -> Decimal | None:
@@ -139,7 +189,15 @@ def image_count(fields: Fields) -> Amount | str:
                 return f"nothing says how many results {name} makes when it is left out"
             span = found
         low, high = max(low, span[0]), high * span[1]
-    return Amount(low, high, "the number of results is open" if low != high else None)
+    reason = "the number of results is open" if low != high else None
+    for name in _unknown(fields, Kind.MULTIPLY, Kind.PERHAPS):
+        most = _most(fields, name)
+        if most is None:
+            return f"{name} may multiply the results, and nothing says how many it may make"
+        most += int(is_on_top(name))
+        if most > 1:
+            high, reason = high * most, f"{name} may multiply the results"
+    return Amount(low, high, reason)
 
 
 def output_seconds(fields: Fields) -> Amount | str:
@@ -161,7 +219,15 @@ def output_seconds(fields: Fields) -> Amount | str:
     if len(known) < len(spans):
         return "nothing says how long the result can be"
     low, high = min(low for low, _ in known), max(high for _, high in known)
-    return Amount(low, high, "the length is open" if low != high else None)
+    reason = "the length is open" if low != high else None
+    for name in _unknown(fields, Kind.LENGTHEN):
+        most = _most(fields, name)
+        if most is None:
+            return f"{name} may make the result longer, and nothing says how much"
+        if most > 0:
+            unit = _UNITS.get(snake(name).rpartition("_")[2], Decimal(1))
+            high, reason = high + most * unit, f"{name} may make the result longer"
+    return Amount(low, high, reason)
 
 
 def duration_range(fields: Fields) -> tuple[Decimal, Decimal] | None:
@@ -180,11 +246,7 @@ def can_have_sound(fields: Fields, pricing: object) -> bool:
 
 def switches(fields: Fields) -> list[str]:
     """Return the parameters that turn sound on and off."""
-    return [
-        name
-        for name in fields.named(_SOUND)
-        if fields.schema.get(name, {}).get("type", "boolean") == "boolean"
-    ]
+    return [name for name in fields.named(_SOUND) if fields.may_be("boolean", name)]
 
 
 def duration_names(fields: Fields) -> list[str]:
@@ -212,9 +274,7 @@ def is_high_resolution(fields: Fields) -> bool | None:
     """Whether the call surely is of high resolution, surely is not, or either (None)."""
     sizes = {_as_lines(size) for size in resolutions(fields) or ()}
     offered = {
-        _as_lines(_spell(choice))
-        for name in fields.named(_SIZE)
-        for choice in fields.schema.get(name, {}).get("enum") or ()
+        _as_lines(_spell(choice)) for name in fields.named(_SIZE) for choice in fields.choices(name)
     }
     more_than_720 = any((lines := _line_count(size)) and lines > 768 for size in offered)
     plain = _PLAIN | ({"720p", "768p"} if more_than_720 else set())
@@ -227,10 +287,9 @@ def audio_switch(fields: Fields) -> bool | None:
     """Whether the result surely has sound, surely has none, or either (None)."""
     states: set[bool | None] = set()
     for name in fields.named(_SOUND):
-        kind = fields.schema.get(name, {}).get("type", "boolean")
         for value in fields.possible(name):
             word = _WORDS.get(str(value).strip().lower()) if value is not None else None
-            if word is not None or kind == "boolean":
+            if word is not None or fields.may_be("boolean", name):
                 states.add(word)
     return states.pop() if len(states) == 1 else None
 
@@ -282,10 +341,54 @@ def _first_count(row: Mapping[str, Any], *names: str) -> int | None:
 
 
 _Span = tuple[Decimal, Decimal]
+_KNOWN = (_COUNT, _DURATION, _FRAMES, _FPS, _AS_LONG_AS_INPUT, _SECTION, _QUALITY, _SIZE, _SOUND)
+
+
+def _unknown(fields: Fields, *kinds: Kind) -> list[str]:
+    """The parameters of these kinds that no pattern here knows and that may be numbers."""
+    return [
+        name
+        for name in dict.fromkeys((*fields.values, *fields.schema))
+        if name not in COMMON
+        and not any(pattern.fullmatch(snake(name)) for pattern in _KNOWN)
+        and (kind := kind_of(name)) in kinds
+        and _may_be_a_number(fields, name)
+        and (kind is not Kind.PERHAPS or _is_a_small_count(fields, name))
+    ]
+
+
+def _may_be_a_number(fields: Fields, name: str) -> bool:
+    if isinstance(fields.values.get(name), bool):
+        return False
+    if name in fields.values:
+        return read_seconds(fields.values[name]) is not None
+    rules = fields.schema.get(name, ())
+    return fields.span(name) is not None or any(types_of(one) & _NUMBERS for one in rules)
+
+
+def _is_a_small_count(fields: Fields, name: str) -> bool:
+    value = fields.values.get(name)
+    span = fields.span(name)
+    if name in fields.schema and not fields.may_be("integer", name):
+        return False
+    number = read_seconds(value)
+    if number is not None and number == number.to_integral_value():
+        return is_a_small_count(number, number)
+    return value is None and span is not None and is_a_small_count(*span)
+
+
+def _most(fields: Fields, name: str) -> Decimal | None:
+    """The greatest that a parameter may be in this call, or None if nothing says so."""
+    if name in fields.values:
+        value = read_seconds(fields.values[name])
+        if value is not None and value >= 0:
+            return value
+    span = fields.span(name)
+    return span[1] if span else None
 
 
 def _duration_span(fields: Fields, name: str) -> _Span | None:
-    unit = _UNITS["ms"] if name.lower().endswith("_ms") else Decimal(1)
+    unit = _UNITS["ms"] if snake(name).endswith("_ms") else Decimal(1)
     if name in fields.values:
         seconds = read_seconds(fields.values[name])
         if seconds is not None and seconds > 0:

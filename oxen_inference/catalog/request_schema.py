@@ -16,6 +16,7 @@ from oxen_inference.catalog.json_fit import Misfit, fit
 from oxen_inference.catalog.json_schema import (
     Schema,
     allows_null,
+    merged,
     number_of,
     required_of,
     resolve,
@@ -77,14 +78,21 @@ def parameters(model: Model) -> Parameters:
     root = model.request_schema
     if not root:
         return Parameters({}, open=True, note=f"{model.id} documents no parameters")
-    fields: dict[str, Schema] = {}
+    asked: dict[str, list[object]] = {}
+    offered: dict[str, list[object]] = {}
     required: set[str] = set()
     for part, always in _parts(root, root):
         properties = part.get("properties")
         for name, spec in properties.items() if isinstance(properties, Mapping) else ():
-            fields.setdefault(str(name), resolve(spec, root))
+            (asked if always else offered).setdefault(str(name), []).append(spec)
         if always:
             required |= set(required_of(part))
+    fields = {
+        name: _joined("allOf", asked[name], root)
+        if name in asked
+        else _joined("anyOf", offered[name], root)
+        for name in (*asked, *(name for name in offered if name not in asked))
+    }
     if not fields:
         note = f"{model.id} documents its parameters in a way this version cannot read"
         return Parameters({}, open=True, note=note)
@@ -145,9 +153,7 @@ def _checked(
             if value is not None:
                 fitted[name] = value
             continue
-        if value is None and not (
-            allows_null(rules, known.root) and rules.get("default") is not None
-        ):
+        if value is None and not _means_null(name, rules, known):
             continue
         try:
             fitted[name] = fit(value, rules, known.root)
@@ -158,6 +164,12 @@ def _checked(
     if not problems:
         problems += _alternatives(known, fitted)
     return fitted, problems
+
+
+def _means_null(name: str, rules: Schema, known: Parameters) -> bool:
+    """Whether null says something that leaving the parameter out does not."""
+    has_default = rules.get("default") is not None
+    return (has_default or name in known.required) and allows_null(rules, known.root)
 
 
 def _got(value: Any, path: str) -> str:
@@ -204,6 +216,15 @@ def _parts(schema: Any, root: Schema, depth: int = 0) -> Iterator[tuple[Schema, 
         for branch in branches if isinstance(branches, list) else ():
             for part, always in _parts(branch, root, depth + 1):
                 yield part, always and name == "allOf"
+    for name in ("then", "else"):
+        for part, _ in _parts(rules.get(name), root, depth + 1) if name in rules else ():
+            yield part, False
+
+
+def _joined(rule: str, specs: list[object], root: Schema) -> Schema:
+    """What several parts of a document say of one parameter."""
+    distinct = [spec for i, spec in enumerate(specs) if spec not in specs[:i]]
+    return merged(distinct[0] if len(distinct) == 1 else {rule: distinct}, root)
 
 
 def _in_order(fields: Mapping[str, Schema], basic: object) -> list[str]:

@@ -82,6 +82,70 @@ def test_inputs_and_steps_are_no_counts() -> None:
     assert quote(picture(properties, cost_per_image=1), {"num_frames": 9}).high == 1
 
 
+def of_schema(pricing: dict[str, Any], schema: dict[str, Any]) -> Model:
+    return read_model({"id": "m", "pricing": pricing, "request_schema": schema})
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"allOf": [{"properties": {"num_images": {**INT, "default": 4}}}]},
+        {"$ref": "#/$defs/In", "$defs": {"In": {"properties": {"n": {**INT, "default": 4}}}}},
+        {
+            "allOf": [
+                {"properties": {"n": INT}},
+                {"properties": {"n": {"allOf": [{"$ref": "#/$defs/N"}]}}},
+            ],
+            "$defs": {"N": {"default": 4}},
+        },
+        {"properties": {"numImages": {**INT, "default": 4}}},
+        {"properties": {"settings": {"properties": {"num_images": {**INT, "default": 4}}}}},
+        {"properties": {"settings": {"type": "object", "default": {"num_images": 4}}}},
+    ],
+)
+def test_a_count_is_found_wherever_the_schema_has_it(schema: dict[str, Any]) -> None:
+    price = quote(of_schema({"method": "per_image", "cost_per_image": 1}, schema), NO_PARAMS)
+    assert price.high == 4
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["images_per_prompt", "quantity", "count", "samples", "batch_size", "num_samples", "variants",
+     "imagesPerPrompt", "repeat", "best_of", "mysteries", "num_seeds"],
+)  # fmt: skip
+def test_what_may_be_a_count_is_never_undercounted(name: str) -> None:
+    default = picture({name: {**INT, "default": 4}}, cost_per_image=1)
+    assert quote(default, NO_PARAMS).high == 4
+    assert quote(default, {name: 3}).high == 3
+    at_most = picture({name: {**INT, "maximum": 6}}, cost_per_image=1)
+    assert ends(quote(at_most, NO_PARAMS)) == between("1", "6")
+    per_film = film({name: {**INT, "default": 4}, "duration": {**INT, "default": 5}})
+    assert quote(per_film, NO_PARAMS).high == 2
+
+
+def test_a_count_by_name_without_an_end_is_unknown() -> None:
+    price = quote(picture({"count": INT}, cost_per_image=1), NO_PARAMS)
+    assert not price.known
+    assert "count may multiply the results" in (price.reason or "")
+
+
+def test_results_on_top_are_added_to_the_one_there_is() -> None:
+    model = picture({"additional_images": {**INT, "default": 2}}, cost_per_image=1)
+    assert ends(quote(model, NO_PARAMS)) == between("1", "3")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["seed", "steps", "num_inference_steps", "guidance_scale", "height", "width", "fps", "quality",
+     "safety_tolerance", "threshold", "max_sequence_length", "top_k", "clip_skip", "sample_rate",
+     "sample_steps", "image_strength", "input_count", "frames_per_second", "num_frames"],
+)  # fmt: skip
+def test_what_measures_something_else_leaves_the_quote_exact(name: str) -> None:
+    model = picture({name: {**INT, "default": 8, "maximum": 12}}, cost_per_image=1)
+    assert ends(quote(model, NO_PARAMS)) == between("1", "1")
+    assert ends(quote(model, {name: 3})) == between("1", "1")
+
+
 GRID = {"low": {"1K": 0.01, "4K": 0.02}, "high": {"1K": 0.1, "4K": 1.47}}
 CHOICES = {
     "quality": {"type": "string", "enum": ["low", "high"], "default": "low"},
@@ -182,6 +246,42 @@ def test_a_duration_nobody_gives_is_a_range() -> None:
     assert ends(price) == between("0.1", "1.5")
     assert (str(price), price.exact, price.known) == ("$0.10 to $1.50", False, True)
     assert price.reason == "the length is open"
+
+
+@pytest.mark.parametrize(
+    ("duration", "low", "high"),
+    [
+        ({"$ref": "#/$defs/D"}, "0.5", "0.5"),
+        ({"allOf": [{"$ref": "#/$defs/D"}]}, "0.5", "0.5"),
+        ({"allOf": [{"$ref": "#/$defs/D"}], "default": 7}, "0.7", "0.7"),
+        ({"anyOf": [{**INT, "maximum": 12}, {"const": "auto"}], "default": "auto"}, "0.1", "1.2"),
+        ({"oneOf": [{"enum": ["4s", "8s"]}, {"const": "auto"}]}, "0.4", "0.8"),
+        ({"anyOf": [{"$ref": "#/$defs/D"}, {"type": "null"}], "default": None}, "0.1", "1.0"),
+    ],
+)
+def test_a_duration_is_read_through_references_and_unions(
+    duration: dict[str, Any], low: str, high: str
+) -> None:
+    pricing = {"method": "per_video_output_second", "cost_per_second": "0.1"}
+    five = {"type": "integer", "default": 5, "maximum": 10}
+    model = of_schema(pricing, {"properties": {"duration": duration}, "$defs": {"D": five}})
+    assert ends(quote(model, NO_PARAMS)) == between(low, high)
+
+
+def test_a_union_with_an_open_branch_is_unknown() -> None:
+    union = {"anyOf": [{**INT, "maximum": 12}, {"type": "number"}]}
+    assert not quote(film({"duration": union}), NO_PARAMS).known
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "high"),
+    [("extend_seconds", 10, "1.5"), ("extra_minutes", 1, "6.5"), ("extension_ms", 500, "0.55")],
+)
+def test_what_may_make_it_longer_is_never_undercounted(name: str, value: int, high: str) -> None:
+    model = film({"duration": {**INT, "default": 5}, name: {**INT, "default": value}})
+    assert ends(quote(model, NO_PARAMS)) == between("0.5", high)
+    open_end = film({"duration": {**INT, "default": 5}, name: INT})
+    assert not quote(open_end, NO_PARAMS).known
 
 
 def test_frames_are_seconds_where_their_rate_is_known() -> None:

@@ -158,6 +158,27 @@ def test_a_null_counts_as_left_out_unless_it_means_something() -> None:
             validate(model_of({"x": required}, required=["x"]), {"x": None})
 
 
+@pytest.mark.parametrize(
+    "seed",
+    [
+        {"type": ["integer", "null"]},
+        {"type": "integer", "nullable": True},
+        {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+    ],
+)
+def test_a_required_parameter_may_be_null_where_its_schema_says_so(seed: Any) -> None:
+    model = model_of({"seed": seed, "size": {"type": "integer"}}, required=["seed"])
+    assert validate(model, {"seed": None}) == {"seed": None}
+    with pytest.raises(InvalidInputError, match="seed is missing"):
+        validate(model, {})
+    cls = arguments_model(model)
+    given = cls.model_validate({"seed": None}).model_dump()
+    assert cls.to_params(given) == {"seed": None}
+    jsonschema.validate({"seed": None}, cls.model_json_schema())
+    with pytest.raises(ValidationError):
+        cls.model_validate({})
+
+
 def test_an_unknown_name_is_refused_with_the_closest_one() -> None:
     model = model_of({"resolution": {"type": "string"}, "prompt": {"type": "string"}})
     with pytest.raises(InvalidInputError, match=r"resolutoin .* \(did you mean resolution\?\)"):
@@ -246,6 +267,22 @@ def test_a_schema_in_parts_is_one_schema() -> None:
     schema = arguments_model(model).model_json_schema()
     assert "$ref" not in json.dumps(schema)
     assert schema["properties"]["size"]["enum"] == ["S", "L"]
+
+
+def test_a_parameter_of_several_parts_is_all_they_say() -> None:
+    both = model_of({}, allOf=[{"properties": {"n": {"type": "integer"}}},
+                               {"properties": {"n": {"maximum": 4, "default": 2}}}])  # fmt: skip
+    assert parameters(both).default("n") == 2
+    assert validate(both, {"n": 4}) == {"n": 4}
+    for wrong in (5, "four"):
+        with pytest.raises(InvalidInputError, match="n must be"):
+            validate(both, {"n": wrong})
+    short = {"properties": {"mode": {"const": "a"}, "n": {"type": "integer", "maximum": 5}}}
+    long = {"properties": {"mode": {"const": "b"}, "n": {"type": "integer", "maximum": 10}}}
+    either = model_of({}, anyOf=[short, long])
+    assert validate(either, {"mode": "b", "n": 8}) == {"mode": "b", "n": 8}
+    with pytest.raises(InvalidInputError):
+        validate(either, {"mode": "b", "n": 11})
 
 
 def test_alternatives_of_the_whole_are_checked_together() -> None:
@@ -384,6 +421,28 @@ def test_the_schema_agents_see_is_plain() -> None:
             },
         },
     }
+
+
+@pytest.mark.parametrize(
+    ("tuple_of", "items"),
+    [
+        ({"items": [{"type": "integer"}, {"type": "integer"}]}, {"type": "integer"}),
+        ({"prefixItems": [{"type": "integer"}]}, {"type": "integer"}),
+        (
+            {"prefixItems": [{"type": "integer"}, {"$ref": "#/definitions/S"}]},
+            {"anyOf": [{"type": "integer"}, {"type": "string"}]},
+        ),
+        (
+            {"items": [{"type": "integer"}], "additionalItems": {"type": "string"}},
+            {"anyOf": [{"type": "integer"}, {"type": "string"}]},
+        ),
+    ],
+)
+def test_a_tuple_is_advertised_as_what_its_items_may_be(tuple_of: Any, items: Any) -> None:
+    model = model_of({"t": {"type": "array", **tuple_of}}, definitions={"S": {"type": "string"}})
+    schema = arguments_model(model).model_json_schema()
+    assert schema["properties"]["t"]["items"] == items
+    assert validate(model, {"t": [1]}) == {"t": [1]}
 
 
 _NAMES = st.sampled_from(
