@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from langchain_core.tools import BaseTool, BaseToolkit
-from pydantic import ConfigDict, Field, PrivateAttr
+from pydantic import ConfigDict, Field, PrivateAttr, field_validator
 
 from langchain_oxen.job_tools import (
     OxenCancelTool,
@@ -54,6 +54,11 @@ class OxenToolkit(BaseToolkit):
 
     _connection: Connection | None = PrivateAttr(default=None)
     model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _one_or_several(cls, models: Any) -> Any:
+        return [models] if isinstance(models, str) else models
 
     def get_tools(self) -> list[BaseTool]:
         """Return the tools; ids are looked up in the catalogue now. Blocks."""

@@ -179,6 +179,10 @@ class TestToolkit:
         ]
         assert self.made(model(), background=False) == ["generate_image_with_flux_2_dev"]
 
+    def test_one_id_is_one_model(self) -> None:
+        toolkit = OxenToolkit(models="flux-2-dev", api_key=KEY, base_url="http://localhost:1")
+        assert list(toolkit.models) == ["flux-2-dev"]
+
     def test_twins_need_names(self) -> None:
         with pytest.raises(ConfigurationError, match="name"):
             self.made(model(), tool(aspect_ratio="1:1"))
