@@ -121,10 +121,10 @@ class AnswerReader:
         if choice.get("usage"):
             self._read_usage(choice["usage"])
 
-        said = choice.get("delta")
+        said, whole = choice.get("delta"), False
         if not said:
-            said = self._snapshot(choice)
-        delta = self._read_message(said) if isinstance(said, dict) else None
+            said, whole = self._snapshot(choice), True
+        delta = self._read_message(said, whole=whole) if isinstance(said, dict) else None
         if logprobs := choice.get("logprobs"):
             delta = self._read_logprobs(delta, logprobs)
         if reason := choice.get("finish_reason"):
@@ -226,7 +226,7 @@ class AnswerReader:
                 news[field] = value[len(so_far) :]
         return news
 
-    def _read_message(self, said: dict[str, Any]) -> Delta | None:
+    def _read_message(self, said: dict[str, Any], *, whole: bool) -> Delta | None:
         delta = Delta()
         content = said.get("content")
         if content:
@@ -248,7 +248,8 @@ class AnswerReader:
             delta.refusal = str(refusal)
             self._refusal.append(delta.refusal)
         if calls := said.get("tool_calls"):
-            delta.tools = self._tools.add(calls if isinstance(calls, list) else [calls])
+            add = self._tools.add_whole if whole else self._tools.add
+            delta.tools = add(calls if isinstance(calls, list) else [calls])
         elif call := said.get("function_call"):
             delta.tools = self._tools.add([{"index": 0, "function": call}])
         if delta.text or delta.reasoning or delta.tools or delta.refusal:

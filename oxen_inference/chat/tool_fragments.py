@@ -11,25 +11,42 @@ from oxen_inference.chat.answer import ToolCall, ToolDelta
 
 
 class _Call:
-    __slots__ = ("arguments", "extra", "id", "name", "position", "wire_index")
+    __slots__ = ("arguments", "extra", "id", "name", "position", "wire_id", "wire_index")
 
     def __init__(self, position: int, wire_index: int | None) -> None:
         self.position = position
         self.wire_index = wire_index
         self.id: str | None = None
+        self.wire_id: str | None = None
+        """The id as the upstream gave it; `id` is another one where two calls share theirs."""
         self.name: str | None = None
         self.arguments: list[str] = []
         self.extra: dict[str, Any] | None = None
 
+    def text(self) -> str:
+        """Return the arguments as JSON text, freed of a string that they may be written in."""
+        text = "".join(self.arguments)
+        if not self.is_quoted():
+            return text
+        try:
+            inner = json.loads(text, strict=False)
+        except ValueError:
+            return text
+        return inner if isinstance(inner, str) and is_object(inner) else text
+
+    def is_quoted(self) -> bool:
+        """Whether the arguments are a JSON string, which is to hold the object."""
+        return bool(self.arguments) and self.arguments[0].lstrip().startswith('"')
+
     def is_whole(self) -> bool:
-        return is_object("".join(self.arguments))
+        return is_object(self.text())
 
 
 class ToolCallAssembler:
     """Gives every fragment to the call it belongs to and numbers the calls from 0.
 
-    A fragment belongs to the call of its index; where the index is missing or shared, to the call
-    of its id; where that is missing too, to the call at its place in the chunk, or the last one.
+    A fragment belongs to the call of its id, unless its index says otherwise; else to that of its
+    index; where both are missing, to the call at its place in the chunk, or the last one.
     """
 
     __slots__ = ("_by_id", "_calls")
@@ -53,23 +70,45 @@ class ToolCallAssembler:
                     before.arguments += delta.arguments
         return list(deltas.values())
 
+    def add_whole(self, calls: list[Any]) -> list[ToolDelta]:
+        """Return the calls of a whole answer: each entry is one, whatever ids they share."""
+        if self._calls:
+            return self.add(calls)  # the answer again, at the end of its stream
+        fresh = (
+            self._add(call, i, {}, alone=False, whole=True)
+            for i, call in enumerate(calls)
+            if isinstance(call, dict)
+        )
+        return [delta for delta in fresh if delta is not None]
+
     def finish(self) -> list[ToolDelta]:
-        """Return an id of our own for each call that never got one: results must refer to it."""
+        """Return what was held back, and an id of our own for each call that never got one.
+
+        Results must refer to it.
+        """
         deltas = []
         for call in self._calls:
+            delta = ToolDelta(call.position)
+            if call.is_quoted():
+                delta.arguments = call.text()
             if call.id is None:
-                call.id = f"call_{uuid4().hex[:24]}"
-                deltas.append(ToolDelta(call.position, id=call.id))
+                call.id = delta.id = _new_id()
+            if delta.id or delta.arguments:
+                deltas.append(delta)
         return deltas
 
     def calls(self) -> list[ToolCall]:
         """Return the calls as they stand."""
-        return [
-            ToolCall(c.id or "", c.name or "", "".join(c.arguments), c.extra) for c in self._calls
-        ]
+        return [ToolCall(c.id or "", c.name or "", c.text(), c.extra) for c in self._calls]
 
     def _add(
-        self, fragment: dict[str, Any], place: int, met: Mapping[int, ToolDelta], *, alone: bool
+        self,
+        fragment: dict[str, Any],
+        place: int,
+        met: Mapping[int, ToolDelta],
+        *,
+        alone: bool,
+        whole: bool = False,
     ) -> ToolDelta | None:
         function = fragment.get("function")
         fields = function if isinstance(function, dict) else fragment
@@ -78,7 +117,9 @@ class ToolCallAssembler:
         arguments = _text(fields.get("arguments"))
 
         index = _index(fragment.get("index"))
-        call = self._find(index, call_id, name, arguments, place, alone=alone)
+        call = None
+        if not whole:
+            call = self._find(index, call_id, name, arguments, place, alone=alone)
         twice = call is not None and call.position in met
         if call is None or (twice and name is not None and call_id is None and call.name):
             call = _Call(len(self._calls), index)
@@ -88,8 +129,10 @@ class ToolCallAssembler:
             call.extra = {**(call.extra or {}), **extra}
         delta = ToolDelta(call.position)
         if call.id is None and call_id is not None:
-            call.id = delta.id = call_id
-            self._by_id.setdefault(call_id, call)
+            # Some upstreams use the function's name as id; a result must tell two calls apart.
+            is_new = self._by_id.setdefault(call_id, call) is call
+            call.wire_id = call_id
+            call.id = delta.id = call_id if is_new else _new_id()
         if name is not None:
             delta.name = _name_news(call, name)
             if delta.name:
@@ -98,7 +141,8 @@ class ToolCallAssembler:
             if arguments == "null" and not call.arguments:
                 arguments = "{}"
             call.arguments.append(arguments)
-            delta.arguments = arguments
+            if not call.is_quoted():
+                delta.arguments = arguments
         return delta if delta.id or delta.name or delta.arguments else None
 
     def _find(
@@ -111,8 +155,9 @@ class ToolCallAssembler:
         *,
         alone: bool,
     ) -> _Call | None:
-        if call_id is not None and call_id in self._by_id:
-            return self._by_id[call_id]
+        known = self._by_id.get(call_id) if call_id is not None else None
+        if known is not None and (index is None or known.wire_index in (None, index)):
+            return known
         if index is not None:
             # The latest of that index: upstreams that give every call index 0 send them in turn.
             same = next((c for c in reversed(self._calls) if c.wire_index == index), None)
@@ -129,11 +174,19 @@ def _starts_another(
     call: _Call, call_id: str | None, name: str | None, arguments: str, index: int | None
 ) -> bool:
     """Whether a fragment that points at `call` is in truth the first one of another call."""
-    if call_id is not None and call.id is not None:
-        # Some upstreams make up a new id for every fragment; only a first fragment has a name.
-        return name is not None or index is None
+    if call_id is not None and call.wire_id is not None:
+        if call_id == call.wire_id:
+            return False
+        if index is None:
+            return True
+        # Some upstreams make up a new id for every fragment, and may repeat the name in each.
+        if name is None:
+            return False
+        return name != call.name or call.is_whole() or not (call.arguments or arguments)
     if name is None or call.name is None:
         return False
+    if index is None and call_id is None and name != call.name:
+        return True  # nothing ties the two: it is no further piece of a name
     # No ids to go by: a call whose arguments are whole cannot be what a name is sent for again.
     return call.is_whole() and (bool(arguments) or name != call.name)
 
@@ -160,6 +213,10 @@ def is_object(text: str) -> bool:
         return isinstance(json.loads(text, strict=False), dict)
     except ValueError:
         return False
+
+
+def _new_id() -> str:
+    return f"call_{uuid4().hex[:24]}"
 
 
 def _string(value: object) -> str | None:

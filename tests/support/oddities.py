@@ -294,6 +294,90 @@ ODDITIES = [
         finish="tool_calls",
     ),
     odd(
+        "two calls with one id, told apart by their index",
+        calls(call(0, "weather", "weather", _P), call(1, "weather", "weather", _R)),
+        CALLED,
+        calls=TWO,
+        finish="tool_calls",
+    ),
+    odd(
+        "two calls with one id, in fragments",
+        calls(call(0, "weather", "weather", "")),
+        calls(call(0, "weather", arguments=_P)),
+        calls(call(1, "weather", "weather", _R[:6])),
+        calls(call(1, "weather", arguments=_R[6:])),
+        CALLED,
+        calls=TWO,
+        finish="tool_calls",
+    ),
+    Oddity(
+        "two calls with one id, in a whole answer",
+        (
+            http(
+                {
+                    "choices": [
+                        {
+                            "message": {
+                                "content": None,
+                                "tool_calls": [
+                                    call(None, "weather", "weather", _P),
+                                    call(None, "weather", "weather", _R),
+                                ],
+                            },
+                            "finish_reason": "tool_calls",
+                        }
+                    ]
+                }
+            ),
+        ),
+        calls=TWO,
+        finish="tool_calls",
+    ),
+    odd(
+        "calls without arguments, index or id",
+        calls(call(name="noon")),
+        calls(call(name="midnight")),
+        CALLED,
+        calls=(("noon", {}), ("midnight", {})),
+        finish="tool_calls",
+    ),
+    odd(
+        "calls without arguments, index or id, named twice",
+        calls(call(name="noon")),
+        calls(call(name="noon")),
+        calls(call(name="midnight")),
+        calls(call(name="midnight")),
+        CALLED,
+        calls=(("noon", {}), ("midnight", {})),
+        finish="tool_calls",
+    ),
+    odd(
+        "a new id and the name again in every fragment",
+        calls(call(0, "a", "weather", "")),
+        calls(call(0, "b", "weather", _P[:5])),
+        calls(call(0, "c", "weather", _P[5:])),
+        calls(call(0, "d", "weather", _R)),
+        CALLED,
+        calls=TWO,
+        finish="tool_calls",
+    ),
+    odd(
+        "arguments encoded twice",
+        calls(call(0, "a", "weather", json.dumps(_P)[:7])),
+        calls(call(0, arguments=json.dumps(_P)[7:])),
+        calls(call(1, "b", "weather", json.dumps(_R))),
+        CALLED,
+        calls=TWO,
+        finish="tool_calls",
+    ),
+    odd(
+        "a string for arguments",
+        calls(call(0, "a", "weather", '"Paris"')),
+        CALLED,
+        invalid=1,
+        finish="tool_calls",
+    ),
+    odd(
         "several calls in one chunk",
         calls(call(0, "a", "weather", _P), call(1, "b", "weather", _R)),
         CALLED,
