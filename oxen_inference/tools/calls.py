@@ -7,6 +7,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from oxen_inference.tools.inputs import EARLIER
+
 # What no choice of arguments can mend: for the developer, not for the model.
 _FOR_DEVELOPERS = (
     "ConfigurationError",
@@ -38,4 +40,5 @@ def explain_validation(error: Any) -> str:
         where = ".".join(str(step) for step in one["loc"])
         problems.append(f"{where}: {one['msg']}" if where else str(one["msg"]))
     said = "; ".join(problem.removeprefix("Value error, ") for problem in problems)
+    said = said.replace(EARLIER, "")  # a mark of ours, which the model did not write
     return f"Error: {said}. Nothing was sent or paid for."

@@ -76,6 +76,11 @@ def test_an_id_is_told_the_way_to_the_catalogue() -> None:
         OxenMediaTool(model="flux-2-dev")
 
 
+def test_a_name_that_is_refused_is_quoted_as_it_was_given() -> None:
+    said = tool().invoke({"prompt": "an ox", "input_image": "ox.png"})
+    assert said == 'Error: input_image must be a list, not "ox.png". Nothing was sent or paid for.'
+
+
 def test_a_text_model_is_refused_in_one_sentence() -> None:
     with pytest.raises(InvalidInputError, match=r"claude-sonnet-4-6 makes text, .*ChatOxen"):
         tool("claude-sonnet-4-6")
