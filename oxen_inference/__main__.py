@@ -95,9 +95,11 @@ def _models(client: OxenClient, options: argparse.Namespace, out: Console) -> No
         models = client.catalog.search(options.search)
     else:
         models = client.catalog.list(**filters)
+    if models.reason:
+        print(f"no models: {models.reason}", file=sys.stderr)
     if options.json:
         _print_json([_as_json(model) for model in models])
-    else:
+    elif models:
         out.print(models)
 
 
@@ -149,7 +151,7 @@ def _read_params(model: Model, pairs: Iterable[str]) -> dict[str, Any]:
         name, is_pair, value = pair.partition("=")
         if not is_pair or not name:
             raise ValueError(f"{pair!r} is not name=value")
-        text_only = types_of(fields.get(name, {})) <= {"string"} and name in fields
+        text_only = types_of(fields.get(name, {})) == {"string"}
         params[name] = value if text_only else _json_or_text(value)
     return params
 

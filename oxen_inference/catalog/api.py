@@ -93,7 +93,7 @@ class Catalog(SharedCatalog):
     def favorites(self) -> ModelList:
         """Return the models the key's owner marked."""
         models = self._client.send(calls.favorites_call(self._client.paths))
-        return ModelList(models)
+        return ModelList(models, None if models else "no model is marked as a favorite")
 
     def get(self, model_id: str, *, live: bool = False) -> Model:
         """Return one model; `live` asks the provider for its deployment's status.

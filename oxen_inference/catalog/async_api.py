@@ -91,7 +91,7 @@ class AsyncCatalog(SharedCatalog):
     async def favorites(self) -> ModelList:
         """Return the models the key's owner marked."""
         models = await self._client.send(calls.favorites_call(self._client.paths))
-        return ModelList(models)
+        return ModelList(models, None if models else "no model is marked as a favorite")
 
     async def get(self, model_id: str, *, live: bool = False) -> Model:
         """Return one model; `live` asks the provider for its deployment's status.

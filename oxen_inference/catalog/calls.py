@@ -73,11 +73,7 @@ def checked_id(model_id: str) -> str:
 
 
 def known_filters(paths: Paths, filters: Mapping[str, Any]) -> dict[str, str]:
-    """Return the filters that the hub is to apply. Raises `InvalidInputError`."""
-    if filters.get("provider") is not None and "provider" not in paths.models_query:
-        raise InvalidInputError(
-            "Models can be listed by provider at the base URL that ends in /api/ai only."
-        )
+    """Return the filters that the hub is to apply."""
     return {
         name: str(value)
         for name, value in filters.items()

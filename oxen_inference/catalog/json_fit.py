@@ -18,6 +18,7 @@ from oxen_inference.catalog.json_schema import (
     allows_null,
     bounds,
     choices_of,
+    merged,
     number_of,
     required_of,
     resolve,
@@ -85,10 +86,51 @@ def _fit_any(value: Any, branches: list[Any], root: Schema, depth: int) -> Any:
             return fit(value, branch, root, depth + 1)
         except Misfit as misfit:  # noqa: PERF203 - trying each branch is the point
             misfits.append(misfit)
-    deepest = max(misfits, key=lambda misfit: len(misfit.path))
-    if deepest.path or len(misfits) == 1:
-        raise deepest
-    raise Misfit(" or ".join(dict.fromkeys(misfit.rule for misfit in misfits)))
+    raise _nearest(value, [merged(branch, root) for branch in branches], misfits, root)
+
+
+def _nearest(value: Any, branches: list[Schema], misfits: list[Misfit], root: Schema) -> Misfit:
+    """Why a value fits none of the branches: by the one it was meant for, else by all of them."""
+    tried = list(zip(branches, misfits, strict=True))
+    if isinstance(value, Mapping):
+        objects = [(b, misfit) for b, misfit in tried if isinstance(b.get("properties"), Mapping)]
+        tag = _tag([branch for branch, _ in objects], root)
+        if tag is not None:
+            kinds = [(_listed(branch, tag, root), misfit) for branch, misfit in objects]
+            meant = [m for kind, m in kinds if any(same(value.get(tag), one) for one in kind)]
+            if tag in value and len(meant) == 1:
+                return meant[0]
+            if not meant:
+                listed = ", ".join(dict.fromkeys(shown(one) for kind, _ in kinds for one in kind))
+                missing = "" if tag in value else "is missing: "
+                return Misfit(f"{missing}must be one of {listed}", f".{tag}")
+    inside = [misfit for branch, misfit in tried if misfit.path and _is_of_type(value, branch)]
+    if len(inside) == 1:
+        return inside[0]
+    said = dict.fromkeys(f"{misfit.path.lstrip('.')} {misfit.rule}".strip() for misfit in misfits)
+    fits_none = "fits none of its forms: " if inside else ""
+    return Misfit(fits_none + " or ".join(said))
+
+
+def _tag(branches: list[Schema], root: Schema) -> str | None:
+    """The field whose listed values tell the branches apart, as a discriminator does."""
+    for name in branches[0]["properties"] if len(branches) > 1 else ():
+        first, *others = (_listed(branch, name, root) for branch in branches)
+        if first and all(others) and not any(same(other, first) for other in others):
+            return str(name)
+    return None
+
+
+def _listed(branch: Schema, name: str, root: Schema) -> list[Any]:
+    return choices_of(resolve(branch["properties"].get(name), root)) or []
+
+
+def _is_of_type(value: Any, branch: Schema) -> bool:
+    try:
+        _fit_type(value, branch)
+    except Misfit:
+        return False
+    return True
 
 
 def _refuse(value: Any, schema: Schema, root: Schema, depth: int) -> None:

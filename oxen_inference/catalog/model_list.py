@@ -24,6 +24,11 @@ class ModelList(list[Model]):
         super().__init__(models)
         self.note = note
 
+    @property
+    def reason(self) -> str | None:
+        """Why the list is empty; None where it is not."""
+        return None if self else self.note
+
     def __repr__(self) -> str:
         if not self:
             return f"ModelList([]: {self.note})" if self.note else "ModelList([])"
@@ -55,7 +60,7 @@ class ModelList(list[Model]):
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(caption=self.note)
+        table = Table(caption=Text(self.note) if self.note else None)
         for column in _COLUMNS:
             table.add_column(column, overflow="fold", no_wrap=column == "id")
         for row in self.rows():
@@ -70,16 +75,31 @@ def select(
 ) -> ModelList:
     """Return the models that pass every filter that is not None; `note` says which let none pass.
 
-    Filters: developer, action, search, input, output, method, deployed. `asked` are those that
-    the hub has applied already.
+    Filters: developer, provider, action, search, input, output, method, deployed. `asked` are
+    those that the hub has applied already: a model it should have left out, by what it says of
+    itself, goes. Raises `InvalidInputError` for a provider where no model names one.
     """
     chosen, note = list(models), None
     if not chosen:
         said = ", ".join(f"{name}={value!r}" for name, value in (asked or {}).items())
         note = f"the hub lists no models with {said}" if said else "the hub lists no models"
+    for name, wanted in (asked or {}).items():
+        if name not in _STATED or not chosen:
+            continue
+        passing = [model for model in chosen if not _contradicts(name, wanted, model)]
+        if not passing:
+            note = _why_empty(name, wanted, chosen)
+        chosen = passing
     for name, wanted in filters.items():
         if wanted is None or not chosen:
             continue
+        if name == "provider" and not any(map(_providers, chosen)):
+            from oxen_inference.errors import InvalidInputError
+
+            raise InvalidInputError(
+                "Models can be listed by provider at the base URL that ends in /api/ai only: "
+                "here none of them names one."
+            )
         passes = _FILTERS[name](wanted)
         passing = [model for model in chosen if passes(model)]
         if not passing:
@@ -106,10 +126,47 @@ def _letters(value: object) -> str:
     return re.sub(r"[^a-z0-9]+", "", str(value).lower())
 
 
+def _contradicts(name: str, wanted: object, model: Model) -> bool:
+    """Whether what a model says of itself rules a filter's value out; silence does not."""
+    stated = _STATED[name](model)
+    if stated is None:
+        return False
+    word = _letters(wanted)
+    said = list(filter(None, map(_letters, stated)))
+    if name == "action":
+        return word not in said
+    return bool(word and said) and not any(word in one or one in word for one in said)
+
+
 def _actions(model: Model) -> list[str]:
-    tuning = model.raw.get("fine_tuning")
-    actions = tuning.get("actions") if isinstance(tuning, dict) else None
-    return [str(action) for action in actions] if isinstance(actions, list) else []
+    return _stated_actions(model) or []
+
+
+def _stated_actions(model: Model) -> list[str] | None:
+    """The kinds of fine-tuning; none for a documented null, None where nothing is said."""
+    tuning = model.raw.get("fine_tuning", "")
+    if tuning is None:
+        return []
+    actions = tuning.get("actions") if isinstance(tuning, Mapping) else None
+    return [str(action) for action in actions] if isinstance(actions, list) else None
+
+
+def _developers(model: Model) -> list[str]:
+    return [*([model.developer] if model.developer else []), *_names(model, "developer")]
+
+
+def _providers(model: Model) -> list[str]:
+    return _names(model, "provider")
+
+
+def _names(model: Model, what: str) -> list[str]:
+    """What a row calls its developer or provider, in whichever fields."""
+    found: list[object] = []
+    for key in (what, f"{what}s", f"{what}_name"):
+        value = model.raw.get(key)
+        for one in value if isinstance(value, list) else [value]:
+            found += one.values() if isinstance(one, Mapping) else [one]
+    return [one for one in found if isinstance(one, str) and one.strip()]
 
 
 def _text_of(model: Model) -> str:
@@ -120,6 +177,7 @@ def _text_of(model: Model) -> str:
 
 _VALUES: dict[str, Callable[[Model], Iterable[str]]] = {
     "developer": lambda model: [model.developer] if model.developer else [],
+    "provider": _providers,
     "action": _actions,
     "search": lambda _: [],
     "input": lambda model: model.inputs,
@@ -129,8 +187,16 @@ _VALUES: dict[str, Callable[[Model], Iterable[str]]] = {
     ),
     "deployed": lambda _: [],
 }
+_STATED: dict[str, Callable[[Model], list[str] | None]] = {
+    "developer": _developers,
+    "provider": _providers,
+    "action": _stated_actions,
+}
 _FILTERS: dict[str, Callable[[Any], Callable[[Model], bool]]] = {
     "developer": lambda wanted: lambda model: _letters(wanted) in _letters(model.developer or ""),
+    "provider": lambda wanted: (
+        lambda model: any(_letters(wanted) in _letters(name) for name in _providers(model))
+    ),
     "action": lambda wanted: (
         lambda model: str(wanted).lower() in [action.lower() for action in _actions(model)]
     ),

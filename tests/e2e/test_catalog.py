@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from oxen_inference import AsyncOxenClient, OxenClient
+from oxen_inference.__main__ import main
 from oxen_inference.catalog.api import clear_cache
 from oxen_inference.catalog.models import CatalogWarning
 from oxen_inference.errors import (
@@ -90,7 +91,7 @@ async def test_async_has_all_of_it(oxen_sandbox: Sandbox) -> None:
         await catalog.favorite("flux-2-dev")
         assert [m.id for m in await catalog.favorites()] == ["flux-2-dev"]
         await catalog.unfavorite("flux-2-dev")
-        assert await catalog.favorites() == []
+        assert (await catalog.favorites()).reason == "no model is marked as a favorite"
         assert (await catalog.update(CUSTOM, display_name="Ox")).display_name == "Ox"
         assert (await catalog.get(CUSTOM)).display_name == "Ox"
         await catalog.delete(CUSTOM)
@@ -395,6 +396,41 @@ def test_a_404_of_the_route_names_no_models() -> None:
         with pytest.raises(OxenError, match="Not Found") as caught:
             client.catalog.get("gpt-4o")
         assert not isinstance(caught.value, ModelNotFoundError)
+
+
+def test_a_hub_that_does_not_filter_is_filtered_for() -> None:
+    body = json.dumps(
+        {"data": [{"id": "a", "developer": {"name": "Dev"}}, {"id": "b", "developer": "Other"}]}
+    )
+    with ScriptedServer(http(body), http(body)) as server:
+        client = OxenClient(api_key="k", base_url=server.url, max_retries=0)
+        assert [model.id for model in client.catalog.list(developer="dev")] == ["a"]
+        assert "there are Dev, Other" in str(client.catalog.list(developer="nobody").reason)
+
+
+def test_an_empty_catalogue_says_why_in_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OXEN_API_KEY", "k")
+    with ScriptedServer(http('{"data":[]}'), http('{"data":[]}')) as server:
+        for command in (["models"], ["models", "--json"]):
+            assert main(["--base-url", server.url, *command]) == 0
+            assert "no models: the hub lists no models" in capsys.readouterr().err
+
+
+def test_a_quote_in_a_terminal_reads_parameters_through_unions(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OXEN_API_KEY", "k")
+    duration = {"anyOf": [{"type": "integer", "maximum": 12}, {"const": "auto"}]}
+    film = {
+        "id": "film",
+        "pricing": {"method": "per_video_output_second", "cost_per_second": "0.1"},
+        "request_schema": {"properties": {"duration": duration}},
+    }
+    with ScriptedServer(http(json.dumps(film))) as server:
+        assert main(["--base-url", server.url, "quote", "film", "duration=10"]) == 0
+    assert capsys.readouterr().out == "film: $1.00\n"
 
 
 # The older base URL

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+import html
+import os
 import pickle
 import warnings
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +21,7 @@ from oxen_inference.catalog.model_text import metadata, page
 from oxen_inference.catalog.models import CatalogWarning, Model
 from oxen_inference.catalog.pricing import price_hint, quote
 from oxen_inference.catalog.request_schema import arguments_model, parameters
-from oxen_inference.errors import APIResponseError
+from oxen_inference.errors import APIResponseError, InvalidInputError
 
 FILM: dict[str, Any] = {
     "id": "filmer",
@@ -227,6 +230,42 @@ def test_an_empty_selection_says_why() -> None:
     )
     assert [m.id for m in select(models, {"output": "videos", "developer": "ACME"})] == ["filmer"]
     assert select([], {}, {"provider": "x"}).note == "the hub lists no models with provider='x'"
+
+
+def test_what_a_row_says_of_itself_outdoes_a_hub_that_does_not_filter() -> None:
+    rows = [
+        {"id": "theirs", "developer": {"name": "Other"}, "provider": "P", "fine_tuning": None},
+        {"id": "ours", "developer_name": "ACME Labs", "provider_name": "Q",
+         "fine_tuning": {"actions": ["lora"]}},
+        {"id": "silent"},
+    ]  # fmt: skip
+    models = quietly(rows)
+
+    def left(**asked: str) -> list[str]:
+        return [model.id for model in select(models, {}, asked)]
+
+    assert left(developer="acme labs") == ["ours", "silent"]
+    assert left(provider="q") == ["ours", "silent"]
+    assert left(action="LoRA") == ["ours", "silent"]
+    empty = select(models[:1], {}, {"developer": "acme"})
+    assert empty.reason == "none of the 1 models has developer='acme'; there are Other."
+    assert [model.id for model in select(models, {"provider": "p"})] == ["theirs"]
+    with pytest.raises(InvalidInputError, match="by provider"):
+        select(models[2:], {"provider": "p"})
+
+
+def test_an_empty_list_gives_its_reason_wherever_it_is_shown() -> None:
+    empty = select([], {}, {"developer": "[red]x"})
+    assert empty.reason == "the hub lists no models with developer='[red]x'"
+    for shown in (repr(empty), str(empty), html.unescape(empty._repr_html_())):
+        assert empty.reason in shown
+    from rich.console import Console
+
+    with Path(os.devnull).open("w") as nowhere:
+        console = Console(record=True, width=120, file=nowhere)
+        console.print(empty)
+    assert empty.reason in console.export_text()
+    assert ModelList(quietly([FILM]), note="old").reason is None
 
 
 def test_a_list_shows_itself_as_a_table_and_trusts_no_markup() -> None:

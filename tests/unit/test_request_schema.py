@@ -269,6 +269,39 @@ def test_a_schema_in_parts_is_one_schema() -> None:
     assert schema["properties"]["size"]["enum"] == ["S", "L"]
 
 
+def _form(kind: str, **fields: Any) -> Any:
+    return {"type": "object", "properties": {"kind": {"const": kind}, **fields},
+            "required": ["kind", *fields]}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ({"kind": "b"}, "x.y is missing"),
+        ({"kind": "b", "y": 1}, "x.y must be a string"),
+        ({"kind": "a", "z": "1"}, "x.z must be a whole number"),
+        ({"kind": "c"}, 'x.kind must be one of "a", "b"'),
+        ({"y": "1"}, 'x.kind is missing: must be one of "a", "b"'),
+        (3, "x must be a string or must be an object"),
+    ],
+)
+def test_a_form_is_refused_by_the_one_it_was_meant_for(value: Any, reason: str) -> None:
+    forms = [
+        {"type": "string"},
+        _form("a", z={"type": "integer"}),
+        _form("b", y={"type": "string"}),
+    ]
+    assert reason in refused({"oneOf": forms}, value)
+
+
+def test_forms_that_nothing_tells_apart_are_all_listed() -> None:
+    forms = [{"type": "object", "required": [name]} for name in ("image", "video")]
+    reason = refused({"anyOf": forms}, {})
+    assert "x fits none of its forms: image is missing or video is missing" in reason
+    sizes = {"anyOf": [{"type": "integer", "maximum": 12}, {"const": "auto"}]}
+    assert 'x must be at most 12 or must be "auto"' in refused(sizes, 13)
+
+
 def test_a_parameter_of_several_parts_is_all_they_say() -> None:
     both = model_of({}, allOf=[{"properties": {"n": {"type": "integer"}}},
                                {"properties": {"n": {"maximum": 4, "default": 2}}}])  # fmt: skip
