@@ -12,7 +12,7 @@ import openai
 from oxen_inference import errors, paths
 from oxen_inference._version import __version__
 from oxen_inference.calls import Call, read_checked
-from oxen_inference.error_mapping import status_error
+from oxen_inference.error_mapping import hide, status_error
 from oxen_inference.settings import resolve_api_key, resolve_base_url
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _UNSET: Any = object()
+_SHORTEST_SECRET = 8  # characters; a shorter one would be found in ordinary words
+BAD_REQUEST, TOO_MANY_REQUESTS, SERVER_ERROR = 400, 429, 500
 # What the SDK reads from OPENAI_* variables when left out. An empty string is "given, and
 # nothing", so no key, organisation or project meant for OpenAI is ever picked up.
 _AMBIENT = ("organization", "project", "webhook_secret", "admin_api_key")  # the last since 2.34
@@ -39,6 +41,7 @@ class _Shared:
     transport_is_ours: bool
     """Whether the HTTP client is the one made here, not one that the developer brought."""
     if TYPE_CHECKING:
+        api_key: Any
         base_url: Any
 
     def __init__(
@@ -96,7 +99,31 @@ class _Shared:
     with_options = copy
 
     def _make_status_error(self, err_msg: str, *, body: object, response: Any) -> Any:  # noqa: ARG002
-        return status_error(body, response=response)
+        error = status_error(body, response=response)
+        self.hide_key(error)
+        return error
+
+    def hide_key(self, error: errors.OxenError) -> None:
+        """Take the key out of an error: some servers repeat the one that they refuse."""
+        key = self.api_key
+        if not isinstance(key, str) or len(key) < _SHORTEST_SECRET:
+            return
+        error.message = hide(error.message, key)
+        for name in ("body", "code", "param", "type"):
+            if (said := getattr(error, name, None)) is not None:
+                setattr(error, name, hide(said, key))
+
+    def _should_retry(self, response: Any) -> bool:
+        if not super()._should_retry(response):  # type: ignore[misc]  # the SDK's
+            return False
+        if response.status_code != TOO_MANY_REQUESTS and response.status_code < SERVER_ERROR:
+            return True
+        try:
+            body = response.json()
+        except (RuntimeError, ValueError):  # not read yet, or no JSON
+            return True
+        # No credits, or a bad request, under a status that speaks of something passing.
+        return status_error(body, response=response).is_retryable
 
     def _translate(self, error: Exception) -> NoReturn:
         """Raise `error` as one of ours, in words that say what to do."""
@@ -125,6 +152,12 @@ class _Shared:
         if isinstance(error, openai.APIResponseValidationError):
             raise errors.APIResponseError(str(error), request=request, body=error.body) from error
         raise error
+
+
+async def _read_refusal(response: Any) -> None:
+    # Whether to send again is for the body to say, which the SDK asks before it has read it.
+    if response.status_code >= BAD_REQUEST:
+        await response.aread()
 
 
 def _is_closed_client(error: BaseException | None) -> bool:
@@ -170,9 +203,19 @@ class OxenClient(_Shared, openai.OpenAI):
         except Exception as error:  # noqa: BLE001 - all of it is raised again
             self._translate(error)
 
+    def _should_retry(self, response: Any) -> bool:
+        if response.status_code >= BAD_REQUEST:
+            response.read()
+        return super()._should_retry(response)
+
     def send(self, call: Call[T]) -> T:
         """Make one call and return its typed answer. Raises `OxenError`."""
-        return call.read(read_checked(self._sdk_method(call)(**_arguments(call))))
+        payload = self._sdk_method(call)(**_arguments(call))
+        try:
+            return call.read(read_checked(payload))
+        except errors.OxenError as error:
+            self.hide_key(error)
+            raise
 
     def _sdk_method(self, call: Call[Any]) -> Any:
         return getattr(self, call.method)
@@ -214,7 +257,7 @@ class AsyncOxenClient(_Shared, openai.AsyncOpenAI):
             options["transport_is_ours"] = True
             # Measured at 100 requests in flight: httpx's pool costs ~10 ms of CPU a request,
             # aiohttp ~0.6 ms.
-            http_client = openai.DefaultAioHttpClient()
+            http_client = openai.DefaultAioHttpClient(event_hooks={"response": [_read_refusal]})
         super().__init__(http_client=http_client, **options)
 
     async def request(self, cast_to: Any, options: Any, **kwargs: Any) -> Any:
@@ -225,7 +268,12 @@ class AsyncOxenClient(_Shared, openai.AsyncOpenAI):
 
     async def send(self, call: Call[T]) -> T:
         """Make one call and return its typed answer. Raises `OxenError`."""
-        return call.read(read_checked(await self._sdk_method(call)(**_arguments(call))))
+        payload = await self._sdk_method(call)(**_arguments(call))
+        try:
+            return call.read(read_checked(payload))
+        except errors.OxenError as error:
+            self.hide_key(error)
+            raise
 
     def _sdk_method(self, call: Call[Any]) -> Any:
         return getattr(self, call.method)

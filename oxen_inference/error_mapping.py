@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -40,6 +41,8 @@ STATUS_OF_TYPE = {
     "invalid_api_key": 401,
     "insufficient_quota": 402,
     "billing_error": 402,
+    "billing_hard_limit_reached": 402,
+    "billing_not_active": 402,
     "permission_error": 403,
     "not_found_error": 404,
     "model_not_found": 404,
@@ -71,10 +74,18 @@ CONTEXT_OVERFLOW = re.compile(
     r"|tokens \+ `?max_new_tokens`? must be|must have less than \d+ tokens"  # TGI
     r"|string too long\. expected a string with maximum length"  # OpenAI, a single string
     r"|range of input length should be"  # Qwen
+    r"|longer than the maximum model length"  # vLLM
+    r"|number of tokens in the prompt exceeds"
     r"|(?:prompt|input|request).{0,40}(?:longer|larger) than .{0,40}context"
     r"|reduce the length of the (?:messages|input|prompt)",
     re.IGNORECASE,
 )
+CONTEXT_OVERFLOW_CODES = {
+    "context_length_exceeded",
+    "context_window_exceeded",
+    "context_limit_exceeded",
+    "model_context_window_exceeded",
+}
 MODEL_NOT_FOUND = re.compile(r"^model not found: ?(?P<model>.+)$", re.IGNORECASE)
 
 NO_CREDITS = re.compile(
@@ -91,10 +102,14 @@ def human_text(body: object) -> str | None:
     """Return the words meant for people in an error body of any known shape, or None."""
     if isinstance(body, str):
         return _trim(body)
+    if isinstance(body, list):
+        return _listed(body)
     if not isinstance(body, Mapping):
         return None
     error = body.get("error")
     inner = error if isinstance(error, Mapping) else {}
+    if (upstream := _words_of_upstream(inner)) is not None:
+        return upstream
     candidates = (
         inner.get("detail"),
         inner.get("message"),
@@ -104,12 +119,83 @@ def human_text(body: object) -> str | None:
         body.get("status_message"),
         body.get("message"),
         body.get("detail"),
+        body.get("errors"),
+        inner.get("errors"),
         inner.get("type"),
     )
     for candidate in candidates:
+        if isinstance(candidate, list) and (said := _listed(candidate)):
+            return said
         if isinstance(candidate, str) and candidate.strip():
             return _trim(candidate.strip().lstrip(":"))
     return None
+
+
+def _listed(items: list[Any]) -> str | None:
+    """Return the words of several complaints, each with the field it is about."""
+    said = []
+    for item in items:
+        words = (item.get("msg") if isinstance(item, Mapping) else None) or human_text(item)
+        where = item.get("loc") if isinstance(item, Mapping) else None
+        if isinstance(words, str) and isinstance(where, list) and where:
+            words = f"{'.'.join(map(str, where))}: {words}"
+        if isinstance(words, str) and words:
+            said.append(words)
+    return "; ".join(said) or None
+
+
+def _words_of_upstream(error: Mapping[str, Any]) -> str | None:
+    """Return the reason a gateway wraps up (https://openrouter.ai/docs/api-reference/errors)."""
+    metadata = error.get("metadata")
+    raw = metadata.get("raw") if isinstance(metadata, Mapping) else None
+    words = human_text(_decoded(raw)) if raw else None
+    message = error.get("message")
+    if not words or not isinstance(message, str) or words in message:
+        return words
+    return _trim(f"{message.rstrip('.')}: {words}")
+
+
+def _decoded(raw: object) -> object:
+    if not isinstance(raw, str):
+        return raw
+    try:
+        return json.loads(raw)
+    except ValueError:
+        return raw
+
+
+def _codes(body: object) -> set[str]:
+    """Return the codes and types of an error, and of the upstream's inside it."""
+    inner = _inner(body)
+    if not isinstance(inner, Mapping):
+        return {inner.strip().lstrip(":").lower()} if isinstance(inner, str) else set()
+    values = (inner.get("code"), inner.get("type"), inner.get("status"))
+    codes = {value.strip().lstrip(":").lower() for value in values if isinstance(value, str)}
+    metadata = inner.get("metadata")
+    raw = metadata.get("raw") if isinstance(metadata, Mapping) else None
+    return codes | _codes(_decoded(raw)) if raw else codes
+
+
+def _meant(status: int, body: object, text: str) -> int:
+    """Return the status the error means, where gateways answer with one that does not fit.
+
+    No credits is no matter of waiting, and a bad request none of the server's, whatever the
+    status says: both would be sent again, in vain.
+    """
+    spoken = {STATUS_OF_TYPE[code] for code in _codes(body) & STATUS_OF_TYPE.keys()}
+    if 402 in spoken or (status in (400, 403, 429, 500) and NO_CREDITS.search(text)):
+        return 402
+    refusals = sorted(s for s in spoken if 400 <= s < 500 and s not in (408, 429))
+    return refusals[0] if status == 500 and refusals else status
+
+
+def hide(value: Any, secret: str) -> Any:
+    """Return an error's body, or its words, without a secret that the server has repeated."""
+    if isinstance(value, str):
+        return value.replace(secret, "***")
+    if isinstance(value, Mapping):
+        return {name: hide(each, secret) for name, each in value.items()}
+    return [hide(each, secret) for each in value] if isinstance(value, list) else value
 
 
 def status_error(
@@ -121,6 +207,8 @@ def status_error(
     read off the error's code or type.
     """
     real_status = getattr(response, "status_code", None)
+    if isinstance(body, list) and body and isinstance(body[0], Mapping):
+        body = body[0]  # as Gemini's do
     code = real_status if real_status and real_status >= 300 else status or spoken_status(body)
     text = human_text(body) or f"Oxen answered with status {code} and no explanation."
     if _is_page(body):
@@ -128,15 +216,18 @@ def status_error(
     kwargs: dict[str, Any] = {"body": _inner(body), "status_code": code, "request": request}
     kwargs["response"] = response if real_status and real_status >= 300 else None
 
-    if CONTEXT_OVERFLOW.search(text) and code in (400, 413, 422, 500):
+    if _codes(body) & CONTEXT_OVERFLOW_CODES or (
+        CONTEXT_OVERFLOW.search(text) and (code in (400, 413, 422) or code >= 500)
+    ):
         return errors.ContextOverflowError(text, **kwargs)
     if code in (400, 404) and MODEL_NOT_FOUND.match(text):
         return errors.ModelNotFoundError(text, **kwargs)
-    if code in _NEXT_STEP:
-        text = f"{text.rstrip('.')}. {_NEXT_STEP[code]}"
-    cls = BY_STATUS.get(code)
+    meant = _meant(code, body, text)
+    if meant in _NEXT_STEP:
+        text = f"{text.rstrip('.')}. {_NEXT_STEP[meant]}"
+    cls = BY_STATUS.get(meant)
     if cls is None:
-        server_side = code >= 500
+        server_side = meant >= 500
         cls = errors.InternalServerError if server_side else errors.APIStatusError
     error = cls(text, **kwargs)
     if isinstance(error, errors.RateLimitError) and error.retry_after:

@@ -14,7 +14,7 @@ from oxen_inference.chat.catalogue_peek import AsyncCataloguePeek, CataloguePeek
 from oxen_inference.chat.connection import Silence, adrain, drain
 from oxen_inference.chat.normalise import AnswerReader
 from oxen_inference.chat.sse import SSEDecoder
-from oxen_inference.errors import APIStatusError
+from oxen_inference.errors import APIStatusError, OxenError
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -51,7 +51,7 @@ def complete(
     peek = CataloguePeek.of(client) if priced else None
     if peek:
         peek.start()
-    answer = read_completion(_post(client, body, options))
+    answer = _read(client, _post(client, body, options))
     if peek:
         answer.cost = _cost(peek.model(body["model"]), answer)
     return answer
@@ -64,7 +64,7 @@ async def acomplete(
     peek = AsyncCataloguePeek.of(client) if priced else None
     if peek:
         peek.start()
-    answer = read_completion(await _apost(client, body, options))
+    answer = _read(client, await _apost(client, body, options))
     if peek:
         answer.cost = _cost(await peek.model(body["model"]), answer)
     return answer
@@ -91,6 +91,14 @@ async def _apost(client: AsyncOxenClient, body: Mapping[str, Any], options: Any,
         raise with_advice(explained, body) from error.__cause__
     except TypeError as error:
         raise unsendable(error) from error
+
+
+def _read(client: OxenClient | AsyncOxenClient, payload: object) -> Answer:
+    try:
+        return read_completion(payload)
+    except OxenError as error:
+        client.hide_key(error)
+        raise
 
 
 def _url(client: Any) -> str:
@@ -175,6 +183,9 @@ def stream(
             last.end.cost = _cost(peek.model(body["model"]), last.end)
         yield last
         drain(source.response, received)
+    except OxenError as error:
+        client.hide_key(error)
+        raise
     finally:
         source.response.close()
 
@@ -220,6 +231,9 @@ async def astream(
             last.end.cost = _cost(await peek.model(body["model"]), last.end)
         yield last
         await adrain(received)
+    except OxenError as error:
+        client.hide_key(error)
+        raise
     finally:
         await source.response.aclose()
 

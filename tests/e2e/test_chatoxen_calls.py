@@ -513,4 +513,4 @@ def test_both_habits_of_catching() -> None:
             with pytest.raises(kind) as caught:
                 chat(server, max_retries=0).invoke("hi")
             assert caught.value.retry_after == 3  # type: ignore[attr-defined]
-            assert str(caught.value) == "slow down"
+            assert str(caught.value) == "slow down. Wait 3 seconds."

@@ -29,6 +29,26 @@ def answer(status: int, **headers: str) -> SimpleNamespace:
         ({"error": {"type": "only_type"}}, "only_type"),
         ("  plain  ", "plain"),
         ("<!DOCTYPE html><html><head><title>502 Bad Gateway</title>", "502 Bad Gateway"),
+        ([{"error": {"message": "of Gemini", "status": "INVALID_ARGUMENT"}}], "of Gemini"),
+        (
+            {"detail": [{"loc": ["body", "top_k"], "msg": "must be an integer", "type": "int"}]},
+            "body.top_k: must be an integer",
+        ),
+        ({"errors": ["one", "two"]}, "one; two"),
+        ({"errors": [{"message": "one"}]}, "one"),
+        (
+            {
+                "error": {
+                    "message": "Provider returned error",
+                    "metadata": {"raw": '{"error": {"message": "the real reason"}}'},
+                }
+            },
+            "Provider returned error: the real reason",
+        ),
+        (
+            {"error": {"message": "Provider returned error", "metadata": {"raw": "plain words"}}},
+            "Provider returned error: plain words",
+        ),
         ({}, None),
         (None, None),
         ([], None),
@@ -77,6 +97,8 @@ def test_each_status_has_its_class(
         "input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000",
         "Your input exceeds the context window of this model.",
         "the request exceeds the available context size, try increasing it",
+        "The decoder prompt (length 9001) is longer than the maximum model length of 8192.",
+        "Total number of tokens in the prompt exceeds the limit (9001 > 8192)",
     ],
 )
 def test_context_overflow_is_known_by_its_texts(text: str) -> None:
@@ -144,3 +166,44 @@ def test_a_page_of_a_proxy_becomes_a_sentence() -> None:
         "Oxen, or something before it, answered with status 502: "
         "an HTML page instead of an API answer."
     )
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"message": "too much", "code": "context_length_exceeded"},
+        {"message": "too much", "type": "context_length_exceeded", "code": 400},
+        {
+            "message": "Provider returned error",
+            "metadata": {"raw": '{"error": {"message": "?", "code": "context_length_exceeded"}}'},
+        },
+        {
+            "message": "Provider returned error",
+            "metadata": {"raw": "prompt is too long: 208310 tokens > 200000 maximum"},
+        },
+    ],
+)
+def test_context_overflow_is_known_by_its_code_and_behind_a_gateway(error: object) -> None:
+    found = status_error({"error": error}, response=answer(400))
+    assert type(found) is errors.ContextOverflowError
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "kind"),
+    [
+        (429, {"message": "x", "type": "insufficient_quota"}, errors.InsufficientCreditsError),
+        (429, {"message": "x", "code": "insufficient_quota"}, errors.InsufficientCreditsError),
+        (500, {"title": "x", "type": "insufficient_credits"}, errors.InsufficientCreditsError),
+        (400, {"title": "x", "type": "insufficient_credits"}, errors.InsufficientCreditsError),
+        (400, {"message": "Insufficient credits"}, errors.InsufficientCreditsError),
+        (500, {"title": "x", "type": "invalid_params"}, errors.BadRequestError),
+        (429, {"message": "x", "type": "rate_limit_error"}, errors.RateLimitError),
+        (503, {"message": "x", "type": "overloaded_error"}, errors.InternalServerError),
+    ],
+)
+def test_what_is_meant_wins_over_a_status_that_does_not_fit(
+    status: int, error: object, kind: type[errors.OxenError]
+) -> None:
+    found = status_error({"error": error}, response=answer(status))
+    assert type(found) is kind
+    assert found.status_code == status, "what was really answered decides whether a job may exist"

@@ -1,0 +1,97 @@
+"""What is told, and what is sent again, when a request is refused."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import openai
+import pytest
+
+from langchain_oxen import ChatOxen, errors
+from oxen_inference import AsyncOxenClient, OxenClient
+from tests.support.scripted_server import SSE_HEAD, ScriptedServer, delta, http, sse
+
+KEY = "sk-a-key-that-must-not-show"
+REFUSED = {"error": {"message": f"Incorrect API key provided: {KEY}", "param": KEY}}
+CALLS = ["invoke", "ainvoke", "stream", "astream"]
+
+
+async def call(model: ChatOxen, way: str) -> None:
+    if way == "invoke":
+        model.invoke("hi")
+    elif way == "ainvoke":
+        await model.ainvoke("hi")
+    elif way == "stream":
+        list(model.stream("hi"))
+    else:
+        _ = [chunk async for chunk in model.astream("hi")]
+
+
+def refused(server: ScriptedServer, way: str, **options: Any) -> errors.OxenError:
+    model = ChatOxen(model="ox-1", api_key=KEY, base_url=server.url, cost=False, **options)
+    with pytest.raises(errors.OxenError) as caught:
+        asyncio.run(call(model, way))
+    return caught.value
+
+
+@pytest.mark.parametrize("way", CALLS)
+@pytest.mark.parametrize(
+    "script",
+    [
+        http(REFUSED, status="401 Unauthorized"),
+        http(REFUSED),
+        SSE_HEAD + sse(delta(content="hi"), REFUSED),
+        http(f"no such key: {KEY}", content_type="text/plain"),
+    ],
+    ids=["status", "success", "stream", "text"],
+)
+def test_a_key_that_the_server_repeats_is_not_shown(way: str, script: bytes) -> None:
+    with ScriptedServer(script) as server:
+        error = refused(server, way, max_retries=0)
+    assert "***" in str(error)
+    assert KEY not in f"{error!r} {error} {vars(error)}"
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_nor_is_it_by_the_catalogue(asynchronous: bool) -> None:
+    async def alist() -> None:
+        async with AsyncOxenClient(api_key=KEY, base_url=server.url) as client:
+            await client.catalog.list()
+
+    with ScriptedServer(http(REFUSED)) as server:
+        with pytest.raises(errors.OxenError, match=r"\*\*\*") as caught:
+            if asynchronous:
+                asyncio.run(alist())
+            else:
+                OxenClient(api_key=KEY, base_url=server.url).catalog.list()
+    assert KEY not in f"{caught.value!r} {vars(caught.value)}"
+
+
+@pytest.mark.parametrize("way", CALLS)
+@pytest.mark.parametrize(
+    ("status", "error", "sent"),
+    [
+        ("429 Too Many Requests", {"message": "x", "type": "insufficient_quota"}, 1),
+        ("500 Internal Server Error", {"title": "x", "type": "insufficient_credits"}, 1),
+        ("500 Internal Server Error", {"title": "x", "type": "invalid_params"}, 1),
+        ("429 Too Many Requests", {"message": "slow down"}, 2),
+        ("500 Internal Server Error", {"message": "broken"}, 2),
+    ],
+)
+def test_what_waiting_cannot_mend_is_not_sent_again(
+    way: str, status: str, error: dict[str, str], sent: int
+) -> None:
+    script = http({"error": error}, status=status, headers=["retry-after-ms: 1"])
+    with ScriptedServer(script) as server:
+        found = refused(server, way, max_retries=1)
+        assert len(server.requests) == sent
+    assert found.is_retryable is (sent > 1)
+
+
+@pytest.mark.parametrize("way", ["invoke", "stream"])
+def test_nor_with_a_client_of_your_own(way: str) -> None:
+    script = http({"error": {"message": "x", "type": "insufficient_quota"}}, status="429 No")
+    with ScriptedServer(script) as server, openai.DefaultHttpxClient() as own:
+        refused(server, way, max_retries=1, http_client=own)
+        assert len(server.requests) == 1
