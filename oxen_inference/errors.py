@@ -41,6 +41,7 @@ the first one may have been paid for. A status error found inside a 200 answer o
 
 from __future__ import annotations
 
+import math
 import time
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -258,8 +259,14 @@ class UnprocessableEntityError(APIStatusError, openai.UnprocessableEntityError):
     default_status: ClassVar[int | None] = 422
 
 
+_LONGEST_RETRY_AFTER = 86_400.0
+
+
 class RateLimitError(APIStatusError, openai.RateLimitError):
-    """Too many requests; `retry_after` seconds, where Oxen said how long to wait."""
+    """Too many requests; `retry_after` seconds, where Oxen said how long to wait.
+
+    A value that is no waiting time (negative, not finite, more than a day) counts as none.
+    """
 
     is_retryable = True
     default_status: ClassVar[int | None] = 429
@@ -269,14 +276,15 @@ class RateLimitError(APIStatusError, openai.RateLimitError):
         headers = getattr(self.response, "headers", None) or {}
         value = str(headers.get("retry-after", "")).strip()
         try:
-            return max(float(value), 0.0)
+            seconds = float(value)
         except ValueError:
-            pass
-        try:
-            moment = parsedate_to_datetime(value)  # the header's other form is a date
-        except (TypeError, ValueError):
-            return None
-        return max(moment.timestamp() - time.time(), 0.0)
+            try:  # the header's other form is a date
+                moment = parsedate_to_datetime(value).timestamp()
+            except (TypeError, ValueError, OverflowError, OSError):
+                return None
+            seconds = max(moment - time.time(), 0.0)
+        in_reason = math.isfinite(seconds) and 0 <= seconds <= _LONGEST_RETRY_AFTER
+        return seconds if in_reason else None
 
 
 class InternalServerError(APIStatusError, openai.InternalServerError):

@@ -114,6 +114,8 @@ class Watch:
         self._lock = threading.Lock()
         self._failures = 0
         self._not_before = 0.0
+        self._asked_until = 0.0
+        self._no_hints_before = 0.0
         self._last_round = 0.0
         self.requests = 0
         """GETs made so far."""
@@ -135,6 +137,11 @@ class Watch:
         subscription = Subscription(event, ids)
         now, pace = time.monotonic(), self._pace()
         with self._lock:
+            if not self._jobs:
+                # Trouble that earlier waiters had is not the new one's, but for what Oxen asked.
+                self._failures = 0
+                self._not_before = min(self._not_before, self._asked_until)
+                self._no_hints_before = min(self._no_hints_before, self._asked_until)
             for one in tuple(subscription.pending):
                 job = self._jobs.get(one)
                 if job is None:
@@ -175,8 +182,11 @@ class Watch:
         with self._lock:
             if not self._jobs:
                 return None
-            due = now if self._hints else min(job.due for job in self._jobs.values())
-            due = max(due, self._last_round + self._pace().gap, self._not_before)
+            due = max(min(job.due for job in self._jobs.values()), self._not_before)
+            if self._hints:
+                # A job that is said to have ended is asked for once, even when polling rests.
+                due = min(due, self._no_hints_before)
+            due = max(due, self._last_round + self._pace().gap)
         return max(due - now, 0.0)
 
     def loop(self, wake: Any) -> Steps[None]:
@@ -195,7 +205,8 @@ class Watch:
             hinted = [self._jobs[one] for one in self._hints if one in self._jobs]
             self._hints.clear()
             now = time.monotonic()
-            due = any(job.due <= now for job in self._jobs.values())
+            resting = now < self._not_before
+            due = not resting and any(job.due <= now for job in self._jobs.values())
             jobs = list(self._jobs.values()) if due or len(hinted) > _FEW else hinted
         self.rounds += 1
         self._last_round = now
@@ -206,8 +217,8 @@ class Watch:
             else:
                 for group in _by_namespace(jobs):
                     yield from self._ask(group)
-        except OxenError as error:
-            self._failed(error)
+        except Exception as error:  # noqa: BLE001 - a dead watcher would strand every waiter
+            self._failed(error, of_hints=resting)
         else:
             self._failures = 0
         now, pace = time.monotonic(), self._pace()
@@ -306,13 +317,18 @@ class Watch:
                     self._jobs.pop(job.generation_id, None)
         return missing
 
-    def _failed(self, error: OxenError) -> None:
+    def _failed(self, error: Exception, *, of_hints: bool) -> None:
+        if not isinstance(error, OxenError):
+            log.error("Asking for the jobs' status broke; trying again.", exc_info=error)
         self._failures += 1
-        pace = self._pace()
+        now, pace = time.monotonic(), self._pace()
         asked = getattr(error, "retry_after", None) or 0.0
         own = pace.image[0] * 2.0 ** min(self._failures, 8) * _jitter()
-        wait = max(asked, min(own, pace.longest_backoff))
-        self._not_before = time.monotonic() + wait
+        if asked:
+            self._asked_until = now + min(asked, pace.longest_backoff)
+        self._not_before = now + min(max(asked, own), pace.longest_backoff)
+        if of_hints:
+            self._no_hints_before = self._not_before
         with self._lock:
             jobs = list(self._jobs.values())
         self._tell_trouble(jobs, f"Asking for the jobs' status failed ({error}); trying again.")

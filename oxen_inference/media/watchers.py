@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("oxen_inference.media")
 
 _FIRST_RETRY, _LONGEST_RETRY = 0.5, 60.0
+_AFTER_A_BUG = 5.0
 
 
 class Watcher:
@@ -52,7 +53,11 @@ class Watcher:
             ).start()
         try:
             while True:
-                self._runner.run(self._watch.loop(self._wake))
+                try:
+                    self._runner.run(self._watch.loop(self._wake))
+                except Exception:  # every waiter stands or falls with this thread
+                    log.exception("Watching broke; going on in %g s.", _AFTER_A_BUG)
+                    line.ended.wait(_AFTER_A_BUG)
                 with self._lock:
                     if not len(self._watch):
                         self._polling = None
@@ -127,7 +132,11 @@ class AsyncWatcher:
             listening = asyncio.get_running_loop().create_task(self._listen())
         try:
             while len(self._watch):
-                await self._runner.run(self._watch.loop(self._wake))
+                try:
+                    await self._runner.run(self._watch.loop(self._wake))
+                except Exception:  # noqa: PERF203 - every waiter stands or falls with this task
+                    log.exception("Watching broke; going on in %g s.", _AFTER_A_BUG)
+                    await asyncio.sleep(_AFTER_A_BUG)
         finally:
             if self._polling is asyncio.current_task():
                 self._polling = None  # whoever comes during the goodbye starts another

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from oxen_inference.calls import Call
 from oxen_inference.errors import APIConnectionError, NotFoundError, RateLimitError
 from oxen_inference.media.steps import Send
@@ -54,6 +56,7 @@ class Hub:
         before = len(self.paths)
         if all_due:
             watch.hurry()
+            watch._not_before = 0.0  # all rest is over
         steps = watch.round()
         try:
             step = next(steps)
@@ -140,15 +143,73 @@ def test_unknown_statuses_are_not_the_end() -> None:
     assert not subscription.is_done
 
 
-def test_errors_delay_and_obey_the_hub() -> None:
-    hub, (watch, subscription) = Hub("a"), watching(["a"], longest_backoff=5)
-
+def slow_down(retry_after: str) -> Callable[[str], Exception]:
     class Response:
-        status_code, headers, request = 429, {"retry-after": "30"}, None
+        status_code, headers, request = 429, {"retry-after": retry_after}, None
 
-    hub.fail = lambda _: RateLimitError("slow down", response=Response())
+    return lambda _: RateLimitError("slow down", response=Response())
+
+
+@pytest.mark.parametrize("asked", ["inf", "nan", "1e10", "-5", "soon"])
+def test_a_wait_that_is_none_is_not_obeyed(asked: str) -> None:
+    hub, (watch, _) = Hub("a"), watching(["a"])
+    hub.fail = slow_down(asked)
+    hub.round(watch)
+    assert 0 < (watch.seconds_to_next() or 0) <= 5
+
+
+def test_a_bug_delays_like_any_trouble() -> None:
+    hub, (watch, subscription) = Hub("a"), watching(["a"])
+    hub.fail = lambda _: ZeroDivisionError("a bug")
+    hub.round(watch)
+    assert "a bug" in (subscription.trouble or "")
+    hub.fail, hub.status["a"] = (lambda _: None), "succeeded"
+    hub.round(watch)
+    assert subscription.is_done
+
+
+def test_an_event_is_followed_once_while_polling_rests() -> None:
+    hub, (watch, subscription) = Hub("a", "b"), watching(["a", "b"], gap=0)
+    hub.fail = slow_down("20")
+    hub.round(watch)
+    watch.hint("a")
+    assert watch.seconds_to_next() == 0
+    hub.paths.clear()
+    hub.round(watch, all_due=False)  # refused again: now events rest, too
+    assert hub.paths == ["/generations/a"]
+    watch.hint("a")
+    assert 19 < (watch.seconds_to_next() or 0) <= 20
+
+    hub, (watch, subscription) = Hub("a", "b"), watching(["a", "b"], gap=0)
+    hub.fail = slow_down("20")
+    hub.round(watch)
+    hub.fail, hub.status["a"] = (lambda _: None), "succeeded"
+    watch.hint("a")
+    hub.round(watch, all_due=False)
+    assert subscription.rows["a"].status == "succeeded"
+    assert 19 < (watch.seconds_to_next() or 0) <= 20  # b: as Oxen asked
+
+
+def test_earlier_trouble_is_not_a_new_waiter_s() -> None:
+    hub, (watch, subscription) = Hub("a"), watching(["a"])
+    hub.fail = lambda _: APIConnectionError("broken")
+    for _ in range(8):
+        hub.round(watch)
+    assert (watch.seconds_to_next() or 0) > 30
+    watch.unsubscribe(subscription)
+    watch.subscribe(threading.Event(), ["b"], media_type="image", model="m", namespace=None)
+    assert (watch.seconds_to_next() or 0) < 3
+
+
+def test_errors_delay_and_obey_the_hub() -> None:
+    hub, (watch, subscription) = Hub("a"), watching(["a"])
+    hub.fail = slow_down("30")
     hub.round(watch)
     assert 29 < (watch.seconds_to_next() or 0) <= 30
+    hub, (watch, subscription) = Hub("a"), watching(["a"], longest_backoff=5)
+    hub.fail = slow_down("300")
+    hub.round(watch)
+    assert 4 < (watch.seconds_to_next() or 0) <= 5
     hub.fail = lambda _: APIConnectionError("broken")
     for _ in range(10):
         hub.round(watch)
