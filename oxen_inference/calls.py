@@ -46,9 +46,11 @@ def read_checked(payload: object) -> object:
     """Return a JSON body, or raise the error it is: a text body, or an error inside a 200."""
     from oxen_inference.error_mapping import error_in_success, human_text
     from oxen_inference.errors import APIResponseError
+    from oxen_inference.generation import names_a_generation
 
     error = error_in_success(payload)
-    if error is not None:
+    # A failed generation's row may tell why under `error`: that is its data, not the call's end.
+    if error is not None and not names_a_generation(payload):
         raise error
     if not isinstance(payload, Mapping | list):
         shown = human_text(payload) or "an empty body"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from oxen_inference.error_mapping import human_text
 from oxen_inference.errors import APIResponseError
 
 ACTIVE = frozenset({"queued", "processing"})
@@ -17,7 +19,7 @@ _EVENT_NAMES = {"url": "result_url", "error": "error_message", "model": "model_n
 _OWN_FIELDS = frozenset(
     {
         "generation_id", "status", "model_name", "prompt", "media_type", "result_url",
-        "error_message", "enqueued_at", "started_at", "completed_at", "cost",
+        "error_message", "error", "enqueued_at", "started_at", "completed_at", "cost",
     }
 )  # fmt: skip
 
@@ -55,16 +57,17 @@ def read_generation(payload: object) -> Generation:
     row = payload
     if isinstance(row, Mapping) and isinstance(row.get("generation"), Mapping):
         row = row["generation"]
-    if not isinstance(row, Mapping) or not _text(row.get("generation_id")):
+    generation_id = _id(row)
+    if not isinstance(row, Mapping) or generation_id is None:
         raise APIResponseError("Oxen described a generation without its id.", body=payload)
     return Generation(
-        generation_id=str(row["generation_id"]),
+        generation_id=generation_id,
         status=(_text(row.get("status")) or "unknown").lower(),
         model_name=_text(row.get("model_name")) or _text(row.get("model")),
         prompt=_text(row.get("prompt")),
         media_type=_text(row.get("media_type")),
         result_url=_text(row.get("result_url")) or _first_url(row),
-        error_message=_text(row.get("error_message")),
+        error_message=_words(row.get("error_message")) or _words(row.get("error")),
         enqueued_at=_number(row.get("enqueued_at")),
         started_at=_number(row.get("started_at")),
         completed_at=_number(row.get("completed_at")),
@@ -78,12 +81,21 @@ def read_generations(payload: object) -> list[Generation]:
     rows = payload.get("generations") if isinstance(payload, Mapping) else payload
     if not isinstance(rows, Iterable) or isinstance(rows, str | Mapping):
         raise APIResponseError("Oxen's list of generations has no rows in it.", body=payload)
-    return [read_generation(row) for row in rows if _has_id(row)]
+    return [read_generation(row) for row in rows if _id(row)]
+
+
+def names_a_generation(payload: object) -> bool:
+    """Whether a body holds a generation with its id: flat, wrapped, or in a list."""
+    if not isinstance(payload, Mapping):
+        return False
+    listed = payload.get("generations")
+    rows = [payload, payload.get("generation"), *(listed if isinstance(listed, list) else ())]
+    return any(_id(row) for row in rows)
 
 
 def read_event(payload: Mapping[str, Any]) -> Generation | None:
     """Read a completion event's data as the row it announces, or None if it names no job."""
-    if not _has_id(payload):
+    if not _id(payload):
         return None
     return read_generation({_EVENT_NAMES.get(k, k): v for k, v in payload.items()})
 
@@ -99,8 +111,17 @@ def read_money(value: object) -> Decimal | None:
     return amount if amount.is_finite() and amount >= 0 else None
 
 
-def _has_id(row: object) -> bool:
-    return isinstance(row, Mapping) and _text(row.get("generation_id")) is not None
+def _id(row: object) -> str | None:
+    given = row.get("generation_id") if isinstance(row, Mapping) else None
+    return str(given) if isinstance(given, int) and not isinstance(given, bool) else _text(given)
+
+
+def _words(said: object) -> str | None:
+    """Why it failed, for people: a text, or an object in any shape that an upstream gives it."""
+    words = human_text({"error": said})
+    if words is None and said and isinstance(said, Mapping | list):
+        return json.dumps(said, ensure_ascii=False, default=str)
+    return words
 
 
 def _text(value: object) -> str | None:
