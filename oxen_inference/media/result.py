@@ -5,16 +5,19 @@ from __future__ import annotations
 import base64
 import html
 import json
+import mimetypes
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from typing_extensions import Self
 
 from oxen_inference.generation import TERMINAL, Generation
 
+_KINDS = frozenset({"image", "video", "audio"})
 _SHOWN_BYTES = 8_000_000  # a notebook stores what it shows
 
 
@@ -167,7 +170,8 @@ class MediaResult:
         return f"{self.media_type} by {self.model}: {self.status}, {cost}: {'; '.join(where)}"
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        return {"text/plain": str(self), "text/html": "\n".join(map(_as_html, self.items))}
+        shown = "\n".join(_as_html(item, self.media_type) for item in self.items)
+        return {"text/plain": str(self), "text/html": shown}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,8 +192,11 @@ class Progress:
     message: str | None = None
 
 
-def _as_html(item: MediaItem) -> str:
-    source, kind = _source(item), (item.mime_type or "").partition("/")[0]
+def _as_html(item: MediaItem, media_type: str) -> str:
+    source = _source(item)
+    named, _ = mimetypes.guess_type(urlsplit(item.url or "").path)
+    kinds = ((item.mime_type or "").partition("/")[0], media_type, (named or "").partition("/")[0])
+    kind = next((one for one in kinds if one in _KINDS), "image")
     if source is None:
         return f"<p>{html.escape(item.error or item.status)}</p>"
     address = html.escape(source, quote=True)

@@ -107,3 +107,27 @@ def test_an_account_is_known_by_a_hash_of_its_key() -> None:
     assert one != scope_of("https://hub/api/ai", "other")
     assert one != scope_of("https://hub2/api/ai", "secret")
     assert "secret" not in repr(one)
+
+
+@pytest.mark.parametrize("url", ["https://x/film.mp4", "https://x/film", "https://x/a?b=c.png"])
+def test_a_film_that_was_not_saved_is_shown_as_one(url: str) -> None:
+    item = MediaItem(status="succeeded", url=url)
+    film = MediaResult(model="m", media_type="video", items=(item,))
+    assert "<video" in film._repr_mimebundle_()["text/html"]
+    sound = MediaResult(model="m", media_type="audio", items=(item,))
+    assert "<audio" in sound._repr_mimebundle_()["text/html"]
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({"error": "NSFW blocked"}, "NSFW blocked"),
+        ({"error": {"type": "x", "detail": "NSFW blocked"}}, "NSFW blocked"),
+        ({"error_message": {"message": "NSFW blocked"}, "error": "else"}, "NSFW blocked"),
+        ({"error_message": {"flags": ["NSFW"]}}, '{"flags": ["NSFW"]}'),
+        ({"error_message": " ", "error": {}}, None),
+    ],
+)
+def test_a_row_says_why_in_any_shape(said: Any, words: str | None) -> None:
+    row = read_generation({"generation_id": 7, "status": "failed", **said})
+    assert (row.generation_id, row.error_message) == ("7", words)
