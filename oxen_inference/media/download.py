@@ -6,25 +6,36 @@ The URL comes from a hub, and may have passed through a language model or a redi
 
 from __future__ import annotations
 
+import binascii
 import hashlib
 import http.client
 import os
 import re
 import tempfile
+import time
+import zlib
+from base64 import b64decode
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, unquote_to_bytes, urljoin, urlsplit
 
 from oxen_inference._version import __version__
 from oxen_inference.errors import InvalidInputError
 from oxen_inference.media.probe import Probe, probe
-from oxen_inference.media.public_connection import FetchError, connect, default_port, words
+from oxen_inference.media.public_connection import (
+    FetchError,
+    Patience,
+    connect,
+    default_port,
+    words,
+)
 
 MAX_BYTES = 2_000_000_000
 MAX_REDIRECTS = 5
 _CHUNK = 1 << 18
+_GZIP = b"\x1f\x8b"
 _SPENT_URL = (401, 403, 404, 410)
 
 
@@ -48,14 +59,24 @@ class Source:
     allowed_hosts: Collection[str] = ()
     """Hosts (``name`` or ``name:port``) that may be private addresses."""
     timeout: float = 60.0
+    """Seconds of silence; a file that comes in drips is given up, too."""
     max_bytes: int = MAX_BYTES
+    deadline: float | None = None
+    """The moment of `time.monotonic` at which fetching ends, done or not."""
+
+    @property
+    def is_over(self) -> bool:
+        return self.deadline is not None and time.monotonic() >= self.deadline
 
 
 def fetch(url: str, folder: Path, stem: str, media_type: str, source: Source) -> Fetched:
     """Save what is at `url` as a new file in `folder`, named `stem` and by what it is.
 
-    Raises `FetchError`, and `OSError` where the disk is at fault; nothing is left behind then.
+    A data URL is decoded. Raises `FetchError`, and `OSError` where the disk is at fault; nothing
+    is left behind then.
     """
+    if url[:5].lower() == "data:":
+        return save(_decoded(url, source.max_bytes), folder, stem, media_type)
     handle, temporary = tempfile.mkstemp(prefix=".oxen-", suffix=".part", dir=folder)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -113,18 +134,33 @@ def safe_name(stem: str) -> str:
     return f"media-{name}" if reserved or not name else name
 
 
+def _decoded(url: str, limit: int) -> bytes:
+    head, comma, data = url.partition(",")
+    try:
+        content = unquote_to_bytes(data)
+        if head.lower().endswith(";base64"):
+            content = b64decode(content, validate=True)
+    except binascii.Error as error:
+        raise FetchError(f"The data URL cannot be read: {error}.") from error
+    if not comma or len(content) > limit:
+        raise FetchError("The data URL has no data." if not comma else _too_large(limit) + ".")
+    return content
+
+
 def _receive(url: str, source: Source, file: object) -> tuple[str, int, str | None]:
+    patience = Patience(silence=source.timeout, deadline=source.deadline)
     for _ in range(MAX_REDIRECTS + 1):
-        connection, response = _open(url, source)
+        connection, response = _open(url, source, patience)
         try:
             if response.status in (301, 302, 303, 307, 308):
                 url = _redirected(url, response.getheader("location"))
                 continue
             _check_status(response)
             return _copy(response, file, source.max_bytes)
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, zlib.error) as error:
             raise FetchError(f"The download broke off: {words(error)}.", again=True) from error
         finally:
+            response.close()
             connection.close()
     raise FetchError(f"The download was redirected more than {MAX_REDIRECTS} times.")
 
@@ -132,6 +168,8 @@ def _receive(url: str, source: Source, file: object) -> tuple[str, int, str | No
 def _redirected(url: str, location: str | None) -> str:
     if not location:
         raise FetchError("The download was redirected to nowhere.")
+    with suppress(UnicodeError):  # sent as it is, though the wire knows but Latin-1
+        location = location.encode("latin-1").decode()
     target = urljoin(url, location)
     if urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https":
         raise FetchError("The download was redirected from https to a connection anyone can read.")
@@ -151,28 +189,41 @@ def _check_status(response: http.client.HTTPResponse) -> None:
 def _copy(
     response: http.client.HTTPResponse, file: object, limit: int
 ) -> tuple[str, int, str | None]:
-    encoding = response.getheader("content-encoding", "identity").lower()
-    if encoding not in ("", "identity"):
+    encoding = response.getheader("content-encoding", "").strip().lower()
+    if encoding not in ("", "identity", "gzip", "x-gzip"):
         raise FetchError(f"The file came encoded as {encoding}, which was not asked for.")
+    # Not asked for either, but stores that keep a file compressed send it so to everyone.
+    packed = zlib.decompressobj(zlib.MAX_WBITS | 16) if "gzip" in encoding else None
     declared = response.getheader("content-length")
     expected = int(declared) if declared and declared.isdigit() else None
-    too_big = f"The file is larger than {limit:,} bytes"
     if expected is not None and expected > limit:
-        raise FetchError(f"{too_big}: {expected:,}.")
-    digest, size = hashlib.sha256(), 0
+        raise FetchError(f"{_too_large(limit)}: {expected:,}.")
+    digest, received, size = hashlib.sha256(), 0, 0
     while chunk := response.read(_CHUNK):
-        size += len(chunk)
+        if packed and not received and not chunk.startswith(_GZIP):
+            packed = None  # kept as it is under a wrong label
+        received += len(chunk)
+        content = packed.decompress(chunk, limit - size + 1) if packed else chunk
+        size += len(content)
         if size > limit:
-            raise FetchError(f"{too_big}.")
-        digest.update(chunk)
-        file.write(chunk)  # type: ignore[attr-defined]  # BinaryIO, as mkstemp opened it
-    if expected is not None and size != expected:
-        raise FetchError(f"Only {size:,} of {expected:,} bytes arrived.", again=True)
+            raise FetchError(f"{_too_large(limit)}.")
+        digest.update(content)
+        file.write(content)  # type: ignore[attr-defined]  # BinaryIO, as mkstemp opened it
+    if expected is not None and received != expected:
+        raise FetchError(f"Only {received:,} of {expected:,} bytes arrived.", again=True)
+    if packed and not packed.eof:
+        raise FetchError("The file that was fetched ends too early.", again=True)
     kind = (response.getheader("content-type") or "").partition(";")[0].strip().lower()
     return digest.hexdigest(), size, kind or None
 
 
-def _open(url: str, source: Source) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+def _too_large(limit: int) -> str:
+    return f"The file is larger than {limit:,} bytes"
+
+
+def _open(
+    url: str, source: Source, patience: Patience
+) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
     parts = _readable(url)
     own = _origin(parts) == _origin(urlsplit(source.hub))
     headers = {
@@ -183,17 +234,18 @@ def _open(url: str, source: Source) -> tuple[http.client.HTTPConnection, http.cl
         **(source.headers if own else {}),
     }
     trusted = own or _is_allowed(parts, source.allowed_hosts)
-    connection = connect(parts, trusted=trusted, timeout=source.timeout)
-    target = parts.path or "/"
+    target = _encoded(parts.path or "/") + (f"?{_encoded(parts.query)}" if parts.query else "")
     try:
-        connection.request(
-            "GET", f"{target}?{parts.query}" if parts.query else target, headers=headers
-        )
+        connection = connect(parts, trusted=trusted, patience=patience)
+    except TimeoutError as error:
+        raise FetchError(f"{parts.hostname} was not asked: {words(error)}.", again=True) from error
+    try:
+        connection.request("GET", target, headers=headers)
         return connection, connection.getresponse()
     except (OSError, http.client.HTTPException) as error:
         connection.close()
         raise FetchError(f"{parts.hostname} could not be reached: {words(error)}.", again=True) from error  # fmt: skip
-    except ValueError as error:  # control characters in the path
+    except ValueError as error:  # a host name or a header that HTTP does not take
         connection.close()
         raise FetchError(f"The file's address cannot be used: {error}.") from error
 
@@ -211,8 +263,15 @@ def _readable(url: str) -> SplitResult:
     return parts
 
 
+def _encoded(text: str) -> str:
+    """Percent-encode what an address may not hold; what is encoded already stays as it is."""
+    return quote(re.sub(r"%(?![0-9A-Fa-f]{2})", "%25", text), safe="/?:@!$&'()*+,;=~%")
+
+
 def _origin(parts: SplitResult) -> tuple[str, str | None, int]:
-    return parts.scheme, parts.hostname, parts.port or default_port(parts)
+    # A hub on this machine names its files by either name.
+    host = "localhost" if parts.hostname == "127.0.0.1" else parts.hostname
+    return parts.scheme, host, parts.port or default_port(parts)
 
 
 def _is_allowed(parts: SplitResult, allowed: Collection[str]) -> bool:

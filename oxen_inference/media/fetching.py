@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from oxen_inference import queue
 from oxen_inference.errors import DownloadError, NotFoundError, OxenError
 from oxen_inference.media import download
-from oxen_inference.media.download import Fetched
+from oxen_inference.media.download import Fetched, Source
 from oxen_inference.media.journal import Entry
 from oxen_inference.media.public_connection import FetchError
 from oxen_inference.media.result import MediaItem
-from oxen_inference.media.steps import Steps, run_slow, send, sleep
+from oxen_inference.media.steps import Steps, run_slow, sleep
 
 if TYPE_CHECKING:
     from oxen_inference.media.task import Engine
@@ -22,16 +23,19 @@ _TRIES = 4
 _FIRST_PAUSE = 0.3
 
 
-def fetch_items(engine: Engine, entry: Entry, save_to: Any) -> Steps[Entry]:
+def fetch_items(
+    engine: Engine, entry: Entry, save_to: Any, deadline: float | None = None
+) -> Steps[Entry]:
     """Save every finished item of an entry that is not yet in `save_to`.
 
-    Raises `DownloadError` with the result, whose other items are kept.
+    At `deadline`, a moment of `time.monotonic`, what is not fetched yet counts as failed. Raises `DownloadError` with the result, whose other items are kept.
     """
     folder = None if save_to is None else Path(save_to).expanduser()
+    source = replace(engine.source(), deadline=deadline)
     items, failures = [], []
     for position, item in enumerate(entry.items):
         try:
-            items.append((yield from _fetch_item(engine, entry, item, position, folder)))
+            items.append((yield from _fetch_item(engine, entry, item, position, folder, source)))
         except (FetchError, OSError) as error:  # noqa: PERF203 - one item's failure is its own
             items.append(item)
             failures.append(f"{item.generation_id or position}: {error}")
@@ -46,7 +50,12 @@ def fetch_items(engine: Engine, entry: Entry, save_to: Any) -> Steps[Entry]:
 
 
 def _fetch_item(
-    engine: Engine, entry: Entry, item: MediaItem, position: int, folder: Path | None
+    engine: Engine,
+    entry: Entry,
+    item: MediaItem,
+    position: int,
+    folder: Path | None,
+    source: Source,
 ) -> Steps[MediaItem]:
     if item.status != "succeeded" or folder is None or _is_there(item, folder):
         return item
@@ -54,33 +63,40 @@ def _fetch_item(
     if item.content is not None:
         fetched = yield from run_slow(download.save, item.content, folder, stem, entry.media_type)
         return _described(replace(item, content=None), fetched)
-    return (yield from _fetch(engine, entry, item, folder, stem))
+    return (yield from _fetch(engine, entry, item, folder, stem, source))
 
 
 def _fetch(
-    engine: Engine, entry: Entry, item: MediaItem, folder: Path, stem: str
+    engine: Engine, entry: Entry, item: MediaItem, folder: Path, stem: str, source: Source
 ) -> Steps[MediaItem]:
     renewed = False
     for attempt in range(_TRIES):
         if item.url is None:
             item = yield from _refreshed(engine, item)
         if item.url is None:
-            yield from sleep(_FIRST_PAUSE * 2.0**attempt)
+            yield from _pause(attempt, source)
             continue
         try:
             fetched = yield from run_slow(
-                download.fetch, item.url, folder, stem, entry.media_type, engine.source()
+                download.fetch, item.url, folder, stem, entry.media_type, source
             )
         except FetchError as error:
             if error.is_expired and not renewed and item.generation_id:
                 renewed, item = True, replace(item, url=None)
                 continue
-            if not error.again or attempt == _TRIES - 1:
+            if not error.again or attempt == _TRIES - 1 or source.is_over:
                 raise
-            yield from sleep(_FIRST_PAUSE * 2.0**attempt)
+            yield from _pause(attempt, source)
         else:
             return _described(item, fetched)
     raise FetchError(f"Oxen names no URL for {item.generation_id}.")
+
+
+def _pause(attempt: int, source: Source) -> Steps[None]:
+    pause = _FIRST_PAUSE * 2.0**attempt
+    if source.deadline is not None:
+        pause = min(pause, max(source.deadline - time.monotonic(), 0.0))
+    yield from sleep(pause)
 
 
 def _refreshed(engine: Engine, item: MediaItem) -> Steps[MediaItem]:
@@ -89,7 +105,7 @@ def _refreshed(engine: Engine, item: MediaItem) -> Steps[MediaItem]:
         return item
     for make in (queue.get_call, queue.generation_call):
         try:
-            row = yield from send(make(engine.paths, item.generation_id))
+            row = yield from engine.get(make(engine.paths, item.generation_id))
         except NotFoundError:
             continue
         except OxenError as error:

@@ -7,11 +7,15 @@ transports resolve by themselves.
 from __future__ import annotations
 
 import http.client
+import io
 import ipaddress
 import socket
 import ssl
+import time
 import urllib.request
 from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from oxen_inference.errors import OxenError
@@ -28,8 +32,73 @@ class FetchError(OxenError):
         self.again = again
 
 
-def connect(parts: SplitResult, *, trusted: bool, timeout: float) -> http.client.HTTPConnection:
+@dataclass(kw_only=True)
+class Patience:
+    """How long an answer may take: seconds of silence, a drip of bytes, a moment by which it ends.
+
+    `deadline` is one of `time.monotonic`; `least_rate` bytes a second on average after `grace`.
+    """
+
+    silence: float
+    deadline: float | None = None
+    least_rate: float = 4096.0
+    grace: float = 60.0
+    received: int = 0
+    begun: float = field(default_factory=time.monotonic)
+
+    def left(self) -> float:
+        """Return how long the next bytes may take. Raises `TimeoutError`."""
+        now = time.monotonic()
+        if self.received < (now - self.begun - self.grace) * self.least_rate:
+            raise TimeoutError(f"it came too slowly, {self.received:,} bytes in all")
+        if self.deadline is None:
+            return self.silence
+        if now >= self.deadline:
+            raise TimeoutError("the time given for it is over")
+        return min(self.silence, self.deadline - now)
+
+
+class _PatientReader(io.RawIOBase):
+    """What a socket receives, for as long as patience lasts: between any two bytes, too."""
+
+    def __init__(self, sock: socket.socket, patience: Patience) -> None:
+        self._socket = sock
+        self._raw = sock.makefile("rb", buffering=0)
+        self._patience = patience
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        self._socket.settimeout(self._patience.left())
+        try:
+            count = self._raw.readinto(buffer)
+        except TimeoutError:
+            self._patience.left()  # says so where it was the last of it
+            raise
+        self._patience.received += count or 0
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+def connect(parts: SplitResult, *, trusted: bool, patience: Patience) -> http.client.HTTPConnection:
     """Return a connection to `parts`, refused unless `trusted` or all its addresses are public."""
+    connection = _connection(parts, trusted, patience.left())
+
+    def answer(sock: socket.socket, *args: Any, **kwargs: Any) -> http.client.HTTPResponse:
+        response = http.client.HTTPResponse(sock, *args, **kwargs)
+        response.fp.close()
+        response.fp = io.BufferedReader(_PatientReader(sock, patience))
+        return response
+
+    connection.response_class = answer  # type: ignore[assignment]  # called, never inherited from
+    return connection
+
+
+def _connection(parts: SplitResult, trusted: bool, timeout: float) -> http.client.HTTPConnection:
     host, port = parts.hostname or "", parts.port or default_port(parts)
     proxy = _proxy(parts) if parts.scheme == "https" else None
     if proxy is None:

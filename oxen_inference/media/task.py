@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 from oxen_inference import queue
 from oxen_inference.calls import Call
@@ -72,9 +72,12 @@ class Task:
     @property
     def left(self) -> float | None:
         """Seconds until the caller's patience ends."""
-        if self.wishes.timeout is None:
-            return None
-        return self.wishes.timeout - (time.monotonic() - self.started)
+        return None if self.deadline is None else self.deadline - time.monotonic()
+
+    @property
+    def deadline(self) -> float | None:
+        """The moment of `time.monotonic` when the caller's patience ends."""
+        return None if self.wishes.timeout is None else self.started + self.wishes.timeout
 
     def tell(self, phase: str, message: str | None = None) -> Steps[None]:
         if self.wishes.on_progress is None:
@@ -158,10 +161,11 @@ class Engine:
             task.entry = yield from self.write(task.entry, task)
 
     def located(self, row: Generation) -> Generation:
-        """Some hubs name a result by its path alone."""
-        if row.result_url is None or not row.result_url.startswith("/"):
+        """Some hubs name a result by its path alone, with or without the slash it begins with."""
+        if row.result_url is None or urlsplit(row.result_url).scheme:
             return row
-        return replace(row, result_url=urljoin(self.source().hub, row.result_url))
+        root = urljoin(self.source().hub, "/")
+        return replace(row, result_url=urljoin(root, row.result_url))
 
     def write(self, entry: Entry, task: Task | None = None) -> Steps[Entry]:
         """Put an entry's items in the ledger, and its known costs in the budget."""

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from oxen_inference.media.download import Source, fetch
-from oxen_inference.media.public_connection import FetchError
-from tests.support.bad_hub import PNG
+from oxen_inference.media.public_connection import FetchError, Patience, connect
+from tests.support.bad_hub import PNG, BadHub
 
 KEY = {"Authorization": "Bearer secret"}
 
@@ -127,7 +132,8 @@ def test_too_large_is_not_kept(sites: tuple[Site, Site], tmp_path: Path) -> None
         ((200, {"Content-Length": "900"}, PNG), "Only 70 of 900", True, False),
         ((200, {}, PNG[:-20]), "ends too early", True, False),
         ((200, {"Content-Type": "text/html"}, b"<html>Log in</html>"), "not image", False, True),
-        ((200, {"Content-Encoding": "gzip"}, PNG), "encoded as gzip", False, False),
+        ((200, {"Content-Encoding": "br"}, PNG), "encoded as br", False, False),
+        ((200, {"Content-Encoding": "gzip"}, gzip.compress(PNG)[:-9]), "too early", True, False),
         ((403, {}, b""), "status 403", False, True),
         ((410, {}, b""), "status 410", False, True),
         ((503, {}, b""), "status 503", True, False),
@@ -152,3 +158,90 @@ def test_nobody_there(tmp_path: Path, sites: tuple[Site, Site]) -> None:
     with pytest.raises(FetchError, match="could not be reached") as failed:
         fetch(f"{other.origin}/ok", tmp_path, "ox", "image", source(hub, "127.0.0.1"))
     assert failed.value.again
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [
+        ("/an ox.png", "/an%20ox.png"),
+        ("/an%20ox.png", "/an%20ox.png"),
+        ("/größe.png", "/gr%C3%B6%C3%9Fe.png"),
+        ("/100%.png", "/100%25.png"),
+        ("/x.png?of=an ox&sig=a%2Fb+c==", "/x.png?of=an%20ox&sig=a%2Fb+c=="),
+    ],
+)
+@pytest.mark.parametrize("redirected", [False, True])
+def test_addresses_are_encoded_once(
+    name: str, asked: str, redirected: bool, sites: tuple[Site, Site], tmp_path: Path
+) -> None:
+    hub, _ = sites
+    hub.pages[asked.partition("?")[0]] = hub.pages["/ok"]
+    raw = name.encode().decode("latin-1")  # as a server writes bytes that no header may hold
+    hub.pages["/away"] = (302, {"Location": raw, "Content-Length": "0"}, b"")
+    fetch(hub.origin + ("/away" if redirected else name), tmp_path, "x", "image", source(hub))
+    assert hub.asked[-1][0] == asked
+
+
+def test_a_hub_on_this_machine_has_two_names(sites: tuple[Site, Site], tmp_path: Path) -> None:
+    hub, other = sites
+    fetch(hub.origin.replace("127.0.0.1", "localhost") + "/ok", tmp_path, "x", "image", source(hub))
+    assert hub.keys() == [True]
+    with pytest.raises(FetchError, match="private address"):
+        fetch(
+            f"http://localhost:{other.server.server_port}/ok", tmp_path, "x", "image", source(hub)
+        )
+    assert other.asked == []
+
+
+@pytest.mark.parametrize("body", [PNG, gzip.compress(PNG)])
+def test_a_store_that_compresses_for_everyone(
+    body: bytes, sites: tuple[Site, Site], tmp_path: Path
+) -> None:
+    hub, _ = sites
+    hub.pages["/gz"] = (200, {"Content-Encoding": "gzip", "Content-Length": str(len(body))}, body)
+    fetched = fetch(f"{hub.origin}/gz", tmp_path, "x", "image", source(hub))
+    assert fetched.path.read_bytes() == PNG
+
+
+def test_what_unpacks_too_large_is_not_kept(sites: tuple[Site, Site], tmp_path: Path) -> None:
+    hub, _ = sites
+    hub.pages["/gz"] = (200, {"Content-Encoding": "gzip"}, gzip.compress(PNG + bytes(10**6)))
+    with pytest.raises(FetchError, match="larger than"):
+        fetch(f"{hub.origin}/gz", tmp_path, "x", "image", source(hub, max_bytes=10_000))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_data_url_holds_its_file(sites: tuple[Site, Site], tmp_path: Path) -> None:
+    url = "data:image/png;base64," + base64.b64encode(PNG).decode()
+    assert fetch(url, tmp_path, "x", "image", source(sites[0])).path.read_bytes() == PNG
+    for bad in ("data:image/png;base64,%%%", "data:image/png"):
+        with pytest.raises(FetchError):
+            fetch(bad, tmp_path, "x", "image", source(sites[0]))
+
+
+@pytest.mark.parametrize("where", ["headers", "body"])
+def test_a_drip_is_given_up(where: str, tmp_path: Path) -> None:
+    """Every byte is in time, and the file never comes."""
+    with BadHub() as hub:
+
+        def drip(connection: socket.socket, _: str) -> bool:
+            head = b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n"
+            connection.sendall(head if where == "body" else head[:17])
+            for _byte in range(100):
+                connection.sendall(b"x")
+                time.sleep(0.05)
+            return True
+
+        hub.take_over = drip
+        began = time.monotonic()
+        until = Source(hub=hub.base_url, headers={}, deadline=began + 0.4)
+        with pytest.raises(FetchError, match=r"time given|timed out"):
+            fetch(f"{hub.origin}/x.png", tmp_path, "x", "image", until)
+        assert time.monotonic() - began < 1.5
+        patience = Patience(silence=5, grace=0.3)
+        connection = connect(urlsplit(hub.origin), trusted=True, patience=patience)
+        connection.request("GET", "/x.png")
+        with pytest.raises(TimeoutError, match="too slowly"):
+            connection.getresponse().read()
+        assert time.monotonic() - began < 3
+        connection.close()
