@@ -79,7 +79,7 @@ class _Shared:
         self._watch = Watch(client.paths, self._own_pace)
         self._engine = Engine(
             paths=client.paths,
-            journal=Journal.in_memory() if given is None else given,
+            journal=Journal.of(given),
             scope=self._scope,
             pace=self._own_pace,
             watch=self._watch,

@@ -18,7 +18,7 @@ from oxen_inference.generation import read_generations
 # What HTTP and the hub's documentation define as "not done". 408, 409 and 5xx are not here: the
 # job may exist. Nor are redirects, which say nothing about what was done before.
 REJECTIONS = frozenset({400, 401, 402, 403, 404, 405, 406, 411, 413, 414, 415, 422, 431})
-# Inside a 200 only what the body itself names as a refusal counts.
+# Inside a 200 only what the body itself names as a refusal counts, and is not simply believed.
 SPOKEN_REJECTIONS = frozenset({400, 401, 402, 403, 404, 422})
 TOO_MANY = 429
 
@@ -53,9 +53,13 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Doubtful:
-    """It cannot be told: something may have been bought."""
+    """It cannot be told: something may have been bought.
+
+    `is_refusal`: the hub named a refusal, but in an answer that says success.
+    """
 
     error: Exception
+    is_refusal: bool = False
 
 
 Outcome = Accepted | Refused | Doubtful
@@ -76,7 +80,7 @@ def read_answer(payload: object, asked: int) -> Outcome:
     said = error_in_success(payload)
     if said is None:
         return Doubtful(unreadable)
-    return Refused(said) if said.status_code in SPOKEN_REJECTIONS else Doubtful(said)
+    return Doubtful(said, is_refusal=said.status_code in SPOKEN_REJECTIONS)
 
 
 def read_failure(error: Exception) -> Outcome:

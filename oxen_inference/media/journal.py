@@ -27,7 +27,7 @@ from typing import Any
 
 import platformdirs
 
-from oxen_inference.errors import KeyConflictError
+from oxen_inference.errors import ConfigurationError, KeyConflictError
 from oxen_inference.media import budget as money
 from oxen_inference.media import conversations
 from oxen_inference.media.budget import Budget
@@ -63,6 +63,20 @@ class Journal:
         journal = cls.__new__(cls)
         journal.file = LedgerFile(None)
         return journal
+
+    @classmethod
+    def of(cls, given: object) -> Journal:
+        """Return what a client's ``journal=`` stands for. Raises `ConfigurationError`."""
+        if isinstance(given, Journal):
+            return given
+        if given is None:
+            return cls.in_memory()
+        if isinstance(given, str | os.PathLike):
+            return cls(given)
+        raise ConfigurationError(
+            "journal must be a Journal, the path of one, or None to keep it in memory; not "
+            f"{type(given).__name__}."
+        )
 
     def __repr__(self) -> str:
         return f"Journal({str(self.path)!r})" if self.path else "Journal.in_memory()"

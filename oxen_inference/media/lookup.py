@@ -9,7 +9,7 @@ an identical job in that very minute.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from oxen_inference.generation import Generation
@@ -27,11 +27,15 @@ _MISSING: Any = object()
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """`adopted` if there is one explanation; `candidates` are all rows that may be the job."""
+    """`adopted` if there is one explanation; `candidates` are all rows that may be the job.
+
+    `is_current`: the hub could be asked when it was asked last.
+    """
 
     adopted: tuple[Generation, ...] = ()
     candidates: tuple[Generation, ...] = ()
     why_not: str = ""
+    is_current: bool = True
 
 
 def match(
@@ -58,11 +62,27 @@ def match(
     return Found(adopted=tuple(ordered), candidates=candidates)
 
 
+def together(rows: Iterable[Generation]) -> dict[str, Generation]:
+    """Return what several lists say of each generation; what one leaves out another may tell."""
+    known: dict[str, Generation] = {}
+    for row in rows:
+        before = known.get(row.generation_id)
+        known[row.generation_id] = row if before is None else _filled(row, before)
+    return known
+
+
 def goes_past(entry: Entry, rows: Sequence[Generation]) -> bool:
     """Whether a page of a list that begins with the newest reaches back before an entry."""
     times = [row.enqueued_at for row in rows if row.enqueued_at is not None]
     sent = entry.posted_at or entry.created_at
     return bool(times) and times[0] >= times[-1] and times[-1] < sent - CLOCK_SKEW - 1
+
+
+def _filled(row: Generation, before: Generation) -> Generation:
+    said = {f.name: getattr(row, f.name) for f in fields(row)}
+    changes = {name: getattr(before, name) for name, value in said.items() if value is None}
+    told = {name: value for name, value in row.params.items() if value is not None}
+    return replace(row, **changes, params={**before.params, **told})
 
 
 def _may_be(entry: Entry, row: Generation) -> bool:

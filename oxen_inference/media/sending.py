@@ -40,16 +40,26 @@ from oxen_inference.media.enqueue import (
     retry_delay,
 )
 from oxen_inference.media.journal import Entry, Scope, settle_elsewhere
-from oxen_inference.media.lookup import Found, goes_past, match
+from oxen_inference.media.lookup import Found, goes_past, match, together
 from oxen_inference.media.request import Asked, Order, prepare
 from oxen_inference.media.result import MediaItem
-from oxen_inference.media.steps import Explain, NotAllowed, Pay, Steps, run, shielded, sleep
+from oxen_inference.media.steps import (
+    Explain,
+    Haste,
+    NotAllowed,
+    Pay,
+    Steps,
+    run,
+    shielded,
+    sleep,
+)
 from oxen_inference.media.task import Engine, Task
 
 log = logging.getLogger("oxen_inference.media")
 
 _DIRECT_PATIENCE, _LEAST_PATIENCE = 1800.0, 10.0
 _LOOKUP_PAGES = 10
+_REFUSAL_PATIENCE = 3.0
 _LISTED_BY_NOW = 120.0  # seconds after which a job is not just listed late
 
 
@@ -100,29 +110,55 @@ def decided(engine: Engine, entry: Entry, task: Task) -> Steps[Entry]:
 
 def look_for(engine: Engine, entry: Entry, cause: Exception | None, task: Task) -> Steps[Entry]:
     """Find the job that a doubtful request became, or say that it cannot be told."""
-    found, pace = Found(why_not="it could not be looked for"), engine.pace()
+    pace = engine.pace()
     patience = pace.lookup if task.left is None else min(pace.lookup, max(task.left, 3.0))
     if cause is None and time.time() - (entry.posted_at or 0) > _LISTED_BY_NOW:
         patience = 2 * pace.lookup_interval
+    adopted, found = yield from _search(engine, entry, patience, task.haste)
+    if adopted is not None:
+        return adopted
+    record = error_record(cause) if cause else (entry.error or {"message": "its process ended"})
+    yield from run(engine.journal.unknown, entry, record)
+    raise _doubt(entry, record, found) from cause
+
+
+def _weigh(engine: Engine, entry: Entry, order: Order, error: Any) -> Steps[Entry]:
+    """Believe a refusal inside a success only once the hub lists nothing that it may have made."""
+    patience = min(engine.pace().lookup, _REFUSAL_PATIENCE)
+    # To the end even in haste: what is believed here may be paid for again.
+    adopted, found = yield from _search(engine, entry, patience, Haste())
+    if adopted is not None:
+        return adopted
+    if found.is_current and not found.candidates:
+        explained = yield Explain(error, order.intent.model)
+        yield from _give_up(engine, entry, order, explained)
+    record = error_record(error)
+    yield from run(engine.journal.unknown, entry, record)
+    raise _doubt(entry, record, found) from error
+
+
+def _search(
+    engine: Engine, entry: Entry, patience: float, haste: Haste
+) -> Steps[tuple[Entry | None, Found]]:
+    """Look for an entry's job for some seconds: the entry once it is found, and what was seen."""
     until = time.monotonic() + patience
+    found = Found(why_not="it could not be looked for", is_current=False)
     seen: tuple[str, ...] = ()
-    pause = pace.lookup_interval
+    pause = engine.pace().lookup_interval
     while entry.kind != "direct":
         found = yield from _look(engine, entry, found)
         ids = tuple(row.generation_id for row in found.adopted)
         # Twice the same: a second job like it may be listed a moment later.
-        if ids and ids == seen:
+        if ids and ids == seen and found.is_current:
             note = "The answer to the request was lost; its generations were found by their parameters."  # fmt: skip
             if (yield from run(engine.journal.accepted, entry, ids, (*entry.notes, note))):
-                return (yield from engine.reload(entry))
+                return (yield from engine.reload(entry)), found
         seen = ids
-        if time.monotonic() >= until or (task.haste.asked and not ids):
+        if time.monotonic() >= until or (haste.asked and not ids):
             break
-        yield from sleep(min(pause, max(until - time.monotonic(), 0.05)), task.haste)
+        yield from sleep(min(pause, max(until - time.monotonic(), 0.05)), haste)
         pause = min(pause * 1.5, 5.0)
-    record = error_record(cause) if cause else (entry.error or {"message": "its process ended"})
-    yield from run(engine.journal.unknown, entry, record)
-    raise _doubt(entry, record, found) from cause
+    return None, found
 
 
 def _begin_and_send(engine: Engine, order: Order, task: Task) -> Steps[tuple[Entry, bool]]:
@@ -202,6 +238,8 @@ def _send(engine: Engine, entry: Entry, order: Order, task: Task) -> Steps[Entry
             outcome = Doubtful(APIResponseError("Oxen answered with the ids of an earlier job."))
         if isinstance(outcome, list):
             return (yield from _made(engine, entry, outcome))
+        if isinstance(outcome, Doubtful) and outcome.is_refusal:
+            return (yield from _weigh(engine, entry, order, outcome.error))
         if isinstance(outcome, Doubtful):
             return (yield from look_for(engine, entry, outcome.error, task))
         delay = retry_delay(outcome.error, attempt)
@@ -293,13 +331,14 @@ def _give_up(engine: Engine, entry: Entry, order: Order, error: OxenError) -> St
 
 
 def _look(engine: Engine, entry: Entry, before: Found) -> Steps[Found]:
-    """Look once, at everything the hub lists for the model."""
+    """Look once, at everything the hub lists for the model; what was seen `before` if it fails."""
     filters: dict[str, Any] = {
         "model": entry.model,
         "namespace": entry.request.get("target_namespace"),
     }
     try:
-        listed = yield from _listed(engine, queue.list_call(engine.paths, **filters), [])
+        active = yield from _listed(engine, queue.list_call(engine.paths, **filters), None)
+        listed, could_be_asked = list(active or ()), active is not None
         for number in range(1, _LOOKUP_PAGES + 1):
             call = queue.generations_call(engine.paths, page=number, page_size=1000, **filters)
             page = yield from _listed(engine, call, None)
@@ -308,13 +347,16 @@ def _look(engine: Engine, entry: Entry, before: Found) -> Steps[Found]:
                     call_ended = queue.list_call(engine.paths, status=status, **filters)
                     listed += yield from _listed(engine, call_ended, [])
                 break
+            could_be_asked = True
             listed += page.generations
             if number >= page.total_pages or goes_past(entry, page.generations):
                 break
     except OxenError as error:
         log.debug("Could not look for the job: %s", error)
-        return before
-    rows = {row.generation_id: row for row in listed}
+        return replace(before, is_current=False)
+    if not could_be_asked:
+        return replace(before, is_current=False)  # a hub that has neither list
+    rows = together(listed)
     owners = yield from run(engine.journal.owners, list(rows))
     rivals = yield from run(
         engine.journal.unresolved, Scope(entry.hub, entry.account), besides=entry.entry_id

@@ -28,7 +28,7 @@ NOT_ACCEPTED = (
 ACCEPTED = (
     "ok", "reset_after", "close_after", "half_headers", "half_body", "chunk_garbage",
     "status_500_after", "status_409_after", "status_408_after", "no_ids", "not_json", "empty_body",
-    "doubled_ids", "error_in_200_after", "hang_after", "slow_loris",
+    "doubled_ids", "error_in_200_after", "refusal_in_200_after", "hang_after", "slow_loris",
 )  # fmt: skip
 
 
@@ -62,6 +62,10 @@ class BadHub:
     repeat_ids: list[str] | None = None
     """Ids to answer with instead of the new job's, as a proxy that caches would."""
     fail_gets: Callable[[str], bool] = lambda _path: False
+    take_over: Callable[[socket.socket, str], bool] = lambda _connection, _path: False
+    """Answers a GET in its own way, if it returns True; the connection ends then."""
+    shown: Callable[[str, dict[str, Any]], dict[str, Any]] = lambda _route, row: row
+    """How a route (``queue`` or ``generations``) shows a row."""
     accepted: list[Submission] = field(default_factory=list)
     posts: Counter[str] = field(default_factory=Counter)
     requests: list[tuple[str, str]] = field(default_factory=list)
@@ -115,6 +119,8 @@ class BadHub:
             self.requests.append((method, path))
         if method == "POST" and path == "/api/ai/queue":
             return self._post(connection, json.loads(body))
+        if method == "GET" and self.take_over(connection, path):
+            return False
         if self.fail_gets(path):
             return _reset(connection)
         status, payload = self._get(method, path, {k: v[0] for k, v in query.items()})
@@ -149,7 +155,7 @@ class BadHub:
             return 200, {"object": "list", "data": [MODEL]}
         if parts[0] == "files":
             return 200, PNG
-        rows = self._rows()
+        rows = [self.shown(parts[0], row) for row in self._rows()]
         if parts[0] in ("queue", "generations")[: 1 + self.has_history] and len(parts) == 2:
             row = next((row for row in rows if row["generation_id"] == parts[1]), None)
             if row is None:
@@ -304,6 +310,9 @@ def _suffer(connection: socket.socket, what: str, answer: dict[str, Any]) -> boo
     elif what == "error_in_200_after":
         error = {"generations": [], "error": {"type": "unknown_error", "detail": "who knows"}}
         _send(connection, 200, json.dumps(error).encode())
+    elif what == "refusal_in_200_after":
+        error = {"type": "unauthenticated", "title": "No such key"}
+        _send(connection, 200, json.dumps({"error": error}).encode())
     elif what == "hang_after":
         with contextlib.suppress(OSError):
             connection.recv(1)

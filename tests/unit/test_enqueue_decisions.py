@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from oxen_inference import errors
+from oxen_inference.media.direct import read_direct
 from oxen_inference.media.enqueue import (
     Accepted,
     Doubtful,
@@ -66,10 +67,19 @@ def test_a_success_without_ids_is_doubtful(payload: Any) -> None:
         ({"message": "Model not found: x"}, errors.ModelNotFoundError),
     ],
 )  # fmt: skip
-def test_a_refusal_inside_a_success_is_one(error: Any, cls: type[Exception]) -> None:
+def test_a_refusal_inside_a_success_is_not_simply_believed(
+    error: Any, cls: type[Exception]
+) -> None:
     outcome = read_answer({"generations": [], "error": error}, 1)
-    assert isinstance(outcome, Refused)
+    assert isinstance(outcome, Doubtful)
     assert isinstance(outcome.error, cls)
+    assert outcome.is_refusal
+
+
+def test_a_direct_refusal_without_media_is_one() -> None:
+    error = {"type": "insufficient_credits", "detail": "Insufficient credits"}
+    outcome = read_direct({"images": [], "error": error}, "image")
+    assert isinstance(outcome, Refused)
     assert not outcome.again
 
 

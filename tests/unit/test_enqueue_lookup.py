@@ -10,7 +10,7 @@ import pytest
 
 from oxen_inference.generation import Generation
 from oxen_inference.media.journal import Entry
-from oxen_inference.media.lookup import match
+from oxen_inference.media.lookup import match, together
 from oxen_inference.media.request import storable
 
 NOW = time.time()
@@ -97,3 +97,13 @@ def test_the_candidates_are_named() -> None:
     doubt = match(entry(), [row("a"), row("b"), row("c", prompt="no")], {}, [])
     assert [one.generation_id for one in doubt.candidates] == ["a", "b"]
     assert doubt.why_not == "2 generations match it and 1 were asked for"
+
+
+def test_lists_complete_each_other() -> None:
+    rich = row(params={"seed": 7, "width": 640})
+    lean = row(prompt=None, params={"seed": None}, cost=Decimal(1))
+    for rows in ([rich, lean], [lean, rich]):
+        (merged,) = together(rows).values()
+        assert (merged.prompt, merged.cost) == ("an ox", Decimal(1))
+        assert merged.params == {"seed": 7, "width": 640}
+        assert found(entry(seed=7, width=640), [merged]) == ("g",)

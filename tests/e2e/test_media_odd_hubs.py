@@ -1,0 +1,202 @@
+"""Hubs that answer oddly: nothing is lost, nothing paid twice, and nobody waits for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oxen_inference import AsyncOxenClient, Budget, Journal, OxenClient
+from oxen_inference.errors import (
+    ConfigurationError,
+    DownloadError,
+    EnqueueOutcomeUnknown,
+    GenerationFailed,
+    InsufficientCreditsError,
+)
+from oxen_inference.media.result import MediaResult
+from tests.e2e.media_faults import QUICK, settings
+from tests.support.bad_hub import PNG, BadHub
+
+Generate = Callable[..., MediaResult]
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    return Journal(tmp_path / "j.sqlite3")
+
+
+@pytest.fixture
+def hub() -> Iterator[BadHub]:
+    with BadHub() as hub:
+        yield hub
+
+
+@pytest.fixture(params=["sync", "async"])
+def generate(request: pytest.FixtureRequest, hub: BadHub, journal: Journal) -> Generate:
+    """`media.generate` of a new client of either kind."""
+    options = {**settings(hub, journal), "timeout": 5.0}
+
+    def sync(**wishes: Any) -> MediaResult:
+        with OxenClient(**options) as client:
+            client.media.pace = QUICK
+            return client.media.generate(model="bad-image", prompt="ox", **wishes)
+
+    async def awaited(**wishes: Any) -> MediaResult:
+        async with AsyncOxenClient(**options) as client:
+            client.media.pace = QUICK
+            return await client.media.generate(model="bad-image", prompt="ox", **wishes)
+
+    return sync if request.param == "sync" else lambda **wishes: asyncio.run(awaited(**wishes))
+
+
+@pytest.mark.parametrize("asked", ["1e10", "inf", "nan", "-5"])
+def test_a_wait_nobody_could_mean_does_not_end_the_watching(
+    asked: str, hub: BadHub, generate: Generate
+) -> None:
+    refused: list[str] = []
+
+    def refuse_once(connection: socket.socket, path: str) -> bool:
+        if refused or "/queue/" not in path:
+            return False
+        refused.append(path)
+        head = f"HTTP/1.1 429 X\r\nRetry-After: {asked}\r\nContent-Length: 0\r\n\r\n"
+        connection.sendall(head.encode())
+        return True
+
+    hub.take_over = refuse_once
+    assert generate(timeout=5).status == "succeeded"
+    assert refused
+
+
+def test_a_failed_row_speaks_under_error(hub: BadHub, generate: Generate) -> None:
+    hub.shown = lambda _, row: {**row, "status": "failed", "error": "NSFW blocked"}
+    with pytest.raises(GenerationFailed, match="NSFW blocked"):
+        generate(timeout=5)
+
+
+def test_a_number_is_an_id(hub: BadHub, generate: Generate) -> None:
+    hub.repeat_ids = [7]  # type: ignore[list-item]  # as some hubs number their jobs
+
+    def number(connection: socket.socket, path: str) -> bool:
+        if path.endswith("/7"):
+            connection.sendall(_answered(hub._rows()[0] | {"generation_id": 7}))
+        return path.endswith("/7")
+
+    hub.take_over = number
+    assert generate(timeout=5).generation_ids == ("7",)
+
+
+def _answered(row: dict[str, Any]) -> bytes:
+    body = json.dumps(row).encode()
+    return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body  # fmt: skip
+
+
+@pytest.mark.parametrize("sent", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n" + PNG])
+def test_the_timeout_is_for_the_file_too(
+    sent: bytes, hub: BadHub, generate: Generate, tmp_path: Path
+) -> None:
+    done = threading.Event()
+
+    def stall(connection: socket.socket, path: str) -> bool:
+        if "/files/" not in path or done.is_set():
+            return False
+        connection.sendall(sent)
+        done.wait(8)
+        return True
+
+    hub.take_over = stall
+    began = time.monotonic()
+    with pytest.raises(DownloadError, match="same key") as failed:
+        generate(timeout=1.5, key="k", save_to=tmp_path / "to")
+    assert time.monotonic() - began < 3
+    assert failed.value.result is not None
+    assert failed.value.result.status == "succeeded"
+    assert list((tmp_path / "to").iterdir()) == []
+    done.set()
+    assert generate(key="k", save_to=tmp_path / "to").paths
+    assert len(hub.accepted) == 1
+
+
+def test_a_refusal_in_a_success_is_checked_against_the_lists(
+    hub: BadHub, generate: Generate, journal: Journal
+) -> None:
+    hub.plan = lambda *_: "refusal_in_200_after"
+    budget = Budget("0.05", name="b", journal=journal)
+    first = generate(key="k", budget=budget)
+    assert generate(key="k", budget=budget).generation_ids == first.generation_ids
+    assert len(hub.accepted) == 1
+    assert str(budget.spent) == "0.05"
+
+
+def test_a_refusal_in_a_success_that_made_nothing_is_one(
+    hub: BadHub, generate: Generate, journal: Journal
+) -> None:
+    hub.plan = lambda _, attempt: "refusal_in_200" if attempt == 0 else "ok"
+    budget = Budget("0.05", name="b", journal=journal)
+    with pytest.raises(InsufficientCreditsError, match="Insufficient credits"):
+        generate(key="k", budget=budget)
+    assert budget.reserved == 0
+    assert generate(key="k", budget=budget).status == "succeeded"
+
+
+@pytest.mark.parametrize("how", ["broken", "missing"])
+def test_a_refusal_in_a_success_is_in_doubt_where_nobody_can_look(
+    how: str, hub: BadHub, generate: Generate, journal: Journal
+) -> None:
+    hub.plan = lambda *_: "refusal_in_200_after"
+
+    def unlisted(connection: socket.socket, path: str) -> bool:
+        if not path.endswith(("/queue", "/generations")):
+            return False
+        if how == "missing":
+            connection.sendall(b"HTTP/1.1 404 X\r\nContent-Length: 0\r\n\r\n")
+        return True
+
+    hub.take_over = unlisted
+    budget = Budget("1", name="b", journal=journal)
+    for _ in range(2):
+        with pytest.raises(EnqueueOutcomeUnknown, match="No such key"):
+            generate(key="k", budget=budget)
+    assert len(hub.accepted) == 1
+    assert str(budget.reserved) == "0.05"
+
+
+def test_a_lean_history_takes_nothing_from_the_queue_s_rows(
+    hub: BadHub, generate: Generate
+) -> None:
+    hub.plan, hub.seconds = (lambda *_: "reset_after"), 2.0
+
+    def lean(route: str, row: dict[str, Any]) -> dict[str, Any]:
+        return row if route == "queue" else {k: v for k, v in row.items() if k != "seed"}
+
+    hub.shown = lean
+    assert generate(seed=3, timeout=8).status == "succeeded"
+    assert len(hub.accepted) == 1
+
+
+def test_a_result_named_by_a_bare_path_is_the_hubs(
+    hub: BadHub, generate: Generate, tmp_path: Path
+) -> None:
+    hub.shown = lambda _, row: {**row, "result_url": "api/ai/files/x.png"}
+    assert generate(save_to=tmp_path).paths
+
+
+def test_a_path_is_a_journal(hub: BadHub, tmp_path: Path) -> None:
+    options = settings(hub, Journal(tmp_path / "other"))
+    for path in (tmp_path / "ledger.db", str(tmp_path / "ledger.db")):
+        with OxenClient(**{**options, "journal": path}) as client:
+            assert client.media.journal.path == tmp_path / "ledger.db"
+            assert client.media.journal.durable
+    with (
+        OxenClient(**{**options, "journal": 5}) as client,
+        pytest.raises(ConfigurationError, match="journal must be"),
+    ):
+        _ = client.media
