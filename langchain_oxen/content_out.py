@@ -137,14 +137,15 @@ def _wire(kind: MediaKind) -> Callable[[Block], Part]:
     return convert
 
 
-def _standard(kind: MediaKind) -> Callable[[Block], Part]:
+def _standard(declared: MediaKind) -> Callable[[Block], Part]:
     """LangChain's standard blocks, v0 (`source_type`) and v1, and Anthropic's (`source`)."""
 
     def convert(block: Block) -> Part:
-        if kind == "file" and isinstance(block.get("file"), dict):
+        if declared == "file" and isinstance(block.get("file"), dict):
             return _openai_file(block["file"])
         source = block.get("source")
         fields = {**block, **source} if isinstance(source, dict) else block
+        kind = _kind(declared, fields)
         extras = fields.get("extras") if isinstance(fields.get("extras"), dict) else {}
         details = {**(fields.get("metadata") or {}), **(extras or {}), **fields}
         filename = details.get("filename") or details.get("title") or details.get("name")
@@ -160,6 +161,13 @@ def _standard(kind: MediaKind) -> Callable[[Block], Part]:
         )
 
     return convert
+
+
+def _kind(declared: MediaKind, fields: Block) -> MediaKind:
+    """Return what a block holds: a file with an image's type is an image."""
+    mime_type = str(fields.get("mime_type") or fields.get("media_type") or "")
+    of_type: dict[str, MediaKind] = {"image": "image", "video": "video", "audio": "audio"}
+    return of_type.get(mime_type.partition("/")[0], declared) if declared == "file" else declared
 
 
 def _location(kind: MediaKind, fields: Block) -> str:
@@ -216,10 +224,7 @@ def _openai_audio(block: Block) -> Part:
 
 
 def _google_media(block: Block) -> Part:
-    kind = str(block.get("mime_type") or "").partition("/")[0]
-    known: dict[str, MediaKind] = {"image": "image", "video": "video", "audio": "audio"}
-    fields = {**block, "url": block.get("file_uri") or block.get("url")}
-    return _standard(known.get(kind, "file"))(fields)
+    return _standard("file")({**block, "url": block.get("file_uri") or block.get("url")})
 
 
 def _plain_text(block: Block) -> Part:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from langchain_core.exceptions import OutputParserException
+from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
 from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
 from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
@@ -46,9 +48,9 @@ def with_structured_output(
             **kwargs,
         )
         if pydantic_class:
-            parser = PydanticToolsParser(tools=[pydantic_class], first_tool_only=True)
+            parser = _ObjectOfCall(tools=[pydantic_class], first_tool_only=True)
         else:
-            parser = JsonOutputKeyToolsParser(key_name=name, first_tool_only=True)
+            parser = _DictOfCall(key_name=name, first_tool_only=True)
     else:
         form = {"type": "json_object"} if method == "json_mode" else response_format(schema, strict)
         llm = model.bind_tools(
@@ -58,9 +60,9 @@ def with_structured_output(
             ls_structured_output_format=_for_tracing(method, schema, strict),
             **kwargs,
         )
-        parser = JsonOutputParser()
+        parser = _DictOfText()
         if pydantic_class:
-            parser = PydanticOutputParser(pydantic_object=pydantic_class)
+            parser = _ObjectOfText(pydantic_object=pydantic_class)
     if not include_raw:
         return llm | parser
     parsed = RunnablePassthrough.assign(
@@ -68,6 +70,51 @@ def with_structured_output(
     )
     failed = RunnablePassthrough.assign(parsed=lambda _: None)
     return RunnableMap(raw=llm) | parsed.with_fallbacks([failed], exception_key="parsing_error")
+
+
+class _Outspoken:
+    """Raises `OutputParserException` where the model refused, or its answer was cut off."""
+
+    def parse_result(self, result: list[Any], *, partial: bool = False) -> Any:
+        message = result[0].message
+        if not partial or getattr(message, "chunk_position", None) == "last":
+            _complain(message)
+        return super().parse_result(result, partial=partial)  # type: ignore[misc]  # the parser's
+
+
+class _ObjectOfCall(_Outspoken, PydanticToolsParser):
+    pass
+
+
+class _DictOfCall(_Outspoken, JsonOutputKeyToolsParser):
+    pass
+
+
+class _ObjectOfText(_Outspoken, PydanticOutputParser[Any]):
+    pass
+
+
+class _DictOfText(_Outspoken, JsonOutputParser):
+    pass
+
+
+def _complain(message: AIMessage | AIMessageChunk) -> None:
+    refusal = message.additional_kwargs.get("refusal")
+    if refusal and not message.text and not message.tool_calls:
+        raise OutputParserException(f"The model refused: {refusal}", llm_output=refusal)
+    reason = message.response_metadata.get("finish_reason")
+    cut_off = reason in ("length", "max_tokens") and not message.tool_calls
+    if cut_off and not message.text.rstrip().endswith(("}", "]", "```")):
+        raise OutputParserException(
+            f"The answer was cut off (finish_reason {reason!r}) before the object was whole. "
+            "Raise max_tokens, or ask for less."
+        )
+    if message.invalid_tool_calls and not message.tool_calls:
+        call = message.invalid_tool_calls[0]
+        raise OutputParserException(
+            f"The call of {call['name']} cannot be read: {call['error'] or 'malformed arguments'}",
+            llm_output=call["args"] or "",
+        )
 
 
 def response_format(schema: Any, strict: bool | None = None) -> dict[str, Any]:

@@ -63,8 +63,8 @@ def _choice(choice: Choice, names: list[str]) -> dict[str, Any] | str | None:
         return _by_name(str(choice.get("name")), names)
     if kind in _WORDS and len(choice) == 1:
         return _WORDS[str(kind)]
-    if kind == "function":
-        function = choice.get("function")
+    function = choice.get("function")
+    if kind == "function" or (kind is None and isinstance(function, dict)):
         return _by_name(
             str((function if isinstance(function, dict) else choice).get("name")), names
         )

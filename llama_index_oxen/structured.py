@@ -94,8 +94,18 @@ class SchemaProgram(BasePydanticProgram[Any]):
         return {**(given or {}), "response_format": {"type": "json_schema", "json_schema": schema}}
 
     def _read(self, response: ChatResponse) -> Any:
+        _check_refusal(response)
         return PydanticOutputParser(self._output_cls).parse(response.message.content or "")
 
     def _partial(self, response: ChatResponse, so_far: Any) -> Any:
+        _check_refusal(response)
         before = None if so_far is None else [so_far]
         return process_streaming_objects(response, self._output_cls, before, llm=self._llm)
+
+
+def _check_refusal(response: ChatResponse) -> None:
+    message = response.message
+    refusal = message.additional_kwargs.get("refusal")
+    ended = isinstance(response.raw, dict)  # of a stream, only the last one
+    if refusal and ended and not message.content:
+        raise ValueError(f"The model refused: {refusal}")

@@ -43,7 +43,7 @@ def request_fields(
 
 def _choice(choice: str | dict[str, Any], names: list[str]) -> str | dict[str, Any]:
     if isinstance(choice, dict):
-        return choice
+        return {"type": "function", **choice} if "function" in choice else choice
     if choice in names:
         return {"type": "function", "function": {"name": choice}}
     if choice not in _WORDS:

@@ -172,7 +172,7 @@ class AnswerReader:
 
     def _read_leniently(self, data: bytes) -> Any:
         try:
-            chunk = json.loads(data)
+            chunk = json.loads(_decoded(data))
         except ValueError:
             raise self.unreadable(data) from None
         # JSON all the same, but for the halves of characters that were escaped apart.
@@ -277,6 +277,14 @@ class _Halves:
         self._open = text[-1] if "\ud800" <= text[-1:] <= "\udbff" else ""
         whole = text[: len(text) - len(self._open)]
         return whole.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _decoded(data: bytes) -> str:
+    # The halves of characters may be there as bytes, too; a byte that is no text costs itself.
+    try:
+        return data.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return data.decode("utf-8", "replace")
 
 
 def _string(value: object) -> str | None:

@@ -6,8 +6,11 @@ Adapters write each of their messages as an OpenAI-style dict and pass the list 
 
 from __future__ import annotations
 
+import base64
+import mimetypes
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_to_bytes
 
 from oxen_inference.chat.parts import MEDIA, Part
 from oxen_inference.chat.policies import Policy, Replay
@@ -129,16 +132,37 @@ def _check_media(part: Part) -> None:
                 "uploaded files (file_id) are not supported by Oxen."
             )
         if data:
-            _check_pdf(data)
+            _check_pdf(data, str(file.get("filename") or ""))
 
 
-def _check_pdf(data: str) -> None:
+def _check_pdf(data: str, filename: str) -> None:
     if data.startswith("data:") and not data.lower().startswith("data:application/pdf"):
         kind = data[5:].partition(";")[0].partition(",")[0] or "unknown"
         raise InvalidInputError(
             f"Oxen takes PDF documents only, not {kind}. Convert it, or send its text."
         )
+    # Frameworks label as PDF whatever comes without a type, so its own first bytes decide.
+    if b"%PDF" not in _first_bytes(data):
+        guess = mimetypes.guess_type(filename)[0]
+        is_other = guess is not None and guess != "application/pdf"
+        what = f"{filename} is {guess}" if is_other else f"{filename or 'the file'} is no PDF"
+        raise InvalidInputError(
+            f"Oxen takes PDF documents only, and {what}. Convert it, or send its text."
+        )
     _check_size(data, MAX_PDF_BYTES, "A PDF")
+
+
+_URL_SAFE = str.maketrans("-_", "+/")
+_MAGIC_WITHIN = 1024  # bytes; readers allow a PDF to begin that late
+
+
+def _first_bytes(data: str) -> bytes:
+    head, _, encoded = data.partition(",") if data.startswith("data:") else ("base64", "", data)
+    if not head.lower().endswith("base64"):
+        return unquote_to_bytes(encoded[: _MAGIC_WITHIN * 3])[:_MAGIC_WITHIN]
+    text = "".join(encoded[: _MAGIC_WITHIN * 2].split()).rstrip("=")
+    plain = text.translate(_URL_SAFE).encode("ascii", "ignore")
+    return base64.b64decode(plain[: len(plain) // 4 * 4])[:_MAGIC_WITHIN]
 
 
 def _check_size(data_url: str, limit: int, what: str) -> None:

@@ -260,7 +260,7 @@ def _ending(reader: AnswerReader, decoder: SSEDecoder, rest: list[Any]) -> list[
 
 def _is_json(data: bytes) -> bool:
     try:
-        json.loads(data)
+        json.loads(data.decode("utf-8", "replace"))
     except ValueError:
         return False
     return True

@@ -99,7 +99,7 @@ def _beside_input(
     if total == plain_input + output + cached:
         return True
     if total == plain_input + output:
-        return False
+        return cached > plain_input  # which it cannot be, whatever the total says
     anthropic_names = prompt is None and (
         "cache_read_input_tokens" in raw or "cache_creation_input_tokens" in raw
     )

@@ -13,6 +13,7 @@ import langchain_core.exceptions as langchain
 import openai
 import pytest
 from langchain_core.caches import InMemoryCache
+from langchain_core.exceptions import OutputParserException
 from langchain_core.load import dumps, loads
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import ConfigurableField
@@ -393,6 +394,54 @@ def test_a_refused_format_names_the_method_that_works() -> None:
     with ScriptedServer(http(refusal, status="400 Bad Request")) as server:
         with pytest.raises(errors.BadRequestError, match="'function_calling'"):
             chat(server).with_structured_output(Ox, method="json_schema").invoke("hi")
+
+
+REFUSAL = completion({"content": None, "refusal": "I cannot help with that."})
+CUT_OFF = completion(
+    {
+        "content": None,
+        "tool_calls": [
+            {"id": "a", "type": "function", "function": {"name": "Ox", "arguments": '{"name": "B'}}
+        ],
+    }
+)
+CUT_OFF["choices"][0]["finish_reason"] = "length"
+
+
+@pytest.mark.parametrize("schema", [Ox, OX_SCHEMA])
+@pytest.mark.parametrize(
+    ("method", "answer", "words"),
+    [
+        ("json_schema", REFUSAL, "cannot help with that"),
+        ("json_mode", REFUSAL, "cannot help with that"),
+        ("function_calling", REFUSAL, "cannot help with that"),
+        ("function_calling", CUT_OFF, "'length'"),
+    ],
+)
+async def test_an_object_that_did_not_come_says_why(
+    schema: Any, method: Any, answer: dict[str, Any], words: str
+) -> None:
+    with ScriptedServer(http(answer)) as server:
+        model = chat(server).with_structured_output(schema, method=method)
+        with pytest.raises(OutputParserException, match=words):
+            model.invoke("hi")
+        with pytest.raises(OutputParserException, match=words):
+            await model.ainvoke("hi")
+        with pytest.raises(OutputParserException, match=words):
+            list(model.stream("hi"))
+        raw = chat(server).with_structured_output(schema, method=method, include_raw=True)
+        found = raw.invoke("hi")
+    assert isinstance(found["raw"], AIMessage)
+    assert found["parsed"] is None
+    assert words in str(found["parsing_error"])
+
+
+def test_a_choice_without_a_type_gets_one() -> None:
+    choice = {"function": {"name": "ox"}}
+    tool = {"type": "function", "function": {"name": "ox", "parameters": {"type": "object"}}}
+    with ScriptedServer(OK) as server:
+        chat(server).bind_tools([tool], tool_choice=choice).invoke("hi")
+        assert server.requests[0].json["tool_choice"] == {"type": "function", **choice}
 
 
 def test_a_method_that_is_none() -> None:

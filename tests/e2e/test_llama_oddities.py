@@ -228,3 +228,35 @@ def test_two_calls_at_once_are_cut_to_one_where_only_one_can_be_taken() -> None:
         assert len(both.sources) == 2
         sent = [request.json for request in server.requests if request.method == "POST"]
     assert [body.get("parallel_tool_calls") for body in sent] == [False, None]
+
+
+async def test_a_refused_object_says_why() -> None:
+    from llama_index.core.prompts import PromptTemplate
+    from pydantic import BaseModel
+
+    class Ox(BaseModel):
+        name: str
+
+    message = {"content": None, "refusal": "I cannot help with that."}
+    with ScriptedServer(http(completion(message))) as server:
+        llm = oxen(server, structured_mode="json_schema")
+        prompt = PromptTemplate("an ox")
+        with pytest.raises(ValueError, match="cannot help with that"):
+            llm.structured_predict(Ox, prompt)
+        with pytest.raises(ValueError, match="cannot help with that"):
+            await llm.astructured_predict(Ox, prompt)
+        with pytest.raises(ValueError, match="cannot help with that"):
+            list(llm.stream_structured_predict(Ox, prompt))
+
+
+def test_a_choice_without_a_type_gets_one() -> None:
+    from llama_index.core.tools import FunctionTool
+
+    def weather(city: str) -> str:
+        return city
+
+    choice = {"function": {"name": "weather"}}
+    with ScriptedServer(http(completion())) as server:
+        tool = FunctionTool.from_defaults(weather)
+        oxen(server).chat_with_tools([tool], "weather?", tool_choice=choice)
+        assert server.requests[0].json["tool_choice"] == {"type": "function", **choice}

@@ -180,6 +180,13 @@ ODDITIES = [
         DONE,
         text="hi",
     ),
+    odd(
+        "a byte that is no text",
+        b'data: {"choices": [{"delta": {"content": "h\xffi"}}]}\n\n',
+        STOP,
+        DONE,
+        text="h\ufffdi",
+    ),
     odd("a null event", HI, "null", STOP, DONE, text="hi"),
     odd(
         "no index, no id, no model",

@@ -62,6 +62,7 @@ FORMS: list[tuple[str, Any, Any]] = [
     ("v1 audio, no type", {"type": "audio", "base64": WAV64}, AUDIO),
     ("v0 audio", {"type": "audio", "source_type": "base64", "data": WAV64, "mime_type": "audio/wav"}, AUDIO),
     ("OpenAI file", FILE, FILE),
+    ("a file that is an image", {"type": "file", "url": "https://oxen.test/a", "mime_type": "image/png"}, {"type": "image_url", "image_url": {"url": "https://oxen.test/a"}}),
     ("OpenAI file with a name", {"type": "file", "file": {**FILE["file"], "filename": "a.pdf"}}, {"type": "file", "file": {**FILE["file"], "filename": "a.pdf"}}),  # type: ignore[dict-item]
     ("file by URL", FILE_AT, FILE_AT),
     ("v1 file", {"type": "file", "base64": PDF64, "mime_type": "application/pdf"}, FILE),

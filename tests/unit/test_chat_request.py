@@ -23,7 +23,13 @@ def user(*parts: Any) -> dict[str, Any]:
 
 
 def data_url(mime: str, size: int) -> str:
-    return f"data:{mime};base64," + base64.b64encode(b"x" * size).decode()
+    start = b"%PDF-1.7" if mime == "application/pdf" else b""
+    return f"data:{mime};base64," + base64.b64encode(start.ljust(size, b"x")).decode()
+
+
+def labelled_pdf(content: bytes, filename: str | None = None) -> Any:
+    url = "data:application/pdf;base64," + base64.b64encode(content).decode()
+    return media_part("file", url, filename=filename)
 
 
 def test_media_come_before_text_in_their_own_order() -> None:
@@ -83,6 +89,10 @@ def test_content_is_never_an_empty_list(content: Any) -> None:
         (media_part("audio", data_url("audio/wav", 20 * 2**20 + 3)), "20 MB"),
         (media_part("file", data_url("application/pdf", 24 * 2**20 + 3)), "24 MB"),
         (media_part("file", data_url("text/plain", 10)), "PDF documents only, not text/plain"),
+        (labelled_pdf(b"a,b\n1,2\n"), "the file is no PDF"),
+        (media_part("file", "data:application/pdf;base64,übel"), "no PDF"),
+        (labelled_pdf(b"a,b\n1,2\n", "a.csv"), "a.csv is text/csv"),
+        (labelled_pdf(b"x" * 2000 + b"%PDF-1.7", "a.pdf"), "a.pdf is no PDF"),
         ({"type": "file", "file": {"file_id": "file-1"}}, "file_id"),
         ({"type": "file", "file": {"file_data": "data:", "file_url": "https://x"}}, "exactly one"),
     ],
@@ -98,10 +108,26 @@ def test_what_oxen_cannot_take_is_refused_before_it_is_sent(part: Any, words: st
         media_part("audio", data_url("audio/wav", 20 * 2**20)),
         media_part("file", data_url("application/pdf", 24 * 2**20)),
         media_part("audio", "https://oxen.test/long.wav"),
+        labelled_pdf(b"\r\n" * 500 + b"%PDF-1.7", "a.csv"),
+        media_part("file", "data:application/pdf,%25PDF-1.7"),
+        media_part("file", "https://oxen.test/a.csv"),
     ],
 )
 def test_the_limits_themselves_are_allowed(part: Any) -> None:
     assert prepare_messages([user(part)], policy=PLAIN)[0]["content"] == [part]
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ("data:image/jpg;base64,/9j/", "data:image/jpeg;base64,/9j/"),
+        ("data:image/png;base64,iVBO", "data:image/png;base64,iVBO"),
+    ],
+)
+def test_an_image_is_one_whatever_it_is_called(given: str, sent: str) -> None:
+    for kind in ("image", "file"):
+        part = media_part(kind, given)  # type: ignore[arg-type]
+        assert part == {"type": "image_url", "image_url": {"url": sent}}
 
 
 def tool(call_id: str, *parts: Any) -> dict[str, Any]:

@@ -36,6 +36,11 @@ CASES: list[tuple[str, dict[str, Any], Usage | None]] = [
         Usage(70, 4, 74, cache_read=60),
     ),
     (
+        "flat cache, larger than the prompt, with a total that leaves it out",
+        {"prompt_tokens": 10, "completion_tokens": 4, "total_tokens": 14, "cache_read_input_tokens": 60},
+        Usage(70, 4, 74, cache_read=60),
+    ),
+    (
         "Anthropic's own",
         {"input_tokens": 90, "output_tokens": 4, "cache_read_input_tokens": 10, "cache_creation_input_tokens": 0},
         Usage(100, 4, 104, cache_read=10, cache_creation=0),
