@@ -196,7 +196,7 @@ def _show_entries(entries: list[Entry], options: argparse.Namespace, out: Consol
 
     from oxen_inference.catalog.pricing import usd
 
-    table = Table(caption=None if entries else "the ledger holds no such job")
+    table = Table(caption=None if entries else "no jobs of this kind in the ledger")
     for column in ("started", "model", "state", "cost", "reserved", "generation ids", "key"):
         table.add_column(column, overflow="fold")
     for entry in entries:

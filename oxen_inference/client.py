@@ -137,14 +137,19 @@ class _Shared:
                 "or none."
             ) from error
         if isinstance(error, openai.APITimeoutError) and not _is_lost_connection(error):
-            raise errors.APITimeoutError(f"No answer in time: {where}.", request=request) from error
-        if isinstance(error, openai.APIConnectionError) or _is_of_transport(error):
-            cause = _told(error)
-            raise errors.APIConnectionError(
-                f"Could not reach Oxen: {where}: {cause}. "
-                "Check the network, and base_url or OXEN_BASE_URL.",
+            raise errors.APITimeoutError(
+                f"No answer in time: {where}. Give it longer with timeout=..., or try again later.",
                 request=request,
             ) from error
+        if isinstance(error, openai.APIConnectionError) or _is_of_transport(error):
+            cause = _told(error)
+            told = (
+                f"Could not reach Oxen: {where}: {cause}. "
+                "Check the network, and base_url or OXEN_BASE_URL."
+                if _never_connected(error)
+                else f"The connection to Oxen broke before an answer: {where}: {cause}."
+            )
+            raise errors.APIConnectionError(told, request=request) from error
         if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
             raise errors.APIResponseError(
                 f"Oxen's answer says it is JSON but cannot be read as such: {error}."
@@ -178,6 +183,22 @@ def _told(error: Exception) -> str:
     while cause is not None and not str(cause) and cause.__cause__ is not None:
         cause = cause.__cause__
     return str(cause or error) or type(cause or error).__name__
+
+
+# What names a failure to connect on each transport. Words for people only: whether a paid request
+# may be sent again is decided by stricter rules (`oxen_inference.media.enqueue`).
+_NOT_CONNECTED = {"ConnectError", "ConnectTimeout", "ProxyError", "ClientConnectorError"}
+
+
+def _never_connected(error: BaseException) -> bool:
+    link: BaseException | None = error
+    if isinstance(error, openai.APITimeoutError) and error.__cause__:
+        link = error.__cause__.__cause__  # past the ConnectTimeout that it is not
+    while link is not None:
+        if any(base.__name__ in _NOT_CONNECTED for base in type(link).__mro__):
+            return True
+        link = link.__cause__
+    return False
 
 
 # What a transport may raise that the SDK does not know, as aiohttp does for an answer that is no

@@ -12,7 +12,7 @@ import oxen_inference
 from oxen_inference import AsyncOxenClient, OxenClient
 from oxen_inference.calls import Call
 from oxen_inference.errors import APIConnectionError, AuthenticationError, OxenError
-from oxen_sandbox import Sandbox
+from oxen_sandbox import Fault, Sandbox
 
 
 def unused_port() -> int:
@@ -69,6 +69,17 @@ async def test_an_unreachable_base_url_is_one_sentence() -> None:
     assert base_url in str(async_caught.value)
     again = pickle.loads(pickle.dumps(caught.value))
     assert str(again) == str(caught.value)
+
+
+async def test_a_connection_that_broke_is_not_called_unreachable(oxen_sandbox: Sandbox) -> None:
+    oxen_sandbox.inject(Fault("reset", when="before", path="*/queue", times=9))
+    settings = {"api_key": oxen_sandbox.api_key, "base_url": oxen_sandbox.base_url}
+    with OxenClient(**settings, max_retries=0) as client:
+        with pytest.raises(APIConnectionError, match="broke before an answer"):
+            client.queue.list()
+    async with AsyncOxenClient(**settings, max_retries=0) as async_client:
+        with pytest.raises(APIConnectionError, match="broke before an answer"):
+            await async_client.queue.list()
 
 
 def test_the_key_is_in_no_repr() -> None:
