@@ -33,6 +33,9 @@ _SPOKEN = {
     "boolean": "true or false", "array": "a list", "object": "an object", "null": "null",
 }  # fmt: skip
 
+# Schemas beside each other count as several levels: a circle of them doubles with each.
+_DEEPER = 4
+
 
 class Misfit(Exception):  # noqa: N818 - a value's, not the program's, failure; never leaves here
     """Why a value does not fit: `path` below the value, and the rule it breaks, in words."""
@@ -60,7 +63,7 @@ def fit(value: Any, schema: object, root: Schema, depth: int = 0) -> Any:
     if value is None and allows_null(rules, root):
         return value
     for part in schemas_in(rules.get("allOf")):
-        value = fit(value, part, root, depth + 1)
+        value = fit(value, part, root, depth + _DEEPER)
     for name in ("anyOf", "oneOf"):
         if branches := schemas_in(rules.get(name)):
             value = _fit_any(value, branches, root, depth)
@@ -83,7 +86,7 @@ def _fit_any(value: Any, branches: list[Any], root: Schema, depth: int) -> Any:
     misfits: list[Misfit] = []
     for branch in branches:
         try:
-            return fit(value, branch, root, depth + 1)
+            return fit(value, branch, root, depth + _DEEPER)
         except Misfit as misfit:  # noqa: PERF203 - trying each branch is the point
             misfits.append(misfit)
     raise _nearest(value, [merged(branch, root) for branch in branches], misfits, root)

@@ -34,38 +34,47 @@ def resolve(schema: object, root: Schema) -> Schema:
     return schema if isinstance(schema, Mapping) else {}
 
 
-def merged(schema: object, root: Schema, depth: int = 0) -> Schema:
+def merged(schema: object, root: Schema, inside: tuple[object, ...] = ()) -> Schema:
     """Resolve a schema and write what the parts of its `allOf` say beside them.
 
-    The parts stay, for a value has to fit each of them.
+    The parts stay, for a value has to fit each of them. A part that `inside` holds already leads
+    in a circle, and says nothing more.
     """
     rules = resolve(schema, root)
-    if depth > MAX_DEPTH:
-        return rules
     whole: dict[str, Any] = {}
-    for part in (*schemas_in(rules.get("allOf")), None):
-        said = rules if part is None else merged(part, root, depth + 1)
-        properties = [p for p in (whole.get("properties"), said.get("properties")) if p]
-        required = [name for one in (whole, said) for name in listed_in(one.get("required"))]
-        whole |= said
-        if len(properties) == 2 and all(isinstance(one, Mapping) for one in properties):
-            whole["properties"] = {**properties[0], **properties[1]}
-        if required:
-            whole["required"] = list(dict.fromkeys(required))
-    return whole
+    for part in _new_parts(rules.get("allOf"), inside):
+        whole = _added(whole, merged(part, root, (*inside, part)))
+    return _added(whole, rules)
 
 
-def alternatives(schema: object, root: Schema, depth: int = 0) -> Iterator[Schema]:
+def alternatives(schema: object, root: Schema, inside: tuple[object, ...] = ()) -> Iterator[Schema]:
     """The schemas one of which a value has to fit: the branches of `anyOf` and `oneOf`."""
     rules = merged(schema, root)
-    branches = schemas_in(rules.get("anyOf")) + schemas_in(rules.get("oneOf"))
-    if not branches or depth > MAX_DEPTH:
+    branches = [
+        branch for name in ("anyOf", "oneOf") for branch in _new_parts(rules.get(name), inside)
+    ]
+    if not branches:
         yield rules
         return
     shared = {name: rule for name, rule in rules.items() if name not in ("anyOf", "oneOf", "allOf")}
     for branch in branches:
-        for inner in alternatives(branch, root, depth + 1):
+        for inner in alternatives(branch, root, (*inside, *branches)):
             yield {**shared, **inner}
+
+
+def _new_parts(value: object, inside: tuple[object, ...]) -> list[Any]:
+    return [part for part in schemas_in(value) if not any(part is one for one in inside)]
+
+
+def _added(whole: dict[str, Any], said: Schema) -> dict[str, Any]:
+    properties = [p for p in (whole.get("properties"), said.get("properties")) if p]
+    required = [name for one in (whole, said) for name in listed_in(one.get("required"))]
+    added = {**whole, **said}
+    if len(properties) == 2 and all(isinstance(one, Mapping) for one in properties):
+        added["properties"] = {**properties[0], **properties[1]}
+    if required:
+        added["required"] = list(dict.fromkeys(required))
+    return added
 
 
 def types_of(rules: Schema) -> frozenset[str]:

@@ -20,6 +20,7 @@ from oxen_inference.catalog.json_schema import (
     number_of,
     required_of,
     resolve,
+    schemas_in,
     shown,
 )
 
@@ -41,8 +42,6 @@ COMMON: Mapping[str, Schema] = {
     "target_directory": {"type": "string", "description": "The folder that keeps the results."},
 }
 """Parameters of every request (https://docs.oxen.ai/inference-api), whatever the model."""
-
-_MAX_DEPTH = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,20 +204,19 @@ def _alternatives(known: Parameters, fitted: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def _parts(schema: Any, root: Schema, depth: int = 0) -> Iterator[tuple[Schema, bool]]:
+def _parts(
+    schema: Any, root: Schema, inside: tuple[object, ...] = ()
+) -> Iterator[tuple[Schema, bool]]:
     """The schemas whose properties a document has, and whether what they require always is."""
     rules = resolve(schema, root)
     yield rules, True
-    if depth > _MAX_DEPTH:
-        return
-    for name in ("allOf", "anyOf", "oneOf"):
-        branches = rules.get(name)
-        for branch in branches if isinstance(branches, list) else ():
-            for part, always in _parts(branch, root, depth + 1):
+    for name in ("allOf", "anyOf", "oneOf", "then", "else"):
+        branches = rules[name] if isinstance(rules.get(name), list) else [rules.get(name)]
+        for branch in schemas_in(branches):
+            if any(branch is one for one in inside):
+                continue  # a circle
+            for part, always in _parts(branch, root, (*inside, branch)):
                 yield part, always and name == "allOf"
-    for name in ("then", "else"):
-        for part, _ in _parts(rules.get(name), root, depth + 1) if name in rules else ():
-            yield part, False
 
 
 def _joined(rule: str, specs: list[object], root: Schema) -> Schema:

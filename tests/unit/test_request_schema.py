@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import jsonschema
@@ -13,6 +14,7 @@ from pydantic import ValidationError
 
 from oxen_inference.catalog.model_reading import read_model
 from oxen_inference.catalog.models import Model
+from oxen_inference.catalog.pricing import quote
 from oxen_inference.catalog.request_schema import arguments_model, parameters, validate
 from oxen_inference.errors import InvalidInputError
 
@@ -454,6 +456,19 @@ def test_the_schema_agents_see_is_plain() -> None:
             },
         },
     }
+
+
+@pytest.mark.parametrize("rule", ["allOf", "anyOf", "oneOf"])
+def test_a_circle_of_alternatives_does_not_multiply(rule: str) -> None:
+    again = [{"$ref": "#/$defs/D"} for _ in range(3)]
+    around = {rule: again, "type": "object", "properties": {"x": {"$ref": "#/$defs/D"}}}
+    nested = {"id": "m", "request_schema": {"properties": {"d": again[0]}, "$defs": {"D": around}}}
+    whole = {"id": "m", "request_schema": {**around, "$defs": {"D": around}}}
+    started = time.perf_counter()
+    assert validate(read_model(nested), {"d": {"x": {}}}) == {"d": {"x": {}}}
+    assert list(parameters(read_model(whole)).fields) == ["x"]
+    assert quote(read_model({**nested, "pricing": {"cost_per_image": 1}}), {}).high == 1
+    assert time.perf_counter() - started < 5
 
 
 @pytest.mark.parametrize(
