@@ -21,7 +21,9 @@ from oxen_inference.errors import (
     GenerationFailed,
     InsufficientCreditsError,
 )
+from oxen_inference.media import watchers
 from oxen_inference.media.result import MediaResult
+from oxen_inference.media.watch import Watch
 from tests.e2e.media_faults import QUICK, settings
 from tests.support.bad_hub import PNG, BadHub
 
@@ -74,6 +76,48 @@ def test_a_wait_nobody_could_mean_does_not_end_the_watching(
     hub.take_over = refuse_once
     assert generate(timeout=5).status == "succeeded"
     assert refused
+
+
+def test_an_event_is_heard_while_polling_rests(hub: BadHub, generate: Generate) -> None:
+    hub.seconds = 0.4
+    refused, done = threading.Event(), threading.Event()
+
+    def busy(connection: socket.socket, path: str) -> bool:
+        if path.endswith("/events"):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
+            refused.wait(5)
+            time.sleep(0.6)
+            told = json.dumps({"generation_id": hub.accepted[0].ids[0]})
+            event = f"event: media_generation_completed\ndata: {told}\n\n"
+            connection.sendall(event.encode())
+            done.wait(5)
+            return True
+        if "/queue/" not in path or refused.is_set():
+            return False
+        connection.sendall(b"HTTP/1.1 429 X\r\nRetry-After: 20\r\nContent-Length: 0\r\n\r\n")
+        refused.set()
+        return True
+
+    hub.take_over = busy
+    assert generate(timeout=6).status == "succeeded"
+    done.set()
+
+
+def test_a_bug_in_the_watching_strands_nobody(
+    hub: BadHub, generate: Generate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rest, broken = Watch.seconds_to_next, threading.Event()
+
+    def breaks_once(self: Watch) -> float | None:
+        if not broken.is_set():
+            broken.set()
+            raise ZeroDivisionError
+        return rest(self)
+
+    monkeypatch.setattr(Watch, "seconds_to_next", breaks_once)
+    monkeypatch.setattr(watchers, "_AFTER_A_BUG", 0.05)
+    assert generate(timeout=5).status == "succeeded"
+    assert broken.is_set()
 
 
 def test_a_failed_row_speaks_under_error(hub: BadHub, generate: Generate) -> None:
