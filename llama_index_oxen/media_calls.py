@@ -270,8 +270,13 @@ def _choice(
         jobs.refuse_stranger(str(named), given)
         return given[str(named)]
     fitting = [model for model in given.values() if tool not in ROLES or tool in roles_of(model)]
-    if len(fitting) != 1:
-        raise InvalidInputError(f"Name one of the models, model='…': {', '.join(given)}.")
+    if not fitting:
+        raise InvalidInputError(
+            f"No model given to this tool spec is for {tool}: {', '.join(given)}."
+        )
+    if len(fitting) > 1:
+        ids = ", ".join(model.id for model in fitting)
+        raise InvalidInputError(f"Name one of the models, model='…': {ids}.")
     return fitting[0]
 
 

@@ -390,3 +390,10 @@ async def test_a_context_with_results_can_be_saved(hub: Sandbox, llm: Oxen) -> N
 def test_the_key_is_in_no_representation(hub: Sandbox) -> None:
     spec = OxenToolSpec(IMAGE, api_key="sk-secret")
     assert "sk-secret" not in f"{spec!r} {vars(spec)!r}"
+
+
+def test_a_film_asked_of_picture_models_is_refused_by_name(hub: Sandbox) -> None:
+    told = str(OxenToolSpec(IMAGE).generate_video(prompt="an ox"))
+    assert "generate_video" in told
+    assert IMAGE in told
+    assert not hub.jobs
