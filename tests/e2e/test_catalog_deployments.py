@@ -184,7 +184,7 @@ def test_an_activation_that_goes_wrong_is_undone(
     else:
         oxen_sandbox.inject(Fault("reset", path="*/activate", when="after"))
     with (
-        pytest.raises(Exception, match=r"error|reach"),
+        pytest.raises(Exception, match=r"error|reach|broke"),
         client.catalog.deployed(CUSTOM, poll_every=EVERY),
     ):
         pytest.fail("it never came up")
