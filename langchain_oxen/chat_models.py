@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import warnings
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -59,6 +61,9 @@ _SENT = (
     "target_namespace",
 )
 _CHAT = "oxen_inference.chat.stream"
+# Of the API or its models, and known to be meant.
+_COMMON = {"reasoning_effort", "reasoning", "thinking", "top_k", "min_p", "logprobs", "top_logprobs", "logit_bias", "user", "metadata", "service_tier", "verbosity", "repetition_penalty", "prediction", "modalities", "audio", "tools", "tool_choice", "n", "stream", "stream_options"}  # fmt: skip
+_CALLER = 5  # stack levels from the validator to whoever makes a model
 _PER_CALL = ("timeout", "extra_headers", "extra_query")
 
 
@@ -166,6 +171,14 @@ class ChatOxen(BaseChatModel):
             raise ValueError(
                 f"ChatOxen has no {', '.join(sorted(foreign))}: the key is api_key, and the "
                 "base URL is base_url."
+            )
+        for name in unknown.keys() - (given.get("model_kwargs") or {}).keys() - _COMMON:
+            near = get_close_matches(name, [*fields, *_ALIASES], n=1)
+            warnings.warn(
+                f"{name} is no parameter of ChatOxen and goes to the API as it is"
+                + (f"; did you mean {near[0]}?" if near else ".")
+                + " To say that this is meant, put it into model_kwargs.",
+                stacklevel=_CALLER,
             )
         if unknown:
             values["model_kwargs"] = unknown

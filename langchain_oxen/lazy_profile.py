@@ -47,6 +47,17 @@ class CatalogueProfile(Mapping[str, Any]):
     def __bool__(self) -> bool:
         return True  # LangChain asks while the model is being made, when nothing may be fetched
 
+    # Those of the dict that LangChain says it is.
+
+    def copy(self) -> dict[str, Any]:
+        return dict(self._read())
+
+    def __or__(self, other: Mapping[str, Any]) -> dict[str, Any]:
+        return {**self._read(), **other} if isinstance(other, Mapping) else NotImplemented
+
+    def __ror__(self, other: Mapping[str, Any]) -> dict[str, Any]:
+        return {**other, **self._read()} if isinstance(other, Mapping) else NotImplemented
+
     def __eq__(self, other: object) -> bool:
         if isinstance(other, CatalogueProfile):
             return self._owner.model == other._owner.model

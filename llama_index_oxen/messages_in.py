@@ -38,7 +38,7 @@ def to_message(answer: Answer) -> ChatMessage:
     if answer.text or not (blocks or answer.tool_calls):
         blocks.append(TextBlock(text=answer.text))
     blocks += [_tool_block(call.id, call.name, _arguments(call)) for call in answer.tool_calls]
-    more: dict[str, Any] = {}
+    more: dict[str, Any] = dict(answer.extras)
     if answer.tool_calls:
         more["tool_calls"] = [_wire(c.id, c.name, c.arguments, c.extra) for c in answer.tool_calls]
     if answer.refusal:

@@ -48,6 +48,8 @@ class Answer:
     model: str | None = None
     cost: Decimal | None = None
     """USD, by the catalogue's prices; None where it is not known."""
+    extras: dict[str, Any] = field(default_factory=dict)
+    """Output beyond text, as the model gave it: images, audio, annotations."""
     metadata: dict[str, Any] = field(default_factory=dict)
     """Further facts about the answer: created, system_fingerprint, service_tier, …"""
 

@@ -19,6 +19,7 @@ from oxen_inference.error_mapping import human_text, status_error
 from oxen_inference.errors import APIResponseError, OxenError, StreamCutOffError, StreamError
 
 _METADATA = ("created", "system_fingerprint", "service_tier", "provider", "citations")
+_EXTRAS = ("images", "audio", "annotations")
 _ERROR_REASONS = ("error",)
 
 
@@ -244,6 +245,8 @@ class AnswerReader:
             delta.reasoning += self._details.read(reasoning, details)
         if delta.reasoning:
             self._reasoning.append(delta.reasoning)
+        if len(said) > 1 or not content:
+            self._read_extras(said, whole=whole)
         if refusal := said.get("refusal"):
             delta.refusal = str(refusal)
             self._refusal.append(delta.refusal)
@@ -255,6 +258,21 @@ class AnswerReader:
         if delta.text or delta.reasoning or delta.tools or delta.refusal:
             return delta
         return None
+
+    def _read_extras(self, said: dict[str, Any], *, whole: bool) -> None:
+        extras = self._answer.extras
+        for name in _EXTRAS:
+            news = said.get(name)
+            before = None if whole else extras.get(name)
+            if isinstance(news, list) and isinstance(before, list):
+                extras[name] = before + news
+            elif isinstance(news, dict) and isinstance(before, dict):
+                extras[name] = {
+                    **before,
+                    **{k: _joined(before.get(k), k, v) for k, v in news.items()},
+                }
+            elif news:
+                extras[name] = news
 
     def _read_logprobs(self, delta: Delta | None, logprobs: Any) -> Delta | None:
         content = logprobs.get("content") if isinstance(logprobs, dict) else None
@@ -277,6 +295,12 @@ class _Halves:
         self._open = text[-1] if "\ud800" <= text[-1:] <= "\udbff" else ""
         whole = text[: len(text) - len(self._open)]
         return whole.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _joined(before: Any, field: str, news: Any) -> Any:
+    """Return a field of streamed audio: its data and what it says come in pieces."""
+    in_pieces = field in ("data", "transcript") and isinstance(before, str)
+    return before + news if in_pieces and isinstance(news, str) else news
 
 
 def _decoded(data: bytes) -> str:

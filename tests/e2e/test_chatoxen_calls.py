@@ -563,3 +563,50 @@ def test_both_habits_of_catching() -> None:
                 chat(server, max_retries=0).invoke("hi")
             assert caught.value.retry_after == 3  # type: ignore[attr-defined]
             assert str(caught.value) == "slow down. Wait 3 seconds."
+
+
+def test_an_unknown_parameter_is_sent_with_a_warning() -> None:
+    with ScriptedServer(OK) as server:
+        with pytest.warns(
+            UserWarning, match="temperatur is no parameter.*did you mean temperature"
+        ):
+            model = chat(server, temperatur=0.2)
+        model.invoke("hi")
+        assert server.requests[0].json["temperatur"] == 0.2
+
+
+async def test_output_beyond_text_is_kept() -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBO"}}
+    extras = {
+        "images": [image],
+        "audio": {"id": "a", "data": "AAAA", "transcript": "moo moo"},
+        "annotations": [{"type": "url_citation"}],
+    }
+    whole = http(completion({"content": "look", **extras}))
+    pieces = stream(
+        delta(content="look", images=[image]),
+        delta(audio={"id": "a", "data": "AA", "transcript": "moo "}),
+        delta(content=None, audio={"data": "AA", "transcript": "moo"}),
+        delta(content=None, annotations=[{"type": "url_citation"}]),
+        delta("stop"),
+        "[DONE]",
+    )
+    for script in (whole, pieces):
+        with ScriptedServer(script) as server:
+            messages = [
+                chat(server, streaming=script is pieces).invoke("hi"),
+                await chat(server, streaming=script is pieces).ainvoke("hi"),
+            ]
+        for message in messages:
+            assert message.text == "look"
+            assert {k: message.additional_kwargs.get(k) for k in extras} == extras
+
+
+def test_a_profile_adds_up_like_the_dict_it_stands_for() -> None:
+    profile: Any = ChatOxen(
+        model="ox-1", api_key="k", base_url="http://127.0.0.1:1/api/ai", max_retries=0
+    ).profile
+    known = profile.copy()
+    assert type(known) is dict
+    assert profile | {"extra": 1} == {**known, "extra": 1}
+    assert {"extra": 1} | profile == {"extra": 1, **known}
