@@ -141,7 +141,9 @@ class _Shared:
                 f"No answer in time: {where}. Give it longer with timeout=..., or try again later.",
                 request=request,
             ) from error
-        if isinstance(error, openai.APIConnectionError) or _is_of_transport(error):
+        of_other_loop = isinstance(error, RuntimeError) and "loop is closed" in str(error)
+        connection_failed = isinstance(error, openai.APIConnectionError) or of_other_loop
+        if connection_failed or _is_of_transport(error):
             cause = _told(error)
             told = (
                 f"Could not reach Oxen: {where}: {cause}. "

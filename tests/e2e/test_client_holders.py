@@ -120,3 +120,13 @@ def test_a_copy_with_another_model_has_that_ones_profile() -> None:
         model = langchain(server)
         assert repr(model.model_copy(update={"model": "ox-2"}).profile).endswith("('ox-2')")
         assert repr(model.profile).endswith("('ox-1')")
+
+
+@MODELS
+def test_a_client_of_another_loop_is_a_typed_error(make: Any) -> None:
+    own = openai.DefaultAsyncHttpxClient()
+    with ScriptedServer(OK) as server:
+        model = make(server, own)
+        asyncio.run(aask(model))
+        with pytest.raises(errors.APIConnectionError, match="loop is closed"):
+            asyncio.run(aask(model))
