@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
-import warnings
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from difflib import get_close_matches
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForLLMRun,
@@ -32,42 +26,17 @@ from typing_extensions import Self, override
 from langchain_oxen import structured, tool_binding
 from langchain_oxen.lazy_profile import CatalogueProfile
 from langchain_oxen.messages_in import to_chunk, to_last_chunk, to_message
+from langchain_oxen.parameter_names import ALIASES, SENT, sort_arguments
+from oxen_inference.chat.holder import ClientHolder
+from oxen_inference.chat.policies import WishedReplay
 from oxen_inference.clients import Clients
 
 if TYPE_CHECKING:
     from oxen_inference.chat.answer import Answer
     from oxen_inference.client import AsyncOxenClient, OxenClient
 
-_ALIASES = {
-    "model_name": "model",
-    "oxen_api_key": "api_key",
-    "oxen_api_base": "base_url",
-    "api_base": "base_url",
-    "max_completion_tokens": "max_tokens",
-    "stop_sequences": "stop",
-    "request_timeout": "timeout",
-    "headers": "default_headers",
-}
-"""Names other chat models use for a parameter → its name here."""
 
-_SENT = (
-    "temperature",
-    "max_tokens",
-    "top_p",
-    "frequency_penalty",
-    "presence_penalty",
-    "seed",
-    "stop",
-    "target_namespace",
-)
-_CHAT = "oxen_inference.chat.stream"
-# Of the API or its models, and known to be meant.
-_COMMON = {"reasoning_effort", "reasoning", "thinking", "top_k", "min_p", "logprobs", "top_logprobs", "logit_bias", "user", "metadata", "service_tier", "verbosity", "repetition_penalty", "prediction", "modalities", "audio", "tools", "tool_choice", "n", "stream", "stream_options"}  # fmt: skip
-_CALLER = 5  # stack levels from the validator to whoever makes a model
-_PER_CALL = ("timeout", "extra_headers", "extra_query")
-
-
-class ChatOxen(BaseChatModel):
+class ChatOxen(ClientHolder, BaseChatModel):
     """Any chat model on Oxen.ai.
 
     The key and the base URL come from ``OXEN_API_KEY`` and ``OXEN_BASE_URL`` where they are not
@@ -121,7 +90,7 @@ class ChatOxen(BaseChatModel):
     """Whether `invoke` streams, too."""
     stream_usage: bool = True
     """Whether streams end with token counts."""
-    reasoning_replay: Literal["auto", "never", "turn", "always"] = "auto"
+    reasoning_replay: WishedReplay = "auto"
     """Which of a model's earlier reasoning it is sent again: what its family needs, none, that of
     the tool calls since the last user message, or all."""
     cost: bool = True
@@ -153,35 +122,10 @@ class ChatOxen(BaseChatModel):
         """Read other chat models' names, and pass on what is no field to the API."""
         if not isinstance(given, dict):
             return given
-        fields = cls.model_fields
-        values = {name: value for name, value in given.items() if name in fields}
+        values = sort_arguments(given, cls.model_fields.keys())
         # `configurable_fields` hands the profile of one model to another.
         if isinstance(values.get("profile"), CatalogueProfile):
             del values["profile"]
-        unknown = dict(given.get("model_kwargs") or {})
-        for name, value in given.items():
-            if (field := _ALIASES.get(name)) is not None:
-                values.setdefault(field, value)
-            elif name not in fields:
-                unknown[name] = value
-        if taken := unknown.keys() & set(_SENT):
-            raise ValueError(f"Pass {', '.join(sorted(taken))} directly, not in model_kwargs.")
-        # Another class's settings, left over from a move, must not travel in every request.
-        if foreign := [n for n in unknown if n.startswith("openai_") or n.endswith("_api_key")]:
-            raise ValueError(
-                f"ChatOxen has no {', '.join(sorted(foreign))}: the key is api_key, and the "
-                "base URL is base_url."
-            )
-        for name in unknown.keys() - (given.get("model_kwargs") or {}).keys() - _COMMON:
-            near = get_close_matches(name, [*fields, *_ALIASES], n=1)
-            warnings.warn(
-                f"{name} is no parameter of ChatOxen and goes to the API as it is"
-                + (f"; did you mean {near[0]}?" if near else ".")
-                + " To say that this is meant, put it into model_kwargs.",
-                stacklevel=_CALLER,
-            )
-        if unknown:
-            values["model_kwargs"] = unknown
         return values
 
     def _resolve_settings(self) -> None:
@@ -221,7 +165,7 @@ class ChatOxen(BaseChatModel):
     @property
     def _sent_params(self) -> dict[str, Any]:
         fields = self.__dict__
-        return {name: value for name in _SENT if (value := fields[name]) is not None}
+        return {name: value for name in SENT if (value := fields[name]) is not None}
 
     @property
     @override
@@ -334,34 +278,32 @@ class ChatOxen(BaseChatModel):
         """Return the body of a request and the SDK's options for it."""
         from langchain_oxen.messages_out import to_wire
         from oxen_inference.chat.policies import policy_for
-        from oxen_inference.chat.request import can_see, check_parameters, prepare_messages
+        from oxen_inference.chat.request import (
+            can_see,
+            check_parameters,
+            prepare_messages,
+            taken_options,
+        )
 
         given = dict(given)
         given.pop("stream", None)
         stream_usage = given.pop("stream_usage", self.stream_usage)
-        options: dict[str, Any] = {"timeout": self.timeout, "priced": self.cost}
-        for name in _PER_CALL:
-            if name in given:
-                options[name] = given.pop(name)
+        options = {"timeout": self.timeout, "priced": self.cost, **taken_options(given)}
         extra_body = given.pop("extra_body", None)
 
         body: dict[str, Any] = {"model": self.model, **self._sent_params}
         if self.response_format is not None:
             body["response_format"] = self.response_format
         body.update(self.model_kwargs)
-        body.update({_ALIASES.get(k, k): v for k, v in given.items() if v is not None})
+        body.update({ALIASES.get(k, k): v for k, v in given.items() if v is not None})
         if stop is not None:
             body["stop"] = stop
         if body.get("response_format") is not None:
             body["response_format"] = structured.response_format(body["response_format"])
         tool_binding.settle(body, self.parallel_tool_calls)
-        policy = policy_for(body["model"])
-        if self.reasoning_replay != "auto":
-            replay = self.reasoning_replay
-            policy = replace(policy, reasoning_text=replay, reasoning_blocks=replay)
         body["messages"] = prepare_messages(
             to_wire(messages),
-            policy=policy,
+            policy=policy_for(body["model"], self.reasoning_replay),
             can_see=lambda: can_see(client.catalog.cached(body["model"])),
         )
         if streamed and stream_usage:
@@ -451,19 +393,7 @@ class ChatOxen(BaseChatModel):
 
     # Clients
 
-    def _client(self) -> OxenClient:
-        return self._clients.sync(self._client_settings(), self.http_client)
-
-    @property
-    def _has_client(self) -> bool:
-        return self._clients.has_sync(self._client_settings(), self.http_client)
-
-    async def _async_client(self) -> AsyncOxenClient:
-        if _CHAT not in sys.modules:
-            # It imports openai, which takes most of a second; the loop has other work to do.
-            await asyncio.to_thread(import_module, _CHAT)
-        return self._clients.asynchronous(self._client_settings(), self.http_async_client)
-
+    @override
     def _client_settings(self) -> dict[str, Any]:
         settings = {
             "api_key": self.api_key,
@@ -475,26 +405,9 @@ class ChatOxen(BaseChatModel):
         }
         return {name: value for name, value in settings.items() if value is not None}
 
-    def close(self) -> None:
-        """Close the synchronous connections; the next call opens new ones."""
-        self._clients.close(self._client_settings(), self.http_client)
-
-    async def aclose(self) -> None:
-        """Close the synchronous connections and the running loop's."""
-        self.close()
-        await self._clients.aclose(self._client_settings(), self.http_async_client)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
+    @override
+    def _transports(self) -> tuple[Any, Any]:
+        return self.http_client, self.http_async_client
 
     def __getstate__(self) -> dict[Any, Any]:
         state = super().__getstate__()
@@ -507,12 +420,6 @@ class ChatOxen(BaseChatModel):
             # A copy may be given another model or hub, and its profile is then that one's.
             copied.__dict__["profile"] = CatalogueProfile(copied)
         return copied
-
-    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        memo = {} if memo is None else memo
-        for client in (self.http_client, self.http_async_client):
-            memo[id(client)] = client  # holds locks, and was brought to be shared
-        return super().__deepcopy__(memo)
 
 
 # `load` builds only what this table lists, and packages outside LangChain have no other way in.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -11,7 +9,7 @@ from langchain_oxen.profile import model_profile
 from oxen_inference.catalog.profiles import profile_for
 
 if TYPE_CHECKING:
-    from oxen_inference.client import OxenClient
+    from oxen_inference.catalog.models import Model
 
 _PATIENCE = 5.0  # seconds that reading a profile may take, where nothing else is held up by it
 
@@ -19,10 +17,7 @@ _PATIENCE = 5.0  # seconds that reading a profile may take, where nothing else i
 class _Owner(Protocol):
     model: str
 
-    @property
-    def _has_client(self) -> bool: ...
-
-    def _client(self) -> OxenClient: ...
+    def _catalogue_entry(self, model_id: str, patience: float) -> Model | None: ...
 
 
 class CatalogueProfile(Mapping[str, Any]):
@@ -69,28 +64,5 @@ class CatalogueProfile(Mapping[str, Any]):
         return f"{type(self).__name__}({self._owner.model!r})"
 
     def _read(self) -> dict[str, Any]:
-        model = None
-        if not _in_running_loop():
-            model = self._look_up(patience=_PATIENCE)
-        elif self._owner._has_client:
-            model = self._look_up(patience=0.0)
-        else:
-            # Making the first client imports openai, which takes most of a second.
-            threading.Thread(target=self._look_up, args=(0.0,), daemon=True).start()
+        model = self._owner._catalogue_entry(self._owner.model, _PATIENCE)
         return dict(model_profile(profile_for(self._owner.model, model)))
-
-    def _look_up(self, patience: float) -> Any:
-        from oxen_inference.chat.catalogue_peek import CataloguePeek
-
-        peek = CataloguePeek.of(self._owner._client())
-        if peek.known(self._owner.model) is None:
-            peek.start()
-        return peek.model(self._owner.model, patience)
-
-
-def _in_running_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

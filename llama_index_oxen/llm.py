@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
-import threading
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing, contextmanager
-from dataclasses import replace
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
 from llama_index.core import instrumentation
@@ -34,11 +29,12 @@ from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.types import BaseOutputParser, PydanticProgramMode
-from typing_extensions import Self
 
 from llama_index_oxen import tool_calls
 from llama_index_oxen.messages_in import Growing, to_completion, to_message, to_response
 from llama_index_oxen.metadata import llm_metadata
+from oxen_inference.chat.holder import ClientHolder
+from oxen_inference.chat.policies import WishedReplay
 from oxen_inference.clients import Clients
 
 if TYPE_CHECKING:
@@ -46,16 +42,13 @@ if TYPE_CHECKING:
 
     from oxen_inference.catalog.api import AsyncCatalog, Catalog
     from oxen_inference.catalog.models import Model
-    from oxen_inference.client import AsyncOxenClient, OxenClient
 
 dispatcher: Any = instrumentation.get_dispatcher(__name__)  # type: ignore[attr-defined]  # core re-exports it for all its users
 
-_CHAT = "oxen_inference.chat.stream"
 _PATIENCE = 1.0  # seconds that reading the metadata may take, once, of a model nobody here knows
-_PER_CALL = ("timeout", "extra_headers", "extra_query")
 
 
-class Oxen(FunctionCallingLLM):
+class Oxen(ClientHolder, FunctionCallingLLM):
     """Any chat model on Oxen.ai.
 
     The key and the base URL come from ``OXEN_API_KEY`` and ``OXEN_BASE_URL`` where they are not
@@ -100,7 +93,7 @@ class Oxen(FunctionCallingLLM):
     structured_mode: Literal["tool", "json_schema"] = Field(
         default="tool", description="How objects are asked for: by a tool call or a JSON schema."
     )
-    reasoning_replay: Literal["auto", "never", "turn", "always"] = Field(
+    reasoning_replay: WishedReplay = Field(
         default="auto",
         description="Which of its earlier reasoning the model is sent again: what its family "
         "needs, none, that of the tool calls since the last user message, or all.",
@@ -142,7 +135,7 @@ class Oxen(FunctionCallingLLM):
         context_window: int | None = None,
         is_function_calling_model: bool | None = None,
         structured_mode: Literal["tool", "json_schema"] = "tool",
-        reasoning_replay: Literal["auto", "never", "turn", "always"] = "auto",
+        reasoning_replay: WishedReplay = "auto",
         cost: bool = True,
         default_headers: Mapping[str, str] | None = None,
         http_client: Any = None,
@@ -198,7 +191,8 @@ class Oxen(FunctionCallingLLM):
         """What the model can do: the overrides, the catalogue, and a table shipped with this.
 
         Where neither catalogue nor table knows the length of the context, reading this fetches
-        the catalogue, for a second at most; inside a running event loop that goes on beside. Offline it is `oxen_inference.catalog.profiles.DEFAULT_CONTEXT_WINDOW`.
+        the catalogue, for a second at most; inside a running event loop that goes on beside.
+        Offline it is `oxen_inference.catalog.profiles.DEFAULT_CONTEXT_WINDOW`.
         """
         return self._metadata(self._known() or self._looked_up())
 
@@ -230,21 +224,8 @@ class Oxen(FunctionCallingLLM):
 
         if self.context_window or context_length(self.model):
             return None
-        if not _in_running_loop():
-            self._look_up(_PATIENCE)
-        elif self._has_client:
-            self._look_up(0.0)
-        else:
-            # Making the first client imports openai, which takes most of a second.
-            threading.Thread(target=self._look_up, args=(0.0,), daemon=True).start()
+        self._entry = self._catalogue_entry(self.model, _PATIENCE)
         return self._known()
-
-    def _look_up(self, patience: float) -> None:
-        from oxen_inference.chat.catalogue_peek import CataloguePeek
-
-        peek = CataloguePeek.of(self._client())
-        peek.start()
-        self._entry = peek.model(self.model, patience)
 
     # Calls
 
@@ -367,12 +348,16 @@ class Oxen(FunctionCallingLLM):
         """Return the body of a request and the SDK's options for it."""
         from llama_index_oxen.messages_out import to_wire
         from oxen_inference.chat.policies import policy_for
-        from oxen_inference.chat.request import can_see, check_parameters, prepare_messages
+        from oxen_inference.chat.request import (
+            can_see,
+            check_parameters,
+            prepare_messages,
+            taken_options,
+        )
 
         given = {name: value for name, value in given.items() if value is not None}
         given.pop("stream", None)
-        options: dict[str, Any] = {"timeout": self.timeout, "priced": self.cost}
-        options |= {name: given.pop(name) for name in _PER_CALL if name in given}
+        options = {"timeout": self.timeout, "priced": self.cost, **taken_options(given)}
         extra_body = given.pop("extra_body", {})
 
         own = {"temperature": self.temperature, "max_tokens": self.max_tokens}
@@ -386,13 +371,9 @@ class Oxen(FunctionCallingLLM):
             # Providers refuse an empty list of tools, and a choice where there is none.
             for name in ("tools", "tool_choice", "parallel_tool_calls"):
                 body.pop(name, None)
-        policy = policy_for(body["model"])
-        if self.reasoning_replay != "auto":
-            replay = self.reasoning_replay
-            policy = replace(policy, reasoning_text=replay, reasoning_blocks=replay)
         body["messages"] = prepare_messages(
             to_wire(messages),
-            policy=policy,
+            policy=policy_for(body["model"], self.reasoning_replay),
             can_see=lambda: can_see(catalog.cached(body["model"])),
         )
         if self._entry is None:
@@ -517,19 +498,6 @@ class Oxen(FunctionCallingLLM):
 
     # Clients
 
-    def _client(self) -> OxenClient:
-        return self._clients.sync(self._client_settings(), self.http_client)
-
-    @property
-    def _has_client(self) -> bool:
-        return self._clients.has_sync(self._client_settings(), self.http_client)
-
-    async def _async_client(self) -> AsyncOxenClient:
-        if _CHAT not in sys.modules:
-            # It imports openai, which takes most of a second; the loop has other work to do.
-            await asyncio.to_thread(import_module, _CHAT)
-        return self._clients.asynchronous(self._client_settings(), self.async_http_client)
-
     def _client_settings(self) -> dict[str, Any]:
         settings = {
             "api_key": self.api_key,
@@ -540,33 +508,13 @@ class Oxen(FunctionCallingLLM):
         }
         return {name: value for name, value in settings.items() if value is not None}
 
-    def close(self) -> None:
-        """Close the synchronous connections; the next call opens new ones."""
-        self._clients.close(self._client_settings(), self.http_client)
-
-    async def aclose(self) -> None:
-        """Close the synchronous connections and the running loop's."""
-        self.close()
-        await self._clients.aclose(self._client_settings(), self.async_http_client)
+    def _transports(self) -> tuple[Any, Any]:
+        return self.http_client, self.async_http_client
 
     def __getstate__(self) -> dict[str, Any]:
         # Connections and their locks stay behind.
         bare = self.model_copy(update={"http_client": None, "async_http_client": None})
         return super(Oxen, bare).__getstate__()
-
-    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        memo = {} if memo is None else memo
-        for client in (self.http_client, self.async_http_client):
-            memo[id(client)] = client  # holds locks, and was brought to be shared
-        return super().__deepcopy__(memo)
-
-
-def _in_running_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 def _structured_start(output_cls: Any, prompt: PromptTemplate, given: dict[str, Any]) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Replay = Literal["never", "turn", "always"]
 """Which earlier reasoning goes back to the model: none of it, what belongs to the tool calls since
 the last user message, or all of it."""
+WishedReplay = Literal["auto", "never", "turn", "always"]
+"""The same as a developer sets it: ``"auto"`` is what the model's family needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,10 @@ _ROWS: tuple[tuple[str, Policy], ...] = (
 _DEFAULT = Policy()
 
 
-def policy_for(model: str) -> Policy:
-    """Return the policy of the family that `model` belongs to, by its id."""
+def policy_for(model: str, replay: WishedReplay = "auto") -> Policy:
+    """Return the policy of the family that `model` belongs to, by its id, but for a set `replay`."""
     name = model.lower().rpartition("/")[2]
-    return next((policy for pattern, policy in _ROWS if re.match(pattern, name)), _DEFAULT)
+    policy = next((policy for pattern, policy in _ROWS if re.match(pattern, name)), _DEFAULT)
+    if replay == "auto":
+        return policy
+    return replace(policy, reasoning_text=replay, reasoning_blocks=replay)

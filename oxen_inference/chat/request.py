@@ -24,6 +24,8 @@ Message = dict[str, Any]
 MAX_AUDIO_BYTES = 20 * 1024 * 1024
 MAX_PDF_BYTES = 24 * 1024 * 1024
 
+_PER_CALL = ("timeout", "extra_headers", "extra_query")
+
 
 def prepare_messages(
     messages: Iterable[Mapping[str, Any]],
@@ -34,8 +36,9 @@ def prepare_messages(
     """Return the messages in the form every provider behind Oxen accepts.
 
     System content is a string, media precede text, images in tool results follow as a user
-    message (where the model `can_see`, which is asked only then), and reasoning goes back as `policy` says. Raises
-    `InvalidInputError` for an empty list, oversized audio and PDFs, and files of other kinds.
+    message (where the model `can_see`, which is asked only then), and reasoning goes back as
+    `policy` says. Raises `InvalidInputError` for an empty list, oversized audio and PDFs, and files
+    of other kinds.
     """
     prepared: list[Message] = []
     shown: list[Part] = []
@@ -204,6 +207,11 @@ def _goes_back(replay: Replay, *, in_turn: bool) -> bool:
 def can_see(model: Model | None) -> bool:
     """Whether a model takes images, as far as its catalogue entry, if there is one, says."""
     return model is None or not model.inputs or model.takes("image")
+
+
+def taken_options(given: dict[str, Any]) -> dict[str, Any]:
+    """Take the SDK's per-request options out of a call's keywords, and return them."""
+    return {name: given.pop(name) for name in _PER_CALL if name in given}
 
 
 def check_parameters(body: Mapping[str, Any]) -> None:
