@@ -8,15 +8,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from oxen_inference.catalog.call_fields import effective, read_seconds
 from oxen_inference.catalog.model_text import page
 from oxen_inference.catalog.pricing import Quote, price_hint, quote
-from oxen_inference.catalog.pricing_params import (
-    can_have_sound,
-    duration_names,
-    effective,
-    read_seconds,
-    switches,
-)
+from oxen_inference.catalog.pricing_amounts import duration_names
+from oxen_inference.catalog.pricing_looks import can_have_sound, switches
 
 if TYPE_CHECKING:
     from oxen_inference.catalog.models import Model

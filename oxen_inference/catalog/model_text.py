@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from oxen_inference.catalog.call_fields import effective
 from oxen_inference.catalog.json_schema import bounds, choices_of, shown, types_of
 from oxen_inference.catalog.models import MODALITIES
 from oxen_inference.catalog.pricing import price_hint
-from oxen_inference.catalog.pricing_params import can_have_sound, duration_range, effective
+from oxen_inference.catalog.pricing_amounts import duration_range
+from oxen_inference.catalog.pricing_looks import can_have_sound
 from oxen_inference.catalog.request_schema import parameters
 
 if TYPE_CHECKING:

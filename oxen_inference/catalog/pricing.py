@@ -1,4 +1,4 @@
-"""What a call will cost, before it is made, and what a chat answer did cost. USD, in `Decimal`.
+"""What a call will cost, before it is made. USD, in `Decimal`.
 
 A quote never says less than the call may cost: where the price list or the parameters leave
 something open it is a range, and where the range has no end it is unknown, with the reason.
@@ -11,18 +11,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from oxen_inference.catalog.pricing_params import (
-    Amount,
-    Fields,
+from oxen_inference.catalog.call_fields import Fields, effective
+from oxen_inference.catalog.pricing_amounts import Amount, image_count, output_seconds
+from oxen_inference.catalog.pricing_looks import (
     audio_switch,
-    effective,
-    image_count,
     is_high_resolution,
     means,
-    output_seconds,
     qualities,
     resolutions,
-    token_counts,
 )
 
 if TYPE_CHECKING:
@@ -93,23 +89,6 @@ def quote(model: Model, params: Mapping[str, Any], num_generations: int = 1) -> 
     if times is None:
         return Quote(reason="num_generations is not a whole number of 1 or more")
     return _times(once, Amount(Decimal(times), Decimal(times)))
-
-
-def chat_cost(model: Model, usage: Mapping[str, Any] | None) -> Decimal | None:
-    """Return what a chat answer cost by its `usage` as received, or None where that is unknown.
-
-    Unknown are: compute time, and tokens without a published price (cached or audio ones).
-    """
-    pricing = model.pricing
-    if pricing is None or pricing.method not in (None, "token") or not usage:
-        return None
-    counts = token_counts(usage)
-    if counts is None or pricing.input_cost_per_token is None:
-        return None
-    if pricing.output_cost_per_token is None:
-        return None
-    prompt, completion = counts
-    return prompt * pricing.input_cost_per_token + completion * pricing.output_cost_per_token
 
 
 def _generations(params: Mapping[str, Any], num_generations: int) -> int | None:

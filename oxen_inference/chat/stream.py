@@ -114,7 +114,7 @@ def _url(client: Any) -> str:
 def _cost(model: Model | None, answer: Answer) -> Decimal | None:
     if model is None or answer.usage is None:
         return None
-    from oxen_inference.catalog.pricing import chat_cost
+    from oxen_inference.catalog.chat_cost import chat_cost
 
     return chat_cost(model, answer.usage.as_openai())
 

@@ -1,7 +1,7 @@
 """Paid media from the first check to the file on the disk, written once for sync and async.
 
 Every function here, and in `sending`, `waiting` and `fetching` below it, is a computation of
-`steps`; `media.py` runs them.
+`steps`; `runner` runs them.
 """
 
 from __future__ import annotations

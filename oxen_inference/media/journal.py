@@ -9,7 +9,8 @@ An entry is written, durably, before its request is sent, and moves
 
 ``intended`` is proof that nothing was sent; ``posting`` and ``unknown`` mean that something
 perhaps was, and are never sent again. Every move checks the state it starts from, so that of
-two processes at work on one entry only one can send.
+two processes at work on one entry only one can send. All moves are in this one module, long as
+that makes it: whether they are safe shows only side by side.
 """
 
 from __future__ import annotations

@@ -16,10 +16,10 @@ from oxen_inference.errors import (
     OxenError,
 )
 from oxen_inference.generation import Generation
-from oxen_inference.media import sending
 from oxen_inference.media.fetching import fetch_items
 from oxen_inference.media.journal import Entry, Intent
 from oxen_inference.media.result import MediaItem
+from oxen_inference.media.searching import look_for
 from oxen_inference.media.steps import Steps, run, send, shielded
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def _decide(engine: Engine, task: Task, entry: Entry) -> Steps[Entry]:
         return (yield from find(engine, None, entry.entry_id, None))
     if entry.state in ("posting", "unknown") and entry.kind == "queue":
         try:
-            return (yield from shielded(sending.look_for(engine, entry, None, task), task.haste))
+            return (yield from shielded(look_for(engine, entry, None, task), task.haste))
         except EnqueueOutcomeUnknown as doubt:
             log.warning("%s", doubt)
             return (yield from find(engine, None, entry.entry_id, None))

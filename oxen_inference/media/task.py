@@ -16,10 +16,11 @@ from oxen_inference.generation import Generation
 from oxen_inference.media.budget import Budget
 from oxen_inference.media.download import Source
 from oxen_inference.media.journal import Entry, Journal, Scope, settle_elsewhere
+from oxen_inference.media.pace import Pace
 from oxen_inference.media.request import check_listener
 from oxen_inference.media.result import Progress
 from oxen_inference.media.steps import Haste, Steps, Tell, run, send
-from oxen_inference.media.watch import Pace, Subscription, Watch
+from oxen_inference.media.watch import Subscription, Watch
 from oxen_inference.paths import Paths
 
 log = logging.getLogger("oxen_inference.media")
@@ -110,8 +111,6 @@ class Engine:
     source: Callable[[], Source]
     client_timeout: Any
     max_retries: int
-
-    # ------------------------------------------------------------------ the whole way
 
     def get(self, call: Call[T]) -> Steps[T]:
         return (yield from send(replace(call, timeout=self.pace().poll_timeout)))

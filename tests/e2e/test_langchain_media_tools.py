@@ -24,7 +24,7 @@ from langchain_oxen import MediaProgressBars, OxenMediaTool, OxenToolkit
 from langchain_oxen.progress import EVENT
 from oxen_inference import Budget, Journal, OxenClient
 from oxen_inference.errors import AuthenticationError, ModelNotFoundError
-from oxen_inference.media.watch import Pace
+from oxen_inference.media.pace import Pace
 from oxen_sandbox import Fault, Sandbox
 
 FAST = Pace(image=(0.05, 0.1), video=(0.05, 0.1), lookup=1.0, lookup_interval=0.1, settle=(0.1,))

@@ -9,7 +9,7 @@ import pytest
 
 from oxen_inference import Budget, Journal, OxenClient
 from oxen_inference.errors import GenerationTimeout
-from oxen_inference.media.watch import Pace
+from oxen_inference.media.pace import Pace
 from oxen_sandbox import Sandbox
 
 OX = {"model": "flux-2-dev", "prompt": "an ox"}

@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from oxen_inference.catalog.call_fields import read_seconds
+from oxen_inference.catalog.chat_cost import chat_cost
 from oxen_inference.catalog.model_reading import read_model
 from oxen_inference.catalog.models import Model
-from oxen_inference.catalog.pricing import Quote, chat_cost, price_hint, quote, usd
-from oxen_inference.catalog.pricing_params import means, read_seconds
+from oxen_inference.catalog.pricing import Quote, price_hint, quote, usd
+from oxen_inference.catalog.pricing_looks import means
 
 NO_PARAMS: dict[str, Any] = {}
 

@@ -10,8 +10,9 @@ import pytest
 
 from oxen_inference.calls import Call
 from oxen_inference.errors import APIConnectionError, NotFoundError, RateLimitError
+from oxen_inference.media.pace import Pace
 from oxen_inference.media.steps import Send
-from oxen_inference.media.watch import Pace, Subscription, Watch
+from oxen_inference.media.watch import Subscription, Watch
 from oxen_inference.paths import CURRENT
 
 
