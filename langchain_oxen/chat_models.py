@@ -332,8 +332,10 @@ class ChatOxen(ClientHolder, BaseChatModel):
         the name of a tool, or a dict as the API takes it. `strict`: arguments follow the schemas
         exactly, where the provider can enforce it.
         """
+        with _typed_errors():
+            fields = tool_binding.bound(tools, tool_choice, strict)
         return self.bind(
-            **tool_binding.bound(tools, tool_choice, strict),
+            **fields,
             **({} if parallel_tool_calls is None else {"parallel_tool_calls": parallel_tool_calls}),
             **({} if response_format is None else {"response_format": response_format}),
             **kwargs,

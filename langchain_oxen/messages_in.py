@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,6 +12,8 @@ from langchain_core.messages.tool import ToolCallChunk
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.utils.json import parse_partial_json
 from pydantic import BaseModel
+
+from oxen_inference.chat.tool_arguments import read_arguments
 
 if TYPE_CHECKING:
     from langchain_core.messages import content as blocks
@@ -142,12 +143,9 @@ def _arguments(call: WireCall) -> tuple[dict[str, Any], str | None]:
     if not call.name:
         return {}, "The model named no tool."
     try:
-        arguments = json.loads(call.arguments, strict=False) if call.arguments.strip() else {}
+        return read_arguments(call.arguments), None
     except ValueError as error:
-        return {}, f"The arguments are not valid JSON: {error}."
-    if not isinstance(arguments, dict):
-        return {}, "The arguments are not a JSON object."
-    return arguments, None
+        return {}, str(error)
 
 
 def _tool_chunks(delta: Delta) -> list[ToolCallChunk]:

@@ -17,6 +17,7 @@ from langchain_core.messages import (
 )
 
 from langchain_oxen.content_out import reasoning_of, results_in, text_of, to_parts
+from oxen_inference.chat.tool_arguments import whole_object
 from oxen_inference.errors import InvalidInputError
 
 Wire = dict[str, Any]
@@ -98,7 +99,7 @@ def _calls(message: AIMessage, answered: set[Any]) -> list[Wire]:
             arguments = block.get("input", block.get("args")) or {}
             found.append((block.get("id"), block.get("name"), _as_json(arguments)))
     found += [
-        (invalid["id"], invalid["name"], _as_object(invalid["args"]))
+        (invalid["id"], invalid["name"], whole_object(invalid["args"]))
         for invalid in message.invalid_tool_calls
         # Without a result, a call makes every provider refuse the conversation.
         if invalid["id"] in answered
@@ -108,15 +109,6 @@ def _calls(message: AIMessage, answered: set[Any]) -> list[Wire]:
 
 def _as_json(arguments: Any) -> str:
     return arguments if isinstance(arguments, str) else json.dumps(arguments, default=str)
-
-
-def _as_object(arguments: str | None) -> str:
-    """Return arguments that providers can read: some parse them, and fail on half an object."""
-    try:
-        whole = isinstance(json.loads(arguments or "{}"), dict)
-    except ValueError:
-        whole = False
-    return arguments or "{}" if whole else json.dumps({"malformed_arguments": arguments})
 
 
 def _call(call_id: Any, name: Any, arguments: str, extra: Any) -> Wire:

@@ -354,6 +354,7 @@ class Oxen(ClientHolder, FunctionCallingLLM):
             prepare_messages,
             taken_options,
         )
+        from oxen_inference.chat.tool_choice import drop_empty_tools
 
         given = {name: value for name, value in given.items() if value is not None}
         given.pop("stream", None)
@@ -367,10 +368,7 @@ class Oxen(ClientHolder, FunctionCallingLLM):
             **self.additional_kwargs,
             **given,
         }
-        if not body.get("tools"):
-            # Providers refuse an empty list of tools, and a choice where there is none.
-            for name in ("tools", "tool_choice", "parallel_tool_calls"):
-                body.pop(name, None)
+        drop_empty_tools(body)
         body["messages"] = prepare_messages(
             to_wire(messages),
             policy=policy_for(body["model"], self.reasoning_replay),

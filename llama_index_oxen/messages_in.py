@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,8 @@ from llama_index.core.base.llms.types import (
     ThinkingBlock,
     ToolCallBlock,
 )
+
+from oxen_inference.chat.tool_arguments import read_arguments
 
 if TYPE_CHECKING:
     from oxen_inference.chat.answer import Answer, Delta, ToolCall, ToolDelta
@@ -136,10 +137,9 @@ def _wire(call_id: Any, name: str, arguments: str, extra: Any = None) -> dict[st
 
 def _arguments(call: ToolCall) -> dict[str, Any] | str:
     try:
-        arguments = json.loads(call.arguments, strict=False) if call.arguments.strip() else {}
+        return read_arguments(call.arguments)
     except ValueError:
         return call.arguments
-    return arguments if isinstance(arguments, dict) else call.arguments
 
 
 def _raw(answer: Answer) -> dict[str, Any]:

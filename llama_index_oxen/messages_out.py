@@ -14,6 +14,7 @@ from llama_index.core.base.llms.types import (
 )
 
 from llama_index_oxen.blocks_out import to_parts
+from oxen_inference.chat.tool_arguments import whole_object
 
 Wire = dict[str, Any]
 
@@ -103,15 +104,6 @@ def _call(call_id: Any, name: Any, arguments: Any) -> Wire:
         arguments = json.dumps(arguments, default=str)
     function = {"name": name, "arguments": whole_object(arguments)}
     return {"id": call_id or "", "type": "function", "function": function}
-
-
-def whole_object(arguments: str) -> str:
-    """Return arguments that providers can read: some parse them, and fail on half an object."""
-    try:
-        whole = isinstance(json.loads(arguments or "{}"), dict)
-    except ValueError:
-        whole = False
-    return arguments or "{}" if whole else json.dumps({"malformed_arguments": arguments})
 
 
 def _named(message: ChatMessage, wire: Wire) -> Wire:

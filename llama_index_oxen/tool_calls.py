@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +10,13 @@ from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.llms.utils import parse_partial_json
 from pydantic_core import from_json
 
+from oxen_inference.chat.tool_arguments import read_arguments
+from oxen_inference.chat.tool_choice import tool_choice
+
 if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool
 
 Choice = str | dict[str, Any] | None
-
-_WORDS = {"auto": "auto", "none": "none", "any": "required", "required": "required"}
 
 
 def request_fields(
@@ -34,26 +34,11 @@ def request_fields(
     if choice is None and required:
         choice = "required"
     if choice is not None:
-        fields["tool_choice"] = _choice(choice, [spec["function"]["name"] for spec in specs])
+        fields["tool_choice"] = tool_choice(choice, [spec["function"]["name"] for spec in specs])
     if not parallel:
         # True is every provider's default, and some of their models refuse to be told.
         fields["parallel_tool_calls"] = False
     return fields
-
-
-def _choice(choice: str | dict[str, Any], names: list[str]) -> str | dict[str, Any]:
-    if isinstance(choice, dict):
-        return {"type": "function", **choice} if "function" in choice else choice
-    if choice in names:
-        return {"type": "function", "function": {"name": choice}}
-    if choice not in _WORDS:
-        from oxen_inference.errors import InvalidInputError
-
-        raise InvalidInputError(
-            f"tool_choice {choice!r} is none of the tools: {', '.join(names)}. "
-            "It may also be 'auto', 'required' or 'none'."
-        )
-    return _WORDS[choice]
 
 
 def selections(response: ChatResponse) -> list[ToolSelection]:
@@ -102,17 +87,13 @@ def _arguments(given: Any, *, ended: bool) -> dict[str, Any]:
     if isinstance(given, dict):
         return given
     text = given if isinstance(given, str) else ""
-    if not text.strip():
-        return {}
     try:
-        read = json.loads(text, strict=False)
+        return read_arguments(text)
     except ValueError:
-        read = None
-        if not ended:
-            read = _partial(text)
-    if isinstance(read, dict):
-        return read
-    return {"malformed_arguments": text} if ended else {}
+        if ended:
+            return {"malformed_arguments": text}
+    read = _partial(text)
+    return read if isinstance(read, dict) else {}
 
 
 def _partial(text: str) -> Any:

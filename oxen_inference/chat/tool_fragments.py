@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 from oxen_inference.chat.answer import ToolCall, ToolDelta
+from oxen_inference.chat.tool_arguments import is_object
 
 
 class _Call:
@@ -203,16 +204,6 @@ def _name_news(call: _Call, name: str) -> str | None:
 def _is_repeat(call: _Call, arguments: str) -> bool:
     # A whole object again at the end of the stream; a fragment may well equal an earlier one.
     return len(arguments) > 2 and arguments == "".join(call.arguments) and is_object(arguments)
-
-
-def is_object(text: str) -> bool:
-    """Whether `text` is one whole JSON object."""
-    if not text.rstrip().endswith("}"):
-        return False
-    try:
-        return isinstance(json.loads(text, strict=False), dict)
-    except ValueError:
-        return False
 
 
 def _new_id() -> str:
