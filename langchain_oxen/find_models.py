@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from langchain_core.tools import BaseTool
-from pydantic import PrivateAttr
+from pydantic import Field
 
-from oxen_inference.catalog.access import CatalogAccess
-from oxen_inference.tools.jobs import FindModelsInput
+from langchain_oxen.tool_base import Answer, OxenTool, ToolRequest
+from oxen_inference.tools import jobs
+from oxen_inference.tools.connection import Connection
 
-_Answer = tuple[str, list[dict[str, Any]]]
+if TYPE_CHECKING:
+    from oxen_inference.client import AsyncOxenClient, OxenClient
 
 
-class OxenFindModelsTool(BaseTool):
+class OxenFindModelsTool(OxenTool):
     """Find models by need: text for the language model, rows of plain data as the artifact.
 
-    Give a client, or the `api_key` and `base_url` of one.
+    Give a client, or the `api_key` and `base_url` of one. Costs nothing.
     """
 
     name: str = "find_models"
@@ -24,33 +26,28 @@ class OxenFindModelsTool(BaseTool):
         "Find AI models on Oxen.ai for a need described in words. Returns a short ranked list "
         "with ids, prices and the parameters to use."
     )
-    args_schema: Any = FindModelsInput
-    response_format: Literal["content", "content_and_artifact"] = "content_and_artifact"
-    _catalog: CatalogAccess = PrivateAttr()
+    args_schema: Any = jobs.FindModelsInput
+    only: Sequence[Any] = Field(default=(), repr=False)
+    """The `Model` objects to choose among; none means the catalogue's."""
+    media_only: bool = False
+    """Whether only models that make images, videos or audio count."""
 
     def __init__(
         self,
         *,
         api_key: Any = None,
         base_url: str | None = None,
-        client: Any = None,
-        async_client: Any = None,
+        client: OxenClient | AsyncOxenClient | None = None,
         **fields: Any,
     ) -> None:
-        super().__init__(**fields)
-        self._catalog = CatalogAccess(
-            api_key=api_key, base_url=base_url, client=client, async_client=async_client
-        )
+        reached = Connection(client=client, api_key=api_key, base_url=base_url)
+        super().__init__(**{"connection": reached, **fields})
 
-    def _run(self, need: str, **arguments: Any) -> _Answer:
-        return _found(self._catalog.select({}), need, arguments)
+    def _call(self, client: OxenClient, request: ToolRequest) -> Answer:
+        return self._found(self.only or client.catalog.list(), request)
 
-    async def _arun(self, need: str, **arguments: Any) -> _Answer:
-        return _found(await self._catalog.aselect({}), need, arguments)
+    async def _acall(self, client: AsyncOxenClient, request: ToolRequest) -> Answer:
+        return self._found(self.only or await client.catalog.list(), request)
 
-
-def _found(models: list[Any], need: str, arguments: dict[str, Any]) -> _Answer:
-    from oxen_inference.catalog.find_models import describe, find_models
-
-    matches = find_models(models, need, **arguments)
-    return describe(matches), [match.as_row() for match in matches]
+    def _found(self, models: Sequence[Any], request: ToolRequest) -> Answer:
+        return jobs.found(models, request.arguments, media_only=self.media_only)

@@ -1,4 +1,4 @@
-"""Tools to work while a film renders: find a model, submit, check, cancel."""
+"""Tools to work while a film renders: submit, check, cancel."""
 
 from __future__ import annotations
 
@@ -119,21 +119,6 @@ class OxenCancelTool(OxenTool):
 
     async def _acall(self, client: AsyncOxenClient, request: ToolRequest) -> Answer:
         return _report(await jobs.acancel(client, request.arguments["generation_ids"]))
-
-
-class OxenFindMediaTool(OxenTool):
-    """Finds media models in the catalogue, or among `only` if it is given."""
-
-    name: str = "oxen_find_models"
-    description: str = jobs.FIND
-    args_schema: Any = jobs.FindModelsInput
-    only: list[Any] = Field(default_factory=list, repr=False)
-
-    def _call(self, client: OxenClient, request: ToolRequest) -> Answer:
-        return jobs.found(self.only or client.catalog.list(), request.arguments)
-
-    async def _acall(self, client: AsyncOxenClient, request: ToolRequest) -> Answer:
-        return jobs.found(self.only or await client.catalog.list(), request.arguments)
 
 
 def _for(maker: OxenMediaTool, request: ToolRequest) -> ToolRequest:

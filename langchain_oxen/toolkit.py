@@ -10,13 +10,10 @@ from typing import Any, Literal
 from langchain_core.tools import BaseTool, BaseToolkit
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator
 
-from langchain_oxen.job_tools import (
-    OxenCancelTool,
-    OxenCheckTool,
-    OxenFindMediaTool,
-    OxenSubmitTool,
-)
+from langchain_oxen.find_models import OxenFindModelsTool
+from langchain_oxen.job_tools import OxenCancelTool, OxenCheckTool, OxenSubmitTool
 from langchain_oxen.media_tool import OxenMediaTool
+from oxen_inference.tools import jobs
 from oxen_inference.tools.connection import Connection
 from oxen_inference.tools.settings import connection_for
 
@@ -100,7 +97,10 @@ class OxenToolkit(BaseToolkit):
             ),
             OxenCheckTool(connection=shared, save_to=self.save_to),
             OxenCancelTool(connection=shared),
-            OxenFindMediaTool(connection=shared, only=[maker.model for maker in makers]),
+            OxenFindModelsTool(
+                name="oxen_find_models", description=jobs.FIND, connection=shared,
+                only=[maker.model for maker in makers], media_only=True,
+            ),
         ]  # fmt: skip
 
 

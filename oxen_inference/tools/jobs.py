@@ -172,14 +172,15 @@ def report(results: Iterable[MediaResult]) -> str:
 
 
 def found(
-    models: Iterable[Model], arguments: Mapping[str, Any]
+    models: Iterable[Model], arguments: Mapping[str, Any], *, media_only: bool = True
 ) -> tuple[str, list[dict[str, Any]]]:
-    """Return the media models for a need, in words and as rows of plain data."""
+    """Return the models for a need, in words and as rows of plain data."""
     from oxen_inference.catalog.find_models import describe, find_models
 
+    models = list(models)
     media = [model for model in models if any(model.makes(kind) for kind in MEDIA)]
-    matches = find_models(media, **arguments)
-    parameters = [text.describe_parameters(match.model) for match in matches]
+    matches = find_models(media if media_only else models, **arguments)
+    parameters = [text.describe_parameters(m.model) for m in matches if m.model in media]
     return "\n".join([describe(matches), *parameters]), [match.as_row() for match in matches]
 
 

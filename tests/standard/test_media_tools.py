@@ -10,13 +10,8 @@ from langchain_core.tools import BaseTool
 from langchain_tests.integration_tests import ToolsIntegrationTests
 from langchain_tests.unit_tests import ToolsUnitTests
 
-from langchain_oxen import OxenMediaTool
-from langchain_oxen.job_tools import (
-    OxenCancelTool,
-    OxenCheckTool,
-    OxenFindMediaTool,
-    OxenSubmitTool,
-)
+from langchain_oxen import OxenFindModelsTool, OxenMediaTool
+from langchain_oxen.job_tools import OxenCancelTool, OxenCheckTool, OxenSubmitTool
 from oxen_inference import Model, OxenClient
 from oxen_inference.catalog.model_reading import read_model
 from oxen_inference.tools.connection import Connection
@@ -86,7 +81,7 @@ class TestCancelAlone(Alone):
 
 
 class TestFindAlone(Alone):
-    tool_class = OxenFindMediaTool
+    tool_class = OxenFindModelsTool
     example = {"need": "an image of an ox", "max_price": 0.5}
 
 
@@ -167,4 +162,4 @@ class TestFind(OverHTTP):
 
     @property
     def tool_constructor(self) -> BaseTool:
-        return OxenFindMediaTool(connection=Connection(client=self.client))
+        return OxenFindModelsTool(connection=Connection(client=self.client))
