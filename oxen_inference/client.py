@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import json
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import openai
 
@@ -14,6 +13,7 @@ from oxen_inference._version import __version__
 from oxen_inference.calls import Call, read_checked
 from oxen_inference.error_mapping import hide, status_error
 from oxen_inference.settings import resolve_api_key, resolve_base_url
+from oxen_inference.transport_errors import translate
 
 if TYPE_CHECKING:
     from oxen_inference.catalog.api import AsyncCatalog, Catalog
@@ -125,91 +125,11 @@ class _Shared:
         # No credits, or a bad request, under a status that speaks of something passing.
         return status_error(body, response=response).is_retryable
 
-    def _translate(self, error: Exception) -> NoReturn:
-        """Raise `error` as one of ours, in words that say what to do."""
-        if isinstance(error, errors.OxenError):
-            raise error
-        request = getattr(error, "request", None)
-        where = f"{getattr(request, 'method', '')} {getattr(request, 'url', self.base_url)}".strip()
-        if any(_is_closed_client(each) for each in (error, error.__cause__)):
-            raise errors.ConfigurationError(
-                "The HTTP client given for these requests has been closed. Pass one that is open, "
-                "or none."
-            ) from error
-        if isinstance(error, openai.APITimeoutError) and not _is_lost_connection(error):
-            raise errors.APITimeoutError(
-                f"No answer in time: {where}. Give it longer with timeout=..., or try again later.",
-                request=request,
-            ) from error
-        of_other_loop = isinstance(error, RuntimeError) and "loop is closed" in str(error)
-        connection_failed = isinstance(error, openai.APIConnectionError) or of_other_loop
-        if connection_failed or _is_of_transport(error):
-            cause = _told(error)
-            told = (
-                f"Could not reach Oxen: {where}: {cause}. "
-                "Check the network, and base_url or OXEN_BASE_URL."
-                if _never_connected(error)
-                else f"The connection to Oxen broke before an answer: {where}: {cause}."
-            )
-            raise errors.APIConnectionError(told, request=request) from error
-        if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
-            raise errors.APIResponseError(
-                f"Oxen's answer says it is JSON but cannot be read as such: {error}."
-            ) from error
-        if isinstance(error, openai.APIResponseValidationError):
-            raise errors.APIResponseError(str(error), request=request, body=error.body) from error
-        raise error
-
 
 async def _read_refusal(response: Any) -> None:
     # Whether to send again is for the body to say, which the SDK asks before it has read it.
     if response.status_code >= BAD_REQUEST:
         await response.aread()
-
-
-def _is_closed_client(error: BaseException | None) -> bool:
-    # Said before anything is sent; openai 2.x wraps it, 3.x does not.
-    return isinstance(error, RuntimeError) and "client has been closed" in str(error)
-
-
-def _is_lost_connection(error: openai.APITimeoutError) -> bool:
-    # The SDK's aiohttp transport passes a connection that was closed or reset on as a
-    # ConnectTimeout; what aiohttp itself said is one step further down.
-    root = error.__cause__ and error.__cause__.__cause__
-    return root is not None and "Timeout" not in type(root).__name__
-
-
-def _told(error: Exception) -> str:
-    """Return the first words there are about what went wrong underneath."""
-    cause: BaseException | None = error.__cause__
-    while cause is not None and not str(cause) and cause.__cause__ is not None:
-        cause = cause.__cause__
-    return str(cause or error) or type(cause or error).__name__
-
-
-# What names a failure to connect on each transport. Words for people only: whether a paid request
-# may be sent again is decided by stricter rules (`oxen_inference.media.enqueue`).
-_NOT_CONNECTED = {"ConnectError", "ConnectTimeout", "ProxyError", "ClientConnectorError"}
-
-
-def _never_connected(error: BaseException) -> bool:
-    link: BaseException | None = error
-    if isinstance(error, openai.APITimeoutError) and error.__cause__:
-        link = error.__cause__.__cause__  # past the ConnectTimeout that it is not
-    while link is not None:
-        if any(base.__name__ in _NOT_CONNECTED for base in type(link).__mro__):
-            return True
-        link = link.__cause__
-    return False
-
-
-# What a transport may raise that the SDK does not know, as aiohttp does for an answer that is no
-# HTTP; told by where it comes from, since no transport is imported here.
-_TRANSPORTS = {"aiohttp", "httpx", "httpx2", "httpcore", "httpcore2", "h11", "anyio"}
-
-
-def _is_of_transport(error: Exception) -> bool:
-    return type(error).__module__.partition(".")[0] in _TRANSPORTS or isinstance(error, OSError)
 
 
 class OxenClient(_Shared, openai.OpenAI):
@@ -224,7 +144,7 @@ class OxenClient(_Shared, openai.OpenAI):
         try:
             return super().request(cast_to, options, **kwargs)
         except Exception as error:  # noqa: BLE001 - all of it is raised again
-            self._translate(error)
+            translate(error, self.base_url)
 
     def _should_retry(self, response: Any) -> bool:
         if response.status_code >= BAD_REQUEST:
@@ -233,15 +153,12 @@ class OxenClient(_Shared, openai.OpenAI):
 
     def send(self, call: Call[T]) -> T:
         """Make one call and return its typed answer. Raises `OxenError`."""
-        payload = self._sdk_method(call)(**_arguments(call))
+        payload = getattr(self, call.method)(**_arguments(call))
         try:
             return call.read(read_checked(payload))
         except errors.OxenError as error:
             self.hide_key(error)
             raise
-
-    def _sdk_method(self, call: Call[Any]) -> Any:
-        return getattr(self, call.method)
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -287,19 +204,16 @@ class AsyncOxenClient(_Shared, openai.AsyncOpenAI):
         try:
             return await super().request(cast_to, options, **kwargs)
         except Exception as error:  # noqa: BLE001 - all of it is raised again
-            self._translate(error)
+            translate(error, self.base_url)
 
     async def send(self, call: Call[T]) -> T:
         """Make one call and return its typed answer. Raises `OxenError`."""
-        payload = await self._sdk_method(call)(**_arguments(call))
+        payload = await getattr(self, call.method)(**_arguments(call))
         try:
             return call.read(read_checked(payload))
         except errors.OxenError as error:
             self.hide_key(error)
             raise
-
-    def _sdk_method(self, call: Call[Any]) -> Any:
-        return getattr(self, call.method)
 
     @cached_property
     def catalog(self) -> AsyncCatalog:

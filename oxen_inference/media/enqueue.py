@@ -87,7 +87,8 @@ def read_failure(error: Exception) -> Outcome:
     """Decide by what was raised instead of an answer."""
     if isinstance(error, errors.APIStatusError):
         if error.status_code == TOO_MANY:
-            return Refused(error, again=True)
+            # Waiting helps against too many requests, not against a quota that is used up.
+            return Refused(error, again=error.is_retryable)
         return Refused(error) if error.status_code in REJECTIONS else Doubtful(error)
     if isinstance(error, errors.APIConnectionError) and certainly_not_sent(error):
         return Refused(error, again=True)

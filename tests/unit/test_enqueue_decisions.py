@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from oxen_inference import errors
+from oxen_inference.error_mapping import status_error
 from oxen_inference.media.direct import read_direct
 from oxen_inference.media.enqueue import (
     Accepted,
@@ -94,6 +95,15 @@ def test_too_many_requests_may_be_sent_again() -> None:
     outcome = read_failure(errors.RateLimitError("slow down"))
     assert isinstance(outcome, Refused)
     assert outcome.again
+
+
+def test_a_quota_that_is_used_up_is_not_waited_for() -> None:
+    body = {"error": {"code": "insufficient_quota", "message": "You exceeded your quota."}}
+    error = status_error(body, status=429)
+    assert isinstance(error, errors.InsufficientCreditsError)
+    outcome = read_failure(error)
+    assert isinstance(outcome, Refused)
+    assert not outcome.again
 
 
 @pytest.mark.parametrize(
