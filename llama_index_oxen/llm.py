@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mappi
 from contextlib import aclosing, closing, contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
-from llama_index.core import instrumentation
 from llama_index.core.base.llms.types import (
     ChatMessage,
     ChatResponse,
@@ -20,19 +19,15 @@ from llama_index.core.base.llms.types import (
 )
 from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr, SecretStr
 from llama_index.core.callbacks import CallbackManager
-from llama_index.core.instrumentation.events.llm import (
-    LLMStructuredPredictEndEvent,
-    LLMStructuredPredictStartEvent,
-)
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import ToolSelection
-from llama_index.core.prompts import PromptTemplate
 from llama_index.core.types import BaseOutputParser, PydanticProgramMode
 
 from llama_index_oxen import tool_calls
 from llama_index_oxen.messages_in import Growing, to_completion, to_message, to_response
 from llama_index_oxen.metadata import llm_metadata
+from llama_index_oxen.structured_predict import StructuredPrediction
 from oxen_inference.chat.holder import ClientHolder
 from oxen_inference.chat.policies import WishedReplay
 from oxen_inference.clients import Clients
@@ -43,12 +38,10 @@ if TYPE_CHECKING:
     from oxen_inference.catalog.api import AsyncCatalog, Catalog
     from oxen_inference.catalog.models import Model
 
-dispatcher: Any = instrumentation.get_dispatcher(__name__)  # type: ignore[attr-defined]  # core re-exports it for all its users
-
 _PATIENCE = 1.0  # seconds that reading the metadata may take, once, of a model nobody here knows
 
 
-class Oxen(ClientHolder, FunctionCallingLLM):
+class Oxen(ClientHolder, StructuredPrediction, FunctionCallingLLM):
     """Any chat model on Oxen.ai.
 
     The key and the base URL come from ``OXEN_API_KEY`` and ``OXEN_BASE_URL`` where they are not
@@ -432,68 +425,6 @@ class Oxen(ClientHolder, FunctionCallingLLM):
             raise ValueError(f"The model called no tool; it said: {said!r}")
         return found
 
-    # Structured output
-
-    @dispatcher.span  # type: ignore[untyped-decorator]  # core leaves it untyped
-    def structured_predict(
-        self,
-        output_cls: Any,
-        prompt: PromptTemplate,
-        llm_kwargs: dict[str, Any] | None = None,
-        **prompt_args: Any,
-    ) -> Any:
-        """Return an object of `output_cls`, a pydantic class. Raises `OxenError`, ValueError."""
-        _structured_start(output_cls, prompt, prompt_args)
-        made = self._program(output_cls, prompt)(llm_kwargs=llm_kwargs, **prompt_args)
-        dispatcher.event(LLMStructuredPredictEndEvent(output=made))
-        return made
-
-    @dispatcher.span  # type: ignore[untyped-decorator]  # core leaves it untyped
-    async def astructured_predict(
-        self,
-        output_cls: Any,
-        prompt: PromptTemplate,
-        llm_kwargs: dict[str, Any] | None = None,
-        **prompt_args: Any,
-    ) -> Any:
-        """Return an object of `output_cls` without blocking the running loop."""
-        _structured_start(output_cls, prompt, prompt_args)
-        program = self._program(output_cls, prompt)
-        made = await program.acall(llm_kwargs=llm_kwargs, **prompt_args)
-        dispatcher.event(LLMStructuredPredictEndEvent(output=made))
-        return made
-
-    def _structured_stream_call(
-        self,
-        output_cls: Any,
-        prompt: PromptTemplate,
-        llm_kwargs: dict[str, Any] | None = None,
-        **prompt_args: Any,
-    ) -> Generator[Any, None, None]:
-        program = self._program(output_cls, prompt)
-        partials: Generator[Any, None, None] = program.stream_call(
-            llm_kwargs=llm_kwargs, **prompt_args
-        )
-        return partials
-
-    async def _structured_astream_call(
-        self,
-        output_cls: Any,
-        prompt: PromptTemplate,
-        llm_kwargs: dict[str, Any] | None = None,
-        **prompt_args: Any,
-    ) -> AsyncGenerator[Any, None]:
-        program: Any = self._program(output_cls, prompt)
-        partials: AsyncGenerator[Any, None] = await program.astream_call(
-            llm_kwargs=llm_kwargs, **prompt_args
-        )
-        return partials
-
-    def _program(self, output_cls: Any, prompt: PromptTemplate) -> Any:
-        from llama_index_oxen.structured import program_for
-
-        return program_for(self, output_cls, prompt)
-
     # Clients
 
     def _client_settings(self) -> dict[str, Any]:
@@ -513,13 +444,6 @@ class Oxen(ClientHolder, FunctionCallingLLM):
         # Connections and their locks stay behind.
         bare = self.model_copy(update={"http_client": None, "async_http_client": None})
         return super(Oxen, bare).__getstate__()
-
-
-def _structured_start(output_cls: Any, prompt: PromptTemplate, given: dict[str, Any]) -> None:
-    event = LLMStructuredPredictStartEvent(
-        output_cls=output_cls, template=prompt, template_args=given
-    )
-    dispatcher.event(event)
 
 
 @contextmanager

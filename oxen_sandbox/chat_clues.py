@@ -61,7 +61,7 @@ class Clues:
 
     def __post_init__(self) -> None:
         self.request = self.request or self.clause
-        texts = (self.clause, self.request, *self.results)
+        texts = map(words.without_addresses, (self.clause, self.request, *self.results))
         found = ((text, words.numbers(text)) for text in texts)
         self._source, self._numbers = next((pair for pair in found if pair[1]), ("", []))
         self._quoted = words.quoted(self.clause) or words.quoted(self.request)
@@ -150,8 +150,9 @@ class Clues:
     def amount(self, name: str) -> int | None:
         """Find how many of a thing are wanted: "three colors"."""
         wanted = words.stems(name.replace("_", " "))
-        for number in words.numbers(self.request):
-            following = " ".join(self.request[number.end :].split()[:2])
+        request = words.without_addresses(self.request)
+        for number in words.numbers(request):
+            following = " ".join(request[number.end :].split()[:2])
             if wanted & words.stems(following) and isinstance(number.value, int):
                 return number.value
         return None

@@ -48,6 +48,7 @@ _QUOTED = re.compile(
     r"\"([^\"\n]+)\"|“([^”\n]+)”|「([^」\n]+)」|`([^`\n]+)`|(?<!\w)['‘]([^'’\n]+)['’](?!\w)"
 )
 _URL = re.compile(r"https?://[^\s\"'<>)\]}]+[^\s\"'<>)\]}.,;:!?]|data:[\w/+.-]+;base64,[\w+/=]+")
+_UUID = re.compile(r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", re.IGNORECASE)
 _NAME = r"[A-Z][\w’'-]*(?:[ ](?:(?:de|of|la|le|the|al)[ ])?[A-Z][\w’'-]*)*"
 _NAMES = re.compile(rf"(?<![\w’']){_NAME}(?:,[ ][A-Z]{{2}}\b)?")
 _PLACES = re.compile(
@@ -163,6 +164,13 @@ def quoted(text: str) -> list[str]:
 def urls(text: str) -> list[str]:
     """Return the URLs (and data URLs) of a text."""
     return _URL.findall(text)
+
+
+def without_addresses(text: str) -> str:
+    """Return a text with its URLs and ids blanked, whose digits and words mean nothing."""
+    for address in (_URL, _UUID):
+        text = address.sub(lambda match: "_" * len(match.group()), text)
+    return text
 
 
 def names(text: str) -> list[str]:

@@ -229,3 +229,25 @@ def test_a_required_answer_schema_comes_after_the_tool_that_informs_it() -> None
     assert calls(first) == [("get_weather", {"city": "Paris"})]
     turns += answered(first, '{"temperature": 21.5, "sky": "clear"}')
     assert calls(ask(turns, **settings)) == [("Weather", {"city": "Paris", "temperature": 21.5})]
+
+
+def test_digits_of_an_address_are_no_numbers() -> None:
+    """An id that happens to hold a 4 must not make the agent order four films."""
+    film = tool(
+        "generate_video",
+        "Makes videos",
+        {
+            "prompt": {"type": "string"},
+            "num_generations": {"type": "integer", "minimum": 1, "maximum": 4},
+        },
+        required=["prompt"],
+    )
+    draw = tool("generate_image", "Makes images", {"prompt": {"type": "string"}})
+    turns = [user("Draw an image of an ox at dawn. Then make a video of an ox walking.")]
+    first = ask(turns, tools=[draw, film])
+    job = "4be4717f-ba8f-42fc-96b7-32510d674fb2"
+    made = f"1. http://hub/generations/4/{job}?generations=4 (generation id {job})"
+    turns += answered(first, made)
+    assert calls(ask(turns, tools=[draw, film])) == [
+        ("generate_video", {"prompt": "an ox walking"})
+    ]
