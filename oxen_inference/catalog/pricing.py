@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from oxen_inference.catalog.call_fields import Fields, effective
+from oxen_inference.catalog.chat_cost import chat_cost
 from oxen_inference.catalog.pricing_amounts import Amount, image_count, output_seconds
 from oxen_inference.catalog.pricing_looks import (
     audio_switch,
@@ -23,6 +24,8 @@ from oxen_inference.catalog.pricing_looks import (
 
 if TYPE_CHECKING:
     from oxen_inference.catalog.models import Model, Pricing
+
+__all__ = ["Quote", "chat_cost", "price_hint", "quote", "usd"]
 
 _OUTPUT_SECOND = ("per_video_output_second", "per_audio_output_second")
 _ANY_TIER = frozenset({"default", "any", "all", "*", ""})
