@@ -13,6 +13,7 @@ from langgraph.types import Command, interrupt
 if TYPE_CHECKING:
     from oxen_inference.catalog.pricing import Quote
 
+_WORDS = {"yes": "approve", "y": "approve", "no": "reject", "n": "reject"}
 _EDITED = (
     "Note: a person changed this call before it ran, on purpose. It ran with {arguments}. "
     "Do not repeat the original call.\n\n"
@@ -40,17 +41,15 @@ def ask(request: ToolCallRequest, price: Quote) -> ToolCallRequest | ToolMessage
 
 def _question(request: ToolCallRequest, quote: Quote) -> dict[str, Any]:
     """The interrupt's value: LangChain's `ToolApprovalRequest`, with the price beside it."""
-    from oxen_inference.catalog.pricing import usd
+    from oxen_inference.tools.text import asked_about
 
     call = request.tool_call
-    price = f"costs up to {usd(quote.high)}" if quote.high is not None else f"has a price {quote}"
-    made = ", ".join(f"{name}={value!r}" for name, value in call["args"].items())
     return {
         "type": "tool_approval",
         "tool_call_id": call["id"],
         "name": call["name"],
         "args": call["args"],
-        "description": f"{call['name']}({made}) {price}. Go ahead?",
+        "description": asked_about(call["name"], call["args"], quote),
         "price": {
             "low": None if quote.low is None else format(quote.low, "f"),
             "high": None if quote.high is None else format(quote.high, "f"),
@@ -60,27 +59,44 @@ def _question(request: ToolCallRequest, quote: Quote) -> dict[str, Any]:
 
 
 def _decide(request: ToolCallRequest, question: dict[str, Any]) -> dict[str, Any]:
-    """Ask until there is an answer that can be read. Raises `GraphInterrupt`."""
+    """Ask until there is an answer that can be carried out. Raises `GraphInterrupt`."""
+    asked, problem = question, None
     # Explicitly: on Python 3.10 no coroutine inherits the task that an interrupt belongs to.
     with set_config_context(request.runtime.config) as context:
         while True:
-            answer = context.run(interrupt, question)
+            answer = context.run(interrupt, asked)
             decision = _read_decision(answer)
-            if decision is not None:
+            problem = _problem(answer, decision, request.tool_call["name"])
+            if decision is not None and problem is None:
                 return decision
-            problem = f"The answer must be approve, reject or edit; {answer!r} is none of them."
-            question = {**question, "problem": problem}
+            description = f"{problem} {question['description']}"
+            asked = {**question, "description": description, "problem": problem}
+
+
+def _problem(answer: Any, decision: dict[str, Any] | None, tool: str) -> str | None:
+    """Say why an answer cannot be carried out, or None."""
+    if decision is None:
+        return f"The answer must be approve, reject or edit; {answer!r} is none of them."
+    other = decision["edited_action"].get("name") if decision["type"] == "edit" else None
+    if other is None or other == tool:
+        return None
+    return (
+        f"An edit changes the arguments of {tool} and cannot turn the call into one of {other}: "
+        "nothing was made. Reject it, with a message that asks for the other."
+    )
 
 
 def _read_decision(answer: Any) -> dict[str, Any] | None:
     """Read a decision: LangChain's, alone or in a list, or a plain yes or no."""
-    if isinstance(answer, Mapping) and isinstance(answer.get("decisions"), list):
-        answer = next(iter(answer["decisions"]), None)
+    if isinstance(answer, Mapping) and "decisions" in answer:
+        answer = answer["decisions"]
+    if isinstance(answer, list) and len(answer) == 1:
+        answer = answer[0]
     if isinstance(answer, bool):
         answer = "approve" if answer else "reject"
     if isinstance(answer, str):
         word = answer.strip().lower()
-        answer = {"type": {"yes": "approve", "no": "reject"}.get(word, word)}
+        answer = {"type": _WORDS.get(word, word)}
     if not isinstance(answer, Mapping) or answer.get("type") not in ("approve", "reject", "edit"):
         return None
     if answer["type"] == "edit" and not isinstance(answer.get("edited_action"), Mapping):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
@@ -181,8 +180,11 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
     ) -> ToolAnswer:
         """Let a media call be paid from the budget, after a person agreed where one is to.
 
-        Nobody is asked about a call that attaches to a job that is paid for already.
+        Nobody is asked about a call that attaches to a job that is paid for already, nor about
+        one that does not fit the limit, which the model is told.
         """
+        from oxen_inference.errors import BudgetExceededError, OxenError
+
         tool = request.tool
         if not isinstance(tool, _PAID_TOOLS):
             return handler(request)
@@ -190,9 +192,14 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
         dear = self._dear(tool, request)
         if dear is None:
             return handler(paid)
-        is_begun = False
-        with _doubts():
+        try:
             is_begun = tool.is_begun(dear.call)
+            if not is_begun:
+                self._check(tool, request, dear)
+        except BudgetExceededError as error:
+            return tool.refused(error, dear.call)
+        except OxenError:
+            is_begun = False  # whether it is paid for cannot be told: a person is asked
         if is_begun:
             return handler(paid)
         agreed = ask(paid, dear.price)
@@ -203,6 +210,8 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
         request: ToolCallRequest,
         handler: Callable[[ToolCallRequest], Awaitable[ToolAnswer]],
     ) -> ToolAnswer:
+        from oxen_inference.errors import BudgetExceededError, OxenError
+
         tool = request.tool
         if not isinstance(tool, _PAID_TOOLS):
             return await handler(request)
@@ -211,9 +220,14 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
         dear = self._dear(tool, request)
         if dear is None:
             return await handler(paid)
-        is_begun = False
-        with _doubts():
+        try:
             is_begun = await tool.ais_begun(dear.call)
+            if not is_begun:
+                await asyncio.to_thread(self._check, tool, request, dear)
+        except BudgetExceededError as error:
+            return tool.refused(error, dear.call)
+        except OxenError:
+            is_begun = False
         if is_begun:
             return await handler(paid)
         agreed = ask(paid, dear.price)
@@ -235,16 +249,14 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
             return None
         return _Dear(placed, quote)
 
+    def _check(
+        self, tool: OxenMediaTool | OxenSubmitTool, request: ToolCallRequest, dear: _Dear
+    ) -> None:
+        """Raise `BudgetExceededError` for a call that does not fit: nobody need be asked."""
+        if dear.price.high is not None and tool.handle_tool_error is True:
+            self.budget_of(request.state).check(dear.price.high)
+
 
 class _Dear(NamedTuple):
     call: ToolRequest
     price: Quote
-
-
-@contextmanager
-def _doubts() -> Iterator[None]:
-    """Where it cannot be told whether something is paid for already, a person is asked."""
-    from oxen_inference.errors import OxenError
-
-    with suppress(OxenError):
-        yield

@@ -10,7 +10,7 @@ from langchain_core.callbacks import AsyncCallbackManagerForToolRun, CallbackMan
 from langchain_core.messages import ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, ToolException
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from langchain_oxen.progress import ProgressRelay
 from oxen_inference.tools import text as words
@@ -76,6 +76,16 @@ class OxenTool(BaseTool):
     async def _acall(self, client: AsyncOxenClient, request: ToolRequest) -> Answer:
         raise NotImplementedError
 
+    def _parse_input(
+        self, tool_input: str | dict[str, Any], tool_call_id: str | None
+    ) -> str | dict[str, Any]:
+        try:
+            return super()._parse_input(tool_input, tool_call_id)
+        except ValidationError as error:
+            if self.handle_tool_error is False:
+                raise ToolException(explain_validation(error)) from error
+            raise
+
     def _to_args_and_kwargs(
         self, tool_input: str | dict[str, Any], tool_call_id: str | None
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -99,7 +109,8 @@ class OxenTool(BaseTool):
         try:
             return self._call(self.connection.sync(), request)
         except OxenError as error:
-            return self._refused(error, request)
+            message = self.refused(error, request)
+            return message, message.artifact
 
     async def _arun(
         self,
@@ -114,7 +125,8 @@ class OxenTool(BaseTool):
         try:
             return await self._acall(client, request)
         except OxenError as error:
-            return self._refused(error, request)
+            message = self.refused(error, request)
+            return message, message.artifact
 
     def _placed(
         self, request: ToolRequest, config: RunnableConfig, run_manager: Any
@@ -139,7 +151,7 @@ class OxenTool(BaseTool):
         request = ToolRequest(given if isinstance(given, dict) else {}, tool_call_id)
         return self._placed(request, config, None)
 
-    def _refused(self, error: OxenError, request: ToolRequest) -> Answer:
+    def refused(self, error: OxenError, request: ToolRequest) -> ToolMessage:
         """Return an error as something the model can act on, or raise it."""
         if is_for_developers(error):
             from langchain_oxen.errors import to_langchain
@@ -148,13 +160,11 @@ class OxenTool(BaseTool):
         text = words.explain(error)
         if self.handle_tool_error is not True or not request.tool_call_id:
             raise ToolException(text) from error
-        artifact = words.references(getattr(error, "result", None))
         # Built here because a `ToolException` cannot carry what was paid for all the same.
-        message = ToolMessage(
+        return ToolMessage(
             text,
-            artifact=artifact,
+            artifact=words.references(getattr(error, "result", None)),
             tool_call_id=request.tool_call_id,
             name=self.name,
             status="error",
         )
-        return message, artifact

@@ -65,20 +65,17 @@ async def asked_first(
 def _question(
     call: str, place: Place, tool: str, model: Model, params: Mapping[str, Any]
 ) -> OxenSpendingRequest:
-    from oxen_inference.catalog.pricing import quote, usd
-    from oxen_inference.tools.text import without_bytes
+    from oxen_inference.catalog.pricing import quote
+    from oxen_inference.tools.text import asked_about, without_bytes
 
     price = quote(model, params)
-    costs = f"costs up to {usd(price.high)}" if price.high is not None else f"has a price {price}"
-    shown = without_bytes(dict(params))
-    made = ", ".join(f"{name}={value!r}" for name, value in shown.items())
     return OxenSpendingRequest(
         call=call,
         tool_name=tool,
         tool_id=place.tool_id,
         model=model.id,
-        arguments=shown,
+        arguments=without_bytes(dict(params)),
         price_low=None if price.low is None else format(price.low, "f"),
         price_high=None if price.high is None else format(price.high, "f"),
-        description=f"{tool}({made}) {costs}. Go ahead?",
+        description=asked_about(tool, params, price),
     )

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from oxen_inference.catalog.models import Model
+    from oxen_inference.catalog.pricing import Quote
     from oxen_inference.media.result import MediaItem, MediaResult
 
 _LONG_SUMMARY = 300
+_LONG_ARGUMENT = 300
 _ADVICE = {
     "GenerationTimeout": "Call the tool again with exactly the same arguments to keep waiting for "
     "it; that is not paid for again.",
@@ -71,6 +73,23 @@ def without_bytes(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: without_bytes(one) for name, one in value.items()}
     return [without_bytes(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def asked_about(tool: str, arguments: Mapping[str, Any], price: Quote) -> str:
+    """Ask a person about a call: what it would make, and for how much."""
+    from oxen_inference.catalog.pricing import usd
+
+    costs = f"costs up to {usd(price.high)}" if price.high is not None else f"has a price {price}"
+    made = ", ".join(f"{name}={_brief(value)}" for name, value in arguments.items())
+    return f"{tool}({made}) {costs}. Go ahead?"
+
+
+def _brief(value: Any) -> str:
+    """Show an argument to a person: an address without its signature, nothing of great length."""
+    if isinstance(value, str) and value.startswith(("http://", "https://")):
+        value = value.partition("?")[0]
+    shown = repr(without_bytes(value))
+    return shown if len(shown) <= _LONG_ARGUMENT else f"{shown[:_LONG_ARGUMENT]}…"
 
 
 def tool_description(model: Model, pinned: Mapping[str, Any]) -> str:
