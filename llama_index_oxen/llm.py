@@ -417,12 +417,16 @@ class Oxen(ClientHolder, StructuredPrediction, FunctionCallingLLM):
     ) -> list[ToolSelection]:
         """Return the tool calls of a response, or of a stream's so far.
 
-        Raises ValueError where there is none, unless told not to.
+        Raises ValueError where there is none, or one that cannot be read, unless told not to.
         """
         found = tool_calls.selections(response)
-        if not found and error_on_no_tool_call:
+        if not error_on_no_tool_call:
+            return found
+        tool_calls.refuse_broken(response, found)
+        if not found:
             said = (response.message.content or "")[:200]
-            raise ValueError(f"The model called no tool; it said: {said!r}")
+            why = tool_calls.cut_off(response) or ""
+            raise ValueError(f"The model called no tool; it said: {said!r}. {why}".strip())
         return found
 
     # Clients

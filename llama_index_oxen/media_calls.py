@@ -12,6 +12,7 @@ from llama_index.core.bridge.pydantic import ValidationError
 from llama_index_oxen.events import OxenProgressEvent
 from llama_index_oxen.run_context import Place, place_of
 from llama_index_oxen.spending import asked_first, must_ask, refuse_unasked
+from llama_index_oxen.tool_calls import MALFORMED
 from llama_index_oxen.tool_result import OxenToolResult
 from oxen_inference.tools import jobs, text
 from oxen_inference.tools.calls import explain_validation, is_for_developers
@@ -147,7 +148,10 @@ class MediaCalls:
     def _prepared(self, model: Model, arguments: Mapping[str, Any]) -> tuple[Maker, dict[str, Any]]:
         """Check arguments as a model wrote them. Raises `InvalidInputError`, ValidationError."""
         from oxen_inference.catalog.request_schema import arguments_model
+        from oxen_inference.errors import InvalidInputError
 
+        if arguments.keys() == MALFORMED.keys():
+            raise InvalidInputError("The call was cut off or is no JSON object. Nothing was sent.")
         kind_of(model)
         maker, schema = Maker(model=model, **self.settings), arguments_model(model)
         return maker, schema.to_params(schema.model_validate(maker.marked(arguments)).model_dump())

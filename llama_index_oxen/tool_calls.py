@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 Choice = str | dict[str, Any] | None
 
+# Two of them: a lone value core would hand to a tool with one parameter as if it were meant for it.
+MALFORMED = {"malformed_arguments": "", "problem": "The call was cut off or is no JSON object."}
+
 
 def request_fields(
     tools: Sequence[BaseTool], choice: Choice, *, required: bool, parallel: bool
@@ -41,6 +44,22 @@ def request_fields(
     return fields
 
 
+def has_ended(response: ChatResponse) -> bool:
+    """Whether a response is a whole answer, or the last of a stream."""
+    return isinstance(response.raw, dict) and "finish_reason" in response.raw
+
+
+def cut_off(response: ChatResponse) -> str | None:
+    """Say that an answer ended for want of tokens, and what to do; None where it did not."""
+    reason = response.raw.get("finish_reason") if isinstance(response.raw, dict) else None
+    if reason not in ("length", "max_tokens"):
+        return None
+    return (
+        f"The answer was cut off (finish_reason {reason!r}) before it was whole: raise max_tokens, "
+        "or ask for less."
+    )
+
+
 def selections(response: ChatResponse) -> list[ToolSelection]:
     """Return the calls in a response, of a stream in whatever state it is.
 
@@ -48,7 +67,7 @@ def selections(response: ChatResponse) -> list[ToolSelection]:
     it is a call that was cut off: completing it would run, and perhaps pay for, what nobody asked
     for, so the tool gets its text as ``malformed_arguments``, and the model the tool's complaint.
     """
-    ended = isinstance(response.raw, dict) and "finish_reason" in response.raw
+    ended = has_ended(response)
     return [
         ToolSelection(
             tool_id=call_id or "",
@@ -57,6 +76,15 @@ def selections(response: ChatResponse) -> list[ToolSelection]:
         )
         for call_id, name, arguments in _calls(response.message)
     ]
+
+
+def refuse_broken(response: ChatResponse, found: Sequence[ToolSelection]) -> None:
+    """Raise ValueError for a call that cannot be read, and say what to do about it."""
+    for call in found:
+        if call.tool_kwargs.keys() == MALFORMED.keys():
+            why = cut_off(response) or "Its arguments are no JSON object; asking again may help."
+            text = call.tool_kwargs["malformed_arguments"]
+            raise ValueError(f"The call of {call.tool_name} cannot be read: {text[:200]!r}. {why}")
 
 
 def only_first(response: ChatResponse) -> ChatResponse:
@@ -91,12 +119,13 @@ def _arguments(given: Any, *, ended: bool) -> dict[str, Any]:
         return read_arguments(text)
     except ValueError:
         if ended:
-            return {"malformed_arguments": text}
-    read = _partial(text)
+            return {**MALFORMED, "malformed_arguments": text}
+    read = partial_json(text)
     return read if isinstance(read, dict) else {}
 
 
-def _partial(text: str) -> Any:
+def partial_json(text: str) -> Any:
+    """Return the beginning of a JSON text, read as far as it goes, or None."""
     try:
         return from_json(text, allow_partial="trailing-strings")
     except ValueError:

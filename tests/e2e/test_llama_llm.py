@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from llama_index.core import Settings
-from llama_index.core.agent.workflow import AgentStream, FunctionAgent
+from llama_index.core.agent.workflow import AgentStream, FunctionAgent, ToolCallResult
 from llama_index.core.base.llms.types import ImageBlock, TextBlock, ThinkingBlock, ToolCallBlock
 from llama_index.core.callbacks import CallbackManager, CBEventType, TokenCountingHandler
 from llama_index.core.instrumentation import get_dispatcher
@@ -363,8 +363,35 @@ def test_half_a_call(llm: Oxen) -> None:
 
     (on_its_way,) = llm.get_tool_calls_from_response(response(None))
     assert on_its_way.tool_kwargs == {"name": "Bru"}
-    (cut_off,) = llm.get_tool_calls_from_response(response({"finish_reason": "length"}))
-    assert cut_off.tool_kwargs == {"malformed_arguments": '{"name": "Bru'}
+    ended = response({"finish_reason": "length"})
+    (cut_off,) = llm.get_tool_calls_from_response(ended, error_on_no_tool_call=False)
+    assert cut_off.tool_kwargs["malformed_arguments"] == '{"name": "Bru'
+    with pytest.raises(ValueError, match=r"call of weigh cannot be read.*raise max_tokens"):
+        llm.get_tool_calls_from_response(ended)
+
+
+async def test_a_call_that_was_cut_off_is_not_made(hub: Sandbox) -> None:
+    made: list[str] = []
+
+    def weigh(name: str) -> str:
+        """Weigh an ox."""
+        made.append(name)
+        return "812 kg"
+
+    llm = Oxen(MODEL, api_key=hub.api_key, api_base=hub.base_url, max_tokens=20)
+    tool = FunctionTool.from_defaults(weigh)
+    with pytest.raises(ValueError, match="raise max_tokens"):
+        llm.predict_and_call([tool], user_msg="Weigh the ox Bruno")
+    with pytest.raises(ValueError, match="raise max_tokens"):
+        await llm.apredict_and_call([tool], user_msg="Weigh the ox Bruno")
+    handler = FunctionAgent(tools=[tool], llm=llm).run("Weigh the ox Bruno", max_iterations=2)
+    told = [e async for e in handler.stream_events() if isinstance(e, ToolCallResult)]
+    assert told
+    assert all(one.tool_output.is_error for one in told)
+    with pytest.raises(Exception, match="Max iterations"):
+        await handler
+    assert made == []
+    await llm.aclose()
 
 
 async def test_an_agent_uses_it(llm: Oxen) -> None:
@@ -411,6 +438,43 @@ def test_cores_own_program(llm: Oxen) -> None:
     program = FunctionCallingProgram.from_defaults(Ox, prompt=PROMPT, llm=llm)
     assert isinstance(program(name="Bruno"), Ox)
     assert isinstance(list(program.stream_call(name="Bruno"))[-1], Ox)
+
+
+class Vague(BaseModel):
+    name: str = "unnamed"
+    weight: int = 0
+
+
+@pytest.mark.parametrize("mode", ["tool", "json_schema"])
+async def test_an_object_that_may_be_empty_is_streamed_as_it_comes(hub: Sandbox, mode: Any) -> None:
+    llm = Oxen(MODEL, api_key=hub.api_key, api_base=hub.base_url, structured_mode=mode)
+    streams = [
+        list(llm.stream_structured_predict(Vague, PROMPT, name="Bruno")),
+        [o async for o in await llm.astream_structured_predict(Vague, PROMPT, name="Bruno")],
+    ]
+    for partials in streams:
+        assert partials[-1].name == "Bruno"
+    await llm.aclose()
+
+
+@pytest.mark.parametrize(
+    ("mode", "most"), [("tool", 2), ("tool", 18), ("json_schema", 2), ("json_schema", 6)]
+)
+async def test_an_object_that_was_cut_off_is_an_error(hub: Sandbox, mode: Any, most: int) -> None:
+    llm = Oxen(
+        MODEL, api_key=hub.api_key, api_base=hub.base_url, structured_mode=mode, max_tokens=most
+    )
+    words = r"finish_reason 'length'.*raise max_tokens"
+    for cls in (Ox, Vague):
+        with pytest.raises(ValueError, match=words):
+            llm.structured_predict(cls, PROMPT, name="Bruno")
+        with pytest.raises(ValueError, match=words):
+            await llm.astructured_predict(cls, PROMPT, name="Bruno")
+        with pytest.raises(ValueError, match=words):
+            list(llm.stream_structured_predict(cls, PROMPT, name="Bruno"))
+        with pytest.raises(ValueError, match=words):
+            [o async for o in await llm.astream_structured_predict(cls, PROMPT, name="Bruno")]
+    await llm.aclose()
 
 
 def test_an_answer_that_is_no_object(hub: Sandbox) -> None:
