@@ -56,7 +56,7 @@ class OxenMediaTool(OxenTool):
     max_cost: Any = None
     """Most USD that one call may cost."""
     budget: Any = None
-    """A `Budget` that all calls are paid from."""
+    """A `Budget` that all calls are paid from, or an amount for one of this tool's own."""
     allow_unknown_cost: bool = False
     """Whether a model without a price may run under `max_cost` or `budget`."""
     timeout: float | None = None
@@ -130,15 +130,16 @@ class OxenMediaTool(OxenTool):
     def __init__(self, **fields: Any) -> None:
         from oxen_inference.catalog import request_schema
         from oxen_inference.errors import InvalidInputError
+        from oxen_inference.media.budget import as_budget
 
         model = fields.get("model")
         if model is None or isinstance(model, str):
             wanted = model or "flux-2-dev"
             raise InvalidInputError(f"Models are looked up by OxenMediaTool.for_model({wanted!r}).")
         kind_of(model)
-        check_limits(
-            **{n: fields[n] for n in ("max_cost", "timeout", "on_interrupt") if n in fields}
-        )
+        limits = ("max_cost", "timeout", "on_interrupt", "save_to")
+        check_limits(**{name: fields[name] for name in limits if name in fields})
+        budget = as_budget(fields.get("budget"))
         pinned = request_schema.validate(model, fields.get("pinned") or {}, partial=True)
         super().__init__(
             **{
@@ -146,6 +147,7 @@ class OxenMediaTool(OxenTool):
                 "description": text.tool_description(model, pinned),
                 "args_schema": request_schema.arguments_model(model, pinned=pinned),
                 **fields,
+                "budget": budget,
                 "pinned": pinned,
             }
         )

@@ -52,6 +52,13 @@ class OxenToolkit(BaseToolkit):
     _connection: Connection | None = PrivateAttr(default=None)
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
+    @field_validator("budget")
+    @classmethod
+    def _one_budget(cls, budget: Any) -> Any:
+        from oxen_inference.media.budget import as_budget
+
+        return as_budget(budget)  # here, so that an amount is one for all tools together
+
     @field_validator("models", mode="before")
     @classmethod
     def _one_or_several(cls, models: Any) -> Any:

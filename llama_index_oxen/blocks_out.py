@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from llama_index.core.base.llms.types import (
@@ -25,6 +26,7 @@ from oxen_inference.errors import InvalidInputError
 # The endings of audio files whose MIME type is called otherwise.
 _AUDIO_MIME = {"mp3": "mpeg", "m4a": "mp4", "mpga": "mpeg"}
 _PDF = b"%PDF"
+_UNNAMED = "input_document"  # what core calls a document that was given no title
 
 
 def to_parts(blocks: Iterable[Any]) -> list[Part]:
@@ -109,15 +111,18 @@ def _video(block: VideoBlock) -> str:
 
 def _document(block: DocumentBlock) -> Part:
     """Return a PDF as a file, and anything else that is text as text."""
+    title = block.title
+    if block.path and title == _UNNAMED:
+        title = Path(block.path).name
     if block.url:
-        return media_part("file", str(block.url), filename=block.title)
+        return media_part("file", str(block.url), filename=title)
     data = _bytes(block, "document")
     mime = block.document_mimetype
     if mime == "application/pdf" or data[:1024].lstrip().startswith(_PDF):
-        return media_part("file", _data_url("application/pdf", data), filename=block.title)
+        return media_part("file", _data_url("application/pdf", data), filename=title)
     if mime is None or mime.startswith("text/") or mime == "application/json":
         try:
-            return {"type": "text", "text": f"{block.title}:\n\n{data.decode()}"}
+            return {"type": "text", "text": f"{title}:\n\n{data.decode()}"}
         except UnicodeDecodeError:
             mime = "an unknown type"
     raise InvalidInputError(

@@ -144,7 +144,7 @@ class Oxen(ClientHolder, StructuredPrediction, FunctionCallingLLM):
     ) -> None:
         from oxen_inference.settings import resolve_api_key, resolve_base_url
 
-        api_base = resolve_base_url(api_base)
+        api_base = resolve_base_url(api_base, name="api_base")
         resolve_api_key(api_key, base_url=api_base)
         super().__init__(
             model=model,

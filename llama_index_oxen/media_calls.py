@@ -134,6 +134,7 @@ class MediaCalls:
                 must_ask(self.confirm_above, model, params)
                 and await client.media.begun(**order) is None
             ):
+                self._check_budget(model, params)
                 if ctx is None or call.place is None:
                     refuse_unasked(tool)
                 elif refusal := await asked_first(ctx, call.place, tool, model, params):
@@ -155,6 +156,14 @@ class MediaCalls:
         kind_of(model)
         maker, schema = Maker(model=model, **self.settings), arguments_model(model)
         return maker, schema.to_params(schema.model_validate(maker.marked(arguments)).model_dump())
+
+    def _check_budget(self, model: Model, params: Mapping[str, Any]) -> None:
+        """Raise `BudgetExceededError` for a call that does not fit: nobody need be asked."""
+        from oxen_inference.catalog.pricing import quote
+
+        budget, high = self.settings["budget"], quote(model, params).high
+        if budget is not None and high is not None:
+            budget.check(high)
 
     def _made(self, result: MediaResult) -> OxenToolResult:
         shown = result.paths if self.show_images and result.media_type == "image" else ()

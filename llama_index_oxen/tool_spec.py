@@ -14,12 +14,12 @@ from llama_index.core.workflow import Context
 from llama_index_oxen.media_calls import ROLES, MediaCalls, roles_of
 from llama_index_oxen.tool_result import OxenFunctionTool, OxenToolResult
 from oxen_inference.tools import jobs, text
-from oxen_inference.tools.settings import connection_for, tool_name
+from oxen_inference.tools.settings import check_limits, connection_for, tool_name
 
 if TYPE_CHECKING:
     from oxen_inference.catalog.models import Model
     from oxen_inference.client import AsyncOxenClient, OxenClient
-    from oxen_inference.media.budget import Budget
+    from oxen_inference.media.budget import Amount, Budget
 
 _NONE: Any = None
 """The context of a call outside a workflow; core wants it annotated as `Context` all the same."""
@@ -43,7 +43,7 @@ class OxenToolSpec(BaseToolSpec):
     that is repeated by a replay or a resumed run is paid for once; progress is on its stream.
 
     `save_to`: folder for results. `max_cost`: most USD one call may cost. `budget`: a `Budget` all
-    calls are paid from. `on_interrupt`: what becomes of a generation whose call times out or is
+    calls are paid from, or an amount for one of their own. `on_interrupt`: what becomes of a generation whose call times out or is
     cancelled with its workflow. `inputs_from`: folder whose files the model may name as inputs.
     `confirm_above`: calls that cost more USD, or an unknown amount, ask a person first, by an
     `OxenSpendingRequest`; 0 asks always. `show_images`: results have image blocks, which a model
@@ -67,7 +67,7 @@ class OxenToolSpec(BaseToolSpec):
         api_key: Any = None,
         api_base: str | None = None,
         journal: Any = ...,
-        budget: "Budget | None" = None,
+        budget: "Budget | Amount | None" = None,
         max_cost: Any = None,
         allow_unknown_cost: bool = False,
         save_to: str | Path | None = None,
@@ -78,10 +78,10 @@ class OxenToolSpec(BaseToolSpec):
         show_images: bool = False,
         background: bool = True,
     ) -> None:
-        from oxen_inference.media.budget import read_amount
+        from oxen_inference.media.budget import as_budget, read_amount
 
-        if max_cost is not None:
-            read_amount(max_cost, "max_cost")
+        check_limits(max_cost=max_cost, timeout=timeout, on_interrupt=on_interrupt, save_to=save_to)
+        budget = as_budget(budget)
         if show_images and save_to is None:
             # Results on the hub need its key: a model's provider cannot fetch them by URL.
             save_to = Path(tempfile.gettempdir()) / "oxen-images"

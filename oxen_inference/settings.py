@@ -36,14 +36,15 @@ class OxenKeyWarning(UserWarning):
     """An environment key meant for Oxen is about to be sent to another host."""
 
 
-def resolve_base_url(base_url: str | None = None) -> str:
+def resolve_base_url(base_url: str | None = None, *, name: str = "base_url") -> str:
     """Return the base URL to call, without a trailing slash.
 
     A bare host (``OXEN_HOST=localhost:3000``) gets ``/api/ai`` appended, over plain HTTP where
-    the host is local or the port is not 443. Raises `ConfigurationError` if it is not a URL.
+    the host is local or the port is not 443. Errors call the argument `name`. Raises `ConfigurationError`
+    if it is not a URL.
     """
     for value, origin in (
-        (base_url, "base_url"),
+        (base_url, name),
         (os.environ.get("OXEN_BASE_URL"), "OXEN_BASE_URL"),
         (os.environ.get("OXEN_HOST"), "OXEN_HOST"),
     ):

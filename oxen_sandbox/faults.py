@@ -28,6 +28,9 @@ POINTS = {
     "hide_rows": "rows", "lose_event": "event", "fail_deployment": "deployment",
 }  # fmt: skip
 
+_ANSWERING = ("respond", "error_in_stream")
+_OF_ANSWERS = ("status", "type", "shape", "body", "content_type", "headers", "retry_after")
+
 STYLES = frozenset({
     "calls_in_one_chunk", "null_index", "no_index", "repeat_id_name", "repeat_usage",
     "repeat_finish", "no_done", "no_finish", "reasoning_first",
@@ -40,7 +43,8 @@ class Fault:
 
     `skip` matching requests pass, then it happens `times` times (None: always), each with
     `probability` drawn from `seed`. `seconds` are real seconds, except for `slow_job` and
-    `hide_rows` (hub seconds). Raises ValueError for an unknown action or style.
+    `hide_rows` (hub seconds). Raises ValueError for an unknown action or style, and for what
+    the action makes no use of.
     """
 
     action: str
@@ -71,6 +75,11 @@ class Fault:
         unknown = set(self.styles) - STYLES
         if unknown:
             raise ValueError(f"unknown style {unknown}; some of {', '.join(sorted(STYLES))}")
+        if self.action not in _ANSWERING:
+            defaults = {field.name: field.default for field in fields(self)}
+            idle = [name for name in _OF_ANSWERS if getattr(self, name) != defaults[name]]
+            if idle:
+                raise ValueError(f"{self.action} sends no answer of its own: {', '.join(idle)}")
         if self.action == "odd_stream" and not self.styles:
             raise ValueError(f"odd_stream needs a style: {', '.join(sorted(STYLES))}")
 

@@ -1,4 +1,4 @@
-"""The fixture `oxen_sandbox`: a hub of its own for each test."""
+"""The fixtures `oxen_sandbox` and `oxen_sandbox_env`: a hub of its own for each test."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -10,14 +10,28 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def oxen_sandbox() -> Iterator["Sandbox"]:
-    """A running `Sandbox`, forgotten after the test; skips where the extra is not installed."""
+def oxen_sandbox(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator["Sandbox"]:
+    """A running `Sandbox`, forgotten after the test; skips where the extra is not installed.
+
+    The ledger of paid jobs, with its budgets, is the test's own as well (`OXEN_STATE_DIR`).
+    """
     try:
         from oxen_sandbox import Sandbox
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("oxen_sandbox"):
             raise
         pytest.skip(str(error))
+    monkeypatch.setenv("OXEN_STATE_DIR", str(tmp_path_factory.mktemp("oxen-state")))
     # Starting a hub takes a few milliseconds: a fresh one is the surest isolation.
     with Sandbox() as hub:
         yield hub
+
+
+@pytest.fixture
+def oxen_sandbox_env(oxen_sandbox: "Sandbox", monkeypatch: pytest.MonkeyPatch) -> "Sandbox":
+    """`oxen_sandbox`, and the environment variables by which clients find it."""
+    monkeypatch.setenv("OXEN_API_KEY", oxen_sandbox.api_key)
+    monkeypatch.setenv("OXEN_BASE_URL", oxen_sandbox.base_url)
+    return oxen_sandbox

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import warnings
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -63,7 +64,7 @@ class CatalogAccess:
         """Return the models that pass `filters`, of which None ones do not count."""
         search, rest = checked_filters(filters)
         catalog = self.client.catalog
-        return catalog.list(**rest) if search is None else catalog.search(search)
+        return _said(catalog.list(**rest) if search is None else catalog.search(search))
 
     async def aselect(self, filters: Mapping[str, Any]) -> ModelList:
         """Do what `select` does without blocking the event loop."""
@@ -71,7 +72,8 @@ class CatalogAccess:
             return await asyncio.to_thread(self.select, filters)
         search, rest = checked_filters(filters)
         async with self._catalog() as catalog:
-            return await (catalog.list(**rest) if search is None else catalog.search(search))
+            found = await (catalog.list(**rest) if search is None else catalog.search(search))
+        return _said(found)
 
     def get(self, model_id: str) -> Model:
         """Return one model. Raises `ModelNotFoundError`."""
@@ -97,6 +99,15 @@ class CatalogAccess:
             return
         async with AsyncOxenClient(**self._options) as client:
             yield client.catalog
+
+
+def _said(models: ModelList) -> ModelList:
+    """Warn of an empty list: documents, which are made of it, cannot say why there are none."""
+    if models.reason:
+        from oxen_inference.catalog.models import CatalogWarning
+
+        warnings.warn(f"No models: {models.reason}.", CatalogWarning, stacklevel=4)
+    return models
 
 
 def checked_filters(filters: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:

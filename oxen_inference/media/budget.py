@@ -30,6 +30,18 @@ def read_amount(value: object, name: str) -> Decimal:
     return amount
 
 
+def as_budget(given: Budget | Amount | None) -> Budget | None:
+    """Return a budget as it is, and an amount as one of its own. Raises `ConfigurationError`."""
+    if given is None or isinstance(given, Budget):
+        return given
+    try:
+        return Budget(given)
+    except InvalidInputError:
+        raise ConfigurationError(
+            f'budget must be a Budget, or an amount in USD such as "20.00", not {given!r}.'
+        ) from None
+
+
 class Budget:
     """A limit in USD that spending through it can never be planned to exceed.
 
@@ -85,6 +97,15 @@ class Budget:
         """USD that can still be planned; never negative, though more may have been spent."""
         limit, spent, reserved = self._totals()
         return max(limit - spent - reserved, Decimal(0))
+
+    def change_limit(self, limit: Amount) -> None:
+        """Set another limit: for a named budget, everywhere it is named from now on."""
+        new = read_amount(limit, "limit")
+        with self.file.writing() as connection:
+            connection.execute(
+                "UPDATE budgets SET amount = ? WHERE name = ?", (str(new), self._row)
+            )
+        self.limit = new
 
     def check(self, amount: Amount) -> None:
         """Raise `BudgetExceededError` if `amount` does not fit in what is left."""
@@ -160,7 +181,8 @@ def _open(connection: sqlite3.Connection, name: str, limit: Decimal) -> None:
     if Decimal(row["amount"]) != limit:
         raise ConfigurationError(
             f"The budget {name!r} is already in this journal with a limit of "
-            f"{usd(Decimal(row['amount']))}, not {usd(limit)}. Use that limit, or another name."
+            f"{usd(Decimal(row['amount']))}, not {usd(limit)}. Use that limit or another name, or "
+            f"change it: Budget({row['amount']!r}, name={name!r}).change_limit({str(limit)!r})."
         )
 
 

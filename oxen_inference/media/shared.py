@@ -13,6 +13,7 @@ from oxen_inference.catalog.pricing import Quote
 from oxen_inference.errors import InvalidInputError, OxenError
 from oxen_inference.media import engine as media_engine
 from oxen_inference.media import ledger as media_ledger
+from oxen_inference.media.budget import Budget
 from oxen_inference.media.download import MAX_BYTES, Source
 from oxen_inference.media.journal import Entry, Journal, Scope, default_journal
 from oxen_inference.media.pace import Pace
@@ -143,5 +144,10 @@ def split(request: Mapping[str, Any]) -> tuple[Asked, Wishes]:
     more = {name: value for name, value in request.items() if name not in known}
     params = merge(request.get("prompt"), request.get("params"), more)
     asked = {name: request[name] for name in _ASKED if name in request}
+    if not isinstance(asked.get("budget"), Budget | None):
+        raise InvalidInputError(
+            f"budget must be a Budget, which keeps count from call to call, not "
+            f"{asked['budget']!r}. For a limit to this call alone there is max_cost."
+        )
     wishes = {name: request[name] for name in _WISHES if name in request}
     return Asked(params=params, **asked), Wishes(**wishes)

@@ -30,9 +30,9 @@ def kind_of(model: Model) -> str:
 
 
 def check_limits(
-    *, max_cost: Any = None, timeout: Any = None, on_interrupt: Any = "detach"
+    *, max_cost: Any = None, timeout: Any = None, on_interrupt: Any = "detach", save_to: Any = None
 ) -> None:
-    """Raise `InvalidInputError` for a limit that is none."""
+    """Raise `InvalidInputError` for a limit that is none, or a folder that cannot be written."""
     from oxen_inference.errors import InvalidInputError
     from oxen_inference.media.budget import read_amount
 
@@ -42,6 +42,10 @@ def check_limits(
         raise InvalidInputError(f"timeout must be a number of seconds above 0, not {timeout!r}.")
     if on_interrupt not in ("detach", "cancel"):
         raise InvalidInputError(f'on_interrupt must be "detach" or "cancel", not {on_interrupt!r}.')
+    if save_to is not None:
+        from oxen_inference.media.download import folder_to_save_in
+
+        folder_to_save_in(save_to)
 
 
 def refuse_second_budget(name: str, own: Budget | None, other: Budget) -> None:
