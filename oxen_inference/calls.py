@@ -55,6 +55,8 @@ def read_checked(payload: object) -> object:
     if not isinstance(payload, Mapping | list):
         shown = human_text(payload) or "an empty body"
         raise APIResponseError(
-            f"Oxen answered with something that is not JSON: {shown[:300]}", body=payload
+            f"Oxen answered with something that is not JSON: {shown[:300]}. If it is another "
+            "server's page, check the base URL.",
+            body=payload,
         )
     return payload

@@ -95,7 +95,11 @@ NO_CREDITS = re.compile(
 _NEXT_STEP = {
     401: "Check the API key: https://oxen.ai/settings/profile",
     402: "Add credits at https://oxen.ai/settings, or name another target_namespace to bill.",
+    403: "The key may not do this: check what it may use, and the namespace.",
+    408: "Asking again may help.",
+    413: "Send less, or public URLs in place of the files themselves.",
 }
+_FAILED = "Oxen or the provider behind it failed (status {}): asking again later may help."
 
 
 def human_text(body: object) -> str | None:
@@ -223,15 +227,18 @@ def status_error(
     if code in (400, 404) and MODEL_NOT_FOUND.match(text):
         return errors.ModelNotFoundError(text, **kwargs)
     meant = _meant(code, body, text)
-    if meant in _NEXT_STEP:
-        text = f"{text.rstrip('.')}. {_NEXT_STEP[meant]}"
+    next_step = _NEXT_STEP.get(meant)
+    if meant >= 500:
+        next_step = _NEXT_STEP[408] if _is_page(body) else _FAILED.format(meant)
+    if next_step:
+        text = f"{text.rstrip('.')}. {next_step}"
     cls = BY_STATUS.get(meant)
     if cls is None:
         server_side = meant >= 500
         cls = errors.InternalServerError if server_side else errors.APIStatusError
     error = cls(text, **kwargs)
     if isinstance(error, errors.RateLimitError) and error.retry_after:
-        error.message = f"{text.rstrip('.')}. Wait {error.retry_after:.3g} seconds."
+        error.message = f"{text.rstrip('.')}. Oxen asks to wait {error.retry_after:.3g} s."
     return error
 
 

@@ -161,7 +161,9 @@ class AnswerReader:
                 partial=self.answer(),
             )
         return APIResponseError(
-            f"Oxen answered with something that is not JSON: {shown}", body=text
+            f"Oxen answered with something that is not JSON: {shown}. If it is another server's "
+            "page, check the base URL.",
+            body=text,
         )
 
     def _read_other(self, chunk: Any) -> Delta | None:

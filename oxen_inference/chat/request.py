@@ -175,8 +175,8 @@ def _check_size(data_url: str, limit: int, what: str) -> None:
     size = len(encoded) * 3 // 4 - encoded[-2:].count("=")
     if size > limit:
         raise InvalidInputError(
-            f"{what} of {size / 2**20:.1f} MB is too large: Oxen takes up to "
-            f"{limit // 2**20} MB. Send a shorter one, or a public URL."
+            f"{what} of {size:,} bytes is too large: Oxen takes up to {limit:,} "
+            f"({limit // 2**20} MB). Send a shorter one, or a public URL."
         )
 
 

@@ -76,7 +76,8 @@ def _post(client: OxenClient, body: Mapping[str, Any], options: Any, **how: Any)
             _url(client), cast_to=object, body=body, options=_options(options), **how
         )
     except APIStatusError as error:
-        raise with_advice(client.catalog.explain(error, body["model"]), body) from error.__cause__
+        explained = client.catalog.explain(error, body["model"])
+        raise with_advice(explained, body, _url(client)) from error.__cause__
     except TypeError as error:
         raise unsendable(error) from error
 
@@ -88,7 +89,7 @@ async def _apost(client: AsyncOxenClient, body: Mapping[str, Any], options: Any,
         )
     except APIStatusError as error:
         explained = await client.catalog.explain(error, body["model"])
-        raise with_advice(explained, body) from error.__cause__
+        raise with_advice(explained, body, _url(client)) from error.__cause__
     except TypeError as error:
         raise unsendable(error) from error
 

@@ -107,7 +107,16 @@ def test_other_names(given: dict[str, Any], name: str, value: Any) -> None:
         assert server.requests[0].json[name] == value
 
 
-@pytest.mark.parametrize("name", ["openai_api_key", "openai_api_base", "deepseek_api_key"])
+def test_a_field_inside_model_kwargs_is_read_as_the_field() -> None:
+    with pytest.warns(UserWarning, match="seed is a parameter of ChatOxen") as warned:
+        model = ChatOxen(model="ox-1", api_key=KEY, model_kwargs={"seed": 1, "top_k": 2})
+    assert warned[0].filename == __file__
+    assert (model.seed, model.model_kwargs) == (1, {"top_k": 2})
+
+
+@pytest.mark.parametrize(
+    "name", ["openai_api_key", "openai_api_base", "deepseek_api_key", "use_responses_api"]
+)
 def test_settings_of_other_classes_never_travel(name: str) -> None:
     with pytest.raises(ValueError, match=f"ChatOxen has no {name}: the key is api_key") as caught:
         ChatOxen(model="ox-1", api_key=KEY, **{name: "sk-for-somebody-else"})
@@ -562,7 +571,7 @@ def test_both_habits_of_catching() -> None:
             with pytest.raises(kind) as caught:
                 chat(server, max_retries=0).invoke("hi")
             assert caught.value.retry_after == 3  # type: ignore[attr-defined]
-            assert str(caught.value) == "slow down. Wait 3 seconds."
+            assert str(caught.value) == "slow down. Oxen asks to wait 3 s."
 
 
 def test_an_unknown_parameter_is_sent_with_a_warning() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import openai
@@ -95,3 +96,30 @@ def test_nor_with_a_client_of_your_own(way: str) -> None:
     with ScriptedServer(script) as server, openai.DefaultHttpxClient() as own:
         refused(server, way, max_retries=1, http_client=own)
         assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("way", ["invoke", "astream"])
+@pytest.mark.parametrize(
+    ("status", "said", "then"),
+    [
+        ("503 Service Unavailable", "Down.", "behind it failed \\(status 503\\): asking again"),
+        ("403 Forbidden", "Not for you.", "check what it may use"),
+        ("404 Not Found", "No route.", "It was sent to http://127.0.0.1.*: check the base URL"),
+        (
+            "400 Bad Request",
+            "messages.2: `tool_use` ids were found without `tool_result` blocks",
+            "resume it before the next message",
+        ),
+        (
+            "400 Bad Request",
+            "An assistant message with 'tool_calls' must be followed by tool messages",
+            "resume it before the next message",
+        ),
+    ],
+)
+def test_a_refusal_says_what_to_do(way: str, status: str, said: str, then: str) -> None:
+    answer = http({"error": {"message": said}}, status=status)
+    with ScriptedServer(answer, answer, answer) as server:
+        error = refused(server, way, max_retries=0)
+    assert said.rstrip(".") in str(error)
+    assert re.search(then, str(error))

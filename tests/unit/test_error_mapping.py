@@ -139,7 +139,7 @@ def test_every_error_pickles_and_copies_without_the_request() -> None:
     )
     assert isinstance(error, errors.RateLimitError)
     assert error.retry_after == 3
-    assert str(error) == "slow. Wait 3 seconds."
+    assert str(error) == "slow. Oxen asks to wait 3 s."
     for again in (pickle.loads(pickle.dumps(error)), copy.deepcopy(error)):
         assert type(again) is errors.RateLimitError
         assert str(again) == str(error)
@@ -164,7 +164,7 @@ def test_a_page_of_a_proxy_becomes_a_sentence() -> None:
     error = status_error("<html><body><h1>Bad</h1></body></html>", response=answer(502))
     assert str(error) == (
         "Oxen, or something before it, answered with status 502: "
-        "an HTML page instead of an API answer."
+        "an HTML page instead of an API answer. Asking again may help."
     )
 
 
