@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+import warnings
 from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from importlib.util import find_spec
@@ -43,6 +44,10 @@ _PAID_TOOLS = (OxenMediaTool, OxenSubmitTool)
 ToolAnswer = ToolMessage | Command[Any]
 
 
+class OxenBudgetWarning(UserWarning):
+    """Something that cost money could not be counted."""
+
+
 class BudgetState(AgentState[Any]):
     """The agent's state, and what the budget of its run is called."""
 
@@ -55,9 +60,10 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
     `limit` USD are for each run, counted on across interrupts and restarts, or with
     ``per="thread"`` for a whole conversation; or give a `budget` of your own, which may be shared
     with anything else. Media calls are paid from it by reservation, before they are sent; chat
-    answers count as their cost becomes known (``response_metadata["cost"]``), so that the one
-    answer under way can exceed it, and the next is not asked for: the run ends with a message, or
-    with ``on_exceeded="error"`` a `BudgetExceededError`.
+    answers count as their cost becomes known (``response_metadata["cost"]``, else
+    ``"cost_estimate"``; an `OxenBudgetWarning` where there is neither), so that the one answer
+    under way can exceed it, and the next is not asked for: the run ends with a message, or with
+    ``on_exceeded="error"`` a `BudgetExceededError`.
 
     `ask_above` USD (or where the price is unknown) a media call waits for a person: an interrupt
     with the price in it, of the form of LangChain's per-call approvals, answered with
@@ -168,10 +174,17 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
 
     def _count(self, state: Mapping[str, Any], response: ModelResponse[Any]) -> None:
         for message in response.result:
-            cost = message.response_metadata.get("cost")
+            about = message.response_metadata
+            what = str(about.get("model_name") or "chat")
+            cost = about.get("cost", about.get("cost_estimate"))
             if cost is not None and Decimal(str(cost)) > 0:
-                what = str(message.response_metadata.get("model_name") or "chat")
                 self.budget_of(state).record(Decimal(str(cost)), what)
+            elif cost is None and isinstance(message, AIMessage):
+                warnings.warn(
+                    f"What an answer of {what} cost is not known: the budget does not count it.",
+                    OxenBudgetWarning,
+                    stacklevel=2,
+                )
 
     # ------------------------------------------------------------------ media
 
@@ -235,6 +248,17 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
             return agreed
         return noted(await handler(agreed), agreed, paid)
 
+    def _must_be_resumable(self, config: Mapping[str, Any]) -> None:
+        """Raise `ConfigurationError` where a question would end the run for good."""
+        from oxen_inference.errors import ConfigurationError
+
+        # LangGraph tells its tasks so (`langgraph._internal._constants.CONFIG_KEY_CHECKPOINTER`).
+        if (config.get("configurable") or {}).get("__pregel_checkpointer", True) is None:
+            raise ConfigurationError(
+                "ask_above asks a person by an interrupt, and an agent without a checkpointer "
+                "cannot be resumed: create_agent(..., checkpointer=InMemorySaver())."
+            )
+
     def _dear(self, tool: OxenMediaTool | OxenSubmitTool, request: ToolCallRequest) -> _Dear | None:
         """Return a call that a person is to be asked about; None for all others."""
         if self._ask_above is None:
@@ -247,6 +271,7 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
             return None  # the tool will say what is wrong; nothing will be paid
         if quote.high is not None and quote.high <= self._ask_above:
             return None
+        self._must_be_resumable(request.runtime.config)
         return _Dear(placed, quote)
 
     def _check(

@@ -124,8 +124,9 @@ def _known(counts: dict[str, int | None]) -> dict[str, int]:
 
 def _about(answer: Answer) -> dict[str, Any]:
     said = {"id": answer.id, "model_name": answer.model, "finish_reason": answer.finish_reason}
-    if answer.cost is not None:
-        said["cost"] = f"{answer.cost:f}"
+    for name in ("cost", "cost_estimate"):
+        if (amount := getattr(answer, name)) is not None:
+            said[name] = f"{amount:f}"
     return {**{k: v for k, v in said.items() if v is not None}, **answer.metadata}
 
 

@@ -51,7 +51,8 @@ def to_response(answer: Answer, *, delta: str | None = None) -> ChatResponse:
     """Return the response for a whole answer; of a stream it is the last, and `delta` its text.
 
     ``raw`` is plain data: ``usage`` in OpenAI's names, where `TokenCountingHandler` looks for it,
-    ``cost`` in USD as a decimal string where it is known, ``finish_reason``, ``model``, ``id``.
+    ``cost`` in USD as a decimal string where it is known, else ``cost_estimate`` where that is,
+    ``finish_reason``, ``model``, ``id``.
     """
     return ChatResponse(
         message=to_message(answer),
@@ -151,8 +152,9 @@ def _raw(answer: Answer) -> dict[str, Any]:
     }
     if answer.usage is not None:
         raw["usage"] = answer.usage.as_openai()
-    if answer.cost is not None:
-        raw["cost"] = f"{answer.cost:f}"
+    for name in ("cost", "cost_estimate"):
+        if (amount := getattr(answer, name)) is not None:
+            raw[name] = f"{amount:f}"
     return raw
 
 

@@ -32,6 +32,22 @@ def chat_cost(model: Model, usage: Mapping[str, Any] | None) -> Decimal | None:
     return prompt * pricing.input_cost_per_token + completion * pricing.output_cost_per_token
 
 
+def chat_cost_estimate(model: Model, usage: Mapping[str, Any] | None) -> Decimal | None:
+    """Return what all tokens would cost at the list price: of use where `chat_cost` is unknown.
+
+    What is read from a cache is cheaper, what is written to one and sound are dearer.
+    """
+    pricing = model.pricing
+    if pricing is None or pricing.method not in (None, "token") or not usage:
+        return None
+    prompt = _first_count(usage, "prompt_tokens", "input_tokens")
+    completion = _first_count(usage, "completion_tokens", "output_tokens")
+    into, out = pricing.input_cost_per_token, pricing.output_cost_per_token
+    if prompt is None or completion is None or into is None or out is None:
+        return None
+    return prompt * into + completion * out
+
+
 def _token_counts(usage: Mapping[str, Any]) -> tuple[int, int] | None:
     """Return prompt and completion tokens, or None where some have a price of their own."""
     prompt = _first_count(usage, "prompt_tokens", "input_tokens")

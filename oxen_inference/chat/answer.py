@@ -48,6 +48,8 @@ class Answer:
     model: str | None = None
     cost: Decimal | None = None
     """USD, by the catalogue's prices; None where it is not known."""
+    cost_estimate: Decimal | None = None
+    """USD, all tokens at the list price, where only that is known."""
     extras: dict[str, Any] = field(default_factory=dict)
     """Output beyond text, as the model gave it: images, audio, annotations."""
     metadata: dict[str, Any] = field(default_factory=dict)

@@ -17,8 +17,6 @@ from oxen_inference.chat.sse import SSEDecoder
 from oxen_inference.errors import APIStatusError, OxenError
 
 if TYPE_CHECKING:
-    from decimal import Decimal
-
     from oxen_inference.catalog.models import Model
     from oxen_inference.client import AsyncOxenClient, OxenClient
 
@@ -53,7 +51,7 @@ def complete(
         peek.start()
     answer = _read(client, _post(client, body, options))
     if peek:
-        answer.cost = _cost(peek.model(body["model"]), answer)
+        _put_price(answer, peek.model(body["model"]))
     return answer
 
 
@@ -66,7 +64,7 @@ async def acomplete(
         peek.start()
     answer = _read(client, await _apost(client, body, options))
     if peek:
-        answer.cost = _cost(await peek.model(body["model"]), answer)
+        _put_price(answer, await peek.model(body["model"]))
     return answer
 
 
@@ -112,12 +110,15 @@ def _url(client: Any) -> str:
     return str(url)
 
 
-def _cost(model: Model | None, answer: Answer) -> Decimal | None:
+def _put_price(answer: Answer, model: Model | None) -> None:
     if model is None or answer.usage is None:
-        return None
-    from oxen_inference.catalog.chat_cost import chat_cost
+        return
+    from oxen_inference.catalog.chat_cost import chat_cost, chat_cost_estimate
 
-    return chat_cost(model, answer.usage.as_openai())
+    usage = answer.usage.as_openai()
+    answer.cost = chat_cost(model, usage)
+    if answer.cost is None:
+        answer.cost_estimate = chat_cost_estimate(model, usage)
 
 
 def read_completion(payload: object) -> Answer:
@@ -181,7 +182,7 @@ def stream(
             yield from _ending(reader, decoder, decoder.finish())
         last = reader.finish()
         if peek and last.end:
-            last.end.cost = _cost(peek.model(body["model"]), last.end)
+            _put_price(last.end, peek.model(body["model"]))
         yield last
         drain(source.response, received)
     except OxenError as error:
@@ -229,7 +230,7 @@ async def astream(
                 yield delta
         last = reader.finish()
         if peek and last.end:
-            last.end.cost = _cost(await peek.model(body["model"]), last.end)
+            _put_price(last.end, await peek.model(body["model"]))
         yield last
         await adrain(received)
     except OxenError as error:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -16,12 +17,14 @@ import av
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import HumanInTheLoopMiddleware
+from langchain_core.language_models import FakeMessagesListChatModel
 from langchain_core.messages import AIMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.types import Command
 
 from langchain_oxen import ChatOxen, OxenBudgetMiddleware, OxenMediaTool, OxenToolkit
+from langchain_oxen.budget_middleware import OxenBudgetWarning
 from oxen_inference import Budget, Journal, OxenClient
 from oxen_inference.errors import BudgetExceededError, ConfigurationError
 from oxen_sandbox import Sandbox
@@ -246,6 +249,23 @@ class TestBudget:
         state = await one.ainvoke(ASK, thread())
         assert state["messages"][-1].text.startswith("The budget of $0.013 is used up")
 
+    @pytest.mark.parametrize(
+        ("about", "spent"), [({"cost": "0.1"}, "0.1"), ({"cost_estimate": "0.2"}, "0.2"), ({}, "0")]
+    )
+    def test_an_answer_counts_by_what_is_known_of_its_cost(
+        self, about: dict[str, str], spent: str
+    ) -> None:
+        studio = Budget("5", name="studio", journal=Journal())
+        answer = AIMessage("hello", response_metadata={"model_name": "ox-1", **about})
+        model = FakeMessagesListChatModel(responses=[answer])
+        one = create_agent(model, [], middleware=[OxenBudgetMiddleware(budget=studio)])
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            one.invoke(ASK)
+        assert studio.spent == Decimal(spent)
+        told = [str(one.message) for one in warned if issubclass(one.category, OxenBudgetWarning)]
+        assert told == ([] if about else ["What an answer of ox-1 cost is not known: the budget does not count it."])  # fmt: skip
+
     def test_counts_what_chatoxen_costs(self, client: OxenClient, oxen_sandbox: Sandbox) -> None:
         draw = OxenMediaTool.for_model("flux-2-dev", client=client, name="draw")
         chat = ChatOxen(
@@ -301,6 +321,36 @@ class TestAsking:
         (message,) = tool_messages(state)
         assert "a person changed this call" in message.text
         assert [job.params["prompt"] for job in oxen_sandbox.jobs] == ["a cow"]
+
+    def test_an_edit_cannot_turn_the_call_into_another(
+        self, draw: OxenMediaTool, oxen_sandbox: Sandbox
+    ) -> None:
+        one, _ = self.paused(draw)
+        action = {"name": "sketch", "args": {"prompt": "a cow"}}
+        state = one.invoke(Command(resume={"type": "edit", "edited_action": action}), thread())
+        (question,) = state["__interrupt__"]
+        assert "cannot turn the call into one of sketch" in question.value["description"]
+        assert oxen_sandbox.jobs == []
+        state = one.invoke(Command(resume={"type": "reject", "message": "sketch it"}), thread())
+        assert "The reason: sketch it" in tool_messages(state)[0].text
+
+    def test_nobody_is_asked_about_what_cannot_be_paid(
+        self, client: OxenClient, oxen_sandbox: Sandbox
+    ) -> None:
+        for options, limit in (({}, "0.012"), ({"max_cost": "0.012"}, "1")):
+            draw = OxenMediaTool.for_model("flux-2-dev", client=client, name="draw", **options)
+            middleware = OxenBudgetMiddleware(limit, ask_above="0.01")
+            state = agent([[DRAW], "done"], [draw], middleware).invoke(ASK, thread())
+            (message,) = tool_messages(state)
+            assert "__interrupt__" not in state
+            assert (message.status, "Nothing was sent" in message.text) == ("error", True)
+        assert oxen_sandbox.jobs == []
+
+    def test_without_a_checkpointer_there_is_nothing_to_resume(self, draw: OxenMediaTool) -> None:
+        middleware = OxenBudgetMiddleware("1", ask_above="0.01")
+        one = create_agent(ScriptedChat(turns=[[DRAW], "done"]), [draw], middleware=[middleware])
+        with pytest.raises(ConfigurationError, match="checkpointer"):
+            one.invoke(ASK)
 
     def test_an_answer_that_cannot_be_read_is_asked_for_again(
         self, draw: OxenMediaTool, oxen_sandbox: Sandbox

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from functools import reduce
 from operator import add
 from typing import Any
@@ -12,6 +13,7 @@ from langchain_core.outputs import ChatGenerationChunk
 
 from langchain_oxen import messages_in
 from langchain_oxen.messages_in import PROVIDER, to_chunk, to_last_chunk, to_message
+from llama_index_oxen.messages_in import to_response
 from oxen_inference.chat.answer import Answer, Delta, ToolCall, ToolDelta
 from oxen_inference.chat.usage import Usage
 
@@ -105,3 +107,14 @@ def test_broken_arguments_are_never_completed(arguments: str) -> None:
         assert message.tool_calls == []
         assert [c["name"] for c in message.invalid_tool_calls] == ["pay"]
         assert message.invalid_tool_calls[0]["args"].startswith(arguments)
+
+
+@pytest.mark.parametrize("known", ["cost", "cost_estimate"])
+def test_what_is_known_of_the_cost_is_said_once(known: str) -> None:
+    end = Answer(text="hi", finish_reason="stop", **{known: Decimal("0.0010")})
+    for message in (to_message(end), whole([Delta(text="hi")], end)):
+        told = {n: v for n, v in message.response_metadata.items() if n.startswith("cost")}
+        assert told == {known: "0.0010"}
+    raw = to_response(end).raw
+    assert raw is not None
+    assert {n: v for n, v in raw.items() if n.startswith("cost")} == {known: "0.0010"}

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oxen_inference.catalog.call_fields import read_seconds
-from oxen_inference.catalog.chat_cost import chat_cost
+from oxen_inference.catalog.chat_cost import chat_cost, chat_cost_estimate
 from oxen_inference.catalog.model_reading import read_model
 from oxen_inference.catalog.models import Model
 from oxen_inference.catalog.pricing import Quote, price_hint, quote, usd
@@ -453,6 +453,20 @@ def test_tokens_are_quoted_where_their_number_is_known() -> None:
 # What a chat answer cost
 
 TOKENS = {"method": "token", "input_cost_per_token": "0.000003", "output_cost_per_token": 1.5e-5}
+
+
+def test_where_tokens_have_prices_of_their_own_there_is_an_estimate() -> None:
+    usage = {
+        "prompt_tokens": 1000,
+        "completion_tokens": 10,
+        "prompt_tokens_details": {"cached_tokens": 900},
+    }
+    model = model_of(TOKENS)
+    assert chat_cost(model, usage) is None
+    plain = {name: usage[name] for name in ("prompt_tokens", "completion_tokens")}
+    assert chat_cost_estimate(model, usage) == chat_cost(model, plain)
+    assert chat_cost_estimate(model_of(None), usage) is None
+    assert chat_cost_estimate(model, {"prompt_tokens": 1}) is None
 
 
 @pytest.mark.parametrize(
