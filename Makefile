@@ -50,9 +50,9 @@ $(TOOLS)/.installed: Makefile
 	$(TOOLS)/bin/python -m pip install --quiet uv packaging "tomli; python_version < '3.11'"
 	@touch $@
 
-# ROWS=py3.10 for those rows only; TESTS=tests/unit for those tests only.
+# ROWS=py3.10 for those rows only; TESTS=tests/unit for those tests only; JOBS=2 rows at a time.
 test-matrix: $(TOOLS)/.installed
-	$(TOOLS)/bin/python -m tests.compatibility.matrix --only "$(ROWS)" $(TESTS)
+	$(TOOLS)/bin/python -m tests.compatibility.matrix --only "$(ROWS)" --jobs $(or $(JOBS),1) $(TESTS)
 
 build: $(TOOLS)/.installed
 	rm -rf dist

@@ -13,6 +13,7 @@ import sys
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -141,17 +142,24 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make test-matrix")
     parser.add_argument("--only", default="", help="rows whose name contains this")
     parser.add_argument("tests", nargs="*", help="what to give to pytest; default all tests")
+    parser.add_argument("--jobs", type=int, default=1, help="rows to test side by side")
     options = parser.parse_args()
     chosen = [row for row in rows() if options.only in row.name]
-    outcomes = []
-    for row in chosen:
-        print(f"{row.name} ...", end=" ", flush=True)
-        outcomes.append(run(row, options.tests))
-        print(outcomes[-1].result, flush=True)
+
+    def tested(row: Row) -> Outcome:
+        outcome = run(row, options.tests)
+        print(f"{row.name}: {outcome.result}, {outcome.seconds:.0f} s", flush=True)
+        return outcome
+
+    with ThreadPoolExecutor(options.jobs) as pool:
+        outcomes = list(pool.map(tested, chosen))
     print(f"\n{table(outcomes)}")
     if not options.only and not options.tests:
         today = datetime.now(timezone.utc).date().isoformat()
-        PAGE.write_text(f"{_HEAD}\n{table(outcomes)}\n\nRun on {today}.\n", encoding="utf-8")
+        beside = f", {options.jobs} rows side by side" if options.jobs > 1 else ""
+        PAGE.write_text(
+            f"{_HEAD}\n{table(outcomes)}\n\nRun on {today}{beside}.\n", encoding="utf-8"
+        )
     return 0 if all(outcome.passed for outcome in outcomes) else 1
 
 
