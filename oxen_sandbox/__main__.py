@@ -5,8 +5,11 @@ import signal
 import threading
 from dataclasses import fields
 
-from oxen_sandbox import Sandbox
-from oxen_sandbox.state import Settings
+try:
+    from oxen_sandbox import Sandbox
+    from oxen_sandbox.state import Settings
+except ModuleNotFoundError as error:  # the extra is missing, and the error names it
+    raise SystemExit(str(error)) from None
 
 # Long enough to be watched; requests are not kept, as nobody in this process reads them.
 _SERVED = {
@@ -42,7 +45,8 @@ def main() -> None:
     try:
         hub = Sandbox(**options).start()
     except OSError as error:
-        parser.exit(1, f"cannot serve on {options['host']}:{options['port']}: {error.strerror}\n")
+        where = f"{options['host']}:{options['port']}"
+        parser.exit(1, f"cannot serve on {where}: {error.strerror}; --port 0 takes a free port\n")
     print(f"export OXEN_BASE_URL={hub.base_url}", flush=True)
     print(f"export OXEN_API_KEY={hub.api_key}", flush=True)
     print("# A local Oxen: nothing is paid, prices are made up. Ctrl-C stops it.", flush=True)
