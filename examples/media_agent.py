@@ -80,7 +80,7 @@ def run(client: OxenClient, console: Console, *, ask_first: bool) -> None:
         PAINTER, client=client, name="draw", save_to=OUTPUT, output_format="png"
     )
     film = OxenMediaTool.for_model(CAMERA, client=client, name="film", save_to=OUTPUT)
-    if ask_first and not agreed(console, draw, film):
+    if ask_first and not agreed(console, draw, film, str(client.base_url)):
         console.print("Nothing was sent.")
         return
     agent = create_agent(
@@ -107,15 +107,16 @@ def run(client: OxenClient, console: Console, *, ask_first: bool) -> None:
     show(console, made)
 
 
-def agreed(console: Console, draw: OxenMediaTool, film: OxenMediaTool) -> bool:
+def agreed(console: Console, draw: OxenMediaTool, film: OxenMediaTool, hub: str) -> bool:
     """Show what it will cost and ask."""
     for tool, arguments in ((draw, {"prompt": TASK}), (film, {"prompt": TASK, "duration": 5})):
         console.print(f"{tool.model.id}: {tool.quote(arguments)}")
     console.print(f"The agent may spend ${LIMIT} at most, chat included.")
     try:
-        return console.input("Go ahead and pay? [y/N] ").strip().lower() in ("y", "yes")
+        answer = console.input(f"Go ahead and pay at {hub}? [y/N] ", markup=False)
     except EOFError:
         return False
+    return answer.strip().lower() in ("y", "yes")
 
 
 def show(console: Console, made: list[dict[str, Any]]) -> None:
