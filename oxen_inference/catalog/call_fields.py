@@ -30,16 +30,23 @@ class Fields:
     """A call's parameters with the schema's defaults filled in; ``a.b`` is b in the object a."""
 
     values: Mapping[str, Any]
-    explicit: frozenset[str] = frozenset()
     schema: Mapping[str, tuple[Schema, ...]] = field(default_factory=dict)
     """What each parameter may be: one of these, none of which is an `anyOf` or a reference."""
+    nulls: frozenset[str] = frozenset()
+    """Parameters without a value, since null is sent for them: the model chooses."""
 
     def named(self, pattern: re.Pattern[str]) -> list[str]:
-        """The parameters of that name which count: those given, else defaults, else possible."""
+        """The parameters of that name which count: those with a value, else all of them.
+
+        A default counts beside what is given: nobody says which of two the model goes by.
+        """
+        names = self.all_named(pattern)
+        return [n for n in names if n in self.values or n in self.nulls] or names
+
+    def all_named(self, pattern: re.Pattern[str]) -> list[str]:
+        """The parameters of that name, with or without a value."""
         names = [n for n in (*self.values, *self.schema) if pattern.fullmatch(snake(n))]
-        names = list(dict.fromkeys(names))
-        given = [n for n in names if n in self.explicit]
-        return given or [n for n in names if n in self.values] or names
+        return list(dict.fromkeys(names))
 
     def span(self, name: str) -> tuple[Decimal, Decimal] | None:
         """The least and the greatest positive value that the schema lets `name` have."""
@@ -74,15 +81,20 @@ class Fields:
 
 
 def effective(model: Model, params: Mapping[str, Any]) -> Fields:
-    """Return `params` with the defaults of the model's schema; a null counts as left out."""
+    """Return `params` with the defaults of the model's schema.
+
+    A null counts as left out where `validate` leaves it out, and as no value where it is sent.
+    """
     known = parameters(model)
     given = {str(name): value for name, value in params.items() if value is not None}
+    nulls = {str(name) for name, value in params.items() if value is None}
+    nulls = {name for name in nulls if name in known.fields and known.sends_null(name)}
     values = {n: s["default"] for n, s in known.fields.items() if s.get("default") is not None}
-    values |= given
+    values = {name: value for name, value in values.items() if name not in nulls} | given
     schema = {name: tuple(alternatives(spec, known.root)) for name, spec in known.fields.items()}
     for name in list(schema | values):
         _unfold(name, values, schema, known.root)
-    return Fields(values, frozenset(given), schema)
+    return Fields(values, schema, frozenset(nulls))
 
 
 def _unfold(

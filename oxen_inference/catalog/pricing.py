@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from oxen_inference.catalog.call_fields import Fields, effective
 from oxen_inference.catalog.chat_cost import chat_cost
-from oxen_inference.catalog.pricing_amounts import Amount, image_count, output_seconds
-from oxen_inference.catalog.pricing_looks import (
-    audio_switch,
-    is_high_resolution,
-    means,
-    qualities,
-    resolutions,
+from oxen_inference.catalog.price_tables import image_prices, second_prices
+from oxen_inference.catalog.pricing_amounts import (
+    Amount,
+    image_count,
+    output_seconds,
+    several_asked,
 )
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["Quote", "chat_cost", "price_hint", "quote", "usd"]
 
 _OUTPUT_SECOND = ("per_video_output_second", "per_audio_output_second")
-_ANY_TIER = frozenset({"default", "any", "all", "*", ""})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +68,9 @@ def quote(model: Model, params: Mapping[str, Any], num_generations: int = 1) -> 
     """Return the price of `num_generations` calls of `model` with `params`.
 
     Parameters left out have the defaults of the model's `request_schema`. Tokens are taken from
-    `prompt_tokens` and `completion_tokens`, or `max_tokens` as the most there can be.
+    `prompt_tokens` and `completion_tokens`, or `max_tokens` as the most there can be. Does not
+    validate: a call that the schema forbids is priced as if it did not (`request_schema.validate`
+    checks; `client.media.quote` does both).
     """
     pricing = model.pricing
     if pricing is None:
@@ -110,7 +110,7 @@ def _range(prices: Iterable[Decimal | None], reason: str | None) -> Quote:
     known = list(prices)
     amounts = [price for price in known if price is not None]
     if not amounts or len(amounts) < len(known):
-        return Quote(reason=reason or "the price list leaves this price out")
+        return Quote(reason="the price list leaves out what this call may cost")
     low, high = min(amounts), max(amounts)
     return Quote(low, high, reason if low != high else None)
 
@@ -145,46 +145,19 @@ def _tokens(pricing: Pricing, params: Mapping[str, Any]) -> Quote:
 
 
 def _images(pricing: Pricing, fields: Fields) -> Quote:
-    grid, flat = pricing.cost_per_image_grid, pricing.cost_per_image
-    reason = None
-    if grid:
-        prices: set[Decimal | None] = set()
-        rows, sure = _pick(grid, qualities(fields))
-        for row in rows:
-            cells, in_row = _pick(grid[row], resolutions(fields))
-            prices |= {grid[row][cell] for cell in cells}
-            sure = sure and in_row
-        if not sure and flat is not None:
-            prices.add(flat)
-        reason = "the price depends on quality and resolution"
-    elif flat is not None:
-        prices = {flat}
-    else:
+    prices = image_prices(pricing, fields)
+    if prices == {None} and not pricing.cost_per_image_grid:
         return Quote(reason="billed by image, and the price of an image is not published")
-    count = image_count(fields)
-    if isinstance(count, str):
-        return Quote(reason=count)
-    return _times(_range(prices, reason), count)
-
-
-def _pick(table: Mapping[str, Any], values: frozenset[str] | None) -> tuple[list[str], bool]:
-    """The keys of a price table that `values` may mean, and whether they surely are those.
-
-    `values` None: the model has no such parameter.
-    """
-    keys = list(table)
-    meant = {value: [key for key in keys if means(key, value)] for value in values or ()}
-    matched = [key for key in keys if any(key in found for found in meant.values())]
-    if matched and all(meant.values()):
-        return matched, True
-    general = [key for key in keys if key.strip().lower() in _ANY_TIER]
-    if general:
-        return general, True
-    return keys, values is None and len(keys) == 1
+    made = image_count(fields)
+    asked = several_asked(fields)
+    if isinstance(made, str):
+        return Quote(reason=made)
+    price = _range(prices, "the price depends on quality and resolution")
+    return _times(_times(price, made), asked)
 
 
 def _seconds(pricing: Pricing, fields: Fields) -> Quote:
-    rates = _rates(pricing, fields)
+    rates = second_prices(pricing, fields)
     if not rates:
         return Quote(reason="billed by second, and the price of a second is not published")
     length = output_seconds(fields)
@@ -197,49 +170,6 @@ def _seconds(pricing: Pricing, fields: Fields) -> Quote:
         return Quote(reason=count)
     price = _range(rates, "the price depends on resolution and sound")
     return _times(_times(price, length), count)
-
-
-def _rates(pricing: Pricing, fields: Fields) -> set[Decimal | None]:
-    """Every price of a second that may apply; None among them where one is not published."""
-    base, table = pricing.cost_per_second, pricing.cost_per_second_by_resolution
-    keys, sure = _pick(table, resolutions(fields)) if table else ([], False)
-    rates = {table[key] for key in keys}
-    if not sure:
-        rates |= _rates_without_table(base, pricing.cost_per_second_high_res, fields)
-    sound = pricing.cost_per_second_with_audio
-    if sound is None:
-        return rates
-    loud = _with_sound(rates, base, sound)
-    switch = audio_switch(fields)
-    if switch is True or not rates:
-        return loud
-    return rates if switch is False else rates | loud
-
-
-def _rates_without_table(
-    base: Decimal | None, high: Decimal | None, fields: Fields
-) -> set[Decimal | None]:
-    is_high = is_high_resolution(fields)
-    plain: set[Decimal | None] = set() if base is None else {base}
-    if high is None or (is_high is False and plain):
-        return plain
-    return {high} if is_high else plain | {high}
-
-
-def _with_sound(
-    rates: set[Decimal | None], base: Decimal | None, sound: Decimal
-) -> set[Decimal | None]:
-    # How sound combines with a resolution's own price is not documented: anything from one of
-    # the two to both surcharges together.
-    loud: set[Decimal | None] = {sound}
-    for rate in rates - {base}:
-        if rate is None:
-            loud.add(None)
-        elif base:
-            loud |= {rate, rate * sound / base}
-        else:
-            loud |= {rate, rate + sound}
-    return loud
 
 
 def price_hint(model: Model) -> str | None:

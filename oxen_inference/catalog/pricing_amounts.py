@@ -40,6 +40,11 @@ _FPS = re.compile(r"((output|target|video)_)?(fps|frames_per_second|frame_rate)"
 _AS_LONG_AS_INPUT = re.compile(r"(match|keep|follow|use)_.*(length|duration)")
 _INPUT = re.compile(r"(?!.*(num|max|count)).*video(s|_urls?|_files?)?|input_audios?|audio_url")
 _SECTION = re.compile(r".*start_time")
+_SEVERAL = frozenset(
+    ["prompts", "multi", "shots", "scenes", "segments", "storyboard", "chapters", "panels", "slides",
+     "pages", "seeds"]
+)  # fmt: skip
+_SAYS_WHAT = re.compile(r"(.*_)?(prompts?|script|caption)")
 _KNOWN = (_COUNT, _DURATION, _FRAMES, _FPS, _AS_LONG_AS_INPUT, _SECTION, *LOOKS)
 
 _Span = tuple[Decimal, Decimal]
@@ -56,9 +61,12 @@ class Amount:
 
 
 def image_count(fields: Fields) -> Amount | str:
-    """Return how many results one call makes, or in words why that is unknown."""
+    """Return how many results one call makes, or in words why that is unknown.
+
+    Counts of several names multiply, those left out by as much as the schema allows.
+    """
     low, high = Decimal(1), Decimal(1)
-    for name in fields.named(_COUNT):
+    for name in fields.all_named(_COUNT):
         if name in fields.values:
             count = read_seconds(fields.values[name])
             if count is None or count < 1 or count != count.to_integral_value():
@@ -81,17 +89,23 @@ def image_count(fields: Fields) -> Amount | str:
     return Amount(low, high, reason)
 
 
+def several_asked(fields: Fields) -> Amount:
+    """Return how many results the lists of prompts or shots in a call may ask for."""
+    longest = Decimal(math.prod(map(len, _asked_for(fields).values())))
+    reason = "each of the prompts may make a result" if longest > 1 else None
+    return Amount(Decimal(1), longest, reason)
+
+
 def output_seconds(fields: Fields) -> Amount | str:
     """Return how long one result is, or in words why that is unknown."""
-    if any(fields.values.get(name) is True for name in fields.named(_AS_LONG_AS_INPUT)):
+    follows = fields.named(_AS_LONG_AS_INPUT)
+    if any(fields.values.get(name) is True or name in fields.nulls for name in follows):
         return "the result is as long as its input"
     if fields.named(_SECTION):
         return "the result is as long as the film it changes a part of"
     spans = [_duration_span(fields, name) for name in fields.named(_DURATION)]
     spans += _frame_spans(fields)
-    shots = fields.values.get("multi_prompt")
-    if isinstance(shots, list | tuple) and shots:
-        spans.append(_shots_span(fields, shots))
+    spans += [_shots_span(fields, shots) for shots in _asked_for(fields).values()]
     if not spans:
         if fields.named(_INPUT):
             return "the result is as long as its input"
@@ -108,7 +122,10 @@ def output_seconds(fields: Fields) -> Amount | str:
         if most > 0:
             unit = UNITS.get(snake(name).rpartition("_")[2], Decimal(1))
             high, reason = high + most * unit, f"{name} may make the result longer"
-    return Amount(low, high, reason)
+    whole = Decimal(math.ceil(high))
+    if whole > high and reason is None:
+        reason = "a part of a second may be billed as a whole one"
+    return Amount(low, whole, reason)
 
 
 def duration_range(fields: Fields) -> tuple[Decimal, Decimal] | None:
@@ -168,7 +185,7 @@ def _most(fields: Fields, name: str) -> Decimal | None:
 
 
 def _duration_span(fields: Fields, name: str) -> _Span | None:
-    unit = UNITS["ms"] if snake(name).endswith("_ms") else Decimal(1)
+    unit = _unit(name)
     if name in fields.values:
         seconds = read_seconds(fields.values[name])
         if seconds is not None and seconds > 0:
@@ -181,27 +198,64 @@ def _duration_span(fields: Fields, name: str) -> _Span | None:
 def _frame_spans(fields: Fields) -> list[_Span | None]:
     names = fields.named(_FRAMES)
     durations = fields.named(_DURATION)
-    if not names or (set(durations) & fields.explicit and not set(names) & fields.explicit):
+    has_value = fields.values.keys() | fields.nulls
+    if not names or (has_value & set(durations) and not has_value & set(names)):
         return []
     frames = _duration_span(fields, names[0])
     rate = next((_duration_span(fields, name) for name in fields.named(_FPS)), None)
     if frames is None or rate is None:
         return [None]
-    # A part of a second may be billed as a whole one.
-    longest = frames[1] / rate[0]
-    return [(frames[0] / rate[1], Decimal(math.ceil(longest)))]
+    return [(frames[0] / rate[1], frames[1] / rate[0])]
+
+
+def _asked_for(fields: Fields) -> dict[str, list[Any]]:
+    """The lists in a call whose items each say what to make, or for how long."""
+    return {
+        name: list(value)
+        for name, value in fields.values.items()
+        if isinstance(value, list | tuple) and value and _asks_for_several(name, value)
+    }
+
+
+def _asks_for_several(name: str, items: Iterable[Any]) -> bool:
+    words = set(snake(name.rpartition(".")[2]).split("_"))
+    if "negative" in words:
+        return False
+    return not _SEVERAL.isdisjoint(words) or any(
+        _SAYS_WHAT.fullmatch(snake(str(key))) or _DURATION.fullmatch(snake(str(key)))
+        for item in items
+        if isinstance(item, Mapping)
+        for key in item
+    )
 
 
 def _shots_span(fields: Fields, shots: Iterable[Any]) -> _Span | None:
     low = high = Decimal(0)
     for shot in shots:
-        own = read_seconds(shot.get("duration")) if isinstance(shot, Mapping) else None
-        if own is None or own <= 0:
-            names = fields.named(_DURATION)
-            span = fields.span(names[0]) if names else None
-            if span is None:
-                return None
-            low, high = low + span[0], high + span[1]
-        else:
-            low, high = low + own, high + own
+        span = _own_length(shot) or _length_of_each(fields)
+        if span is None:
+            return None
+        # Each may be billed by whole seconds.
+        low, high = low + span[0], high + math.ceil(span[1])
     return low, high
+
+
+def _own_length(shot: Any) -> _Span | None:
+    """How long a shot says it is."""
+    named = shot.items() if isinstance(shot, Mapping) else ()
+    said = [(n, s) for n, value in named if (s := read_seconds(value)) is not None and s > 0]
+    lengths = [seconds * _unit(n) for n, seconds in said if _DURATION.fullmatch(snake(str(n)))]
+    return (min(lengths), max(lengths)) if lengths else None
+
+
+def _length_of_each(fields: Fields) -> _Span | None:
+    names = fields.named(_DURATION)
+    spans = [fields.span(name) or _duration_span(fields, name) for name in names]
+    known = [span for span in spans if span is not None]
+    if not known or len(known) < len(spans):
+        return None
+    return min(low for low, _ in known), max(high for _, high in known)
+
+
+def _unit(name: object) -> Decimal:
+    return UNITS["ms"] if snake(str(name)).endswith("_ms") else Decimal(1)

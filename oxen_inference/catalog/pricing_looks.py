@@ -25,6 +25,7 @@ _THOUSANDS = {"2": 1440, "4": 2160, "8": 4320}
 # the model has a higher one.
 _PLAIN = frozenset({"standard", "low", "normal", "360p", "480p", "512p", "540p"})
 _HIGH = frozenset({"high", "ultra", "2160p", "4320p"})
+_LEFT_OPEN = frozenset({"", "auto", "automatic", "default"})
 
 
 def qualities(fields: Fields) -> frozenset[str] | None:
@@ -34,13 +35,13 @@ def qualities(fields: Fields) -> frozenset[str] | None:
 
 def resolutions(fields: Fields) -> frozenset[str] | None:
     """Return the resolutions the call may have, spelled alike; None if there is no such choice."""
+    sizes = _spelled(fields, fields.named(_SIZE))
     width, height = fields.values.get("width"), fields.values.get("height")
     if isinstance(width, int) and isinstance(height, int):
-        return frozenset({f"{width}x{height}"})
-    names = fields.named(_SIZE)
-    if not names and ({"width", "height"} & (fields.values.keys() | fields.schema.keys())):
+        return (sizes or frozenset()) | {f"{width}x{height}"}
+    if sizes is None and ({"width", "height"} & (fields.values.keys() | fields.schema.keys())):
         return frozenset({""})
-    return _spelled(fields, names)
+    return sizes
 
 
 def is_high_resolution(fields: Fields) -> bool | None:
@@ -78,6 +79,22 @@ def audio_switch(fields: Fields) -> bool | None:
     return states.pop() if len(states) == 1 else None
 
 
+def is_left_open(value: str) -> bool:
+    """Whether a quality or resolution is whatever the model chooses."""
+    return _spell(value) in _LEFT_OPEN
+
+
+def is_no_larger(value: str, key: str) -> bool:
+    """Whether a resolution surely has no more pixels than a price table's `key`."""
+    value, key = _spell(value), _spell(key)
+    if "x" in value and "x" in key:
+        sizes = [re.fullmatch(r"(\d+)x(\d+)", size) for size in (value, key)]
+        areas = [int(size[1]) * int(size[2]) for size in sizes if size]
+        return len(areas) == 2 and areas[0] <= areas[1]
+    lines, listed = _line_count(value), _line_count(key)
+    return lines is not None and listed is not None and lines <= listed
+
+
 def means(key: str, value: str) -> bool:
     """Whether a price table's `key` names the same quality or resolution as `value`."""
     key, value = _spell(key), _spell(value)
@@ -90,7 +107,13 @@ def means(key: str, value: str) -> bool:
 def _spelled(fields: Fields, names: list[str]) -> frozenset[str] | None:
     if not names:
         return None
-    return frozenset(_spell(value) for name in names for value in fields.possible(name))
+    spelled: set[str] = set()
+    for name in names:
+        values = set(map(_spell, fields.possible(name)))
+        if values & _LEFT_OPEN:
+            values |= set(map(_spell, fields.choices(name)))
+        spelled |= values
+    return frozenset(spelled)
 
 
 def _spell(value: object) -> str:

@@ -71,6 +71,11 @@ class Parameters:
         """Whether a call without it is refused; an empty text is no default for a prompt."""
         return name in self.required and self.default(name) in (None, "")
 
+    def sends_null(self, name: str) -> bool:
+        """Whether null says something that leaving it out does not, and so is sent."""
+        is_said = self.default(name) is not None or name in self.required
+        return is_said and allows_null(self.fields[name], self.root)
+
 
 def parameters(model: Model) -> Parameters:
     """Return what `model.request_schema` documents, however it is put together."""
@@ -152,7 +157,7 @@ def _checked(
             if value is not None:
                 fitted[name] = value
             continue
-        if value is None and not _means_null(name, rules, known):
+        if value is None and not (name in known.fields and known.sends_null(name)):
             continue
         try:
             fitted[name] = fit(value, rules, known.root)
@@ -163,12 +168,6 @@ def _checked(
     if not problems:
         problems += _alternatives(known, fitted)
     return fitted, problems
-
-
-def _means_null(name: str, rules: Schema, known: Parameters) -> bool:
-    """Whether null says something that leaving the parameter out does not."""
-    has_default = rules.get("default") is not None
-    return (has_default or name in known.required) and allows_null(rules, known.root)
 
 
 def _got(value: Any, path: str) -> str:

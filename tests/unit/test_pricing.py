@@ -79,6 +79,69 @@ def test_a_most_is_a_range() -> None:
     assert ends(quote(model, NO_PARAMS)) == between("0.01", "0.06")
 
 
+@pytest.mark.parametrize(
+    ("properties", "params", "low", "high"),
+    [
+        ({"num_images": INT, "batch_size": {**INT, "default": 4}}, {"num_images": 1}, "4", "4"),
+        ({"num_images": INT, "batch_size": {**INT, "default": 4}}, {"num_images": 2}, "4", "8"),
+        ({"n": {**INT, "default": 1}, "num_outputs": {**INT, "maximum": 4}}, {}, "1", "4"),
+        ({"n": {**INT, "default": 1}, "num_outputs": {**INT, "maximum": 4}}, {"n": 2}, "2", "8"),
+    ],
+)
+def test_counts_of_two_names_multiply(properties: Any, params: Any, low: str, high: str) -> None:
+    price = quote(picture(properties, cost_per_image=1), params)
+    assert ends(price) == between(low, high)
+
+
+def test_a_second_count_without_an_end_leaves_the_price_unknown() -> None:
+    properties = {"num_images": {**INT, "default": 1}, "batch_size": INT}
+    assert not quote(picture(properties, cost_per_image=1), {"num_images": 1}).known
+
+
+def test_a_null_that_is_sent_leaves_the_choice_to_the_model() -> None:
+    count = {"anyOf": [{**INT, "maximum": 4}, {"type": "null"}], "default": 1}
+    pictures = picture({"num_images": count}, cost_per_image="0.1")
+    assert ends(quote(pictures, {"num_images": None})) == between("0.1", "0.4")
+    assert ends(quote(pictures, NO_PARAMS)) == between("0.1", "0.1")
+    seconds = {"type": ["integer", "null"], "default": 5, "minimum": 5, "maximum": 10}
+    assert ends(quote(film({"duration": seconds}), {"duration": None})) == between("0.5", "1")
+    sound = {"type": ["boolean", "null"], "default": False}
+    loud = film({"generate_audio": sound, "duration": FIVE}, cost_per_second_with_audio="0.2")
+    assert ends(quote(loud, {"generate_audio": None})) == between("0.5", "1")
+    size = {"type": ["string", "null"], "enum": ["480p", "1080p", None], "default": "480p"}
+    sized = film({"resolution": size, "duration": FIVE}, cost_per_second_by_resolution=BY_SIZE)
+    assert ends(quote(sized, {"resolution": None}))[1] == 1
+    inside = {"settings": {"properties": {"num_images": {**INT, "default": 1, "maximum": 3}}}}
+    nested = picture(inside, cost_per_image=1)
+    assert ends(quote(nested, {"settings": {"num_images": None}})) == between("1", "3")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("prompts", ["a", "b", "c", "d"]),
+        ("multi_prompt", ["a", "b", "c", "d"]),
+        ("seeds", [1, 2, 3, 4]),
+        ("tasks", [{"prompt": "a"}] * 4),
+        ("shots", [{"text": "a"}] * 4),
+    ],
+)
+def test_a_list_of_prompts_may_make_one_result_each(name: str, value: Any) -> None:
+    model = picture({name: {"type": "array"}}, cost_per_image=1)
+    assert ends(quote(model, {name: value})) == between("1", "4")
+    assert (
+        quote(picture({name: {"type": "array", "default": value}}, cost_per_image=1), {}).high == 4
+    )
+    assert ends(quote(model, NO_PARAMS)) == between("1", "1")
+
+
+@pytest.mark.parametrize("name", ["input_images", "image_urls", "loras", "negative_prompts"])
+def test_a_list_of_inputs_multiplies_nothing(name: str) -> None:
+    model = picture({name: {"type": "array"}}, cost_per_image=1)
+    assert ends(quote(model, {name: ["a", "b"]})) == between("1", "1")
+    assert ends(quote(model, {name: [{"path": "a", "scale": 2}] * 2})) == between("1", "1")
+
+
 def test_inputs_and_steps_are_no_counts() -> None:
     properties = {"num_inference_steps": {**INT, "default": 30}, "input_images": {"type": "array"}}
     assert quote(picture(properties, cost_per_image=1), {"num_frames": 9}).high == 1
@@ -160,9 +223,7 @@ CHOICES = {
     [
         ({}, "0.01", "0.01"),
         ({"quality": "HIGH", "resolution": "4k"}, "1.47", "1.47"),
-        ({"quality": "high", "resolution": "9K"}, "0.01", "1.47"),
-        ({"quality": "ultra"}, "0.01", "0.1"),
-        ({"quality": "ultra", "resolution": "9K"}, "0.01", "1.47"),
+        ({"quality": "auto", "resolution": "4K"}, "0.01", "1.47"),
     ],
 )
 def test_the_grid_is_read_by_quality_and_size(params: Any, low: str, high: str) -> None:
@@ -196,7 +257,32 @@ def test_pixels_do_not_pass_for_a_tier() -> None:
     grid = {"high": {"1024x1024": 0.1, "1536x1024": 0.2}}
     model = picture({"size": {"type": "string"}}, cost_per_image_grid=grid)
     assert quote(model, {"size": "1024 x 1024"}).high == Decimal("0.1")
-    assert ends(quote(model, {"size": "1024x2048"})) == between("0.1", "0.2")
+    assert not quote(model, {"size": "1024x2048"}).known
+
+
+@pytest.mark.parametrize(
+    "params", [{"quality": "ultra"}, {"quality": "high", "resolution": "9K"}, {"quality": "ultra", "resolution": "9K"}]
+)  # fmt: skip
+@pytest.mark.parametrize("flat", [None, "0.01"])
+def test_what_the_grid_leaves_out_is_unknown(params: Any, flat: str | None) -> None:
+    model = picture(CHOICES, cost_per_image=flat, cost_per_image_grid=GRID)
+    price = quote(model, params)
+    assert not price.known
+    assert "the price list leaves out" in (price.reason or "")
+
+
+def test_a_choice_left_to_the_model_may_be_one_that_the_grid_leaves_out() -> None:
+    some = {"quality": {"enum": ["auto", "low", "high", "ultra"], "default": "auto"}}
+    assert not quote(picture(some, cost_per_image_grid=GRID), NO_PARAMS).known
+    left_out = {"quality": {"enum": ["low", "ultra"]}}
+    assert not quote(picture(left_out, cost_per_image_grid=GRID), NO_PARAMS).known
+
+
+def test_a_tier_for_all_others_stands_beside_the_listed_ones() -> None:
+    grid = {"low": {"any": 0.01}, "default": {"any": 0.3}}
+    open_choice = picture({"quality": {"enum": ["low", "high"]}}, cost_per_image_grid=grid)
+    assert ends(quote(open_choice, NO_PARAMS)) == between("0.01", "0.3")
+    assert ends(quote(open_choice, {"quality": "high"})) == between("0.3", "0.3")
 
 
 def test_a_cell_without_a_price_is_unknown_not_free() -> None:
@@ -277,7 +363,7 @@ def test_a_union_with_an_open_branch_is_unknown() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value", "high"),
-    [("extend_seconds", 10, "1.5"), ("extra_minutes", 1, "6.5"), ("extension_ms", 500, "0.55")],
+    [("extend_seconds", 10, "1.5"), ("extra_minutes", 1, "6.5"), ("extension_ms", 500, "0.6")],
 )
 def test_what_may_make_it_longer_is_never_undercounted(name: str, value: int, high: str) -> None:
     model = film({"duration": {**INT, "default": 5}, name: {**INT, "default": value}})
@@ -322,6 +408,34 @@ def test_shots_add_up_and_the_duration_beside_them_leaves_it_open() -> None:
     assert ends(quote(model, {"multi_prompt": [{"prompt": "a"}] * 2})) == between("0.5", "3")
 
 
+def test_shots_of_any_name_add_up() -> None:
+    model = film({"duration": {**INT, "default": 5, "maximum": 10}, "shots": {"type": "array"}})
+    shots = [{"duration": 10}, {"duration": 10}]
+    assert ends(quote(model, {"shots": shots})) == between("0.5", "2")
+    assert quote(model, {"shots": [{"duration_ms": 1500}] * 4}).high == Decimal("0.8")
+    assert quote(model, {"prompts": ["a", "b", "c"]}).high == 3
+
+
+def test_a_part_of_a_second_may_be_billed_as_a_whole_one() -> None:
+    model = film({"duration": {"type": "number", "default": 5}})
+    price = quote(model, {"duration": 5.2})
+    assert ends(price) == between("0.52", "0.6")
+    assert price.reason == "a part of a second may be billed as a whole one"
+    assert quote(model, {"duration": 5.0}).exact
+    assert quote(film({"duration": {"type": "number", "maximum": 7.5}}), NO_PARAMS).high == Decimal(
+        "0.8"
+    )
+
+
+def test_a_default_counts_beside_a_length_of_another_name() -> None:
+    model = film({"duration": FIVE, "video_length": {**INT, "default": 30}})
+    assert ends(quote(model, {"duration": 5})) == between("0.5", "3")
+    frames = {"num_frames": {**INT, "default": 240}, "fps": {**INT, "default": 24}}
+    assert quote(film({"duration": FIVE, **frames}), {"duration": 5}).high == 1
+    only_possible = film({"duration": FIVE, "num_frames": INT})
+    assert quote(only_possible, {"duration": 5}).exact
+
+
 # Films: which rate
 
 BY_SIZE = {"480p": 0.05, "720p": 0.1, "1080p": 0.2}
@@ -336,7 +450,7 @@ BY_SIZE = {"480p": 0.05, "720p": 0.1, "1080p": 0.2}
         ({"resolution": "1920x1080"}, "0.2", "0.2"),
         ({"resolution": "1080x1920"}, "0.2", "0.2"),
         ({"resolution": "FHD"}, "0.2", "0.2"),
-        ({"resolution": "8K"}, "0.05", "0.2"),
+        ({"resolution": "600p"}, "0.05", "0.2"),
         ({"resolution": "auto"}, "0.05", "0.2"),
         ({"width": 1280, "height": 720}, "0.1", "0.1"),
     ],
@@ -353,6 +467,39 @@ def test_a_resolution_nobody_gives_is_a_range_over_what_there_is() -> None:
     assert ends(quote(model, NO_PARAMS)) == between("0.1", "0.2")
     none_at_all = film({"duration": {"default": 1}}, cost_per_second_by_resolution=BY_SIZE)
     assert ends(quote(none_at_all, NO_PARAMS)) == between("0.05", "0.2")
+
+
+@pytest.mark.parametrize("listed", [{"480p": 0.05}, {"480p": 0.05, "720p": 0.1}])
+@pytest.mark.parametrize("base", [None, "0.08"])
+def test_a_resolution_that_the_list_leaves_out_is_unknown(listed: Any, base: str | None) -> None:
+    sizes = {"enum": ["480p", "720p", "4k"], "default": "480p"}
+    properties = {"duration": {"default": 5}, "resolution": sizes}
+    model = film(properties, cost_per_second=base, cost_per_second_by_resolution=listed)
+    assert not quote(model, {"resolution": "4k"}).known
+    assert quote(model, NO_PARAMS).high == Decimal("0.25")
+
+
+def test_less_than_what_is_listed_has_the_plain_price() -> None:
+    properties = {"duration": {"default": 1}, "resolution": {"enum": ["720p", "1080p"]}}
+    listed = {"1080p": 0.2}
+    model = film(properties, cost_per_second_by_resolution=listed)
+    assert ends(quote(model, {"resolution": "720p"})) == between("0.1", "0.2")
+    alone = film(properties, cost_per_second=None, cost_per_second_by_resolution=listed)
+    assert not quote(alone, {"resolution": "720p"}).known
+
+
+def test_two_names_for_the_looks_leave_them_open() -> None:
+    sizes = {"enum": ["720p", "1080p"]}
+    properties = {
+        "duration": {"default": 1},
+        "size": sizes,
+        "resolution": {**sizes, "default": "1080p"},
+    }
+    model = film(properties, cost_per_second_by_resolution=BY_SIZE)
+    assert ends(quote(model, {"size": "720p"})) == between("0.1", "0.2")
+    loud = {"generate_audio": {**BOOL, "default": True}, "sound": BOOL, "duration": {"default": 1}}
+    both = film(loud, cost_per_second_with_audio="0.2")
+    assert ends(quote(both, {"sound": False})) == between("0.1", "0.2")
 
 
 @pytest.mark.parametrize(
