@@ -57,7 +57,7 @@ def unfavorite_call(paths: Paths, model_id: str) -> Call[Model]:
 
 
 def activate_call(paths: Paths, model_id: str) -> Call[Model]:
-    return _model_call("post", paths.model_activate, model_id)
+    return _model_call("post", paths.model_activate, model_id, once=True)
 
 
 def deactivate_call(paths: Paths, model_id: str) -> Call[Model]:

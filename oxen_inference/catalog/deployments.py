@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from oxen_inference.catalog.calls import activate_call, deactivate_call, get_call
-from oxen_inference.errors import APIStatusError, DeploymentError, InvalidInputError, OxenError
+from oxen_inference.errors import (
+    APIStatusError,
+    DeploymentError,
+    InternalServerError,
+    InvalidInputError,
+    OxenError,
+    RequestTimeoutError,
+)
 from oxen_inference.media.steps import Sleep, Steps, Tell, send
 
 if TYPE_CHECKING:
@@ -45,6 +52,9 @@ def activation(
 ) -> Steps[Model]:
     """Bring `model_id` up unless it is; with `waiting`, until it is active.
 
+    It is sent once: a second answer would hide what became of the first. What a live look says
+    decides where there is no good answer.
+
     Raises `InvalidInputError` for a base model, `DeploymentError` if it ends in another state.
     """
     claim = claim or Claim()
@@ -56,9 +66,9 @@ def activation(
         claim.ours = True  # before it is sent: a lost answer may have been a yes
         try:
             model = yield from send(activate_call(paths, model_id))
-        except APIStatusError as error:
-            claim.ours = error.status_code >= 500
-            raise
+        except OxenError as error:
+            claim.ours = not _is_refusal(error)
+            model = yield from _in_spite_of(error, paths, model_id)
     if waiting is None:
         return model
     return (yield from _until(paths, model, waiting, goal="active", on_the_way="deploying"))
@@ -78,6 +88,8 @@ def release(paths: Paths, model_id: str) -> Steps[None]:
         try:
             yield from send(deactivate_call(paths, model_id))
         except OxenError as error:
+            if _is_refusal(error) and (yield from _is_down(paths, model_id)):
+                return  # an earlier try worked, whose answer was lost
             if attempt == _RELEASE_TRIES or not error.is_retryable:
                 raise DeploymentError(
                     f"{model_id} could not be deactivated and may still be billed: {error} "
@@ -87,6 +99,34 @@ def release(paths: Paths, model_id: str) -> Steps[None]:
         else:
             return
         yield Sleep(FIRST_RETRY * 2 ** (attempt - 1))
+
+
+def _is_down(paths: Paths, model_id: str) -> Steps[bool]:
+    try:
+        model = yield from send(get_call(paths, model_id, live=True))
+    except OxenError:
+        return False
+    return model.deployment_status in ("inactive", "deactivating")
+
+
+def _is_refusal(error: OxenError) -> bool:
+    """Whether what was asked for was surely not done."""
+    in_doubt = isinstance(error, RequestTimeoutError | InternalServerError)
+    return isinstance(error, APIStatusError) and not in_doubt
+
+
+def _in_spite_of(error: OxenError, paths: Paths, model_id: str) -> Steps[Model]:
+    """Return a model that is up, or coming up, whatever its activation was answered.
+
+    Its answer may have been lost, or somebody else was faster. Raises `error` where it is not.
+    """
+    try:
+        model = yield from send(get_call(paths, model_id, live=True))
+    except OxenError:
+        raise error from None
+    if model.deployment_status not in ("active", "deploying"):
+        raise error
+    return model
 
 
 def _must_be_custom(model: Model) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -175,7 +176,7 @@ async def test_being_cancelled_while_it_comes_up_brings_it_down(
     await async_client.close()
 
 
-@pytest.mark.parametrize("fault", ["fail", "lost answer"])
+@pytest.mark.parametrize("fault", ["fail", "lost answer and no look"])
 def test_an_activation_that_goes_wrong_is_undone(
     client: OxenClient, oxen_sandbox: Sandbox, fault: str
 ) -> None:
@@ -183,12 +184,59 @@ def test_an_activation_that_goes_wrong_is_undone(
         oxen_sandbox.inject(Fault("fail_deployment"))
     else:
         oxen_sandbox.inject(Fault("reset", path="*/activate", when="after"))
+        look = Fault("respond", method="GET", path=f"*/{CUSTOM}", status=502, skip=1, times=None)
+        oxen_sandbox.inject(look)
     with (
         pytest.raises(Exception, match=r"error|reach|broke"),
         client.catalog.deployed(CUSTOM, poll_every=EVERY),
     ):
         pytest.fail("it never came up")
     assert posts(oxen_sandbox) == ["activate", "deactivate"]
+
+
+def _retrying(hub: Sandbox) -> OxenClient:
+    return OxenClient(api_key=hub.api_key, base_url=hub.base_url, max_retries=2)
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault("reset", when="after"), Fault("respond", status=502, when="after")]
+)
+def test_an_activation_whose_answer_is_lost_is_sent_once_and_undone(
+    oxen_sandbox: Sandbox, fault: Fault
+) -> None:
+    oxen_sandbox.inject(replace(fault, path="*/activate"))
+    with _retrying(oxen_sandbox).catalog.deployed(CUSTOM, poll_every=EVERY) as model:
+        assert model.is_deployed
+    assert posts(oxen_sandbox) == ["activate", "deactivate"]
+
+
+async def test_async_sends_it_once_too(oxen_sandbox: Sandbox) -> None:
+    oxen_sandbox.inject(Fault("respond", status=502, path="*/activate", when="after"))
+    key, url = oxen_sandbox.api_key, oxen_sandbox.base_url
+    async with AsyncOxenClient(api_key=key, base_url=url, max_retries=2) as client:
+        async with client.catalog.deployed(CUSTOM, poll_every=EVERY) as model:
+            assert model.is_deployed
+    assert posts(oxen_sandbox) == ["activate", "deactivate"]
+
+
+def test_who_is_refused_since_somebody_else_was_faster_waits_and_leaves_it_alone(
+    client: OxenClient, oxen_sandbox: Sandbox
+) -> None:
+    # The first request brings it up for somebody else, whatever this client is told.
+    oxen_sandbox.inject(Fault("respond", status=409, path="*/activate", when="after"))
+    with client.catalog.deployed(CUSTOM, poll_every=EVERY) as model:
+        assert model.is_deployed
+    assert posts(oxen_sandbox) == ["activate"]
+
+
+def test_a_deactivation_whose_answer_is_lost_is_no_alarm(
+    client: OxenClient, oxen_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oxen_inference.catalog.deployments.FIRST_RETRY", 0.01)
+    with client.catalog.deployed(CUSTOM, poll_every=EVERY):
+        oxen_sandbox.inject(Fault("respond", status=502, path="*/deactivate", when="after"))
+        oxen_sandbox.inject(Fault("respond", status=400, path="*/deactivate", skip=1))
+    assert status(oxen_sandbox) in ("deactivating", "inactive")
 
 
 def test_an_activation_that_was_refused_leaves_nothing_to_undo(
