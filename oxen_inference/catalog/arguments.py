@@ -19,6 +19,7 @@ from oxen_inference.catalog.json_schema import (
     allows_null,
     bounds,
     choices_of,
+    is_json,
     merged,
     required_of,
     schemas_in,
@@ -149,7 +150,8 @@ def tool_schema(
         # Some upstreams refuse formats they do not know; words they all read.
         described = schema.get("description")
         schema["description"] = f"{described} (a URL)" if described else "A URL."
-    if rules.get("default") is not None and not _refers(rules["default"]):
+    default = rules.get("default")
+    if default is not None and is_json(default) and not _refers(default):
         schema["default"] = rules["default"]
     branches = rules.get("anyOf") or rules.get("oneOf")
     choices = choices_of(rules)

@@ -16,6 +16,7 @@ from oxen_inference.catalog.json_fit import Misfit, fit
 from oxen_inference.catalog.json_schema import (
     Schema,
     allows_null,
+    is_json,
     merged,
     number_of,
     required_of,
@@ -165,7 +166,7 @@ def _checked(
             problems.append(f"{name}{misfit.path} {misfit.rule}{_got(value, misfit.path)}")
     if not partial:
         problems += _missing(known, fitted, params)
-    if not problems:
+    if not problems and not partial:
         problems += _alternatives(known, fitted)
     return fitted, problems
 
@@ -195,7 +196,11 @@ def _missing(
 
 
 def _alternatives(known: Parameters, fitted: Mapping[str, Any]) -> list[str]:
-    whole = {**{n: s["default"] for n, s in known.fields.items() if "default" in s}, **fitted}
+    if not known.together:
+        return []
+    said = {n: s["default"] for n, s in known.fields.items() if "default" in s}
+    defaults = {name: value for name, value in said.items() if is_json(value)}
+    whole = {**defaults, **fitted}
     try:
         fit(whole, known.together, known.root)
     except Misfit as misfit:

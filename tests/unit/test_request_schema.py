@@ -188,6 +188,8 @@ def test_an_unknown_name_is_refused_with_the_closest_one() -> None:
     with pytest.raises(ValidationError, match=r"did you mean resolution\?"):
         arguments_model(model)(resolutoin="720p")
     assert validate(model_of({"a": {}}, additionalProperties=True), {"b": 1}) == {"b": 1}
+    with pytest.raises(InvalidInputError, match=r"generate_audio is not one of its parameters\."):
+        validate(model, {"generate_audio": True})
 
 
 def test_what_belongs_to_every_request_is_never_unknown() -> None:
@@ -328,6 +330,16 @@ def test_alternatives_of_the_whole_are_checked_together() -> None:
     assert validate(model, {"video": "x"}) == {"video": "x"}
     with pytest.raises(InvalidInputError, match="is missing"):
         validate(model, {})
+    assert validate(model, {}, partial=True) == {}
+
+
+def test_a_default_that_is_no_json_is_none() -> None:
+    schema = {"strength": {"type": "number", "default": float("nan")}, "image": {"type": "string"}}
+    assert validate(model_of(schema), {"image": "x"}) == {"image": "x"}
+    model = model_of(schema, anyOf=[{"required": ["image"]}, {"required": ["video"]}])
+    assert validate(model, {"image": "x"}) == {"image": "x"}
+    shown = arguments_model(model).model_json_schema()
+    assert json.loads(json.dumps(shown, allow_nan=False)) == shown
 
 
 def test_circles_of_references_end() -> None:
