@@ -36,43 +36,20 @@ _NUMBERS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nin
 _LENGTH = re.compile(
     rf"\b(\d+(?:\.\d+)?|{'|'.join(_NUMBERS)}|thirty|sixty)[\s-]*(s|secs?|seconds?|mins?|minutes?)\b"
 )
+_AMOUNT = rf"(\d+(?:\.\d+)?|{'|'.join(_NUMBERS)}|fifty)"
+_AT_MOST = r"\b(?:under|below|within|up to|at most|no(?:t)? more than|less than|cheaper than|max(?:imum)?(?: of)?)"
+_MOST = re.compile(
+    rf"{_AT_MOST}\s+(?:(?:us\s*)?\$|usd)\s*{_AMOUNT}\b"
+    rf"|{_AT_MOST}\s+{_AMOUNT}\s*(usd|us dollars?|dollars?|bucks?|cents?|\$)(?!\w)"
+)
 _DULL = frozenset(
-    [
-        "a",
-        "an",
-        "and",
-        "the",
-        "of",
-        "for",
-        "to",
-        "into",
-        "with",
-        "that",
-        "from",
-        "my",
-        "i",
-        "me",
-        "need",
-        "want",
-        "model",
-        "models",
-        "which",
-        "what",
-        "can",
-        "turns",
-        "turn",
-        "make",
-        "makes",
-        "cheapest",
-        "best",
-        "is",
-        "it",
-        "in",
-        "on",
-        "long",
-        "second",
-        "seconds",
-    ]
+    """
+    a an and any are as at be best by can cheap cost could do does find for from get give good has
+    have i in into is it least less like long make makes me model models more most my need new
+    nice no not of on one or our please price second seconds should show some something tell that
+    the them there thing this to turn turns under use used very want was we what which will with
+    would you your cheapest
+    """.split()  # noqa: SIM905 - a list of them would fill a page
 )
 
 
@@ -85,6 +62,8 @@ class Need:
     seconds: Decimal | None = None
     sound: bool = False
     cheap: bool = False
+    max_price: Decimal | None = None
+    """USD for one call."""
     words: frozenset[str] = frozenset()
 
 
@@ -125,12 +104,17 @@ def find_models(
     """Return at most `limit` models that can do what `need` says, best first.
 
     Understood are modalities ("turns an image into a film"), a length ("ten seconds"), "with
-    sound" and "cheapest"; other words rank by the models' descriptions. `output` and `input`
-    overrule the words. `max_price`: USD for one call; leaves out models of unknown price.
+    sound", "cheapest" and "under 1 dollar"; other words rank by the models' descriptions. Words
+    that neither name a modality nor are any model's find nothing. `output`, `input` and
+    `max_price` overrule the words. `max_price`: USD for one call; leaves out models of unknown
+    price.
     """
     asked = read_need(need)
     wanted = (output or asked.output, input or asked.input)
-    most = None if max_price is None else Decimal(str(max_price))
+    most = asked.max_price if max_price is None else Decimal(str(max_price))
+    models = list(models)
+    if asked.words and not any(wanted) and not any(_is_about(asked, model) for model in models):
+        return []
     found: list[Match] = []
     for model in models:
         match = _match(model, asked, *wanted)
@@ -156,6 +140,10 @@ def describe(matches: Iterable[Match]) -> str:
 def read_need(text: str) -> Need:
     """Read what a text asks for, as far as its words say."""
     said = text.lower()
+    most = None
+    if limit := _MOST.search(said):
+        most = _number(limit[1] or limit[2]) / (100 if (limit[3] or "").startswith("cent") else 1)
+        said = _MOST.sub(" ", said)
     seconds = None
     if length := _LENGTH.search(said):
         number = _number(length[1])
@@ -165,13 +153,15 @@ def read_need(text: str) -> Need:
     source, result = _sides(bare)
     if _WRITES_DOWN.search(bare) and "text" not in bare:
         source, result = bare, "text"
-    words = frozenset(re.findall(r"[a-z0-9][a-z0-9.]+", bare)) - _DULL
+    rest = _CHEAP.sub(" ", _LENGTH.sub(" ", bare))
+    words = frozenset(re.findall(r"[a-z0-9][a-z0-9.]+", rest)) - _DULL
     return Need(
         output=_first_said(result) or (_first_said(source) if source is not bare else None),
         input=_first_said(source) if source and _first_said(result) else None,
         seconds=seconds,
         sound=sound,
         cheap=bool(_CHEAP.search(said)),
+        max_price=most,
         words=words,
     )
 
@@ -195,7 +185,9 @@ def _first_said(text: str) -> str | None:
 def _number(word: str) -> Decimal:
     if word in _NUMBERS:
         return Decimal(_NUMBERS.index(word) + 1)
-    return {"thirty": Decimal(30), "sixty": Decimal(60)}.get(word) or Decimal(word)
+    return {"thirty": Decimal(30), "fifty": Decimal(50), "sixty": Decimal(60)}.get(word) or Decimal(
+        word
+    )
 
 
 def _match(model: Model, need: Need, output: str | None, source: str | None) -> Match | None:
@@ -215,6 +207,12 @@ def _match(model: Model, need: Need, output: str | None, source: str | None) -> 
     text = page(model).lower()
     score = sum(2 if word in model.id.lower() else 1 for word in need.words if word in text)
     return Match(model, quote(model, params), params, float(score))
+
+
+def _is_about(need: Need, model: Model) -> bool:
+    """Whether a word of the need begins one of the model's own."""
+    text = page(model).lower()
+    return any(re.search(rf"\b{re.escape(word)}", text) for word in need.words)
 
 
 def _may_take(model: Model, source: str) -> bool:

@@ -20,6 +20,8 @@ Scalar = str | int | float
 
 _VERBS = {"text": "writes text", "image": "makes images", "video": "makes videos (films)",
           "audio": "makes sound"}  # fmt: skip
+_FILES = ("file", "files", "pdf", "pdfs", "document", "documents")
+"""What catalogues call inputs that are none of the modalities."""
 
 
 def document_id(model: Model) -> str:
@@ -36,7 +38,7 @@ def metadata(model: Model) -> dict[str, Scalar]:
     """Return a model's facts as scalars, which every vector store can filter by.
 
     `makes_video`, `takes_image` and so on are 1 or 0, since LlamaIndex's filters know no booleans;
-    lengths are in seconds and costs in USD. What is not known is left out.
+    `takes_file` means documents, as PDFs; lengths are in seconds and costs in USD. What is not known is left out.
     """
     pricing, fields = model.pricing, effective(model, {})
     longest = duration_range(fields)
@@ -60,6 +62,7 @@ def metadata(model: Model) -> dict[str, Scalar]:
     facts |= {f"makes_{modality}": int(model.makes(modality)) for modality in MODALITIES}
     if model.inputs:
         facts |= {f"takes_{modality}": int(model.takes(modality)) for modality in MODALITIES}
+        facts["takes_file"] = int(any(map(model.takes, _FILES)))
     for name in (
         "cost_per_image",
         "cost_per_second",

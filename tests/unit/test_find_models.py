@@ -95,9 +95,41 @@ def test_filters_overrule_the_words() -> None:
     assert ids("a film", output="image", input="image") == ["sketcher"]
     assert ids(output="image", max_price="0.015") == ["sketcher"]
     assert ids(method="per_image", limit=1) == ["sketcher"]
-    assert ids("an opera") == ids()
     assert ids("film", max_price=0) == []
     assert describe([]) == "No model of the catalogue does that."
+
+
+@pytest.mark.parametrize(
+    "need", ["asdfgh qwerty", "cheapest zzxxyy", "an opera", "zz", "a ten second wlkjw"]
+)
+def test_words_that_are_about_no_model_find_none(need: str) -> None:
+    assert ids(need) == []
+    assert ids(need, output="image") == ids(output="image")
+
+
+@pytest.mark.parametrize(
+    "need", ["", "cheapest", "the best model, please", "luxury", "for 10 seconds"]
+)
+def test_words_that_rule_nothing_out_leave_all(need: str) -> None:
+    assert sorted(ids(need, limit=20)) == sorted(ids(limit=20))
+
+
+@pytest.mark.parametrize(
+    ("text", "most"),
+    [
+        ("a film under 1 dollar", "1"), ("a film below $0.50", "0.5"), ("a film for at most 2 USD", "2"),
+        ("a film for no more than 50 cents", "0.5"), ("less than one dollar", "1"), ("up to 3$", "3"),
+        ("a film under 10 seconds", None), ("up to 4k", None), ("a $5 logo", None),
+    ],
+)  # fmt: skip
+def test_a_price_in_words_is_a_limit(text: str, most: str | None) -> None:
+    assert read_need(text).max_price == (None if most is None else Decimal(most))
+
+
+def test_a_price_in_words_leaves_out_what_costs_more() -> None:
+    assert ids("an image for at most 1.5 cents") == ["sketcher"]
+    assert set(ids("under 0.9 cents")) == {"loud-short", "loud-text"}
+    assert ids("an image below $0.01", max_price="0.015") == ["sketcher"]
 
 
 def test_what_is_unpriced_comes_last_and_over_no_limit() -> None:
@@ -127,6 +159,10 @@ def test_a_document_says_what_a_model_does_takes_makes_and_costs() -> None:
     assert facts["longest_seconds"] == 10.0
     assert facts["can_have_sound"] == 1
     assert None not in facts.values()
+    assert facts["takes_file"] == 0
+    for name in ("file", "pdf", "documents"):
+        assert metadata(model("reader", "text", "text", name))["takes_file"] == 1
+    assert "takes_file" not in metadata(model("unsaid", "text"))
 
 
 def test_names_somebody_may_have_meant() -> None:
@@ -136,6 +172,15 @@ def test_names_somebody_may_have_meant() -> None:
     assert did_you_mean("claude-sonnet", known) == ("claude-sonnet-4-6",)
     assert did_you_mean("gpt-4o-2024-08-06", known)[0] == "gpt-4o"
     assert did_you_mean("zebra", known) == ()
+    films = [
+        "kling-video-o3-pro-reference-to-video",
+        "kling-video-v3-standard",
+        "google-veo-3-1-fast",
+    ]
+    assert set(did_you_mean("kling", films)) == set(films[:2])
+    assert did_you_mean("veo-3", films) == ("google-veo-3-1-fast",)
+    assert did_you_mean("generate_audio", ["num_generations", "prompt"]) == ()
+    assert did_you_mean("audio", ["num_generations", "generate_audio"]) == ("generate_audio",)
     assert did_you_mean("", known) == ()
     assert suggestion(()) == ""
     assert suggestion(("a",)) == "Did you mean a?"
