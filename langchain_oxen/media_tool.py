@@ -195,7 +195,7 @@ class OxenMediaTool(OxenTool):
         self, tool_input: str | dict[str, Any], tool_call_id: str | None
     ) -> str | dict[str, Any]:
         if isinstance(tool_input, dict):
-            tool_input = self.maker.marked(tool_input)
+            tool_input = self.maker.marked(tool_input, self.args_schema)
         return super()._parse_input(tool_input, tool_call_id)
 
     def _call(self, client: OxenClient, request: ToolRequest) -> Answer:

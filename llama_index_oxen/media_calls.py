@@ -155,7 +155,8 @@ class MediaCalls:
             raise InvalidInputError("The call was cut off or is no JSON object. Nothing was sent.")
         kind_of(model)
         maker, schema = Maker(model=model, **self.settings), arguments_model(model)
-        return maker, schema.to_params(schema.model_validate(maker.marked(arguments)).model_dump())
+        checked = schema.model_validate(maker.marked(arguments, schema))
+        return maker, schema.to_params(checked.model_dump())
 
     def _check_budget(self, model: Model, params: Mapping[str, Any]) -> None:
         """Raise `BudgetExceededError` for a call that does not fit: nobody need be asked."""

@@ -29,10 +29,23 @@ def required_media(schema: Mapping[str, Any] | None) -> tuple[str, ...]:
     return tuple(n for n in names if n in fields and _is_media(n, _items_of(fields[n])))
 
 
-def mark(arguments: Mapping[str, Any], schema: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return `arguments` with every media input that is not a URL marked as `EARLIER`."""
-    fields = _properties(schema)
-    return {name: _map(value, fields.get(name), name, _marked) for name, value in arguments.items()}
+def mark(
+    arguments: Mapping[str, Any],
+    schema: Mapping[str, Any] | None,
+    wire_names: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Return `arguments` with every media input that is not a URL marked as `EARLIER`.
+
+    `wire_names`: argument to parameter, where a tool calls one otherwise.
+    """
+    from oxen_inference.catalog.tool_names import by_wire_names
+
+    fields, result = _properties(schema), {}
+    for name, value in arguments.items():
+        wire = (wire_names or {}).get(name, name)
+        known = by_wire_names(value, fields.get(wire), schema or {})
+        result[name] = _map(known, fields.get(wire), wire, _marked)
+    return result
 
 
 def marked(value: Any) -> list[str]:

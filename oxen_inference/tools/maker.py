@@ -33,9 +33,10 @@ class Maker:
     on_interrupt: Literal["detach", "cancel"] = "detach"
     inputs_from: str | Path | None = None
 
-    def marked(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Return arguments as they come from a model, in a form that can be validated."""
-        return inputs.mark(arguments, self.model.request_schema)
+    def marked(self, arguments: Mapping[str, Any], schema: Any) -> dict[str, Any]:
+        """Return arguments as they come from a model, in a form that `schema` can validate."""
+        names = getattr(schema, "oxen_wire_names", {})
+        return inputs.mark(arguments, self.model.request_schema, names)
 
     def order(
         self,

@@ -129,9 +129,10 @@ def describe_parameters(model: Model) -> str:
 def _choice(spec: Mapping[str, Any]) -> str:
     if "enum" in spec:
         return " | ".join(map(str, spec["enum"]))
+    if "anyOf" in spec:
+        return " or ".join(map(_choice, spec["anyOf"]))
     low, high = spec.get("minimum"), spec.get("maximum")
-    kind = spec.get("type", "any")
-    kind = " or ".join(kind) if isinstance(kind, list) else str(kind)
+    kind = str(spec.get("type", "any"))
     return kind if low is None or high is None else f"{kind} {low} to {high}"
 
 

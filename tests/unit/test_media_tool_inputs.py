@@ -56,6 +56,15 @@ def test_names_are_marked_in_media_inputs_only() -> None:
     }
 
 
+def test_renamed_inputs_are_marked_by_what_they_stand_for() -> None:
+    source = {"type": "string", "renderType": "image-url"}
+    schema = {"properties": {"the source": source, "more": {"properties": {"a b": source}}}}
+    marked = inputs.mark(
+        {"the_source": "gen-1", "more": {"a_b": "gen-2"}}, schema, {"the_source": "the source"}
+    )
+    assert inputs.marked(marked) == ["gen-1", "gen-2"]
+
+
 @pytest.mark.parametrize("value", ["https://x.test/a.png", "data:image/png;base64,AAAA", ""])
 def test_urls_stay_as_they_are(value: str) -> None:
     assert inputs.mark({"input_image": value}, SCHEMA) == {"input_image": value}

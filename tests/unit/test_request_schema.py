@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import Any
 
@@ -418,6 +419,103 @@ def test_names_that_python_or_pydantic_uses_are_renamed_there_and_back() -> None
     assert by_wire == by_field
     assert cls.to_params(by_field.model_dump()) == dict.fromkeys(wire, 1)
     assert set(by_wire.model_dump(by_alias=True, exclude_none=True)) == set(wire)
+
+
+@pytest.mark.parametrize("name", ["self", "ctx"])
+def test_names_that_a_call_of_a_tool_takes_are_renamed(name: str) -> None:
+    cls = arguments_model(model_of({name: {"type": "string"}}))
+    assert name not in cls.model_json_schema()["properties"]
+    assert cls.to_params(cls(**{f"{name}_": "x"}).model_dump()) == {name: "x"}
+
+
+def test_names_inside_an_argument_fit_every_provider_and_come_back_as_they_are() -> None:
+    longest = "x" * 70
+    inside = {
+        "type": "object",
+        "properties": {
+            "a b": {"type": "string"},
+            "a_b": {"type": "string"},
+            "ü": {"type": "integer"},
+            "": {"type": "integer"},
+            longest: {"type": "object", "properties": {"größe": {"type": "string"}}},
+            f"{longest}y": {"type": "string"},
+            "fine.name-1": {"type": "string"},
+        },
+        "required": ["a b", longest],
+        "additionalProperties": False,
+    }
+    wire = {
+        "a b": "1", "a_b": "2", "ü": 3, "": 4, longest: {"größe": "5"}, f"{longest}y": "6",
+        "fine.name-1": "7",
+    }  # fmt: skip
+    model = model_of(
+        {
+            "one": inside,
+            "many": {"type": "array", "items": {"anyOf": [inside, {"type": "null"}]}},
+            "default": {"type": "object", "default": {"a b": 1}},
+        }
+    )
+    cls = arguments_model(model)
+    shown = cls.model_json_schema()["properties"]
+    assert all(re.fullmatch("[a-zA-Z0-9_.-]{1,64}", name) for name in names_in(shown))
+    one = shown["one"]
+    assert len(one["properties"]) == len(wire)
+    assert set(one["required"]) <= one["properties"].keys()
+    assert {"a_b", "fine.name-1"} <= one["properties"].keys()
+    said: dict[str, Any] = dict(zip(one["properties"], wire.values(), strict=True))
+    (deep,) = (spec for spec in one["properties"].values() if spec["type"] == "object")
+    said[next(name for name, value in said.items() if value == {"größe": "5"})] = {
+        next(iter(deep["properties"])): "5"
+    }
+    for names in (said, wire):
+        answer = cls.to_params(cls(one=names, many=[names]).model_dump())
+        assert answer == {"one": wire, "many": [wire]}
+
+
+def names_in(properties: Any) -> list[str]:
+    """The names of properties at every level of a schema."""
+    found = list(properties)
+    for spec in properties.values():
+        inner = [spec, spec.get("items", {}), *spec.get("items", {}).get("anyOf", [])]
+        for one in inner:
+            found += names_in(one.get("properties", {}))
+        found += list(spec.get("default") or {}) if isinstance(spec.get("default"), dict) else []
+    return found
+
+
+@pytest.mark.parametrize(
+    ("spec", "shown"),
+    [
+        (
+            {"type": ["integer", "string"], "maximum": 9, "maxLength": 4, "default": 5},
+            {"anyOf": [{"type": "integer", "maximum": 9}, {"type": "string", "maxLength": 4}], "default": 5},
+        ),
+        (
+            {"enum": ["auto", 5, 10]},
+            {"anyOf": [{"type": "integer", "enum": [5, 10]}, {"type": "string", "enum": ["auto"]}]},
+        ),
+        (
+            {"type": ["array", "string"], "items": {"type": "integer"}},
+            {"anyOf": [{"type": "array", "items": {"type": "integer"}}, {"type": "string"}]},
+        ),
+        ({"enum": [1, 1.5]}, {"type": "number", "enum": [1, 1.5]}),
+        ({"type": ["string", "null"]}, {"type": "string"}),
+    ],
+)  # fmt: skip
+def test_agents_see_alternatives_where_a_value_may_be_of_several_types(
+    spec: Any, shown: Any
+) -> None:
+    field = arguments_model(model_of({"x": spec})).model_json_schema()["properties"]["x"]
+    assert {name: rule for name, rule in field.items() if name != "title"} == shown
+
+
+def test_a_required_null_is_one_of_the_alternatives() -> None:
+    model = model_of(
+        {"x": {"enum": ["a", None]}, "y": {"type": ["string", "null"]}}, required=["x", "y"]
+    )
+    fields = arguments_model(model).model_json_schema()["properties"]
+    assert fields["x"]["anyOf"] == [{"type": "null"}, {"type": "string", "enum": ["a"]}]
+    assert fields["y"]["anyOf"] == [{"type": "null"}, {"type": "string"}]
 
 
 def test_the_schema_agents_see_is_plain() -> None:
