@@ -15,7 +15,7 @@ from langchain_oxen.job_tools import OxenCancelTool, OxenCheckTool, OxenSubmitTo
 from langchain_oxen.media_tool import OxenMediaTool
 from oxen_inference.tools import jobs
 from oxen_inference.tools.connection import Connection
-from oxen_inference.tools.settings import connection_for
+from oxen_inference.tools.settings import connection_for, refuse_twins
 
 
 class OxenToolkit(BaseToolkit):
@@ -93,7 +93,10 @@ class OxenToolkit(BaseToolkit):
             )
             for one in known
         ]  # fmt: skip
-        _refuse_twins(makers)
+        refuse_twins(
+            [maker.name for maker in makers],
+            "give one of them a name of its own, OxenMediaTool.for_model(..., name=...).",
+        )
         if not self.background:
             return list(makers)
         by_id = {maker.model.id: maker for maker in makers}
@@ -120,15 +123,3 @@ _HANDED_ON = (
     "on_interrupt",
     "inputs_from",
 )
-
-
-def _refuse_twins(makers: Sequence[OxenMediaTool]) -> None:
-    names = [maker.name for maker in makers]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        from oxen_inference.errors import ConfigurationError
-
-        raise ConfigurationError(
-            f"Two tools are called {', '.join(twice)}: give one of them a name of its own, "
-            "OxenMediaTool.for_model(..., name=...)."
-        )

@@ -14,7 +14,7 @@ from llama_index.core.workflow import Context
 from llama_index_oxen.media_calls import ROLES, MediaCalls, roles_of
 from llama_index_oxen.tool_result import OxenFunctionTool, OxenToolResult
 from oxen_inference.tools import jobs, text
-from oxen_inference.tools.settings import check_limits, connection_for, tool_name
+from oxen_inference.tools.settings import check_limits, connection_for, refuse_twins, tool_name
 
 if TYPE_CHECKING:
     from oxen_inference.catalog.models import Model
@@ -181,8 +181,9 @@ class OxenToolSpec(BaseToolSpec):
         """Return the tools; ids of models are looked up in the catalogue now. Blocks.
 
         A role that one model plays has a tool of its name, ``generate_image``; where several do,
-        each has its own, ``generate_image_with_…``. Raises `ModelNotFoundError`, and
-        `InvalidInputError` for a model that makes no media.
+        each has its own, ``generate_image_with_…``. Raises `ModelNotFoundError`,
+        `InvalidInputError` for a model that makes no media, and `ConfigurationError` where two
+        would have one name.
         """
         metadata = func_to_metadata_mapping or {}
         models = list(self._calls.models().values())
@@ -199,6 +200,10 @@ class OxenToolSpec(BaseToolSpec):
             else:
                 function_pair = getattr(self, name), getattr(self, f"a{name}")
                 tools.append(_tool(*function_pair, metadata.get(name) or _about(name)))
+        refuse_twins(
+            [tool.metadata.name for tool in tools],
+            "make a spec for each of their models, with names by func_to_metadata_mapping.",
+        )
         return tools
 
     def _model_tool(self, model: "Model", metadata: ToolMetadata) -> Any:

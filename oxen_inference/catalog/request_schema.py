@@ -119,6 +119,8 @@ def validate(model: Model, params: Mapping[str, Any], *, partial: bool = False) 
     parameter that does not fit, what is allowed, and the closest name of an unknown one.
     """
     fitted, problems = _checked(parameters(model), params, partial=partial)
+    if fitted.get("model", model.id) != model.id and "model" not in parameters(model).fields:
+        problems.append(f"model is {model.id}, not {shown(fitted['model'])}")
     if problems:
         from oxen_inference.errors import InvalidInputError
 
@@ -129,6 +131,8 @@ def validate(model: Model, params: Mapping[str, Any], *, partial: bool = False) 
 def check_arguments(known: Parameters, params: Mapping[str, Any]) -> dict[str, Any]:
     """Do what `validate` does, for parameters in hand. Raises `ValueError`."""
     fitted, problems = _checked(known, params, partial=False)
+    if "model" in fitted and "model" not in known.fields:
+        problems.append("model is not one of its parameters")
     if problems:
         raise ValueError("; ".join(problems))
     return fitted

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from oxen_inference.tools.connection import Connection
@@ -82,4 +84,18 @@ def connection_for(
 def tool_name(model: Model, role: str | None = None) -> str:
     """Return what a model's tool is called, in letters that every API takes."""
     words = re.sub(r"[^A-Za-z0-9]+", "_", model.id).strip("_")
-    return f"{role or f'generate_{kind_of(model)}'}_with_{words}"[:_LONGEST_NAME].rstrip("_")
+    name = f"{role or f'generate_{kind_of(model)}'}_with_{words}"
+    if len(name) <= _LONGEST_NAME and words and model.id.isascii():
+        return name
+    # What is left of the id may be the same for another model.
+    mark = hashlib.sha256(model.id.encode(errors="replace")).hexdigest()[:6]
+    return f"{name[: _LONGEST_NAME - len(mark) - 1].rstrip('_')}_{mark}"
+
+
+def refuse_twins(names: Sequence[str], remedy: str) -> None:
+    """Raise `ConfigurationError` if two tools have one name: an agent would run either."""
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        from oxen_inference.errors import ConfigurationError
+
+        raise ConfigurationError(f"Two tools are called {', '.join(twice)}: {remedy}")
