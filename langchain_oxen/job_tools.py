@@ -11,7 +11,7 @@ from typing_extensions import Self
 
 from langchain_oxen.media_tool import OxenMediaTool
 from langchain_oxen.tool_base import Answer, OxenTool, ToolRequest
-from oxen_inference.tools import jobs, text
+from oxen_inference.tools import jobs, running, text
 from oxen_inference.tools.settings import refuse_second_budget
 
 if TYPE_CHECKING:
@@ -93,11 +93,11 @@ class OxenCheckTool(OxenTool):
     save_to: str | Path | None = None
 
     def _call(self, client: OxenClient, request: ToolRequest) -> Answer:
-        return _report(jobs.check(client, **self._asked(request), on_progress=request.tell))
+        return _report(running.check(client, **self._asked(request), on_progress=request.tell))
 
     async def _acall(self, client: AsyncOxenClient, request: ToolRequest) -> Answer:
         asked = self._asked(request)
-        return _report(await jobs.acheck(client, **asked, on_progress=request.atell))
+        return _report(await running.acheck(client, **asked, on_progress=request.atell))
 
     def _asked(self, request: ToolRequest) -> dict[str, Any]:
         return {
@@ -115,10 +115,10 @@ class OxenCancelTool(OxenTool):
     args_schema: Any = jobs.CancelArguments
 
     def _call(self, client: OxenClient, request: ToolRequest) -> Answer:
-        return _report(jobs.cancel(client, request.arguments["generation_ids"]))
+        return _report(running.cancel(client, request.arguments["generation_ids"]))
 
     async def _acall(self, client: AsyncOxenClient, request: ToolRequest) -> Answer:
-        return _report(await jobs.acancel(client, request.arguments["generation_ids"]))
+        return _report(await running.acancel(client, request.arguments["generation_ids"]))
 
 
 def _for(maker: OxenMediaTool, request: ToolRequest) -> ToolRequest:
@@ -131,5 +131,5 @@ def _submitted(result: MediaResult) -> Answer:
     return jobs.submitted(result), text.references(result)
 
 
-def _report(results: list[MediaResult]) -> Answer:
-    return jobs.report(results), {"results": [text.references(result) for result in results]}
+def _report(results: list[running.Found]) -> Answer:
+    return running.report(results), running.references(results)

@@ -212,14 +212,12 @@ class OxenMediaTool(OxenTool):
 
     def order(self, client: OxenClient, request: ToolRequest) -> dict[str, Any]:
         """Return what `client.media` is to pay for, its inputs resolved, and under which key."""
-        params = self.parameters(request.arguments)
-        return self.maker.order(client, params, key=request.key, conversation=request.conversation)
+        params, key = self.parameters(request.arguments), request.key_for(self.model.id)
+        return self.maker.order(client, params, key=key, conversation=request.conversation)
 
     async def aorder(self, client: AsyncOxenClient, request: ToolRequest) -> dict[str, Any]:
-        params = self.parameters(request.arguments)
-        return await self.maker.aorder(
-            client, params, key=request.key, conversation=request.conversation
-        )
+        params, key = self.parameters(request.arguments), request.key_for(self.model.id)
+        return await self.maker.aorder(client, params, key=key, conversation=request.conversation)
 
     @property
     def maker(self) -> Maker:

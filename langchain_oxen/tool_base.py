@@ -49,12 +49,12 @@ class ToolRequest:
         if self.relay is not None:
             await self.relay.atell(progress)
 
-    @property
-    def key(self) -> str | None:
-        """The exactly-once key; None outside a thread, where nothing can be resumed."""
+    def key_for(self, model_id: str) -> str | None:
+        """Return the exactly-once key; None outside a thread, where nothing can be resumed."""
         if self.thread_id is None or not self.tool_call_id:
             return None
-        return call_key(f"langchain:{self.thread_id}", self.tool_call_id, self.arguments)
+        thread = f"langchain:{self.thread_id}"
+        return call_key(thread, self.tool_call_id, model_id, self.arguments)
 
 
 class OxenTool(BaseTool):

@@ -14,7 +14,7 @@ from llama_index_oxen.run_context import Place, place_of
 from llama_index_oxen.spending import asked_first, must_ask, refuse_unasked
 from llama_index_oxen.tool_calls import MALFORMED
 from llama_index_oxen.tool_result import OxenToolResult
-from oxen_inference.tools import jobs, text
+from oxen_inference.tools import jobs, running, text
 from oxen_inference.tools.calls import explain_validation, is_for_developers
 from oxen_inference.tools.connection import Connection
 from oxen_inference.tools.inputs import required_media
@@ -128,7 +128,7 @@ class MediaCalls:
             maker, params = self._prepared(model, arguments)
             key, conversation = None, self.connection.session
             if call.place is not None:
-                key, conversation = call.place.key(tool, params), call.place.conversation
+                key, conversation = call.place.key(tool, model.id, params), call.place.conversation
             order = await maker.aorder(client, params, key=key, conversation=conversation)
             if (
                 must_ask(self.confirm_above, model, params)
@@ -182,7 +182,7 @@ class MediaCalls:
 
         try:
             asked = self._asked(arguments)
-            return _report(jobs.check(self.connection.sync(), **asked, on_progress=_ignored))
+            return _report(running.check(self.connection.sync(), **asked, on_progress=_ignored))
         except (OxenError, ValidationError) as error:
             return refused(error)
 
@@ -194,7 +194,7 @@ class MediaCalls:
         call = Call("oxen_check", ctx, None if ctx is None else await place_of(ctx))
         try:
             asked = self._asked(arguments)
-            return _report(await jobs.acheck(client, **asked, on_progress=call.tell))
+            return _report(await running.acheck(client, **asked, on_progress=call.tell))
         except (OxenError, ValidationError) as error:
             return refused(error)
 
@@ -204,7 +204,7 @@ class MediaCalls:
 
         try:
             asked = jobs.CancelArguments.model_validate(arguments)
-            return _report(jobs.cancel(self.connection.sync(), asked.generation_ids))
+            return _report(running.cancel(self.connection.sync(), asked.generation_ids))
         except (OxenError, ValidationError) as error:
             return refused(error)
 
@@ -215,7 +215,7 @@ class MediaCalls:
 
         try:
             asked = jobs.CancelArguments.model_validate(arguments)
-            return _report(await jobs.acancel(client, asked.generation_ids))
+            return _report(await running.acancel(client, asked.generation_ids))
         except (OxenError, ValidationError) as error:
             return refused(error)
 
@@ -309,9 +309,8 @@ def _submitted(result: MediaResult) -> OxenToolResult:
     return OxenToolResult(text=jobs.submitted(result), data=text.references(result))
 
 
-def _report(results: list[MediaResult]) -> OxenToolResult:
-    data = {"results": [text.references(result) for result in results]}
-    return OxenToolResult(text=jobs.report(results), data=data)
+def _report(results: list[running.Found]) -> OxenToolResult:
+    return OxenToolResult(text=running.report(results), data=running.references(results))
 
 
 def _found(models: Sequence[Model], arguments: Mapping[str, Any]) -> OxenToolResult:

@@ -28,15 +28,15 @@ class Place:
     run: str
     tool_id: str | None
 
-    def key(self, tool_name: str, arguments: Mapping[str, Any]) -> str:
+    def key(self, tool_name: str, model_id: str, arguments: Mapping[str, Any]) -> str:
         """Return the exactly-once key of a call.
 
         A step that calls a tool itself has no tool-call id: the same call is the same generation
         within its run, since a step is run again from the top after `ctx.wait_for_event`.
         """
         if self.tool_id:
-            return call_key(self.conversation, self.tool_id, arguments)
-        return call_key(f"{self.conversation}:{self.run}", tool_name, arguments)
+            return call_key(self.conversation, self.tool_id, model_id, arguments)
+        return call_key(f"{self.conversation}:{self.run}", tool_name, model_id, arguments)
 
 
 async def place_of(ctx: Context) -> Place:

@@ -44,7 +44,7 @@ async def asked_first(
 
     The tool is run again from the top when the answer comes, so nothing may be paid before this.
     """
-    call = place.key(tool, params)
+    call = place.key(tool, model.id, params)
     decision = await ctx.wait_for_event(
         OxenSpendingDecision,
         waiter_event=_question(call, place, tool, model, params),

@@ -18,13 +18,13 @@ _FOR_DEVELOPERS = (
 )
 
 
-def call_key(conversation: str, call_id: str, arguments: Mapping[str, Any]) -> str:
+def call_key(conversation: str, call_id: str, model_id: str, arguments: Mapping[str, Any]) -> str:
     """Return the exactly-once key: the same call, replayed or resumed, is the same generation.
 
-    The arguments are part of it: a person may edit a call, and some models count their calls
-    from 0 in every turn.
+    The model and the arguments are part of it: a person may edit a call, and some models count
+    their calls from 0 in every turn.
     """
-    said = json.dumps(arguments, sort_keys=True, default=str)
+    said = json.dumps([model_id, arguments], sort_keys=True, default=str)
     return f"{conversation}:{call_id}:{hashlib.sha256(said.encode()).hexdigest()[:12]}"
 
 

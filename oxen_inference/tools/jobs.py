@@ -1,9 +1,8 @@
-"""Working while a film renders: submit, check, cancel, and find the model for a need."""
+"""What the tools to submit, check and cancel generations, and to find models, take and say."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,7 +12,6 @@ from oxen_inference.tools.settings import MEDIA
 
 if TYPE_CHECKING:
     from oxen_inference.catalog.models import Model
-    from oxen_inference.client import AsyncOxenClient, OxenClient
     from oxen_inference.media.result import MediaResult
 
 _LONGEST_WAIT = 600  # seconds; a model that wants more can ask again
@@ -40,13 +38,21 @@ class _Arguments(BaseModel):
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
 
+def _not_given() -> None:
+    """Default of what may be left out."""
+
+
 class SubmitArguments(_Arguments):
     model: str = Field(description="Id of the model.")
     prompt: str | None = Field(default=None, description="What to make, in words.")
     parameters: dict[str, Any] = Field(
         default_factory=dict, description="Further parameters of the model, by name."
     )
-    num_generations: int = Field(default=1, ge=1, le=4, description="How many; each is paid for.")
+    # A default would overrule what `parameters` says; a factory writes none into the schema.
+    num_generations: int | None = Field(
+        default_factory=_not_given, ge=1, le=4,
+        description="How many, 1 if left out; each is paid for.",
+    )  # fmt: skip
 
 
 class CheckArguments(_Arguments):
@@ -77,12 +83,24 @@ class FindModelsInput(BaseModel):
 
 
 def own_arguments(submission: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a submission's arguments as those of the model's own tool."""
-    own = {name: submission.get(name) for name in ("prompt", "num_generations")}
-    return {
-        **(submission.get("parameters") or {}),
-        **{n: v for n, v in own.items() if v is not None},
-    }
+    """Return a submission's arguments as those of the model's own tool.
+
+    Raises `InvalidInputError` for one that was given twice, not alike.
+    """
+    from oxen_inference.errors import InvalidInputError
+
+    arguments = dict(submission.get("parameters") or {})
+    for name in ("prompt", "num_generations"):
+        own = submission.get(name)
+        if own is None:
+            continue
+        if arguments.get(name, own) != own:
+            raise InvalidInputError(
+                f"{name} was given twice: {own!r}, and {arguments[name]!r} in parameters. Give it "
+                "once."
+            )
+        arguments[name] = own
+    return arguments
 
 
 def refuse_stranger(model_id: str, allowed: Iterable[str]) -> None:
@@ -106,71 +124,6 @@ def submitted(result: MediaResult) -> str:
     return f"Started: {result.media_type} by {result.model}. Generation ids: {ids}."
 
 
-def check(
-    client: OxenClient,
-    generation_ids: Sequence[str],
-    *,
-    wait: float,
-    save_to: Any,
-    on_progress: Callable[[Any], Any],
-) -> list[MediaResult]:
-    """Return how far generations are, waiting up to `wait` seconds for each."""
-    from oxen_inference.errors import MediaError
-
-    def one(generation_id: str) -> MediaResult:
-        handle = client.media.attach(generation_ids=[generation_id])
-        if not wait and not (snapshot := handle.status()).is_terminal:
-            return snapshot
-        try:
-            return handle.wait(wait or None, save_to=save_to, on_progress=on_progress)
-        except MediaError as error:
-            return _known_result(error)
-
-    return [one(generation_id) for generation_id in generation_ids]
-
-
-async def acheck(
-    client: AsyncOxenClient,
-    generation_ids: Sequence[str],
-    *,
-    wait: float,
-    save_to: Any,
-    on_progress: Callable[[Any], Any],
-) -> list[MediaResult]:
-    """Return how far generations are, waiting for all of them at once."""
-    from oxen_inference.errors import MediaError
-
-    async def one(generation_id: str) -> MediaResult:
-        handle = await client.media.attach(generation_ids=[generation_id])
-        if not wait and not (snapshot := await handle.status()).is_terminal:
-            return snapshot
-        try:
-            return await handle.wait(wait or None, save_to=save_to, on_progress=on_progress)
-        except MediaError as error:
-            return _known_result(error)
-
-    return list(await asyncio.gather(*map(one, generation_ids)))
-
-
-def cancel(client: OxenClient, generation_ids: Sequence[str]) -> list[MediaResult]:
-    """Cancel generations, and return what really became of them."""
-    return [client.media.attach(generation_ids=[one]).cancel() for one in generation_ids]
-
-
-async def acancel(client: AsyncOxenClient, generation_ids: Sequence[str]) -> list[MediaResult]:
-    """Cancel generations without blocking the running loop."""
-    results = []
-    for one in generation_ids:
-        handle = await client.media.attach(generation_ids=[one])
-        results.append(await handle.cancel())
-    return results
-
-
-def report(results: Iterable[MediaResult]) -> str:
-    """Say how far several jobs are, a line or more for each."""
-    return "\n".join(map(text.describe_job, results))
-
-
 def found(
     models: Iterable[Model], arguments: Mapping[str, Any], *, media_only: bool = True
 ) -> tuple[str, list[dict[str, Any]]]:
@@ -182,10 +135,3 @@ def found(
     matches = find_models(media if media_only else models, **arguments)
     parameters = [text.describe_parameters(m.model) for m in matches if m.model in media]
     return "\n".join([describe(matches), *parameters]), [match.as_row() for match in matches]
-
-
-def _known_result(error: Any) -> MediaResult:
-    if error.result is None:
-        raise error
-    result: MediaResult = error.result
-    return result

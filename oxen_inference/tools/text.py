@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +18,23 @@ _ADVICE = {
     "it; that is not paid for again.",
     "EnqueueOutcomeUnknown": "Calling the tool again with exactly the same arguments looks for it "
     "again and does not pay twice.",
-    "DownloadError": "It exists and is paid for: call the tool again with exactly the same "
-    "arguments to fetch it.",
+    "DownloadError": "Call the tool again with exactly the same arguments to fetch it; that is not "
+    "paid for again.",
     "BudgetExceededError": "Choose cheaper settings or a cheaper model, or tell the user.",
     "InsufficientCreditsError": "Tell the user.",
+    "KeyConflictError": "Make a new call of the tool.",
+    "ModelInactiveError": "Use another model, or tell the user.",
 }
+_WITHOUT_ID = {
+    "EnqueueOutcomeUnknown": "It may be paid for: tell the user before you call the tool again.",
+    "DownloadError": "Tell the user: to call the tool again makes and pays for another one.",
+}
+"""Advice on sound, which comes in the answer itself and cannot be asked for again."""
+# What only a developer can do, as errors of the client advise it.
+_FOR_DEVELOPERS = re.compile(
+    r"\bclient\.[a-z]|\ballow_[a-z]+|\bjournal\b|\bresume, attach\b|\bChatOxen\b|\bpathlib\b"
+    r"|\bmax_retries\b|\bLedger entry\b"
+)
 
 
 def describe(result: MediaResult) -> str:
@@ -50,12 +63,42 @@ def describe_job(result: MediaResult) -> str:
 
 def explain(error: Exception) -> str:
     """Say what went wrong, in Oxen's words, and what a model can do about it."""
-    said = str(error).strip() or type(error).__name__
     result = getattr(error, "result", None)
-    if type(error).__name__ == "GenerationTimeout" and result is not None:
-        said = describe_job(result)  # the error itself speaks to developers
-    advice = next((_ADVICE[c.__name__] for c in type(error).__mro__ if c.__name__ in _ADVICE), None)
-    return f"Error: {said}" + (f" {advice}" if advice else "")
+    advices = _ADVICE if result is None or result.media_type != "audio" else _ADVICE | _WITHOUT_ID
+    advice = next((advices[c.__name__] for c in type(error).__mro__ if c.__name__ in advices), None)
+    return f"Error: {for_models(error)}" + (f" {advice}" if advice else "")
+
+
+def for_models(error: Exception) -> str:
+    """Say what went wrong without what only a developer could do about it."""
+    kind, result = type(error).__name__, getattr(error, "result", None)
+    if kind == "GenerationTimeout" and result is not None:
+        return describe_job(result)
+    if kind == "EnqueueOutcomeUnknown" and result is not None:
+        ids = ", ".join(row.generation_id for row in getattr(error, "candidates", ())[:8])
+        perhaps = f" It may be one of these generations: {ids}." if ids else ""
+        return (
+            f"Whether Oxen accepted the request to {result.model} cannot be told.{perhaps} It was "
+            "not sent again, since that could be paid for twice."
+        )
+    if kind == "KeyConflictError":
+        return "An earlier call of the same id asked for something else."
+    if kind == "ModelInactiveError":
+        return "The model is not active at present."
+    # What failed comes first, in the words of whatever failed, which may end without a stop.
+    said = str(error).partition(" Asking again")[0].strip()
+    return _without_developers_part(said) or kind
+
+
+def _without_developers_part(said: str) -> str:
+    parts = re.split(r"(?<=[.;:!?])\s+", said)
+    kept: list[str] = []
+    for part in parts:
+        if not _FOR_DEVELOPERS.search(part):
+            kept.append(part)
+        elif kept and kept[-1][-1:] in ";:":
+            kept[-1] = f"{kept[-1][:-1]}."
+    return " ".join(kept)
 
 
 def references(result: MediaResult | None) -> dict[str, Any] | None:

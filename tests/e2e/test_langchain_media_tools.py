@@ -23,7 +23,12 @@ from rich.console import Console
 from langchain_oxen import MediaProgressBars, OxenMediaTool, OxenToolkit
 from langchain_oxen.progress import EVENT
 from oxen_inference import Budget, Journal, OxenClient
-from oxen_inference.errors import AuthenticationError, ModelNotFoundError
+from oxen_inference.errors import (
+    AuthenticationError,
+    BudgetExceededError,
+    InvalidInputError,
+    ModelNotFoundError,
+)
 from oxen_inference.media.pace import Pace
 from oxen_sandbox import Fault, Sandbox
 
@@ -378,6 +383,53 @@ class TestAsync:
             assert message.status == "success"
 
 
+class TestWordsForTheModel:
+    """What only a developer can do is in the exception, and not in what the model reads."""
+
+    def told(self, tool: OxenMediaTool, *developers: str, config: Any = IN_A_THREAD) -> str:
+        message = answer(tool, prompt="an ox", config=config)
+        assert message.status == "error"
+        assert not [words for words in developers if words in message.text]
+        return message.text
+
+    def test_an_unknown_price_under_a_limit(self, client: OxenClient) -> None:
+        tool = OxenMediaTool.for_model(
+            "wan-ai-wan2-1-t2v-1-3b-diffusers", client=client, max_cost="1"
+        )
+        assert "is not known before" in self.told(tool, "allow_unknown_cost")
+        with pytest.raises(BudgetExceededError, match="allow_unknown_cost"):
+            client.media.generate(model=tool.model, prompt="an ox", max_cost="1")
+
+    def test_an_unknown_outcome(
+        self, client: OxenClient, draw: OxenMediaTool, oxen_sandbox: Sandbox
+    ) -> None:
+        oxen_sandbox.inject(Fault("reset", path="*/queue", method="POST", when="before"))
+        said = self.told(draw, "client.", "reconcile", "Ledger")
+        assert "Whether Oxen accepted the request to flux-2-dev cannot be told" in said
+        assert "does not pay twice" in said
+        assert oxen_sandbox.jobs == []
+
+    def test_a_failed_download(
+        self, client: OxenClient, oxen_sandbox: Sandbox, tmp_path: Path
+    ) -> None:
+        draw = OxenMediaTool.for_model("flux-2-dev", client=client, save_to=tmp_path)
+        oxen_sandbox.inject(Fault("respond", status=403, path="*/files/*", times=None))
+        said = self.told(draw, "resume", "attach", "same key")
+        assert "exactly the same arguments" in said
+        oxen_sandbox.faults.clear()
+        assert answer(draw, prompt="an ox").status == "success"
+        assert len(oxen_sandbox.jobs) == 1
+
+
+def test_two_tools_may_be_called_by_one_id_with_the_same_arguments(
+    client: OxenClient, oxen_sandbox: Sandbox
+) -> None:
+    tools = [OxenMediaTool.for_model(one, client=client) for one in ("flux-2-dev", "flux-1-dev")]
+    messages = [answer(tool, "call_0", prompt="an ox") for tool in tools]
+    assert [message.status for message in messages] == ["success", "success"]
+    assert len(oxen_sandbox.jobs) == 2
+
+
 class TestWorkingMeanwhile:
     def kit(self, client: OxenClient, *models: str, **options: Any) -> dict[str, Any]:
         tools = OxenToolkit(models=models, client=client, **options).get_tools()
@@ -447,6 +499,62 @@ class TestWorkingMeanwhile:
         unknown = answer(kit["oxen_submit"], "s3", model="flux-9", prompt="ox")
         assert (text_model.status, unknown.status) == ("error", "error")
         assert len(oxen_sandbox.jobs) == 1
+
+    def test_what_parameters_say_counts(self, client: OxenClient, oxen_sandbox: Sandbox) -> None:
+        submit = self.kit(client, "flux-2-dev")["oxen_submit"]
+        two = answer(submit, model="flux-2-dev", parameters={"prompt": "ox", "num_generations": 2})
+        assert len(two.artifact["items"]) == 2
+        assert {job.params["prompt"] for job in oxen_sandbox.jobs} == {"ox"}
+        both = {"model": "flux-2-dev", "prompt": "ox", "parameters": {"num_generations": 2}}
+        assert answer(submit, "s2", **both, num_generations=2).status == "success"
+        refused = answer(submit, "s3", **both, num_generations=3)
+        assert refused.status == "error"
+        assert "num_generations was given twice" in refused.text
+        assert "default" not in submit.args["num_generations"]
+
+    def test_another_model_cannot_be_smuggled_in(
+        self, client: OxenClient, oxen_sandbox: Sandbox
+    ) -> None:
+        oxen_sandbox.models["plain"] = {
+            "id": "plain", "capabilities": {"output": ["image"]},
+            "pricing": {"method": "per_image", "cost_per_image": "0.001"},
+        }  # fmt: skip
+        submit = self.kit(client, "plain")["oxen_submit"]
+        message = answer(
+            submit, model="plain", prompt="ox", parameters={"model": "google-nano-banana-pro"}
+        )
+        assert message.status == "error"
+        assert "model is not one of its parameters" in message.text
+        with pytest.raises(InvalidInputError, match="model is plain, not"):
+            client.media.generate(model="plain", params={"prompt": "ox", "model": "flux-2-dev"})
+        assert oxen_sandbox.jobs == []
+
+    @pytest.mark.parametrize("name", ["oxen_check", "oxen_cancel"])
+    @pytest.mark.parametrize("asynchronous", [False, True])
+    async def test_an_unknown_id_hides_no_other(
+        self, client: OxenClient, name: str, asynchronous: bool
+    ) -> None:
+        kit = await asyncio.to_thread(self.kit, client, "flux-2-dev")
+        started = await asyncio.to_thread(
+            answer, kit["oxen_submit"], model="flux-2-dev", prompt="ox"
+        )
+        (item,) = started.artifact["items"]
+
+        async def asked(*ids: str) -> ToolMessage:
+            request = call(kit[name], generation_ids=list(ids))
+            if asynchronous:
+                return await kit[name].ainvoke(request, IN_A_THREAD)
+            return await asyncio.to_thread(kit[name].invoke, request, IN_A_THREAD)
+
+        message = await asked("nobody-s", item["generation_id"])
+        assert "nobody-s: Oxen knows no generation of this id." in message.text
+        assert item["generation_id"] in message.text
+        unknown, known = message.artifact["results"]
+        assert unknown["generation_id"] == "nobody-s"
+        assert known["items"][0]["generation_id"] == item["generation_id"]
+        nothing = await asked("nobody-s")
+        assert nothing.status == "error"
+        assert "nobody-s: Oxen knows no generation" in nothing.text
 
     def test_bad_parameters_of_a_submission(
         self, client: OxenClient, oxen_sandbox: Sandbox

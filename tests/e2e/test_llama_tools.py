@@ -24,7 +24,8 @@ from llama_index.core.workflow import Context, JsonSerializer, StartEvent, StopE
 from llama_index_oxen import Oxen, OxenToolSpec
 from llama_index_oxen.events import OxenProgressEvent, OxenSpendingDecision, OxenSpendingRequest
 from llama_index_oxen.tool_result import OxenToolResult
-from oxen_inference import errors
+from oxen_inference import Model, errors
+from oxen_inference.catalog.model_reading import read_model
 from oxen_inference.media.budget import Budget
 from oxen_inference.media.journal import Journal
 from oxen_sandbox import Fault, Sandbox
@@ -147,6 +148,52 @@ async def test_submit_check_cancel_find(hub: Sandbox, asynchronous: bool) -> Non
     found = await call("find_models", need="an image of an ox")
     assert IMAGE in str(found)
     assert (await call("check", ids=ids)).is_error
+
+
+async def test_one_unknown_id_and_what_parameters_say(hub: Sandbox) -> None:
+    spec = OxenToolSpec([IMAGE])
+    started = await spec.asubmit(model=IMAGE, parameters={"prompt": "ox", "num_generations": 2})
+    assert started.media is not None
+    ids = list(started.media.generation_ids)
+    assert len(ids) == 2
+    checked = await spec.acheck(generation_ids=["nobody-s", *ids], wait_seconds=20)
+    assert "nobody-s: Oxen knows no generation of this id." in str(checked)
+    assert str(checked).count("Made 1 image") == 2
+    assert checked.data["results"][0]["generation_id"] == "nobody-s"
+    assert (await spec.acheck(generation_ids=["nobody-s"])).is_error
+    refused = await spec.asubmit(
+        model=IMAGE, prompt="ox", num_generations=1, parameters={"num_generations": 4}
+    )
+    assert "num_generations was given twice" in str(refused)
+    assert len(hub.jobs) == 2
+
+
+async def test_parameters_called_like_what_a_call_takes_itself_arrive(hub: Sandbox) -> None:
+    fields = {name: {"type": "string"} for name in ("prompt", "ctx", "self")}
+    hub.models["odd"] = {
+        "id": "odd", "endpoint": "/images/generate", "capabilities": {"output": ["image"]},
+        "pricing": {"method": "per_image", "cost_per_image": "0.01"},
+        "request_schema": {"type": "object", "properties": fields},
+    }  # fmt: skip
+    tool = tools_of(OxenToolSpec("odd"))["generate_image"]
+    shown = tool.metadata.get_parameters_dict()["properties"]
+    output = await tool.acall(**{name: f"a {name}" for name in shown if name != "num_generations"})
+    assert not output.is_error, output.content
+    sent = hub.jobs[0].params
+    assert {name: sent[name] for name in ("ctx", "self")} == {"ctx": "a ctx_", "self": "a self_"}
+
+
+def test_no_two_tools_have_one_name(hub: Sandbox) -> None:
+    def image(model_id: str) -> Model:
+        return read_model({"id": model_id, "capabilities": {"output": ["image"]}})
+
+    long = "x" * 44
+    for ids in ((f"{long}-a", f"{long}-b"), ("日本", "中国")):
+        tools = tools_of(OxenToolSpec([image(one) for one in ids], background=False))
+        assert len(tools) == 2
+    twins = OxenToolSpec([image("ox.1"), image("ox-1")])
+    with pytest.raises(errors.ConfigurationError, match="Two tools are called generate_image_with"):
+        twins.to_tool_list()
 
 
 async def test_an_agent_draws_once_and_tells_how_it_comes_along(hub: Sandbox, llm: Oxen) -> None:

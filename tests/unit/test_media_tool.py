@@ -150,22 +150,23 @@ class TestKeys:
         return ToolRequest(**{"arguments": {"prompt": "ox"}, "tool_call_id": "c1", **fields})
 
     def test_the_same_call_has_the_same_key(self) -> None:
-        keys = {self.request(thread_id="t").key for _ in range(3)}
+        keys = {self.request(thread_id="t").key_for("m") for _ in range(3)}
         assert len(keys) == 1
         assert str(keys.pop()).startswith("langchain:t:c1:")
 
-    def test_another_thread_call_or_argument_has_another(self) -> None:
+    def test_another_thread_call_argument_or_model_has_another(self) -> None:
         keys = [
-            self.request(thread_id="t"),
-            self.request(thread_id="u"),
-            self.request(thread_id="t", tool_call_id="c2"),
-            self.request(thread_id="t", arguments={"prompt": "cow"}),
+            self.request(thread_id="t").key_for("m"),
+            self.request(thread_id="t").key_for("n"),
+            self.request(thread_id="u").key_for("m"),
+            self.request(thread_id="t", tool_call_id="c2").key_for("m"),
+            self.request(thread_id="t", arguments={"prompt": "cow"}).key_for("m"),
         ]
-        assert len({request.key for request in keys}) == 4
+        assert len(set(keys)) == len(keys)
 
     @pytest.mark.parametrize("fields", [{}, {"thread_id": "t", "tool_call_id": None}])
     def test_there_is_none_outside_a_call_of_a_thread(self, fields: dict[str, Any]) -> None:
-        assert self.request(**fields).key is None
+        assert self.request(**fields).key_for("m") is None
 
 
 class TestToolkit:
