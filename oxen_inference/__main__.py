@@ -120,17 +120,24 @@ def _find(client: OxenClient, options: argparse.Namespace, out: Console) -> None
 
 def _quote(client: OxenClient, options: argparse.Namespace, out: Console) -> None:
     from oxen_inference.catalog.pricing import quote
-    from oxen_inference.catalog.request_schema import validate
+    from oxen_inference.catalog.request_schema import parameters, validate
 
     model = client.catalog.get(options.model)
     params = validate(model, _read_params(model, options.params), partial=True)
     count = validate(model, {"num_generations": options.num_generations}, partial=True)
     price = quote(model, {**params, **count})
+    known = parameters(model)
+    assumed = {name: known.default(name) for name in known.fields if name not in params}
+    assumed = {name: value for name, value in assumed.items() if value not in (None, "")}
     if options.json:
-        _print_json(_quote_as_json(model, {**params, **count}, price))
+        _print_json(_quote_as_json(model, {**params, **count}, price) | {"assumed": assumed})
         return
     why = f" ({price.reason})" if price.known and price.reason else ""
     out.print(f"{model.id}: {price}{why}", markup=False, highlight=False)
+    if assumed:
+        spelled = {n: v if isinstance(v, str) else json.dumps(v) for n, v in assumed.items()}
+        by_default = " ".join(f"{name}={value}" for name, value in spelled.items())
+        out.print(f"assumed, by default: {by_default}", markup=False, highlight=False)
 
 
 def _jobs(client: OxenClient, options: argparse.Namespace, out: Console) -> None:

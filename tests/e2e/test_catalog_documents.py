@@ -192,11 +192,16 @@ def test_a_terminal_shows_models_and_quotes(oxen_sandbox: Sandbox) -> None:
     listed = json.loads(run(oxen_sandbox, "models", "--output", "audio", "--json").stdout)
     assert [row["id"] for row in listed] == ["bytedance-seed-audio-1-0"]
     priced = run(oxen_sandbox, "quote", "google-veo-3", "duration=8", "generate_audio=true")
-    assert priced.stdout == "google-veo-3: $3.36\n"
+    assert priced.stdout == (
+        "google-veo-3: $3.36\nassumed, by default: aspect_ratio=16:9 resolution=1080p\n"
+    )
+    silent = run(oxen_sandbox, "quote", "google-veo-3", "duration=8").stdout
+    assert silent.endswith("resolution=1080p generate_audio=false\n")
     exact = json.loads(
         run(oxen_sandbox, "quote", "openai-sora-2-pro", "seconds=8", "--num-generations=2", "--json").stdout
     )  # fmt: skip
     assert (exact["low"], exact["params"]["seconds"]) == ("4.48", "8")
+    assert exact["assumed"] == {"aspect_ratio": "landscape", "resolution": "standard"}
     found = run(oxen_sandbox, "find", *NEED.split())
     assert found.stdout.startswith("1. kling-video-o3-pro-reference-to-video")
 
