@@ -12,7 +12,7 @@ from pydantic import Field
 from typing_extensions import Self
 
 from langchain_oxen.tool_base import Answer, OxenTool, ToolRequest
-from oxen_inference.tools import text
+from oxen_inference.tools import inputs, text
 from oxen_inference.tools.connection import Connection
 from oxen_inference.tools.maker import Maker
 from oxen_inference.tools.settings import (
@@ -48,8 +48,9 @@ class OxenMediaTool(OxenTool):
 
     model: Any = Field(repr=False)
     """The `Model` it calls."""
-    pinned: dict[str, Any] = Field(default_factory=dict)
-    """Parameters that are always sent and that the model does not see."""
+    pinned: dict[str, Any] = Field(default_factory=dict, repr=False)
+    """Parameters that are always sent and that the model does not see; a `Path` is read when the
+    tool is made."""
     save_to: str | Path | None = None
     """Folder that results are saved in; None leaves them where their URLs say, and audio, which
     has none, in the system's folder for temporary files."""
@@ -140,7 +141,8 @@ class OxenMediaTool(OxenTool):
         limits = ("max_cost", "timeout", "on_interrupt", "save_to")
         check_limits(**{name: fields[name] for name in limits if name in fields})
         budget = as_budget(fields.get("budget"))
-        pinned = request_schema.validate(model, fields.get("pinned") or {}, partial=True)
+        pinned = inputs.inlined(fields.get("pinned") or {})
+        pinned = request_schema.validate(model, pinned, partial=True)
         super().__init__(
             **{
                 "name": tool_name(model),

@@ -24,6 +24,7 @@ from oxen_inference.catalog.json_schema import (
     schemas_in,
     shown,
 )
+from oxen_inference.catalog.local_files import INSTEAD, local_file
 
 if TYPE_CHECKING:
     from oxen_inference.catalog.arguments import Arguments
@@ -118,8 +119,13 @@ def validate(model: Model, params: Mapping[str, Any], *, partial: bool = False) 
     leaves out what concerns parameters not given. Raises `InvalidInputError` naming every
     parameter that does not fit, what is allowed, and the closest name of an unknown one.
     """
-    fitted, problems = _checked(parameters(model), params, partial=partial)
-    if fitted.get("model", model.id) != model.id and "model" not in parameters(model).fields:
+    known = parameters(model)
+    files = {n: local_file(v, known.fields.get(n), known.root) for n, v in params.items()}
+    files = {name: file for name, file in files.items() if file is not None}
+    sendable = {name: value for name, value in params.items() if name not in files}
+    fitted, problems = _checked(known, sendable, partial=partial or bool(files))
+    problems += [f"{name} must be a URL, not {file}: {INSTEAD}" for name, file in files.items()]
+    if fitted.get("model", model.id) != model.id and "model" not in known.fields:
         problems.append(f"model is {model.id}, not {shown(fitted['model'])}")
     if problems:
         from oxen_inference.errors import InvalidInputError

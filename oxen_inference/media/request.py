@@ -15,6 +15,7 @@ from typing import Any
 
 from oxen_inference import queue
 from oxen_inference.catalog import pricing, request_schema
+from oxen_inference.catalog.local_files import INSTEAD
 from oxen_inference.catalog.models import Model
 from oxen_inference.errors import (
     BudgetExceededError,
@@ -262,7 +263,7 @@ def _resolve(name: str, value: Any, allow_paths: bool, paths: Paths) -> Steps[tu
                 f"{name}: local files are only read with allow_paths=True. Give a URL, a data URL "
                 "or an earlier result."
             )
-        inline = yield from run(_data_url, name, value)
+        inline = yield from run(data_url, name, value)
         return inline, inline
     return value, value
 
@@ -290,7 +291,8 @@ def _is_media(name: str) -> bool:
     return any(word in name.lower() for word in ("image", "video", "audio", "reference", "frame"))
 
 
-def _data_url(name: str, path: Path) -> str:
+def data_url(name: str, path: Path) -> str:
+    """Return a file's content as a data URL. Raises `InvalidInputError`, naming `name`."""
     try:
         size = path.stat().st_size
         if size > MAX_INLINE_BYTES:
@@ -309,7 +311,9 @@ def _check_json(params: Mapping[str, Any]) -> None:
     try:
         json.dumps(params, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise InvalidInputError(f"The parameters cannot be written as JSON: {error}.") from error
+        instead = f" For a file, {INSTEAD}." if "bytes" in str(error) else ""
+        said = f"The parameters cannot be written as JSON: {error}.{instead}"
+        raise InvalidInputError(said) from error
 
 
 def check_listener(on_progress: Callable[..., Any] | None) -> None:

@@ -68,6 +68,22 @@ def resolved(value: Any, known: Mapping[str, Any]) -> Any:
     return value
 
 
+def inlined(value: Any, name: str = "") -> Any:
+    """Return `value` with every `Path` in it as a data URL: the developer gave that very file.
+
+    Raises `InvalidInputError` for one that cannot be read or is too large.
+    """
+    if isinstance(value, Path):
+        from oxen_inference.media.request import data_url
+
+        return data_url(name, value)
+    if isinstance(value, list | tuple):
+        return [inlined(one, name) for one in value]
+    if isinstance(value, Mapping):
+        return {inner: inlined(one, str(inner)) for inner, one in value.items()}
+    return value
+
+
 def allowed_file(name: str, folder: str | Path | None) -> Path | None:
     """Return the file called `name` below `folder`, or None if there is none to be read."""
     if folder is None:

@@ -55,6 +55,20 @@ def test_pinned_parameters_are_hidden_and_always_sent() -> None:
     assert drawing.quote({"prompt": "an ox"}).high == 2 * tool().quote({"prompt": "an ox"}).high
 
 
+def test_a_pinned_file_is_sent_inline(tmp_path: Path) -> None:
+    file = tmp_path / "ox.png"
+    file.write_bytes(b"ox")
+    sent = tool(input_image=[file]).parameters({"prompt": "an ox"})
+    assert sent["input_image"] == ["data:image/png;base64,b3g="]
+    with pytest.raises(InvalidInputError, match=r"input_image: .* cannot be read"):
+        tool(input_image=[tmp_path / "none.png"])
+    for unsendable in (b"ox", str(file)):
+        with pytest.raises(
+            InvalidInputError, match=r"input_image must be a URL, not .*pass a pathlib\.Path"
+        ):
+            tool(input_image=[unsendable])
+
+
 @pytest.mark.parametrize(
     ("pinned", "said"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -191,6 +192,55 @@ def test_an_unknown_name_is_refused_with_the_closest_one() -> None:
     assert validate(model_of({"a": {}}, additionalProperties=True), {"b": 1}) == {"b": 1}
     with pytest.raises(InvalidInputError, match=r"generate_audio is not one of its parameters\."):
         validate(model, {"generate_audio": True})
+
+
+ADDRESSES = [
+    {"type": "string", "format": "uri"},
+    {"type": "string", "renderType": "image-url"},
+    {"anyOf": [{"type": "string", "format": "uri"}, {"type": "null"}]},
+]
+
+
+@pytest.mark.parametrize("spec", ADDRESSES)
+@pytest.mark.parametrize(
+    "value", ["ox.png", "./in/ox.JPG", "C:\\oxen\\ox.png", "/tmp/ox.mp4", "file:///tmp/ox", "~/moo.wav"]
+)  # fmt: skip
+def test_a_local_file_is_no_address(spec: Any, value: str) -> None:
+    model = model_of({"image": spec, "prompt": {"type": "string"}}, required=["prompt"])
+    with pytest.raises(InvalidInputError) as caught:
+        validate(model, {"image": value})
+    assert "pass a pathlib.Path with allow_paths=True, a URL or a data URL" in str(caught.value)
+    assert "image must be a URL, not the local file" in str(caught.value)
+    plain = model_of({"image": {"type": "string"}})
+    assert validate(plain, {"image": value}) == {"image": value}
+
+
+@pytest.mark.parametrize("spec", ADDRESSES)
+@pytest.mark.parametrize(
+    "value", ["https://x.test/ox.png", "data:image/png;base64,b3g=", "s3://a/b.png"]
+)
+def test_an_address_is_none(spec: Any, value: str) -> None:
+    model = model_of({"image": spec, "images": {"type": "array", "items": spec}})
+    params = {"image": value, "images": [value]}
+    assert validate(model, params) == params
+
+
+def test_a_file_that_is_there_is_found_whatever_its_name(tmp_path: Path) -> None:
+    file = tmp_path / "moo"
+    file.write_bytes(b"ox")
+    listed = {"type": "array", "renderType": "image-url", "items": {"type": "string"}}
+    inside = {"type": "object", "properties": {"image_url": ADDRESSES[1]}}
+    model = model_of({"images": listed, "element": inside, "image": ADDRESSES[1]})
+    for params in (
+        {"images": ["https://x.test/a", str(file)]},
+        {"element": {"image_url": str(file)}},
+        {"image": file},
+        {"image": b"ox"},
+        {"image": bytearray(b"ox")},
+    ):
+        with pytest.raises(InvalidInputError, match=r"pass a pathlib\.Path"):
+            validate(model, params)
+    assert validate(model, {"image": "an id of the hub"}) == {"image": "an id of the hub"}
 
 
 def test_what_belongs_to_every_request_is_never_unknown() -> None:
