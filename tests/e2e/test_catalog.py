@@ -150,6 +150,16 @@ def test_an_unknown_id_gets_the_closest_ones(oxen_sandbox: Sandbox) -> None:
     assert asked(oxen_sandbox) == ["GET /models/flux-2-dve", "GET /models"]
 
 
+def test_the_beginning_of_an_id_is_answered_with_those_that_have_it(oxen_sandbox: Sandbox) -> None:
+    with client_of(oxen_sandbox) as client:
+        with pytest.raises(ModelNotFoundError) as kling:
+            client.catalog.get("kling")
+        with pytest.raises(ModelNotFoundError) as google:
+            client.catalog.get("google-veo")
+    assert kling.value.suggestions == ("kling-video-o3-pro-reference-to-video",)
+    assert set(google.value.suggestions) == {"google-veo-3", "google-veo-3-1-fast"}
+
+
 async def test_a_refused_call_is_explained_where_the_model_is_the_reason(
     oxen_sandbox: Sandbox,
 ) -> None:
