@@ -424,7 +424,9 @@ class TestWordsForTheModel:
 def test_two_tools_may_be_called_by_one_id_with_the_same_arguments(
     client: OxenClient, oxen_sandbox: Sandbox
 ) -> None:
-    tools = [OxenMediaTool.for_model(one, client=client) for one in ("flux-2-dev", "flux-1-dev")]
+    alike = oxen_sandbox.models["flux-2-dev"]
+    oxen_sandbox.models["flux-2-twin"] = {**alike, "id": "flux-2-twin"}
+    tools = [OxenMediaTool.for_model(one, client=client) for one in ("flux-2-dev", "flux-2-twin")]
     messages = [answer(tool, "call_0", prompt="an ox") for tool in tools]
     assert [message.status for message in messages] == ["success", "success"]
     assert len(oxen_sandbox.jobs) == 2
