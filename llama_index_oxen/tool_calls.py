@@ -10,6 +10,7 @@ from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.llms.utils import parse_partial_json
 from pydantic_core import from_json
 
+from oxen_inference.chat.finish_reasons import ran_out_of_tokens
 from oxen_inference.chat.tool_arguments import read_arguments
 from oxen_inference.chat.tool_choice import tool_choice
 
@@ -52,7 +53,7 @@ def has_ended(response: ChatResponse) -> bool:
 def cut_off(response: ChatResponse) -> str | None:
     """Say that an answer ended for want of tokens, and what to do; None where it did not."""
     reason = response.raw.get("finish_reason") if isinstance(response.raw, dict) else None
-    if reason not in ("length", "max_tokens"):
+    if not ran_out_of_tokens(reason):
         return None
     return (
         f"The answer was cut off (finish_reason {reason!r}) before it was whole: raise max_tokens, "

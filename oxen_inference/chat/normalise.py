@@ -13,6 +13,7 @@ from pydantic_core import from_json
 
 from oxen_inference.chat import usage as usages
 from oxen_inference.chat.answer import Answer, Delta, ToolDelta
+from oxen_inference.chat.finish_reasons import ended_of_itself
 from oxen_inference.chat.reasoning import ReasoningDetails, content_parts
 from oxen_inference.chat.tool_fragments import ToolCallAssembler
 from oxen_inference.error_mapping import human_text, status_error
@@ -51,6 +52,11 @@ class AnswerReader:
         """Whether the answer is whole: there was a finish reason, or [DONE]."""
         return self.done or self._answer.finish_reason is not None
 
+    @property
+    def _cut_off(self) -> bool:
+        """Whether the model may have had more to say."""
+        return not ended_of_itself(self._answer.finish_reason)
+
     def answer(self) -> Answer:
         """Return the answer as far as it has been read."""
         answer = self._answer
@@ -58,7 +64,7 @@ class AnswerReader:
         answer.reasoning = "".join(self._reasoning)
         answer.refusal = "".join(self._refusal)
         answer.reasoning_details = self._details.blocks
-        answer.tool_calls = self._tools.calls()
+        answer.tool_calls = self._tools.calls(cut_off=self._cut_off)
         answer.usage = usages.read_usage(self._usage)
         answer.logprobs = {"content": self._logprobs} if self._logprobs else None
         return answer
@@ -145,7 +151,7 @@ class AnswerReader:
             raise APIResponseError(
                 "Oxen sent an empty answer: no choice in it. Asking again may help."
             )
-        last: list[ToolDelta] = self._tools.finish()
+        last: list[ToolDelta] = self._tools.finish(cut_off=self._cut_off)
         return Delta(tools=last or (), end=self.answer())
 
     def cut_off(self, message: str) -> StreamCutOffError:

@@ -10,6 +10,8 @@ from uuid import uuid4
 from oxen_inference.chat.answer import ToolCall, ToolDelta
 from oxen_inference.chat.tool_arguments import is_object
 
+_BEGUN = "{"
+
 
 class _Call:
     __slots__ = ("arguments", "extra", "id", "name", "position", "wire_id", "wire_index")
@@ -82,25 +84,44 @@ class ToolCallAssembler:
         )
         return [delta for delta in fresh if delta is not None]
 
-    def finish(self) -> list[ToolDelta]:
+    def finish(self, *, cut_off: bool) -> list[ToolDelta]:
         """Return what was held back, and an id of our own for each call that never got one.
 
-        Results must refer to it.
+        Results must refer to it. For `cut_off` see `calls`.
         """
         deltas = []
         for call in self._calls:
             delta = ToolDelta(call.position)
             if call.is_quoted():
                 delta.arguments = call.text()
+            elif cut_off and self._lacks_arguments(call):
+                delta.arguments = _BEGUN
             if call.id is None:
                 call.id = delta.id = _new_id()
             if delta.id or delta.arguments:
                 deltas.append(delta)
         return deltas
 
-    def calls(self) -> list[ToolCall]:
-        """Return the calls as they stand."""
-        return [ToolCall(c.id or "", c.name or "", c.text(), c.extra) for c in self._calls]
+    def calls(self, *, cut_off: bool) -> list[ToolCall]:
+        """Return the calls as they stand.
+
+        Of an answer that was `cut_off`, the last one may have lost its arguments. They are the
+        beginning of an object then: none at all would be a call without arguments, which would
+        be made.
+        """
+        return [
+            ToolCall(
+                call.id or "",
+                call.name or "",
+                _BEGUN if cut_off and self._lacks_arguments(call) else call.text(),
+                call.extra,
+            )
+            for call in self._calls
+        ]
+
+    def _lacks_arguments(self, call: _Call) -> bool:
+        # Providers send the name first, so the arguments of a call before the last had their turn.
+        return call is self._calls[-1] and not any(part.strip() for part in call.arguments)
 
     def _add(
         self,

@@ -8,8 +8,11 @@ from typing import Any
 
 import openai
 import pytest
-from langchain_core.exceptions import ModelError
-from langchain_core.messages import AIMessageChunk
+from langchain.agents import create_agent
+from langchain_core.exceptions import ModelError, OutputParserException
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.tools import tool
+from pydantic import BaseModel
 
 from langchain_oxen import ChatOxen, errors
 from oxen_inference.errors import OxenError
@@ -29,6 +32,18 @@ def collect_async(model: ChatOxen) -> AIMessageChunk:
             return [chunk async for chunk in model.astream("hello")]
 
     return _sum(asyncio.run(run()))
+
+
+def ask_sync(model: ChatOxen) -> AIMessage:
+    return model.invoke("hello")
+
+
+def ask_async(model: ChatOxen) -> AIMessage:
+    async def run() -> AIMessage:
+        async with model:
+            return await model.ainvoke("hello")
+
+    return asyncio.run(run())
 
 
 def _sum(chunks: list[AIMessageChunk]) -> AIMessageChunk:
@@ -52,7 +67,17 @@ def chat(server: ScriptedServer, **options: Any) -> ChatOxen:
 @pytest.mark.parametrize("oddity", ODDITIES, ids=lambda o: o.name)
 def test_oddity(oddity: Oddity, collect: Collect) -> None:
     with ScriptedServer(oddity.script) as server:
-        message = collect(chat(server, **oddity.options))
+        check(collect(chat(server, **oddity.options)), oddity)
+
+
+@pytest.mark.parametrize("ask", [ask_sync, ask_async])
+@pytest.mark.parametrize("oddity", [o for o in ODDITIES if o.is_whole], ids=lambda o: o.name)
+def test_whole_oddity(oddity: Oddity, ask: Callable[[ChatOxen], AIMessage]) -> None:
+    with ScriptedServer(oddity.script) as server:
+        check(ask(chat(server, **oddity.options)), oddity)
+
+
+def check(message: AIMessage, oddity: Oddity) -> None:
     assert message.text == oddity.text
     assert message.additional_kwargs.get("reasoning_content", "") == oddity.reasoning
     assert message.additional_kwargs.get("refusal") == oddity.refusal
@@ -84,3 +109,38 @@ def test_failure(failure: Failure, collect: Collect) -> None:
 def test_oddities_have_names_of_their_own() -> None:
     names = [row.name for row in (*ODDITIES, *FAILURES)]
     assert len(set(names)) == len(names)
+
+
+NAMED_ONLY = next(o for o in ODDITIES if o.name == "cut off after a tool's name: length")
+
+
+def test_a_tool_whose_name_alone_arrived_is_not_run() -> None:
+    drawn = []
+
+    @tool
+    def draw(prompt: str = "an ox") -> str:
+        """Draw a picture."""
+        drawn.append(prompt)
+        return "done"
+
+    with ScriptedServer(NAMED_ONLY.script) as server:
+        for _ in create_agent(chat(server), [draw]).stream({"messages": "Draw."}):
+            pass
+        assert server.requests
+    assert drawn == []
+
+
+class Drawing(BaseModel):
+    prompt: str = "an ox"
+
+
+@pytest.mark.parametrize(
+    "schema", [{"title": "Drawing", "type": "object", "properties": {}}, Drawing]
+)
+def test_an_object_whose_name_alone_arrived_is_an_error(schema: Any) -> None:
+    with ScriptedServer(NAMED_ONLY.script) as server:
+        structured = chat(server).with_structured_output(schema)
+        with pytest.raises(OutputParserException):
+            structured.invoke("hello")
+        with pytest.raises(OutputParserException):
+            list(structured.stream("hello"))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from llama_index.core.agent.workflow import FunctionAgent
 from llama_index.core.llms import ChatMessage, ChatResponse
 
 from llama_index_oxen import Oxen
@@ -41,6 +42,19 @@ def collect_async(llm: Oxen, messages: Sequence[ChatMessage] = HELLO) -> list[Ch
     return asyncio.run(run())
 
 
+def ask_sync(llm: Oxen) -> ChatResponse:
+    return llm.chat(HELLO)
+
+
+def ask_async(llm: Oxen) -> ChatResponse:
+    async def run() -> ChatResponse:
+        response = await llm.achat(HELLO)
+        await llm.aclose()
+        return response
+
+    return asyncio.run(run())
+
+
 def oxen(server: ScriptedServer, **options: Any) -> Oxen:
     defaults = {"model": "ox-1", "api_key": "test", "max_retries": 0, "cost": False}
     return Oxen(api_base=server.url, **{**defaults, **options})
@@ -52,11 +66,23 @@ def test_oddity(oddity: Oddity, collect: Collect) -> None:
     with ScriptedServer(oddity.script) as server:
         llm = oxen(server, **oddity.options)
         responses = collect(llm)
-    last = responses[-1]
     assert "".join(r.delta or "" for r in responses) == oddity.text
-    assert (last.message.content or "") == oddity.text
     thoughts = "".join(r.additional_kwargs.get("thinking_delta", "") for r in responses)
     assert thoughts == oddity.reasoning
+    assert all(response.raw is None for response in responses[:-1])
+    check(llm, responses[-1], oddity)
+
+
+@pytest.mark.parametrize("ask", [ask_sync, ask_async])
+@pytest.mark.parametrize("oddity", [o for o in ODDITIES if o.is_whole], ids=lambda o: o.name)
+def test_whole_oddity(oddity: Oddity, ask: Callable[[Oxen], ChatResponse]) -> None:
+    with ScriptedServer(oddity.script) as server:
+        llm = oxen(server, **oddity.options)
+        check(llm, ask(llm), oddity)
+
+
+def check(llm: Oxen, last: ChatResponse, oddity: Oddity) -> None:
+    assert (last.message.content or "") == oddity.text
     blocks = [b for b in last.message.blocks if b.block_type == "thinking"]
     assert "".join(b.content or "" for b in blocks) == oddity.reasoning
     assert last.message.additional_kwargs.get("refusal") == oddity.refusal
@@ -70,7 +96,6 @@ def test_oddity(oddity: Oddity, collect: Collect) -> None:
     assert len(set(ids)) == len(ids)
 
     assert last.raw["finish_reason"] == oddity.finish
-    assert all(response.raw is None for response in responses[:-1])
     usage = last.raw.get("usage")
     assert (usage and (usage["prompt_tokens"], usage["completion_tokens"])) == oddity.usage
 
@@ -260,3 +285,27 @@ def test_a_choice_without_a_type_gets_one() -> None:
         tool = FunctionTool.from_defaults(weather)
         oxen(server).chat_with_tools([tool], "weather?", tool_choice=choice)
         assert server.requests[0].json["tool_choice"] == {"type": "function", **choice}
+
+
+async def test_a_tool_whose_name_alone_arrived_is_not_run() -> None:
+    from llama_index.core.tools import FunctionTool
+
+    drawn = []
+
+    def draw(prompt: str = "an ox") -> str:
+        """Draw a picture."""
+        drawn.append(prompt)
+        return "done"
+
+    named_only = next(o for o in ODDITIES if o.name == "cut off after a tool's name: length")
+    with ScriptedServer(named_only.script) as server:
+        llm, tool = oxen(server), FunctionTool.from_defaults(draw)
+        with pytest.raises(ValueError, match="raise max_tokens"):
+            llm.predict_and_call([tool], user_msg="Draw.")
+        with pytest.raises(ValueError, match="raise max_tokens"):
+            await llm.apredict_and_call([tool], user_msg="Draw.")
+        agent = FunctionAgent(tools=[tool], llm=llm)
+        with pytest.raises(Exception, match="Max iterations"):
+            await agent.run("Draw.", max_iterations=2)
+        await llm.aclose()
+    assert drawn == []

@@ -26,12 +26,21 @@ class Oddity:
     usage: tuple[int, int] | None = None
     refusal: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
+    is_whole: bool = False
+    """Whether it is an answer in one piece, which comes to nothing else when it is asked for."""
 
 
 def odd(name: str, *events: Any, **expected: Any) -> Oddity:
     """A stream of these events: dicts as JSON, strings as they are, bytes unchanged."""
     body = b"".join(e if isinstance(e, bytes) else sse(e) for e in events)
     return Oddity(name, (HEAD + body,), **expected)
+
+
+def whole(name: str, finish: Any = "stop", *, said: Any = None, **expected: Any) -> Oddity:
+    """An answer in one piece, whose message has the fields `said`."""
+    choice = {"index": 0, "message": {"role": "assistant", **said}, "finish_reason": finish}
+    body = http({"id": "c", "model": "ox-1", "choices": [choice]})
+    return Oddity(name, (body,), is_whole=True, **{"finish": finish, **expected})
 
 
 def call(
@@ -346,6 +355,7 @@ ODDITIES = [
         ),
         calls=TWO,
         finish="tool_calls",
+        is_whole=True,
     ),
     odd(
         "calls without arguments, index or id",
@@ -640,6 +650,70 @@ ODDITIES = [
         invalid=1,
         finish="length",
     ),
+    *(
+        odd(
+            f"cut off after a tool's name: {reason}",
+            calls(call(0, "a", "draw", "")),
+            delta(reason),
+            DONE,
+            invalid=1,
+            finish=reason,
+        )
+        for reason in ("length", "max_tokens", "MAX_TOKENS", "content_filter", None)
+    ),
+    odd(
+        "cut off after the name of a second tool",
+        calls(call(0, "a", "weather", _P)),
+        calls(call(1, "b", "draw")),
+        delta("length"),
+        calls=(PARIS,),
+        invalid=1,
+        finish="length",
+    ),
+    odd(
+        "cut off in a second tool, the first without arguments",
+        calls(call(0, "a", "now", "")),
+        calls(call(1, "b", "draw", '{"prompt"')),
+        delta("length"),
+        calls=(("now", {}),),
+        invalid=1,
+        finish="length",
+    ),
+    odd(
+        "cut off after the arguments",
+        calls(call(0, "a", "now", "{}")),
+        delta("length"),
+        calls=(("now", {}),),
+        finish="length",
+    ),
+    *(
+        odd(
+            f"arguments empty, then {reason}",
+            calls(call(0, "a", "now", "")),
+            delta(reason),
+            calls=(("now", {}),),
+            finish=reason,
+        )
+        for reason in ("stop", "STOP", "tool_calls", "tool_use", "end_turn", "function_call")
+    ),
+    *(
+        whole(
+            f"cut off after a tool's name, in one piece: {reason}",
+            reason,
+            said={"content": None, "tool_calls": [call(0, "a", "draw", "")]},
+            invalid=1,
+        )
+        for reason in ("length", "content_filter", None)
+    ),
+    *(
+        whole(
+            f"arguments empty, in one piece, then {reason}",
+            reason,
+            said={"content": None, "tool_calls": [call(0, "a", "now", arguments)]},
+            calls=(("now", {}),),
+        )
+        for reason, arguments in (("tool_calls", ""), ("stop", None))
+    ),
     # Bytes
     odd(
         "comments between",
@@ -703,6 +777,7 @@ ODDITIES = [
         ),
         text="hi",
         usage=(11, 4),
+        is_whole=True,
     ),
     Oddity(
         "a completion called an event stream",
@@ -719,6 +794,7 @@ ODDITIES = [
         (http({"choices": [{"message": {"content": "hi"}}]}),),
         text="hi",
         finish=None,
+        is_whole=True,
     ),
     Oddity("a stream called JSON", (http(sse(HI, STOP, DONE)),), text="hi"),
 ]
