@@ -9,6 +9,7 @@ from llama_index.core.base.llms.types import (
     ChatMessage,
     ChatResponse,
     CompletionResponse,
+    ImageBlock,
     LogProb,
     MessageRole,
     TextBlock,
@@ -25,7 +26,7 @@ _ASSISTANT = MessageRole.ASSISTANT
 
 
 def to_message(answer: Answer) -> ChatMessage:
-    """Return the message of an answer: thinking, text and tool calls, in this order."""
+    """Return the message of an answer: thinking, text, images and tool calls, in this order."""
     blocks: list[Any] = []
     if answer.reasoning or answer.reasoning_details:
         details = answer.reasoning_details
@@ -36,10 +37,12 @@ def to_message(answer: Answer) -> ChatMessage:
                 additional_information={"reasoning_details": details} if details else {},
             )
         )
-    if answer.text or not (blocks or answer.tool_calls):
-        blocks.append(TextBlock(text=answer.text))
-    blocks += [_tool_block(call.id, call.name, _arguments(call)) for call in answer.tool_calls]
     more: dict[str, Any] = dict(answer.extras)
+    images = _take_images(more)
+    if answer.text or not (blocks or images or answer.tool_calls):
+        blocks.append(TextBlock(text=answer.text))
+    blocks += images
+    blocks += [_tool_block(call.id, call.name, _arguments(call)) for call in answer.tool_calls]
     if answer.tool_calls:
         more["tool_calls"] = [_wire(c.id, c.name, c.arguments, c.extra) for c in answer.tool_calls]
     if answer.refusal:
@@ -117,13 +120,44 @@ class Growing:
 
 def to_completion(response: ChatResponse) -> CompletionResponse:
     """Return a chat's response as that of a completion."""
+    more = {**response.message.additional_kwargs, **response.additional_kwargs}
+    if images := [block for block in response.message.blocks if isinstance(block, ImageBlock)]:
+        more["images"] = images
     return CompletionResponse(
         text=response.message.content or "",
         delta=response.delta,
         raw=response.raw,
         logprobs=response.logprobs,
-        additional_kwargs={**response.message.additional_kwargs, **response.additional_kwargs},
+        additional_kwargs=more,
     )
+
+
+def _take_images(more: dict[str, Any]) -> list[ImageBlock]:
+    """Take the images out of an answer's extras; what is none of a known form stays.
+
+    Core takes a message's ``images`` for documents of its own, and fails on anything else
+    (`ChatMessage.legacy_additional_kwargs_image`).
+    """
+    given = more.pop("images", None) or []
+    read = [(_image(one), one) for one in (given if isinstance(given, list) else [given])]
+    if unknown := [one for block, one in read if block is None]:
+        more["other_images"] = unknown
+    return [block for block, _ in read if block is not None]
+
+
+def _image(given: Any) -> ImageBlock | None:
+    """Return the block for an image an answer has, or None for one in no known form.
+
+    https://openrouter.ai/docs/guides/overview/multimodal/image-generation
+    """
+    place = given.get("image_url") if isinstance(given, dict) else given
+    url = place.get("url") if isinstance(place, dict) else place
+    if not isinstance(url, str):
+        return None
+    try:
+        return ImageBlock(url=url)
+    except ValueError:
+        return None
 
 
 def _tool_block(call_id: str, name: str, arguments: Any) -> ToolCallBlock:

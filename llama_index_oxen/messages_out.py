@@ -8,6 +8,7 @@ from typing import Any
 
 from llama_index.core.base.llms.types import (
     ChatMessage,
+    ImageBlock,
     MessageRole,
     ThinkingBlock,
     ToolCallBlock,
@@ -48,7 +49,9 @@ def _content(message: ChatMessage) -> str | list[Wire]:
 
 
 def _assistant(message: ChatMessage) -> Wire:
-    parts = [part for part in to_parts(message.blocks) if part["type"] == "text"]
+    # Models take no pictures of their own back, so they need not be read.
+    told = [block for block in message.blocks if not isinstance(block, ImageBlock)]
+    parts = [part for part in to_parts(told) if part["type"] == "text"]
     marked = any("cache_control" in part for part in parts)
     content: Any = parts if marked else "\n".join(part["text"] for part in parts)
     wire: Wire = {

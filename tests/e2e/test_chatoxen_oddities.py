@@ -83,6 +83,15 @@ def check(message: AIMessage, oddity: Oddity) -> None:
     assert message.additional_kwargs.get("refusal") == oddity.refusal
     assert tuple((c["name"], c["args"]) for c in message.tool_calls) == oddity.calls
     assert len(message.invalid_tool_calls) == oddity.invalid
+    images = message.additional_kwargs.get("images")
+    assert (
+        tuple(
+            one["image_url"]["url"]
+            for one in (images if isinstance(images, list) else [])
+            if isinstance(one, dict) and "image_url" in one
+        )
+        == oddity.images
+    )
     ids = [c["id"] for c in (*message.tool_calls, *message.invalid_tool_calls)]
     assert all(ids)
     assert len(set(ids)) == len(ids)

@@ -87,6 +87,9 @@ def check(llm: Oxen, last: ChatResponse, oddity: Oddity) -> None:
     assert "".join(b.content or "" for b in blocks) == oddity.reasoning
     assert last.message.additional_kwargs.get("refusal") == oddity.refusal
 
+    images = [b for b in last.message.blocks if b.block_type == "image"]
+    assert tuple(str(b.url) for b in images) == oddity.images
+
     calls = llm.get_tool_calls_from_response(last, error_on_no_tool_call=False)
     whole = [c for c in calls if "malformed_arguments" not in c.tool_kwargs]
     assert tuple((c.tool_name, c.tool_kwargs) for c in whole) == oddity.calls
@@ -285,6 +288,25 @@ def test_a_choice_without_a_type_gets_one() -> None:
         tool = FunctionTool.from_defaults(weather)
         oxen(server).chat_with_tools([tool], "weather?", tool_choice=choice)
         assert server.requests[0].json["tool_choice"] == {"type": "function", **choice}
+
+
+@pytest.mark.parametrize(
+    "name", ["1 images beside text, in one piece", "images in an unknown form"]
+)
+async def test_an_answer_with_images_can_be_used_like_any_other(name: str) -> None:
+    row = next(o for o in ODDITIES if o.name == name)
+    with ScriptedServer(row.script) as server:
+        llm = oxen(server)
+        for done in (llm.complete("hello"), await llm.acomplete("hello")):
+            assert done.text == row.text
+            shown = [str(block.url) for block in done.additional_kwargs.get("images", ())]
+            assert tuple(shown) == row.images
+        said = llm.chat(HELLO).message
+        assert bool(said.additional_kwargs.get("other_images")) is not bool(row.images)
+        llm.chat([*HELLO, ChatMessage.model_validate(said.model_dump()), *HELLO])
+        back = server.requests[-1].json["messages"][1]
+        await llm.aclose()
+    assert back == {"role": "assistant", "content": row.text}
 
 
 async def test_a_tool_whose_name_alone_arrived_is_not_run() -> None:

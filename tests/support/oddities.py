@@ -25,6 +25,7 @@ class Oddity:
     finish: str | None = "stop"
     usage: tuple[int, int] | None = None
     refusal: str | None = None
+    images: tuple[str, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
     is_whole: bool = False
     """Whether it is an answer in one piece, which comes to nothing else when it is asked for."""
@@ -54,6 +55,11 @@ def call(
 
 def calls(*fragments: Any, finish: str | None = None) -> dict[str, Any]:
     return delta(finish, tool_calls=list(fragments))
+
+
+def image(url: str) -> dict[str, Any]:
+    """An image in an answer, as OpenRouter and LiteLLM give it."""
+    return {"type": "image_url", "image_url": {"url": url}}
 
 
 def usage_chunk(**usage: Any) -> dict[str, Any]:
@@ -255,6 +261,34 @@ ODDITIES = [
     ),
     odd("refusal", delta(refusal="I can"), delta(refusal="not."), STOP, DONE, refusal="I cannot."),
     odd("ping event", b'event: ping\ndata: {"type": "ping"}\n\n', HI, STOP, DONE, text="hi"),
+    *(
+        row
+        for urls in (("data:image/png;base64,AA==",), ("https://example.org/a.png", "data:,x"))
+        for row in (
+            odd(
+                f"{len(urls)} images beside text",
+                HI,
+                *(delta(images=[image(url)]) for url in urls),
+                STOP,
+                DONE,
+                text="hi",
+                images=urls,
+            ),
+            whole(
+                f"{len(urls)} images beside text, in one piece",
+                said={"content": "hi", "images": [image(url) for url in urls]},
+                text="hi",
+                images=urls,
+            ),
+        )
+    ),
+    whole(
+        "an image only", said={"content": None, "images": [image("data:,x")]}, images=("data:,x",)
+    ),
+    whole(
+        "images in an unknown form", said={"content": "hi", "images": [{"b64": "AA"}, 1]}, text="hi"
+    ),
+    whole("images that are no list", said={"content": "hi", "images": {"a": 1}}, text="hi"),
     # Reasoning
     odd(
         "reasoning_content",
