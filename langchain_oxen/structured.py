@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
-from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
+from langchain_core.output_parsers.openai_tools import (
+    JsonOutputKeyToolsParser,
+    JsonOutputToolsParser,
+    PydanticToolsParser,
+)
 from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
+from langchain_core.utils.json import parse_json_markdown
 from langchain_core.utils.pydantic import is_basemodel_subclass
+from typing_extensions import override
+
+from oxen_inference.chat.finish_reasons import ran_out_of_tokens
 
 if TYPE_CHECKING:
     from langchain_oxen.chat_models import ChatOxen
@@ -77,9 +86,30 @@ class _Outspoken:
 
     def parse_result(self, result: list[Any], *, partial: bool = False) -> Any:
         message = result[0].message
-        if not partial or getattr(message, "chunk_position", None) == "last":
-            _complain(message)
+        if getattr(message, "chunk_position", None) == "last":
+            partial = False
+        if not partial:
+            _complain(message, wants_call=isinstance(self, JsonOutputToolsParser))
         return super().parse_result(result, partial=partial)  # type: ignore[misc]  # the parser's
+
+
+class _WholeJson(JsonOutputParser):
+    """Takes an answer that has ended as it is, where LangChain's parser completes half an object."""
+
+    @override
+    def parse_result(self, result: list[Any], *, partial: bool = False) -> Any:
+        if partial:
+            return super().parse_result(result, partial=True)
+        message = result[0].message
+        try:
+            return parse_json_markdown(message.text, parser=_first_value)
+        except ValueError as error:
+            reason = message.response_metadata.get("finish_reason")
+            why = f"The answer, which ended with {reason!r}, is no whole JSON: {error}."
+            if ran_out_of_tokens(reason):
+                why = _CUT_OFF.format(reason)
+            said = f"{why} It said: {message.text[:200]!r}"
+            raise OutputParserException(said, llm_output=message.text) from error
 
 
 class _ObjectOfCall(_Outspoken, PydanticToolsParser):
@@ -90,25 +120,39 @@ class _DictOfCall(_Outspoken, JsonOutputKeyToolsParser):
     pass
 
 
-class _ObjectOfText(_Outspoken, PydanticOutputParser[Any]):
+class _ObjectOfText(_Outspoken, PydanticOutputParser[Any], _WholeJson):
     pass
 
 
-class _DictOfText(_Outspoken, JsonOutputParser):
+class _DictOfText(_Outspoken, _WholeJson):
     pass
 
 
-def _complain(message: AIMessage | AIMessageChunk) -> None:
+_LENIENT = json.JSONDecoder(strict=False)  # models write line breaks into strings
+
+
+def _first_value(text: str) -> Any:
+    """Return the JSON a text begins with; behind an object or a list, words may follow."""
+    text = text.strip()
+    value, end = _LENIENT.raw_decode(text)
+    if not isinstance(value, dict | list) and end < len(text):
+        raise json.JSONDecodeError("Extra data", text, end)
+    return value
+
+
+_CUT_OFF = (
+    "The answer was cut off (finish_reason {!r}) before the object was whole. "
+    "Raise max_tokens, or ask for less."
+)
+
+
+def _complain(message: AIMessage | AIMessageChunk, *, wants_call: bool) -> None:
     refusal = message.additional_kwargs.get("refusal")
     if refusal and not message.text and not message.tool_calls:
         raise OutputParserException(f"The model refused: {refusal}", llm_output=refusal)
     reason = message.response_metadata.get("finish_reason")
-    cut_off = reason in ("length", "max_tokens") and not message.tool_calls
-    if cut_off and not message.text.rstrip().endswith(("}", "]", "```")):
-        raise OutputParserException(
-            f"The answer was cut off (finish_reason {reason!r}) before the object was whole. "
-            "Raise max_tokens, or ask for less."
-        )
+    if wants_call and not message.tool_calls and ran_out_of_tokens(reason):
+        raise OutputParserException(_CUT_OFF.format(reason))
     if message.invalid_tool_calls and not message.tool_calls:
         call = message.invalid_tool_calls[0]
         raise OutputParserException(
