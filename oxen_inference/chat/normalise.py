@@ -13,7 +13,7 @@ from pydantic_core import from_json
 
 from oxen_inference.chat import usage as usages
 from oxen_inference.chat.answer import Answer, Delta, ToolDelta
-from oxen_inference.chat.finish_reasons import ended_of_itself
+from oxen_inference.chat.finish_reasons import ended_of_itself, has_failed, read_reason
 from oxen_inference.chat.reasoning import ReasoningDetails, content_parts
 from oxen_inference.chat.tool_fragments import ToolCallAssembler
 from oxen_inference.error_mapping import human_text, status_error
@@ -21,7 +21,6 @@ from oxen_inference.errors import APIResponseError, OxenError, StreamCutOffError
 
 _METADATA = ("created", "system_fingerprint", "service_tier", "provider", "citations")
 _EXTRAS = ("images", "audio", "annotations")
-_ERROR_REASONS = ("error",)
 
 
 class AnswerReader:
@@ -134,11 +133,18 @@ class AnswerReader:
         delta = self._read_message(said, whole=whole) if isinstance(said, dict) else None
         if logprobs := choice.get("logprobs"):
             delta = self._read_logprobs(delta, logprobs)
-        if reason := choice.get("finish_reason"):
-            if choice.get("error") or reason in _ERROR_REASONS:
-                raise self._with_partial(_choice_error(choice))
-            self._answer.finish_reason = str(reason)
+        if choice.get("finish_reason") or "error" in choice:
+            self._read_end(choice)
         return delta
+
+    def _read_end(self, choice: dict[str, Any]) -> None:
+        reason = read_reason(choice.get("finish_reason"))
+        error = choice.get("error")
+        if error or (reason and has_failed(reason)):
+            words = f"The model behind Oxen failed while it was answering: {reason!r}."
+            raise self._with_partial(status_error({"error": error or words}))
+        if reason:
+            self._answer.finish_reason = reason
 
     def finish(self) -> Delta:
         """Return the last delta, with the whole answer. Raises where it is not whole."""
@@ -321,8 +327,3 @@ def _decoded(data: bytes) -> str:
 
 def _string(value: object) -> str | None:
     return str(value) if value and isinstance(value, str | int) else None
-
-
-def _choice_error(choice: dict[str, Any]) -> Any:
-    error = choice.get("error") or "The model behind Oxen failed while it was answering."
-    return status_error({"error": error})

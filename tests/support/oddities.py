@@ -62,6 +62,12 @@ def image(url: str) -> dict[str, Any]:
     return {"type": "image_url", "image_url": {"url": url}}
 
 
+def in_choice(finish: str | None = None, **fields: Any) -> dict[str, Any]:
+    """A chunk whose choice has fields beside an empty delta."""
+    choice = {"index": 0, "delta": {}, "finish_reason": finish, **fields}
+    return {"id": "chatcmpl-1", "model": "ox-1", "choices": [choice]}
+
+
 def usage_chunk(**usage: Any) -> dict[str, Any]:
     return {"id": "chatcmpl-1", "model": "ox-1", "choices": [], "usage": usage}
 
@@ -106,6 +112,27 @@ ODDITIES = [
     odd("empty finish reasons before the real one", delta("", content="hi"), STOP, DONE, text="hi"),
     odd("finish reason beside the usage only", HI, {**STOP, "usage": U}, text="hi", usage=(11, 4)),
     odd("unusual finish reason", HI, delta("end_turn"), DONE, text="hi", finish="end_turn"),
+    odd("finish reason null in words", delta("null", content="hi"), delta("null"), STOP, text="hi"),
+    odd(
+        "finish reason null in words to the end",
+        delta("null", content="hi"),
+        DONE,
+        text="hi",
+        finish=None,
+    ),
+    odd(
+        "finish reason as an object",
+        HI,
+        delta({"type": "length", "length": 4}),
+        DONE,
+        text="hi",
+        finish="length",
+    ),
+    odd("a null error in the choice", HI, in_choice("stop", error=None), DONE, text="hi"),
+    *(
+        odd(f"finish reason {reason}", HI, delta(reason), DONE, text="hi", finish=reason)
+        for reason in ("length", "content_filter", "max_tokens", "STOP", "sensitive", "other")
+    ),
     odd("eos", HI, delta("eos"), text="hi", finish="eos"),
     odd("text after the finish reason", HI, STOP, delta(content="!"), DONE, text="hi!"),
     odd("events after [DONE]", HI, STOP, DONE, delta(content="?"), text="hi"),
@@ -850,6 +877,17 @@ def fails(name: str, *events: Any, **expected: Any) -> Failure:
     return Failure(name, (HEAD + body,), **expected)
 
 
+FAILED: tuple[Any, ...] = (
+    "abort",
+    "aborted",
+    "ERROR",
+    "network_error",
+    "insufficient_system_resource",
+    "cancelled",
+    "failed",
+    "MALFORMED_FUNCTION_CALL",
+    {"type": "abort", "message": "gone"},
+)
 FAILURES = [
     fails("cut off", HI, error="StreamCutOffError", retryable=True, partial="hi"),
     fails(
@@ -1012,6 +1050,49 @@ FAILURES = [
         HI,
         delta("error"),
         error="InternalServerError",
+        retryable=True,
+        partial="hi",
+    ),
+    *(
+        row
+        for reason in FAILED
+        for row in (
+            fails(
+                f"finish reason {reason}",
+                HI,
+                delta(reason),
+                DONE,
+                error="InternalServerError",
+                retryable=True,
+                partial="hi",
+            ),
+            Failure(
+                f"finish reason {reason} in one piece",
+                whole("", reason, said={"content": "hi"}).script,
+                "InternalServerError",
+                True,
+                "hi",
+            ),
+        )
+    ),
+    *(
+        fails(
+            f"error in the choice, finish reason {reason}",
+            HI,
+            in_choice(reason, error={"code": 502, "message": "Provider disconnected"}),
+            DONE,
+            error="InternalServerError",
+            retryable=True,
+            partial="hi",
+            says="Provider disconnected",
+        )
+        for reason in (None, "null", "length")
+    ),
+    fails(
+        "finish reason null in words, and no end",
+        delta("null", content="hi"),
+        delta("null"),
+        error="StreamCutOffError",
         retryable=True,
         partial="hi",
     ),

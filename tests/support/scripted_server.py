@@ -88,7 +88,7 @@ def stream(*events: dict[str, Any] | str) -> bytes:
     return SSE_HEAD + sse(*events)
 
 
-def delta(finish_reason: str | None = None, **fields: Any) -> dict[str, Any]:
+def delta(finish_reason: Any = None, **fields: Any) -> dict[str, Any]:
     """Return an ordinary chunk whose delta has these fields."""
     return {
         "id": "chatcmpl-1",
