@@ -133,7 +133,7 @@ def _about(answer: Answer) -> dict[str, Any]:
 def _last_kwargs(answer: Answer) -> dict[str, Any]:
     more: dict[str, Any] = dict(answer.extras)
     if answer.reasoning_details:
-        more["reasoning_details"] = answer.reasoning_details
+        more[answer.reasoning_field] = answer.reasoning_details
     if extras := {c.id: c.extra for c in answer.tool_calls if c.extra}:
         more["tool_call_extras"] = extras
     return more

@@ -17,6 +17,7 @@ from langchain_core.messages import (
 )
 
 from langchain_oxen.content_out import reasoning_of, results_in, text_of, to_parts
+from oxen_inference.chat import reasoning
 from oxen_inference.chat.tool_arguments import whole_object
 from oxen_inference.errors import InvalidInputError
 
@@ -80,10 +81,11 @@ def _assistant(message: AIMessage, answered: set[Any]) -> Wire:
         wire["tool_calls"] = calls
     elif not wire["content"]:
         wire["content"] = ""
-    if reasoning := reasoning_of(message.content) or more.get("reasoning_content"):
-        wire["reasoning_content"] = reasoning
-    if details := more.get("reasoning_details"):
-        wire["reasoning_details"] = details
+    if thoughts := reasoning_of(message.content) or more.get("reasoning_content"):
+        wire["reasoning_content"] = thoughts
+    for field in reasoning.FIELDS:
+        if details := more.get(field):
+            wire[field] = details
     return wire
 
 

@@ -34,7 +34,7 @@ def to_message(answer: Answer) -> ChatMessage:
             ThinkingBlock(
                 content=answer.reasoning or None,
                 num_tokens=answer.usage.reasoning if answer.usage else None,
-                additional_information={"reasoning_details": details} if details else {},
+                additional_information={answer.reasoning_field: details} if details else {},
             )
         )
     more: dict[str, Any] = dict(answer.extras)

@@ -15,6 +15,7 @@ from llama_index.core.base.llms.types import (
 )
 
 from llama_index_oxen.blocks_out import to_parts
+from oxen_inference.chat import reasoning
 from oxen_inference.chat.tool_arguments import whole_object
 
 Wire = dict[str, Any]
@@ -63,15 +64,12 @@ def _assistant(message: ChatMessage) -> Wire:
     elif not wire["content"]:
         wire["content"] = ""
     thoughts = [block for block in message.blocks if isinstance(block, ThinkingBlock)]
-    if reasoning := "".join(block.content or "" for block in thoughts):
-        wire["reasoning_content"] = reasoning
-    details = [
-        detail
-        for block in thoughts
-        for detail in block.additional_information.get("reasoning_details") or []
-    ]
-    if details:
-        wire["reasoning_details"] = details
+    if text := "".join(block.content or "" for block in thoughts):
+        wire["reasoning_content"] = text
+    for field in reasoning.FIELDS:
+        given = (block.additional_information.get(field) or [] for block in thoughts)
+        if details := [detail for each in given for detail in each]:
+            wire[field] = details
     return wire
 
 

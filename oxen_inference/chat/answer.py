@@ -39,6 +39,8 @@ class Answer:
     reasoning: str = ""
     reasoning_details: list[dict[str, Any]] = field(default_factory=list)
     """The provider's own reasoning blocks (signed or encrypted), to be sent back unchanged."""
+    reasoning_field: str = "reasoning_details"
+    """The field of a message that those blocks came in, and go back in."""
     refusal: str = ""
     tool_calls: list[ToolCall] = field(default_factory=list)
     finish_reason: str | None = None

@@ -14,7 +14,7 @@ from pydantic_core import from_json
 from oxen_inference.chat import usage as usages
 from oxen_inference.chat.answer import Answer, Delta, ToolDelta
 from oxen_inference.chat.finish_reasons import ended_of_itself, has_failed, read_reason
-from oxen_inference.chat.reasoning import ReasoningDetails, content_parts
+from oxen_inference.chat.reasoning import ReasoningBlocks, content_parts
 from oxen_inference.chat.tool_fragments import ToolCallAssembler
 from oxen_inference.error_mapping import human_text, status_error
 from oxen_inference.errors import APIResponseError, OxenError, StreamCutOffError, StreamError
@@ -38,7 +38,7 @@ class AnswerReader:
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._refusal: list[str] = []
-        self._details = ReasoningDetails()
+        self._blocks = ReasoningBlocks()
         self._tools = ToolCallAssembler()
         self._usage: dict[str, Any] | None = None
         self._logprobs: list[Any] = []
@@ -62,7 +62,8 @@ class AnswerReader:
         answer.text = "".join(self._text)
         answer.reasoning = "".join(self._reasoning)
         answer.refusal = "".join(self._refusal)
-        answer.reasoning_details = self._details.blocks
+        answer.reasoning_details = self._blocks.blocks
+        answer.reasoning_field = self._blocks.field
         answer.tool_calls = self._tools.calls(cut_off=self._cut_off)
         answer.usage = usages.read_usage(self._usage)
         answer.logprobs = {"content": self._logprobs} if self._logprobs else None
@@ -252,15 +253,11 @@ class AnswerReader:
             if self._halves:
                 delta.text = self._halves.join(delta.text)
             self._text.append(delta.text)
-        # Both fields are sent by upstreams that serve two dialects, with the same text.
-        reasoning = said.get("reasoning_content") or said.get("reasoning")
-        details = said.get("reasoning_details") or said.get("thinking_blocks")
-        if reasoning or details:
-            delta.reasoning += self._details.read(reasoning, details)
+        if len(said) > 1 or not content:
+            delta.reasoning += self._blocks.read(said, whole=whole)
+            self._read_extras(said, whole=whole)
         if delta.reasoning:
             self._reasoning.append(delta.reasoning)
-        if len(said) > 1 or not content:
-            self._read_extras(said, whole=whole)
         if refusal := said.get("refusal"):
             delta.refusal = str(refusal)
             self._refusal.append(delta.refusal)

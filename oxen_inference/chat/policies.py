@@ -20,7 +20,7 @@ class Policy:
     reasoning_text: Replay = "never"
     """Reasoning as plain text, in ``reasoning_content``."""
     reasoning_blocks: Replay = "turn"
-    """The provider's own signed or encrypted blocks, in ``reasoning_details``."""
+    """The provider's own signed or encrypted blocks, in ``reasoning_details`` or where they came in."""
     json_schema: bool = True
     """Whether ``response_format`` of type json_schema is known to work."""
 

@@ -14,6 +14,7 @@ from urllib.parse import unquote_to_bytes
 
 from oxen_inference.chat.parts import MEDIA, Part
 from oxen_inference.chat.policies import Policy, Replay
+from oxen_inference.chat.reasoning import FIELDS as BLOCK_FIELDS
 from oxen_inference.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -193,7 +194,7 @@ def _with_reasoning(messages: list[Message], policy: Policy) -> list[Message]:
             in_turn = place > turn and bool(message.get("tool_calls"))
             for field, replay in (
                 ("reasoning_content", policy.reasoning_text),
-                ("reasoning_details", policy.reasoning_blocks),
+                *((field, policy.reasoning_blocks) for field in BLOCK_FIELDS),
             ):
                 if field in message and not _goes_back(replay, in_turn=in_turn):
                     del message[field]

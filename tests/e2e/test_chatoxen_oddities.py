@@ -15,8 +15,9 @@ from langchain_core.tools import tool
 from pydantic import BaseModel
 
 from langchain_oxen import ChatOxen, errors
+from langchain_oxen.messages_out import to_wire
 from oxen_inference.errors import OxenError
-from tests.support.oddities import FAILURES, ODDITIES, Failure, Oddity
+from tests.support.oddities import FAILURES, ODDITIES, Failure, Oddity, fields_of_reasoning
 from tests.support.scripted_server import ScriptedServer
 
 Collect = Callable[[ChatOxen], AIMessageChunk]
@@ -92,6 +93,8 @@ def check(message: AIMessage, oddity: Oddity) -> None:
         )
         == oddity.images
     )
+    if oddity.sent_back is not None:
+        assert fields_of_reasoning(to_wire([message])) == oddity.sent_back
     ids = [c["id"] for c in (*message.tool_calls, *message.invalid_tool_calls)]
     assert all(ids)
     assert len(set(ids)) == len(ids)

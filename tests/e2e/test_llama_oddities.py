@@ -12,8 +12,9 @@ from llama_index.core.agent.workflow import FunctionAgent
 from llama_index.core.llms import ChatMessage, ChatResponse
 
 from llama_index_oxen import Oxen
+from llama_index_oxen.messages_out import to_wire
 from oxen_inference import errors
-from tests.support.oddities import FAILURES, ODDITIES, Failure, Oddity
+from tests.support.oddities import FAILURES, ODDITIES, Failure, Oddity, fields_of_reasoning
 from tests.support.scripted_server import (
     SSE_HEAD,
     Hold,
@@ -94,6 +95,8 @@ def check(llm: Oxen, last: ChatResponse, oddity: Oddity) -> None:
     whole = [c for c in calls if "malformed_arguments" not in c.tool_kwargs]
     assert tuple((c.tool_name, c.tool_kwargs) for c in whole) == oddity.calls
     assert len(calls) - len(whole) == oddity.invalid
+    if oddity.sent_back is not None:
+        assert fields_of_reasoning(to_wire([last.message])) == oddity.sent_back
     ids = [call.tool_id for call in calls]
     assert all(ids)
     assert len(set(ids)) == len(ids)

@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from oxen_inference.chat.policies import Policy
+from oxen_inference.chat.request import prepare_messages
 from tests.support.scripted_server import SSE_HEAD as HEAD
 from tests.support.scripted_server import Close, Hold, Reset, delta, http, sse
 
@@ -26,9 +28,17 @@ class Oddity:
     usage: tuple[int, int] | None = None
     refusal: str | None = None
     images: tuple[str, ...] = ()
+    sent_back: dict[str, Any] | None = None
+    """The fields of reasoning that the next request has in the answer's message."""
     options: dict[str, Any] = field(default_factory=dict)
     is_whole: bool = False
     """Whether it is an answer in one piece, which comes to nothing else when it is asked for."""
+
+
+def fields_of_reasoning(wire: list[dict[str, Any]]) -> dict[str, Any]:
+    """The fields with blocks of reasoning that a single message has, ready for a provider."""
+    (sent,) = prepare_messages(wire, policy=Policy(reasoning_blocks="always"))
+    return {k: sent[k] for k in ("reasoning_details", "thinking_blocks") if k in sent}
 
 
 def odd(name: str, *events: Any, **expected: Any) -> Oddity:
@@ -78,6 +88,15 @@ PARIS = ("weather", {"city": "Paris"})
 ROME = ("weather", {"city": "Rome"})
 TWO = (PARIS, ROME)
 _P, _R = '{"city": "Paris"}', '{"city": "Rome"}'
+
+SIGNED = [
+    {"type": "thinking", "thinking": "one", "signature": "S1"},
+    {"type": "thinking", "thinking": "two", "signature": "S2"},
+]
+ENCRYPTED = [
+    {"type": "reasoning.encrypted", "data": "AAA", "id": "rs_1"},
+    {"type": "reasoning.encrypted", "data": "BBB", "id": "rs_2"},
+]
 
 ODDITIES = [
     odd("ordinary", HI, STOP, usage_chunk(**U), DONE, text="hi", usage=(11, 4)),
@@ -366,6 +385,103 @@ ODDITIES = [
         reasoning="hm",
     ),
     odd("reasoning only", delta(reasoning_content="hm"), STOP, DONE, reasoning="hm"),
+    *(
+        whole(
+            f"blocks of reasoning in one piece: {name}",
+            "tool_calls",
+            said={"content": None, field: blocks, "tool_calls": [call(0, "a", "weather", _P)]},
+            reasoning=text,
+            calls=(PARIS,),
+            sent_back={field: blocks},
+        )
+        for name, field, blocks, text in (
+            ("signed", "thinking_blocks", SIGNED, "onetwo"),
+            (
+                "hidden",
+                "thinking_blocks",
+                [{"type": "redacted_thinking", "data": d} for d in "AB"],
+                "",
+            ),
+            ("encrypted", "reasoning_details", ENCRYPTED, ""),
+            ("alike", "reasoning_details", [{"type": "reasoning.text", "text": "hm"}] * 2, "hmhm"),
+        )
+    ),
+    *(
+        odd(
+            f"blocks of reasoning: {name}",
+            *(delta(**{field: [fragment]}) for fragment in fragments),
+            calls(call(0, "a", "weather", _P)),
+            CALLED,
+            reasoning=text,
+            calls=(PARIS,),
+            finish="tool_calls",
+            sent_back={field: blocks},
+        )
+        for name, field, fragments, blocks, text in (
+            ("signed", "thinking_blocks", SIGNED, SIGNED, "onetwo"),
+            ("encrypted", "reasoning_details", ENCRYPTED, ENCRYPTED, ""),
+            (
+                "encrypted, all with index 0",
+                "reasoning_details",
+                [{**block, "index": 0} for block in ENCRYPTED],
+                [{**block, "index": 0} for block in ENCRYPTED],
+                "",
+            ),
+            (
+                "hidden",
+                "thinking_blocks",
+                [{"type": "redacted_thinking", "data": d} for d in "AB"],
+                [{"type": "redacted_thinking", "data": d} for d in "AB"],
+                "",
+            ),
+            (
+                "the text again beside its signature",
+                "thinking_blocks",
+                [
+                    {"type": "thinking", "thinking": "Let ", "signature": ""},
+                    {"type": "thinking", "thinking": "me", "signature": ""},
+                    {"type": "thinking", "thinking": "Let me", "signature": "S1"},
+                    {"type": "thinking", "thinking": "see", "signature": ""},
+                    {"type": "thinking", "thinking": "", "signature": "S2"},
+                    {"type": "thinking", "thinking": "", "signature": ""},
+                ],
+                [
+                    {"type": "thinking", "thinking": "Let me", "signature": "S1"},
+                    {"type": "thinking", "thinking": "see", "signature": "S2"},
+                ],
+                "Let mesee",
+            ),
+            (
+                "numbered, the signature alone",
+                "reasoning_details",
+                [
+                    {"type": "reasoning.text", "text": "h", "index": 0},
+                    {"type": "reasoning.text", "text": "m", "index": 0},
+                    {"type": "reasoning.text", "signature": "S1", "index": 0},
+                    {"type": "reasoning.text", "text": "so", "index": 1},
+                    {"type": "reasoning.text", "signature": "S2", "index": 1},
+                ],
+                [
+                    {"type": "reasoning.text", "text": "hm", "index": 0, "signature": "S1"},
+                    {"type": "reasoning.text", "text": "so", "index": 1, "signature": "S2"},
+                ],
+                "hmso",
+            ),
+        )
+    ),
+    odd(
+        "the text again beside its signature, in both fields",
+        delta(reasoning_content="h", thinking_blocks=[{"type": "thinking", "thinking": "h"}]),
+        delta(reasoning_content="m", thinking_blocks=[{"type": "thinking", "thinking": "m"}]),
+        delta(
+            reasoning_content="hm",
+            thinking_blocks=[{"type": "thinking", "thinking": "hm", "signature": "S"}],
+        ),
+        HI,
+        STOP,
+        text="hi",
+        reasoning="hm",
+    ),
     # Tool calls
     odd(
         "calls as documented",
