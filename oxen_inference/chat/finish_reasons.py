@@ -35,7 +35,7 @@ _FAILED = {
     "aborted",
     "cancelled",
     "canceled",
-    "network_error",  # https://docs.z.ai/api-reference/llm/chat-completion
+    "network_error",  # Z.ai (https://github.com/promptfoo/promptfoo/issues/9905)
     "insufficient_system_resource",  # https://api-docs.deepseek.com/api/create-chat-completion
     "malformed_function_call",  # Google
 }

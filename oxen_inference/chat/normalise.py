@@ -51,10 +51,13 @@ class AnswerReader:
         """Whether the answer is whole: there was a finish reason, or [DONE]."""
         return self.done or self._answer.finish_reason is not None
 
-    @property
-    def _cut_off(self) -> bool:
-        """Whether the model may have had more to say."""
-        return not ended_of_itself(self._answer.finish_reason)
+    def _unsaid(self) -> tuple[str, ...]:
+        """Return what the last call's arguments are before they come, if they may be missing."""
+        reason = self._answer.finish_reason
+        if reason is None:
+            return ("",)
+        # Anthropic's `"input": {}` is also what it gives for arguments that max_tokens cut off.
+        return () if ended_of_itself(reason) else ("", "{}")
 
     def answer(self) -> Answer:
         """Return the answer as far as it has been read."""
@@ -64,7 +67,7 @@ class AnswerReader:
         answer.refusal = "".join(self._refusal)
         answer.reasoning_details = self._blocks.blocks
         answer.reasoning_field = self._blocks.field
-        answer.tool_calls = self._tools.calls(cut_off=self._cut_off)
+        answer.tool_calls = self._tools.calls(self._unsaid())
         answer.usage = usages.read_usage(self._usage)
         answer.logprobs = {"content": self._logprobs} if self._logprobs else None
         return answer
@@ -158,7 +161,7 @@ class AnswerReader:
             raise APIResponseError(
                 "Oxen sent an empty answer: no choice in it. Asking again may help."
             )
-        last: list[ToolDelta] = self._tools.finish(cut_off=self._cut_off)
+        last: list[ToolDelta] = self._tools.finish(self._unsaid())
         return Delta(tools=last or (), end=self.answer())
 
     def cut_off(self, message: str) -> StreamCutOffError:

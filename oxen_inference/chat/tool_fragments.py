@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container
+from operator import attrgetter
 from typing import Any
 from uuid import uuid4
 
@@ -11,20 +12,38 @@ from oxen_inference.chat.answer import ToolCall, ToolDelta
 from oxen_inference.chat.tool_arguments import is_object
 
 _BEGUN = "{"
+_EMPTY = "{}"
 
 
 class _Call:
-    __slots__ = ("arguments", "extra", "id", "name", "position", "wire_id", "wire_index")
+    __slots__ = ("arguments", "extra", "id", "id_told", "name", "position", "wire_id", "wire_index")
 
-    def __init__(self, position: int, wire_index: int | None) -> None:
-        self.position = position
+    def __init__(self, wire_index: int | None, extra: dict[str, Any] | None) -> None:
+        self.position: int | None = None
+        """Its place in the answer, from when there is a name or an argument to tell of."""
         self.wire_index = wire_index
         self.id: str | None = None
+        self.id_told = False
         self.wire_id: str | None = None
         """The id as the upstream gave it; `id` is another one where two calls share theirs."""
         self.name: str | None = None
         self.arguments: list[str] = []
-        self.extra: dict[str, Any] | None = None
+        self.extra = extra
+
+    def hear(self, piece: str) -> str:
+        """Add a piece of the arguments, and return what can be told of it at once."""
+        if not self.arguments or self.arguments == [_EMPTY]:
+            if not piece.strip():
+                return ""
+            if piece.strip() in ("null", _EMPTY):
+                piece = _EMPTY
+            # Gateways copy Anthropic's `"input": {}`, which is there before the real ones
+            # (https://github.com/BerriAI/litellm/issues/4537).
+            self.arguments = []
+        elif _is_repeat(self, piece):
+            return ""
+        self.arguments.append(piece)
+        return "" if self.is_held_back() else piece
 
     def text(self) -> str:
         """Return the arguments as JSON text, freed of a string that they may be written in."""
@@ -41,6 +60,10 @@ class _Call:
         """Whether the arguments are a JSON string, which is to hold the object."""
         return bool(self.arguments) and self.arguments[0].lstrip().startswith('"')
 
+    def is_held_back(self) -> bool:
+        """Whether what the arguments are is seen only when they are whole."""
+        return self.is_quoted() or self.arguments == [_EMPTY]
+
     def is_whole(self) -> bool:
         return is_object(self.text())
 
@@ -49,123 +72,129 @@ class ToolCallAssembler:
     """Gives every fragment to the call it belongs to and numbers the calls from 0.
 
     A fragment belongs to the call of its id, unless its index says otherwise; else to that of its
-    index; where both are missing, to the call at its place in the chunk, or the last one.
+    index; where both are missing, to the call at its place in the chunk, or the last one. What never
+    gets a name or arguments is no call: some gateways write out empty ones.
     """
 
-    __slots__ = ("_by_id", "_calls")
+    __slots__ = ("_by_id", "_calls", "_extra_ahead", "_told")
 
     def __init__(self) -> None:
         self._calls: list[_Call] = []
+        self._told: list[_Call] = []
         self._by_id: dict[str, _Call] = {}
+        self._extra_ahead: dict[str, Any] | None = None
 
     def add(self, fragments: list[Any]) -> list[ToolDelta]:
         """Return what the fragments of one chunk add, at most one delta for each call."""
-        deltas: dict[int, ToolDelta] = {}
+        heard: dict[_Call, ToolDelta] = {}
         for place, fragment in enumerate(fragments):
             if isinstance(fragment, dict):
-                delta = self._add(fragment, place, deltas, alone=len(fragments) == 1)
-                if delta is None:
-                    continue
-                before = deltas.setdefault(delta.index, delta)
-                if before is not delta:
-                    before.id = before.id or delta.id
-                    before.name = (before.name or "") + (delta.name or "") or None
-                    before.arguments += delta.arguments
-        return list(deltas.values())
+                self._add(fragment, place, heard, alone=len(fragments) == 1)
+        return _news(heard)
 
     def add_whole(self, calls: list[Any]) -> list[ToolDelta]:
         """Return the calls of a whole answer: each entry is one, whatever ids they share."""
         if self._calls:
             return self.add(calls)  # the answer again, at the end of its stream
-        fresh = (
-            self._add(call, i, {}, alone=False, whole=True)
-            for i, call in enumerate(calls)
-            if isinstance(call, dict)
-        )
-        return [delta for delta in fresh if delta is not None]
+        heard: dict[_Call, ToolDelta] = {}
+        for place, call in enumerate(calls):
+            if isinstance(call, dict):
+                self._add(call, place, heard, alone=False, whole=True)
+        return _news(heard)
 
-    def finish(self, *, cut_off: bool) -> list[ToolDelta]:
+    def finish(self, unsaid: Container[str] = ()) -> list[ToolDelta]:
         """Return what was held back, and an id of our own for each call that never got one.
 
-        Results must refer to it. For `cut_off` see `calls`.
+        Results must refer to it. For `unsaid` see `calls`.
         """
-        deltas = []
+        heard: dict[_Call, ToolDelta] = {}
         for call in self._calls:
-            delta = ToolDelta(call.position)
-            if call.is_quoted():
-                delta.arguments = call.text()
-            elif cut_off and self._lacks_arguments(call):
-                delta.arguments = _BEGUN
-            if call.id is None:
-                call.id = delta.id = _new_id()
-            if delta.id or delta.arguments:
-                deltas.append(delta)
-        return deltas
+            if call.name or call.arguments not in ([], [_EMPTY]):
+                delta = self._tell(call, heard)
+                if self._lacks_arguments(call, unsaid):
+                    delta.arguments = _BEGUN
+                elif call.is_held_back():
+                    delta.arguments = call.text()
+                if call.id is None:
+                    call.id = delta.id = _new_id()
+        return _news(heard)
 
-    def calls(self, *, cut_off: bool) -> list[ToolCall]:
+    def calls(self, unsaid: Container[str] = ()) -> list[ToolCall]:
         """Return the calls as they stand.
 
-        Of an answer that was `cut_off`, the last one may have lost its arguments. They are the
-        beginning of an object then: none at all would be a call without arguments, which would
-        be made.
+        In an answer that was cut off, arguments that are one of `unsaid` are no arguments of the
+        last call, but what stands there before they come. They are the beginning of an object
+        then: as none at all they would make a call that was never asked for.
         """
         return [
             ToolCall(
                 call.id or "",
                 call.name or "",
-                _BEGUN if cut_off and self._lacks_arguments(call) else call.text(),
+                _BEGUN if self._lacks_arguments(call, unsaid) else call.text(),
                 call.extra,
             )
-            for call in self._calls
+            for call in self._told
         ]
 
-    def _lacks_arguments(self, call: _Call) -> bool:
-        # Providers send the name first, so the arguments of a call before the last had their turn.
-        return call is self._calls[-1] and not any(part.strip() for part in call.arguments)
+    def _lacks_arguments(self, call: _Call, unsaid: Container[str]) -> bool:
+        # The arguments of a call before the last had their turn.
+        return call is self._told[-1] and call.text() in unsaid
 
     def _add(
         self,
         fragment: dict[str, Any],
         place: int,
-        met: Mapping[int, ToolDelta],
+        heard: dict[_Call, ToolDelta],
         *,
         alone: bool,
         whole: bool = False,
-    ) -> ToolDelta | None:
+    ) -> None:
         function = fragment.get("function")
         fields = function if isinstance(function, dict) else fragment
         call_id = _string(fragment.get("id"))
         name = _string(fields.get("name"))
         arguments = _text(fields.get("arguments"))
+        extra = fragment.get("extra_content")
+        extra = extra if isinstance(extra, dict) else None
 
         index = _index(fragment.get("index"))
         call = None
         if not whole:
             call = self._find(index, call_id, name, arguments, place, alone=alone)
-        twice = call is not None and call.position in met
-        if call is None or (twice and name is not None and call_id is None and call.name):
-            call = _Call(len(self._calls), index)
+        if call is None and call_id is None and name is None and not arguments:
+            self._extra_ahead = _both(self._extra_ahead, extra)
+            return
+        if call is None or (call in heard and _is_second(call, call_id, name)):
+            call = _Call(index, self._extra_ahead)
+            self._extra_ahead = None
             self._calls.append(call)
 
-        if isinstance(extra := fragment.get("extra_content"), dict):
-            call.extra = {**(call.extra or {}), **extra}
-        delta = ToolDelta(call.position)
+        call.extra = _both(call.extra, extra)
         if call.id is None and call_id is not None:
             # Some upstreams use the function's name as id; a result must tell two calls apart.
             is_new = self._by_id.setdefault(call_id, call) is call
             call.wire_id = call_id
-            call.id = delta.id = call_id if is_new else _new_id()
-        if name is not None:
-            delta.name = _name_news(call, name)
-            if delta.name:
-                call.name = (call.name or "") + delta.name
-        if arguments and not (call.arguments and _is_repeat(call, arguments)):
-            if arguments == "null" and not call.arguments:
-                arguments = "{}"
-            call.arguments.append(arguments)
-            if not call.is_quoted():
-                delta.arguments = arguments
-        return delta if delta.id or delta.name or delta.arguments else None
+            call.id = call_id if is_new else _new_id()
+        name_news = None if name is None else _name_news(call, name)
+        news = call.hear(arguments)
+        if name_news:
+            call.name = (call.name or "") + name_news
+        if call.name or news or call.position is not None:
+            delta = self._tell(call, heard)
+            delta.arguments += news
+            if name_news:
+                delta.name = (delta.name or "") + name_news
+
+    def _tell(self, call: _Call, heard: dict[_Call, ToolDelta]) -> ToolDelta:
+        """Return the delta of a call for this chunk, with its id if that has not been told."""
+        if call.position is None:
+            call.position = len(self._told)
+            self._told.append(call)
+        if call not in heard:
+            heard[call] = ToolDelta(call.position)
+        if call.id is not None and not call.id_told:
+            heard[call].id, call.id_told = call.id, True
+        return heard[call]
 
     def _find(
         self,
@@ -223,8 +252,36 @@ def _name_news(call: _Call, name: str) -> str | None:
 
 
 def _is_repeat(call: _Call, arguments: str) -> bool:
-    # A whole object again at the end of the stream; a fragment may well equal an earlier one.
-    return len(arguments) > 2 and arguments == "".join(call.arguments) and is_object(arguments)
+    """Whether these are the whole arguments again, be it in other spaces.
+
+    A fragment may well equal an earlier one.
+    """
+    if arguments == _EMPTY or not arguments.lstrip().startswith("{") or not is_object(arguments):
+        return False
+    before = call.text()
+    if before == arguments:
+        return True
+    return is_object(before) and _loaded(before) == _loaded(arguments)
+
+
+def _loaded(arguments: str) -> Any:
+    return json.loads(arguments, strict=False)
+
+
+def _is_second(call: _Call, call_id: str | None, name: str | None) -> bool:
+    """Whether a fragment is another call than an earlier one of the same chunk that it points at."""
+    if name is None or call.name is None:
+        return False
+    return call_id is None or call_id != call.wire_id
+
+
+def _both(one: dict[str, Any] | None, other: dict[str, Any] | None) -> dict[str, Any] | None:
+    return {**(one or {}), **other} if other else one
+
+
+def _news(heard: dict[_Call, ToolDelta]) -> list[ToolDelta]:
+    told = [delta for delta in heard.values() if delta.id or delta.name or delta.arguments]
+    return sorted(told, key=attrgetter("index")) if len(told) > 1 else told
 
 
 def _new_id() -> str:

@@ -858,9 +858,9 @@ ODDITIES = [
     ),
     odd(
         "cut off after the arguments",
-        calls(call(0, "a", "now", "{}")),
+        calls(call(0, "a", "weather", _P)),
         delta("length"),
-        calls=(("now", {}),),
+        calls=(PARIS,),
         finish="length",
     ),
     *(
@@ -890,6 +890,116 @@ ODDITIES = [
             calls=(("now", {}),),
         )
         for reason, arguments in (("tool_calls", ""), ("stop", None))
+    ),
+    whole(
+        "cut off after a tool's name, Anthropic's empty input in its place",
+        "length",
+        said={"content": None, "tool_calls": [call(0, "a", "draw", {})]},
+        invalid=1,
+    ),
+    odd(
+        "an empty object as arguments, and no finish reason",
+        calls(call(0, "a", "now", "{}")),
+        DONE,
+        calls=(("now", {}),),
+        finish=None,
+    ),
+    *(
+        odd(
+            f"empty calls: {name}",
+            *map(calls, fragments),
+            CALLED,
+            calls=(("now", {}),),
+            finish="tool_calls",
+        )
+        for name, fragments in (
+            ("first", [{}, call(0, "a", "now", "{}")]),
+            ("first, with an index", [call(0, "", "", ""), call(1, "a", "now", "")]),
+            ("first, with an id", [call(0, "a", "", ""), call(1, "b", "now", "")]),
+            ("last", [call(0, "a", "now", "{}"), call(1, "", "", "")]),
+            ("last, with an id", [call(0, "a", "now", ""), call(1, "b", "", "{}")]),
+            (
+                "ahead, with an extra",
+                [{"index": 0, "extra_content": {"g": 1}}, call(0, "a", "now")],
+            ),
+            ("a blank for arguments", [call(0, "a", "now", " ")]),
+        )
+    ),
+    *(
+        odd(
+            f"an empty call beside text: {empty}",
+            delta(content="hi", **{field: empty}),
+            STOP,
+            text="hi",
+        )
+        for field, empty in (
+            ("function_call", {"name": "", "arguments": ""}),
+            ("tool_calls", [{}]),
+            (
+                "tool_calls",
+                [{"id": "", "type": "function", "function": {"name": "", "arguments": "{}"}}],
+            ),
+            (
+                "tool_calls",
+                [{"index": 0, "id": "a", "function": {"name": None, "arguments": None}}],
+            ),
+        )
+    ),
+    *(
+        whole(
+            f"an empty call beside text, in one piece: {name}",
+            said={"content": "hi", **empty},
+            text="hi",
+        )
+        for name, empty in (
+            ("function_call", {"function_call": {"name": "", "arguments": ""}}),
+            ("tool_calls", {"tool_calls": [{}]}),
+            (
+                "with an id",
+                {"tool_calls": [{"id": "a", "function": {"name": "", "arguments": ""}}]},
+            ),
+        )
+    ),
+    *(
+        odd(
+            f"an empty object ahead of the arguments: {name}",
+            *map(calls, fragments),
+            CALLED,
+            calls=(PARIS,),
+            finish="tool_calls",
+        )
+        for name, fragments in (
+            ("as text", [call(0, "a", "weather", "{}"), call(0, arguments=_P)]),
+            ("as an object", [call(0, "a", "weather", {}), call(0, arguments=_P)]),
+            ("in pieces", [call(0, "a", "weather", "{}"), *(call(0, arguments=c) for c in _P)]),
+            (
+                "and a blank",
+                [call(0, "a", "weather", "{}"), call(0, arguments=""), call(0, arguments=_P)],
+            ),
+        )
+    ),
+    odd(
+        "the whole arguments again in other spaces",
+        calls(call(0, "a", "weather", '{"city":')),
+        calls(call(0, arguments='"Paris"}')),
+        calls(call(0, "a", "weather", {"city": "Paris"})),
+        CALLED,
+        calls=(PARIS,),
+        finish="tool_calls",
+    ),
+    odd(
+        "two calls in one chunk with one index, the first without arguments",
+        calls(call(0, "a", "now", ""), call(0, "b", "now", '{"zone": "CET"}')),
+        CALLED,
+        calls=(("now", {}), ("now", {"zone": "CET"})),
+        finish="tool_calls",
+    ),
+    odd(
+        "two calls in one chunk with one index, both without arguments",
+        calls(call(0, "a", "now", ""), call(0, "b", "now", "")),
+        CALLED,
+        calls=(("now", {}), ("now", {})),
+        finish="tool_calls",
     ),
     # Bytes
     odd(
