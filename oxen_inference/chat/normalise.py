@@ -79,16 +79,31 @@ class AnswerReader:
         if data.startswith(b"[DONE]"):
             self.done = True
             return None
-        if name == "error":
-            try:
-                raise self._with_partial(status_error(json.loads(data)))
-            except ValueError:
-                raise self._with_partial(status_error(data.decode("utf-8", "replace"))) from None
         try:
-            chunk = from_json(data)  # three times as fast as json.loads on a chunk's size
+            if name is not None and name != "message":
+                return self._read_named(name, data)
+            try:
+                chunk = from_json(data)  # three times as fast as json.loads on a chunk's size
+            except ValueError:
+                chunk = self._read_leniently(data)
+            return self.read(chunk)
+        except OxenError:
+            if self._answer.finish_reason is None:
+                raise
+            # The answer is whole. Gateways add usage and cost in a step of their own, which can
+            # fail; asking again would pay for the answer again.
+            self.done = True
+            return None
+
+    def _read_named(self, name: str, data: bytes) -> Delta | None:
+        try:
+            chunk = json.loads(_decoded(data))
         except ValueError:
-            chunk = self._read_leniently(data)
-        return self.read(chunk)
+            chunk = _decoded(data)
+        if name == "error":
+            raise self._with_partial(status_error(chunk))
+        # Pings, and whatever else a gateway tells in words of its own.
+        return self.read(chunk) if isinstance(chunk, dict) else None
 
     def read_body(self, body: bytes | str) -> list[Delta]:
         """Read an answer that came whole, though a stream had been asked for."""

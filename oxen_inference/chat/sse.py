@@ -107,10 +107,11 @@ class SSEDecoder:
     def _dispatch(self) -> list[Event]:
         if not self._data:
             return []
-        event = (self._name, b"\n".join(self._data) if len(self._data) > 1 else self._data[0])
+        name, data = self._name, b"\n".join(self._data) if len(self._data) > 1 else self._data[0]
         self._data = []
         self._name = None
-        return [event]
+        # The standard has no event without data, and gateways send such ones to keep alive.
+        return [(name, data)] if data and not data.isspace() else []
 
     def _unix_lines(self, chunk: bytes) -> bytes:
         if self._open_cr and chunk:

@@ -335,6 +335,57 @@ ODDITIES = [
         "images in an unknown form", said={"content": "hi", "images": [{"b64": "AA"}, 1]}, text="hi"
     ),
     whole("images that are no list", said={"content": "hi", "images": {"a": 1}}, text="hi"),
+    *(
+        odd(
+            f"heartbeat {beat}", delta(content="h"), beat, delta(content="i"), STOP, DONE, text="hi"
+        )
+        for beat in (
+            b"data:\n\n",
+            b"data: \n\n",
+            b"data:  \ndata:\n\n",
+            b"event: ping\ndata:\n\n",
+            b"event: ping\ndata: ping\n\n",
+            b'event: ping\ndata: "ping"\n\n',
+            b"event: keep-alive\ndata: 1732\n\n",
+            b'event: usage\ndata: {"usage": {}}\n\n',
+        )
+    ),
+    odd("heartbeat before anything", b"event: ping\ndata: ping\n\n", HI, STOP, text="hi"),
+    odd(
+        "events called message",
+        b"event: message\n" + sse(HI),
+        b"event: message\n" + sse(STOP),
+        text="hi",
+    ),
+    Oddity(
+        "empty heartbeats for ever after the finish reason",
+        (HEAD + sse(HI, STOP), *([b"data:\n\n", 0.1] * 30)),
+        text="hi",
+        options={"timeout": 0.3},
+    ),
+    *(
+        odd(f"behind the finish reason: {last}", HI, STOP, last, text="hi")
+        for last in (
+            {"error": {"message": "usage failed", "code": 500}},
+            {"status": "error", "status_message": "usage failed"},
+            in_choice(error={"message": "usage failed"}),
+            delta("error"),
+            "<html>",
+            b"event: error\ndata: gone\n\n",
+            b'event: error\ndata: {"message": "gone"}\n\n',
+            b'{"error": "gone"}\n',
+        )
+    ),
+    odd(
+        "behind the finish reason an error, then no more",
+        HI,
+        STOP,
+        usage_chunk(**U),
+        {"error": {"message": "cost failed"}},
+        delta(content="?"),
+        text="hi",
+        usage=(11, 4),
+    ),
     # Reasoning
     odd(
         "reasoning_content",
@@ -1142,6 +1193,22 @@ FAILURES = [
         True,
         "hi",
         options={"timeout": 0.3},
+    ),
+    Failure(
+        "stall behind empty heartbeats",
+        (HEAD + sse(HI), *([b"data:\n\n", 0.1] * 20)),
+        "StreamStalledError",
+        True,
+        "hi",
+        options={"timeout": 0.3},
+    ),
+    fails(
+        "error event in words, its data empty",
+        HI,
+        b"event: error\ndata:\n\n",
+        error="StreamCutOffError",
+        retryable=True,
+        partial="hi",
     ),
     Failure(
         "stall behind keep-alives",
