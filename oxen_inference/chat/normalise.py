@@ -105,21 +105,27 @@ class AnswerReader:
         # Pings, and whatever else a gateway tells in words of its own.
         return self.read(chunk) if isinstance(chunk, dict) else None
 
-    def read_body(self, body: bytes | str) -> list[Delta]:
-        """Read an answer that came whole, though a stream had been asked for."""
-        try:
-            chunks = [json.loads(body)]
-        except ValueError:
-            try:
-                chunks = [json.loads(line) for line in body.splitlines() if line.strip()]
-            except ValueError:
-                chunks = []
-        if not chunks:
-            raise self.unreadable(body)
-        deltas = [delta for chunk in chunks if (delta := self.read(chunk)) is not None]
-        # The transport knows where a whole body ends, so it cannot have been cut off.
-        self.done = True
-        return deltas
+    def read_body(self, body: bytes) -> list[Delta]:
+        """Read an answer that came as JSON, or as lines of it, though events had been asked for."""
+        if is_json(body):
+            deltas = [self.read_whole(json.loads(body))]
+        else:
+            lines = [line for line in body.splitlines() if line.strip()]
+            if not lines or not is_json(lines[0]):
+                raise self.unreadable(body)
+            if not is_json(lines[-1]) and not lines[-1].startswith(b"[DONE]"):
+                del lines[-1]  # half of one
+            deltas = [self.read_event(None, line) for line in lines]
+        return [delta for delta in deltas if delta is not None]
+
+    def read_whole(self, completion: Any) -> Delta | None:
+        """Read the decoded body of an answer in one piece."""
+        delta = self.read(completion)
+        # The transport knows where a whole body ends, so it cannot have been cut off; but one
+        # chunk, of which there should be more, is no whole body.
+        has_parts = self._has_choice and isinstance(completion, dict)
+        self.done = not (has_parts and completion["choices"][0].get("delta"))
+        return delta
 
     def read(self, chunk: Any) -> Delta | None:
         """Read one decoded chunk, or a whole completion."""
@@ -330,6 +336,14 @@ def _joined(before: Any, field: str, news: Any) -> Any:
     """Return a field of streamed audio: its data and what it says come in pieces."""
     in_pieces = field in ("data", "transcript") and isinstance(before, str)
     return before + news if in_pieces and isinstance(news, str) else news
+
+
+def is_json(data: bytes) -> bool:
+    try:
+        json.loads(data.decode("utf-8", "replace"))
+    except ValueError:
+        return False
+    return True
 
 
 def _decoded(data: bytes) -> str:

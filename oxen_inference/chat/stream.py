@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from oxen_inference.chat.advice import unsendable, with_advice
 from oxen_inference.chat.answer import Answer, Delta
 from oxen_inference.chat.catalogue_peek import AsyncCataloguePeek, CataloguePeek
 from oxen_inference.chat.connection import Silence, adrain, drain
-from oxen_inference.chat.normalise import AnswerReader
+from oxen_inference.chat.normalise import AnswerReader, is_json
 from oxen_inference.chat.sse import SSEDecoder
 from oxen_inference.errors import APIStatusError, OxenError
 
@@ -133,8 +132,7 @@ def read_completion(payload: object) -> Answer:
             raise reader.unreadable(text)
         _ending(reader, decoder, events)
     else:
-        reader.read(payload)
-        reader.done = True
+        reader.read_whole(payload)
     end = reader.finish().end
     assert end is not None  # noqa: S101 - the last delta always has it
     return end
@@ -253,16 +251,8 @@ def _ending(reader: AnswerReader, decoder: SSEDecoder, rest: list[Any]) -> list[
         return reader.read_body(decoder.body)
     deltas: list[Delta] = []
     for name, data in rest:
-        if not data.startswith(b"[DONE]") and name != "error" and not _is_json(data):
+        if not data.startswith(b"[DONE]") and name != "error" and not is_json(data):
             break
         if (delta := reader.read_event(name, data)) is not None:
             deltas.append(delta)
     return deltas
-
-
-def _is_json(data: bytes) -> bool:
-    try:
-        json.loads(data.decode("utf-8", "replace"))
-    except ValueError:
-        return False
-    return True

@@ -78,6 +78,13 @@ def in_choice(finish: str | None = None, **fields: Any) -> dict[str, Any]:
     return {"id": "chatcmpl-1", "model": "ox-1", "choices": [choice]}
 
 
+NDJSON = "application/x-ndjson"
+
+
+def lines(*chunks: Any) -> str:
+    return "".join(json.dumps(chunk) + "\n" for chunk in chunks)
+
+
 def usage_chunk(**usage: Any) -> dict[str, Any]:
     return {"id": "chatcmpl-1", "model": "ox-1", "choices": [], "usage": usage}
 
@@ -1134,6 +1141,22 @@ ODDITIES = [
         finish=None,
         is_whole=True,
     ),
+    Oddity(
+        "a line for each chunk",
+        (http(lines(delta(content="h"), delta(content="i"), STOP), content_type=NDJSON),),
+        text="hi",
+    ),
+    Oddity(
+        "a line for each chunk, half a one behind the finish reason",
+        (http(lines(HI, STOP) + '{"usage": {"pro', content_type=NDJSON),),
+        text="hi",
+    ),
+    Oddity(
+        "a line for each chunk, then [DONE]",
+        (http(lines(HI) + "[DONE]\n", content_type=NDJSON),),
+        text="hi",
+        finish=None,
+    ),
     Oddity("a stream called JSON", (http(sse(HI, STOP, DONE)),), text="hi"),
 ]
 
@@ -1440,6 +1463,27 @@ FAILURES = [
         "APIResponseError",
         True,
         says="502 Bad Gateway",
+    ),
+    Failure(
+        "a line for each chunk, cut off",
+        (http(lines(delta(content="h"), delta(content="i")), content_type=NDJSON),),
+        "StreamCutOffError",
+        True,
+        "hi",
+    ),
+    Failure(
+        "one line of many",
+        (http(lines(HI), content_type=NDJSON),),
+        "StreamCutOffError",
+        True,
+        "hi",
+    ),
+    Failure(
+        "a line for each chunk, cut off in the middle of one",
+        (http(lines(HI) + '{"choices": [{"delta', content_type=NDJSON),),
+        "StreamCutOffError",
+        True,
+        "hi",
     ),
     Failure(
         "plain text in a 200",
