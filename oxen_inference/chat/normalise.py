@@ -14,7 +14,7 @@ from pydantic_core import from_json
 from oxen_inference.chat import usage as usages
 from oxen_inference.chat.answer import Answer, Delta, ToolDelta
 from oxen_inference.chat.finish_reasons import ended_of_itself, has_failed, read_reason
-from oxen_inference.chat.reasoning import ReasoningBlocks, content_parts
+from oxen_inference.chat.reasoning import FIELDS, ReasoningBlocks, content_parts
 from oxen_inference.chat.tool_fragments import ToolCallAssembler
 from oxen_inference.error_mapping import human_text, status_error
 from oxen_inference.errors import APIResponseError, OxenError, StreamCutOffError, StreamError
@@ -45,6 +45,8 @@ class AnswerReader:
         self._choice_index: Any = None
         self._halves: _Halves | None = None
         self._has_choice = False
+        self._messages = False
+        """Whether whole messages have been read in place of deltas."""
 
     @property
     def finished(self) -> bool:
@@ -153,7 +155,7 @@ class AnswerReader:
             self._read_usage(choice["usage"])
 
         said, whole = choice.get("delta"), False
-        if not said:
+        if not said or ("message" in choice and _is_silent(said)):
             said, whole = self._snapshot(choice), True
         delta = self._read_message(said, whole=whole) if isinstance(said, dict) else None
         if logprobs := choice.get("logprobs"):
@@ -247,23 +249,35 @@ class AnswerReader:
             if name in chunk and chunk[name] is not None:
                 answer.metadata[name] = chunk[name]
 
-    def _snapshot(self, choice: dict[str, Any]) -> Any:
-        """Return what a whole `message`, sent where a delta belongs, adds to what is known."""
+    def _snapshot(self, choice: dict[str, Any]) -> dict[str, Any] | None:
+        """Return what a whole `message`, sent where a delta belongs, adds to what is known.
+
+        Behind deltas it is the answer again, and what they said already stands; where messages
+        are all there is, each may go on where the last one ended, or have all of it again.
+        """
         message = choice.get("message")
         if not isinstance(message, dict):
             text = choice.get("text")
             return {"content": text} if isinstance(text, str) else None
-        if not self._text and not self._reasoning:
-            return message
+        text, reasoning = "".join(self._text), "".join(self._reasoning)
+        again = bool(text or reasoning or self._refusal or self._tools.begun) and not self._messages
+        self._messages = self._messages or not again
         news = dict(message)
         for field, known in (
-            ("content", self._text),
-            ("reasoning_content", self._reasoning),
-            ("reasoning", self._reasoning),
+            ("content", text),
+            ("reasoning_content", reasoning),
+            ("reasoning", reasoning),
+            ("refusal", "".join(self._refusal)),
         ):
             value = news.get(field)
-            if isinstance(value, str) and value.startswith(so_far := "".join(known)):
-                news[field] = value[len(so_far) :]
+            if again and field == "content" and isinstance(value, list | dict):
+                value = content_parts(value)[0]
+            if known and value and (again or isinstance(value, str)):
+                continues = isinstance(value, str) and value.startswith(known)
+                news[field] = value[len(known) :] if continues else "" if again else value
+        if again and reasoning:
+            for field in FIELDS:
+                news.pop(field, None)
         return news
 
     def _read_message(self, said: dict[str, Any], *, whole: bool) -> Delta | None:
@@ -289,7 +303,8 @@ class AnswerReader:
             add = self._tools.add_whole if whole else self._tools.add
             delta.tools = add(calls if isinstance(calls, list) else [calls])
         elif call := said.get("function_call"):
-            delta.tools = self._tools.add([{"index": 0, "function": call}])
+            add = self._tools.add_whole if whole else self._tools.add
+            delta.tools = add([{"index": 0, "function": call}])
         if delta.text or delta.reasoning or delta.tools or delta.refusal:
             return delta
         return None
@@ -317,6 +332,11 @@ class AnswerReader:
         delta = delta or Delta()
         delta.logprobs = {"content": content}
         return delta
+
+
+def _is_silent(delta: Any) -> bool:
+    """Whether a delta says nothing, be it with a role."""
+    return isinstance(delta, dict) and not any(v for k, v in delta.items() if k != "role")
 
 
 class _Halves:

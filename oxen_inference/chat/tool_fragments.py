@@ -92,14 +92,27 @@ class ToolCallAssembler:
                 self._add(fragment, place, heard, alone=len(fragments) == 1)
         return _news(heard)
 
+    @property
+    def begun(self) -> bool:
+        """Whether there is a call."""
+        return bool(self._told)
+
     def add_whole(self, calls: list[Any]) -> list[ToolDelta]:
-        """Return the calls of a whole answer: each entry is one, whatever ids they share."""
-        if self._calls:
-            return self.add(calls)  # the answer again, at the end of its stream
+        """Return what the calls of a whole answer add: each entry is one, whatever ids they share.
+
+        Behind fragments they are the same calls again, as far as their names agree.
+        """
         heard: dict[_Call, ToolDelta] = {}
-        for place, call in enumerate(calls):
-            if isinstance(call, dict):
-                self._add(call, place, heard, alone=False, whole=True)
+        known = list(self._told)
+        for place, entry in enumerate(each for each in calls if isinstance(each, dict)):
+            if place >= len(known):
+                self._add(entry, place, heard, alone=False, whole=True)
+                continue
+            call, (name, arguments) = known[place], _said(entry)
+            if name != call.name:
+                break
+            if news := call.hear(_beyond(call.text(), arguments)):
+                self._tell(call, heard).arguments += news
         return _news(heard)
 
     def finish(self, unsaid: Container[str] = ()) -> list[ToolDelta]:
@@ -149,11 +162,8 @@ class ToolCallAssembler:
         alone: bool,
         whole: bool = False,
     ) -> None:
-        function = fragment.get("function")
-        fields = function if isinstance(function, dict) else fragment
+        name, arguments = _said(fragment)
         call_id = _string(fragment.get("id"))
-        name = _string(fields.get("name"))
-        arguments = _text(fields.get("arguments"))
         extra = fragment.get("extra_content")
         extra = extra if isinstance(extra, dict) else None
 
@@ -273,6 +283,20 @@ def _is_second(call: _Call, call_id: str | None, name: str | None) -> bool:
     if name is None or call.name is None:
         return False
     return call_id is None or call_id != call.wire_id
+
+
+def _said(fragment: dict[str, Any]) -> tuple[str | None, str]:
+    """Return the name and the arguments in a fragment."""
+    function = fragment.get("function")
+    fields = function if isinstance(function, dict) else fragment
+    return _string(fields.get("name")), _text(fields.get("arguments"))
+
+
+def _beyond(known: str, arguments: str) -> str:
+    """Return what arguments that are told again add to those that are known."""
+    if known in ("", _EMPTY):
+        return arguments
+    return arguments[len(known) :] if arguments.startswith(known) else ""
 
 
 def _both(one: dict[str, Any] | None, other: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -78,6 +78,13 @@ def in_choice(finish: str | None = None, **fields: Any) -> dict[str, Any]:
     return {"id": "chatcmpl-1", "model": "ox-1", "choices": [choice]}
 
 
+def again(
+    delta: dict[str, Any] | None = None, *, finish: str = "stop", **message: Any
+) -> dict[str, Any]:
+    """The last chunk, with the whole message in it."""
+    return in_choice(finish, message=message, delta=delta or {})
+
+
 NDJSON = "application/x-ndjson"
 
 
@@ -297,6 +304,118 @@ ODDITIES = [
         {"choices": [{"delta": {}, "message": {"content": "hi"}, "finish_reason": "stop"}]},
         DONE,
         text="hi",
+    ),
+    *(
+        odd(f"at the end the message again: {name}", *events, DONE, text="hi", **expected)
+        for name, events, expected in (
+            ("in parts", [HI, again(content=[{"type": "text", "text": "hi"}])], {}),
+            ("going on", [delta(content="h"), again(content="hi")], {}),
+            ("going on in parts", [delta(content="h"), again(content=[{"text": "hi"}])], {}),
+            (
+                "with a role in the delta",
+                [again({"role": "assistant", "content": ""}, content="hi")],
+                {},
+            ),
+            (
+                "and silent deltas",
+                [HI, again({"role": "assistant", "content": None}, content="hi")],
+                {},
+            ),
+            ("beside a last word", [delta(content="h"), again({"content": "i"}, content="hi")], {}),
+            (
+                "and reasoning",
+                [
+                    delta(reasoning="hm "),
+                    HI,
+                    again(
+                        content="hi",
+                        reasoning="hm",
+                        thinking_blocks=[{"type": "thinking", "thinking": "hm"}],
+                    ),
+                ],
+                {"reasoning": "hm "},
+            ),
+            (
+                "and reasoning that had not been told",
+                [HI, again(content="hi", reasoning_content="hm")],
+                {"reasoning": "hm"},
+            ),
+        )
+    ),
+    odd(
+        "at the end the text again, stripped",
+        delta(content=" hi\n"),
+        again(content="hi"),
+        text=" hi\n",
+    ),
+    odd("at the end the refusal again", delta(refusal="No."), again(refusal="No."), refusal="No."),
+    odd(
+        "messages in pieces",
+        *({"choices": [{"message": {"content": t}}]} for t in ("hi", "!", "?")),
+        STOP,
+        text="hi!?",
+    ),
+    *(
+        odd(
+            f"at the end the calls again: {name}",
+            *events,
+            again(tool_calls=repeated, finish="tool_calls"),
+            DONE,
+            calls=expected,
+            finish="tool_calls",
+        )
+        for name, events, repeated, expected in (
+            (
+                "no ids",
+                [calls(call(0, "a", "weather", _P))],
+                [call(None, None, "weather", _P)],
+                (PARIS,),
+            ),
+            (
+                "as an object",
+                [calls(call(0, "a", "weather", '{"city":"Paris"}'))],
+                [call(None, "a", "weather", {"city": "Paris"})],
+                (PARIS,),
+            ),
+            (
+                "several",
+                [calls(call(0, "a", "weather", _P), call(1, "b", "weather", _R))],
+                [call(None, None, "weather", _P), call(None, None, "weather", _R)],
+                TWO,
+            ),
+            (
+                "with the arguments that had not come",
+                [calls(call(0, "a", "weather", ""))],
+                [call(None, "a", "weather", _P)],
+                (PARIS,),
+            ),
+            (
+                "with their ends",
+                [calls(call(0, "a", "weather", _P[:5]))],
+                [call(None, "a", "weather", _P)],
+                (PARIS,),
+            ),
+            (
+                "with one that had not been told",
+                [calls(call(0, "a", "weather", _P))],
+                [call(None, "a", "weather", _P), call(None, "b", "weather", _R)],
+                TWO,
+            ),
+            (
+                "with one of the upstream's own before it",
+                [calls(call(0, "a", "weather", _P))],
+                [call(None, "s", "search", "{}"), call(None, "a", "weather", _P)],
+                (PARIS,),
+            ),
+            ("none before", [], [call(None, "a", "weather", _P)], (PARIS,)),
+        )
+    ),
+    odd(
+        "at the end the function_call again",
+        delta(function_call={"name": "weather", "arguments": _P}),
+        again(function_call={"name": "weather", "arguments": _P}, finish="function_call"),
+        calls=(PARIS,),
+        finish="function_call",
     ),
     odd(
         "content in parts",
