@@ -50,7 +50,8 @@ def translate(error: Exception, base_url: object) -> NoReturn:
             else f"The connection to Oxen broke before an answer: {where}: {cause}."
         )
         raise errors.APIConnectionError(told, request=request) from error
-    if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
+    unreadable = isinstance(error, UnicodeError) and not isinstance(error, UnicodeEncodeError)
+    if unreadable or isinstance(error, json.JSONDecodeError):
         raise errors.APIResponseError(
             f"Oxen's answer says it is JSON but cannot be read as such: {error}."
         ) from error

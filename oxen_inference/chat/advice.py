@@ -51,7 +51,7 @@ def with_advice(error: APIStatusError, body: Mapping[str, Any], url: str) -> API
     return error
 
 
-def unsendable(error: TypeError) -> InvalidInputError:
+def unsendable(error: Exception) -> InvalidInputError:
     """Return the error for a request that cannot be written as JSON."""
     return InvalidInputError(
         f"The request cannot be sent, for a parameter or a message in it is not JSON: {error}."

@@ -13,6 +13,7 @@ from pydantic_core import from_json
 
 from oxen_inference.chat import usage as usages
 from oxen_inference.chat.answer import Answer, Delta, ToolDelta
+from oxen_inference.chat.characters import Halves, decoded, is_json
 from oxen_inference.chat.finish_reasons import ended_of_itself, has_failed, read_reason
 from oxen_inference.chat.reasoning import FIELDS, ReasoningBlocks, content_parts
 from oxen_inference.chat.tool_fragments import ToolCallAssembler
@@ -43,7 +44,7 @@ class AnswerReader:
         self._usage: dict[str, Any] | None = None
         self._logprobs: list[Any] = []
         self._choice_index: Any = None
-        self._halves: _Halves | None = None
+        self._halves: Halves | None = None
         self._has_choice = False
         self._messages = False
         """Whether whole messages have been read in place of deltas."""
@@ -88,7 +89,7 @@ class AnswerReader:
                 chunk = from_json(data)  # three times as fast as json.loads on a chunk's size
             except ValueError:
                 chunk = self._read_leniently(data)
-            return self.read(chunk)
+            return self.read(self._halves.mend(chunk) if self._halves else chunk)
         except OxenError:
             if self._answer.finish_reason is None:
                 raise
@@ -99,13 +100,13 @@ class AnswerReader:
 
     def _read_named(self, name: str, data: bytes) -> Delta | None:
         try:
-            chunk = json.loads(_decoded(data))
+            chunk = json.loads(decoded(data))
         except ValueError:
-            chunk = _decoded(data)
+            chunk = decoded(data)
         if name == "error":
             raise self._with_partial(status_error(chunk))
         # Pings, and whatever else a gateway tells in words of its own.
-        return self.read(chunk) if isinstance(chunk, dict) else None
+        return self.read(Halves().mend(chunk)) if isinstance(chunk, dict) else None
 
     def read_body(self, body: bytes) -> list[Delta]:
         """Read an answer that came as JSON, or as lines of it, though events had been asked for."""
@@ -122,7 +123,7 @@ class AnswerReader:
 
     def read_whole(self, completion: Any) -> Delta | None:
         """Read the decoded body of an answer in one piece."""
-        delta = self.read(completion)
+        delta = self.read(Halves().mend(completion))
         # The transport knows where a whole body ends, so it cannot have been cut off; but one
         # chunk, of which there should be more, is no whole body.
         has_parts = self._has_choice and isinstance(completion, dict)
@@ -214,11 +215,11 @@ class AnswerReader:
 
     def _read_leniently(self, data: bytes) -> Any:
         try:
-            chunk = json.loads(_decoded(data))
+            chunk = json.loads(decoded(data))
         except ValueError:
             raise self.unreadable(data) from None
         # JSON all the same, but for the halves of characters that were escaped apart.
-        self._halves = self._halves or _Halves()
+        self._halves = self._halves or Halves()
         return chunk
 
     def _raise_if_error(self, chunk: dict[str, Any]) -> None:
@@ -288,8 +289,6 @@ class AnswerReader:
                 delta.text = content
             else:
                 delta.text, delta.reasoning = content_parts(content)
-            if self._halves:
-                delta.text = self._halves.join(delta.text)
             self._text.append(delta.text)
         if len(said) > 1 or not content:
             delta.reasoning += self._blocks.read(said, whole=whole)
@@ -339,39 +338,10 @@ def _is_silent(delta: Any) -> bool:
     return isinstance(delta, dict) and not any(v for k, v in delta.items() if k != "role")
 
 
-class _Halves:
-    """Puts characters together that an upstream cut between the two halves of a surrogate pair."""
-
-    def __init__(self) -> None:
-        self._open = ""
-
-    def join(self, text: str) -> str:
-        text = self._open + text
-        self._open = text[-1] if "\ud800" <= text[-1:] <= "\udbff" else ""
-        whole = text[: len(text) - len(self._open)]
-        return whole.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
 def _joined(before: Any, field: str, news: Any) -> Any:
     """Return a field of streamed audio: its data and what it says come in pieces."""
     in_pieces = field in ("data", "transcript") and isinstance(before, str)
     return before + news if in_pieces and isinstance(news, str) else news
-
-
-def is_json(data: bytes) -> bool:
-    try:
-        json.loads(data.decode("utf-8", "replace"))
-    except ValueError:
-        return False
-    return True
-
-
-def _decoded(data: bytes) -> str:
-    # The halves of characters may be there as bytes, too; a byte that is no text costs itself.
-    try:
-        return data.decode("utf-8", "surrogatepass")
-    except UnicodeDecodeError:
-        return data.decode("utf-8", "replace")
 
 
 def _string(value: object) -> str | None:

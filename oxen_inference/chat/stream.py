@@ -10,8 +10,9 @@ import openai
 from oxen_inference.chat.advice import unsendable, with_advice
 from oxen_inference.chat.answer import Answer, Delta
 from oxen_inference.chat.catalogue_peek import AsyncCataloguePeek, CataloguePeek
+from oxen_inference.chat.characters import is_json
 from oxen_inference.chat.connection import Silence, adrain, drain
-from oxen_inference.chat.normalise import AnswerReader, is_json
+from oxen_inference.chat.normalise import AnswerReader
 from oxen_inference.chat.sse import SSEDecoder
 from oxen_inference.errors import APIStatusError, OxenError
 
@@ -75,7 +76,9 @@ def _post(client: OxenClient, body: Mapping[str, Any], options: Any, **how: Any)
     except APIStatusError as error:
         explained = client.catalog.explain(error, body["model"])
         raise with_advice(explained, body, _url(client)) from error.__cause__
-    except TypeError as error:
+    except OxenError:
+        raise
+    except (TypeError, ValueError) as error:
         raise unsendable(error) from error
 
 
@@ -87,7 +90,9 @@ async def _apost(client: AsyncOxenClient, body: Mapping[str, Any], options: Any,
     except APIStatusError as error:
         explained = await client.catalog.explain(error, body["model"])
         raise with_advice(explained, body, _url(client)) from error.__cause__
-    except TypeError as error:
+    except OxenError:
+        raise
+    except (TypeError, ValueError) as error:
         raise unsendable(error) from error
 
 

@@ -156,3 +156,18 @@ def test_an_object_whose_name_alone_arrived_is_an_error(schema: Any) -> None:
             structured.invoke("hello")
         with pytest.raises(OutputParserException):
             list(structured.stream("hello"))
+
+
+@pytest.mark.parametrize("sent", [("a\ud83d", {}), ("hi", {"seed": float("nan")})])
+async def test_what_is_no_json_is_refused_before_it_is_sent(sent: tuple[str, Any]) -> None:
+    text, options = sent
+    with ScriptedServer(NAMED_ONLY.script) as server:
+        model = chat(server)
+        with pytest.raises(errors.InvalidInputError, match="not JSON"):
+            model.invoke(text, **options)
+        with pytest.raises(errors.InvalidInputError, match="not JSON"):
+            await model.ainvoke(text, **options)
+        with pytest.raises(errors.InvalidInputError, match="not JSON"):
+            list(model.stream(text, **options))
+        await model.aclose()
+    assert server.requests == []

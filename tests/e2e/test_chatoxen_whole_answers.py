@@ -96,6 +96,7 @@ def test_logprobs_and_refusals_are_kept() -> None:
         ([http({"choices": None})], "APIResponseError"),
         ([http({"detail": "no such route"})], "InternalServerError"),
         ([http("null")], "APIResponseError"),
+        ([http("hi", content_type="application/json; charset=utf-16")], "APIResponseError"),
         ([http("[]")], "APIResponseError"),
         ([http('"text"')], "APIResponseError"),
         ([http("")], "APIResponseError"),

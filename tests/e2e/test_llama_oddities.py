@@ -334,3 +334,18 @@ async def test_a_tool_whose_name_alone_arrived_is_not_run() -> None:
             await agent.run("Draw.", max_iterations=2)
         await llm.aclose()
     assert drawn == []
+
+
+@pytest.mark.parametrize("sent", [("a\ud83d", {}), ("hi", {"seed": float("nan")})])
+async def test_what_is_no_json_is_refused_before_it_is_sent(sent: tuple[str, Any]) -> None:
+    text, options = sent
+    with ScriptedServer(ODDITIES[0].script) as server:
+        llm = oxen(server)
+        with pytest.raises(errors.InvalidInputError, match="not JSON"):
+            llm.complete(text, **options)
+        with pytest.raises(errors.InvalidInputError, match="not JSON"):
+            await llm.acomplete(text, **options)
+        with pytest.raises(errors.InvalidInputError, match="not JSON"):
+            list(llm.stream_complete(text, **options))
+        await llm.aclose()
+    assert server.requests == []

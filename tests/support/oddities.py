@@ -512,6 +512,41 @@ ODDITIES = [
         text="hi",
         usage=(11, 4),
     ),
+    *(
+        row
+        for name, half, made in (
+            ("at the end", "hi\ud83d", "hi"),
+            ("in the middle", "h\ud83di", "h\ufffdi"),
+            ("its second alone", "h\udc02i", "h\ufffdi"),
+        )
+        for row in (
+            odd(f"half a character {name}", delta(content=half), STOP, text=made),
+            whole(f"half a character {name}, in one piece", said={"content": half}, text=made),
+            whole(
+                f"half a character {name}, in reasoning and a call",
+                "tool_calls",
+                said={
+                    "content": None,
+                    "reasoning": half,
+                    "tool_calls": [call(0, "a", "say", f'{{"word": "{half[1:]}!"}}')],
+                },
+                reasoning=made,
+                calls=(("say", {"word": half[1:].replace(half.strip("hi"), "\ufffd") + "!"}),),
+            ),
+        )
+    ),
+    odd(
+        "a character in two halves in every field",
+        delta(
+            reasoning="\ud83d", refusal="\ud83d", tool_calls=[call(0, "a", "say", '{"w": "\ud83d')]
+        ),
+        delta(reasoning="\udc02", refusal="\udc02", tool_calls=[call(0, arguments='\udc02"}')]),
+        CALLED,
+        reasoning="\N{OX}",
+        refusal="\N{OX}",
+        calls=(("say", {"w": "\N{OX}"}),),
+        finish="tool_calls",
+    ),
     # Reasoning
     odd(
         "reasoning_content",
