@@ -14,6 +14,7 @@ from pydantic_core import from_json
 from oxen_inference.chat import usage as usages
 from oxen_inference.chat.answer import Answer, Delta, ToolDelta
 from oxen_inference.chat.characters import Halves, decoded, is_json
+from oxen_inference.chat.extras import read_extras
 from oxen_inference.chat.finish_reasons import ended_of_itself, has_failed, read_reason
 from oxen_inference.chat.reasoning import FIELDS, ReasoningBlocks, content_parts
 from oxen_inference.chat.tool_fragments import ToolCallAssembler
@@ -21,7 +22,6 @@ from oxen_inference.error_mapping import human_text, status_error
 from oxen_inference.errors import APIResponseError, OxenError, StreamCutOffError, StreamError
 
 _METADATA = ("created", "system_fingerprint", "service_tier", "provider", "citations")
-_EXTRAS = ("images", "audio", "annotations")
 
 
 class AnswerReader:
@@ -292,7 +292,7 @@ class AnswerReader:
             self._text.append(delta.text)
         if len(said) > 1 or not content:
             delta.reasoning += self._blocks.read(said, whole=whole)
-            self._read_extras(said, whole=whole)
+            read_extras(self._answer.extras, said, whole=whole)
         if delta.reasoning:
             self._reasoning.append(delta.reasoning)
         if refusal := said.get("refusal"):
@@ -308,21 +308,6 @@ class AnswerReader:
             return delta
         return None
 
-    def _read_extras(self, said: dict[str, Any], *, whole: bool) -> None:
-        extras = self._answer.extras
-        for name in _EXTRAS:
-            news = said.get(name)
-            before = None if whole else extras.get(name)
-            if isinstance(news, list) and isinstance(before, list):
-                extras[name] = before + news
-            elif isinstance(news, dict) and isinstance(before, dict):
-                extras[name] = {
-                    **before,
-                    **{k: _joined(before.get(k), k, v) for k, v in news.items()},
-                }
-            elif news:
-                extras[name] = news
-
     def _read_logprobs(self, delta: Delta | None, logprobs: Any) -> Delta | None:
         content = logprobs.get("content") if isinstance(logprobs, dict) else None
         if not isinstance(content, list) or not content:
@@ -336,12 +321,6 @@ class AnswerReader:
 def _is_silent(delta: Any) -> bool:
     """Whether a delta says nothing, be it with a role."""
     return isinstance(delta, dict) and not any(v for k, v in delta.items() if k != "role")
-
-
-def _joined(before: Any, field: str, news: Any) -> Any:
-    """Return a field of streamed audio: its data and what it says come in pieces."""
-    in_pieces = field in ("data", "transcript") and isinstance(before, str)
-    return before + news if in_pieces and isinstance(news, str) else news
 
 
 def _string(value: object) -> str | None:
