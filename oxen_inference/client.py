@@ -12,6 +12,7 @@ from oxen_inference import errors, paths
 from oxen_inference._version import __version__
 from oxen_inference.calls import Call, read_checked
 from oxen_inference.error_mapping import hide, status_error
+from oxen_inference.long_headers import take_long_headers
 from oxen_inference.settings import resolve_api_key, resolve_base_url
 from oxen_inference.transport_errors import translate
 
@@ -197,7 +198,9 @@ class AsyncOxenClient(_Shared, openai.AsyncOpenAI):
             options["transport_is_ours"] = True
             # Measured at 100 requests in flight: httpx's pool costs ~10 ms of CPU a request,
             # aiohttp ~0.6 ms.
-            http_client = openai.DefaultAioHttpClient(event_hooks={"response": [_read_refusal]})
+            http_client = take_long_headers(
+                openai.DefaultAioHttpClient(event_hooks={"response": [_read_refusal]})
+            )
         super().__init__(http_client=http_client, **options)
 
     async def request(self, cast_to: Any, options: Any, **kwargs: Any) -> Any:

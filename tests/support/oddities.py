@@ -103,6 +103,7 @@ ROME = ("weather", {"city": "Rome"})
 TWO = (PARIS, ROME)
 _P, _R = '{"city": "Paris"}', '{"city": "Rome"}'
 
+WHOLE_HI = {"choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}]}
 SIGNED = [
     {"type": "thinking", "thinking": "one", "signature": "S1"},
     {"type": "thinking", "thinking": "two", "signature": "S2"},
@@ -1310,6 +1311,19 @@ ODDITIES = [
         (http(lines(HI) + "[DONE]\n", content_type=NDJSON),),
         text="hi",
         finish=None,
+    ),
+    *(
+        Oddity(
+            f"{name} in a header",
+            (http(WHOLE_HI, headers=headers),),
+            text="hi",
+            is_whole=True,
+        )
+        for name, headers in (
+            ("9,000 bytes", ["content-security-policy: " + "x" * 9000]),
+            ("60,000 bytes", ["set-cookie: " + "x" * 60000]),
+            ("a hundred and more", [f"x-{n}: {n}" for n in range(150)]),
+        )
     ),
     Oddity("a stream called JSON", (http(sse(HI, STOP, DONE)),), text="hi"),
 ]
