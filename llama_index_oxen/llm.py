@@ -296,14 +296,16 @@ class Oxen(ClientHolder, StructuredPrediction, FunctionCallingLLM):
 
         client = self._client()
         body, options = self._request(client.catalog, messages, given)
-        return to_response(complete(client, body, **options))
+        with _partial_as_message():
+            return to_response(complete(client, body, **options))
 
     async def _achat(self, messages: Sequence[ChatMessage], given: dict[str, Any]) -> ChatResponse:
         client = await self._async_client()
         from oxen_inference.chat.stream import acomplete
 
         body, options = self._request(client.catalog, messages, given)
-        return to_response(await acomplete(client, body, **options))
+        with _partial_as_message():
+            return to_response(await acomplete(client, body, **options))
 
     def _stream(
         self, messages: Sequence[ChatMessage], given: dict[str, Any]

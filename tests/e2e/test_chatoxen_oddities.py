@@ -108,7 +108,18 @@ def check(message: AIMessage, oddity: Oddity) -> None:
 def test_failure(failure: Failure, collect: Collect) -> None:
     with ScriptedServer(failure.script) as server, pytest.raises(OxenError) as caught:
         collect(chat(server, **failure.options))
-    error = caught.value
+    check_failure(caught.value, failure)
+
+
+@pytest.mark.parametrize("ask", [ask_sync, ask_async])
+@pytest.mark.parametrize("failure", [f for f in FAILURES if f.is_whole], ids=lambda f: f.name)
+def test_whole_failure(failure: Failure, ask: Callable[[ChatOxen], AIMessage]) -> None:
+    with ScriptedServer(failure.script) as server, pytest.raises(OxenError) as caught:
+        ask(chat(server, **failure.options))
+    check_failure(caught.value, failure)
+
+
+def check_failure(error: OxenError, failure: Failure) -> None:
     assert type(error) is getattr(errors, failure.error), repr(error)
     assert isinstance(error, ModelError)
     assert isinstance(error, openai.OpenAIError)

@@ -111,7 +111,18 @@ def check(llm: Oxen, last: ChatResponse, oddity: Oddity) -> None:
 def test_failure(failure: Failure, collect: Collect) -> None:
     with ScriptedServer(failure.script) as server, pytest.raises(errors.OxenError) as caught:
         collect(oxen(server, **failure.options))
-    error = caught.value
+    check_failure(caught.value, failure)
+
+
+@pytest.mark.parametrize("ask", [ask_sync, ask_async])
+@pytest.mark.parametrize("failure", [f for f in FAILURES if f.is_whole], ids=lambda f: f.name)
+def test_whole_failure(failure: Failure, ask: Callable[[Oxen], ChatResponse]) -> None:
+    with ScriptedServer(failure.script) as server, pytest.raises(errors.OxenError) as caught:
+        ask(oxen(server, **failure.options))
+    check_failure(caught.value, failure)
+
+
+def check_failure(error: errors.OxenError, failure: Failure) -> None:
     assert type(error) is getattr(errors, failure.error), repr(error)
     assert error.is_retryable is failure.retryable
     assert failure.says in str(error)

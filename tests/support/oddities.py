@@ -1338,6 +1338,8 @@ class Failure:
     partial: str | None = None
     says: str = ""
     options: dict[str, Any] = field(default_factory=dict)
+    is_whole: bool = False
+    """Whether it is an answer in one piece."""
 
 
 def fails(name: str, *events: Any, **expected: Any) -> Failure:
@@ -1556,6 +1558,7 @@ FAILURES = [
                 "InternalServerError",
                 True,
                 "hi",
+                is_whole=True,
             ),
         )
     ),
@@ -1659,6 +1662,14 @@ FAILURES = [
         "APIResponseError",
         True,
         says="upstream request timeout",
+    ),
+    Failure(
+        "an event stream that was cut off, where none was asked for",
+        (http(sse(HI), content_type="text/event-stream"),),
+        "StreamCutOffError",
+        True,
+        "hi",
+        is_whole=True,
     ),
     Failure(
         "error as JSON in a 200",
