@@ -51,6 +51,9 @@ STATUS_OF_TYPE = {
     "rate_limit_error": 429,
     "rate_limit_exceeded": 429,
     "too_many_requests": 429,
+    "throttling": 429,
+    "throttling.ratequota": 429,
+    "throttling.allocationquota": 429,
     "server_error": 500,
     "internal_server_error": 500,
     "api_error": 500,
@@ -118,11 +121,16 @@ def human_text(body: object) -> str | None:
         inner.get("detail"),
         inner.get("message"),
         inner.get("title"),
+        body.get("error_description"),  # OAuth's; its error is a code
         error,
         body.get("error_message"),
         body.get("status_message"),
         body.get("message"),
+        body.get("Message"),
+        body.get("msg"),
         body.get("detail"),
+        body.get("title"),
+        body.get("base_resp"),
         body.get("errors"),
         inner.get("errors"),
         inner.get("type"),
@@ -130,9 +138,17 @@ def human_text(body: object) -> str | None:
     for candidate in candidates:
         if isinstance(candidate, list) and (said := _listed(candidate)):
             return said
+        if isinstance(candidate, Mapping) and (said := _nested(candidate)):
+            return said
         if isinstance(candidate, str) and candidate.strip():
             return _trim(candidate.strip().lstrip(":"))
     return None
+
+
+def _nested(said: Mapping[str, Any]) -> str | None:
+    """Return the words of an error inside another, which has none itself."""
+    words = said.get("status_msg")
+    return words if isinstance(words, str) and words else human_text(said)
 
 
 def _listed(items: list[Any]) -> str | None:

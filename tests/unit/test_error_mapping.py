@@ -35,6 +35,14 @@ def answer(status: int, **headers: str) -> SimpleNamespace:
             "body.top_k: must be an integer",
         ),
         ({"errors": ["one", "two"]}, "one; two"),
+        ({"msg": "GLM's"}, "GLM's"),
+        ({"error": {"msg": "GLM's", "code": "1301"}}, "GLM's"),
+        ({"detail": {"message": "FastAPI's"}}, "FastAPI's"),
+        ({"error": {"error": {"message": "wrapped"}}}, "wrapped"),
+        ({"type": "about:blank", "title": "of RFC 9457"}, "of RFC 9457"),
+        ({"Message": "of AWS"}, "of AWS"),
+        ({"error": "invalid_token", "error_description": "of OAuth"}, "of OAuth"),
+        ({"base_resp": {"status_code": 1008, "status_msg": "of MiniMax"}}, "of MiniMax"),
         ({"errors": [{"message": "one"}]}, "one"),
         (
             {
