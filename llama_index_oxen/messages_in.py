@@ -204,16 +204,22 @@ def _logprobs(said: dict[str, Any] | None) -> list[list[LogProb]] | None:
     tokens = (said or {}).get("content")
     if not isinstance(tokens, list):
         return None
-    return [
-        [_logprob(one) for one in token.get("top_logprobs") or [token]]
-        for token in tokens
-        if isinstance(token, dict)
-    ]
+    return [_alternatives(token) for token in tokens if isinstance(token, dict)]
+
+
+def _alternatives(token: dict[str, Any]) -> list[LogProb]:
+    top = token.get("top_logprobs")
+    every = top if isinstance(top, list) and top else [token]
+    return [_logprob(one) for one in every if isinstance(one, dict)]
 
 
 def _logprob(token: dict[str, Any]) -> LogProb:
+    """Return one of them; a value that is none of its kind is left out."""
+    logprob, bytes_ = token.get("logprob"), token.get("bytes")
+    is_number = isinstance(logprob, int | float)
+    are_bytes = isinstance(bytes_, list) and all(isinstance(each, int) for each in bytes_)
     return LogProb(
         token=str(token.get("token") or ""),
-        logprob=float(token.get("logprob") or 0.0),
-        bytes=token.get("bytes") or [],
+        logprob=float(logprob) if is_number and logprob is not None else 0.0,
+        bytes=bytes_ if are_bytes and bytes_ is not None else [],
     )

@@ -134,7 +134,8 @@ class AnswerReader:
         """Read one decoded chunk, or a whole completion."""
         if type(chunk) is not dict:
             return self._read_other(chunk)
-        if chunk.get("error") or "choices" not in chunk:
+        choices = chunk.get("choices")
+        if not choices or chunk.get("error"):
             self._raise_if_error(chunk)
         if usage := chunk.get("usage"):
             self._read_usage(usage)
@@ -143,13 +144,12 @@ class AnswerReader:
         if self._answer.model is None or self._answer.id is None:
             self._read_identity(chunk)
 
-        choices = chunk.get("choices")
         choice = choices[0] if isinstance(choices, list) and choices else None
         if not isinstance(choice, dict):
             return None
         self._has_choice = True
         if (index := choice.get("index")) is not None and index != self._choice_index:
-            if self._choice_index is not None:
+            if self._choice_index is not None and str(index) != str(self._choice_index):
                 return None  # a second choice nobody asked for
             self._choice_index = index
         if choice.get("usage"):
@@ -163,6 +163,7 @@ class AnswerReader:
             delta = self._read_logprobs(delta, logprobs)
         if choice.get("finish_reason") or "error" in choice:
             self._read_end(choice)
+            self._read_identity(chunk)  # some say more about the answer when it has ended
         return delta
 
     def _read_end(self, choice: dict[str, Any]) -> None:
@@ -228,6 +229,7 @@ class AnswerReader:
             or chunk.get("status") == "error"
             or chunk.get("object") == "error"
             or chunk.get("type") == "error"
+            or _has_failed_base(chunk.get("base_resp"))
         )
         # Without choices, usage or an id it is not a chunk; if it has words, they are a complaint.
         strange = not (chunk.keys() & {"choices", "usage", "id", "object", "x_groq", "type"})
@@ -321,6 +323,11 @@ class AnswerReader:
 def _is_silent(delta: Any) -> bool:
     """Whether a delta says nothing, be it with a role."""
     return isinstance(delta, dict) and not any(v for k, v in delta.items() if k != "role")
+
+
+def _has_failed_base(base: Any) -> bool:
+    # MiniMax's, in every answer (https://platform.minimax.io/docs/api-reference/errorcode).
+    return isinstance(base, dict) and base.get("status_code") not in (None, 0)
 
 
 def _string(value: object) -> str | None:

@@ -38,7 +38,12 @@ class Usage:
 
 
 def merge(earlier: Mapping[str, Any] | None, later: Mapping[str, Any]) -> dict[str, Any]:
-    """Combine the usage of two chunks: counts are cumulative, so the last one said wins."""
+    """Combine the usage of two chunks: counts are cumulative, so the last one said wins.
+
+    Nothing but zeros is nothing said.
+    """
+    if earlier and not any(_count(later, name) for name in later):
+        return dict(earlier)
     return {**(earlier or {}), **{k: v for k, v in later.items() if v is not None}}
 
 
@@ -74,6 +79,10 @@ def read_usage(raw: Mapping[str, Any] | None) -> Usage | None:
     if cached and _beside_input(raw, prompt, plain_input, output, cached, total):
         plain_input += cached
 
+    reasoning = _first(outputs, "reasoning_tokens") or _count(raw, "reasoning_tokens")
+    if reasoning and total == plain_input + output + reasoning:
+        output += reasoning  # xAI counts it beside the completion
+
     return Usage(
         input_tokens=plain_input,
         output_tokens=output,
@@ -83,7 +92,7 @@ def read_usage(raw: Mapping[str, Any] | None) -> Usage | None:
         cache_creation=cache_creation,
         input_audio=_count(inputs, "audio_tokens"),
         output_audio=_count(outputs, "audio_tokens"),
-        reasoning=_first(outputs, "reasoning_tokens") or _count(raw, "reasoning_tokens"),
+        reasoning=reasoning,
     )
 
 

@@ -18,7 +18,7 @@ from langchain_oxen import ChatOxen, errors
 from langchain_oxen.messages_out import to_wire
 from oxen_inference.errors import OxenError
 from tests.support.oddities import FAILURES, ODDITIES, Failure, Oddity, fields_of_reasoning
-from tests.support.scripted_server import ScriptedServer
+from tests.support.scripted_server import SSE_HEAD, ScriptedServer, delta, sse
 
 Collect = Callable[[ChatOxen], AIMessageChunk]
 
@@ -182,3 +182,13 @@ async def test_what_is_no_json_is_refused_before_it_is_sent(sent: tuple[str, Any
             list(model.stream(text, **options))
         await model.aclose()
     assert server.requests == []
+
+
+@pytest.mark.parametrize("collect", [collect_sync, collect_async])
+def test_what_is_said_of_an_answer_at_its_end_is_kept(collect: Collect) -> None:
+    script = SSE_HEAD + sse(
+        delta(content="hi"), {**delta("stop"), "citations": ["https://a.example"]}
+    )
+    with ScriptedServer(script) as server:
+        message = collect(chat(server))
+    assert message.response_metadata["citations"] == ["https://a.example"]

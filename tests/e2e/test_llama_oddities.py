@@ -360,3 +360,13 @@ async def test_what_is_no_json_is_refused_before_it_is_sent(sent: tuple[str, Any
             list(llm.stream_complete(text, **options))
         await llm.aclose()
     assert server.requests == []
+
+
+@pytest.mark.parametrize("collect", [collect_sync, collect_async])
+def test_what_is_said_of_an_answer_at_its_end_is_kept(collect: Collect) -> None:
+    script = SSE_HEAD + sse(
+        delta(content="hi"), {**delta("stop"), "citations": ["https://a.example"]}
+    )
+    with ScriptedServer(script) as server:
+        last = collect(oxen(server))[-1]
+    assert last.raw["citations"] == ["https://a.example"]

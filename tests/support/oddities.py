@@ -227,6 +227,51 @@ ODDITIES = [
         usage=(11, 4),
     ),
     odd(
+        "usage of zeros behind the real one",
+        HI,
+        STOP,
+        usage_chunk(**U),
+        usage_chunk(prompt_tokens=0, completion_tokens=0, total_tokens=0),
+        text="hi",
+        usage=(11, 4),
+    ),
+    odd(
+        "the choice's index as text, then as a number",
+        {"choices": [{"index": "0", "delta": {"content": "h"}}]},
+        delta(content="i"),
+        STOP,
+        text="hi",
+    ),
+    odd(
+        "what is no list of log probabilities",
+        in_choice(
+            delta={"content": "hi"},
+            logprobs={
+                "content": [
+                    None,
+                    5,
+                    {"token": "hi", "logprob": "much", "bytes": "hi"},
+                    {
+                        "token": None,
+                        "logprob": None,
+                        "top_logprobs": [None, {"token": 1, "logprob": -1}],
+                    },
+                    {"top_logprobs": 7},
+                ]
+            },
+        ),
+        STOP,
+        text="hi",
+    ),
+    odd(
+        "MiniMax's base_resp in every chunk",
+        {**HI, "base_resp": {"status_code": 0, "status_msg": ""}},
+        {**STOP, "base_resp": {"status_code": 0, "status_msg": ""}},
+        {"choices": None, "base_resp": {"status_code": 0, "status_msg": ""}, "usage": U},
+        text="hi",
+        usage=(11, 4),
+    ),
+    odd(
         "usage with a null choices",
         HI,
         STOP,
@@ -1504,6 +1549,41 @@ FAILURES = [
         error="RateLimitError",
         retryable=True,
         partial="hi",
+    ),
+    *(
+        row
+        for name, body, error, retryable in (
+            (
+                "MiniMax's error",
+                {
+                    "id": "x",
+                    "choices": None,
+                    "base_resp": {"status_code": 1008, "status_msg": "insufficient balance"},
+                },
+                "InsufficientCreditsError",
+                False,
+            ),
+            (
+                "an error beside empty choices",
+                {"status": "error", "status_message": "Something broke", "choices": []},
+                "InternalServerError",
+                True,
+            ),
+            (
+                "DashScope's throttling",
+                {
+                    "code": "Throttling.RateQuota",
+                    "message": "Requests rate limit exceeded",
+                    "request_id": "r",
+                },
+                "RateLimitError",
+                True,
+            ),
+        )
+        for row in (
+            fails(name, HI, body, DONE, error=error, retryable=retryable, partial="hi"),
+            Failure(f"{name}, in one piece", (http(body),), error, retryable, is_whole=True),
+        )
     ),
     fails(
         "complaint of a framework",

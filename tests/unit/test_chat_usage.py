@@ -50,6 +50,11 @@ CASES: list[tuple[str, dict[str, Any], Usage | None]] = [
         {"input_tokens": 90, "output_tokens": 9, "input_tokens_details": {"cached_tokens": 10}, "output_tokens_details": {"reasoning_tokens": 3}},
         Usage(90, 9, 99, cache_read=10, reasoning=3),
     ),
+    (
+        "xAI's reasoning, beside the completion",
+        {"prompt_tokens": 37, "completion_tokens": 9, "total_tokens": 279, "completion_tokens_details": {"reasoning_tokens": 233}},
+        Usage(37, 242, 279, reasoning=233),
+    ),
     ("audio", {"prompt_tokens": 9, "completion_tokens": 4, "prompt_tokens_details": {"audio_tokens": 5}}, Usage(9, 4, 13, input_audio=5)),
 ]  # fmt: skip
 
