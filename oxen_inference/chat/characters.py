@@ -49,7 +49,7 @@ def decoded(data: bytes) -> str:
 def is_json(data: bytes) -> bool:
     """Whether bytes are a JSON text."""
     try:
-        json.loads(data.decode("utf-8", "replace"))
+        json.loads(decoded(data))
     except ValueError:
         return False
     return True

@@ -111,7 +111,7 @@ class AnswerReader:
     def read_body(self, body: bytes) -> list[Delta]:
         """Read an answer that came as JSON, or as lines of it, though events had been asked for."""
         if is_json(body):
-            deltas = [self.read_whole(json.loads(body))]
+            deltas = [self.read_whole(json.loads(decoded(body)))]
         else:
             lines = [line for line in body.splitlines() if line.strip()]
             if not lines or not is_json(lines[0]):

@@ -6,6 +6,8 @@ line at the end, a bare JSON line in the middle, or a body that is no event stre
 
 from __future__ import annotations
 
+from oxen_inference.chat.characters import is_json
+
 _FIELDS = (b"data", b"event", b"id", b"retry")
 _BOM = b"\xef\xbb\xbf"
 
@@ -24,7 +26,7 @@ def _is_another(before: bytes, value: bytes) -> bool:
 class SSEDecoder:
     """Feed it bytes; it returns the events that are complete. `finish` returns the rest."""
 
-    __slots__ = ("_begun", "_body", "_data", "_name", "_open_cr", "_pieces")
+    __slots__ = ("_begun", "_body", "_data", "_is_bare", "_name", "_open_cr", "_pieces")
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []  # of a line that is not complete yet
@@ -32,6 +34,7 @@ class SSEDecoder:
         self._name: str | None = None
         self._open_cr = False
         self._begun = False
+        self._is_bare = False
         self._body: list[bytes] | None = None
 
     @property
@@ -99,10 +102,16 @@ class SSEDecoder:
             self._begun = True
         elif not self._data and not self._begun:
             self._body = [line]
+        elif self._is_bare:
+            self._data.append(line)
         elif line.startswith(b"{"):
             # Gateways that fail in the middle of a stream write their error without `data:`.
             events += self._dispatch()
-            events.append((None, line))
+            self._data = [line]
+            if is_json(line):
+                events += self._dispatch()
+            else:
+                self._is_bare = True  # the rest of it is on further lines
 
     def _dispatch(self) -> list[Event]:
         if not self._data:
@@ -110,6 +119,7 @@ class SSEDecoder:
         name, data = self._name, b"\n".join(self._data) if len(self._data) > 1 else self._data[0]
         self._data = []
         self._name = None
+        self._is_bare = False
         # The standard has no event without data, and gateways send such ones to keep alive.
         return [(name, data)] if data and not data.isspace() else []
 

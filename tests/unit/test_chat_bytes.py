@@ -206,6 +206,12 @@ def test_no_bytes_are_an_untyped_error(noise: bytes) -> None:
         read([noise])
 
 
+@pytest.mark.parametrize("noise", [b'"\x80"', b'{"\xff": 1}\n{', b'{"choices": "\xed\xa0\x80"}'])
+def test_bytes_that_are_nearly_json_are_no_untyped_error(noise: bytes) -> None:
+    with pytest.raises(OxenError):
+        read([noise])
+
+
 @pytest.mark.parametrize("length", [1, 3])
 def test_a_character_escaped_in_halves_is_put_together(length: int) -> None:
     ox = json.dumps("\N{OX}")[1:-1]
