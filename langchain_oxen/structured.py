@@ -43,7 +43,8 @@ def with_structured_output(
         raise _invalid(f"method must be one of {', '.join(_METHODS)}, not {method!r}.")
     if schema is None and method != "json_mode":
         raise _invalid(f"method {method!r} needs a schema; only 'json_mode' does without.")
-    schema = cast("dict[str, Any]", _titled(schema))
+    ready = schema if method == "json_schema" else None  # as the API takes it, perhaps
+    schema = cast("dict[str, Any]", _titled(_bare(schema)))
     pydantic_class: Any = schema if _is_pydantic(schema) else None
     parser: Runnable[Any, Any]
     if method == "function_calling":
@@ -61,7 +62,7 @@ def with_structured_output(
         else:
             parser = _DictOfCall(key_name=name, first_tool_only=True)
     else:
-        form = {"type": "json_object"} if method == "json_mode" else response_format(schema, strict)
+        form = {"type": "json_object"} if method == "json_mode" else response_format(ready, strict)
         llm = model.bind_tools(
             kwargs.pop("tools", []),
             strict=strict,
@@ -178,6 +179,16 @@ def response_format(schema: Any, strict: bool | None = None) -> dict[str, Any]:
     if strict is not None:
         inner["strict"] = strict
     return {"type": "json_schema", "json_schema": inner}
+
+
+def _bare(schema: Any) -> Any:
+    """Return the JSON schema in one that is wrapped up for ``response_format``."""
+    outer = schema if isinstance(schema, dict) and "properties" not in schema else {}
+    inner = outer["json_schema"] if isinstance(outer.get("json_schema"), dict) else outer
+    if not isinstance(inner.get("schema"), dict) or "name" not in inner:
+        return schema
+    more = {"description": inner["description"]} if inner.get("description") else {}
+    return {**more, **inner["schema"], "title": inner["name"]}
 
 
 def _is_pydantic(schema: Any) -> bool:

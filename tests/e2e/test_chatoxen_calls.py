@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -415,6 +416,35 @@ CUT_OFF = completion(
     }
 )
 CUT_OFF["choices"][0]["finish_reason"] = "length"
+
+
+READY = {
+    "name": "Ox",
+    "strict": True,
+    "schema": {k: v for k, v in OX_SCHEMA.items() if k != "title"},
+}
+
+
+@pytest.mark.parametrize("schema", [READY, {"type": "json_schema", "json_schema": READY}])
+@pytest.mark.parametrize("strict", [None, True])
+def test_a_schema_may_be_ready_made(schema: dict[str, Any], strict: bool | None) -> None:
+    ox = {"name": "Bruno", "age": 7}
+    function = {"name": "Ox", "arguments": json.dumps(ox)}
+    called = completion({"content": None, "tool_calls": [{"id": "a", "function": function}]})
+    for method, answer in (
+        ("function_calling", called),
+        ("json_schema", completion({"content": json.dumps(ox)})),
+    ):
+        with ScriptedServer(http(answer)) as server:
+            model = chat(server).with_structured_output(schema, method=method, strict=strict)  # type: ignore[arg-type]  # of a loop
+            assert model.invoke("hi") == ox
+            sent = server.requests[0].json
+        if method == "json_schema":
+            assert sent["response_format"] == {"type": "json_schema", "json_schema": READY}
+        else:
+            (tool,) = sent["tools"]
+            assert tool["function"]["name"] == "Ox"
+            assert tool["function"]["parameters"]["properties"] == OX_SCHEMA["properties"]
 
 
 @pytest.mark.parametrize("schema", [Ox, OX_SCHEMA])
