@@ -105,8 +105,10 @@ class AnswerReader:
             chunk = decoded(data)
         if name == "error":
             raise self._with_partial(status_error(chunk))
-        # Pings, and whatever else a gateway tells in words of its own.
-        return self.read(Halves().mend(chunk)) if isinstance(chunk, dict) else None
+        # Pings, and whatever else a gateway tells in words of its own, which are no complaint.
+        if not isinstance(chunk, dict) or not chunk.keys() & {"choices", "usage", "error"}:
+            return None
+        return self.read(Halves().mend(chunk))
 
     def read_body(self, body: bytes) -> list[Delta]:
         """Read an answer that came as JSON, or as lines of it, though events had been asked for."""

@@ -519,6 +519,7 @@ ODDITIES = [
             b"event: ping\ndata: ping\n\n",
             b'event: ping\ndata: "ping"\n\n',
             b"event: keep-alive\ndata: 1732\n\n",
+            b'event: status\ndata: {"message": "thinking"}\n\n',
             b'event: usage\ndata: {"usage": {}}\n\n',
         )
     ),
@@ -1560,6 +1561,15 @@ FAILURES = [
         error="StreamCutOffError",
         retryable=True,
         partial="hi",
+    ),
+    fails(
+        "error in an event with a name of its own",
+        HI,
+        b'event: failure\ndata: {"error": {"message": "boom"}}\n\n',
+        error="InternalServerError",
+        retryable=True,
+        partial="hi",
+        says="boom",
     ),
     fails(
         "error object of another server",
