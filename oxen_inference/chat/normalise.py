@@ -57,7 +57,7 @@ class AnswerReader:
     def _unsaid(self) -> tuple[str, ...]:
         """Return what the last call's arguments are before they come, if they may be missing."""
         reason = self._answer.finish_reason
-        if reason is None:
+        if reason is None and self.done:
             return ("",)
         # Anthropic's `"input": {}` is also what it gives for arguments that max_tokens cut off.
         return () if ended_of_itself(reason) else ("", "{}")

@@ -18,7 +18,7 @@ from oxen_inference.chat.answer import Delta
 from oxen_inference.chat.normalise import AnswerReader
 from oxen_inference.chat.sse import SSEDecoder
 from oxen_inference.chat.stream import _ending
-from oxen_inference.errors import OxenError
+from oxen_inference.errors import OxenError, StreamCutOffError
 from tests.support.scripted_server import delta, sse
 
 
@@ -197,6 +197,16 @@ def test_no_value_anywhere_is_an_untyped_error(
     assert end is not None
     to_last_chunk(Delta(end=end), end)
     to_message(end)
+
+
+@pytest.mark.parametrize("arguments", ["", "{}", '{"a'])
+def test_what_came_before_a_cut_has_no_call_that_looks_whole(arguments: str) -> None:
+    call = {"index": 0, "id": "a", "function": {"name": "pay", "arguments": arguments}}
+    with pytest.raises(StreamCutOffError) as caught:
+        read([sse(delta(tool_calls=[call]))])
+    message = to_message(caught.value.partial)
+    assert message.tool_calls == []
+    assert [one["name"] for one in message.invalid_tool_calls] == ["pay"]
 
 
 @given(st.binary(max_size=200))
