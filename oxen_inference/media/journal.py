@@ -51,12 +51,15 @@ __all__ = [
 class Journal:
     """The ledger in a SQLite file: `path`, or the user's state directory (`OXEN_STATE_DIR`).
 
-    Where that cannot be written it is kept in memory, with a `JournalWarning`, and `durable` is
-    False. Safe to share between threads and processes. Raises `JournalError`.
+    Safe to share between threads and processes. Raises `JournalError` where it cannot be opened;
+    only a default one that cannot be made is kept in memory, with a `JournalWarning`, and
+    `durable` is False.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
-        self.file = LedgerFile(default_path() if path is None else Path(path).expanduser())
+        # Absolute: a relative path would stand for another ledger in another working directory.
+        whole = default_path() if path is None else Path(path).expanduser().absolute()
+        self.file = LedgerFile(whole, may_be_memory=whole == default_path())
 
     @classmethod
     def in_memory(cls) -> Journal:
@@ -373,10 +376,14 @@ def settle_elsewhere(budget: Budget | None, journal: Journal, entry: Entry) -> N
 def default_path() -> Path:
     """Return where the ledger is by default."""
     folder = os.environ.get("OXEN_STATE_DIR", "").strip()
-    base = (
-        Path(folder).expanduser() if folder else platformdirs.user_state_path("oxen-integrations")
-    )
+    base = _from_here(folder) if folder else platformdirs.user_state_path("oxen-integrations")
     return base / "journal.sqlite3"
+
+
+@lru_cache(maxsize=16)
+def _from_here(folder: str) -> Path:
+    """A relative folder stays what it was when it was first asked for, wherever the process goes."""
+    return Path(folder).expanduser().absolute()
 
 
 def default_journal() -> Journal:

@@ -79,14 +79,16 @@ class JournalWarning(UserWarning):
 
 
 class LedgerFile:
-    """A database at `path`, or in memory where that is None or cannot be written.
+    """A database at `path`, or in memory where that is None.
 
-    Raises `JournalError` for a file that is no ledger, or one of a newer version of this
-    package: paying without what it records would not be safe.
+    Raises `JournalError` for a file that is no ledger, cannot be opened, or is of a newer version
+    of this package: paying without what it records would not be safe. Only where it
+    `may_be_memory`, and there is no ledger yet, one that cannot be made is kept in memory.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, *, may_be_memory: bool = False) -> None:
         self.path = path
+        self._may_be_memory = may_be_memory
         self._opened_by: int | None = None
         self._connection: sqlite3.Connection | None = None
         self._lock = threading.RLock()
@@ -120,7 +122,10 @@ class LedgerFile:
                 raise
 
     def close(self) -> None:
+        """Close the file, which is opened again when needed; one in memory stays."""
         with self._lock:
+            if self.path is None:
+                return
             if self._connection is not None and self._opened_by == os.getpid():
                 self._connection.close()
             self._connection = None
@@ -144,11 +149,18 @@ class LedgerFile:
         return "in memory" if self.path is None else f"at {self.path}"
 
     def _open(self) -> sqlite3.Connection:
+        is_new = self.path is None or not _may_be_there(self.path)
         try:
             connection = _connect_patiently(self.path)
         except (OSError, sqlite3.OperationalError) as error:
             if _is_locked(error):
                 raise
+            if not (is_new and self._may_be_memory):
+                raise JournalError(
+                    f"The ledger of paid generations at {self.path} cannot be opened ({error}). "
+                    "Nothing is paid without it. Make that file and its folder writable, point "
+                    "OXEN_STATE_DIR or Journal(path) elsewhere, or keep none with journal=None."
+                ) from error
             connection = self._fall_back(error)
         except sqlite3.DatabaseError as error:
             raise JournalError(
@@ -159,17 +171,32 @@ class LedgerFile:
         return connection
 
     def _fall_back(self, error: Exception) -> sqlite3.Connection:
-        if self.path is None:
-            raise error
         warnings.warn(
             f"The ledger of paid generations cannot be written at {self.path} ({error}). It is "
-            "kept in memory: what a crash interrupts cannot be found again, and keys are "
-            "refused. Set OXEN_STATE_DIR or pass Journal(path) to move it.",
+            "kept in memory: what a crash interrupts cannot be found again, and keys and budgets "
+            "with a name are refused. Set OXEN_STATE_DIR or pass Journal(path) to move it.",
             JournalWarning,
             stacklevel=8,
         )
         self.path = None
         return _connect(None)
+
+
+def is_same(one: LedgerFile, other: LedgerFile) -> bool:
+    """Whether what is written in one can be written in the other's transactions."""
+    if one is other or one.path is None or other.path is None:
+        return one is other
+    return os.path.realpath(one.path) == os.path.realpath(other.path)
+
+
+def _may_be_there(path: Path) -> bool:
+    """Whether there is a ledger already, as far as can be seen; an empty file is none yet."""
+    try:
+        return path.stat().st_size > 0
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True  # it cannot be told, so it is not replaced
 
 
 def _connect_patiently(path: Path | None) -> sqlite3.Connection:

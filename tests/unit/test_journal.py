@@ -23,6 +23,7 @@ from oxen_inference.media.journal import Intent, Scope, default_journal
 from oxen_inference.media.ledger_file import MIGRATIONS, JournalWarning
 from oxen_inference.media.process_identity import is_surely_dead, this_process
 from oxen_inference.media.result import MediaItem
+from tests.support.open_files import no_more_files
 
 SCOPE = Scope("https://hub", "me")
 
@@ -163,13 +164,48 @@ def test_in_memory_is_not_durable() -> None:
     assert journal.find(SCOPE, "k") is not None
 
 
-def test_an_unwritable_place_falls_back_to_memory_and_says_so(tmp_path: Path) -> None:
+def test_a_default_place_where_none_can_be_made_falls_back_to_memory(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
     (tmp_path / "file").write_text("in the way")
-    journal = Journal(tmp_path / "file" / "journal.sqlite3")
-    with pytest.warns(JournalWarning, match="OXEN_STATE_DIR"):
+    monkeypatch.setenv("OXEN_STATE_DIR", str(tmp_path / "file"))
+    journal = Journal()
+    with pytest.warns(JournalWarning, match="budgets with a name are refused"):
         assert not journal.durable
     journal.begin(intent())
     assert journal.path is None
+
+
+def test_a_place_that_was_asked_for_never_falls_back(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    journal = Journal(tmp_path / "file" / "journal.sqlite3")
+    for _ in range(2):
+        with pytest.raises(JournalError, match=r"Nothing is paid without it.*OXEN_STATE_DIR"):
+            journal.begin(intent())
+    (tmp_path / "file").unlink()
+    assert journal.durable  # and it is not given up
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a limit on open files")
+def test_a_ledger_is_never_replaced_by_memory() -> None:
+    default_journal().begin(intent(key="k"))
+    journal = Journal()
+    with no_more_files(), pytest.raises(JournalError, match="cannot be opened"):
+        journal.find(SCOPE, "k")
+    assert journal.find(SCOPE, "k") is not None
+
+
+def test_it_stays_where_it_was_when_the_process_goes_elsewhere(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setenv("OXEN_STATE_DIR", f"state of {tmp_path.name}")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    named, default = Journal("j.sqlite3"), default_journal()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert named.path == pickle.loads(pickle.dumps(named)).path == tmp_path / "j.sqlite3"
+    assert default_journal() is default
+    assert default.path == tmp_path / f"state of {tmp_path.name}" / "journal.sqlite3"
 
 
 def test_a_file_that_is_no_ledger_is_an_error(tmp_path: Path) -> None:
