@@ -98,9 +98,7 @@ class Media(SharedMedia):
     ) -> MediaHandle:
         """Enqueue as `generate` does, and return at once with a handle on the job."""
         asked, wishes = split(arguments_of(locals(), more))
-        return MediaHandle(
-            self, self._runner.run(media_engine.submit(self._engine, asked, wishes)), budget
-        )
+        return MediaHandle(self, self._runner.run(media_engine.submit(self._engine, asked, wishes)))
 
     def begun(self, **request: Any) -> MediaHandle | None:
         """Return the job that `generate` with these arguments would attach to, by its key or its
@@ -108,7 +106,7 @@ class Media(SharedMedia):
         """
         asked, _ = split(request)
         entry = self._runner.run(sending.begun(self._engine, asked))
-        return None if entry is None else MediaHandle(self, entry, asked.budget)
+        return None if entry is None else MediaHandle(self, entry)
 
     def generate_many(
         self, requests: Iterable[Mapping[str, Any]], **common: Any

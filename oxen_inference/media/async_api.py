@@ -83,13 +83,13 @@ class AsyncMedia(SharedMedia):
         """See `Media.submit`."""
         asked, wishes = split(arguments_of(locals(), more))
         entry = await self._runner.run(media_engine.submit(self._engine, asked, wishes))
-        return AsyncMediaHandle(self, entry, budget)
+        return AsyncMediaHandle(self, entry)
 
     async def begun(self, **request: Any) -> AsyncMediaHandle | None:
         """See `Media.begun`."""
         asked, _ = split(request)
         entry = await self._runner.run(sending.begun(self._engine, asked))
-        return None if entry is None else AsyncMediaHandle(self, entry, asked.budget)
+        return None if entry is None else AsyncMediaHandle(self, entry)
 
     async def generate_many(
         self, requests: Iterable[Mapping[str, Any]], **common: Any

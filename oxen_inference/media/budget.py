@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
-import time
+import threading
 import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 from oxen_inference.catalog.pricing import usd
 from oxen_inference.errors import BudgetExceededError, ConfigurationError, InvalidInputError
-from oxen_inference.media.ledger_file import LedgerFile
+from oxen_inference.media import accounts
+from oxen_inference.media.accounts import Totals
+from oxen_inference.media.ledger_file import LedgerFile, is_same
 
 if TYPE_CHECKING:
     from oxen_inference.media.journal import Journal
 
 Amount = str | Decimal | int | float
+Reserve = Callable[[sqlite3.Connection, str, Decimal, int], None]
+"""Holds a unit for each of some generations of an entry. Raises `BudgetExceededError`."""
 
 
 def read_amount(value: object, name: str) -> Decimal:
@@ -46,8 +53,9 @@ class Budget:
     """A limit in USD that spending through it can never be planned to exceed.
 
     With a `name` it is one budget for everything that names it in the same journal, across
-    threads, processes and runs; without, it is this object alone. Raises `ConfigurationError`
-    if the name already stands for another limit.
+    threads, processes and runs, and pays for clients with that journal; without, it is this
+    object alone, in this process, for any client. Raises `ConfigurationError` if the name already
+    stands for another limit, or the journal does not last.
     """
 
     def __init__(
@@ -57,15 +65,23 @@ class Budget:
 
         self.limit = read_amount(limit, "limit")
         self.name = name
-        if name is None:
-            self.journal = None
-            self.file = LedgerFile(None)
-        else:
-            self.journal = journal or default_journal()
-            self.file = self.journal.file
-        self._row = name or "this budget"
+        self.journal = None if name is None else journal or default_journal()
+        if self.journal is not None and not self.journal.durable:
+            raise ConfigurationError(
+                f"The budget {name!r} needs a journal that outlives the process, as its name does: "
+                "pass journal=Journal(path) with a path that can be written, or leave the name out."
+            )
+        # Without a name the first is for what is recorded by hand; those of clients join it, since
+        # a reservation is written where its entry is.
+        self._files: tuple[LedgerFile, ...] = (
+            LedgerFile(None) if self.journal is None else self.journal.file,
+        )
+        self._account = f"unnamed {uuid.uuid4().hex}" if name is None else name
+        self._process = os.getpid()
+        self._reserving = threading.Lock()
         with self.file.writing() as connection:
-            _open(connection, self._row, self.limit)
+            known = accounts.open_account(connection, self._account, self.limit)
+            accounts.refuse_other_limit(self._account, known, self.limit)
 
     def __repr__(self) -> str:
         named = "" if self.name is None else f", name={self.name!r}"
@@ -83,142 +99,116 @@ class Budget:
         return _rebuild, (str(self.limit), self.name, self.journal)
 
     @property
+    def file(self) -> LedgerFile:
+        """Where it is kept; without a name, where what is recorded by hand is."""
+        return self._files[0]
+
+    @property
     def spent(self) -> Decimal:
         """USD known to have been spent."""
-        return self._totals()[1]
+        return self._totals().spent
 
     @property
     def reserved(self) -> Decimal:
         """USD held for jobs whose cost is not known yet."""
-        return self._totals()[2]
+        return self._totals().reserved
 
     @property
     def remaining(self) -> Decimal:
         """USD that can still be planned; never negative, though more may have been spent."""
-        limit, spent, reserved = self._totals()
-        return max(limit - spent - reserved, Decimal(0))
+        return max(self._totals().left, Decimal(0))
 
     def change_limit(self, limit: Amount) -> None:
         """Set another limit: for a named budget, everywhere it is named from now on."""
         new = read_amount(limit, "limit")
+        self._refuse_a_fork()
         with self.file.writing() as connection:
-            connection.execute(
-                "UPDATE budgets SET amount = ? WHERE name = ?", (str(new), self._row)
-            )
+            accounts.change_limit(connection, self._account, new)
         self.limit = new
 
     def check(self, amount: Amount) -> None:
         """Raise `BudgetExceededError` if `amount` does not fit in what is left."""
-        with self.file.reading() as connection:
-            _check(connection, self._row, read_amount(amount, "amount"))
+        self._check(self._totals(), read_amount(amount, "amount"))
 
     def record(self, amount: Amount, what: str = "") -> None:
         """Count money spent elsewhere. Never refused: the money is gone, and blocks what follows."""
         cost = read_amount(amount, "amount")
+        self._refuse_a_fork()
         with self.file.writing() as connection:
-            _charge(connection, self._row, f"record:{uuid.uuid4().hex}", cost, what)
+            accounts.charge(connection, self._account, f"record:{uuid.uuid4().hex}", cost, what)
 
-    def reserve(self, connection: sqlite3.Connection, entry_id: str, unit: Decimal, n: int) -> None:
-        """Hold `unit` for each of `n` generations, in the caller's transaction.
+    @contextmanager
+    def reserving(self, file: LedgerFile) -> Iterator[Reserve]:
+        """Give what reserves money in a transaction of `file`, where the entry is written, too.
 
-        Raises `BudgetExceededError`; nothing is held then.
+        Raises `ConfigurationError` if the budget is kept in another file.
         """
-        _check(connection, self._row, unit * n)
-        connection.execute(
-            "INSERT OR REPLACE INTO reservations VALUES (?, ?, ?, ?)",
-            (entry_id, self._row, str(unit), n),
+        if self.name is not None:
+            self._refuse_another(file)
+            yield self._reserve_beside(Totals(self.limit, Decimal(0), Decimal(0)))
+            return
+        # Not inside the transaction: of two threads each would hold a file the other waits for.
+        # Nothing else is reserved meanwhile, and what is settled was reserved before.
+        self._refuse_a_fork()
+        with self._reserving:
+            _ = file.durable  # opens it, which says where it really is
+            if not any(is_same(file, one) for one in self._files):
+                with file.writing() as connection:
+                    accounts.open_account(connection, self._account, self.limit)
+                self._files = (*self._files, file)
+            yield self._reserve_beside(self._totals(besides=file))
+
+    def _reserve_beside(self, elsewhere: Totals) -> Reserve:
+        def reserve(connection: sqlite3.Connection, entry_id: str, unit: Decimal, n: int) -> None:
+            here = accounts.totals(connection, self._account)
+            known = Totals(
+                self.limit if self.name is None else here.limit,
+                here.spent + elsewhere.spent,
+                here.reserved + elsewhere.reserved,
+            )
+            self._check(known, unit * n)
+            accounts.hold(connection, self._account, entry_id, unit, n)
+
+        return reserve
+
+    def _totals(self, besides: LedgerFile | None = None) -> Totals:
+        self._refuse_a_fork()
+        parts = []
+        for file in self._files:
+            if besides is None or not is_same(file, besides):
+                with file.reading() as connection:
+                    parts.append(accounts.totals(connection, self._account))
+        limit = self.limit if self.name is None else parts[0].limit
+        spent = sum((part.spent for part in parts), Decimal(0))
+        return Totals(limit, spent, sum((part.reserved for part in parts), Decimal(0)))
+
+    def _check(self, known: Totals, amount: Decimal) -> None:
+        if amount > known.left:
+            what = "this budget" if self.name is None else f"the budget {self.name!r}"
+            raise BudgetExceededError(
+                f"This may cost {usd(amount)}, and of the {usd(known.limit)} in {what} "
+                f"{usd(max(known.left, Decimal(0)))} is left ({usd(known.spent)} spent, "
+                f"{usd(known.reserved)} reserved). Nothing was sent."
+            )
+
+    def _refuse_another(self, file: LedgerFile) -> None:
+        if file.durable and is_same(file, self.file):
+            return
+        raise ConfigurationError(
+            f"The budget {self.name!r} is kept in the ledger at {self.file.path}, and this client's "
+            f"is {f'at {file.path}' if file.path else 'in memory'}: money is reserved together with "
+            "what it is for, in one file. Pass the client journal=budget.journal, or the budget "
+            "journal=client.media.journal. Nothing was sent."
         )
 
-    def _totals(self) -> tuple[Decimal, Decimal, Decimal]:
-        with self.file.reading() as connection:
-            return _totals(connection, self._row)
-
-
-def release(connection: sqlite3.Connection, entry_id: str) -> None:
-    """Give back all that is still held for an entry."""
-    connection.execute("UPDATE reservations SET open = 0 WHERE entry_id = ?", (entry_id,))
-
-
-def hold_at_least(connection: sqlite3.Connection, entry_id: str, generations: int) -> None:
-    """Hold for as many generations as the hub says it made, even if it was asked for fewer."""
-    connection.execute(
-        "UPDATE reservations SET open = max(open, ?) WHERE entry_id = ?", (generations, entry_id)
-    )
-
-
-def settle(
-    connection: sqlite3.Connection, entry_id: str, generation_id: str, cost: Decimal, what: str
-) -> None:
-    """Turn one generation's reservation into its actual cost; once, however often it is called."""
-    row = connection.execute(
-        "SELECT budget FROM reservations WHERE entry_id = ?", (entry_id,)
-    ).fetchone()
-    if row is not None and _charge(
-        connection, row["budget"], f"{entry_id}:{generation_id}", cost, what
-    ):
-        connection.execute(
-            "UPDATE reservations SET open = max(open - 1, 0) WHERE entry_id = ?", (entry_id,)
-        )
-
-
-def held(connection: sqlite3.Connection, entry_id: str) -> Decimal:
-    """Return what is still held for an entry."""
-    row = connection.execute(
-        "SELECT unit, open FROM reservations WHERE entry_id = ?", (entry_id,)
-    ).fetchone()
-    return Decimal(0) if row is None else Decimal(row["unit"]) * int(row["open"])
+    def _refuse_a_fork(self) -> None:
+        if self.name is None and self._process != os.getpid():
+            raise ConfigurationError(
+                f"{self!r} was made in another process, and a fork would have the whole limit once "
+                "more. Give it a name, by which processes share it: "
+                f"Budget({str(self.limit)!r}, name=...)."
+            )
 
 
 def _rebuild(limit: str, name: str, journal: Journal) -> Budget:
     return Budget(limit, name=name, journal=journal)
-
-
-def _open(connection: sqlite3.Connection, name: str, limit: Decimal) -> None:
-    connection.execute(
-        "INSERT OR IGNORE INTO budgets (name, amount) VALUES (?, ?)", (name, str(limit))
-    )
-    row = connection.execute("SELECT amount FROM budgets WHERE name = ?", (name,)).fetchone()
-    if Decimal(row["amount"]) != limit:
-        raise ConfigurationError(
-            f"The budget {name!r} is already in this journal with a limit of "
-            f"{usd(Decimal(row['amount']))}, not {usd(limit)}. Use that limit or another name, or "
-            f"change it: Budget({row['amount']!r}, name={name!r}).change_limit({str(limit)!r})."
-        )
-
-
-def _totals(connection: sqlite3.Connection, name: str) -> tuple[Decimal, Decimal, Decimal]:
-    row = connection.execute("SELECT amount, spent FROM budgets WHERE name = ?", (name,)).fetchone()
-    open_rows = connection.execute(
-        "SELECT unit, open FROM reservations WHERE budget = ? AND open > 0", (name,)
-    )
-    reserved = sum((Decimal(unit) * int(n) for unit, n in open_rows), Decimal(0))
-    return Decimal(row["amount"]), Decimal(row["spent"]), reserved
-
-
-def _check(connection: sqlite3.Connection, name: str, amount: Decimal) -> None:
-    limit, spent, reserved = _totals(connection, name)
-    left = limit - spent - reserved
-    if amount > left:
-        raise BudgetExceededError(
-            f"This may cost {usd(amount)}, and of the {usd(limit)} in "
-            f"{name if name == 'this budget' else f'the budget {name!r}'} "
-            f"{usd(max(left, Decimal(0)))} is left ({usd(spent)} spent, {usd(reserved)} reserved). "
-            "Nothing was sent."
-        )
-
-
-def _charge(
-    connection: sqlite3.Connection, budget: str, charge_id: str, amount: Decimal, what: str
-) -> bool:
-    """Add a charge to what the budget has spent, unless it already was."""
-    added = connection.execute(
-        "INSERT OR IGNORE INTO charges VALUES (?, ?, ?, ?, ?)",
-        (charge_id, budget, str(amount), what, time.time()),
-    ).rowcount
-    if not added:
-        return False
-    row = connection.execute("SELECT spent FROM budgets WHERE name = ?", (budget,)).fetchone()
-    connection.execute(
-        "UPDATE budgets SET spent = ? WHERE name = ?", (str(Decimal(row["spent"]) + amount), budget)
-    )
-    return True

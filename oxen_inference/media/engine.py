@@ -12,7 +12,6 @@ from typing import TypeVar
 
 from oxen_inference.errors import GenerationFailed, JournalError, OxenError
 from oxen_inference.media import conversations, sending, waiting
-from oxen_inference.media.budget import Budget
 from oxen_inference.media.download import folder_to_save_in
 from oxen_inference.media.fetching import fetch_items
 from oxen_inference.media.journal import Entry
@@ -41,11 +40,9 @@ def submit(engine: Engine, asked: Asked, wishes: Wishes) -> Steps[Entry]:
     return (yield from _minding(engine, sending.enqueue(engine, asked, task), [task]))
 
 
-def collect(
-    engine: Engine, entry: Entry, wishes: Wishes, budget: Budget | None
-) -> Steps[MediaResult]:
+def collect(engine: Engine, entry: Entry, wishes: Wishes) -> Steps[MediaResult]:
     """Wait for a job that is in the ledger, and bring it home."""
-    task = Task(wishes=wishes, entry=entry, budget=budget, count=entry.count)
+    task = Task(wishes=wishes, entry=entry, count=entry.count)
 
     def work() -> Steps[MediaResult]:
         wishes.check()

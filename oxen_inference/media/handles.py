@@ -6,7 +6,6 @@ from typing import Any
 
 from oxen_inference.media import engine as media_engine
 from oxen_inference.media import sending, waiting
-from oxen_inference.media.budget import Budget
 from oxen_inference.media.journal import Entry
 from oxen_inference.media.result import MediaResult
 from oxen_inference.media.shared import AsyncListener, Listener, OnInterrupt, SaveTo
@@ -17,10 +16,9 @@ from oxen_inference.media.task import Engine, Task, Wishes
 class _SharedHandle:
     """A job in the ledger, as it was when last looked at."""
 
-    def __init__(self, media: Any, entry: Entry, budget: Budget | None = None) -> None:
+    def __init__(self, media: Any, entry: Entry) -> None:
         self._media = media
         self._entry = entry
-        self._budget = budget
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(self.generation_ids) or self._entry.state})"
@@ -48,7 +46,7 @@ class _SharedHandle:
 
     def _collect(self, wishes: Wishes) -> Steps[MediaResult]:
         engine: Engine = self._media._engine
-        result = yield from media_engine.collect(engine, self._entry, wishes, self._budget)
+        result = yield from media_engine.collect(engine, self._entry, wishes)
         self._entry = (yield from run(self._media.journal.get, self.entry_id)) or self._entry
         return result
 
@@ -57,9 +55,7 @@ class _SharedHandle:
         self._entry = yield from sending.decided(engine, self._entry, Task(wishes=Wishes()))
         steps = waiting.cancel(engine, self._entry) if cancel else engine.refresh(self._entry)
         self._entry = yield from steps
-        self._entry = yield from engine.write(
-            self._entry, Task(wishes=Wishes(), budget=self._budget)
-        )
+        self._entry = yield from engine.write(self._entry)
         return self.result
 
 

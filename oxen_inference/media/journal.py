@@ -20,7 +20,8 @@ import os
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
@@ -29,9 +30,8 @@ from typing import Any
 import platformdirs
 
 from oxen_inference.errors import ConfigurationError, KeyConflictError
-from oxen_inference.media import budget as money
-from oxen_inference.media import conversations
-from oxen_inference.media.budget import Budget
+from oxen_inference.media import accounts, conversations
+from oxen_inference.media.budget import Reserve
 from oxen_inference.media.ledger_entry import Entry, Intent, Scope
 from oxen_inference.media.ledger_file import LedgerFile
 from oxen_inference.media.process_identity import this_process
@@ -44,7 +44,6 @@ __all__ = [
     "Scope",
     "default_journal",
     "default_path",
-    "settle_elsewhere",
 ]
 
 
@@ -158,11 +157,10 @@ class Journal:
         if known is not None:
             return known, False
         entry_id = uuid.uuid4().hex
-        held_elsewhere = self._hold_elsewhere(intent, entry_id)
         if intent.conversation is not None:
             conversations.attend(entry_id)  # before anybody else can see it
         try:
-            with self.file.writing() as connection:
+            with _reserving(intent, self.file) as reserve, self.file.writing() as connection:
                 written = connection.execute(
                     "INSERT OR IGNORE INTO entries (entry_id, hub, account, key, fingerprint, kind,"
                     " model, media_type, request, defaults, count, state, owner, created_at)"
@@ -174,16 +172,16 @@ class Journal:
                         this_process(), time.time(),
                     ),
                 ).rowcount  # fmt: skip
-                if written and not held_elsewhere:
-                    _hold(connection, intent, entry_id)
+                if written:
+                    _hold(connection, reserve, intent, entry_id)
                 if written and intent.conversation is not None:
                     conversations.add(connection, intent.conversation, intent.key, entry_id)
         except BaseException:
-            self._undo_begin(intent, entry_id, held_elsewhere)
+            _leave(intent, entry_id)
             raise
         if written:
             return self._known(entry_id), True
-        self._undo_begin(intent, entry_id, held_elsewhere)
+        _leave(intent, entry_id)
         return self.begin(intent)  # a twin was faster: its row is what the key stands for
 
     def collected(self, entry: Entry) -> None:
@@ -216,25 +214,18 @@ class Journal:
             conversations.attend(known.entry_id)
         return known
 
-    def _undo_begin(self, intent: Intent, entry_id: str, held_elsewhere: bool) -> None:
-        if held_elsewhere and intent.budget:
-            _release_in(intent.budget.file, entry_id)
-        if intent.conversation is not None:
-            conversations.leave(entry_id)
-
     def claim(self, entry: Entry, intent: Intent) -> bool:
         """Take over an entry that surely was not sent: abandoned before, or rejected."""
-        held_elsewhere = self._hold_elsewhere(intent, entry.entry_id)
-        with self.file.writing() as connection:
+        with _reserving(intent, self.file) as reserve, self.file.writing() as connection:
             claimed = connection.execute(
                 "UPDATE entries SET state = 'intended', owner = ?, error = NULL, decided_at = NULL,"
                 " created_at = ?, attempt = attempt + 1 WHERE entry_id = ? AND state = ?"
                 " AND attempt = ? AND state IN ('intended', 'rejected')",
                 (this_process(), time.time(), entry.entry_id, entry.state, entry.attempt),
             ).rowcount
-            if claimed and not held_elsewhere:
-                money.release(connection, entry.entry_id)
-                _hold(connection, intent, entry.entry_id)
+            if claimed:
+                accounts.release(connection, entry.entry_id)
+                _hold(connection, reserve, intent, entry.entry_id)
         return bool(claimed)
 
     def posting(self, entry: Entry) -> bool:
@@ -277,7 +268,7 @@ class Journal:
                     "INSERT OR IGNORE INTO generations VALUES (?, ?, ?, ?)",
                     (entry.entry_id, position, one, json.dumps(item)),
                 )
-            money.hold_at_least(connection, entry.entry_id, len(ids))
+            accounts.hold_at_least(connection, entry.entry_id, len(ids))
         return True
 
     def let_go(self, entry: Entry, error: Mapping[str, Any]) -> None:
@@ -288,7 +279,7 @@ class Journal:
                 " WHERE entry_id = ? AND attempt = ? AND state = 'intended'",
                 (json.dumps(error), time.time(), entry.entry_id, entry.attempt),
             ).rowcount:
-                money.release(connection, entry.entry_id)
+                accounts.release(connection, entry.entry_id)
 
     def rejected(self, entry: Entry, error: Mapping[str, Any]) -> None:
         """Write that nothing was bought, and give the money back."""
@@ -322,7 +313,7 @@ class Journal:
                     (json.dumps(item.to_dict()), entry.entry_id, one),
                 )
                 if item.is_terminal and item.cost is not None:
-                    money.settle(connection, entry.entry_id, one, item.cost, entry.model)
+                    accounts.settle(connection, entry.entry_id, one, item.cost, entry.model)
         return self._known(entry.entry_id)
 
     def _move(self, entry: Entry, state: str, error: Mapping[str, Any] | None) -> None:
@@ -336,16 +327,7 @@ class Journal:
                 ),
             ).rowcount  # fmt: skip
             if moved and state == "rejected":
-                money.release(connection, entry.entry_id)
-
-    def _hold_elsewhere(self, intent: Intent, entry_id: str) -> bool:
-        """Hold the money first where it is in another ledger: too much held beats too little."""
-        if intent.budget is None or _same_file(self.file, intent.budget.file):
-            return False
-        with intent.budget.file.writing() as connection:
-            money.release(connection, entry_id)
-            _hold(connection, intent, entry_id)
-        return True
+                accounts.release(connection, entry.entry_id)
 
     def _known(self, entry_id: str) -> Entry:
         entry = self.get(entry_id)
@@ -359,18 +341,6 @@ class Journal:
                 values,
             ).fetchall()
             return [_read(connection, row) for row in rows]
-
-
-def settle_elsewhere(budget: Budget | None, journal: Journal, entry: Entry) -> None:
-    """Do in a budget's own ledger what the journal's transactions do where it is the same one."""
-    if budget is None or _same_file(journal.file, budget.file):
-        return
-    with budget.file.writing() as connection:
-        if entry.state == "rejected":
-            money.release(connection, entry.entry_id)
-        for item in entry.items:
-            if item.generation_id and item.is_terminal and item.cost is not None:
-                money.settle(connection, entry.entry_id, item.generation_id, item.cost, entry.model)
 
 
 def default_path() -> Path:
@@ -405,23 +375,29 @@ def _to_join(connection: sqlite3.Connection, intent: Intent) -> str | None:
     )
 
 
-def _hold(connection: sqlite3.Connection, intent: Intent, entry_id: str) -> None:
-    if intent.budget is not None:
-        unit = intent.unit_cost or Decimal(0)
-        intent.budget.reserve(connection, entry_id, unit, intent.count)
+@contextmanager
+def _reserving(intent: Intent, file: LedgerFile) -> Iterator[Reserve | None]:
+    if intent.budget is None:
+        yield None
+        return
+    with intent.budget.reserving(file) as reserve:
+        yield reserve
+
+
+def _hold(
+    connection: sqlite3.Connection, reserve: Reserve | None, intent: Intent, entry_id: str
+) -> None:
+    if reserve is not None:
+        reserve(connection, entry_id, intent.unit_cost or Decimal(0), intent.count)
+
+
+def _leave(intent: Intent, entry_id: str) -> None:
+    if intent.conversation is not None:
+        conversations.leave(entry_id)
 
 
 def _direct_id(entry_id: str, position: int) -> str:
     return f"direct:{entry_id}:{position}"
-
-
-def _release_in(file: LedgerFile, entry_id: str) -> None:
-    with file.writing() as connection:
-        money.release(connection, entry_id)
-
-
-def _same_file(one: LedgerFile, other: LedgerFile) -> bool:
-    return one is other or (one.path is not None and one.path == other.path)
 
 
 def _refuse_conflict(known: Entry, intent: Intent) -> None:
@@ -450,5 +426,5 @@ def _read(connection: sqlite3.Connection, row: sqlite3.Row) -> Entry:
     return Entry(
         **values,
         items=tuple(MediaItem.from_dict(json.loads(item["item"])) for item in items),
-        reserved=money.held(connection, row["entry_id"]),
+        reserved=accounts.held(connection, row["entry_id"]),
     )

@@ -33,7 +33,7 @@ from oxen_inference.media.enqueue import (
     read_failure,
     retry_delay,
 )
-from oxen_inference.media.journal import Entry, settle_elsewhere
+from oxen_inference.media.journal import Entry
 from oxen_inference.media.request import Asked, Order, prepare
 from oxen_inference.media.result import MediaItem
 from oxen_inference.media.searching import doubt, look_for, search
@@ -64,7 +64,7 @@ def enqueue(engine: Engine, asked: Asked, task: Task) -> Steps[Entry]:
         yield from run(folder_to_save_in, task.wishes.save_to)
     scope = yield from run(engine.scope)
     order = yield from prepare(asked, engine.journal, scope, engine.paths)
-    task.budget, task.count = asked.budget, order.intent.count
+    task.count = order.intent.count
     yield from task.tell("quoted", str(order.quote))
     entry, mine = yield from shielded(_begin_and_send(engine, order, task), task.haste)
     if not mine:
@@ -109,7 +109,7 @@ def _weigh(engine: Engine, entry: Entry, order: Order, error: Any) -> Steps[Entr
         return adopted
     if found.is_current and not found.candidates:
         explained = yield Explain(error, order.intent.model)
-        yield from _give_up(engine, entry, order, explained)
+        yield from _give_up(engine, entry, explained)
     record = error_record(error)
     yield from run(engine.journal.unknown, entry, record)
     raise doubt(entry, record, found) from error
@@ -180,7 +180,7 @@ def _send(engine: Engine, entry: Entry, order: Order, task: Task) -> Steps[Entry
     attempt = 0
     while True:
         if task.haste.asked:
-            yield from _give_up(engine, entry, order, OxenError("Interrupted before it was sent."))
+            yield from _give_up(engine, entry, OxenError("Interrupted before it was sent."))
         try:
             outcome = yield from _attempt(engine, entry, call, order)
         except NotAllowed:  # somebody else took the entry over
@@ -200,9 +200,9 @@ def _send(engine: Engine, entry: Entry, order: Order, task: Task) -> Steps[Entry
         longest = engine.pace().longest_retry_after if task.left is None else task.left
         if not outcome.again:
             explained = yield Explain(outcome.error, order.intent.model)
-            yield from _give_up(engine, entry, order, explained)
+            yield from _give_up(engine, entry, explained)
         if attempt >= engine.max_retries or delay > longest:
-            yield from _give_up(engine, entry, order, outcome.error)
+            yield from _give_up(engine, entry, outcome.error)
         yield from run(engine.journal.not_sent, entry)
         yield from sleep(delay, task.haste)
         attempt += 1
@@ -277,8 +277,6 @@ def _made(engine: Engine, entry: Entry, items: list[MediaItem]) -> Steps[Entry]:
     return replace((yield from engine.reload(entry)), items=tuple(items))
 
 
-def _give_up(engine: Engine, entry: Entry, order: Order, error: OxenError) -> Steps[None]:
+def _give_up(engine: Engine, entry: Entry, error: OxenError) -> Steps[None]:
     yield from run(engine.journal.rejected, entry, error_record(error))
-    rejected = replace(entry, state="rejected")
-    yield from run(settle_elsewhere, order.intent.budget, engine.journal, rejected)
     raise error

@@ -13,9 +13,8 @@ from oxen_inference import queue
 from oxen_inference.calls import Call
 from oxen_inference.errors import InvalidInputError, JournalError, NotFoundError, OxenError
 from oxen_inference.generation import Generation
-from oxen_inference.media.budget import Budget
 from oxen_inference.media.download import Source
-from oxen_inference.media.journal import Entry, Journal, Scope, settle_elsewhere
+from oxen_inference.media.journal import Entry, Journal, Scope
 from oxen_inference.media.pace import Pace
 from oxen_inference.media.request import check_listener
 from oxen_inference.media.result import Progress
@@ -56,7 +55,6 @@ class Task:
     wishes: Wishes
     started: float = field(default_factory=time.monotonic)
     entry: Entry | None = None
-    budget: Budget | None = None
     count: int = 1
     subscription: Subscription | None = None
     haste: Haste = field(default_factory=Haste)
@@ -157,7 +155,7 @@ class Engine:
         )
         task.entry = replace(entry, items=items)
         if write:
-            task.entry = yield from self.write(task.entry, task)
+            task.entry = yield from self.write(task.entry)
 
     def located(self, row: Generation) -> Generation:
         """Some hubs name a result by its path alone, with or without the slash it begins with."""
@@ -166,7 +164,7 @@ class Engine:
         root = urljoin(self.source().hub, "/")
         return replace(row, result_url=urljoin(root, row.result_url))
 
-    def write(self, entry: Entry, task: Task | None = None) -> Steps[Entry]:
+    def write(self, entry: Entry) -> Steps[Entry]:
         """Put an entry's items in the ledger, and its known costs in the budget."""
         try:
             written = yield from run(self.journal.update, entry, entry.items)
@@ -175,7 +173,4 @@ class Engine:
             log.error("Not written down (%s): %s", error, entry.generation_ids)  # noqa: TRY400 - the ids matter, not the trace
             return entry
         # What is in hand may be a part of the entry, and holds bytes that no ledger does.
-        written = replace(written, items=entry.items)
-        if task is not None:
-            yield from run(settle_elsewhere, task.budget, self.journal, written)
-        return written
+        return replace(written, items=entry.items)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from oxen_inference import Budget, Journal
 from oxen_inference.errors import BudgetExceededError, ConfigurationError, InvalidInputError
+from oxen_inference.media.ledger_file import LedgerFile
 
 MONEY = st.decimals(0, 5, places=6)
 
@@ -69,6 +71,25 @@ def test_without_a_name_it_is_this_object() -> None:
         pickle.dumps(one)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_fork_does_not_take_it_along() -> None:
+    budget = Budget("0.15")
+    pid = os.fork()
+    if pid == 0:
+        try:
+            budget.check("0.10")
+        except ConfigurationError as error:
+            os._exit(0 if "name" in str(error) else 1)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    budget.check("0.15")
+
+
+def test_a_name_needs_a_ledger_that_lasts() -> None:
+    with pytest.raises(ConfigurationError, match="'b' needs a journal that outlives"):
+        Budget(1, name="b", journal=Journal.in_memory())
+
+
 def test_a_named_one_travels(tmp_path: Path) -> None:
     budget = Budget(1, name="b", journal=Journal(tmp_path / "j.sqlite3"))
     budget.record("0.4")
@@ -79,24 +100,28 @@ def test_a_named_one_travels(tmp_path: Path) -> None:
 @given(limit=MONEY, amounts=st.lists(MONEY, max_size=12))
 def test_no_order_of_reservations_exceeds_it(limit: Decimal, amounts: list[Decimal]) -> None:
     budget = Budget(limit)
+    files = [LedgerFile(None), LedgerFile(None)]
     held = Decimal(0)
     for number, amount in enumerate(amounts):
+        file = files[number % 2]
         try:
-            with budget.file.writing() as connection:
-                budget.reserve(connection, f"entry {number}", amount, 1)
+            with budget.reserving(file) as reserve, file.writing() as connection:
+                reserve(connection, f"entry {number}", amount, 1)
             held += amount
-        except BudgetExceededError:  # noqa: PERF203 - each may be refused
+        except BudgetExceededError:
             assert held + amount > limit
     assert budget.reserved == held <= limit
 
 
 def test_fifty_threads_cannot_exceed_it() -> None:
     budget = Budget("1.00")
+    files = [LedgerFile(None), LedgerFile(None)]
 
     def hold(number: int) -> bool:
         try:
-            with budget.file.writing() as connection:
-                budget.reserve(connection, f"entry {number}", Decimal("0.03"), 1)
+            file = files[number % 2]
+            with budget.reserving(file) as reserve, file.writing() as connection:
+                reserve(connection, f"entry {number}", Decimal("0.03"), 1)
         except BudgetExceededError:
             return False
         return True

@@ -18,7 +18,12 @@ from typing import Any
 import pytest
 
 from oxen_inference import Budget, Journal
-from oxen_inference.errors import BudgetExceededError, JournalError, KeyConflictError
+from oxen_inference.errors import (
+    BudgetExceededError,
+    ConfigurationError,
+    JournalError,
+    KeyConflictError,
+)
 from oxen_inference.media.journal import Intent, Scope, default_journal
 from oxen_inference.media.ledger_file import MIGRATIONS, JournalWarning
 from oxen_inference.media.process_identity import is_surely_dead, this_process
@@ -136,15 +141,25 @@ def test_a_rejected_entry_holds_nothing_until_it_is_claimed(journal: Journal) ->
     assert budget.reserved == Decimal("0.10")
 
 
-def test_a_budget_elsewhere_is_held_first(journal: Journal, tmp_path: Path) -> None:
+def test_a_named_budget_elsewhere_is_refused(journal: Journal, tmp_path: Path) -> None:
     budget = Budget("0.15", name="b", journal=Journal(tmp_path / "other.sqlite3"))
-    journal.begin(intent(key="k", budget=budget))
-    assert budget.reserved == Decimal("0.10")
+    with pytest.raises(ConfigurationError, match=r"journal=budget\.journal"):
+        journal.begin(intent(key="k", budget=budget))
+    assert journal.entries() == []
+    assert budget.reserved == 0
+
+
+def test_a_budget_without_a_name_is_held_where_its_entry_is(journal: Journal) -> None:
+    budget = Budget("0.25")
+    entry, _ = journal.begin(intent(key="k", budget=budget))
     journal.begin(intent(key="k", budget=budget))  # a twin holds nothing of its own
-    assert budget.reserved == Decimal("0.10")
-    with pytest.raises(BudgetExceededError):
+    Journal.in_memory().begin(intent(budget=budget))
+    assert budget.reserved == Decimal("0.20")
+    with pytest.raises(BudgetExceededError, match=r"this budget \$0\.05 is left"):
         journal.begin(intent(budget=budget))
     assert len(journal.entries()) == 1
+    journal.rejected(entry, {"message": "no"})
+    assert budget.reserved == Decimal("0.10")
 
 
 def test_it_outlives_the_process_and_is_private(journal: Journal) -> None:

@@ -1,0 +1,171 @@
+"""What is spent from a budget is known to it, whoever waits, collects or gives up, and where."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oxen_inference import AsyncOxenClient, Budget, Journal, OxenClient
+from oxen_inference.errors import (
+    BudgetExceededError,
+    ConfigurationError,
+    EnqueueOutcomeUnknown,
+    GenerationTimeout,
+    JournalError,
+)
+from tests.e2e.media_faults import QUICK, settings
+from tests.support.bad_hub import BadHub
+
+Call = Callable[..., Any]
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    return Journal(tmp_path / "j.sqlite3")
+
+
+@pytest.fixture
+def hub() -> Iterator[BadHub]:
+    with BadHub() as hub:
+        yield hub
+
+
+@pytest.fixture(params=["sync", "async"])
+def call(request: pytest.FixtureRequest, hub: BadHub, journal: Journal) -> Call:
+    """A method of `media` of a new client of either kind."""
+
+    def sync(method: str, *args: Any, **kwargs: Any) -> Any:
+        with OxenClient(**settings(hub, journal)) as client:
+            client.media.pace = QUICK
+            return getattr(client.media, method)(*args, **kwargs)
+
+    async def awaited(method: str, *args: Any, **kwargs: Any) -> Any:
+        async with AsyncOxenClient(**settings(hub, journal)) as client:
+            client.media.pace = QUICK
+            return await getattr(client.media, method)(*args, **kwargs)
+
+    return sync if request.param == "sync" else lambda *a, **k: asyncio.run(awaited(*a, **k))
+
+
+def buy(call: Call, budget: Budget, **more: Any) -> Any:
+    return call("generate", model="bad-image", prompt="ox", budget=budget, **more)
+
+
+def test_a_cost_above_the_quote_blocks_though_another_call_learned_it(
+    hub: BadHub, call: Call
+) -> None:
+    hub.cost, hub.seconds = "0.40", 0.3
+    budget = Budget("0.50")
+    for key in ("a", "b"):
+        with pytest.raises(GenerationTimeout):
+            buy(call, budget, key=key, timeout=0.1)
+        assert call("resume", key, timeout=5).cost == Decimal("0.40")
+    assert (budget.spent, budget.reserved, budget.remaining) == (Decimal("0.80"), 0, 0)
+    with pytest.raises(BudgetExceededError):
+        buy(call, budget, key="c", timeout=0.1)
+    assert hub.posts["ox"] == 2
+
+
+def test_reconciling_settles_what_somebody_elses_call_left(hub: BadHub, call: Call) -> None:
+    hub.seconds = 0.2
+    budget = Budget("0.50")
+    call("submit", model="bad-image", prompt="ox", budget=budget)
+    assert budget.reserved == Decimal("0.05")
+    hub.seconds = 0
+    (entry,) = call("reconcile")
+    assert entry.is_settled
+    assert (budget.spent, budget.reserved) == (Decimal("0.05"), 0)
+
+
+def test_forgetting_gives_the_money_back(hub: BadHub, call: Call) -> None:
+    hub.plan = lambda *_: "reset_before"
+    budget = Budget("0.50")
+    with pytest.raises(EnqueueOutcomeUnknown):
+        buy(call, budget)
+    (entry,) = call("jobs")
+    call("forget", entry.entry_id)
+    assert budget.remaining == budget.limit
+
+
+def test_more_than_asked_for_is_held(hub: BadHub, call: Call) -> None:
+    hub.cost, hub.repeat_ids = None, ["one", "two", "three"]
+    budget = Budget("0.50")
+    call("submit", model="bad-image", prompt="ox", budget=budget)
+    assert budget.reserved == Decimal("0.15")
+
+
+def test_a_ledger_that_breaks_before_sending_holds_nothing(
+    hub: BadHub, call: Call, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: Any) -> bool:
+        raise JournalError("The disk is full.")
+
+    monkeypatch.setattr(journal, "posting", broken)
+    budget = Budget("0.50")
+    with pytest.raises(JournalError):
+        buy(call, budget)
+    assert budget.remaining == budget.limit
+    assert not hub.posts
+
+
+def test_one_limit_over_clients_with_ledgers_of_their_own(hub: BadHub, tmp_path: Path) -> None:
+    hub.seconds = 0
+    budget = Budget("0.52")
+    clients = [
+        OxenClient(**settings(hub, journal))
+        for journal in (Journal(tmp_path / "a"), Journal(tmp_path / "b"), Journal.in_memory())
+    ]
+
+    def one(number: int) -> bool:
+        client = clients[number % len(clients)]
+        try:
+            client.media.submit(model="bad-image", prompt="ox", budget=budget)
+        except BudgetExceededError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(12) as threads:
+        assert sum(threads.map(one, range(30))) == hub.posts["ox"] == 10
+    assert budget.reserved == Decimal("0.50")
+    for client in clients:
+        client.media.reconcile()
+        client.close()
+    assert (budget.spent, budget.reserved) == (Decimal("0.50"), 0)
+
+
+def test_a_name_in_another_ledger_pays_for_nothing(hub: BadHub, call: Call, tmp_path: Path) -> None:
+    budget = Budget("0.50", name="b", journal=Journal(tmp_path / "other.sqlite3"))
+    with pytest.raises(ConfigurationError, match=r"journal=budget\.journal"):
+        buy(call, budget)
+    assert not hub.posts
+
+
+@pytest.mark.skipif(not hasattr(os, "symlink"), reason="needs links")
+def test_a_ledger_is_the_same_by_another_path(hub: BadHub, call: Call, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path, target_is_directory=True)
+    budget = Budget("0.50", name="b", journal=Journal(tmp_path / "link" / "j.sqlite3"))
+    buy(call, budget)
+    assert (budget.spent, budget.reserved) == (Decimal("0.05"), 0)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_buys_nothing_from_a_budget_without_a_name(hub: BadHub, call: Call) -> None:
+    budget = Budget("0.05")
+    pid = os.fork()
+    if pid == 0:
+        try:
+            buy(call, budget)
+        except ConfigurationError:
+            os._exit(0)
+        except BaseException:  # noqa: BLE001 - whatever it is, the parent must see it
+            os._exit(2)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert not hub.posts
