@@ -13,7 +13,7 @@ import json
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from oxen_inference.media.result import MediaItem
 
@@ -54,9 +54,18 @@ def add(connection: sqlite3.Connection, conversation: str, key: str | None, entr
     )
 
 
-def collected(connection: sqlite3.Connection, entry_id: str) -> None:
-    """Write that an entry's result, or failure, was handed over."""
-    connection.execute("UPDATE calls SET collected = 1 WHERE entry_id = ?", (entry_id,))
+def collected(connection: sqlite3.Connection, entry_id: str, generation_ids: Iterable[str]) -> None:
+    """Write that what became of these generations was handed over; an entry is when all were."""
+    for one in generation_ids:
+        connection.execute(
+            "UPDATE generations SET collected = 1 WHERE entry_id = ? AND generation_id = ?",
+            (entry_id, one),
+        )
+    connection.execute(
+        "UPDATE calls SET collected = 1 WHERE entry_id = ? AND NOT EXISTS"
+        " (SELECT 1 FROM generations WHERE entry_id = ? AND collected = 0)",
+        (entry_id, entry_id),
+    )
 
 
 def entry_called(connection: sqlite3.Connection, hub: str, account: str, key: str) -> str | None:

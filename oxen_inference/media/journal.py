@@ -185,9 +185,10 @@ class Journal:
         return self.begin(intent)  # a twin was faster: its row is what the key stands for
 
     def collected(self, entry: Entry) -> None:
-        """Write that an entry's result, or failure, was handed over."""
+        """Write that the entry's generations, which may be some of its request's, were handed over."""
+        ended = [one.generation_id for one in entry.items if one.generation_id and one.is_terminal]
         with self.file.writing() as connection:
-            conversations.collected(connection, entry.entry_id)
+            conversations.collected(connection, entry.entry_id, ended)
 
     def begun(self, intent: Intent) -> Entry | None:
         """Return the entry that `begin` would return instead of a new one; writes nothing."""
@@ -265,7 +266,8 @@ class Journal:
             for position, one in enumerate(ids):
                 item = MediaItem(generation_id=one).to_dict()
                 connection.execute(
-                    "INSERT OR IGNORE INTO generations VALUES (?, ?, ?, ?)",
+                    "INSERT OR IGNORE INTO generations (entry_id, position, generation_id, item)"
+                    " VALUES (?, ?, ?, ?)",
                     (entry.entry_id, position, one, json.dumps(item)),
                 )
             accounts.hold_at_least(connection, entry.entry_id, len(ids))
@@ -298,7 +300,8 @@ class Journal:
             )
             for position, item in enumerate(items):
                 connection.execute(
-                    "INSERT OR REPLACE INTO generations VALUES (?, ?, ?, ?)",
+                    "INSERT OR REPLACE INTO generations (entry_id, position, generation_id, item)"
+                    " VALUES (?, ?, ?, ?)",
                     (entry.entry_id, position, _direct_id(entry.entry_id, position),
                      json.dumps(item.to_dict())),
                 )  # fmt: skip

@@ -71,6 +71,7 @@ MIGRATIONS = (
     );
     """,
     conversations.SCHEMA,
+    "ALTER TABLE generations ADD COLUMN collected INTEGER NOT NULL DEFAULT 0",
 )
 
 

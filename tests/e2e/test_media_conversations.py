@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from decimal import Decimal
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from oxen_inference import Budget, Journal, OxenClient
-from oxen_inference.errors import GenerationTimeout
+from oxen_inference.errors import GenerationFailed, GenerationTimeout
 from oxen_inference.media.pace import Pace
 from oxen_sandbox import Sandbox
+from tests.e2e.media_faults import QUICK, settings
+from tests.support.bad_hub import BadHub
 
 OX = {"model": "flux-2-dev", "prompt": "an ox"}
 
@@ -64,3 +69,27 @@ def test_a_cancelled_job_is_not_joined(client: OxenClient, oxen_sandbox: Sandbox
     oxen_sandbox.settings.image_seconds = 30
     client.media.submit(**OX, conversation="a").cancel()
     assert client.media.begun(**OX, conversation="a") is None
+
+
+@pytest.mark.parametrize("ending", ["succeeded", "failed"])
+def test_a_part_that_was_handed_over_does_not_stand_for_the_whole(
+    ending: str, tmp_path: Path
+) -> None:
+    ended: set[str] = set()
+
+    def shown(_: str, row: dict[str, Any]) -> dict[str, Any]:
+        return {**row, "status": ending if row["generation_id"] in ended else "processing"}
+
+    two = {"model": "bad-image", "prompt": "ox", "num_generations": 2, "conversation": "a"}
+    with BadHub(shown=shown) as hub:
+        with OxenClient(**settings(hub, Journal(tmp_path / "j.sqlite3"))) as client:
+            client.media.pace = QUICK
+            with pytest.raises(GenerationTimeout):
+                client.media.generate(**two, timeout=0.2)
+            for one in hub.accepted[0].ids:
+                assert client.media.begun(**two) is not None
+                ended.add(one)
+                with suppress(GenerationFailed):
+                    client.media.attach(generation_ids=[one]).wait(timeout=5)
+            assert client.media.begun(**two) is None  # both were handed over, one by one
+    assert hub.posts["ox"] == 1
