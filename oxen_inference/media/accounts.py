@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -78,10 +79,16 @@ def release(connection: sqlite3.Connection, entry_id: str) -> None:
     connection.execute("UPDATE reservations SET open = 0 WHERE entry_id = ?", (entry_id,))
 
 
-def hold_at_least(connection: sqlite3.Connection, entry_id: str, generations: int) -> None:
-    """Hold for as many generations as the hub says it made, even if it was asked for fewer."""
+def hold_for(connection: sqlite3.Connection, entry_id: str, generation_ids: Iterable[str]) -> None:
+    """Hold for the generations that the hub says there are, more or fewer than were asked for."""
+    charges = [f"{entry_id}:{one}" for one in dict.fromkeys(generation_ids)]
+    settled = sum(
+        connection.execute("SELECT 1 FROM charges WHERE charge_id = ?", (one,)).fetchone()
+        is not None
+        for one in charges
+    )
     connection.execute(
-        "UPDATE reservations SET open = max(open, ?) WHERE entry_id = ?", (generations, entry_id)
+        "UPDATE reservations SET open = ? WHERE entry_id = ?", (len(charges) - settled, entry_id)
     )
 
 

@@ -270,7 +270,7 @@ class Journal:
                     " VALUES (?, ?, ?, ?)",
                     (entry.entry_id, position, one, json.dumps(item)),
                 )
-            accounts.hold_at_least(connection, entry.entry_id, len(ids))
+            accounts.hold_for(connection, entry.entry_id, ids)
         return True
 
     def let_go(self, entry: Entry, error: Mapping[str, Any]) -> None:

@@ -72,6 +72,19 @@ MIGRATIONS = (
     """,
     conversations.SCHEMA,
     "ALTER TABLE generations ADD COLUMN collected INTEGER NOT NULL DEFAULT 0",
+    # What was held for generations that were asked for and never made.
+    """
+    UPDATE reservations SET open = (
+        SELECT count(*) FROM generations
+        WHERE generations.entry_id = reservations.entry_id AND NOT EXISTS (
+            SELECT 1 FROM charges
+            WHERE charge_id = generations.entry_id || ':' || generations.generation_id
+        )
+    )
+    WHERE open > 0 AND entry_id IN (
+        SELECT entry_id FROM entries WHERE state = 'accepted' AND kind = 'queue'
+    )
+    """,
 )
 
 

@@ -101,6 +101,14 @@ def test_more_than_asked_for_is_held(hub: BadHub, call: Call) -> None:
     assert budget.reserved == Decimal("0.15")
 
 
+def test_nothing_is_held_for_what_was_not_made(hub: BadHub, call: Call) -> None:
+    hub.plan = lambda *_: "fewer_ids"
+    budget = Budget("0.50")
+    result = buy(call, budget, num_generations=3)
+    assert "only 1" in result.notes[0]
+    assert (budget.spent, budget.reserved) == (Decimal("0.05"), 0)
+
+
 def test_a_ledger_that_breaks_before_sending_holds_nothing(
     hub: BadHub, call: Call, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:

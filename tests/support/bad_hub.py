@@ -139,7 +139,8 @@ class BadHub:
         what = self.plan(prompt, attempt)
         if what in NOT_ACCEPTED:
             return _refuse(connection, what)
-        ids = [str(uuid.uuid4()) for _ in range(int(body.get("num_generations", 1)))]
+        made = 1 if what == "fewer_ids" else int(body.get("num_generations", 1))
+        ids = [str(uuid.uuid4()) for _ in range(made)]
         with self._lock:
             self.accepted.append(Submission(body, ids, time.time()))
         time.sleep(self.think)
@@ -280,7 +281,7 @@ def _refuse(connection: socket.socket, what: str) -> bool:
 def _suffer(connection: socket.socket, what: str, answer: dict[str, Any]) -> bool:  # noqa: PLR0912 - a table of faults
     """It was accepted; answer as `what` says."""
     body = json.dumps(answer).encode()
-    if what == "ok":
+    if what in ("ok", "fewer_ids"):
         _send(connection, 200, body)
         return True
     if what == "reset_after":

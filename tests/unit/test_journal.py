@@ -129,6 +129,40 @@ def test_more_jobs_than_asked_for_are_held_too(journal: Journal) -> None:
     assert budget.reserved == Decimal("0.30")
 
 
+def test_fewer_jobs_than_asked_for_hold_no_more(journal: Journal) -> None:
+    budget = Budget("1.00", name="b", journal=journal)
+    entry, _ = journal.begin(intent(budget=budget, count=3))
+    journal.accepted(entry, ["a"], [])
+    assert budget.reserved == Decimal("0.10")
+    journal.update(entry, [MediaItem(generation_id="a", status="succeeded", cost=Decimal("0.1"))])
+    journal.accepted(entry, ["a"], [])  # a twin that found it, too
+    assert (budget.spent, budget.reserved) == (Decimal("0.10"), 0)
+
+
+def test_a_ledger_of_an_earlier_version_is_brought_up_to_date(journal: Journal) -> None:
+    with sqlite3.connect(in_its_folder(journal.path)) as connection:
+        for number, script in enumerate(MIGRATIONS[:2]):
+            connection.executescript(f"{script}; PRAGMA user_version = {number + 1}")
+        connection.executescript("""
+            INSERT INTO entries (entry_id, hub, account, key, fingerprint, kind, model, media_type,
+                request, defaults, count, state, created_at)
+            VALUES ('e', 'https://hub', 'me', 'k', 'f', 'queue', 'm', 'image', '{}', '{}', 3,
+                'accepted', 1.0);
+            INSERT INTO generations VALUES ('e', 0, 'a', '{"generation_id": "a"}');
+            INSERT INTO budgets VALUES ('b', '1.00', '0');
+            INSERT INTO reservations VALUES ('e', 'b', '0.10', 3);
+        """)
+    entry, mine = journal.begin(intent(key="k"))
+    assert (entry.entry_id, entry.generation_ids, mine) == ("e", ("a",), False)
+    assert Budget("1.00", name="b", journal=journal).reserved == Decimal("0.10")
+
+
+def in_its_folder(path: Path | None) -> str:
+    assert path is not None
+    path.parent.mkdir(parents=True)
+    return str(path)
+
+
 def test_a_rejected_entry_holds_nothing_until_it_is_claimed(journal: Journal) -> None:
     budget = Budget("1.00", name="b", journal=journal)
     entry, _ = journal.begin(intent(key="k", budget=budget))
