@@ -163,13 +163,13 @@ class Journal:
             with _reserving(intent, self.file) as reserve, self.file.writing() as connection:
                 written = connection.execute(
                     "INSERT OR IGNORE INTO entries (entry_id, hub, account, key, fingerprint, kind,"
-                    " model, media_type, request, defaults, count, state, owner, created_at)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'intended', ?, ?)",
+                    " model, media_type, request, defaults, count, asked, state, owner, created_at)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'intended', ?, ?)",
                     (
                         entry_id, intent.scope.hub, intent.scope.account, intent.key,
                         intent.fingerprint, intent.kind, intent.model, intent.media_type,
                         json.dumps(intent.request), json.dumps(intent.defaults), intent.count,
-                        this_process(), time.time(),
+                        intent.asked, this_process(), time.time(),
                     ),
                 ).rowcount  # fmt: skip
                 if written:
@@ -216,14 +216,22 @@ class Journal:
         return known
 
     def claim(self, entry: Entry, intent: Intent) -> bool:
-        """Take over an entry that surely was not sent: abandoned before, or rejected."""
+        """Take over an entry that surely was not sent: abandoned before, or rejected.
+
+        It becomes what the intent will send, which may be checked by another schema by now.
+        """
         with _reserving(intent, self.file) as reserve, self.file.writing() as connection:
             claimed = connection.execute(
                 "UPDATE entries SET state = 'intended', owner = ?, error = NULL, decided_at = NULL,"
-                " created_at = ?, attempt = attempt + 1 WHERE entry_id = ? AND state = ?"
+                " created_at = ?, attempt = attempt + 1, fingerprint = ?, asked = ?, request = ?,"
+                " defaults = ?, count = ? WHERE entry_id = ? AND state = ?"
                 " AND attempt = ? AND state IN ('intended', 'rejected')",
-                (this_process(), time.time(), entry.entry_id, entry.state, entry.attempt),
-            ).rowcount
+                (
+                    this_process(), time.time(), intent.fingerprint, intent.asked,
+                    json.dumps(intent.request), json.dumps(intent.defaults), intent.count,
+                    entry.entry_id, entry.state, entry.attempt,
+                ),
+            ).rowcount  # fmt: skip
             if claimed:
                 accounts.release(connection, entry.entry_id)
                 _hold(connection, reserve, intent, entry.entry_id)
@@ -404,7 +412,8 @@ def _direct_id(entry_id: str, position: int) -> str:
 
 
 def _refuse_conflict(known: Entry, intent: Intent) -> None:
-    if known.fingerprint == intent.fingerprint:
+    is_same = known.fingerprint == intent.fingerprint
+    if is_same or (known.asked is not None and known.asked == intent.asked):
         return
     names = sorted(
         name

@@ -39,6 +39,8 @@ class Intent:
     key: str | None = None
     conversation: str | None = None
     unit_cost: Decimal | None = None
+    asked: str | None = None
+    """The fingerprint of what the caller passed; `fingerprint` is of what is sent."""
     budget: Budget | None = field(default=None, compare=False)
 
 
@@ -71,6 +73,7 @@ class Entry:
     notes: tuple[str, ...]
     items: tuple[MediaItem, ...]
     reserved: Decimal
+    asked: str | None = None
 
     @property
     def prompt(self) -> str | None:
@@ -97,6 +100,11 @@ class Entry:
         """Whether whoever was at work on it no longer can be."""
         begun = self.posted_at if self.state == "posting" else self.created_at
         return is_surely_dead(self.owner) or time.time() - (begun or 0) > LEASE_SECONDS
+
+    @property
+    def may_be_claimed(self) -> bool:
+        """Whether it surely bought nothing, and the next call with its key may send it."""
+        return self.state == "rejected" or (self.state == "intended" and self.is_abandoned)
 
     def result(self) -> MediaResult:
         params = {k: v for k, v in self.request.items() if k not in ("model", "prompt")}

@@ -85,6 +85,7 @@ MIGRATIONS = (
         SELECT entry_id FROM entries WHERE state = 'accepted' AND kind = 'queue'
     )
     """,
+    "ALTER TABLE entries ADD COLUMN asked TEXT",
 )
 
 

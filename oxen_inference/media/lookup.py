@@ -108,22 +108,24 @@ def _is(entry: Entry, row: Generation) -> bool:
         return False
     sent = {name: value for name, value in entry.request.items() if name not in _ENVELOPE}
     if not all(
-        _same(value, storable(row.params.get(name, _MISSING))) for name, value in sent.items()
+        is_same_value(value, storable(row.params.get(name, _MISSING)))
+        for name, value in sent.items()
     ):
         return False
     # A parameter that was left out may show its default, and nothing else.
     return all(
-        row.params.get(name) is None or _same(default, row.params[name])
+        row.params.get(name) is None or is_same_value(default, row.params[name])
         for name, default in entry.defaults.items()
         if name not in sent and name not in _ENVELOPE
     )
 
 
-def _same(one: Any, other: Any) -> bool:
+def is_same_value(one: Any, other: Any) -> bool:
+    """Whether two values mean the same parameter, however they are spelled."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return one.keys() == other.keys() and all(_same(one[k], other[k]) for k in one)
+        return one.keys() == other.keys() and all(is_same_value(one[k], other[k]) for k in one)
     if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_same, one, other))
+        return len(one) == len(other) and all(map(is_same_value, one, other))
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     numbers = (int, float, str)  # hubs store 5 as "5" and 5.0, too

@@ -2,39 +2,23 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
-import mimetypes
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
-from oxen_inference import queue
 from oxen_inference.catalog import pricing, request_schema
-from oxen_inference.catalog.local_files import INSTEAD
 from oxen_inference.catalog.models import Model
-from oxen_inference.errors import (
-    BudgetExceededError,
-    ConfigurationError,
-    InvalidInputError,
-    NotFoundError,
-)
+from oxen_inference.errors import BudgetExceededError, ConfigurationError, InvalidInputError
 from oxen_inference.media.budget import Budget, read_amount
+from oxen_inference.media.inputs import is_media, lasting, names_earlier, resolved, understood
 from oxen_inference.media.journal import Intent, Journal, Scope
-from oxen_inference.media.result import MediaItem, MediaResult
-from oxen_inference.media.steps import GetModel, Steps, run, send
+from oxen_inference.media.steps import GetModel, Steps, run
 from oxen_inference.paths import Paths
 
-MAX_INLINE_BYTES = 20_000_000
-"""Largest local file that is sent inline, as a data URL."""
-
-_GENERATION_ID = re.compile(
-    r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE
-)
 _STORED_TEXT = 1_000
 
 
@@ -86,20 +70,22 @@ def prepare(asked: Asked, journal: Journal, scope: Scope, paths: Paths) -> Steps
     media_type = _media_type(model)
     is_direct = asked.direct or media_type == "audio"
     yield from run(_check_key, asked, is_direct, journal)
-    sent, stable = yield from _resolve_inputs(dict(asked.params), asked.allow_paths, paths)
-    checked = request_schema.validate(model, sent)
+    given = yield from run(understood, asked.params, asked.allow_paths)
+    checked = request_schema.validate(model, (yield from resolved(given, paths)))
     count = checked.pop("num_generations", 1)
     quote = pricing.quote(model, checked, 1)
     unit = _affordable(model, quote, count, asked)
     body = {"model": model.id, **checked, "num_generations": count}
     if is_direct:
         body = _direct_body(model, checked, count, media_type)
-    stable = {**body, **{name: value for name, value in stable.items() if name in body}}
+    earlier = {name: lasting(one) for name, one in given.items() if names_earlier(one)}
+    stable = {**body, **{name: value for name, value in earlier.items() if name in body}}
     intent = Intent(
         scope=scope,
         key=asked.key,
         conversation=None if is_direct else asked.conversation,
-        fingerprint=_fingerprint(stable),
+        fingerprint=fingerprint(stable),
+        asked=fingerprint(told_apart(model.id, lasting(given))),
         kind="direct" if is_direct else "queue",
         model=model.id,
         media_type=media_type,
@@ -199,7 +185,14 @@ def _defaults(model: Model, checked: Mapping[str, Any]) -> dict[str, Any]:
     return {name: known.default(name) for name in known.fields if name not in checked}
 
 
-def _fingerprint(body: Mapping[str, Any]) -> str:
+def told_apart(model: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what tells a request from others, as the caller passed it."""
+    given = {name: value for name, value in params.items() if value is not None}
+    return {"model": model, "num_generations": 1, **given}
+
+
+def fingerprint(body: Mapping[str, Any]) -> str:
+    """Return the same text for what means the same request."""
     canonical = json.dumps(_canonical(storable(body)), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -210,110 +203,6 @@ def _canonical(value: Any) -> Any:
     if isinstance(value, list):
         return [_canonical(one) for one in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _resolve_inputs(
-    params: dict[str, Any], allow_paths: bool, paths: Paths
-) -> Steps[tuple[dict[str, Any], dict[str, Any]]]:
-    """Turn earlier results and files into what the hub takes.
-
-    Returns the parameters to send, and those among them that would differ on another day as
-    something that would not.
-    """
-    sent, stable = {}, {}
-    for name, value in params.items():
-        resolved, same = yield from _resolve(name, value, allow_paths, paths)
-        sent[name] = resolved
-        if same is not resolved:
-            stable[name] = same
-    _check_json(sent)
-    return sent, stable
-
-
-def _resolve(name: str, value: Any, allow_paths: bool, paths: Paths) -> Steps[tuple[Any, Any]]:
-    if isinstance(value, list | tuple):
-        both = []
-        for one in value:
-            both.append((yield from _resolve(name, one, allow_paths, paths)))  # noqa: PERF401 - a comprehension cannot yield
-        sent, stable = [one for one, _ in both], [one for _, one in both]
-        changed = any(a is not b for a, b in both)
-        return sent, stable if changed else sent
-    if isinstance(value, Mapping):
-        parts = {}
-        for inner, one in value.items():
-            parts[inner] = yield from _resolve(str(inner), one, allow_paths, paths)
-        inside = {inner: one for inner, (one, _) in parts.items()}
-        lasting = {inner: one for inner, (_, one) in parts.items()}
-        changed = any(one is not same for one, same in parts.values())
-        return inside, lasting if changed else inside
-    if isinstance(value, MediaResult):
-        if len(value.succeeded) != 1:
-            raise InvalidInputError(
-                f"{name}: an earlier result must have exactly one finished item; choose one of "
-                "its items."
-            )
-        value = value.succeeded[0]
-    if isinstance(value, MediaItem):
-        return (yield from _earlier(name, value, paths))
-    if isinstance(value, str) and _is_media(name) and _GENERATION_ID.fullmatch(value.strip()):
-        return (yield from _earlier(name, MediaItem(generation_id=value.strip()), paths))
-    if isinstance(value, Path):
-        if not allow_paths:
-            raise InvalidInputError(
-                f"{name}: local files are only read with allow_paths=True. Give a URL, a data URL "
-                "or an earlier result."
-            )
-        inline = yield from run(data_url, name, value)
-        return inline, inline
-    return value, value
-
-
-def _earlier(name: str, item: MediaItem, paths: Paths) -> Steps[tuple[str, str]]:
-    """The result of an earlier job: by a URL that works now, standing for the same job always."""
-    if item.generation_id is None:
-        if item.url is None:
-            raise InvalidInputError(f"{name}: that earlier result has no URL.")
-        return item.url, item.url
-    try:
-        row = yield from send(queue.get_call(paths, item.generation_id))
-    except NotFoundError:
-        row = None
-    url = item.url if row is None else row.result_url
-    if not url:
-        status = "unknown to Oxen" if row is None else row.status
-        raise InvalidInputError(
-            f"{name}: generation {item.generation_id} has no result to use; it is {status}."
-        )
-    return url, f"generation:{item.generation_id}"
-
-
-def _is_media(name: str) -> bool:
-    return any(word in name.lower() for word in ("image", "video", "audio", "reference", "frame"))
-
-
-def data_url(name: str, path: Path) -> str:
-    """Return a file's content as a data URL. Raises `InvalidInputError`, naming `name`."""
-    try:
-        size = path.stat().st_size
-        if size > MAX_INLINE_BYTES:
-            raise InvalidInputError(
-                f"{name}: {path.name} has {size:,} bytes; at most {MAX_INLINE_BYTES:,} are sent "
-                "inline. Give a URL instead."
-            )
-        content = path.read_bytes()
-    except OSError as error:
-        raise InvalidInputError(f"{name}: {path} cannot be read: {error.strerror}.") from error
-    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
-
-
-def _check_json(params: Mapping[str, Any]) -> None:
-    try:
-        json.dumps(params, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        instead = f" For a file, {INSTEAD}." if "bytes" in str(error) else ""
-        said = f"The parameters cannot be written as JSON: {error}.{instead}"
-        raise InvalidInputError(said) from error
 
 
 def check_listener(on_progress: Callable[..., Any] | None) -> None:
@@ -328,4 +217,4 @@ def is_edit(model: Model, body: Mapping[str, Any]) -> bool:
     """
     if not (model.endpoint or "").endswith("/images/edit"):
         return False
-    return any(_is_media(name) for name, value in body.items() if isinstance(value, str | list))
+    return any(is_media(name) for name, value in body.items() if isinstance(value, str | list))

@@ -21,6 +21,7 @@ from oxen_inference.errors import (
     JournalError,
     OxenError,
 )
+from oxen_inference.media import conversations
 from oxen_inference.media.direct import direct_call, read_direct
 from oxen_inference.media.download import folder_to_save_in
 from oxen_inference.media.enqueue import (
@@ -33,7 +34,8 @@ from oxen_inference.media.enqueue import (
     read_failure,
     retry_delay,
 )
-from oxen_inference.media.journal import Entry
+from oxen_inference.media.journal import Entry, Scope
+from oxen_inference.media.recall import recall
 from oxen_inference.media.request import Asked, Order, prepare
 from oxen_inference.media.result import MediaItem
 from oxen_inference.media.searching import doubt, look_for, search
@@ -63,12 +65,10 @@ def enqueue(engine: Engine, asked: Asked, task: Task) -> Steps[Entry]:
     if task.wishes.save_to is not None:
         yield from run(folder_to_save_in, task.wishes.save_to)
     scope = yield from run(engine.scope)
-    order = yield from prepare(asked, engine.journal, scope, engine.paths)
-    task.count = order.intent.count
-    yield from task.tell("quoted", str(order.quote))
-    entry, mine = yield from shielded(_begin_and_send(engine, order, task), task.haste)
-    if not mine:
-        entry = yield from _share(engine, entry, order, task)
+    known = yield from run(recall, asked, engine.journal, scope)
+    entry = None if known is None else (yield from _share_known(engine, known, asked, task))
+    if entry is None:
+        entry = yield from _buy(engine, asked, scope, task)
     task.entry = entry
     yield from task.tell("enqueued")
     return entry
@@ -77,8 +77,10 @@ def enqueue(engine: Engine, asked: Asked, task: Task) -> Steps[Entry]:
 def begun(engine: Engine, asked: Asked) -> Steps[Entry | None]:
     """Return the job that such a request would attach to; None if it would be paid for anew."""
     scope = yield from run(engine.scope)
-    order = yield from prepare(asked, engine.journal, scope, engine.paths)
-    entry = yield from run(engine.journal.begun, order.intent)
+    entry = yield from run(recall, asked, engine.journal, scope)
+    if entry is None:
+        order = yield from prepare(asked, engine.journal, scope, engine.paths)
+        entry = yield from run(engine.journal.begun, order.intent)
     return None if entry is None or entry.state == "rejected" else entry
 
 
@@ -115,6 +117,36 @@ def _weigh(engine: Engine, entry: Entry, order: Order, error: Any) -> Steps[Entr
     raise doubt(entry, record, found) from error
 
 
+def _buy(engine: Engine, asked: Asked, scope: Scope, task: Task) -> Steps[Entry]:
+    order = yield from prepare(asked, engine.journal, scope, engine.paths)
+    task.count = order.intent.count
+    yield from task.tell("quoted", str(order.quote))
+    entry, mine = yield from shielded(_begin_and_send(engine, order, task), task.haste)
+    at_first = (entry.state, entry.attempt)
+    while not mine:
+        shared = yield from _share(engine, entry, at_first, task)
+        if shared is not None:
+            return shared
+        sent = yield from shielded(_claim_and_send(engine, entry, order, task), task.haste)
+        if sent is not None:
+            return sent
+        entry = yield from engine.reload(entry)
+    return entry
+
+
+def _share_known(engine: Engine, entry: Entry, asked: Asked, task: Task) -> Steps[Entry | None]:
+    """Attach to what a key stands for; None if it is to be sent after all."""
+    task.count = entry.count
+    if asked.conversation is not None:
+        conversations.attend(entry.entry_id)
+        task.attended = entry.entry_id
+    shared = yield from _share(engine, entry, (entry.state, entry.attempt), task)
+    if shared is None and task.attended is not None:
+        conversations.leave(task.attended)
+        task.attended = None
+    return shared
+
+
 def _begin_and_send(engine: Engine, order: Order, task: Task) -> Steps[tuple[Entry, bool]]:
     entry, mine = yield from run(engine.journal.begin, order.intent)
     task.entry = entry
@@ -133,9 +165,13 @@ def _claim_and_send(engine: Engine, entry: Entry, order: Order, task: Task) -> S
     return task.entry
 
 
-def _share(engine: Engine, entry: Entry, order: Order, task: Task) -> Steps[Entry]:
-    """Attach to the request that the key already stands for, wherever it is made."""
-    at_first = (entry.state, entry.attempt)
+def _share(
+    engine: Engine, entry: Entry, at_first: tuple[str, int], task: Task
+) -> Steps[Entry | None]:
+    """Attach to a request wherever it is made; None if it may be claimed.
+
+    `at_first`: the state and attempt that the caller met it in.
+    """
     while True:
         task.entry = entry
         if entry.state == "accepted":
@@ -144,13 +180,9 @@ def _share(engine: Engine, entry: Entry, order: Order, task: Task) -> Steps[Entr
             return (yield from shielded(look_for(engine, entry, None, task), task.haste))
         if entry.state == "rejected" and (entry.state, entry.attempt) != at_first:
             raise error_of(entry.error)  # decided while shared: everyone's answer
-        if entry.state == "rejected" or (entry.state == "intended" and entry.is_abandoned):
-            steps = _claim_and_send(engine, entry, order, task)
-            sent = yield from shielded(steps, task.haste)
-            if sent is not None:
-                return sent
-        else:
-            yield from _patiently(engine, entry, task)
+        if entry.may_be_claimed:
+            return None
+        yield from _patiently(engine, entry, task)
         entry = yield from engine.reload(entry)
 
 

@@ -74,7 +74,7 @@ def inlined(value: Any, name: str = "") -> Any:
     Raises `InvalidInputError` for one that cannot be read or is too large.
     """
     if isinstance(value, Path):
-        from oxen_inference.media.request import data_url
+        from oxen_inference.media.inputs import data_url
 
         return data_url(name, value)
     if isinstance(value, list | tuple):
