@@ -156,7 +156,8 @@ def data_url(name: str, path: Path) -> str:
 
 def _check_json(params: Mapping[str, Any]) -> None:
     try:
-        json.dumps(params, allow_nan=False)
+        # As it is sent: half a surrogate pair, what is left of a cut emoji, has no bytes.
+        json.dumps(params, allow_nan=False, ensure_ascii=False).encode()
     except (TypeError, ValueError) as error:
         instead = f" For a file, {INSTEAD}." if "bytes" in str(error) else ""
         said = f"The parameters cannot be written as JSON: {error}.{instead}"

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from oxen_inference.errors import JournalError
+from oxen_inference.errors import InvalidInputError, JournalError
 from oxen_inference.media import conversations
 
 _BUSY_SECONDS = 30.0
@@ -158,6 +158,8 @@ class LedgerFile:
                 yield self._connection or self._open()
             except sqlite3.Error as error:
                 raise JournalError(f"The ledger {self._shown} cannot be used: {error}.") from error
+            except UnicodeEncodeError as error:
+                raise InvalidInputError(f"The ledger cannot hold that text: {error}.") from error
 
     @property
     def _shown(self) -> str:

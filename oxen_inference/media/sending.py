@@ -15,6 +15,7 @@ import openai
 
 from oxen_inference.calls import Call
 from oxen_inference.errors import (
+    APIConnectionError,
     APIResponseError,
     GenerationTimeout,
     InvalidInputError,
@@ -28,6 +29,7 @@ from oxen_inference.media.enqueue import (
     Accepted,
     Doubtful,
     Outcome,
+    Refused,
     error_of,
     error_record,
     read_answer,
@@ -254,8 +256,12 @@ def _attempt(
         payload = yield Pay(call, may_send)
     except (JournalError, NotAllowed):
         raise  # nothing was sent
-    except Exception as error:  # noqa: BLE001 - whatever it is, it must not be sent again
-        return read_failure(error)
+    except Exception as error:
+        if sending:
+            return read_failure(error)  # whatever it is, it must not be sent again
+        if isinstance(error, OxenError):
+            return Refused(error, again=isinstance(error, APIConnectionError))
+        raise  # it could not even be written: nothing was sent, and never will be
     except BaseException as error:
         # The loop is being torn down: no more waiting, but the doubt must be on record.
         if sending:

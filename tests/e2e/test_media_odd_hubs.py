@@ -20,6 +20,7 @@ from oxen_inference.errors import (
     EnqueueOutcomeUnknown,
     GenerationFailed,
     InsufficientCreditsError,
+    InvalidInputError,
 )
 from oxen_inference.media import watchers
 from oxen_inference.media.result import MediaResult
@@ -46,17 +47,27 @@ def generate(request: pytest.FixtureRequest, hub: BadHub, journal: Journal) -> G
     """`media.generate` of a new client of either kind."""
     options = {**settings(hub, journal), "timeout": 5.0}
 
-    def sync(**wishes: Any) -> MediaResult:
-        with OxenClient(**options) as client:
-            client.media.pace = QUICK
-            return client.media.generate(model="bad-image", prompt="ox", **wishes)
+    usual = {"model": "bad-image", "prompt": "ox"}
 
-    async def awaited(**wishes: Any) -> MediaResult:
-        async with AsyncOxenClient(**options) as client:
+    def sync(api_key: Any = "k", **wishes: Any) -> MediaResult:
+        with OxenClient(**{**options, "api_key": api_key}) as client:
             client.media.pace = QUICK
-            return await client.media.generate(model="bad-image", prompt="ox", **wishes)
+            return client.media.generate(**{**usual, **wishes})
 
-    return sync if request.param == "sync" else lambda **wishes: asyncio.run(awaited(**wishes))
+    async def awaited(api_key: Any = "k", **wishes: Any) -> MediaResult:
+        async def awaited_key() -> Any:
+            return api_key()
+
+        key = awaited_key if callable(api_key) else api_key
+        async with AsyncOxenClient(**{**options, "api_key": key}) as client:
+            client.media.pace = QUICK
+            return await client.media.generate(**{**usual, **wishes})
+
+    return (
+        sync
+        if request.param == "sync"
+        else lambda *key, **wishes: asyncio.run(awaited(*key, **wishes))
+    )
 
 
 @pytest.mark.parametrize("asked", ["1e10", "inf", "nan", "-5"])
@@ -76,6 +87,36 @@ def test_a_wait_nobody_could_mean_does_not_end_the_watching(
     hub.take_over = refuse_once
     assert generate(timeout=5).status == "succeeded"
     assert refused
+
+
+def test_text_that_has_no_bytes_is_refused_before_it_is_paid_for(
+    hub: BadHub, generate: Generate, journal: Journal
+) -> None:
+    cut = "ox \ud83d"
+    for wishes in ({"prompt": cut}, {"key": cut}, {"conversation": cut}, {"params": {"seed": cut}}):
+        with pytest.raises(InvalidInputError):
+            generate(**wishes)
+    assert not hub.posts
+    assert not journal.entries()
+
+
+def test_a_request_that_could_not_be_made_holds_no_money(hub: BadHub, generate: Generate, journal: Journal) -> None:  # fmt: skip
+    budget = Budget("0.05", name="b", journal=journal)
+    with OxenClient(**settings(hub, journal)) as client:
+        model = client.catalog.get("bad-image")
+    asked: list[int] = []
+
+    def expired_at_first() -> str:
+        asked.append(1)
+        if len(asked) == 1:
+            raise RuntimeError("The token has expired.")
+        return "k"
+
+    with pytest.raises(RuntimeError, match="expired"):
+        generate(expired_at_first, model=model, budget=budget)
+    assert not hub.posts
+    assert [entry.state for entry in journal.entries()] == ["rejected"]
+    assert budget.remaining == budget.limit
 
 
 def test_an_event_is_heard_while_polling_rests(hub: BadHub, generate: Generate) -> None:
