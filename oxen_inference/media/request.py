@@ -71,8 +71,13 @@ def prepare(asked: Asked, journal: Journal, scope: Scope, paths: Paths) -> Steps
     is_direct = asked.direct or media_type == "audio"
     yield from run(_check_key, asked, is_direct, journal)
     given = yield from run(understood, asked.params, asked.allow_paths)
-    checked = request_schema.validate(model, (yield from resolved(given, paths)))
-    count = checked.pop("num_generations", 1)
+    sent = yield from resolved(given, paths)
+    # The hub's, whatever the model's schema says of a parameter by that name.
+    count = _count(model, sent.pop("num_generations", None))
+    if "num_generations" in request_schema.parameters(model).required:
+        sent["num_generations"] = count
+    checked = request_schema.validate(model, sent)
+    checked.pop("num_generations", None)
     quote = pricing.quote(model, checked, 1)
     unit = _affordable(model, quote, count, asked)
     body = {"model": model.id, **checked, "num_generations": count}
@@ -129,6 +134,15 @@ def _media_type(model: Model) -> str:
         f"{model.id} makes {makes}, not images, video or audio. "
         "Find a model with client.catalog.list(output='image') or output='video'."
     )
+
+
+def _count(model: Model, given: Any) -> int:
+    open_to_all = request_schema.Parameters({}, open=True)
+    try:
+        checked = request_schema.check_arguments(open_to_all, {"num_generations": given})
+    except ValueError as error:
+        raise InvalidInputError(f"{model.id} cannot be called like this: {error}.") from None
+    return int(checked.get("num_generations", 1))
 
 
 def _check_key(asked: Asked, is_direct: bool, journal: Journal) -> None:

@@ -26,6 +26,7 @@ from oxen_inference.media import watchers
 from oxen_inference.media.result import MediaResult
 from oxen_inference.media.watch import Watch
 from tests.e2e.media_faults import QUICK, settings
+from tests.support import bad_hub
 from tests.support.bad_hub import PNG, BadHub
 
 Generate = Callable[..., MediaResult]
@@ -98,6 +99,22 @@ def test_text_that_has_no_bytes_is_refused_before_it_is_paid_for(
             generate(**wishes)
     assert not hub.posts
     assert not journal.entries()
+
+
+@pytest.mark.parametrize("rules", [{"type": "string"}, {"type": "number"}, True])
+def test_how_many_is_the_hubs_to_say_not_the_models(
+    hub: BadHub, generate: Generate, monkeypatch: pytest.MonkeyPatch, rules: Any
+) -> None:
+    properties = {"prompt": {"type": "string"}, "num_generations": rules}
+    required = ["prompt"] if rules == {"type": "string"} else ["prompt", "num_generations"]
+    schema = {"type": "object", "properties": properties, "required": required}
+    monkeypatch.setattr(bad_hub, "MODEL", {**bad_hub.MODEL, "request_schema": schema})
+    for wrong in ("3", 2.5, 0, 1_000_000, True, [2]):
+        with pytest.raises(InvalidInputError, match="num_generations"):
+            generate(num_generations=wrong)
+    assert not hub.posts
+    assert len(generate(num_generations=2).items) == 2
+    assert hub.accepted[0].body["num_generations"] == 2
 
 
 def test_a_request_that_could_not_be_made_holds_no_money(hub: BadHub, generate: Generate, journal: Journal) -> None:  # fmt: skip
