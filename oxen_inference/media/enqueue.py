@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from oxen_inference import errors
 from oxen_inference.error_mapping import error_in_success, human_text
 from oxen_inference.errors import APIResponseError, OxenError
-from oxen_inference.generation import read_generations
+from oxen_inference.generation import read_generation, read_generations
 
 # What HTTP and the hub's documentation define as "not done". 408, 409 and 5xx are not here: the
 # job may exist. Nor are redirects, which say nothing about what was done before.
@@ -73,6 +74,9 @@ def read_answer(payload: object, asked: int) -> Outcome:
         rows, unreadable = [], error
     else:
         unreadable = APIResponseError("Oxen's answer names no generation.", body=payload)
+    if not rows:
+        with suppress(OxenError):  # a row by itself, as the other routes answer
+            rows = [read_generation(payload)]
     ids = tuple(dict.fromkeys(row.generation_id for row in rows))
     if ids:
         # Even beside an error: what has an id exists.

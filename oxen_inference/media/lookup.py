@@ -22,6 +22,8 @@ LATEST = 600.0
 """Seconds after sending within which the hub must have enqueued the job."""
 
 _ENVELOPE = frozenset({"model", "prompt", "num_generations", "response_format"})
+# Who is billed and keeps the results: not every hub repeats them, or by these names.
+_PLACES = frozenset({"target_namespace", "target_repo", "target_directory"})
 _MISSING: Any = object()
 
 
@@ -49,6 +51,9 @@ def match(
     free = [row for row in rows if owners.get(row.generation_id, entry.entry_id) == entry.entry_id]
     candidates = tuple(row for row in free if _may_be(entry, row))
     exact = tuple(row for row in candidates if _is(entry, row))
+    if any(_says(row, entry.count) for row in exact):
+        # The hub says how many were asked for, not what one row is.
+        exact = tuple(row for row in exact if _says(row, entry.count, None))
     if not exact:
         why = "no generation on the hub matches it" if not candidates else "none matches exactly"
         return Found(candidates=candidates, why_not=why)
@@ -104,12 +109,13 @@ def _in_time(entry: Entry, row: Generation) -> bool:
 def _is(entry: Entry, row: Generation) -> bool:
     if not _may_be(entry, row):
         return False
-    if row.params.get("num_generations", entry.count) != entry.count:
+    if not _says(row, entry.count, 1, None):
         return False
     sent = {name: value for name, value in entry.request.items() if name not in _ENVELOPE}
     if not all(
         is_same_value(value, storable(row.params.get(name, _MISSING)))
         for name, value in sent.items()
+        if not (name in _PLACES and row.params.get(name) is None)
     ):
         return False
     # A parameter that was left out may show its default, and nothing else.
@@ -118,6 +124,11 @@ def _is(entry: Entry, row: Generation) -> bool:
         for name, default in entry.defaults.items()
         if name not in sent and name not in _ENVELOPE
     )
+
+
+def _says(row: Generation, *numbers: int | None) -> bool:
+    """Whether a row says one of these of how many were made; None: it says nothing."""
+    return any(is_same_value(row.params.get("num_generations"), number) for number in numbers)
 
 
 def is_same_value(one: Any, other: Any) -> bool:

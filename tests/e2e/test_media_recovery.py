@@ -129,6 +129,27 @@ def test_an_old_id_is_no_acceptance(client: OxenClient, hub: BadHub, journal: Jo
     assert second.generation_ids != first.generation_ids
 
 
+@pytest.mark.parametrize("shape", ["flat_answer", "wrapped_answer"])
+def test_an_id_counts_in_whatever_shape_it_comes(client: OxenClient, hub: BadHub, shape: str) -> None:  # fmt: skip
+    hub.plan, hub.lag = (lambda *_: shape), 1.0  # no list could help out
+    handle = client.media.submit(model="bad-image", prompt="ox")
+    assert handle.generation_ids == tuple(hub.accepted[0].ids)
+
+
+@pytest.mark.parametrize("many", ["2", None, 1])
+def test_a_lost_answer_is_found_however_the_envelope_is_shown(client: OxenClient, hub: BadHub, many: Any) -> None:  # fmt: skip
+    hub.plan = lambda *_: "reset_after"
+    hub.shown = lambda _, row: {
+        **{name: value for name, value in row.items() if name != "target_namespace"},
+        "namespace": "me",
+        "num_generations": many,
+    }
+    result = client.media.generate(
+        model="bad-image", prompt="ox", num_generations=2, target_namespace="me"
+    )
+    assert result.generation_ids == tuple(sorted(hub.accepted[0].ids))
+
+
 def test_what_the_ledger_does_not_know_cannot_be_resumed(client: OxenClient) -> None:
     with pytest.raises(InvalidInputError, match="has no key 'nothing'"):
         client.media.resume("nothing")

@@ -284,6 +284,11 @@ def _suffer(connection: socket.socket, what: str, answer: dict[str, Any]) -> boo
     if what in ("ok", "fewer_ids"):
         _send(connection, 200, body)
         return True
+    if what in ("flat_answer", "wrapped_answer"):
+        (one,) = answer["generations"]
+        shown = one if what == "flat_answer" else {"status": "success", "generation": one}
+        _send(connection, 200, json.dumps(shown).encode())
+        return True
     if what == "reset_after":
         return _reset(connection)
     if what == "close_after":

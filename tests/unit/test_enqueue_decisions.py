@@ -37,6 +37,9 @@ def ids(*names: str) -> dict[str, Any]:
         ({**ids("a"), "error": {"type": "unknown_error"}}, 1, ("a",)),
         ({"generations": [{"generation_id": "a"}, {"status": "queued"}]}, 2, ("a",)),
         (ids("a")["generations"], 1, ("a",)),
+        ({"generation_id": "a", "status": "queued"}, 1, ("a",)),
+        ({"status": "success", "generation": {"generation_id": "a"}}, 2, ("a",)),
+        ({"generations": [], "generation_id": "a"}, 1, ("a",)),
     ],
 )
 def test_what_has_an_id_was_accepted(payload: Any, asked: int, expected: tuple[str, ...]) -> None:

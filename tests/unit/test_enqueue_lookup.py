@@ -74,6 +74,30 @@ def test_parameters_are_compared_as_hubs_keep_them() -> None:
     assert found(mine, [row(params={name: kept[name] for name in kept if name != "urls"})]) == ()
 
 
+@pytest.mark.parametrize("many", ["2", 2, 2.0, None, 1, "1"])
+def test_how_many_is_said_in_more_ways_than_one(many: Any) -> None:
+    rows = [row(one, params={"num_generations": many}) for one in "ab"]
+    assert found(entry(count=2), rows) == ("a", "b")
+    assert found(entry(count=1), [row(params={"num_generations": 2})]) == ()
+
+
+def test_how_many_tells_lost_requests_apart_where_it_is_said() -> None:
+    rows = [
+        row(one, params={"num_generations": many})
+        for one, many in zip("abc", (2, 2, 1), strict=True)
+    ]
+    assert found(entry(count=2), rows) == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("kept", "expected"),
+    [({}, ("g",)), ({"namespace": "me"}, ("g",)), ({"target_namespace": None}, ("g",)),
+     ({"target_namespace": "me"}, ("g",)), ({"target_namespace": "you"}, ())],
+)  # fmt: skip
+def test_a_namespace_is_not_always_repeated(kept: Any, expected: tuple[str, ...]) -> None:
+    assert found(entry(target_namespace="me"), [row(params=kept)]) == expected
+
+
 def test_long_data_urls_are_compared_by_digest() -> None:
     image = "data:image/png;base64," + "A" * 5000
     assert found(entry(input_image=image), [row(params={"input_image": image})]) == ("g",)
