@@ -163,7 +163,9 @@ class Media(SharedMedia):
         return self._runner.run(self._jobs())
 
     def forget(self, entry_id: str) -> Entry:
-        """Say that a request of unknown outcome made nothing: its money is given back."""
+        """Say that a request of unknown outcome made nothing, or that one whose generations all
+        ended without success and without a cost was not billed: its money is given back.
+        """
         return self._runner.run(media_ledger.forget(self._engine, entry_id))
 
     def adopt(self, entry_id: str, generation_ids: Sequence[str]) -> MediaHandle:

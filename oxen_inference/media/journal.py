@@ -22,6 +22,7 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
@@ -317,14 +318,19 @@ class Journal:
     def update(self, entry: Entry, items: Iterable[MediaItem]) -> Entry:
         """Write how far the generations are, and settle those whose cost is known."""
         with self.file.writing() as connection:
-            for position, item in enumerate(items):
-                one = item.generation_id or _direct_id(entry.entry_id, position)
-                connection.execute(
-                    "UPDATE generations SET item = ? WHERE entry_id = ? AND generation_id = ?",
-                    (json.dumps(item.to_dict()), entry.entry_id, one),
-                )
-                if item.is_terminal and item.cost is not None:
-                    accounts.settle(connection, entry.entry_id, one, item.cost, entry.model)
+            _write_items(connection, entry, items)
+        return self._known(entry.entry_id)
+
+    def write_off(self, entry: Entry) -> Entry:
+        """Write that generations which ended without a cost cost nothing."""
+        items = [replace(i, cost=Decimal(0)) if i.cost is None else i for i in entry.items]
+        note = "Written off: somebody saw that what ended without success was not billed."
+        with self.file.writing() as connection:
+            connection.execute(
+                "UPDATE entries SET notes = ? WHERE entry_id = ?",
+                (json.dumps([*entry.notes, note]), entry.entry_id),
+            )
+            _write_items(connection, entry, items)
         return self._known(entry.entry_id)
 
     def _move(self, entry: Entry, state: str, error: Mapping[str, Any] | None) -> None:
@@ -405,6 +411,17 @@ def _hold(
 def _leave(intent: Intent, entry_id: str) -> None:
     if intent.conversation is not None:
         conversations.leave(entry_id)
+
+
+def _write_items(connection: sqlite3.Connection, entry: Entry, items: Iterable[MediaItem]) -> None:
+    for position, item in enumerate(items):
+        one = item.generation_id or _direct_id(entry.entry_id, position)
+        connection.execute(
+            "UPDATE generations SET item = ? WHERE entry_id = ? AND generation_id = ?",
+            (json.dumps(item.to_dict()), entry.entry_id, one),
+        )
+        if item.is_terminal and item.cost is not None:
+            accounts.settle(connection, entry.entry_id, one, item.cost, entry.model)
 
 
 def _direct_id(entry_id: str, position: int) -> str:

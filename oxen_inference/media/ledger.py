@@ -77,10 +77,18 @@ def reconcile(engine: Engine, task: Task, save_to: Any) -> Steps[list[Entry]]:
 
 
 def forget(engine: Engine, entry_id: str) -> Steps[Entry]:
-    """Write down that a request of unknown outcome made nothing, and give its money back."""
+    """Write down that a request of unknown outcome made nothing, or that generations which
+    ended without success cost nothing, and give their money back.
+    """
     entry = yield from find(engine, None, entry_id, None)
+    if entry.state == "accepted" and entry.may_be_written_off:
+        return (yield from run(engine.journal.write_off, entry))
     if entry.state != "unknown":
-        raise InvalidInputError(f"Entry {entry_id} is {entry.state}, not of unknown outcome.")
+        raise InvalidInputError(
+            f"Entry {entry_id} is {entry.result().status if entry.items else entry.state}: it can "
+            "be written off once its outcome stays unknown, or once all its generations ended "
+            "without success and without a cost. client.media.reconcile() asks how far it is."
+        )
     record = {"type": "OxenError", "message": "Written off: somebody saw that nothing was made."}
     yield from run(engine.journal.rejected, entry, record)
     return (yield from find(engine, None, entry_id, None))

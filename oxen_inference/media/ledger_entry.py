@@ -102,6 +102,12 @@ class Entry:
         return is_surely_dead(self.owner) or time.time() - (begun or 0) > LEASE_SECONDS
 
     @property
+    def may_be_written_off(self) -> bool:
+        """Whether its generations have all ended, none with a success, some without a cost."""
+        ended = all(item.is_terminal and item.status != "succeeded" for item in self.items)
+        return ended and any(item.cost is None for item in self.items)
+
+    @property
     def may_be_claimed(self) -> bool:
         """Whether it surely bought nothing, and the next call with its key may send it."""
         return self.state == "rejected" or (self.state == "intended" and self.is_abandoned)

@@ -17,7 +17,9 @@ from oxen_inference.errors import (
     BudgetExceededError,
     ConfigurationError,
     EnqueueOutcomeUnknown,
+    GenerationFailed,
     GenerationTimeout,
+    InvalidInputError,
     JournalError,
 )
 from tests.e2e.media_faults import QUICK, settings
@@ -92,6 +94,38 @@ def test_forgetting_gives_the_money_back(hub: BadHub, call: Call) -> None:
     (entry,) = call("jobs")
     call("forget", entry.entry_id)
     assert budget.remaining == budget.limit
+
+
+def test_what_ended_without_a_cost_can_be_written_off(hub: BadHub, call: Call) -> None:
+    hub.cost, ending = None, ["processing"]
+    hub.shown = lambda _, row: {**row, "status": ending[0], "result_url": None}
+    budget = Budget("0.50")
+    call("submit", model="bad-image", prompt="ox", key="k", num_generations=2, budget=budget)
+    (entry,) = call("jobs")
+    with pytest.raises(InvalidInputError, match="running"):
+        call("forget", entry.entry_id)
+    ending[0] = "failed"
+    with pytest.raises(GenerationFailed):
+        call("resume", "k")
+    assert (budget.spent, budget.reserved) == (0, Decimal("0.10"))
+    forgotten = call("forget", entry.entry_id)
+    assert forgotten.notes[-1].startswith("Written off:")
+    assert forgotten.cost == 0
+    assert (budget.spent, budget.reserved) == (0, 0)
+    assert call("reconcile") == []
+    with pytest.raises(GenerationFailed):
+        call("resume", "k")  # the key still stands for it
+    with pytest.raises(InvalidInputError, match="failed"):
+        call("forget", entry.entry_id)
+
+
+def test_what_was_made_is_not_written_off(hub: BadHub, call: Call) -> None:
+    hub.cost = None
+    budget = Budget("0.50")
+    result = buy(call, budget)
+    with pytest.raises(InvalidInputError, match="succeeded"):
+        call("forget", result.entry_id)
+    assert budget.reserved == Decimal("0.05")
 
 
 def test_more_than_asked_for_is_held(hub: BadHub, call: Call) -> None:
