@@ -197,8 +197,8 @@ class Budget:
         raise ConfigurationError(
             f"The budget {self.name!r} is kept in the ledger at {self.file.path}, and this client's "
             f"is {f'at {file.path}' if file.path else 'in memory'}: money is reserved together with "
-            "what it is for, in one file. Pass the client journal=budget.journal, or the budget "
-            "journal=client.media.journal. Nothing was sent."
+            "what it is for, in one file. Pass the client journal=budget.journal, or the budget, or "
+            "the OxenBudgetMiddleware that made it, journal=client.media.journal. Nothing was sent."
         )
 
     def _refuse_a_fork(self) -> None:

@@ -225,6 +225,21 @@ class TestBudget:
         with pytest.raises(ConfigurationError, match="has a budget of its own"):
             agent([[DRAW], "done"], [draw], OxenBudgetMiddleware("1")).invoke(ASK, thread())
 
+    def test_a_limit_in_another_ledger_than_the_tools_is_an_error(
+        self, oxen_sandbox: Sandbox, tmp_path: Path
+    ) -> None:
+        own = Journal(tmp_path / "own.sqlite3")
+        with OxenClient(
+            api_key=oxen_sandbox.api_key, base_url=oxen_sandbox.base_url, journal=own
+        ) as client:
+            draw = OxenMediaTool.for_model("flux-2-dev", client=client, name="draw")
+            with pytest.raises(ConfigurationError, match="OxenBudgetMiddleware that made it"):
+                agent([[DRAW], "done"], [draw], OxenBudgetMiddleware("1")).invoke(ASK, thread())
+            assert not oxen_sandbox.jobs
+            kept = OxenBudgetMiddleware("1", journal=own)
+            state = agent([[DRAW], "done"], [draw], kept).invoke(ASK, thread("u"))
+        assert tool_messages(state)[0].status == "success"
+
     def test_submitted_jobs_count(self, client: OxenClient, oxen_sandbox: Sandbox) -> None:
         tools = OxenToolkit(models=["flux-2-dev"], client=client).get_tools()
         submit = [
