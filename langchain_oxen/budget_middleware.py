@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import uuid
 import warnings
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from importlib.util import find_spec
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from oxen_inference.media.journal import Journal
 
 _PAID_TOOLS = (OxenMediaTool, OxenSubmitTool)
+_MOST_KEPT = 1000  # budgets of runs; one that is asked for later is read from the ledger again
 ToolAnswer = ToolMessage | Command[Any]
 
 
@@ -97,6 +100,8 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
         self._per = per
         self._on_exceeded = on_exceeded
         self._journal = journal
+        self._budgets: OrderedDict[str, Budget] = OrderedDict()
+        self._lock = threading.Lock()
 
     # ------------------------------------------------------------------ which budget
 
@@ -119,10 +124,15 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
         """Return the budget that the run in this state spends from."""
         if self._budget is not None:
             return self._budget
-        from oxen_inference.media.budget import Budget
-
         assert self._limit is not None  # noqa: S101 - one of the two was given
-        return Budget(self._limit, name=f"agent-{state['oxen_budget']}", journal=self._journal)
+        name = f"agent-{state['oxen_budget']}"
+        with self._lock:
+            if name not in self._budgets:
+                self._budgets[name] = _opened(self._limit, name, self._journal)
+                while len(self._budgets) > _MOST_KEPT:
+                    self._budgets.popitem(last=False)
+            self._budgets.move_to_end(name)
+            return self._budgets[name]
 
     # ------------------------------------------------------------------ chat
 
@@ -280,6 +290,15 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
         """Raise `BudgetExceededError` for a call that does not fit: nobody need be asked."""
         if dear.price.high is not None and tool.handle_tool_error is True:
             self.budget_of(request.state).check(dear.price.high)
+
+
+def _opened(limit: Decimal, name: str, journal: Journal | None) -> Budget:
+    """Return a run's budget: in the ledger, or where none lasts, in this process alone."""
+    from oxen_inference.media.budget import Budget, RunBudget
+    from oxen_inference.media.journal import default_journal
+
+    journal = journal or default_journal()
+    return RunBudget(limit, name=name, journal=journal) if journal.durable else Budget(limit)
 
 
 class _Dear(NamedTuple):

@@ -77,6 +77,7 @@ class Budget:
             LedgerFile(None) if self.journal is None else self.journal.file,
         )
         self._account = f"unnamed {uuid.uuid4().hex}" if name is None else name
+        self._joins_other_files = name is None
         self._process = os.getpid()
         self._reserving = threading.Lock()
         with self.file.writing() as connection:
@@ -143,7 +144,7 @@ class Budget:
 
         Raises `ConfigurationError` if the budget is kept in another file.
         """
-        if self.name is not None:
+        if not self._joins_other_files:
             self._refuse_another(file)
             yield self._reserve_beside(Totals(self.limit, Decimal(0), Decimal(0)))
             return
@@ -162,7 +163,7 @@ class Budget:
         def reserve(connection: sqlite3.Connection, entry_id: str, unit: Decimal, n: int) -> None:
             here = accounts.totals(connection, self._account)
             known = Totals(
-                self.limit if self.name is None else here.limit,
+                elsewhere.limit if self._joins_other_files else here.limit,
                 here.spent + elsewhere.spent,
                 here.reserved + elsewhere.reserved,
             )
@@ -173,14 +174,15 @@ class Budget:
 
     def _totals(self, besides: LedgerFile | None = None) -> Totals:
         self._refuse_a_fork()
-        parts = []
+        limit, spent, reserved = self.limit, Decimal(0), Decimal(0)
         for file in self._files:
+            with file.reading() as connection:
+                part = accounts.totals(connection, self._account)
+            if file is self.file and self.name is not None:
+                limit = part.limit
             if besides is None or not is_same(file, besides):
-                with file.reading() as connection:
-                    parts.append(accounts.totals(connection, self._account))
-        limit = self.limit if self.name is None else parts[0].limit
-        spent = sum((part.spent for part in parts), Decimal(0))
-        return Totals(limit, spent, sum((part.reserved for part in parts), Decimal(0)))
+                spent, reserved = spent + part.spent, reserved + part.reserved
+        return Totals(limit, spent, reserved)
 
     def _check(self, known: Totals, amount: Decimal) -> None:
         if amount > known.left:
@@ -197,8 +199,8 @@ class Budget:
         raise ConfigurationError(
             f"The budget {self.name!r} is kept in the ledger at {self.file.path}, and this client's "
             f"is {f'at {file.path}' if file.path else 'in memory'}: money is reserved together with "
-            "what it is for, in one file. Pass the client journal=budget.journal, or the budget, or "
-            "the OxenBudgetMiddleware that made it, journal=client.media.journal. Nothing was sent."
+            "what it is for, in one file. Pass the client journal=budget.journal, or the budget "
+            "journal=client.media.journal. Nothing was sent."
         )
 
     def _refuse_a_fork(self) -> None:
@@ -208,6 +210,17 @@ class Budget:
                 "more. Give it a name, by which processes share it: "
                 f"Budget({str(self.limit)!r}, name=...)."
             )
+
+
+class RunBudget(Budget):
+    """The named budget of an agent's run, which pays for clients with any journal.
+
+    What they spend from other journals than its own counts while this object lasts.
+    """
+
+    def __init__(self, limit: Amount, *, name: str, journal: Journal) -> None:
+        super().__init__(limit, name=name, journal=journal)
+        self._joins_other_files = True
 
 
 def _rebuild(limit: str, name: str, journal: Journal) -> Budget:

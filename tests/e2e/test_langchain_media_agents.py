@@ -27,6 +27,7 @@ from langchain_oxen import ChatOxen, OxenBudgetMiddleware, OxenMediaTool, OxenTo
 from langchain_oxen.budget_middleware import OxenBudgetWarning
 from oxen_inference import Budget, Journal, OxenClient
 from oxen_inference.errors import BudgetExceededError, ConfigurationError
+from oxen_inference.media.ledger_file import JournalWarning
 from oxen_sandbox import Sandbox
 from tests.conftest import REPOSITORY
 from tests.support.scripted_chat import ScriptedChat, tool_messages
@@ -225,20 +226,43 @@ class TestBudget:
         with pytest.raises(ConfigurationError, match="has a budget of its own"):
             agent([[DRAW], "done"], [draw], OxenBudgetMiddleware("1")).invoke(ASK, thread())
 
-    def test_a_limit_in_another_ledger_than_the_tools_is_an_error(
-        self, oxen_sandbox: Sandbox, tmp_path: Path
+    @pytest.mark.parametrize("kept", ["in a file", "in memory"])
+    def test_a_limit_holds_for_tools_with_another_ledger(
+        self, oxen_sandbox: Sandbox, tmp_path: Path, kept: str
     ) -> None:
-        own = Journal(tmp_path / "own.sqlite3")
+        own = Journal(tmp_path / "own.sqlite3") if kept == "in a file" else None
+        options = {"api_key": oxen_sandbox.api_key, "base_url": oxen_sandbox.base_url}
+        with OxenClient(**options) as usual, OxenClient(**options, journal=own) as other:
+            tools = [
+                OxenMediaTool.for_model("flux-2-dev", client=client, name=name)
+                for client, name in ((usual, "draw"), (other, "paint"))
+            ]
+            calls = [
+                (f"call_{n}", name, {"prompt": f"ox {n}"})
+                for n, name in enumerate(("draw", "paint", "paint", "draw"))
+            ]
+            turns = [*([call] for call in calls), "done"]
+            state = agent(turns, tools, OxenBudgetMiddleware("0.03")).invoke(ASK, thread())
+        statuses = [message.status for message in tool_messages(state)]
+        assert statuses == ["success", "success", "error", "error"]
+        assert len(oxen_sandbox.jobs) == 2
+
+    def test_a_limit_holds_where_no_ledger_lasts(
+        self, oxen_sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "file").write_text("in the way")
+        monkeypatch.setenv("OXEN_STATE_DIR", str(tmp_path / "file" / "state"))
         with OxenClient(
-            api_key=oxen_sandbox.api_key, base_url=oxen_sandbox.base_url, journal=own
+            api_key=oxen_sandbox.api_key, base_url=oxen_sandbox.base_url, journal=None
         ) as client:
             draw = OxenMediaTool.for_model("flux-2-dev", client=client, name="draw")
-            with pytest.raises(ConfigurationError, match="OxenBudgetMiddleware that made it"):
-                agent([[DRAW], "done"], [draw], OxenBudgetMiddleware("1")).invoke(ASK, thread())
-            assert not oxen_sandbox.jobs
-            kept = OxenBudgetMiddleware("1", journal=own)
-            state = agent([[DRAW], "done"], [draw], kept).invoke(ASK, thread("u"))
-        assert tool_messages(state)[0].status == "success"
+            calls = [[(f"call_{n}", "draw", {"prompt": f"ox {n}"})] for n in range(3)]
+            one = agent([*calls, "done"], [draw], OxenBudgetMiddleware("0.03"))
+            with pytest.warns(JournalWarning):
+                state = one.invoke(ASK, thread())
+        statuses = [message.status for message in tool_messages(state)]
+        assert statuses == ["success", "success", "error"]
+        assert len(oxen_sandbox.jobs) == 2
 
     def test_submitted_jobs_count(self, client: OxenClient, oxen_sandbox: Sandbox) -> None:
         tools = OxenToolkit(models=["flux-2-dev"], client=client).get_tools()
