@@ -15,10 +15,11 @@ import tempfile
 import time
 import zlib
 from base64 import b64decode
-from collections.abc import Collection, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import SplitResult, quote, unquote_to_bytes, urljoin, urlsplit
 
 from oxen_inference._version import __version__
@@ -48,6 +49,18 @@ class Fetched:
     size: int
     media: Probe | None
     mime_type: str | None
+    note: str | None = None
+    """What is odd about it, for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a file turned out to be."""
+
+    media: Probe | None
+    declared: str | None
+    sha256: str
+    size: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,42 +88,70 @@ def fetch(url: str, folder: Path, stem: str, media_type: str, source: Source) ->
     A data URL is decoded. Raises `FetchError`, and `OSError` where the disk is at fault; nothing
     is left behind then.
     """
-    if url[:5].lower() == "data:":
-        return save(_decoded(url, source.max_bytes), folder, stem, media_type)
-    handle, temporary = tempfile.mkstemp(prefix=".oxen-", suffix=".part", dir=folder)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            digest, size, declared = _receive(url, source, file)
-            file.flush()
-            os.fsync(file.fileno())
-        media = _checked(Path(temporary), media_type, declared)
-        suffix = media.suffix if media else _suffix_of(declared)
-        path = _put(Path(temporary), folder, f"{safe_name(stem)}.{suffix}")
-    finally:
-        with suppress(FileNotFoundError):
-            Path(temporary).unlink()
-    return Fetched(path, digest, size, media, media.mime_type if media else declared)
+    with _temporary(folder) as (temporary, file):
+        inside = url[:5].lower() == "data:"
+        digest, size, declared = (_unpack if inside else _receive)(url, source, file)
+        _flush(file)
+        media = _checked(temporary, media_type, declared)
+        return _kept(temporary, folder, stem, media_type, Found(media, declared, digest, size))
 
 
-def save(content: bytes, folder: Path, stem: str, media_type: str) -> Fetched:
-    """Save bytes in hand as `fetch` does. Raises `FetchError`, `OSError`."""
-    handle, temporary = tempfile.mkstemp(prefix=".oxen-", suffix=".part", dir=folder)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+def save(
+    content: bytes, folder: Path, stem: str, media_type: str, declared: str | None = None
+) -> Fetched:
+    """Save bytes in hand whatever they are, since they cannot be had again. Raises `OSError`."""
+    with _temporary(folder) as (temporary, file):
+        file.write(content)
+        _flush(file)
+        media = _as_asked(probe(temporary), media_type) if content else None
         # Raw sound has no header to know it by.
-        declared = "audio/pcm" if media_type == "audio" else None
-        media = _checked(Path(temporary), media_type, declared)
-        path = _put(
-            Path(temporary), folder, f"{safe_name(stem)}.{media.suffix if media else 'pcm'}"
-        )
+        declared = declared or ("audio/pcm" if media_type == "audio" else None)
+        digest = hashlib.sha256(content).hexdigest()
+        found = Found(media, declared, digest, len(content))
+        return _kept(temporary, folder, stem, media_type, found)
+
+
+@contextmanager
+def _temporary(folder: Path) -> Iterator[tuple[Path, BinaryIO]]:
+    handle, name = tempfile.mkstemp(prefix=".oxen-", suffix=".part", dir=folder)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield Path(name), file
     finally:
         with suppress(FileNotFoundError):
-            Path(temporary).unlink()
-    digest = hashlib.sha256(content).hexdigest()
-    return Fetched(path, digest, len(content), media, media.mime_type if media else declared)
+            Path(name).unlink()
+
+
+def _flush(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _kept(temporary: Path, folder: Path, stem: str, media_type: str, found: Found) -> Fetched:
+    media, declared = found.media, found.declared
+    suffix = media.suffix if media else _suffix_of(declared)
+    path = _put(temporary, folder, f"{safe_name(stem)}.{suffix}")
+    mime_type = media.mime_type if media else declared
+    note = _surprise(found, media_type, path.name)
+    return Fetched(path, found.sha256, found.size, media, mime_type, note)
+
+
+def _as_asked(media: Probe | None, media_type: str) -> Probe | None:
+    """Sound alone in a container for films is sound."""
+    if media is None or (media.kind, media_type) != ("video", "audio") or media.width:
+        return media
+    return replace(media, kind="audio", mime_type=media.mime_type.replace("video/", "audio/"))
+
+
+def _surprise(found: Found, media_type: str, name: str) -> str | None:
+    media, declared = found.media, found.declared
+    if media is None and not (declared or "").startswith(f"{media_type}/"):
+        return f"What Oxen gave is no {media_type} known here; it is kept as it came, as {name}."
+    if media is not None and media.kind != media_type:
+        return f"Oxen gave {media.mime_type} where {media_type} was asked for: {name}."
+    if media is not None and not media.complete:
+        return f"{name} seems to end too early; it is kept as it came."
+    return None
 
 
 def folder_to_save_in(save_to: str | os.PathLike[str]) -> Path:
@@ -134,7 +175,7 @@ def safe_name(stem: str) -> str:
     return f"media-{name}" if reserved or not name else name
 
 
-def _decoded(url: str, limit: int) -> bytes:
+def _unpack(url: str, source: Source, file: BinaryIO) -> tuple[str, int, str | None]:
     head, comma, data = url.partition(",")
     try:
         content = unquote_to_bytes(data)
@@ -142,12 +183,16 @@ def _decoded(url: str, limit: int) -> bytes:
             content = b64decode(content, validate=True)
     except binascii.Error as error:
         raise FetchError(f"The data URL cannot be read: {error}.") from error
-    if not comma or len(content) > limit:
-        raise FetchError("The data URL has no data." if not comma else _too_large(limit) + ".")
-    return content
+    if not comma:
+        raise FetchError("The data URL has no data.")
+    if len(content) > source.max_bytes:
+        raise FetchError(f"{_too_large(source.max_bytes)}.")
+    file.write(content)
+    declared = head[5:].partition(";")[0].strip().lower()
+    return hashlib.sha256(content).hexdigest(), len(content), declared or None
 
 
-def _receive(url: str, source: Source, file: object) -> tuple[str, int, str | None]:
+def _receive(url: str, source: Source, file: BinaryIO) -> tuple[str, int, str | None]:
     patience = Patience(silence=source.timeout, deadline=source.deadline)
     for _ in range(MAX_REDIRECTS + 1):
         connection, response = _open(url, source, patience)
@@ -187,7 +232,7 @@ def _check_status(response: http.client.HTTPResponse) -> None:
 
 
 def _copy(
-    response: http.client.HTTPResponse, file: object, limit: int
+    response: http.client.HTTPResponse, file: BinaryIO, limit: int
 ) -> tuple[str, int, str | None]:
     encoding = response.getheader("content-encoding", "").strip().lower()
     if encoding not in ("", "identity", "gzip", "x-gzip"):
@@ -208,7 +253,7 @@ def _copy(
         if size > limit:
             raise FetchError(f"{_too_large(limit)}.")
         digest.update(content)
-        file.write(content)  # type: ignore[attr-defined]  # BinaryIO, as mkstemp opened it
+        file.write(content)
     if expected is not None and received != expected:
         raise FetchError(f"Only {received:,} of {expected:,} bytes arrived.", again=True)
     if packed and not packed.eof:
@@ -280,7 +325,7 @@ def _is_allowed(parts: SplitResult, allowed: Collection[str]) -> bool:
 
 
 def _checked(path: Path, media_type: str, declared: str | None) -> Probe | None:
-    media = probe(path) if path.stat().st_size else None
+    media = _as_asked(probe(path), media_type) if path.stat().st_size else None
     if media is None:
         if declared and declared.startswith(f"{media_type}/") and not _is_text(path):
             return None  # a format unknown here, which its server vouches for

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +23,8 @@ from oxen_inference.media.steps import Steps, run_slow, sleep
 if TYPE_CHECKING:
     from oxen_inference.media.task import Engine
 
+log = logging.getLogger("oxen_inference.media")
+
 _TRIES = 4
 _FIRST_PAUSE = 0.3
 
@@ -32,21 +38,37 @@ def fetch_items(
     """
     folder = None if save_to is None else Path(save_to).expanduser()
     source = replace(engine.source(), deadline=deadline)
-    items, failures = [], []
+    items, failures, notes = [], [], list(entry.notes)
     for position, item in enumerate(entry.items):
         try:
-            items.append((yield from _fetch_item(engine, entry, item, position, folder, source)))
+            saved, note = yield from _fetch_item(engine, entry, item, position, folder, source)
         except (FetchError, OSError) as error:  # noqa: PERF203 - one item's failure is its own
             items.append(item)
             failures.append(f"{item.generation_id or position}: {error}")
-    entry = yield from engine.write(replace(entry, items=tuple(items)))
+        else:
+            items.append(saved)
+            notes += [note] if note else []
+    for note in notes[len(entry.notes) :]:
+        log.warning(note)
+    entry = yield from engine.write(replace(entry, items=tuple(items), notes=tuple(notes)))
     if failures:
-        raise DownloadError(
-            f"Made and paid for, but not fetched: {'; '.join(failures)} Asking again for the same "
-            "job (resume, attach or the same key) fetches it without paying.",
-            result=entry.result(),
-        )
+        raise DownloadError(_not_fetched(entry, failures), result=entry.result())
     return entry
+
+
+def _not_fetched(entry: Entry, failures: list[str]) -> str:
+    what = f"Made and paid for, but not fetched: {'; '.join(failures)}"
+    if entry.kind != "direct":
+        return (
+            f"{what} Asking again for the same job (resume, attach or the same key) fetches it "
+            "without paying."
+        )
+    if any(item.content is not None for item in entry.items):
+        then = "Its bytes are in this error: result.items[…].content."
+    else:
+        attached = f"client.media.attach(entry_id={entry.entry_id!r}).wait(save_to=…)"
+        then = f"Its address may work for a while: {attached} tries it."
+    return f"{what} {then} A direct generation has no id: the same call would be paid for anew."
 
 
 def _fetch_item(
@@ -56,19 +78,60 @@ def _fetch_item(
     position: int,
     folder: Path | None,
     source: Source,
-) -> Steps[MediaItem]:
+) -> Steps[tuple[MediaItem, str | None]]:
+    """The item as it is saved, and what is odd about that."""
     if item.status != "succeeded" or folder is None or _is_there(item, folder):
-        return item
+        return item, None
     stem = f"{entry.model}-{(item.generation_id or f'{entry.entry_id}-{position}')[:8]}"
+    if item.generation_id is None and item.url is None:
+        content = yield from run_slow(_bytes_of, item)
+        places = _places(folder, engine.journal.path)
+        fetched = yield from run_slow(_save_somewhere, content, places, stem, entry, item)
+        notes = [fetched.note] if fetched.note else []
+        if fetched.path.parent != folder:
+            notes.append(f"{folder} could not be written: saved in {fetched.path.parent} instead.")
+        return _described(replace(item, content=None), fetched), " ".join(notes) or None
+    fetched, item = yield from _fetch(engine, entry, item, folder, stem, source)
+    return _described(item, fetched), fetched.note
+
+
+def _bytes_of(item: MediaItem) -> bytes:
+    """The bytes of a direct result, which were handed over once, and may have been saved."""
     if item.content is not None:
-        fetched = yield from run_slow(download.save, item.content, folder, stem, entry.media_type)
-        return _described(replace(item, content=None), fetched)
-    return (yield from _fetch(engine, entry, item, folder, stem, source))
+        return item.content
+    if item.path is None:
+        raise FetchError("Its bytes were handed over when it was made; Oxen keeps no copy.")
+    return Path(item.path).read_bytes()
+
+
+def _places(folder: Path, ledger: Path | None) -> Iterator[Path]:
+    """Where bytes that cannot be had again may go: the folder, if need be made once more."""
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+    yield folder
+    if ledger is not None:
+        beside = ledger.absolute().parent / "results"
+        with suppress(OSError):
+            beside.mkdir(exist_ok=True)
+        yield beside
+    yield Path(tempfile.mkdtemp(prefix="oxen-results-"))
+
+
+def _save_somewhere(
+    content: bytes, places: Iterator[Path], stem: str, entry: Entry, item: MediaItem
+) -> Fetched:
+    failure: OSError | None = None
+    for folder in places:
+        try:
+            return download.save(content, folder, stem, entry.media_type, item.mime_type)
+        except OSError as error:  # noqa: PERF203 - the next place may do
+            failure = failure or error
+    raise failure or FetchError("There is no place to save it in.")
 
 
 def _fetch(
     engine: Engine, entry: Entry, item: MediaItem, folder: Path, stem: str, source: Source
-) -> Steps[MediaItem]:
+) -> Steps[tuple[Fetched, MediaItem]]:
     renewed = False
     for attempt in range(_TRIES):
         if item.url is None:
@@ -88,7 +151,7 @@ def _fetch(
                 raise
             yield from _pause(attempt, source)
         else:
-            return _described(item, fetched)
+            return fetched, item
     raise FetchError(f"Oxen names no URL for {item.generation_id}.")
 
 

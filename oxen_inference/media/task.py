@@ -172,5 +172,5 @@ class Engine:
             # It was paid for: a full disk must not keep it from the caller.
             log.error("Not written down (%s): %s", error, entry.generation_ids)  # noqa: TRY400 - the ids matter, not the trace
             return entry
-        # What is in hand may be a part of the entry, and holds bytes that no ledger does.
-        return replace(written, items=entry.items)
+        # What is in hand may be a part of the entry, and holds bytes and notes that no ledger does.
+        return replace(written, items=entry.items, notes=entry.notes)
