@@ -1,8 +1,8 @@
 """One watcher per client for every job that anybody waits for.
 
 Each round asks for the list of active jobs, whose length is the hub's matter and not the number
-of waiters'; what has left that list is looked up one by one, or in bulk where it is many. The
-event stream only wakes the watcher: a status always comes from a GET. Whatever goes wrong in a
+of waiters'; what has left that list is looked up one by one, or in bulk where it is many, and
+where a list is broken, a few are asked for each round. The event stream only wakes the watcher: a status always comes from a GET. Whatever goes wrong in a
 round delays the next one and never ends a job.
 """
 
@@ -19,7 +19,14 @@ from typing import Any
 
 from oxen_inference import queue
 from oxen_inference.calls import Call
-from oxen_inference.errors import NotFoundError, OxenError
+from oxen_inference.errors import (
+    APIResponseError,
+    APIStatusError,
+    APITimeoutError,
+    NotFoundError,
+    OxenError,
+    RateLimitError,
+)
 from oxen_inference.generation import TERMINAL, Generation
 from oxen_inference.media.pace import Pace
 from oxen_inference.media.steps import Pause, Steps, send
@@ -45,6 +52,8 @@ class Watched:
     namespace: str | None
     since: float
     due: float
+    asked: float = 0.0
+    """When it was last heard of, or asked for by itself."""
     row: Generation | None = None
     misses: int = 0
     subscriptions: set[Subscription] = field(default_factory=set)
@@ -90,6 +99,7 @@ class Watch:
         self._asked_until = 0.0
         self._no_hints_before = 0.0
         self._last_round = 0.0
+        self._lists_broken = False
         self.requests = 0
         """GETs made so far."""
         self.rounds = 0
@@ -188,8 +198,7 @@ class Watch:
                 for job in hinted:
                     yield from self._ask_for_one(job, ended=True)
             else:
-                for group in _by_namespace(jobs):
-                    yield from self._ask(group)
+                yield from self._ask_all(jobs)
         except Exception as error:  # noqa: BLE001 - a dead watcher would strand every waiter
             self._failed(error, of_hints=resting)
         else:
@@ -199,20 +208,44 @@ class Watch:
             for job in jobs:
                 job.due = now + pace.interval(job.media_type, now - job.since) * _jitter()
 
+    def _ask_all(self, jobs: list[Watched]) -> Steps[None]:
+        broken: OxenError | None = None
+        for group in _by_namespace(jobs):
+            try:
+                yield from self._ask(group)
+            except OxenError as error:  # noqa: PERF203 - of this namespace, perhaps, not of the next
+                if not _is_of_one_route(error):
+                    raise
+                broken = broken or error
+        if broken is not None:
+            raise broken
+
     def _ask(self, jobs: list[Watched]) -> Steps[None]:
         if len(jobs) <= _FEW:
             for job in jobs:
                 yield from self._ask_for_one(job)
             return
-        rows = yield from self._get(queue.list_call(self._paths, namespace=jobs[0].namespace))
-        gone = self._absorb(jobs, rows)
-        if len(gone) > _FEW:
-            gone = yield from self._ask_for_many(gone)
+        gone, broken = jobs, None
+        try:
+            rows = yield from self._get(queue.list_call(self._paths, namespace=jobs[0].namespace))
+            gone = self._absorb(jobs, rows)
+            if len(gone) > _FEW:
+                gone = yield from self._ask_for_many(gone)
+        except OxenError as error:
+            if not _is_of_one_route(error):
+                raise
+            broken = error
         # The longest unheard of first, so that each has its turn.
-        for job in sorted(gone, key=lambda job: -job.misses)[:_LEFTOVERS]:
+        for job in sorted(gone, key=lambda job: job.asked)[:_LEFTOVERS]:
             yield from self._ask_for_one(job, ended=True)
-        for job in gone:
-            job.misses += 1
+        if broken is None:
+            self._lists_broken = False
+            for job in gone:
+                job.misses += 1
+        elif not self._lists_broken:
+            self._lists_broken = True
+            trouble = f"Asking for the list of jobs failed ({broken}); each is asked for in turn."
+            self._tell_trouble(jobs, trouble)
 
     def _ask_for_many(self, jobs: list[Watched]) -> Steps[list[Watched]]:
         models = {job.model for job in jobs}
@@ -249,14 +282,23 @@ class Watch:
                 self._paths, job.generation_id, namespace=job.namespace, model=job.model
             )
         )
+        job.asked = time.monotonic()
+        broken: OxenError | None = None
         for call in filter(None, calls):
             try:
                 row = yield from self._get(call)
             except NotFoundError:
                 continue
+            except OxenError as error:
+                if not _is_of_one_route(error):
+                    raise
+                broken = broken or error
+                continue
             if row.generation_id == job.generation_id:
                 self._absorb([job], [row])
                 return
+        if broken is not None:
+            raise broken
         job.misses += 1
         if job.misses == _MISSES_TO_TELL:
             self._tell_trouble(
@@ -273,14 +315,14 @@ class Watch:
     def _absorb(self, jobs: list[Watched], rows: Iterable[Generation]) -> list[Watched]:
         """Pass the rows on; return the jobs that were not among them."""
         by_id: Mapping[str, Generation] = {row.generation_id: row for row in rows}
-        missing = []
+        missing, now = [], time.monotonic()
         with self._lock:
             for job in jobs:
                 row = by_id.get(job.generation_id)
                 if row is None:
                     missing.append(job)
                     continue
-                job.misses = 0
+                job.misses, job.asked = 0, now
                 changed = job.row is None or job.row.status != row.status
                 job.row = row
                 if changed:
@@ -313,6 +355,13 @@ class Watch:
                 for subscription in job.subscriptions:
                     subscription.trouble = message
                     subscription.event.set()
+
+
+def _is_of_one_route(error: OxenError) -> bool:
+    """Whether another route may do better."""
+    if isinstance(error, RateLimitError):
+        return False  # less is what was asked for, not more
+    return isinstance(error, APIStatusError | APIResponseError | APITimeoutError)
 
 
 def _by_namespace(jobs: list[Watched]) -> list[list[Watched]]:

@@ -47,7 +47,7 @@ def hub() -> Iterator[Sandbox]:
 class Bench:
     """Calls the sync or the async client the same way."""
 
-    def __init__(self, hub: Sandbox, journal: Journal, is_async: bool) -> None:
+    def __init__(self, hub: Any, journal: Journal, is_async: bool) -> None:
         self.hub, self.journal, self.is_async = hub, journal, is_async
         self.pace = PACE
         self.hosts: set[str] = set()
@@ -55,7 +55,8 @@ class Bench:
 
     def __call__(self, method: str, *args: Any, **kwargs: Any) -> Any:
         options = {
-            "base_url": self.hub.base_url, "api_key": self.hub.api_key, "journal": self.journal,
+            "base_url": self.hub.base_url, "api_key": getattr(self.hub, "api_key", "k"),
+            "journal": self.journal,
             **self.options,
         }  # fmt: skip
 
