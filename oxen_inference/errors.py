@@ -176,6 +176,8 @@ class APIStatusError(_APIError, openai.APIStatusError):
     default_status: ClassVar[int | None] = None
     partial: Any = None
     """What had been streamed before the error, for one that came inside a stream."""
+    result: MediaResult | None = None
+    """What was paid for, for one that ended the waiting for it."""
 
     def __init__(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
@@ -13,6 +14,16 @@ from oxen_inference.errors import APIResponseError
 
 ACTIVE = frozenset({"queued", "processing"})
 TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
+
+# Hubs, and the upstreams whose words they pass on, spell the same few states in many ways.
+_STATUS_WORDS = {
+    "succeeded": ("completed", "complete", "success", "successful", "done", "finished"),
+    "failed": ("error", "errored", "failure"),
+    "cancelled": ("canceled",),
+    "queued": ("pending", "in_queue", "starting"),
+    "processing": ("running", "in_progress", "rendering"),
+}
+_STATUS_OF = {word: status for status, words in _STATUS_WORDS.items() for word in words}
 
 # A completion event names these differently from a queue row (https://docs.oxen.ai).
 _EVENT_NAMES = {"url": "result_url", "error": "error_message", "model": "model_name"}
@@ -28,8 +39,8 @@ _OWN_FIELDS = frozenset(
 class Generation:
     """A job as the hub last described it. Times are unix seconds; `cost` is in USD.
 
-    `status` is ``queued``, ``processing``, ``succeeded``, ``failed``, ``cancelled``, or whatever
-    else the hub says. `cost` None means not known, which is not zero. `params` holds every
+    `status` is ``queued``, ``processing``, ``succeeded``, ``failed`` or ``cancelled``, however the
+    hub spells it, or whatever else it says of a job that has not ended. `cost` None means not known, which is not zero. `params` holds every
     other field of the row, the submitted parameters among them.
     """
 
@@ -60,14 +71,22 @@ def read_generation(payload: object) -> Generation:
     generation_id = _id(row)
     if not isinstance(row, Mapping) or generation_id is None:
         raise APIResponseError("Oxen described a generation without its id.", body=payload)
+    result_url = _text(row.get("result_url")) or _first_url(row)
+    error_message = _words(row.get("error_message")) or _words(row.get("error"))
+    status = _status(row.get("status"))
+    if status not in ACTIVE | TERMINAL and row.get("completed_at"):
+        # A word not known here, of a job that has ended: by what it left.
+        has_made = bool(_text(row.get("result_url")) or (result_url and not error_message))
+        error_message = error_message or (None if has_made else f"It ended as {status!r}.")
+        status = "succeeded" if has_made else "failed"
     return Generation(
         generation_id=generation_id,
-        status=(_text(row.get("status")) or "unknown").lower(),
+        status=status,
         model_name=_text(row.get("model_name")) or _text(row.get("model")),
         prompt=_text(row.get("prompt")),
         media_type=_text(row.get("media_type")),
-        result_url=_text(row.get("result_url")) or _first_url(row),
-        error_message=_words(row.get("error_message")) or _words(row.get("error")),
+        result_url=result_url,
+        error_message=error_message,
         enqueued_at=_number(row.get("enqueued_at")),
         started_at=_number(row.get("started_at")),
         completed_at=_number(row.get("completed_at")),
@@ -114,6 +133,11 @@ def read_money(value: object) -> Decimal | None:
 def _id(row: object) -> str | None:
     given = row.get("generation_id") if isinstance(row, Mapping) else None
     return str(given) if isinstance(given, int) and not isinstance(given, bool) else _text(given)
+
+
+def _status(said: object) -> str:
+    word = re.sub(r"[\s-]+", "_", (_text(said) or "unknown").strip().lower())
+    return _STATUS_OF.get(word, word)
 
 
 def _words(said: object) -> str | None:

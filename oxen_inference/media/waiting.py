@@ -5,7 +5,13 @@ from __future__ import annotations
 import logging
 
 from oxen_inference import queue
-from oxen_inference.errors import BadRequestError, GenerationTimeout, NotFoundError, OxenError
+from oxen_inference.errors import (
+    APIStatusError,
+    BadRequestError,
+    GenerationTimeout,
+    NotFoundError,
+    OxenError,
+)
 from oxen_inference.media.journal import Entry
 from oxen_inference.media.steps import Pause, Steps, shielded, sleep
 from oxen_inference.media.task import Engine, Task
@@ -33,6 +39,9 @@ def subscribe(engine: Engine, task: Task) -> Subscription | None:
 
 
 def wait(engine: Engine, task: Task) -> Steps[None]:
+    """Wait until it has ended. Raises `GenerationTimeout`, and `AuthenticationError` or
+    `PermissionDeniedError` once Oxen has refused to say anything several times in a row.
+    """
     subscription = task.subscription or subscribe(engine, task)
     if subscription is None:
         return
@@ -42,6 +51,10 @@ def wait(engine: Engine, task: Task) -> Steps[None]:
         if left is not None and left <= 0:
             yield from _timed_out(engine, task, subscription.trouble)
             return
+        if subscription.denial is not None:
+            yield from engine.absorb(task, subscription.rows)
+            yield from task.tell("detached")
+            raise _turned_away(task.known, subscription.denial)
         rest = _HEARTBEAT if task.wishes.on_progress else _LONG_REST
         yield Pause(subscription.event, rest if left is None else min(rest, left))
         subscription.event.clear()
@@ -144,6 +157,16 @@ def _timed_out(engine: Engine, task: Task, trouble: str | None) -> Steps[None]:
         f"Not finished after {task.wishes.timeout:g} s: {_going_on(entry)}{because}",
         result=entry.result(),
     )
+
+
+def _turned_away(entry: Entry, denial: APIStatusError) -> APIStatusError:
+    message = (
+        f"Oxen does not say any more how far it is ({denial.message.rstrip('.')}). Nothing is lost: "
+        f"{_going_on(entry)} That takes a key of the same account that may ask."
+    )
+    error = type(denial)(message, response=denial.response, body=denial.body)
+    error.result = entry.result()
+    return error
 
 
 def _going_on(entry: Entry) -> str:

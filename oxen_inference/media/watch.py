@@ -23,8 +23,10 @@ from oxen_inference.errors import (
     APIResponseError,
     APIStatusError,
     APITimeoutError,
+    AuthenticationError,
     NotFoundError,
     OxenError,
+    PermissionDeniedError,
     RateLimitError,
 )
 from oxen_inference.generation import TERMINAL, Generation
@@ -40,6 +42,8 @@ _LEFTOVERS = 4
 _PAGE_SIZE = 1000
 _MAX_PAGES = 4
 _MISSES_TO_TELL = 5
+_DENIALS = 3
+"""So often in a row a refusal to say anything is one, and not a hiccup before the hub."""
 
 
 @dataclass(slots=True)
@@ -56,6 +60,7 @@ class Watched:
     """When it was last heard of, or asked for by itself."""
     row: Generation | None = None
     misses: int = 0
+    denials: int = 0
     subscriptions: set[Subscription] = field(default_factory=set)
 
 
@@ -67,6 +72,8 @@ class Subscription:
         self.pending = set(ids)
         self.rows: dict[str, Generation] = {}
         self.trouble: str | None = None
+        self.denial: APIStatusError | None = None
+        """What Oxen says again and again to a key that may not ask, or no longer."""
 
     @property
     def is_done(self) -> bool:
@@ -222,8 +229,10 @@ class Watch:
 
     def _ask(self, jobs: list[Watched]) -> Steps[None]:
         if len(jobs) <= _FEW:
-            for job in jobs:
-                yield from self._ask_for_one(job)
+            failed = yield from self._ask_each(jobs)
+            for job, error in failed:
+                self._denied([job], error)
+            self._told_failures(jobs, failed)
             return
         gone, broken = jobs, None
         try:
@@ -236,8 +245,11 @@ class Watch:
                 raise
             broken = error
         # The longest unheard of first, so that each has its turn.
-        for job in sorted(gone, key=lambda job: job.asked)[:_LEFTOVERS]:
-            yield from self._ask_for_one(job, ended=True)
+        asked = sorted(gone, key=lambda job: job.asked)[:_LEFTOVERS]
+        failed = yield from self._ask_each(asked, ended=True)
+        if broken is not None and len(failed) == len(asked):
+            self._denied(gone, broken)
+        self._told_failures(asked, failed)
         if broken is None:
             self._lists_broken = False
             for job in gone:
@@ -246,6 +258,36 @@ class Watch:
             self._lists_broken = True
             trouble = f"Asking for the list of jobs failed ({broken}); each is asked for in turn."
             self._tell_trouble(jobs, trouble)
+
+    def _ask_each(
+        self, jobs: list[Watched], *, ended: bool = False
+    ) -> Steps[list[tuple[Watched, OxenError]]]:
+        failed = []
+        for job in jobs:
+            try:
+                yield from self._ask_for_one(job, ended=ended)
+            except OxenError as error:  # noqa: PERF203 - one job's failure is its own
+                if not _is_of_one_route(error) or isinstance(error, APITimeoutError):
+                    raise
+                failed.append((job, error))
+        return failed
+
+    def _told_failures(self, asked: list[Watched], failed: list[tuple[Watched, OxenError]]) -> None:
+        """Tell those concerned; where nothing else could be asked, it is the hub's failure."""
+        if failed and len(failed) == len(asked):
+            raise failed[0][1]
+        for job, error in failed:
+            self._tell_trouble([job], f"Asking for {job.generation_id} failed ({error}).")
+
+    def _denied(self, jobs: list[Watched], error: OxenError) -> None:
+        if not isinstance(error, AuthenticationError | PermissionDeniedError):
+            return
+        with self._lock:
+            for job in jobs:
+                job.denials += 1
+                for subscription in job.subscriptions if job.denials >= _DENIALS else ():
+                    subscription.denial = error
+                    subscription.event.set()
 
     def _ask_for_many(self, jobs: list[Watched]) -> Steps[list[Watched]]:
         models = {job.model for job in jobs}
@@ -322,7 +364,7 @@ class Watch:
                 if row is None:
                     missing.append(job)
                     continue
-                job.misses, job.asked = 0, now
+                job.misses, job.denials, job.asked = 0, 0, now
                 changed = job.row is None or job.row.status != row.status
                 job.row = row
                 if changed:
@@ -349,12 +391,13 @@ class Watch:
         self._tell_trouble(jobs, f"Asking for the jobs' status failed ({error}); trying again.")
 
     def _tell_trouble(self, jobs: Iterable[Watched], message: str) -> None:
-        log.warning(message)
         with self._lock:
-            for job in jobs:
-                for subscription in job.subscriptions:
-                    subscription.trouble = message
-                    subscription.event.set()
+            concerned = [one for job in jobs for one in job.subscriptions if one.trouble != message]
+            for subscription in concerned:
+                subscription.trouble = message
+                subscription.event.set()
+        if concerned:
+            log.warning(message)
 
 
 def _is_of_one_route(error: OxenError) -> bool:
