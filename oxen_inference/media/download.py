@@ -7,6 +7,7 @@ The URL comes from a hub, and may have passed through a language model or a redi
 from __future__ import annotations
 
 import binascii
+import codecs
 import hashlib
 import http.client
 import os
@@ -54,13 +55,13 @@ class Fetched:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What a file turned out to be."""
+class Received:
+    """The bytes that came. `is_whole`: as many as were told of, where that was told."""
 
-    media: Probe | None
-    declared: str | None
     sha256: str
     size: int
+    declared: str | None
+    is_whole: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,10 +91,10 @@ def fetch(url: str, folder: Path, stem: str, media_type: str, source: Source) ->
     """
     with _temporary(folder) as (temporary, file):
         inside = url[:5].lower() == "data:"
-        digest, size, declared = (_unpack if inside else _receive)(url, source, file)
+        received = (_unpack if inside else _receive)(url, source, file)
         _flush(file)
-        media = _checked(temporary, media_type, declared)
-        return _kept(temporary, folder, stem, media_type, Found(media, declared, digest, size))
+        media = _checked(temporary, media_type, received)
+        return _kept(temporary, folder, stem, media_type, media, received)
 
 
 def save(
@@ -107,8 +108,8 @@ def save(
         # Raw sound has no header to know it by.
         declared = declared or ("audio/pcm" if media_type == "audio" else None)
         digest = hashlib.sha256(content).hexdigest()
-        found = Found(media, declared, digest, len(content))
-        return _kept(temporary, folder, stem, media_type, found)
+        received = Received(digest, len(content), declared, is_whole=True)
+        return _kept(temporary, folder, stem, media_type, media, received)
 
 
 @contextmanager
@@ -127,13 +128,19 @@ def _flush(file: BinaryIO) -> None:
     os.fsync(file.fileno())
 
 
-def _kept(temporary: Path, folder: Path, stem: str, media_type: str, found: Found) -> Fetched:
-    media, declared = found.media, found.declared
-    suffix = media.suffix if media else _suffix_of(declared)
+def _kept(
+    temporary: Path,
+    folder: Path,
+    stem: str,
+    media_type: str,
+    media: Probe | None,
+    received: Received,
+) -> Fetched:
+    suffix = media.suffix if media else _suffix_of(received.declared)
     path = _put(temporary, folder, f"{safe_name(stem)}.{suffix}")
-    mime_type = media.mime_type if media else declared
-    note = _surprise(found, media_type, path.name)
-    return Fetched(path, found.sha256, found.size, media, mime_type, note)
+    mime_type = media.mime_type if media else received.declared
+    note = _surprise(media, received.declared, media_type, path.name)
+    return Fetched(path, received.sha256, received.size, media, mime_type, note)
 
 
 def _as_asked(media: Probe | None, media_type: str) -> Probe | None:
@@ -143,8 +150,7 @@ def _as_asked(media: Probe | None, media_type: str) -> Probe | None:
     return replace(media, kind="audio", mime_type=media.mime_type.replace("video/", "audio/"))
 
 
-def _surprise(found: Found, media_type: str, name: str) -> str | None:
-    media, declared = found.media, found.declared
+def _surprise(media: Probe | None, declared: str | None, media_type: str, name: str) -> str | None:
     if media is None and not (declared or "").startswith(f"{media_type}/"):
         return f"What Oxen gave is no {media_type} known here; it is kept as it came, as {name}."
     if media is not None and media.kind != media_type:
@@ -175,7 +181,7 @@ def safe_name(stem: str) -> str:
     return f"media-{name}" if reserved or not name else name
 
 
-def _unpack(url: str, source: Source, file: BinaryIO) -> tuple[str, int, str | None]:
+def _unpack(url: str, source: Source, file: BinaryIO) -> Received:
     head, comma, data = url.partition(",")
     try:
         content = unquote_to_bytes(data)
@@ -189,10 +195,11 @@ def _unpack(url: str, source: Source, file: BinaryIO) -> tuple[str, int, str | N
         raise FetchError(f"{_too_large(source.max_bytes)}.")
     file.write(content)
     declared = head[5:].partition(";")[0].strip().lower()
-    return hashlib.sha256(content).hexdigest(), len(content), declared or None
+    digest = hashlib.sha256(content).hexdigest()
+    return Received(digest, len(content), declared or None, is_whole=True)
 
 
-def _receive(url: str, source: Source, file: BinaryIO) -> tuple[str, int, str | None]:
+def _receive(url: str, source: Source, file: BinaryIO) -> Received:
     patience = Patience(silence=source.timeout, deadline=source.deadline)
     for _ in range(MAX_REDIRECTS + 1):
         connection, response = _open(url, source, patience)
@@ -231,9 +238,7 @@ def _check_status(response: http.client.HTTPResponse) -> None:
     raise FetchError(f"{what}.", again=status == 429 or status >= 500)
 
 
-def _copy(
-    response: http.client.HTTPResponse, file: BinaryIO, limit: int
-) -> tuple[str, int, str | None]:
+def _copy(response: http.client.HTTPResponse, file: BinaryIO, limit: int) -> Received:
     encoding = response.getheader("content-encoding", "").strip().lower()
     if encoding not in ("", "identity", "gzip", "x-gzip"):
         raise FetchError(f"The file came encoded as {encoding}, which was not asked for.")
@@ -259,7 +264,8 @@ def _copy(
     if packed and not packed.eof:
         raise FetchError("The file that was fetched ends too early.", again=True)
     kind = (response.getheader("content-type") or "").partition(";")[0].strip().lower()
-    return digest.hexdigest(), size, kind or None
+    is_whole = expected is not None or response.chunked or packed is not None
+    return Received(digest.hexdigest(), size, kind or None, is_whole)
 
 
 def _too_large(limit: int) -> str:
@@ -324,27 +330,40 @@ def _is_allowed(parts: SplitResult, allowed: Collection[str]) -> bool:
     return any(one.lower() in (host, f"{host}:{port}", f"[{host}]:{port}") for one in allowed)
 
 
-def _checked(path: Path, media_type: str, declared: str | None) -> Probe | None:
-    media = _as_asked(probe(path), media_type) if path.stat().st_size else None
-    if media is None:
-        if declared and declared.startswith(f"{media_type}/") and not _is_text(path):
-            return None  # a format unknown here, which its server vouches for
-        shown = f" ({declared})" if declared else ""
+def _checked(path: Path, media_type: str, received: Received) -> Probe | None:
+    """What a fetched file is. Raises `FetchError` for what is no file, or ends too early."""
+    media = _as_asked(probe(path), media_type) if received.size else None
+    if media is None and (not received.size or _is_text(path, received.declared)):
+        shown = f" ({received.declared})" if received.declared else ""
         raise FetchError(f"What was fetched is not {media_type}{shown}.", is_expired=True)
-    if media.kind != media_type:
-        raise FetchError(f"What was fetched is {media.mime_type}, not {media_type}.")
-    if not media.complete:
+    # Where its length was told and arrived, it is as whole as it ever was.
+    if media is not None and not media.complete and not received.is_whole:
         raise FetchError("The file that was fetched ends too early.", again=True)
     return media
 
 
-def _is_text(path: Path) -> bool:
+def _is_text(path: Path, declared: str | None) -> bool:
+    """Whether it is a page, an error or nothing at all, where a file should be."""
     with path.open("rb") as file:
-        head = file.read(512)
-    return not head.strip() or (head.lstrip()[:1] in (b"<", b"{", b"[") and b"\0" not in head)
+        head = file.read(512).removeprefix(codecs.BOM_UTF8)
+    if b"\0" in head:
+        return False
+    if head.lstrip()[:1] in (b"", b"<", b"{", b"[") or (declared or "").startswith("text/"):
+        return True
+    return declared is None and _is_readable(head)
+
+
+def _is_readable(head: bytes) -> bool:
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return all(one.isprintable() or one.isspace() for one in text)
 
 
 def _suffix_of(mime_type: str | None) -> str:
+    if mime_type in (None, "application/octet-stream"):
+        return "bin"
     return re.sub(r"[^a-z0-9]", "", (mime_type or "").partition("/")[2].partition("+")[0]) or "bin"
 
 

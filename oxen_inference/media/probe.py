@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 _HEAD = 4096
+_CHUNK = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """`kind`: image, video or audio. Sizes in pixels, `duration` in seconds."""
+    """`kind`: image, video, audio or other. Sizes in pixels, `duration` in seconds."""
 
     kind: str
     mime_type: str
@@ -27,38 +28,36 @@ class Probe:
     height: int | None = None
     duration: float | None = None
     complete: bool = True
-    """False if the file surely ends too early."""
+    """False if the file seems to end too early; what comes after its end does not matter."""
 
 
 def probe(path: Path) -> Probe | None:
     """Return what the file is, or None if it is no known media type."""
     with path.open("rb") as file:
         head = file.read(_HEAD).ljust(64, b"\0")  # so that a stump has every field, if empty
-        file.seek(-min(path.stat().st_size, 64), 2)
-        tail = file.read()
-        return _image(head, tail, path) or _boxes(head, file) or _other(head)
+        return _image(head, file) or _boxes(head, file) or _other(head) or _no_media(head)
 
 
-def _image(head: bytes, tail: bytes, path: Path) -> Probe | None:
+def _image(head: bytes, file: BinaryIO) -> Probe | None:
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         width, height = struct.unpack(">II", head[16:24])
-        complete = b"IEND" in tail
+        complete = _holds(file, b"IEND", 24)
         return Probe("image", "image/png", "png", width, height, complete=complete)
     if head.startswith(b"\xff\xd8\xff"):
-        width, height = _jpeg_size(path)
-        # Some encoders pad after the end marker.
-        complete = b"\xff\xd9" in tail or width is None
+        width, height, at = _jpeg_size(file)
+        # Not before its picture begins: a thumbnail has an end, too.
+        complete = width is None or _holds(file, b"\xff\xd9", at)
         return Probe("image", "image/jpeg", "jpg", width, height, complete=complete)
     if head[:6] in (b"GIF87a", b"GIF89a"):
         width, height = struct.unpack("<HH", head[6:10])
-        complete = tail.rstrip(b"\0").endswith(b";")
+        complete = _holds(file, b"\0;", 13)  # the end of the last block, and the trailer
         return Probe("image", "image/gif", "gif", width, height, complete=complete)
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         width, height = _webp_size(head)
-        complete = path.stat().st_size >= struct.unpack("<I", head[4:8])[0] + 8
+        complete = file.seek(0, 2) >= struct.unpack("<I", head[4:8])[0] + 8
         return Probe("image", "image/webp", "webp", width, height, complete=complete)
     if re.match(rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>|<!--.*?-->|<!DOCTYPE svg[^>]*>|\s)*<svg[\s>]", head, re.DOTALL):  # fmt: skip
-        return Probe("image", "image/svg+xml", "svg", complete=b"</svg" in tail)
+        return Probe("image", "image/svg+xml", "svg", complete=_holds(file, b"</svg", 0))
     if head[:4] in (b"II*\x00", b"MM\x00*"):
         return Probe("image", "image/tiff", "tiff")
     if head[:2] == b"BM":
@@ -87,11 +86,30 @@ def _other(head: bytes) -> Probe | None:
     return None
 
 
+_NO_MEDIA = (
+    (b"PK\x03\x04", "application/zip", "zip"),
+    (b"8BPS", "image/vnd.adobe.photoshop", "psd"),
+    (b"glTF", "model/gltf-binary", "glb"),
+    (b"%PDF-", "application/pdf", "pdf"),
+)
+
+
+def _no_media(head: bytes) -> Probe | None:
+    for magic, mime_type, suffix in _NO_MEDIA:
+        if head.startswith(magic):
+            return Probe("other", mime_type, suffix)
+    return None
+
+
 _BRANDS = {
     b"avif": ("image", "image/avif", "avif"), b"avis": ("image", "image/avif", "avif"),
-    b"heic": ("image", "image/heic", "heic"), b"mif1": ("image", "image/heif", "heif"),
+    b"heic": ("image", "image/heic", "heic"), b"heix": ("image", "image/heic", "heic"),
+    b"mif1": ("image", "image/heif", "heif"), b"msf1": ("image", "image/heif", "heif"),
     b"M4A ": ("audio", "audio/mp4", "m4a"), b"qt  ": ("video", "video/quicktime", "mov"),
 }  # fmt: skip
+
+
+_NEEDED = (b"moov", b"mdat", b"moof", b"meta")  # anything else may be cut, or be no box at all
 
 
 def _boxes(head: bytes, file: BinaryIO) -> Probe | None:
@@ -106,8 +124,9 @@ def _boxes(head: bytes, file: BinaryIO) -> Probe | None:
     size = file.seek(0, 2)
     moov, complete = None, True
     for name, start, end in _walk(file, 0, size):
-        complete = end <= size
-        if name == b"moov" and complete:
+        if end > size and name in _NEEDED:
+            complete = False
+        if name == b"moov" and end <= size:
             moov = (start, end)
     duration, width, height = _movie(file, moov) if moov else (None, None, None)
     if kind != "image":
@@ -157,19 +176,30 @@ def _read(file: BinaryIO, start: int, end: int) -> bytes:
     return file.read(min(end - start, _HEAD))
 
 
-def _jpeg_size(path: Path) -> tuple[int | None, int | None]:
-    with path.open("rb") as file:
-        file.seek(2)
-        while len(marker := file.read(4)) == 4 and marker[0] == 0xFF:
-            code, length = marker[1], struct.unpack(">H", marker[2:])[0]
-            if 0xC0 <= code <= 0xCF and code not in (0xC4, 0xC8, 0xCC):
-                frame = file.read(5)
-                if len(frame) == 5:
-                    height, width = struct.unpack(">HH", frame[1:])
-                    return width, height
-                break
-            file.seek(max(length - 2, 0), 1)
-    return None, None
+def _jpeg_size(file: BinaryIO) -> tuple[int | None, int | None, int]:
+    """Width and height, and where the frame that names them begins."""
+    file.seek(2)
+    while len(marker := file.read(4)) == 4 and marker[0] == 0xFF:
+        code, length = marker[1], struct.unpack(">H", marker[2:])[0]
+        if 0xC0 <= code <= 0xCF and code not in (0xC4, 0xC8, 0xCC):
+            frame = file.read(5)
+            if len(frame) == 5:
+                height, width = struct.unpack(">HH", frame[1:])
+                return width, height, file.tell()
+            break
+        file.seek(max(length - 2, 0), 1)
+    return None, None, 0
+
+
+def _holds(file: BinaryIO, marker: bytes, start: int) -> bool:
+    """Whether `marker` comes anywhere from `start` on."""
+    file.seek(start)
+    before = b""
+    while chunk := file.read(_CHUNK):
+        if marker in before + chunk:
+            return True
+        before = chunk[-len(marker) :]
+    return False
 
 
 def _webp_size(head: bytes) -> tuple[int | None, int | None]:

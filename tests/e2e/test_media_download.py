@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import gzip
+import io
 import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from PIL import Image
 
 from oxen_inference.media.download import Source, fetch
 from oxen_inference.media.public_connection import FetchError, Patience, connect
@@ -44,6 +47,7 @@ class Site:
             def log_message(self, *_: Any) -> None:
                 pass
 
+        self._handler = Handler
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
 
@@ -54,6 +58,9 @@ class Site:
     @property
     def host(self) -> str:
         return f"127.0.0.1:{self.server.server_port}"
+
+    def protocol(self, version: str) -> None:
+        self._handler.protocol_version = version
 
     def keys(self) -> list[bool]:
         return ["Authorization" in headers for _, headers in self.asked]
@@ -245,3 +252,93 @@ def test_a_drip_is_given_up(where: str, tmp_path: Path) -> None:
             connection.getresponse().read()
         assert time.monotonic() - began < 3
         connection.close()
+
+
+HTML, JSON = b"\xef\xbb\xbf<html>Log in</html>", b'{"error": "expired"}'
+
+
+def chunked(content: bytes) -> tuple[dict[str, str], bytes]:
+    return {"Transfer-Encoding": "chunked"}, b"%x\r\n%b\r\n0\r\n\r\n" % (len(content), content)
+
+
+def measured(content: bytes) -> tuple[dict[str, str], bytes]:
+    return {"Content-Length": str(len(content))}, content
+
+
+def film() -> bytes:
+    def box(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I4s", len(content) + 8, name) + content
+
+    times = struct.pack(">B3xIIII", 0, 0, 0, 1000, 5250) + bytes(80)
+    moov = box(b"moov", box(b"mvhd", times))
+    return box(b"ftyp", b"isom\0\0\0\0isom") + moov + box(b"mdat", bytes(100))
+
+
+def photo() -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (31, 17), "red").save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "media_type", "suffix"),
+    [(PNG + bytes(100), "image", "png"), (photo() + b"trailer of a telephone" * 9, "image", "jpg"),
+     (b"<svg></svg>" + b"\n" * 100, "image", "svg"), (film() + b"trailing bytes" * 9, "video", "mp4")],
+)  # fmt: skip
+def test_what_comes_after_the_end_does_not_matter(
+    content: bytes, media_type: str, suffix: str, sites: tuple[Site, Site], tmp_path: Path
+) -> None:
+    hub, _ = sites
+    for headers, body in (measured(content), ({}, content)):
+        hub.pages["/file"] = (200, headers, body)
+        fetched = fetch(f"{hub.origin}/file", tmp_path, "ox", media_type, source(hub))
+        assert fetched.path.read_bytes() == content
+        assert (fetched.path.suffix, fetched.note) == (f".{suffix}", None)
+
+
+@pytest.mark.parametrize(
+    ("content", "media_type", "declared", "suffix"),
+    [(b"GIF89a" + bytes(20) + b"\0;", "video", "video/mp4", "gif"), (film(), "image", None, "mp4"),
+     (b"\0\0\0\x18ftypmsf1" + bytes(12), "image", None, "heif"),
+     (b"PK\x03\x04" + bytes(40), "image", None, "zip"), (b"8BPS" + bytes(40), "image", None, "psd"),
+     (b"glTF" + bytes(40), "video", "image/png", "glb"), (b"\x01\x02" + bytes(40), "image", None, "bin"),
+     (b"\x01\x02" + bytes(40), "video", "image/x-exr", "xexr")],
+)  # fmt: skip
+def test_every_file_is_kept_under_what_it_is(
+    content: bytes, media_type: str, declared: str | None, suffix: str,
+    sites: tuple[Site, Site], tmp_path: Path,
+) -> None:  # fmt: skip
+    hub, _ = sites
+    headers, body = measured(content)
+    hub.pages["/file"] = (200, headers | ({"Content-Type": declared} if declared else {}), body)
+    fetched = fetch(f"{hub.origin}/file", tmp_path, "ox", media_type, source(hub))
+    assert fetched.path.read_bytes() == content
+    assert fetched.path.suffix == f".{suffix}"
+    if suffix != "heif":
+        assert fetched.note
+
+
+@pytest.mark.parametrize("wrapped", [chunked, measured])
+@pytest.mark.parametrize("content", [PNG[:-20], film()[:-9]])
+def test_what_ends_too_early_where_it_comes_from_is_kept_with_a_note(
+    content: bytes, wrapped: Any, sites: tuple[Site, Site], tmp_path: Path
+) -> None:
+    hub, _ = sites
+    hub.protocol("HTTP/1.1")
+    hub.pages["/file"] = (200, *wrapped(content))
+    media_type = "image" if content.startswith(b"\x89PNG") else "video"
+    fetched = fetch(f"{hub.origin}/file", tmp_path, "ox", media_type, source(hub))
+    assert "too early" in (fetched.note or "")
+
+
+@pytest.mark.parametrize("declared", ["image/png", "application/octet-stream", "text/html"])
+@pytest.mark.parametrize("content", [HTML, JSON, b"", b" \n"])
+def test_no_page_is_taken_for_a_file(
+    content: bytes, declared: str, sites: tuple[Site, Site], tmp_path: Path
+) -> None:
+    hub, _ = sites
+    hub.pages["/page"] = (200, {**measured(content)[0], "Content-Type": declared}, content)
+    with pytest.raises(FetchError, match="not image") as failed:
+        fetch(f"{hub.origin}/page", tmp_path, "ox", "image", source(hub))
+    assert failed.value.is_expired
+    assert not list(tmp_path.iterdir())
