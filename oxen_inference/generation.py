@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -27,6 +27,7 @@ _STATUS_OF = {word: status for status, words in _STATUS_WORDS.items() for word i
 
 # A completion event names these differently from a queue row (https://docs.oxen.ai).
 _EVENT_NAMES = {"url": "result_url", "error": "error_message", "model": "model_name"}
+_LISTS = {"images": "image/png", "videos": "video/mp4", "audios": "audio/mpeg"}
 _OWN_FIELDS = frozenset(
     {
         "generation_id", "status", "model_name", "prompt", "media_type", "result_url",
@@ -71,12 +72,12 @@ def read_generation(payload: object) -> Generation:
     generation_id = _id(row)
     if not isinstance(row, Mapping) or generation_id is None:
         raise APIResponseError("Oxen described a generation without its id.", body=payload)
-    result_url = _text(row.get("result_url")) or _first_url(row)
+    result_url = _result_url(row)
     error_message = _words(row.get("error_message")) or _words(row.get("error"))
     status = _status(row.get("status"))
     if status not in ACTIVE | TERMINAL and row.get("completed_at"):
         # A word not known here, of a job that has ended: by what it left.
-        has_made = bool(_text(row.get("result_url")) or (result_url and not error_message))
+        has_made = bool(_url(row.get("result_url")) or (result_url and not error_message))
         error_message = error_message or (None if has_made else f"It ended as {status!r}.")
         status = "succeeded" if has_made else "failed"
     return Generation(
@@ -93,6 +94,14 @@ def read_generation(payload: object) -> Generation:
         cost=read_money(row.get("cost")),
         params={k: v for k, v in row.items() if k not in _OWN_FIELDS},
     )
+
+
+def without_inputs(job: Generation, inputs: Collection[str]) -> Generation:
+    """Return a job without taking a parameter of its request, by these names, for its result."""
+    listed = {_url(job.params.get(name), kind) for name, kind in _LISTS.items() if name in inputs}
+    if job.result_url is None or job.result_url not in listed:
+        return job
+    return replace(job, result_url=_result_url(job.params, inputs))
 
 
 def read_generations(payload: object) -> list[Generation]:
@@ -163,10 +172,23 @@ def _number(value: object) -> float | None:
         return None
 
 
-def _first_url(row: Mapping[str, Any]) -> str | None:
+def _result_url(row: Mapping[str, Any], inputs: Collection[str] = ()) -> str | None:
+    if (own := _url(row.get("result_url"))) is not None:
+        return own
     # Seen where result_url is empty: the shape of the synchronous endpoints.
-    for name in ("images", "videos", "audios"):
-        items = row.get(name)
-        if isinstance(items, list) and items and isinstance(items[0], Mapping):
-            return _text(items[0].get("url"))
+    for name, kind in _LISTS.items():
+        if name not in inputs and (listed := _url(row.get(name), kind)) is not None:
+            return listed
     return None
+
+
+def _url(value: object, kind: str = "application/octet-stream") -> str | None:
+    """The first URL in what may be one, an object that has one or the bytes, or a list of such."""
+    if isinstance(value, list):
+        return next((url for one in value if (url := _url(one, kind)) is not None), None)
+    if not isinstance(value, Mapping):
+        return _text(value)
+    encoded = _text(value.get("b64_json"))
+    if encoded is not None and not encoded.startswith("data:"):
+        encoded = f"data:{kind};base64,{''.join(encoded.split())}"
+    return _text(value.get("url")) or encoded

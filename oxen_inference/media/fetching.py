@@ -135,7 +135,7 @@ def _fetch(
     renewed = False
     for attempt in range(_TRIES):
         if item.url is None:
-            item = yield from _refreshed(engine, item)
+            item = yield from _refreshed(engine, entry, item)
         if item.url is None:
             yield from _pause(attempt, source)
             continue
@@ -162,7 +162,7 @@ def _pause(attempt: int, source: Source) -> Steps[None]:
     yield from sleep(pause)
 
 
-def _refreshed(engine: Engine, item: MediaItem) -> Steps[MediaItem]:
+def _refreshed(engine: Engine, entry: Entry, item: MediaItem) -> Steps[MediaItem]:
     """The item with the URL that the hub gives now."""
     if item.generation_id is None:
         return item
@@ -173,7 +173,7 @@ def _refreshed(engine: Engine, item: MediaItem) -> Steps[MediaItem]:
             continue
         except OxenError as error:
             raise FetchError(f"A fresh URL could not be had: {error}", again=True) from error
-        return item.updated(engine.located(row))
+        return item.updated(engine.located(row, entry))
     return item
 
 

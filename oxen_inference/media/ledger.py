@@ -189,7 +189,10 @@ def _update(
         return entry
     try:
         if all((item.generation_id or "") in rows for item in entry.items):
-            items = tuple(item.updated(rows[item.generation_id or ""]) for item in entry.items)
+            items = tuple(
+                item.updated(engine.located(rows[item.generation_id or ""], entry))
+                for item in entry.items
+            )
             entry = yield from engine.write(replace(entry, items=items))
         else:
             entry = yield from engine.refresh(entry)

@@ -18,6 +18,7 @@ from typing_extensions import Self
 from oxen_inference.generation import TERMINAL, Generation
 
 _KINDS = frozenset({"image", "video", "audio"})
+_SHOWN_URL = 60  # characters of one that holds its file
 _SHOWN_BYTES = 8_000_000  # a notebook stores what it shows
 
 
@@ -166,7 +167,7 @@ class MediaResult:
         from oxen_inference.catalog.pricing import usd
 
         cost = "unknown cost" if self.cost is None else usd(self.cost)
-        where = [item.path or item.url or item.error or item.status for item in self.items]
+        where = [item.path or _brief(item.url) or item.error or item.status for item in self.items]
         return f"{self.media_type} by {self.model}: {self.status}, {cost}: {'; '.join(where)}"
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
@@ -190,6 +191,11 @@ class Progress:
     done: int = 0
     total: int = 1
     message: str | None = None
+
+
+def _brief(url: str | None) -> str | None:
+    is_long = url is not None and url.startswith("data:") and len(url) > _SHOWN_URL
+    return f"{url[:_SHOWN_URL]}…" if url is not None and is_long else url
 
 
 def _as_html(item: MediaItem, media_type: str) -> str:

@@ -12,7 +12,7 @@ from urllib.parse import urljoin, urlsplit
 from oxen_inference import queue
 from oxen_inference.calls import Call
 from oxen_inference.errors import InvalidInputError, JournalError, NotFoundError, OxenError
-from oxen_inference.generation import Generation
+from oxen_inference.generation import Generation, without_inputs
 from oxen_inference.media.download import Source
 from oxen_inference.media.journal import Entry, Journal, Scope
 from oxen_inference.media.pace import Pace
@@ -148,7 +148,7 @@ class Engine:
     ) -> Steps[None]:
         entry = task.known
         items = tuple(
-            item.updated(self.located(rows[one]))
+            item.updated(self.located(rows[one], entry))
             if (one := item.generation_id) and one in rows
             else item
             for item in entry.items
@@ -157,8 +157,10 @@ class Engine:
         if write:
             task.entry = yield from self.write(task.entry)
 
-    def located(self, row: Generation) -> Generation:
-        """Some hubs name a result by its path alone, with or without the slash it begins with."""
+    def located(self, row: Generation, entry: Entry) -> Generation:
+        """The row with its result's URL, whole, and never one that the request itself named."""
+        row = without_inputs(row, entry.request)
+        # Some hubs name a result by its path alone, with or without the slash it begins with.
         if row.result_url is None or urlsplit(row.result_url).scheme:
             return row
         root = urljoin(self.source().hub, "/")
