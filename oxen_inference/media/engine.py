@@ -107,7 +107,11 @@ def finish(engine: Engine, task: Task) -> Steps[MediaResult]:
         raise GenerationFailed(_failure(result), result=result)
     if task.wishes.save_to is not None:
         yield from task.tell("fetching")
-        task.entry = yield from fetch_items(engine, task.known, task.wishes.save_to, task.deadline)
+        task.entry, failure = yield from fetch_items(
+            engine, task.known, task.wishes.save_to, task.deadline
+        )
+        if failure is not None:
+            raise failure
     yield from _collected(engine, task)
     yield from task.tell("done")
     return task.known.result()

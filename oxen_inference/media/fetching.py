@@ -31,10 +31,11 @@ _FIRST_PAUSE = 0.3
 
 def fetch_items(
     engine: Engine, entry: Entry, save_to: Any, deadline: float | None = None
-) -> Steps[Entry]:
+) -> Steps[tuple[Entry, DownloadError | None]]:
     """Save every finished item of an entry that is not yet in `save_to`.
 
-    At `deadline`, a moment of `time.monotonic`, what is not fetched yet counts as failed. Raises `DownloadError` with the result, whose other items are kept.
+    At `deadline`, a moment of `time.monotonic`, what is not fetched yet counts as failed. The
+    items that could be fetched are kept in the entry, whatever became of the others.
     """
     folder = None if save_to is None else Path(save_to).expanduser()
     source = replace(engine.source(), deadline=deadline)
@@ -51,9 +52,9 @@ def fetch_items(
     for note in notes[len(entry.notes) :]:
         log.warning(note)
     entry = yield from engine.write(replace(entry, items=tuple(items), notes=tuple(notes)))
-    if failures:
-        raise DownloadError(_not_fetched(entry, failures), result=entry.result())
-    return entry
+    if not failures:
+        return entry, None
+    return entry, DownloadError(_not_fetched(entry, failures), result=entry.result())
 
 
 def _not_fetched(entry: Entry, failures: list[str]) -> str:

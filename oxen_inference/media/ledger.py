@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from oxen_inference import queue
 from oxen_inference.errors import (
-    DownloadError,
     EnqueueOutcomeUnknown,
     InvalidInputError,
-    NotFoundError,
     OxenError,
 )
 from oxen_inference.generation import Generation
+from oxen_inference.media.download import folder_to_save_in
 from oxen_inference.media.fetching import fetch_items
 from oxen_inference.media.journal import Entry, Intent
 from oxen_inference.media.result import MediaItem
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("oxen_inference.media")
 
 _PAGE_SIZE = 1000
+_MAX_PAGES = 4
 _FEW = 3
 
 
@@ -59,8 +59,11 @@ def reconcile(engine: Engine, task: Task, save_to: Any) -> Steps[list[Entry]]:
     """Bring every entry that is not settled up to date; return them as they are then.
 
     Looks once for the jobs of requests of unknown outcome, gives back the money of those that
-    were never sent, and asks for the state and cost of all others.
+    were never sent, and asks for the state and cost of all others. Raises `InvalidInputError`
+    where `save_to` cannot be written; what cannot be asked for or fetched is logged.
     """
+    if save_to is not None:
+        yield from run(folder_to_save_in, save_to)
     scope = yield from run(engine.scope)
     entries = yield from run(engine.journal.entries, scope)
     looked_at: list[Entry] = []
@@ -168,16 +171,17 @@ def _bulk(engine: Engine, entries: Iterable[Entry]) -> Steps[dict[str, Generatio
         if item.generation_id and not (item.is_terminal and item.cost is not None)
     }
     rows: dict[str, Generation] = {}
-    number = 1
-    while len(wanted - rows.keys()) > _FEW:
+    for number in range(1, _MAX_PAGES + 1):
+        if len(wanted - rows.keys()) <= _FEW:
+            break
         call = queue.generations_call(engine.paths, page=number, page_size=_PAGE_SIZE)
         try:
-            page = yield from send(call)
-        except NotFoundError:
+            page = yield from engine.get(call)
+        except OxenError as error:
+            log.debug("The list of generations could not be had: %s", error)
             break
         rows |= {row.generation_id: row for row in page.generations if row.generation_id in wanted}
-        number += 1
-        if number > page.total_pages:
+        if number >= page.total_pages:
             break
     return rows
 
@@ -197,9 +201,9 @@ def _update(
         else:
             entry = yield from engine.refresh(entry)
         if save_to is not None and _to_fetch(entry):
-            entry = yield from fetch_items(engine, entry, save_to)
-    except DownloadError as error:
-        log.warning("%s", error)
+            entry, failure = yield from fetch_items(engine, entry, save_to)
+            if failure is not None:
+                log.warning("%s", failure)
     except OxenError as error:
         log.warning("Could not bring entry %s up to date: %s", entry.entry_id, error)
     return entry
