@@ -8,8 +8,9 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
+
+from oxen_inference.job_commands import add_commands as add_job_commands
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,27 +18,35 @@ if TYPE_CHECKING:
     from oxen_inference.catalog.models import Model
     from oxen_inference.catalog.pricing import Quote
     from oxen_inference.client import OxenClient
-    from oxen_inference.media.journal import Entry
 
 _FILTERS = ("developer", "provider", "action", "input", "output", "method")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status: 0, or 1 with one sentence on stderr."""
+    """Run one command and return its exit status: 0, or 1 with what went wrong on stderr."""
     options = _parser().parse_args(argv)
     from rich.console import Console
 
     from oxen_inference.client import OxenClient
-    from oxen_inference.errors import OxenError
+    from oxen_inference.errors import MissingAPIKeyError, OxenError
+    from oxen_inference.settings import KEYS_PAGE
 
     errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
-    command: Callable[[OxenClient, argparse.Namespace, Console], None] = options.command
+    command: Callable[[OxenClient, argparse.Namespace, Console], int | None] = options.command
+    status: int | None = 0
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: errors.print(f"warning: {message}")
         try:
             with OxenClient(base_url=options.base_url) as client:
                 # A pipe has no width to fit into, and ids must come through whole.
-                command(client, options, Console(width=None if sys.stdout.isatty() else 200))
+                out = Console(width=None if sys.stdout.isatty() else 200)
+                status = command(client, options, out)
+        except MissingAPIKeyError:
+            errors.print(
+                "error: No Oxen API key. Set the environment variable OXEN_API_KEY, or log in with "
+                f"Oxen's own command line; your key is at {KEYS_PAGE}."
+            )
+            return 1
         except (OxenError, ValueError) as error:
             errors.print(f"error: {error}")
             return 1
@@ -46,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except BrokenPipeError:
             # `… | head` closed the pipe: nothing more to say, not even at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+    return status or 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -74,13 +83,11 @@ def _parser() -> argparse.ArgumentParser:
     quote.add_argument("params", nargs="*", metavar="name=value", help="e.g. duration=10")
     quote.add_argument("--num-generations", type=int, default=1, metavar="N")
 
-    _add(commands, "jobs", _jobs, "the paid jobs in the ledger")
-    reconcile = _add(commands, "reconcile", _reconcile, "bring unsettled paid jobs up to date")
-    reconcile.add_argument("--save-to", metavar="FOLDER", help="fetch what was never collected")
+    add_job_commands(lambda name, command, text: _add(commands, name, command, text))
     return parser
 
 
-def _add(commands: Any, name: str, command: Callable[..., None], text: str) -> Any:
+def _add(commands: Any, name: str, command: Callable[..., int | None], text: str) -> Any:
     parser = commands.add_parser(name, help=text, description=text)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.set_defaults(command=command)
@@ -140,14 +147,6 @@ def _quote(client: OxenClient, options: argparse.Namespace, out: Console) -> Non
         out.print(f"assumed, by default: {by_default}", markup=False, highlight=False)
 
 
-def _jobs(client: OxenClient, options: argparse.Namespace, out: Console) -> None:
-    _show_entries(client.media.jobs(), options, out)
-
-
-def _reconcile(client: OxenClient, options: argparse.Namespace, out: Console) -> None:
-    _show_entries(client.media.reconcile(save_to=options.save_to), options, out)
-
-
 def _read_params(model: Model, pairs: Iterable[str]) -> dict[str, Any]:
     from oxen_inference.catalog.json_schema import types_of
     from oxen_inference.catalog.request_schema import parameters
@@ -192,53 +191,6 @@ def _quote_as_json(model: Model, params: dict[str, Any], price: Quote) -> dict[s
         "exact": price.exact,
         "reason": price.reason,
     }
-
-
-def _show_entries(entries: list[Entry], options: argparse.Namespace, out: Console) -> None:
-    if options.json:
-        _print_json([_entry_as_json(entry) for entry in entries])
-        return
-    from rich.table import Table
-    from rich.text import Text
-
-    from oxen_inference.catalog.pricing import usd
-
-    table = Table(caption=None if entries else "no jobs of this kind in the ledger")
-    for column in ("started", "model", "state", "cost", "reserved", "generation ids", "key"):
-        table.add_column(column, overflow="fold")
-    for entry in entries:
-        statuses = ", ".join(sorted({item.status for item in entry.items}))
-        row = (
-            _local_time(entry.created_at),
-            entry.model,
-            statuses or entry.state,
-            "" if entry.cost is None else usd(entry.cost),
-            usd(entry.reserved) if entry.reserved else "",
-            ", ".join(entry.generation_ids),
-            entry.key or "",
-        )
-        table.add_row(*map(Text, row))
-    out.print(table)
-
-
-def _entry_as_json(entry: Entry) -> dict[str, Any]:
-    return {
-        "entry_id": entry.entry_id,
-        "created_at": entry.created_at,
-        "model": entry.model,
-        "state": entry.state,
-        "statuses": [item.status for item in entry.items],
-        "generation_ids": list(entry.generation_ids),
-        "cost": None if entry.cost is None else f"{entry.cost:f}",
-        "reserved": f"{entry.reserved:f}",
-        "key": entry.key,
-        "error": entry.error,
-    }
-
-
-def _local_time(seconds: float) -> str:
-    moment = datetime.fromtimestamp(seconds, tz=timezone.utc).astimezone()
-    return f"{moment:%Y-%m-%d %H:%M}"
 
 
 def _print_json(data: object) -> None:

@@ -1,0 +1,172 @@
+"""The terminal's commands about paid jobs: `jobs`, `reconcile` and `fetch`. None of them pays."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timezone
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from oxen_inference.errors import InvalidInputError, NotFoundError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from oxen_inference.client import OxenClient
+    from oxen_inference.media.handles import MediaHandle
+    from oxen_inference.media.journal import Entry
+    from oxen_inference.media.result import MediaItem
+
+_SHOWN_PROMPT = 40  # characters
+_ID_WIDTH = 36
+
+
+def add_commands(add: Callable[[str, Callable[..., int | None], str], Any]) -> None:
+    """Add the commands to a parser."""
+    add("jobs", _jobs, "the paid jobs in the ledger")
+    reconcile = add("reconcile", _reconcile, "bring unsettled paid jobs up to date")
+    reconcile.add_argument("--save-to", metavar="FOLDER", help="fetch what was never collected")
+    fetch = add("fetch", _fetch, "get an old result again, without paying")
+    fetch.add_argument("name", metavar="KEY_OR_ID", help="a key, an entry's or a generation's id")
+    fetch.add_argument("--save-to", metavar="FOLDER", default=".", help="where to (here)")
+
+
+def _jobs(client: OxenClient, options: argparse.Namespace, out: Console) -> None:
+    _show(client.media.jobs(), options, out)
+
+
+def _reconcile(client: OxenClient, options: argparse.Namespace, out: Console) -> int:
+    entries = client.media.reconcile(save_to=options.save_to)
+    _show(entries, options, out)
+    if options.save_to is None:
+        return 0
+    items = [item for entry in entries if entry.kind == "queue" for item in entry.items]
+    if not options.json:
+        folder = Path(options.save_to).expanduser().absolute()
+        _say_saved(out, (item.path for item in items if _is_in(item, folder)))
+    lost = [item for item in items if item.status == "succeeded" and not item.path]
+    for item in lost:
+        print(f"error: {item.generation_id} was paid for but not fetched", file=sys.stderr)
+    return 1 if lost else 0
+
+
+def _fetch(client: OxenClient, options: argparse.Namespace, out: Console) -> int:
+    handle = _found(client, options.name)
+    result = handle.status()
+    if not result.is_terminal:
+        states = ", ".join(sorted({item.status for item in result.items}))
+        raise ValueError(f"{options.name} has not ended yet: {states or 'not confirmed'}")
+    result = handle.wait(save_to=options.save_to)
+    if options.json:
+        _print_json(result.to_dict())
+        return 0
+    _say_saved(out, result.paths)
+    for note in result.notes:
+        print(note, file=sys.stderr)
+    return 0
+
+
+def _found(client: OxenClient, name: str) -> MediaHandle:
+    ways: Sequence[dict[str, Any]] = ({"key": name}, {"entry_id": name}, {"generation_ids": [name]})
+    for way in ways:
+        try:
+            return client.media.attach(**way)
+        except (InvalidInputError, NotFoundError):  # noqa: PERF203 - the next may know it
+            continue
+    raise ValueError(
+        f"neither the ledger nor Oxen knows {name!r} as a key, an entry's id or a generation's; "
+        "`jobs` lists what the ledger has"
+    )
+
+
+def _is_in(item: MediaItem, folder: Path) -> bool:
+    return item.path is not None and Path(item.path).parent == folder
+
+
+def _say_saved(out: Console, paths: Iterable[str | None]) -> None:
+    for path in paths:
+        out.print(f"saved {path}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _show(entries: list[Entry], options: argparse.Namespace, out: Console) -> None:
+    if options.json:
+        _print_json([_as_json(entry) for entry in entries])
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    from oxen_inference.catalog.pricing import usd
+
+    table = Table(caption=_total(entries))
+    columns = ("started", "model", "prompt", "state", "cost", "reserved", "generation ids", "key")
+    for column in columns:
+        # An id must come through whole, to be given back.
+        least = _ID_WIDTH if column == "generation ids" else None
+        table.add_column(column, overflow="fold", min_width=least)
+    for entry in entries:
+        statuses = ", ".join(sorted({item.status for item in entry.items}))
+        row = (
+            _local_time(entry.created_at),
+            entry.model,
+            _beginning(entry.prompt),
+            statuses or entry.state,
+            "" if entry.cost is None else usd(entry.cost),
+            usd(entry.reserved) if entry.reserved else "",
+            ", ".join(entry.generation_ids),
+            entry.key or "",
+        )
+        table.add_row(*map(Text, row))
+    out.print(table)
+
+
+def _total(entries: list[Entry]) -> str:
+    from oxen_inference.catalog.pricing import usd
+
+    if not entries:
+        return "no jobs of this kind in the ledger"
+    items = [item for entry in entries for item in entry.items]
+    costs = [item.cost for item in items if item.cost is not None]
+    reserved = sum((entry.reserved for entry in entries), Decimal(0))
+    parts = [f"cost {usd(sum(costs, Decimal(0)))} in all"]
+    if unknown := len(items) - len(costs):
+        parts.append(f"{unknown} of unknown cost")
+    if reserved:
+        parts.append(f"{usd(reserved)} reserved")
+    return ", ".join(parts)
+
+
+def _beginning(prompt: str | None) -> str:
+    words = " ".join((prompt or "").split())
+    return words if len(words) <= _SHOWN_PROMPT else f"{words[: _SHOWN_PROMPT - 1]}…"
+
+
+def _as_json(entry: Entry) -> dict[str, Any]:
+    result = entry.result()
+    return {
+        "entry_id": entry.entry_id,
+        "created_at": entry.created_at,
+        "model": entry.model,
+        "prompt": entry.prompt,
+        "state": entry.state,
+        "statuses": [item.status for item in entry.items],
+        "generation_ids": list(entry.generation_ids),
+        "cost": None if entry.cost is None else f"{entry.cost:f}",
+        "reserved": f"{entry.reserved:f}",
+        "key": entry.key,
+        "paths": list(result.paths),
+        "urls": list(result.urls),
+        "error": entry.error,
+    }
+
+
+def _local_time(seconds: float) -> str:
+    moment = datetime.fromtimestamp(seconds, tz=timezone.utc).astimezone()
+    return f"{moment:%Y-%m-%d %H:%M}"
+
+
+def _print_json(data: object) -> None:
+    print(json.dumps(data, indent=2, ensure_ascii=False, default=str))

@@ -1,0 +1,143 @@
+"""`python -m oxen_inference` about paid jobs: what was made, what it cost, and getting it back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oxen_inference import Journal, OxenClient
+from oxen_inference.__main__ import main
+from oxen_sandbox import Fault, Sandbox
+
+PROMPT = "an ox that stands at dawn in a meadow full of dew, seen from afar"
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Sandbox]:
+    with Sandbox(image_seconds=0.05) as hub:
+        monkeypatch.setenv("OXEN_BASE_URL", hub.base_url)
+        monkeypatch.setenv("OXEN_API_KEY", hub.api_key)
+        monkeypatch.setenv("OXEN_STATE_DIR", str(tmp_path / "state"))
+        yield hub
+
+
+@pytest.fixture
+def made(hub: Sandbox, tmp_path: Path) -> Any:
+    """A picture that was paid for and saved nowhere."""
+    path = tmp_path / "state" / "journal.sqlite3"
+    with OxenClient() as client:
+        result = client.media.generate(model="flux-2-dev", prompt=PROMPT, key="dawn")
+        assert client.media.journal.path is not None
+        assert client.media.journal.path.parent == path.parent
+    return result
+
+
+Terminal = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def terminal(capsys: pytest.CaptureFixture[str]) -> Terminal:
+    def run(*arguments: str) -> tuple[int, str, str]:
+        status = main(arguments)
+        said = capsys.readouterr()
+        return status, said.out, said.err
+
+    return run
+
+
+def paid(hub: Sandbox) -> int:
+    return sum(one.method == "POST" for one in hub.requests)
+
+
+def test_jobs_show_what_was_asked_for_and_what_it_cost(made: Any, terminal: Terminal) -> None:
+    status, out, _ = terminal("jobs")
+    assert status == 0
+    assert "an ox that stands at dawn in a meadow" in out
+    assert PROMPT not in out
+    assert made.generation_ids[0] in out
+    assert f"cost ${made.cost} in all" in out
+    _, out, _ = terminal("jobs", "--json")
+    (entry,) = json.loads(out)
+    assert (entry["prompt"], entry["paths"]) == (PROMPT, [])
+    assert entry["urls"] == list(made.urls)
+
+
+def test_an_empty_ledger_says_so(hub: Sandbox, terminal: Terminal) -> None:
+    assert "no jobs of this kind" in terminal("jobs")[1]
+
+
+def test_reconciling_says_where_files_were_saved(
+    made: Any, terminal: Terminal, tmp_path: Path
+) -> None:
+    status, out, err = terminal("reconcile", "--save-to", str(tmp_path / "new"))
+    (saved,) = (tmp_path / "new").iterdir()
+    assert (status, err) == (0, "")
+    assert f"saved {saved}\n" in out
+
+
+def test_what_could_not_be_fetched_is_no_success(
+    made: Any, hub: Sandbox, terminal: Terminal, tmp_path: Path
+) -> None:
+    hub.inject(Fault("respond", status=404, method="GET", path="*/files/*", times=None))
+    for more in ((), ("--json",)):
+        status, _, err = terminal("reconcile", "--save-to", str(tmp_path / "new"), *more)
+        assert status == 1
+        assert f"error: {made.generation_ids[0]} was paid for but not fetched" in err
+    assert terminal("reconcile")[0] == 0  # nothing was to be fetched
+
+
+@pytest.mark.parametrize("by", ["key", "entry", "generation"])
+def test_an_old_result_is_got_again(
+    by: str, made: Any, hub: Sandbox, terminal: Terminal, tmp_path: Path
+) -> None:
+    before = paid(hub)
+    name = {"key": "dawn", "entry": made.entry_id, "generation": made.generation_ids[0]}[by]
+    status, out, err = terminal("fetch", name, "--save-to", str(tmp_path / "to"))
+    (saved,) = (tmp_path / "to").iterdir()
+    assert (status, out, err) == (0, f"saved {saved}\n", "")
+    _, out, _ = terminal("fetch", name, "--save-to", str(tmp_path / "to"), "--json")
+    assert json.loads(out)["items"][0]["path"] == str(saved)
+    assert paid(hub) == before
+
+
+def test_it_is_fetched_to_where_one_is(
+    made: Any, terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert terminal("fetch", "dawn")[0] == 0
+    assert len(list(tmp_path.glob("*.[jpw]*"))) == 1
+
+
+def test_a_generation_that_was_made_elsewhere_is_fetched(
+    hub: Sandbox, terminal: Terminal, tmp_path: Path
+) -> None:
+    with OxenClient(journal=Journal(tmp_path / "another")) as client:
+        other = client.media.generate(model="flux-2-dev", prompt=PROMPT)
+    assert terminal("fetch", other.generation_ids[0], "--save-to", str(tmp_path / "to"))[0] == 0
+
+
+def test_what_cannot_be_fetched_is_said(hub: Sandbox, terminal: Terminal) -> None:
+    status, out, err = terminal("fetch", "dusk")
+    assert (status, out) == (1, "")
+    assert "knows 'dusk'" in err
+    hub.inject(Fault("stall_job"))
+    with OxenClient() as client:
+        client.media.submit(model="flux-2-dev", prompt=PROMPT, key="dusk")
+    status, _, err = terminal("fetch", "dusk")
+    assert status == 1
+    assert "has not ended yet" in err
+
+
+def test_a_missing_key_is_told_in_the_terminal_s_own_terms(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, terminal: Terminal
+) -> None:
+    monkeypatch.delenv("OXEN_API_KEY", raising=False)
+    monkeypatch.setenv("OXEN_CONFIG_DIR", str(tmp_path))
+    status, _, err = terminal("jobs")
+    assert status == 1
+    assert "OXEN_API_KEY" in err
+    assert "api_key=" not in err
