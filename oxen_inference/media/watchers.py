@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("oxen_inference.media")
 
 _FIRST_RETRY, _LONGEST_RETRY = 0.5, 60.0
+_STEADY = 5.0  # seconds after which a stream was worth opening, whatever it said
 _AFTER_A_BUG = 5.0
 
 
@@ -33,6 +35,7 @@ class Watcher:
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._polling: threading.Thread | None = None
+        self._line: _Line | None = None
         self._no_events = False
 
     def ensure(self) -> None:
@@ -46,61 +49,115 @@ class Watcher:
         self._wake.set()
 
     def _poll(self) -> None:
-        line = _Line()
-        if not self._no_events:
-            threading.Thread(
-                target=self._listen, args=(line,), name="oxen-events", daemon=True
-            ).start()
-        try:
-            while True:
-                try:
-                    self._runner.run(self._watch.loop(self._wake))
-                except Exception:  # every waiter stands or falls with this thread
-                    log.exception("Watching broke; going on in %g s.", _AFTER_A_BUG)
-                    line.ended.wait(_AFTER_A_BUG)
-                with self._lock:
-                    if not len(self._watch):
-                        self._polling = None
-                        return
-        finally:
-            line.end()
+        line = None if self._no_events else self._line_in_use()
+        while True:
+            try:
+                self._runner.run(self._watch.loop(self._wake))
+            except Exception:  # every waiter stands or falls with this thread
+                log.exception("Watching broke; going on in %g s.", _AFTER_A_BUG)
+                time.sleep(_AFTER_A_BUG)
+            with self._lock:
+                if not len(self._watch):
+                    self._polling = None
+                    if line is not None:
+                        line.end()  # before the next watching can take it up
+                    return
+
+    def _line_in_use(self) -> _Line:
+        """The line that a watching before has left open, as one that never answers is."""
+        with self._lock:
+            if self._line is None or not self._line.take_up():
+                self._line = _Line()
+                thread = threading.Thread(
+                    target=self._listen, args=(self._line,), name="oxen-events", daemon=True
+                )
+                self._line.thread = thread
+                thread.start()
+            return self._line
 
     def _listen(self, line: _Line) -> None:
-        pause = _FIRST_RETRY
-        while not line.ended.is_set():
+        rhythm = _Rhythm()
+        while line.is_wanted():
             try:
                 with self._client.events.listen() as stream:
-                    pause = _FIRST_RETRY
                     line.stream = stream
                     if not line.ended.is_set():
-                        self._hear(stream)
+                        self._hear(stream, rhythm)
             except NotFoundError:
                 self._no_events = True
                 return
             except Exception as error:  # noqa: BLE001 - hints only: polling goes on without them
                 log.debug("The event stream ended: %r", error)
-            line.ended.wait(pause)
-            pause = min(pause * 2, _LONGEST_RETRY)
+            finally:
+                line.stream = None
+            line.ended.wait(rhythm.pause())
 
-    def _hear(self, stream: Listener) -> None:
-        self._watch.hurry()
-        self._wake.set()
+    def _hear(self, stream: Listener, rhythm: _Rhythm) -> None:
+        if rhythm.opened():
+            self._watch.hurry()
+            self._wake.set()
         for job in stream:
+            rhythm.heard()
             if self._watch.hint(job.generation_id):
                 self._wake.set()
 
 
+class _Rhythm:
+    """How soon a stream that ended is opened again, and whether jobs may have ended meanwhile."""
+
+    def __init__(self) -> None:
+        self._next = _FIRST_RETRY
+        self._since: float | None = None
+        self._is_steady = True
+
+    def opened(self) -> bool:
+        """Note it; return whether to ask about every job, for events that were missed."""
+        missed, self._is_steady = self._is_steady, False
+        self._since = time.monotonic()
+        return missed
+
+    def heard(self) -> None:
+        self._is_steady = True
+
+    def pause(self) -> float:
+        """Return the seconds to wait: ever longer, where a stream ends as soon as it is open."""
+        if self._since is not None and time.monotonic() - self._since > _STEADY:
+            self._is_steady = True
+        self._since = None
+        if self._is_steady:
+            self._next = _FIRST_RETRY
+        pause, self._next = self._next, min(self._next * 2, _LONGEST_RETRY)
+        return pause
+
+
 class _Line:
-    """The event stream of one polling thread, which ends with it."""
+    """The event stream of the watching, in a thread that outlives it where nobody answers."""
 
     def __init__(self) -> None:
         self.ended = threading.Event()
         self.stream: Listener | None = None
+        self.thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._was_left = False
+
+    def is_wanted(self) -> bool:
+        """Whether its thread is to go on; it is left for good if not."""
+        with self._lock:
+            self._was_left = self.ended.is_set()
+            return not self._was_left
+
+    def take_up(self) -> bool:
+        """Want it again; False if it is too late for that."""
+        with self._lock:
+            if self._was_left or self.thread is None or not self.thread.is_alive():
+                return False  # or lost in a fork
+            self.ended.clear()
+            return True
 
     def end(self) -> None:
         self.ended.set()
-        if self.stream is not None:
-            self.stream.hang_up()
+        if (stream := self.stream) is not None:
+            stream.hang_up()
 
 
 class AsyncWatcher:
@@ -145,23 +202,23 @@ class AsyncWatcher:
                 await asyncio.wait({listening})
 
     async def _listen(self) -> None:
-        pause = _FIRST_RETRY
+        rhythm = _Rhythm()
         while True:
             try:
                 async with self._client.events.listen() as stream:
-                    pause = _FIRST_RETRY
-                    await self._hear(stream)
+                    await self._hear(stream, rhythm)
             except NotFoundError:
                 self._no_events = True
                 return
             except Exception as error:  # noqa: BLE001 - hints only: polling goes on without them
                 log.debug("The event stream ended: %r", error)
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_RETRY)
+            await asyncio.sleep(rhythm.pause())
 
-    async def _hear(self, stream: AsyncIterator[Generation]) -> None:
-        self._watch.hurry()
-        self._wake.set()
+    async def _hear(self, stream: AsyncIterator[Generation], rhythm: _Rhythm) -> None:
+        if rhythm.opened():
+            self._watch.hurry()
+            self._wake.set()
         async for job in stream:
+            rhythm.heard()
             if self._watch.hint(job.generation_id):
                 self._wake.set()
