@@ -79,6 +79,11 @@ class Source:
     """The moment of `time.monotonic` at which fetching ends, done or not."""
 
     @property
+    def left(self) -> float | None:
+        """Seconds until fetching ends, done or not."""
+        return None if self.deadline is None else self.deadline - time.monotonic()
+
+    @property
     def is_over(self) -> bool:
         return self.deadline is not None and time.monotonic() >= self.deadline
 

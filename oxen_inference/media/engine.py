@@ -10,14 +10,14 @@ import logging
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
-from oxen_inference.errors import GenerationFailed, JournalError, OxenError
+from oxen_inference.errors import DownloadError, GenerationFailed, JournalError, OxenError
 from oxen_inference.media import conversations, sending, waiting
 from oxen_inference.media.download import folder_to_save_in
 from oxen_inference.media.fetching import fetch_items
 from oxen_inference.media.journal import Entry
 from oxen_inference.media.request import Asked
 from oxen_inference.media.result import MediaResult
-from oxen_inference.media.steps import Steps, run, together
+from oxen_inference.media.steps import Steps, in_time, run, together
 from oxen_inference.media.task import Engine, Task, Wishes
 
 log = logging.getLogger("oxen_inference.media")
@@ -29,7 +29,7 @@ def generate(engine: Engine, asked: Asked, wishes: Wishes) -> Steps[MediaResult]
     task = Task(wishes=wishes)
 
     def work() -> Steps[MediaResult]:
-        yield from sending.enqueue(engine, asked, task)
+        yield from _enqueue(engine, asked, task)
         return (yield from conclude(engine, task))
 
     return (yield from _minding(engine, work(), [task]))
@@ -37,7 +37,7 @@ def generate(engine: Engine, asked: Asked, wishes: Wishes) -> Steps[MediaResult]
 
 def submit(engine: Engine, asked: Asked, wishes: Wishes) -> Steps[Entry]:
     task = Task(wishes=wishes)
-    return (yield from _minding(engine, sending.enqueue(engine, asked, task), [task]))
+    return (yield from _minding(engine, _enqueue(engine, asked, task), [task]))
 
 
 def collect(engine: Engine, entry: Entry, wishes: Wishes) -> Steps[MediaResult]:
@@ -66,7 +66,7 @@ def generate_many(
 
     def work() -> Steps[list[MediaResult | OxenError]]:
         asked = [one[0] for one in requests if not isinstance(one, OxenError)]
-        parts = [sending.enqueue(engine, *both) for both in zip(asked, real, strict=True)]
+        parts = [_enqueue(engine, *both) for both in zip(asked, real, strict=True)]
         enqueued = yield from together(parts, hastes)
         failed = dict(_failed(real, enqueued))
         for task in real:
@@ -91,27 +91,32 @@ def generate_many(
     return (yield from _minding(engine, work(), real))
 
 
+def _enqueue(engine: Engine, asked: Asked, task: Task) -> Steps[Entry]:
+    return in_time(sending.enqueue(engine, asked, task), lambda: task.left)
+
+
 def conclude(engine: Engine, task: Task) -> Steps[MediaResult]:
     yield from waiting.wait(engine, task)
     return (yield from finish(engine, task))
 
 
 def finish(engine: Engine, task: Task) -> Steps[MediaResult]:
-    """Settle and fetch what has ended. Raises `GenerationFailed`, `DownloadError`."""
-    entry = task.known
-    if entry.kind == "queue":
-        yield from waiting.settle(engine, task)
-    result = task.known.result()
-    if not result.succeeded:
-        yield from _collected(engine, task)
-        raise GenerationFailed(_failure(result), result=result)
-    if task.wishes.save_to is not None:
+    """Fetch and settle what has ended. Raises `GenerationFailed`, `DownloadError`."""
+    failure: DownloadError | None = None
+    if task.wishes.save_to is not None and task.known.result().succeeded:
         yield from task.tell("fetching")
         task.entry, failure = yield from fetch_items(
             engine, task.known, task.wishes.save_to, task.deadline
         )
-        if failure is not None:
-            raise failure
+    if task.known.kind == "queue":
+        yield from waiting.settle(engine, task)  # what is left of the time is for the file first
+    result = task.known.result()
+    if not result.succeeded:
+        yield from _collected(engine, task)
+        raise GenerationFailed(_failure(result), result=result)
+    if failure is not None:
+        failure.result = result
+        raise failure
     yield from _collected(engine, task)
     yield from task.tell("done")
     return task.known.result()

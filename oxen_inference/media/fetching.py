@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -136,7 +135,7 @@ def _fetch(
     renewed = False
     for attempt in range(_TRIES):
         if item.url is None:
-            item = yield from _refreshed(engine, entry, item)
+            item = yield from _refreshed(engine, entry, item, source)
         if item.url is None:
             yield from _pause(attempt, source)
             continue
@@ -159,17 +158,17 @@ def _fetch(
 def _pause(attempt: int, source: Source) -> Steps[None]:
     pause = _FIRST_PAUSE * 2.0**attempt
     if source.deadline is not None:
-        pause = min(pause, max(source.deadline - time.monotonic(), 0.0))
+        pause = min(pause, max(source.left or 0.0, 0.0))
     yield from sleep(pause)
 
 
-def _refreshed(engine: Engine, entry: Entry, item: MediaItem) -> Steps[MediaItem]:
+def _refreshed(engine: Engine, entry: Entry, item: MediaItem, source: Source) -> Steps[MediaItem]:
     """The item with the URL that the hub gives now."""
     if item.generation_id is None:
         return item
     for make in (queue.get_call, queue.generation_call):
         try:
-            row = yield from engine.get(make(engine.paths, item.generation_id))
+            row = yield from engine.get(make(engine.paths, item.generation_id), source.left)
         except NotFoundError:
             continue
         except OxenError as error:

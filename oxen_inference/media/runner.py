@@ -7,12 +7,15 @@ import inspect
 import os
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 
+from oxen_inference.errors import APITimeoutError
 from oxen_inference.media.steps import (
     Explain,
     GetModel,
@@ -99,8 +102,8 @@ class Runner:
                 return time.sleep(seconds)
             case Pause(event, seconds):
                 return event.wait(seconds)
-            case GetModel(model_id):
-                return self.client.catalog.get(model_id)
+            case GetModel(model_id, patience):
+                return _within(patience, lambda: self.client.catalog.get(model_id))
             case Explain(error, model_id):
                 return self.client.catalog.explain(error, model_id)
             case Tell(listener, event):
@@ -173,8 +176,11 @@ class AsyncRunner:
                 return await asyncio.sleep(seconds)
             case Pause(event, seconds):
                 return await _wait_for(event, seconds)
-            case GetModel(model_id):
-                return await self.client.catalog.get(model_id)
+            case GetModel(model_id, patience):
+                try:
+                    return await asyncio.wait_for(self.client.catalog.get(model_id), patience)
+                except asyncio.TimeoutError:
+                    raise _too_slow(patience) from None
             case Explain(error, model_id):
                 return await self.client.catalog.explain(error, model_id)
             case Tell(listener, event):
@@ -205,6 +211,33 @@ class AsyncRunner:
                 task.exception()  # seen: what it was is in the ledger
             raise cancelled
         return task.result()
+
+
+def _within(patience: float | None, function: Callable[[], T]) -> T:
+    """Call `function`, and leave it to itself where it takes longer."""
+    if patience is None:
+        return function()
+    outcome: Future[T] = Future()
+
+    def call() -> None:
+        try:
+            outcome.set_result(function())
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            outcome.set_exception(error)
+
+    # In no pool: those are waited for when the interpreter ends.
+    threading.Thread(target=call, name="oxen-catalog-get", daemon=True).start()
+    try:
+        return outcome.result(patience)
+    except FutureTimeoutError:
+        raise _too_slow(patience) from None
+
+
+def _too_slow(patience: float | None) -> APITimeoutError:
+    return APITimeoutError(
+        f"The catalogue did not answer in the {patience or 0:.3g} s that were left of the timeout. "
+        "Nothing was sent."
+    )
 
 
 def _outcome(future: Future[Any]) -> Any:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from typing_extensions import ParamSpec
@@ -23,6 +24,8 @@ Steps = Generator[Any, Any, T]
 """A computation that yields the steps below and returns a T."""
 
 _NAP = 0.2  # seconds: how long an interrupted sleeper may take to notice
+
+_LEAST = 0.1  # seconds: what is known already needs no more
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +84,13 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class GetModel:
-    """Look a model up in the catalogue; the answer is a `Model`."""
+    """Look a model up in the catalogue; the answer is a `Model`.
+
+    `patience`: seconds after which `APITimeoutError` is raised.
+    """
 
     model_id: str
+    patience: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +137,42 @@ class Shielded(Generic[T]):
 
     steps: Steps[T]
     haste: Haste = field(default_factory=Haste)
+
+
+def in_time(steps: Steps[T], left: Callable[[], float | None]) -> Steps[T]:
+    """Do `steps`, with no request or look-up among them longer than what is `left`, in seconds.
+
+    What is shielded takes its own time.
+    """
+    resume: Callable[[], Any] = partial(next, steps)
+    while True:
+        try:
+            step = resume()
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        try:
+            answer = yield _bounded(step, left())
+        except GeneratorExit:
+            steps.close()
+            raise
+        except BaseException as error:  # noqa: BLE001 - raised where the step was asked for
+            resume = partial(steps.throw, error)
+        else:
+            resume = partial(steps.send, answer)
+
+
+def _bounded(step: Any, left: float | None) -> Any:
+    if left is None:
+        return step
+    left = max(left, _LEAST)
+    match step:
+        case GetModel(model_id):
+            return GetModel(model_id, left)
+        case Send(call):
+            limit = call.timeout if isinstance(call.timeout, int | float) else left
+            return Send(replace(call, timeout=min(limit, left), max_retries=0))
+    return step
 
 
 def send(call: Call[T]) -> Steps[T]:

@@ -26,6 +26,8 @@ log = logging.getLogger("oxen_inference.media")
 
 T = TypeVar("T")
 
+_LEAST_PATIENCE = 0.1  # seconds
+
 
 @dataclass(frozen=True, kw_only=True)
 class Wishes:
@@ -110,20 +112,25 @@ class Engine:
     client_timeout: Any
     max_retries: int
 
-    def get(self, call: Call[T]) -> Steps[T]:
-        return (yield from send(replace(call, timeout=self.pace().poll_timeout)))
+    def get(self, call: Call[T], left: float | None = None) -> Steps[T]:
+        """Make a call; one time and within what is `left`, in seconds, where that is given."""
+        patience = self.pace().poll_timeout
+        if left is None:
+            return (yield from send(replace(call, timeout=patience)))
+        left = max(left, _LEAST_PATIENCE)
+        return (yield from send(replace(call, timeout=min(patience, left), max_retries=0)))
 
     def reload(self, entry: Entry) -> Steps[Entry]:
         return (yield from run(self.journal.get, entry.entry_id)) or entry
 
-    def receipt(self, generation_id: str) -> Steps[Generation | None]:
+    def receipt(self, generation_id: str, left: float | None = None) -> Steps[Generation | None]:
         """The job's full row, or the lean one where there is no other, or None for now."""
         for call in (
             queue.generation_call(self.paths, generation_id),
             queue.get_call(self.paths, generation_id),
         ):
             try:
-                return (yield from self.get(call))
+                return (yield from self.get(call, left))
             except NotFoundError:  # noqa: PERF203 - the second call is for this case
                 continue
             except OxenError as error:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
 
 from oxen_inference import queue
 from oxen_inference.errors import (
@@ -20,6 +22,7 @@ from oxen_inference.media.watch import Subscription
 log = logging.getLogger("oxen_inference.media")
 
 _HEARTBEAT, _LONG_REST = 1.0, 60.0
+_LONGEST_SETTLING = 10.0
 
 
 def subscribe(engine: Engine, task: Task) -> Subscription | None:
@@ -66,20 +69,25 @@ def wait(engine: Engine, task: Task) -> Steps[None]:
 
 
 def settle(engine: Engine, task: Task) -> Steps[None]:
-    """Ask what it cost; a cost that is not there yet is asked for again, a few times."""
+    """Ask what it cost; a cost that is not there yet is asked for again, a few times.
+
+    Within the caller's time, and not for long: `reconcile` asks again.
+    """
     entry = task.known
     if all(item.cost is not None for item in entry.items):
         return
     # Whether a job that made nothing is billed is not documented, so it is asked, once.
     again = engine.pace().settle if entry.result().succeeded else ()
+    until = min(time.monotonic() + _LONGEST_SETTLING, task.deadline or math.inf)
     for pause in (0.0, *again):
-        if pause and task.left is not None and task.left < pause:
-            return  # reconcile asks again; the caller's time is for the file
+        if until - time.monotonic() <= pause:
+            return
         yield from sleep(pause)
         rows = {}
         for item in task.known.items:
             if item.cost is None and item.generation_id:
-                row = yield from engine.receipt(item.generation_id)
+                left = until - time.monotonic()
+                row = yield from engine.receipt(item.generation_id, left)
                 if row is not None and row.is_terminal:
                     rows[item.generation_id] = row
         if rows:
