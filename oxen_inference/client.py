@@ -11,7 +11,7 @@ import openai
 from oxen_inference import errors, paths
 from oxen_inference._version import __version__
 from oxen_inference.calls import Call, read_checked
-from oxen_inference.error_mapping import hide, status_error
+from oxen_inference.error_mapping import hide, mentions, status_error
 from oxen_inference.long_headers import take_long_headers
 from oxen_inference.settings import resolve_api_key, resolve_base_url
 from oxen_inference.transport_errors import translate
@@ -104,8 +104,17 @@ class _Shared:
         self.hide_key(error)
         return error
 
+    def without_key(self, payload: Any) -> Any:
+        """Return a decoded body without the key: some servers repeat the one that they were sent,
+        and what they say ends in errors, results and the ledger.
+        """
+        key = self.api_key
+        if not isinstance(key, str) or len(key) < _SHORTEST_SECRET:
+            return payload
+        return hide(payload, key) if mentions(payload, key) else payload
+
     def hide_key(self, error: errors.OxenError) -> None:
-        """Take the key out of an error: some servers repeat the one that they refuse."""
+        """Take the key out of an error."""
         key = self.api_key
         if not isinstance(key, str) or len(key) < _SHORTEST_SECRET:
             return
@@ -143,9 +152,10 @@ class OxenClient(_Shared, openai.OpenAI):
 
     def request(self, cast_to: Any, options: Any, **kwargs: Any) -> Any:
         try:
-            return super().request(cast_to, options, **kwargs)
+            answer = super().request(cast_to, options, **kwargs)
         except Exception as error:  # noqa: BLE001 - all of it is raised again
             translate(error, self.base_url)
+        return self.without_key(answer)
 
     def _should_retry(self, response: Any) -> bool:
         if response.status_code >= BAD_REQUEST:
@@ -155,11 +165,7 @@ class OxenClient(_Shared, openai.OpenAI):
     def send(self, call: Call[T]) -> T:
         """Make one call and return its typed answer. Raises `OxenError`."""
         payload = getattr(self, call.method)(**_arguments(call))
-        try:
-            return call.read(read_checked(payload))
-        except errors.OxenError as error:
-            self.hide_key(error)
-            raise
+        return call.read(read_checked(payload))
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -205,18 +211,15 @@ class AsyncOxenClient(_Shared, openai.AsyncOpenAI):
 
     async def request(self, cast_to: Any, options: Any, **kwargs: Any) -> Any:
         try:
-            return await super().request(cast_to, options, **kwargs)
+            answer = await super().request(cast_to, options, **kwargs)
         except Exception as error:  # noqa: BLE001 - all of it is raised again
             translate(error, self.base_url)
+        return self.without_key(answer)
 
     async def send(self, call: Call[T]) -> T:
         """Make one call and return its typed answer. Raises `OxenError`."""
         payload = await getattr(self, call.method)(**_arguments(call))
-        try:
-            return call.read(read_checked(payload))
-        except errors.OxenError as error:
-            self.hide_key(error)
-            raise
+        return call.read(read_checked(payload))
 
     @cached_property
     def catalog(self) -> AsyncCatalog:

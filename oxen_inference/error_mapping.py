@@ -209,12 +209,24 @@ def _meant(status: int, body: object, text: str) -> int:
     return refusals[0] if status == 500 and refusals else status
 
 
+def mentions(value: Any, secret: str) -> bool:
+    """Whether a decoded body, or words, hold a secret; nothing is copied to find out."""
+    if isinstance(value, str):
+        return secret in value
+    if isinstance(value, dict):
+        return any(
+            mentions(each, secret) or (isinstance(name, str) and secret in name)
+            for name, each in value.items()
+        )
+    return isinstance(value, list) and any(mentions(each, secret) for each in value)
+
+
 def hide(value: Any, secret: str) -> Any:
-    """Return an error's body, or its words, without a secret that the server has repeated."""
+    """Return a decoded body, or words, without a secret that the server has repeated."""
     if isinstance(value, str):
         return value.replace(secret, "***")
     if isinstance(value, Mapping):
-        return {name: hide(each, secret) for name, each in value.items()}
+        return {hide(name, secret): hide(each, secret) for name, each in value.items()}
     return [hide(each, secret) for each in value] if isinstance(value, list) else value
 
 

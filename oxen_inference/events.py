@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -39,9 +39,9 @@ class _AsyncEventStream(openai.AsyncStream[Any]):
 class Listener(Iterator[Generation]):
     """The completed generations that an open stream announces, as they come."""
 
-    def __init__(self, stream: Any) -> None:
+    def __init__(self, stream: Any, without_key: Callable[[Any], Any]) -> None:
         self._stream = stream
-        self._jobs = (job for event in stream if (job := _read(event)) is not None)
+        self._jobs = (job for event in stream if (job := _read(event, without_key)) is not None)
 
     def __next__(self) -> Generation:
         return next(self._jobs)
@@ -76,7 +76,7 @@ class Events:
             stream_cls=_EventStream,
         )
         try:
-            yield Listener(stream)
+            yield Listener(stream, self._client.without_key)
         finally:
             stream.close()
 
@@ -102,16 +102,17 @@ class AsyncEvents:
             stream_cls=_AsyncEventStream,
         )
         try:
-            yield (job async for event in stream if (job := _read(event)) is not None)
+            without_key = self._client.without_key
+            yield (job async for event in stream if (job := _read(event, without_key)) is not None)
         finally:
             await stream.close()
 
 
-def _read(event: Any) -> Generation | None:
+def _read(event: Any, without_key: Callable[[Any], Any]) -> Generation | None:
     if event.event != COMPLETED:
         return None
     try:
-        data = json.loads(event.data)
+        data = without_key(json.loads(event.data))
     except json.JSONDecodeError:
         return None  # a hint that cannot be read is no hint; polling finds the job
     return read_event(data) if isinstance(data, dict) else None
