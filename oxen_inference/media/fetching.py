@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from oxen_inference.media.download import Fetched, Source
 from oxen_inference.media.journal import Entry
 from oxen_inference.media.public_connection import FetchError
 from oxen_inference.media.result import MediaItem
+from oxen_inference.media.saving import save_once
 from oxen_inference.media.steps import Steps, run_slow, sleep
 
 if TYPE_CHECKING:
@@ -86,7 +88,8 @@ def _fetch_item(
     if item.generation_id is None and item.url is None:
         content = yield from run_slow(_bytes_of, item)
         places = _places(folder, engine.journal.path)
-        fetched = yield from run_slow(_save_somewhere, content, places, stem, entry, item)
+        save = partial(_save_somewhere, content, places, stem, entry, item)
+        fetched = yield from run_slow(save_once, save, entry.entry_id, str(position), folder)
         notes = [fetched.note] if fetched.note else []
         if fetched.path.parent != folder:
             notes.append(f"{folder} could not be written: saved in {fetched.path.parent} instead.")
@@ -140,8 +143,10 @@ def _fetch(
             yield from _pause(attempt, source)
             continue
         try:
+            save = partial(download.fetch, item.url, folder, stem, entry.media_type, source)
+            name = item.generation_id or item.url
             fetched = yield from run_slow(
-                download.fetch, item.url, folder, stem, entry.media_type, source
+                save_once, save, entry.entry_id, name, folder, source.deadline
             )
         except FetchError as error:
             if error.is_expired and not renewed and item.generation_id:

@@ -12,7 +12,12 @@ from typing import Any
 import pytest
 
 from oxen_inference import Journal
-from oxen_inference.errors import APITimeoutError, DownloadError, GenerationFailed
+from oxen_inference.errors import (
+    APIConnectionError,
+    APITimeoutError,
+    DownloadError,
+    GenerationFailed,
+)
 from tests.e2e.media_faults import QUICK
 from tests.e2e.test_media_generate import Bench
 from tests.support.bad_hub import BadHub
@@ -62,7 +67,7 @@ def test_a_catalogue_that_hangs(
     else:
         requests = [{"prompt": "ox"}, {"prompt": "cow"}]
         made = media("generate_many", requests, model="bad-image", timeout=1)
-        assert {type(one) for one in made} == {APITimeoutError}
+        assert [isinstance(one, APIConnectionError) for one in made] == [True, True], made
     assert time.monotonic() - began < 2.5
     assert not hub.posts
 

@@ -1,0 +1,132 @@
+"""Calls that collect the same result at the same time share one file."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oxen_inference import AsyncOxenClient, Journal, MediaResult, OxenClient
+from oxen_inference.errors import DownloadError
+from tests.e2e.media_faults import QUICK, settings
+from tests.support.bad_hub import PNG, BadHub
+
+COUNT = 6
+
+
+@pytest.fixture
+def hub() -> Iterator[BadHub]:
+    with BadHub(seconds=0.0) as hub:
+        yield hub
+
+
+@pytest.fixture
+def options(hub: BadHub, tmp_path: Path) -> dict[str, Any]:
+    return {**settings(hub, Journal(tmp_path / "j.sqlite3")), "timeout": 5.0}
+
+
+def slow_files(seconds: float, asked: list[str]) -> Any:
+    def answer(connection: socket.socket, path: str) -> bool:
+        if "/files/" not in path:
+            return False
+        asked.append(path)
+        time.sleep(seconds)
+        head = f"HTTP/1.1 200 X\r\nContent-Type: image/png\r\nContent-Length: {len(PNG)}\r\n"
+        connection.sendall(head.encode() + b"Connection: close\r\n\r\n" + PNG)
+        return True
+
+    return answer
+
+
+def one_file(made: list[MediaResult], folder: Path, asked: list[str]) -> None:
+    (saved,) = folder.iterdir()
+    assert {one.paths for one in made} == {(str(saved),)}
+    assert len(asked) == 1
+
+
+def test_threads_share_one_file(hub: BadHub, options: dict[str, Any], tmp_path: Path) -> None:
+    asked: list[str] = []
+    hub.take_over = slow_files(0.3, asked)
+    with OxenClient(**options) as client, ThreadPoolExecutor(COUNT) as threads:
+        client.media.pace = QUICK
+        request = {"model": "bad-image", "prompt": "ox", "key": "k", "save_to": tmp_path / "to"}
+        parts = [threads.submit(client.media.generate, **request) for _ in range(COUNT)]
+        one_file([part.result() for part in parts], tmp_path / "to", asked)
+    assert len(hub.accepted) == 1
+
+
+def test_tasks_share_one_file(hub: BadHub, options: dict[str, Any], tmp_path: Path) -> None:
+    asked: list[str] = []
+    hub.take_over = slow_files(0.3, asked)
+
+    async def make() -> list[MediaResult]:
+        async with AsyncOxenClient(**options) as client:
+            client.media.pace = QUICK
+            request = {"model": "bad-image", "prompt": "ox", "key": "k", "save_to": tmp_path / "to"}
+            return await asyncio.gather(*(client.media.generate(**request) for _ in range(COUNT)))
+
+    one_file(asyncio.run(make()), tmp_path / "to", asked)
+    assert len(hub.accepted) == 1
+
+
+def test_a_file_that_is_gone_or_wanted_elsewhere_is_fetched(
+    hub: BadHub, options: dict[str, Any], tmp_path: Path
+) -> None:
+    with OxenClient(**options) as client:
+        client.media.pace = QUICK
+        first = client.media.generate(
+            model="bad-image", prompt="ox", key="k", save_to=tmp_path / "to"
+        )
+        Path(first.paths[0]).unlink()
+        assert Path(client.media.resume("k", save_to=tmp_path / "to").paths[0]).is_file()
+        other = client.media.resume("k", save_to=tmp_path / "other")
+        assert Path(other.paths[0]).parent == tmp_path / "other"
+
+
+def test_a_fetch_that_fails_is_tried_by_the_next(
+    hub: BadHub, options: dict[str, Any], tmp_path: Path
+) -> None:
+    asked: list[str] = []
+    serve = slow_files(0.0, asked)
+
+    def fail_first(connection: socket.socket, path: str) -> bool:
+        if "/files/" in path and not asked:
+            asked.append(path)
+            connection.sendall(b"HTTP/1.1 418 X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            return True
+        return bool(serve(connection, path))
+
+    hub.take_over = fail_first
+    with OxenClient(**options) as client:
+        client.media.pace = QUICK
+        request = {"model": "bad-image", "prompt": "ox", "key": "k", "save_to": tmp_path / "to"}
+        with pytest.raises(DownloadError):
+            client.media.generate(**request)
+        assert client.media.generate(**request).paths
+
+
+def test_nobody_waits_for_another_s_fetch_beyond_the_time_given(
+    hub: BadHub, options: dict[str, Any], tmp_path: Path
+) -> None:
+    asked: list[str] = []
+    hub.take_over = slow_files(2.0, asked)
+    with OxenClient(**options) as client:
+        client.media.pace = QUICK
+        request = {"model": "bad-image", "prompt": "ox", "key": "k", "save_to": tmp_path / "to"}
+        patient = threading.Thread(target=client.media.generate, kwargs=request)
+        patient.start()
+        while not asked:
+            time.sleep(0.01)
+        began = time.monotonic()
+        with pytest.raises(DownloadError, match="Another call is still fetching it"):
+            client.media.generate(**request, timeout=0.5)
+        assert time.monotonic() - began < 1.5
+        patient.join()
+    assert len(list((tmp_path / "to").iterdir())) == 1
