@@ -7,25 +7,21 @@ The URL comes from a hub, and may have passed through a language model or a redi
 from __future__ import annotations
 
 import binascii
-import codecs
 import hashlib
 import http.client
-import os
 import re
-import tempfile
 import time
 import zlib
 from base64 import b64decode
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import SplitResult, quote, unquote_to_bytes, urljoin, urlsplit
 
 from oxen_inference._version import __version__
-from oxen_inference.errors import InvalidInputError
-from oxen_inference.media.probe import Probe, probe
+from oxen_inference.media.files import Fetched, Received, checked, keep, sync, temporary_file
 from oxen_inference.media.public_connection import (
     FetchError,
     Patience,
@@ -39,29 +35,6 @@ MAX_REDIRECTS = 5
 _CHUNK = 1 << 18
 _GZIP = b"\x1f\x8b"
 _SPENT_URL = (401, 403, 404, 410)
-
-
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """A file on the disk."""
-
-    path: Path
-    sha256: str
-    size: int
-    media: Probe | None
-    mime_type: str | None
-    note: str | None = None
-    """What is odd about it, for people."""
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """The bytes that came. `is_whole`: as many as were told of, where that was told."""
-
-    sha256: str
-    size: int
-    declared: str | None
-    is_whole: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,96 +67,12 @@ def fetch(url: str, folder: Path, stem: str, media_type: str, source: Source) ->
     A data URL is decoded. Raises `FetchError`, and `OSError` where the disk is at fault; nothing
     is left behind then.
     """
-    with _temporary(folder) as (temporary, file):
+    with temporary_file(folder) as (temporary, file):
         inside = url[:5].lower() == "data:"
         received = (_unpack if inside else _receive)(url, source, file)
-        _flush(file)
-        media = _checked(temporary, media_type, received)
-        return _kept(temporary, folder, stem, media_type, media, received)
-
-
-def save(
-    content: bytes, folder: Path, stem: str, media_type: str, declared: str | None = None
-) -> Fetched:
-    """Save bytes in hand whatever they are, since they cannot be had again. Raises `OSError`."""
-    with _temporary(folder) as (temporary, file):
-        file.write(content)
-        _flush(file)
-        media = _as_asked(probe(temporary), media_type) if content else None
-        # Raw sound has no header to know it by.
-        declared = declared or ("audio/pcm" if media_type == "audio" else None)
-        digest = hashlib.sha256(content).hexdigest()
-        received = Received(digest, len(content), declared, is_whole=True)
-        return _kept(temporary, folder, stem, media_type, media, received)
-
-
-@contextmanager
-def _temporary(folder: Path) -> Iterator[tuple[Path, BinaryIO]]:
-    handle, name = tempfile.mkstemp(prefix=".oxen-", suffix=".part", dir=folder)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield Path(name), file
-    finally:
-        with suppress(FileNotFoundError):
-            Path(name).unlink()
-
-
-def _flush(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _kept(
-    temporary: Path,
-    folder: Path,
-    stem: str,
-    media_type: str,
-    media: Probe | None,
-    received: Received,
-) -> Fetched:
-    suffix = media.suffix if media else _suffix_of(received.declared)
-    path = _put(temporary, folder, f"{safe_name(stem)}.{suffix}")
-    mime_type = media.mime_type if media else received.declared
-    note = _surprise(media, received.declared, media_type, path.name)
-    return Fetched(path, received.sha256, received.size, media, mime_type, note)
-
-
-def _as_asked(media: Probe | None, media_type: str) -> Probe | None:
-    """Sound alone in a container for films is sound."""
-    if media is None or (media.kind, media_type) != ("video", "audio") or media.width:
-        return media
-    return replace(media, kind="audio", mime_type=media.mime_type.replace("video/", "audio/"))
-
-
-def _surprise(media: Probe | None, declared: str | None, media_type: str, name: str) -> str | None:
-    if media is None and not (declared or "").startswith(f"{media_type}/"):
-        return f"What Oxen gave is no {media_type} known here; it is kept as it came, as {name}."
-    if media is not None and media.kind != media_type:
-        return f"Oxen gave {media.mime_type} where {media_type} was asked for: {name}."
-    if media is not None and not media.complete:
-        return f"{name} seems to end too early; it is kept as it came."
-    return None
-
-
-def folder_to_save_in(save_to: str | os.PathLike[str]) -> Path:
-    """Return the folder, made if need be and tried out. Raises `InvalidInputError`."""
-    folder = Path(save_to).expanduser()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(prefix=".oxen-", dir=folder):
-            pass
-    except OSError as error:
-        raise InvalidInputError(
-            f"save_to must be a folder that can be written; {folder}: {error.strerror}."
-        ) from error
-    return folder
-
-
-def safe_name(stem: str) -> str:
-    """Return a file name that every system takes and that names no other folder."""
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip(".-")[:80]
-    reserved = re.fullmatch(r"(?i)con|prn|aux|nul|com\d|lpt\d", name.partition(".")[0])
-    return f"media-{name}" if reserved or not name else name
+        sync(file)
+        media = checked(temporary, media_type, received)
+        return keep(temporary, folder, stem, media_type, media, received)
 
 
 def _unpack(url: str, source: Source, file: BinaryIO) -> Received:
@@ -333,72 +222,3 @@ def _origin(parts: SplitResult) -> tuple[str, str | None, int]:
 def _is_allowed(parts: SplitResult, allowed: Collection[str]) -> bool:
     host, port = (parts.hostname or "").lower(), parts.port or default_port(parts)
     return any(one.lower() in (host, f"{host}:{port}", f"[{host}]:{port}") for one in allowed)
-
-
-def _checked(path: Path, media_type: str, received: Received) -> Probe | None:
-    """What a fetched file is. Raises `FetchError` for what is no file, or ends too early."""
-    media = _as_asked(probe(path), media_type) if received.size else None
-    if media is None and (not received.size or _is_text(path, received.declared)):
-        shown = f" ({received.declared})" if received.declared else ""
-        raise FetchError(f"What was fetched is not {media_type}{shown}.", is_expired=True)
-    # Where its length was told and arrived, it is as whole as it ever was.
-    if media is not None and not media.complete and not received.is_whole:
-        raise FetchError("The file that was fetched ends too early.", again=True)
-    return media
-
-
-def _is_text(path: Path, declared: str | None) -> bool:
-    """Whether it is a page, an error or nothing at all, where a file should be."""
-    with path.open("rb") as file:
-        head = file.read(512).removeprefix(codecs.BOM_UTF8)
-    if b"\0" in head:
-        return False
-    if head.lstrip()[:1] in (b"", b"<", b"{", b"[") or (declared or "").startswith("text/"):
-        return True
-    return declared is None and _is_readable(head)
-
-
-def _is_readable(head: bytes) -> bool:
-    try:
-        text = codecs.getincrementaldecoder("utf-8")().decode(head)
-    except UnicodeDecodeError:
-        return False
-    return all(one.isprintable() or one.isspace() for one in text)
-
-
-def _suffix_of(mime_type: str | None) -> str:
-    if mime_type in (None, "application/octet-stream"):
-        return "bin"
-    return re.sub(r"[^a-z0-9]", "", (mime_type or "").partition("/")[2].partition("+")[0]) or "bin"
-
-
-def _put(temporary: Path, folder: Path, name: str) -> Path:
-    """Give the finished file its name, never that of another."""
-    temporary.chmod(0o644)  # mkstemp's own mode shuts out the web server next door
-    stem, _, suffix = name.rpartition(".")
-    number = 0
-    while True:
-        path = folder / (f"{stem}-{number}.{suffix}" if number else name)
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            number += 1
-            continue
-        except OSError:  # a file system without links: hold the name, then take it
-            try:
-                os.close(os.open(path, os.O_CREAT | os.O_EXCL))
-            except FileExistsError:
-                number += 1
-                continue
-            temporary.replace(path)
-        _sync(folder)
-        return path
-
-
-def _sync(folder: Path) -> None:
-    if os.name == "posix":  # elsewhere a folder cannot be opened
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -12,8 +12,8 @@ from typing import TypeVar
 
 from oxen_inference.errors import DownloadError, GenerationFailed, JournalError, OxenError
 from oxen_inference.media import conversations, sending, waiting
-from oxen_inference.media.download import folder_to_save_in
 from oxen_inference.media.fetching import fetch_items
+from oxen_inference.media.files import folder_to_save_in
 from oxen_inference.media.journal import Entry
 from oxen_inference.media.request import Asked
 from oxen_inference.media.result import MediaResult

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from oxen_inference import queue
 from oxen_inference.errors import DownloadError, NotFoundError, OxenError
-from oxen_inference.media import download
-from oxen_inference.media.download import Fetched, Source
+from oxen_inference.media import download, files
+from oxen_inference.media.download import Source
+from oxen_inference.media.files import Fetched
 from oxen_inference.media.journal import Entry
 from oxen_inference.media.public_connection import FetchError
 from oxen_inference.media.result import MediaItem
@@ -126,7 +127,7 @@ def _save_somewhere(
     failure: OSError | None = None
     for folder in places:
         try:
-            return download.save(content, folder, stem, entry.media_type, item.mime_type)
+            return files.save(content, folder, stem, entry.media_type, item.mime_type)
         except OSError as error:  # noqa: PERF203 - the next place may do
             failure = failure or error
     raise failure or FetchError("There is no place to save it in.")

@@ -14,8 +14,8 @@ from oxen_inference.errors import (
     OxenError,
 )
 from oxen_inference.generation import Generation
-from oxen_inference.media.download import folder_to_save_in
 from oxen_inference.media.fetching import fetch_items
+from oxen_inference.media.files import folder_to_save_in
 from oxen_inference.media.journal import Entry, Intent
 from oxen_inference.media.result import MediaItem
 from oxen_inference.media.searching import look_for

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from oxen_inference.media.download import Fetched
+from oxen_inference.media.files import Fetched
 from oxen_inference.media.public_connection import FetchError
 
 _REMEMBERED = 4096

@@ -24,7 +24,6 @@ from oxen_inference.errors import (
 )
 from oxen_inference.media import conversations
 from oxen_inference.media.direct import direct_call, read_direct
-from oxen_inference.media.download import folder_to_save_in
 from oxen_inference.media.enqueue import (
     Accepted,
     Doubtful,
@@ -36,6 +35,7 @@ from oxen_inference.media.enqueue import (
     read_failure,
     retry_delay,
 )
+from oxen_inference.media.files import folder_to_save_in
 from oxen_inference.media.journal import Entry, Scope
 from oxen_inference.media.recall import recall
 from oxen_inference.media.request import Asked, Order, prepare

@@ -19,7 +19,8 @@ from oxen_inference.media.pace import Pace
 from oxen_inference.media.request import check_listener
 from oxen_inference.media.result import Progress
 from oxen_inference.media.steps import Haste, Steps, Tell, run, send
-from oxen_inference.media.watch import Subscription, Watch
+from oxen_inference.media.subscription import Subscription
+from oxen_inference.media.watch import Watch
 from oxen_inference.paths import Paths
 
 log = logging.getLogger("oxen_inference.media")

@@ -16,8 +16,8 @@ from oxen_inference.errors import (
 )
 from oxen_inference.media.journal import Entry
 from oxen_inference.media.steps import Pause, Steps, shielded, sleep
+from oxen_inference.media.subscription import Subscription
 from oxen_inference.media.task import Engine, Task
-from oxen_inference.media.watch import Subscription
 
 log = logging.getLogger("oxen_inference.media")
 

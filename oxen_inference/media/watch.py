@@ -14,7 +14,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from oxen_inference import queue
@@ -32,6 +32,7 @@ from oxen_inference.errors import (
 from oxen_inference.generation import TERMINAL, Generation
 from oxen_inference.media.pace import Pace
 from oxen_inference.media.steps import Pause, Steps, send
+from oxen_inference.media.subscription import Subscription, Watched
 from oxen_inference.paths import Paths
 
 log = logging.getLogger("oxen_inference.media")
@@ -44,49 +45,6 @@ _MAX_PAGES = 4
 _MISSES_TO_TELL = 5
 _DENIALS = 3
 """So often in a row a refusal to say anything is one, and not a hiccup before the hub."""
-
-
-@dataclass(slots=True)
-class Watched:
-    """One job: what is known of it and who wants to be told."""
-
-    generation_id: str
-    media_type: str
-    model: str
-    namespace: str | None
-    since: float
-    due: float
-    asked: float = 0.0
-    """When it was last heard of, or asked for by itself."""
-    row: Generation | None = None
-    misses: int = 0
-    denials: int = 0
-    subscriptions: set[Subscription] = field(default_factory=set)
-
-
-class Subscription:
-    """One waiter's view: `rows` by id, filled as they come; `event` is set at every change."""
-
-    def __init__(self, event: Any, ids: Iterable[str]) -> None:
-        self.event = event
-        self.pending = set(ids)
-        self.rows: dict[str, Generation] = {}
-        self.trouble: str | None = None
-        self.denial: APIStatusError | None = None
-        """What Oxen says again and again to a key that may not ask, or no longer."""
-
-    @property
-    def is_done(self) -> bool:
-        return not self.pending
-
-    def tell(self, row: Generation) -> None:
-        self.rows[row.generation_id] = row
-        if row.is_terminal:
-            self.pending.discard(row.generation_id)
-        self.event.set()
-
-    def __hash__(self) -> int:
-        return id(self)
 
 
 class Watch:

@@ -10,13 +10,8 @@ import pytest
 from PIL import Image
 
 from oxen_inference.errors import InvalidInputError
-from oxen_inference.media.download import (
-    Source,
-    fetch,
-    folder_to_save_in,
-    safe_name,
-    save,
-)
+from oxen_inference.media.download import Source, fetch
+from oxen_inference.media.files import folder_to_save_in, safe_name, save
 from oxen_inference.media.probe import probe
 from oxen_inference.media.public_connection import FetchError, is_public
 

@@ -12,7 +12,8 @@ from oxen_inference.calls import Call
 from oxen_inference.errors import APIConnectionError, NotFoundError, RateLimitError
 from oxen_inference.media.pace import Pace
 from oxen_inference.media.steps import Send
-from oxen_inference.media.watch import Subscription, Watch
+from oxen_inference.media.subscription import Subscription
+from oxen_inference.media.watch import Watch
 from oxen_inference.paths import CURRENT
 
 
