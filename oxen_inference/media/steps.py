@@ -170,8 +170,10 @@ def _bounded(step: Any, left: float | None) -> Any:
         case GetModel(model_id):
             return GetModel(model_id, left)
         case Send(call):
-            limit = call.timeout if isinstance(call.timeout, int | float) else left
-            return Send(replace(call, timeout=min(limit, left), max_retries=0))
+            # Once more after a hiccup, and in time all the same.
+            half = left / 2
+            limit = call.timeout if isinstance(call.timeout, int | float) else half
+            return Send(replace(call, timeout=min(limit, half), max_retries=1))
     return step
 
 

@@ -82,6 +82,21 @@ def test_an_earlier_result_that_hangs(media: Bench, hub: BadHub, over: threading
     assert not hub.posts
 
 
+def test_a_hiccup_on_the_way_is_no_matter_of_time(media: Bench, hub: BadHub) -> None:
+    earlier = media("generate", model="bad-image", prompt="ox")
+    broken: list[str] = []
+
+    def break_once(_: socket.socket, path: str) -> bool:
+        if broken or "/queue/" not in path:
+            return False
+        broken.append(path)
+        return True
+
+    hub.take_over = break_once
+    assert media("generate", model="bad-image", prompt=earlier.items[0], timeout=10).succeeded
+    assert broken
+
+
 def test_a_cost_that_hangs_keeps_no_file(
     media: Bench, hub: BadHub, over: threading.Event, tmp_path: Path
 ) -> None:
