@@ -168,9 +168,12 @@ def _timed_out(engine: Engine, task: Task, trouble: str | None) -> Steps[None]:
 
 
 def _turned_away(entry: Entry, denial: APIStatusError) -> APIStatusError:
+    ids = list(entry.generation_ids)
+    # Not by the ledger's key: under another API key that is another account's.
     message = (
         f"Oxen does not say any more how far it is ({denial.message.rstrip('.')}). Nothing is lost: "
-        f"{_going_on(entry)} That takes a key of the same account that may ask."
+        f"the generation goes on at Oxen as {', '.join(ids)}; with an API key that may ask, "
+        f"client.media.attach(generation_ids={ids}).wait() gets it back."
     )
     error = type(denial)(message, response=denial.response, body=denial.body)
     error.result = entry.result()

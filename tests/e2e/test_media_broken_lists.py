@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from oxen_inference import Journal, MediaResult
+from oxen_inference import Journal, MediaResult, OxenClient
 from oxen_inference.errors import (
     AuthenticationError,
     GenerationFailed,
@@ -93,6 +93,22 @@ def test_a_key_that_may_not_ask_any_more_ends_the_wait(
         (generation_id,) = one.result.generation_ids
         assert f"goes on at Oxen as {generation_id}" in str(one)
         assert "key revoked" in str(one)
+
+
+def test_another_api_key_gets_the_job_back(media: Bench, hub: BadHub) -> None:
+    refuse = answering(401, b"{}", ("",))
+    hub.take_over = lambda connection, path: (
+        bool(hub.accepted) and "/models" not in path and refuse(connection, path)
+    )
+    with pytest.raises(AuthenticationError, match=r"attach\(generation_ids=") as ended:
+        media("generate", model="bad-image", prompt="ox", key="k", timeout=20)
+    assert ended.value.result is not None
+    hub.take_over = lambda *_: False
+    with OxenClient(base_url=hub.base_url, api_key="another", journal=media.journal) as client:
+        client.media.pace = QUICK
+        handle = client.media.attach(generation_ids=ended.value.result.generation_ids)
+        assert handle.wait(timeout=5).succeeded
+    assert len(hub.accepted) == 1
 
 
 def test_a_refusal_now_and_then_ends_no_wait(media: Bench, hub: BadHub) -> None:
