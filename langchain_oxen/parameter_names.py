@@ -44,9 +44,10 @@ def sort_arguments(given: Mapping[str, Any], fields: Collection[str]) -> dict[st
     """
     values = {name: value for name, value in given.items() if name in fields}
     meant = given.get("model_kwargs") or {}
-    unknown = {name: value for name, value in meant.items() if name not in SENT}
+    own = (*SENT, "model")
+    unknown = {name: value for name, value in meant.items() if name not in own}
     for name, value in meant.items():
-        if name in SENT:
+        if name in own:
             warnings.warn(
                 f"{name} is a parameter of ChatOxen: pass it directly, not in model_kwargs.",
                 stacklevel=_CALLER,

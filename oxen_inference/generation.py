@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 from oxen_inference.error_mapping import human_text
 from oxen_inference.errors import APIResponseError
@@ -102,6 +103,13 @@ def without_inputs(job: Generation, inputs: Collection[str]) -> Generation:
     if job.result_url is None or job.result_url not in listed:
         return job
     return replace(job, result_url=_result_url(job.params, inputs))
+
+
+def located(job: Generation, hub: str) -> Generation:
+    """Return a job with its result's whole URL: some hubs name a result by its path alone."""
+    if job.result_url is None or urlsplit(job.result_url).scheme:
+        return job
+    return replace(job, result_url=urljoin(urljoin(hub, "/"), job.result_url))
 
 
 def read_generations(payload: object) -> list[Generation]:

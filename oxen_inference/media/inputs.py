@@ -18,6 +18,7 @@ from typing import Any
 from oxen_inference import queue
 from oxen_inference.catalog.local_files import INSTEAD
 from oxen_inference.errors import InvalidInputError, NotFoundError
+from oxen_inference.generation import located
 from oxen_inference.media.result import MediaItem, MediaResult
 from oxen_inference.media.steps import Steps, send
 from oxen_inference.paths import Paths
@@ -58,19 +59,19 @@ def lasting(value: Any) -> Any:
     return [lasting(one) for one in value] if isinstance(value, list) else value
 
 
-def resolved(value: Any, paths: Paths) -> Steps[Any]:
+def resolved(value: Any, paths: Paths, hub: str) -> Steps[Any]:
     """Return understood parameters in the form to send. Raises `InvalidInputError`."""
     if isinstance(value, Earlier):
-        return (yield from _url_now(value, paths))
+        return (yield from _url_now(value, paths, hub))
     if isinstance(value, Mapping):
         inside = {}
         for name, one in value.items():
-            inside[name] = yield from resolved(one, paths)
+            inside[name] = yield from resolved(one, paths, hub)
         return inside
     if isinstance(value, list):
         ones = []
         for one in value:
-            ones.append((yield from resolved(one, paths)))  # noqa: PERF401 - a comprehension cannot yield
+            ones.append((yield from resolved(one, paths, hub)))  # noqa: PERF401 - a comprehension cannot yield
         return ones
     return value
 
@@ -123,12 +124,12 @@ def _item(name: str, item: MediaItem) -> Earlier | str:
     return item.url
 
 
-def _url_now(earlier: Earlier, paths: Paths) -> Steps[str]:
+def _url_now(earlier: Earlier, paths: Paths, hub: str) -> Steps[str]:
     try:
         row = yield from send(queue.get_call(paths, earlier.generation_id))
     except NotFoundError:
         row = None
-    url = earlier.url if row is None else row.result_url
+    url = earlier.url if row is None else located(row, hub).result_url
     if not url:
         status = "unknown to Oxen" if row is None else row.status
         raise InvalidInputError(

@@ -31,7 +31,7 @@ from typing import Any
 import platformdirs
 
 from oxen_inference.errors import ConfigurationError, KeyConflictError
-from oxen_inference.media import accounts, conversations
+from oxen_inference.media import accounts, conversations, generation_rows
 from oxen_inference.media.budget import Reserve
 from oxen_inference.media.ledger_entry import Entry, Intent, Scope
 from oxen_inference.media.ledger_file import LedgerFile
@@ -255,32 +255,8 @@ class Journal:
 
     def accepted(self, entry: Entry, generation_ids: Iterable[str], notes: Iterable[str]) -> bool:
         """Write the ids that the hub gave, or that were found; False if another entry has them."""
-        ids = list(generation_ids)
         with self.file.writing() as connection:
-            taken = [
-                one
-                for one in ids
-                if connection.execute(
-                    "SELECT 1 FROM generations WHERE generation_id = ? AND entry_id <> ?",
-                    (one, entry.entry_id),
-                ).fetchone()
-            ]
-            if taken and len(taken) == len(ids):
-                return False
-            connection.execute(
-                "UPDATE entries SET state = 'accepted', decided_at = ?, error = NULL, notes = ?"
-                " WHERE entry_id = ?",
-                (time.time(), json.dumps(list(notes)), entry.entry_id),
-            )
-            for position, one in enumerate(ids):
-                item = MediaItem(generation_id=one).to_dict()
-                connection.execute(
-                    "INSERT OR IGNORE INTO generations (entry_id, position, generation_id, item)"
-                    " VALUES (?, ?, ?, ?)",
-                    (entry.entry_id, position, one, json.dumps(item)),
-                )
-            accounts.hold_for(connection, entry.entry_id, ids)
-        return True
+            return generation_rows.accepted(connection, entry, list(generation_ids), list(notes))
 
     def let_go(self, entry: Entry, error: Mapping[str, Any]) -> None:
         """Give up an entry that was not sent, if it is still at that."""
@@ -303,22 +279,13 @@ class Journal:
     def made(self, entry: Entry, items: Iterable[MediaItem]) -> None:
         """Write a direct request's results, which have no ids."""
         with self.file.writing() as connection:
-            connection.execute(
-                "UPDATE entries SET state = 'accepted', decided_at = ? WHERE entry_id = ?",
-                (time.time(), entry.entry_id),
-            )
-            for position, item in enumerate(items):
-                connection.execute(
-                    "INSERT OR REPLACE INTO generations (entry_id, position, generation_id, item)"
-                    " VALUES (?, ?, ?, ?)",
-                    (entry.entry_id, position, _direct_id(entry.entry_id, position),
-                     json.dumps(item.to_dict())),
-                )  # fmt: skip
+            generation_rows.made(connection, entry, items)
 
     def update(self, entry: Entry, items: Iterable[MediaItem]) -> Entry:
         """Write how far the generations are, and settle those whose cost is known."""
         with self.file.writing() as connection:
-            _write_items(connection, entry, items)
+            generation_rows.make_up(connection, entry)
+            generation_rows.update(connection, entry, items)
         return self._known(entry.entry_id)
 
     def write_off(self, entry: Entry) -> Entry:
@@ -330,7 +297,7 @@ class Journal:
                 "UPDATE entries SET notes = ? WHERE entry_id = ?",
                 (json.dumps([*entry.notes, note]), entry.entry_id),
             )
-            _write_items(connection, entry, items)
+            generation_rows.update(connection, entry, items)
         return self._known(entry.entry_id)
 
     def _move(self, entry: Entry, state: str, error: Mapping[str, Any] | None) -> None:
@@ -411,21 +378,6 @@ def _hold(
 def _leave(intent: Intent, entry_id: str) -> None:
     if intent.conversation is not None:
         conversations.leave(entry_id)
-
-
-def _write_items(connection: sqlite3.Connection, entry: Entry, items: Iterable[MediaItem]) -> None:
-    for position, item in enumerate(items):
-        one = item.generation_id or _direct_id(entry.entry_id, position)
-        connection.execute(
-            "UPDATE generations SET item = ? WHERE entry_id = ? AND generation_id = ?",
-            (json.dumps(item.to_dict()), entry.entry_id, one),
-        )
-        if item.is_terminal and item.cost is not None:
-            accounts.settle(connection, entry.entry_id, one, item.cost, entry.model)
-
-
-def _direct_id(entry_id: str, position: int) -> str:
-    return f"direct:{entry_id}:{position}"
 
 
 def _refuse_conflict(known: Entry, intent: Intent) -> None:

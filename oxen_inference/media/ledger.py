@@ -48,7 +48,7 @@ def find(
     elif entry_id:
         entry = yield from run(engine.journal.get, entry_id)
     else:
-        entry = yield from _by_generations(engine, tuple(generation_ids or ()))
+        entry = yield from _by_generations(engine, _distinct(generation_ids or ()))
     if entry is None:
         what = f"key {key!r}" if key else f"entry {entry_id!r}"
         raise InvalidInputError(f"The ledger of this hub and account has no {what}.")
@@ -100,14 +100,21 @@ def forget(engine: Engine, entry_id: str) -> Steps[Entry]:
 def adopt(engine: Engine, entry_id: str, generation_ids: Sequence[str]) -> Steps[Entry]:
     """Write down which generations a request of unknown outcome became."""
     entry = yield from find(engine, None, entry_id, None)
-    if entry.state != "unknown" or not generation_ids:
+    ids = _distinct(generation_ids)
+    if entry.state != "unknown" or not ids:
         raise InvalidInputError(
             f"Entry {entry_id} is {entry.state}; only one of unknown outcome adopts generations."
         )
     notes = (*entry.notes, "The answer to the request was lost; somebody named its generations.")
-    if not (yield from run(engine.journal.accepted, entry, generation_ids, notes)):
+    if not (yield from run(engine.journal.accepted, entry, ids, notes)):
         raise InvalidInputError("Those generations belong to another entry of the ledger.")
     return (yield from find(engine, None, entry_id, None))
+
+
+def _distinct(generation_ids: Sequence[str] | str) -> tuple[str, ...]:
+    """One id may be given alone; one given twice is one job."""
+    ids = (generation_ids,) if isinstance(generation_ids, str) else generation_ids
+    return tuple(dict.fromkeys(ids))
 
 
 def _by_generations(engine: Engine, ids: tuple[str, ...]) -> Steps[Entry | None]:
@@ -142,7 +149,7 @@ def _take_in(engine: Engine, ids: tuple[str, ...]) -> Steps[Entry]:
     )
     entry, _ = yield from run(engine.journal.begin, intent)
     yield from run(engine.journal.accepted, entry, ids, ("Taken in by its ids.",))
-    items = tuple(MediaItem().updated(row) for row in rows)
+    items = tuple(MediaItem().updated(engine.located(row, entry)) for row in rows)
     return (yield from run(engine.journal.update, entry, items))
 
 

@@ -71,7 +71,7 @@ def prepare(asked: Asked, journal: Journal, scope: Scope, paths: Paths) -> Steps
     is_direct = asked.direct or media_type == "audio"
     yield from run(_check_key, asked, is_direct, journal)
     given = yield from run(understood, asked.params, asked.allow_paths)
-    sent = yield from resolved(given, paths)
+    sent = yield from resolved(given, paths, scope.hub)
     # The hub's, whatever the model's schema says of a parameter by that name.
     count = _count(model, sent.pop("num_generations", None))
     if "num_generations" in request_schema.parameters(model).required:

@@ -311,7 +311,12 @@ def _accept(engine: Engine, entry: Entry, outcome: Accepted) -> Steps[Entry | No
 
 
 def _made(engine: Engine, entry: Entry, items: list[MediaItem]) -> Steps[Entry]:
-    yield from run(engine.journal.made, entry, items)
+    in_hand = replace(entry, state="accepted", items=tuple(items))
+    try:
+        yield from run(engine.journal.made, entry, items)
+    except JournalError as error:
+        log.error("Made and paid for, but not written down: %s", error)  # noqa: TRY400 - as above
+        return in_hand
     return replace((yield from engine.reload(entry)), items=tuple(items))
 
 

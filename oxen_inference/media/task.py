@@ -7,12 +7,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
-from urllib.parse import urljoin, urlsplit
 
 from oxen_inference import queue
 from oxen_inference.calls import Call
 from oxen_inference.errors import InvalidInputError, JournalError, NotFoundError, OxenError
-from oxen_inference.generation import Generation, without_inputs
+from oxen_inference.generation import Generation, located, without_inputs
 from oxen_inference.media.download import Source
 from oxen_inference.media.journal import Entry, Journal, Scope
 from oxen_inference.media.pace import Pace
@@ -167,12 +166,7 @@ class Engine:
 
     def located(self, row: Generation, entry: Entry) -> Generation:
         """The row with its result's URL, whole, and never one that the request itself named."""
-        row = without_inputs(row, entry.request)
-        # Some hubs name a result by its path alone, with or without the slash it begins with.
-        if row.result_url is None or urlsplit(row.result_url).scheme:
-            return row
-        root = urljoin(self.source().hub, "/")
-        return replace(row, result_url=urljoin(root, row.result_url))
+        return located(without_inputs(row, entry.request), self.source().hub)
 
     def write(self, entry: Entry) -> Steps[Entry]:
         """Put an entry's items in the ledger, and its known costs in the budget."""

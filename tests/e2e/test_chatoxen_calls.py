@@ -115,6 +115,11 @@ def test_a_field_inside_model_kwargs_is_read_as_the_field() -> None:
     assert (model.seed, model.model_kwargs) == (1, {"top_k": 2})
 
 
+def test_no_other_model_hides_in_model_kwargs() -> None:
+    with pytest.warns(UserWarning, match="model is a parameter of ChatOxen"):
+        assert ChatOxen(model="ox-1", api_key=KEY, model_kwargs={"model": "ox-2"}).model == "ox-1"
+
+
 @pytest.mark.parametrize(
     "name", ["openai_api_key", "openai_api_base", "deepseek_api_key", "use_responses_api"]
 )

@@ -409,6 +409,9 @@ def test_a_handle_tells_and_cancels(hub: Sandbox, tmp_path: Path) -> None:
         assert done.cancel().status == "succeeded"
         other = client.media.attach(generation_ids=done.generation_ids)
         assert other.wait().succeeded
+        (one,) = done.generation_ids
+        assert client.media.attach(generation_ids=one).generation_ids == (one,)
+        assert client.media.attach(generation_ids=[one, one]).generation_ids == (one,)
         assert paid(hub) == 2
 
 

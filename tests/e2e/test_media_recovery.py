@@ -70,7 +70,7 @@ def test_somebody_elses_job_like_it_makes_it_ambiguous(client: OxenClient, hub: 
         client.media.generate(model="bad-image", prompt="ox", key="k")
     assert len(doubt.value.candidates) == 2
     (ours,) = hub.accepted[0].ids
-    result = client.media.adopt(client.media.jobs()[0].entry_id, [ours]).wait()
+    result = client.media.adopt(client.media.jobs()[0].entry_id, ours).wait()
     assert result.generation_ids == (ours,)
     assert client.media.generate(model="bad-image", prompt="ox", key="k") == result
 

@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,18 @@ def test_fewer_jobs_than_asked_for_hold_no_more(journal: Journal) -> None:
     journal.update(entry, [MediaItem(generation_id="a", status="succeeded", cost=Decimal("0.1"))])
     journal.accepted(entry, ["a"], [])  # a twin that found it, too
     assert (budget.spent, budget.reserved) == (Decimal("0.10"), 0)
+
+
+@pytest.mark.parametrize(("kind", "generation_id"), [("queue", "a"), ("direct", None)])
+def test_an_acceptance_that_could_not_be_written_is_written_with_what_comes_next(
+    kind: str, generation_id: str | None, journal: Journal
+) -> None:
+    entry, _ = journal.begin(intent(kind=kind))
+    journal.posting(entry)
+    item = MediaItem(generation_id=generation_id, status="succeeded", url="https://cdn/x")
+    in_hand = replace(entry, state="accepted", items=(item,))
+    assert journal.update(in_hand, in_hand.items).items == (item,)
+    assert journal.get(entry.entry_id).state == "accepted"
 
 
 def test_a_ledger_of_an_earlier_version_is_brought_up_to_date(journal: Journal) -> None:

@@ -1,0 +1,92 @@
+"""The ledger's rows of generations: what an accepted request became.
+
+Every function takes part in the transaction of its caller.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterable, Sequence
+
+from oxen_inference.media import accounts
+from oxen_inference.media.ledger_entry import Entry
+from oxen_inference.media.result import MediaItem
+
+
+def accepted(
+    connection: sqlite3.Connection, entry: Entry, ids: Sequence[str], notes: Sequence[str]
+) -> bool:
+    """Write an accepted entry and its ids; False if other entries have them all."""
+    taken = [
+        one
+        for one in ids
+        if connection.execute(
+            "SELECT 1 FROM generations WHERE generation_id = ? AND entry_id <> ?",
+            (one, entry.entry_id),
+        ).fetchone()
+    ]
+    if taken and len(taken) == len(ids):
+        return False
+    connection.execute(
+        "UPDATE entries SET state = 'accepted', decided_at = ?, error = NULL, notes = ?"
+        " WHERE entry_id = ?",
+        (time.time(), json.dumps(notes), entry.entry_id),
+    )
+    for position, one in enumerate(ids):
+        item = MediaItem(generation_id=one).to_dict()
+        connection.execute(
+            "INSERT OR IGNORE INTO generations (entry_id, position, generation_id, item)"
+            " VALUES (?, ?, ?, ?)",
+            (entry.entry_id, position, one, json.dumps(item)),
+        )
+    accounts.hold_for(connection, entry.entry_id, ids)
+    return True
+
+
+def made(connection: sqlite3.Connection, entry: Entry, items: Iterable[MediaItem]) -> None:
+    """Write the results of an entry that was answered at once."""
+    connection.execute(
+        "UPDATE entries SET state = 'accepted', decided_at = ? WHERE entry_id = ?",
+        (time.time(), entry.entry_id),
+    )
+    for position, item in enumerate(items):
+        connection.execute(
+            "INSERT OR REPLACE INTO generations (entry_id, position, generation_id, item)"
+            " VALUES (?, ?, ?, ?)",
+            (entry.entry_id, position, _direct_id(entry.entry_id, position),
+             json.dumps(item.to_dict())),
+        )  # fmt: skip
+
+
+def make_up(connection: sqlite3.Connection, entry: Entry) -> None:
+    """Write that a request was accepted, where the file could not be written when it was."""
+    if (
+        entry.state != "accepted"
+        or not connection.execute(
+            "SELECT 1 FROM entries WHERE entry_id = ? AND attempt = ? AND state = 'posting'",
+            (entry.entry_id, entry.attempt),
+        ).fetchone()
+    ):
+        return
+    if entry.kind == "queue":
+        accepted(connection, entry, entry.generation_ids, entry.notes)
+    else:
+        made(connection, entry, entry.items)
+
+
+def update(connection: sqlite3.Connection, entry: Entry, items: Iterable[MediaItem]) -> None:
+    """Write how far the generations are, and settle those whose cost is known."""
+    for position, item in enumerate(items):
+        one = item.generation_id or _direct_id(entry.entry_id, position)
+        connection.execute(
+            "UPDATE generations SET item = ? WHERE entry_id = ? AND generation_id = ?",
+            (json.dumps(item.to_dict()), entry.entry_id, one),
+        )
+        if item.is_terminal and item.cost is not None:
+            accounts.settle(connection, entry.entry_id, one, item.cost, entry.model)
+
+
+def _direct_id(entry_id: str, position: int) -> str:
+    return f"direct:{entry_id}:{position}"
