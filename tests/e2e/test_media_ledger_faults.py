@@ -1,0 +1,173 @@
+"""A ledger that fails at the worst moment: nothing unwritten is sent, nothing paid for is lost.
+
+SQLite triggers stand for the full disk, and for the other process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+
+from oxen_inference import AsyncOxenClient, Budget, Journal, OxenClient
+from oxen_inference.errors import BadRequestError, GenerationTimeout, JournalError
+from oxen_inference.media.result import MediaResult
+from tests.e2e.media_faults import QUICK, settings
+from tests.support.bad_hub import BadHub
+
+Generate = Callable[..., MediaResult]
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    return Journal(tmp_path / "j.sqlite3")
+
+
+@pytest.fixture
+def hub() -> Iterator[BadHub]:
+    with BadHub() as hub:
+        yield hub
+
+
+@pytest.fixture(params=["sync", "async", "sync, own transport", "async, own transport"])
+def generate(request: pytest.FixtureRequest, hub: BadHub, journal: Journal) -> Generate:
+    """`media.generate` of a new client of either kind, over either transport."""
+    options: dict[str, Any] = {**settings(hub, journal), "timeout": 5.0}
+    own = "own" in request.param
+
+    def sync(**wishes: Any) -> MediaResult:
+        transport = {"http_client": openai.DefaultHttpxClient()} if own else {}
+        with OxenClient(**options, **transport) as client:
+            client.media.pace = QUICK
+            return client.media.generate(model="bad-image", prompt="ox", **wishes)
+
+    async def awaited(**wishes: Any) -> MediaResult:
+        transport = {"http_client": openai.DefaultAsyncHttpxClient()} if own else {}
+        async with AsyncOxenClient(**options, **transport) as client:
+            client.media.pace = QUICK
+            return await client.media.generate(model="bad-image", prompt="ox", **wishes)
+
+    if request.param.startswith("async"):
+        return lambda **wishes: asyncio.run(awaited(**wishes))
+    return sync
+
+
+def breaks(journal: Journal, event: str, when: str = "1") -> None:
+    """From now on the file refuses such a statement, as a full disk does."""
+    with journal.file.writing() as connection:
+        connection.execute(
+            f"CREATE TRIGGER breaks BEFORE {event} WHEN {when}"
+            " BEGIN SELECT RAISE(ABORT, 'disk is full'); END"
+        )
+
+
+def mended(journal: Journal) -> None:
+    with journal.file.writing() as connection:
+        connection.execute("DROP TRIGGER breaks")
+
+
+def test_nothing_is_sent_that_cannot_be_marked_as_sent(
+    hub: BadHub, journal: Journal, generate: Generate
+) -> None:
+    budget = Budget("1", name="b", journal=journal)
+    breaks(journal, "UPDATE ON entries", "NEW.state = 'posting'")
+    with pytest.raises(JournalError, match="disk is full"):
+        generate(key="k", budget=budget)
+    assert not hub.posts
+    assert budget.reserved == 0
+    mended(journal)
+    assert generate(key="k", budget=budget).status == "succeeded"
+    assert len(hub.accepted) == 1
+
+
+def test_what_another_process_took_over_is_not_sent(
+    hub: BadHub, journal: Journal, generate: Generate
+) -> None:
+    with journal.file.writing() as connection:
+        connection.execute(
+            "CREATE TRIGGER taken AFTER INSERT ON entries BEGIN UPDATE entries SET"
+            " state = 'rejected', attempt = attempt + 1, error ="
+            """ '{"type": "BadRequestError", "message": "refused over there"}'"""
+            " WHERE entry_id = NEW.entry_id; END"
+        )
+    with pytest.raises(BadRequestError, match="refused over there"):
+        generate(key="k")
+    assert not hub.posts
+
+
+def test_an_acceptance_that_cannot_be_written_is_still_the_callers(
+    hub: BadHub, journal: Journal, generate: Generate, caplog: Any
+) -> None:
+    breaks(journal, "UPDATE ON entries", "NEW.state = 'accepted'")
+    result = generate(key="k")
+    (ours,) = hub.accepted[0].ids
+    assert (result.status, result.generation_ids) == ("succeeded", (ours,))
+    assert any(ours in one.message for one in caplog.records if one.levelno == logging.ERROR)
+    assert len(hub.accepted) == 1
+
+
+def test_a_result_that_cannot_be_written_is_still_the_callers(
+    hub: BadHub, journal: Journal, generate: Generate, tmp_path: Path, caplog: Any
+) -> None:
+    breaks(journal, "UPDATE ON generations")
+    result = generate(key="k", save_to=tmp_path / "to")
+    assert Path(result.paths[0]).is_file()
+    assert f"disk is full.): ('{hub.accepted[0].ids[0]}',)" in caplog.text
+    mended(journal)
+    assert generate(key="k").cost == result.cost
+    assert len(hub.accepted) == 1
+
+
+def test_a_collection_that_cannot_be_written_is_still_one(
+    hub: BadHub, journal: Journal, generate: Generate, caplog: Any
+) -> None:
+    breaks(journal, "UPDATE ON calls")
+    assert generate(conversation="c").status == "succeeded"
+    assert "handed over" in caplog.text
+
+
+def test_a_request_another_process_is_sending_is_not_waited_for_beyond_the_timeout(
+    hub: BadHub, journal: Journal, generate: Generate
+) -> None:
+    breaks(journal, "UPDATE ON entries", "NEW.state = 'posting'")
+    with pytest.raises(JournalError):
+        generate(key="k")
+    mended(journal)
+    with journal.file.writing() as connection:  # as another host left it
+        connection.execute(
+            "UPDATE entries SET state = 'intended', owner = ?, created_at = ?",
+            ('{"host": "another", "boot": "", "pid": 1, "started": ""}', time.time()),
+        )
+    with pytest.raises(GenerationTimeout, match="still sending this request"):
+        generate(key="k", timeout=0.3)
+    assert not hub.posts
+
+
+def test_a_loop_that_ends_during_the_post_leaves_the_doubt_on_record(
+    hub: BadHub, journal: Journal
+) -> None:
+    hub.think = 0.2
+
+    async def leaves() -> None:
+        client = AsyncOxenClient(**{**settings(hub, journal), "timeout": 5.0})
+        client.media.pace = QUICK
+        waiting = asyncio.create_task(
+            client.media.generate(model="bad-image", prompt="ox", key="k")
+        )
+        while not hub.posts:
+            await asyncio.sleep(0.01)
+        assert not waiting.done()  # asyncio.run cancels it, and what shields it
+
+    asyncio.run(leaves())
+    (entry,) = journal.entries()
+    assert entry.state == "unknown"
+    with OxenClient(**settings(hub, journal)) as client:
+        client.media.pace = QUICK
+        assert client.media.resume("k").generation_ids == tuple(hub.accepted[0].ids)
+    assert hub.posts["ox"] == 1
