@@ -179,3 +179,35 @@ def test_an_error_survives_the_ledger() -> None:
     assert (str(kept), kept.status_code) == ("bad prompt", 400)
     assert isinstance(error_of({"type": "SystemExit", "message": "m"}), errors.OxenError)
     assert "does not say" in str(error_of(None))
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"images": []}, {"images": ["a.png"]}, {"images": [{}]}, {"images": [{"url": ""}]}, "OK",
+        {"images": [{"b64_json": "no base64!"}]}, {"data": [{"b64_json": "%%%"}]}, None,
+    ],
+)  # fmt: skip
+def test_a_direct_success_without_media_is_doubtful(payload: Any) -> None:
+    outcome = read_direct(payload, "image")
+    assert isinstance(outcome, Doubtful)
+    assert not outcome.is_refusal
+
+
+def test_direct_media_comes_as_bytes_or_by_its_address() -> None:
+    rows = [{"b64_json": "b3g="}, {"b64_json": "bad!"}, {"url": "https://files/ox.png"},
+            {"b64_json": "data:image/png;base64,b3\ng="}]  # fmt: skip
+    made = read_direct({"data": rows}, "image")
+    assert isinstance(made, list)
+    assert [(item.content, item.url, item.mime_type) for item in made] == [
+        (b"ox", None, None),
+        (None, "https://files/ox.png", None),
+        (b"ox", None, "image/png"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["OxenError", "Any", "annotations", "nothing", ""])
+def test_a_record_that_names_no_error_is_a_plain_one(name: str) -> None:
+    error = error_of({"type": name, "message": "it broke"})
+    assert type(error) is errors.OxenError
+    assert str(error) == "it broke"
