@@ -114,13 +114,11 @@ _NEEDED = (b"moov", b"mdat", b"moof", b"meta")  # anything else may be cut, or b
 
 def _boxes(head: bytes, file: BinaryIO) -> Probe | None:
     """ISO base media files: MP4, MOV, M4A, AVIF (ISO/IEC 14496-12)."""
-    if head[4:8] not in (b"ftyp", b"moov", b"wide", b"free", b"mdat", b"skip"):
+    if head[4:8] not in (b"ftyp", b"moov", b"wide"):
         return None
     kind, mime_type, suffix = ("video", "video/mp4", "mp4")
     if head[4:8] == b"ftyp":
         kind, mime_type, suffix = _BRANDS.get(head[8:12], (kind, mime_type, suffix))
-    elif head[4:8] not in (b"moov", b"wide"):
-        return None
     size = file.seek(0, 2)
     moov, complete = None, True
     for name, start, end in _walk(file, 0, size):
