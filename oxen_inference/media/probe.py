@@ -35,7 +35,7 @@ def probe(path: Path) -> Probe | None:
     """Return what the file is, or None if it is no known media type."""
     with path.open("rb") as file:
         head = file.read(_HEAD).ljust(64, b"\0")  # so that a stump has every field, if empty
-        return _image(head, file) or _boxes(head, file) or _other(head) or _no_media(head)
+        return _image(head, file) or _boxes(head, file) or _other(head, path) or _no_media(head)
 
 
 def _image(head: bytes, file: BinaryIO) -> Probe | None:
@@ -66,7 +66,7 @@ def _image(head: bytes, file: BinaryIO) -> Probe | None:
     return None
 
 
-def _other(head: bytes) -> Probe | None:
+def _other(head: bytes, path: Path) -> Probe | None:
     if head.startswith(b"\x1a\x45\xdf\xa3"):
         webm = b"webm" in head[:64]
         kind = ("video/webm", "webm") if webm else ("video/x-matroska", "mkv")
@@ -74,7 +74,7 @@ def _other(head: bytes) -> Probe | None:
     if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
         return Probe("video", "video/x-msvideo", "avi")
     if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
-        return Probe("audio", "audio/wav", "wav", duration=_wav_seconds(head))
+        return Probe("audio", "audio/wav", "wav", duration=_wav_seconds(head, path))
     if head[:4] == b"OggS":
         return Probe("audio", "audio/ogg", "ogg")
     if head[:4] == b"fLaC":
@@ -213,13 +213,16 @@ def _webp_size(head: bytes) -> tuple[int | None, int | None]:
     return None, None
 
 
-def _wav_seconds(head: bytes) -> float | None:
+def _wav_seconds(head: bytes, path: Path) -> float | None:
     rate, at = None, 12
     while at + 8 <= len(head):
         name, size = struct.unpack("<4sI", head[at : at + 8])
         if name == b"fmt " and at + 20 <= len(head):
             rate = struct.unpack("<I", head[at + 16 : at + 20])[0]
         if name == b"data":
+            # Who writes it as a stream does not know yet, and says nothing or as much as fits.
+            there = path.stat().st_size - at - 8
+            size = min(size, there) if size else there
             return round(size / rate, 3) if rate else None
         at += 8 + size + size % 2
     return None

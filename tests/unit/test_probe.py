@@ -147,3 +147,8 @@ def test_a_sound_without_its_rate_has_no_length(
 ) -> None:
     found = probed(wav(*chunks))
     assert (found.kind, found.duration) == ("audio", None)
+
+
+@pytest.mark.parametrize("size", [0, 0x7FFFFFFF, 0xFFFFFFFF])
+def test_a_sound_written_as_a_stream_is_as_long_as_what_is_there(size: int, probed: Probed) -> None:
+    assert probed(wav(FORMAT, (b"data", size, bytes(4000)))).duration == 0.5
