@@ -22,6 +22,7 @@ from PIL import Image
 from oxen_inference.media.download import Source, fetch
 from oxen_inference.media.public_connection import FetchError, Patience, connect
 from tests.support.bad_hub import PNG, BadHub
+from tests.support.scripted_server import Hold, ScriptedServer, http
 
 KEY = {"Authorization": "Bearer secret"}
 
@@ -331,8 +332,19 @@ def test_what_ends_too_early_where_it_comes_from_is_kept_with_a_note(
     assert "too early" in (fetched.note or "")
 
 
+def test_a_format_unknown_here_is_kept_as_its_server_calls_it(
+    sites: tuple[Site, Site], tmp_path: Path
+) -> None:
+    hub, _ = sites
+    hub.pages["/new"] = (200, {"Content-Type": "image/jxl; q=1"}, b"\xff\x0a" + bytes(90))
+    fetched = fetch(f"{hub.origin}/new", tmp_path, "ox", "image", source(hub))
+    assert (fetched.path.name, fetched.mime_type, fetched.media) == ("ox.jxl", "image/jxl", None)
+    hub.pages["/new"] = (200, {"Content-Type": "image/"}, b"\xff\x0a" + bytes(90))
+    assert fetch(f"{hub.origin}/new", tmp_path, "ox", "image", source(hub)).path.name == "ox.bin"
+
+
 @pytest.mark.parametrize("declared", ["image/png", "application/octet-stream", "text/html"])
-@pytest.mark.parametrize("content", [HTML, JSON, b"", b" \n"])
+@pytest.mark.parametrize("content", [HTML, JSON, b"[]", b"", b" \n"])
 def test_no_page_is_taken_for_a_file(
     content: bytes, declared: str, sites: tuple[Site, Site], tmp_path: Path
 ) -> None:
@@ -342,3 +354,126 @@ def test_no_page_is_taken_for_a_file(
         fetch(f"{hub.origin}/page", tmp_path, "ox", "image", source(hub))
     assert failed.value.is_expired
     assert not list(tmp_path.iterdir())
+
+
+def test_a_redirect_to_nowhere_is_said(sites: tuple[Site, Site], tmp_path: Path) -> None:
+    hub, _ = sites
+    hub.pages["/away"] = (302, {"Content-Length": "0"}, b"")
+    with pytest.raises(FetchError, match="to nowhere"):
+        fetch(f"{hub.origin}/away", tmp_path, "ox", "image", source(hub))
+
+
+@pytest.mark.parametrize("host", ["a" * 70 + ".invalid", "ox..invalid"])
+def test_a_host_that_does_not_exist_may_later(
+    host: str, sites: tuple[Site, Site], tmp_path: Path
+) -> None:
+    with pytest.raises(FetchError, match="has no address") as failed:
+        fetch(f"http://{host}/x.png", tmp_path, "ox", "image", source(sites[0]))
+    assert failed.value.again
+
+
+def test_nothing_is_asked_for_once_the_time_is_over(
+    sites: tuple[Site, Site], tmp_path: Path
+) -> None:
+    hub, _ = sites
+    late = source(hub, deadline=time.monotonic())
+    with pytest.raises(FetchError, match="was not asked: the time given for it is over"):
+        fetch(f"{hub.origin}/ok", tmp_path, "ox", "image", late)
+    assert not hub.asked
+
+
+def test_silence_is_given_up(tmp_path: Path) -> None:
+    with ScriptedServer(
+        [b"HTTP/1.1 200 OK\r\ncontent-length: 900\r\n\r\n" + PNG, Hold()]
+    ) as server:
+        mute = Source(hub=server.url, headers={}, timeout=0.1)
+        with pytest.raises(FetchError, match="broke off: timed out") as failed:
+            fetch(f"{server.url}/x.png", tmp_path, "ox", "image", mute)
+    assert failed.value.again
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("header", ["ox\r\nX-Other: 1", "ox\u2028"])
+def test_a_key_that_no_header_takes_is_said(
+    header: str, sites: tuple[Site, Site], tmp_path: Path
+) -> None:
+    hub, _ = sites
+    odd = source(hub, headers={"Authorization": header})
+    with pytest.raises(FetchError, match="cannot be used"):
+        fetch(f"{hub.origin}/ok", tmp_path, "ox", "image", odd)
+    assert not hub.asked
+
+
+def test_a_disk_without_links_keeps_every_file(
+    sites: tuple[Site, Site], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")  # as exFAT and some mounts do
+
+    monkeypatch.setattr("os.link", refuse)
+    hub, _ = sites
+    paths = [fetch(f"{hub.origin}/ok", tmp_path, "ox", "image", source(hub)).path for _ in range(3)]
+    assert [path.name for path in paths] == ["ox.png", "ox-1.png", "ox-2.png"]
+    assert all(path.read_bytes() == PNG for path in paths)
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.fixture
+def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedServer]:
+    """Answers 403 to whatever it is asked to connect to."""
+    with ScriptedServer(http("", status="403 Forbidden", headers=["connection: close"])) as server:
+        address = urlsplit(server.url).netloc
+        monkeypatch.setenv("https_proxy", f"http://{address}")
+        monkeypatch.delenv("HTTPS_PROXY", raising=False)
+        monkeypatch.setenv("no_proxy", "ox..invalid")
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        yield server
+
+
+def test_a_proxy_resolves_the_name_itself(proxy: ScriptedServer, tmp_path: Path) -> None:
+    hub = Source(hub="https://hub.invalid/api/ai", headers=KEY)
+    with pytest.raises(FetchError, match="403") as failed:
+        fetch("https://files.invalid/x.png", tmp_path, "ox", "image", hub)
+    assert failed.value.again
+    (asked,) = proxy.requests
+    assert (asked.method, asked.path) == ("CONNECT", "files.invalid:443")
+    assert "authorization" not in asked.headers
+
+
+def test_no_private_address_is_asked_of_a_proxy(proxy: ScriptedServer, tmp_path: Path) -> None:
+    hub = Source(hub="https://hub.invalid/api/ai", headers=KEY)
+    for host in ("10.0.0.1", "[::1]"):
+        with pytest.raises(FetchError, match="private address"):
+            fetch(f"https://{host}/x.png", tmp_path, "ox", "image", hub)
+    with pytest.raises(FetchError, match="403"):
+        fetch("https://8.8.8.8/x.png", tmp_path, "ox", "image", hub)
+    assert [one.path for one in proxy.requests] == ["8.8.8.8:443"]
+
+
+def test_a_host_that_bypasses_the_proxy_does(proxy: ScriptedServer, tmp_path: Path) -> None:
+    hub = Source(hub="https://hub.invalid/api/ai", headers=KEY)
+    with pytest.raises(FetchError, match="has no address"):
+        fetch("https://ox..invalid/x.png", tmp_path, "ox", "image", hub)
+    assert not proxy.requests
+
+
+def test_a_server_that_speaks_no_tls_gets_no_key(sites: tuple[Site, Site], tmp_path: Path) -> None:
+    hub, _ = sites
+    secure = source(hub, hub.host)
+    with pytest.raises(FetchError, match="could not be reached"):
+        fetch(hub.origin.replace("http:", "https:") + "/ok", tmp_path, "ox", "image", secure)
+    assert not hub.asked
+
+
+def test_every_address_of_a_host_is_tried(
+    sites: tuple[Site, Site], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """localhost is often ::1 first, where nobody listens."""
+    hub, _ = sites
+    found = [
+        (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))
+        for port in (1, hub.server.server_port)
+    ]
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: found)
+    url = f"http://localhost:{hub.server.server_port}/ok"
+    assert fetch(url, tmp_path, "x", "image", source(hub)).path.read_bytes() == PNG
