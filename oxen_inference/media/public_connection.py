@@ -6,6 +6,7 @@ transports resolve by themselves.
 
 from __future__ import annotations
 
+import base64
 import http.client
 import io
 import ipaddress
@@ -16,7 +17,7 @@ import urllib.request
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from oxen_inference.errors import OxenError
 
@@ -106,17 +107,26 @@ def _connection(parts: SplitResult, trusted: bool, timeout: float) -> http.clien
     # Behind a proxy names are the proxy's to resolve, and often cannot be here.
     if _is_literal(host):
         _addresses(host, port, trusted)
-    tunnel = http.client.HTTPSConnection(*proxy, timeout=timeout, context=_tls())
-    tunnel.set_tunnel(host, port)
+    tunnel = http.client.HTTPSConnection(
+        proxy.hostname or "", proxy.port or 3128, timeout=timeout, context=_tls()
+    )
+    tunnel.set_tunnel(host, port, _credentials(proxy))
     return tunnel
 
 
-def _proxy(parts: SplitResult) -> tuple[str, int] | None:
+def _credentials(proxy: SplitResult) -> dict[str, str]:
+    if proxy.username is None:
+        return {}
+    both = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
+    return {"Proxy-Authorization": f"Basic {base64.b64encode(both.encode()).decode()}"}
+
+
+def _proxy(parts: SplitResult) -> SplitResult | None:
     if urllib.request.proxy_bypass(parts.hostname or ""):
         return None
     address = urllib.request.getproxies().get(parts.scheme, "")
     found = urlsplit(address if "://" in address else f"http://{address}")
-    return (found.hostname, found.port or 3128) if found.hostname else None
+    return found if found.hostname else None
 
 
 def _addresses(host: str, port: int, trusted: bool) -> list[tuple[int, tuple[str, int]]]:

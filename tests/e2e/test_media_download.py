@@ -437,7 +437,19 @@ def test_a_proxy_resolves_the_name_itself(proxy: ScriptedServer, tmp_path: Path)
     assert failed.value.again
     (asked,) = proxy.requests
     assert (asked.method, asked.path) == ("CONNECT", "files.invalid:443")
-    assert "authorization" not in asked.headers
+    assert not {"authorization", "proxy-authorization"} & asked.headers.keys()
+
+
+def test_a_proxy_is_told_who_asks(
+    proxy: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = urlsplit(proxy.url).netloc
+    monkeypatch.setenv("https_proxy", f"http://ox:p%40ss@{address}")
+    with pytest.raises(FetchError, match="403"):
+        hub = Source(hub="https://hub.invalid/api/ai", headers=KEY)
+        fetch("https://files.invalid/x.png", tmp_path, "ox", "image", hub)
+    told = "Basic " + base64.b64encode(b"ox:p@ss").decode()
+    assert proxy.requests[0].headers["proxy-authorization"] == told
 
 
 def test_no_private_address_is_asked_of_a_proxy(proxy: ScriptedServer, tmp_path: Path) -> None:
