@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import threading
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -17,7 +19,13 @@ from typing import Any
 import pytest
 
 from oxen_inference import AsyncOxenClient, Budget, Journal, OxenClient
-from oxen_inference.errors import EnqueueOutcomeUnknown, InvalidInputError
+from oxen_inference.errors import (
+    EnqueueOutcomeUnknown,
+    GenerationTimeout,
+    InsufficientCreditsError,
+    InvalidInputError,
+    NotFoundError,
+)
 from tests.e2e.media_faults import QUICK, settings
 from tests.support.bad_hub import BadHub
 
@@ -214,3 +222,140 @@ def test_a_result_named_by_its_path_is_the_hubs(client: OxenClient, hub: BadHub,
     result = client.media.generate(model="bad-image", prompt="ox", save_to=tmp_path)
     assert result.paths
     assert result.urls[0].startswith(hub.origin)
+
+
+def test_generations_made_elsewhere_are_taken_in(client: OxenClient, hub: BadHub, tmp_path: Path) -> None:  # fmt: skip
+    hub.foreign_rows = rows = [foreign(hub), foreign(hub, prompt="an ox", cost="0.07")]
+    ids = tuple(str(row["generation_id"]) for row in rows)
+    handle = client.media.attach(generation_ids=ids)
+    assert (handle.generation_ids, handle.key, handle.model) == (ids, None, "bad-image")
+    assert ids[0] in repr(handle)
+    result = handle.wait(save_to=tmp_path / "to")
+    assert (len(result.paths), result.cost) == (2, Decimal("0.12"))
+    assert client.media.attach(generation_ids=ids).entry_id == handle.entry_id
+    one = client.media.attach(generation_ids=ids[:1])
+    assert (one.entry_id, one.generation_ids) == (handle.entry_id, ids[:1])
+    assert not hub.posts
+
+
+def test_generations_nobody_made_are_not_taken_in(client: OxenClient) -> None:
+    with pytest.raises(NotFoundError):
+        client.media.attach(generation_ids=[str(uuid.uuid4())])
+    assert client.media.jobs() == []
+
+
+def test_generations_of_two_requests_are_no_one_job(client: OxenClient, hub: BadHub) -> None:
+    hub.foreign_rows = [foreign(hub)]
+    first, second = (client.media.submit(model="bad-image", prompt=f"ox {n}") for n in "ab")
+    for ids in (
+        first.generation_ids + second.generation_ids,
+        (*first.generation_ids, hub.foreign_rows[0]["generation_id"]),
+    ):
+        with pytest.raises(InvalidInputError, match="more than one request"):
+            client.media.attach(generation_ids=ids)
+    assert len(client.media.jobs()) == 2
+
+
+def test_only_a_request_in_doubt_adopts_and_only_what_is_free(client: OxenClient, hub: BadHub) -> None:  # fmt: skip
+    done = client.media.submit(model="bad-image", prompt="ox")
+    with pytest.raises(InvalidInputError, match="is accepted; only one of unknown outcome"):
+        client.media.adopt(done.entry_id, ["a"])
+    hub.plan = lambda *_: "reset_before"
+    with pytest.raises(EnqueueOutcomeUnknown) as doubt:
+        client.media.generate(model="bad-image", prompt="another ox")
+    entry_id = doubt.value.result.entry_id
+    with pytest.raises(InvalidInputError, match="belong to another entry"):
+        client.media.adopt(entry_id, done.generation_ids)
+    with pytest.raises(InvalidInputError, match="only one of unknown outcome"):
+        client.media.adopt(entry_id, [])
+    assert client.media.jobs()[0].state == "unknown"
+
+
+def test_a_request_that_is_being_sent_is_left_alone(hub: BadHub, journal: Journal) -> None:
+    go = threading.Event()
+    hub.plan = lambda *_: "ok" if go.wait(5) else "status_400"
+    with (
+        OxenClient(**{**settings(hub, journal), "timeout": 6.0}) as client,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        client.media.pace = QUICK
+        call = threads.submit(client.media.generate, model="bad-image", prompt="ox", key="k")
+        while not hub.posts:
+            time.sleep(0.005)
+        (entry,) = client.media.reconcile()
+        assert entry.state == "posting"
+        with pytest.raises(GenerationTimeout, match="still sending"):
+            client.media.attach(key="k").wait(timeout=0.1)
+        go.set()
+        assert client.media.attach(key="k").wait().generation_ids == call.result().generation_ids
+    assert hub.posts["ox"] == 1
+
+
+def test_a_refused_request_says_so_to_whoever_asks_for_it(client: OxenClient, hub: BadHub) -> None:
+    hub.plan = lambda *_: "status_402"
+    with pytest.raises(InsufficientCreditsError):
+        client.media.generate(model="bad-image", prompt="ox", key="k")
+    with pytest.raises(InsufficientCreditsError, match="refused with 402"):
+        client.media.resume("k")
+    assert "rejected" in repr(client.media.attach(key="k"))
+    assert hub.posts["ox"] == 1
+
+
+def test_more_than_asked_for_is_said(client: OxenClient, hub: BadHub, caplog: Any) -> None:
+    hub.repeat_ids = [str(uuid.uuid4()) for _ in range(3)]
+    handle = client.media.submit(model="bad-image", prompt="ox")
+    assert handle.generation_ids == tuple(hub.repeat_ids)
+    assert handle.result.notes == ("Asked for 1 generations, Oxen made 3.",)
+    assert handle.result.notes[0] in caplog.text
+
+
+@pytest.mark.parametrize("history", ["paged", "missing"])
+def test_many_jobs_are_asked_for_in_pages(
+    history: str, client: OxenClient, hub: BadHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oxen_inference.media.ledger._PAGE_SIZE", 2)
+    hub.has_history, hub.seconds = history == "paged", 0.0
+    for number in range(6):
+        client.media.submit(model="bad-image", prompt=f"ox {number}")
+    hub.requests.clear()
+    entries = client.media.reconcile()
+    assert [entry.is_settled for entry in entries] == [True] * 6
+    pages = [path for _, path in hub.requests if path.endswith("/generations")]
+    assert len(pages) == (2 if history == "paged" else 1)  # the last few are asked for singly
+
+
+def test_a_job_that_cannot_be_asked_for_does_not_stop_the_others(
+    client: OxenClient, hub: BadHub, tmp_path: Path, caplog: Any
+) -> None:
+    hub.seconds = 0.0
+    lost, fine = (client.media.submit(model="bad-image", prompt=f"ox {n}") for n in "ab")
+
+    def empty(connection: socket.socket, path: str) -> bool:
+        if path.endswith(f"/files/{lost.generation_ids[0]}"):
+            connection.sendall(b"HTTP/1.1 204 X\r\n\r\n")
+            return True
+        return False
+
+    hub.take_over = empty
+    entries = {entry.entry_id: entry for entry in client.media.reconcile(save_to=tmp_path)}
+    assert entries[fine.entry_id].items[0].path
+    assert not entries[lost.entry_id].items[0].path
+    assert lost.generation_ids[0] in caplog.text
+    hub.take_over = lambda *_: False
+    (entry,) = client.media.reconcile(save_to=tmp_path)
+    assert entry.items[0].path
+
+
+async def test_the_async_client_gets_back_the_same(hub: BadHub, journal: Journal, tmp_path: Path) -> None:  # fmt: skip
+    async with AsyncOxenClient(**settings(hub, journal)) as client:
+        client.media.pace = QUICK
+        hub.plan = lambda *_: "reset_before"
+        with pytest.raises(EnqueueOutcomeUnknown) as doubt:
+            await client.media.generate(model="bad-image", prompt="ox")
+        hub.foreign_rows = [row] = [foreign(hub, prompt="made by hand")]
+        entry_id, ours = doubt.value.result.entry_id, str(row["generation_id"])
+        handle = await client.media.adopt(entry_id, [ours])
+        assert (await handle.wait(save_to=tmp_path)).paths
+        assert [entry.state for entry in await client.media.jobs()] == ["accepted"]
+        with pytest.raises(InvalidInputError, match="not of unknown outcome"):
+            await client.media.forget(entry_id)
