@@ -345,3 +345,101 @@ def test_an_old_lease_is_abandoned(journal: Journal) -> None:
     late = journal.get(entry.entry_id)
     assert late is not None
     assert late.is_abandoned
+
+
+def test_it_names_itself_and_copies_are_itself(journal: Journal) -> None:
+    assert repr(journal) == f"Journal({str(journal.path)!r})"
+    assert repr(Journal.in_memory()) == "Journal.in_memory()"
+    assert copy.copy(journal) is journal
+
+
+def test_a_closed_one_is_opened_when_needed(journal: Journal) -> None:
+    journal.close()
+    journal.begin(intent(key="k"))
+    journal.close()
+    journal.close()
+    assert journal.find(SCOPE, "k") is not None
+
+
+def test_what_is_begun_is_told_and_nothing_is_written(journal: Journal) -> None:
+    assert journal.begun(intent(key="k")) is None
+    assert journal.begun(intent()) is None
+    entry, _ = journal.begin(intent(key="k"))
+    known = journal.begun(intent(key="k"))
+    assert known is not None
+    assert known.entry_id == entry.entry_id
+    with pytest.raises(KeyConflictError):
+        journal.begun(intent(key="k", fingerprint="g"))
+    assert len(journal.entries()) == 1
+
+
+def test_of_two_that_begin_at_once_one_begins(
+    journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    budget = Budget("1.00", name="b", journal=Journal(tmp_path / "other.sqlite3"))
+    hold, twins = Journal._hold_elsewhere, []
+
+    def slowly(self: Journal, mine: Intent, entry_id: str) -> bool:
+        if not twins:  # between the look for the key and the writing
+            twins.append(None)
+            twins[0], _ = Journal(journal.path).begin(mine)
+        return hold(self, mine, entry_id)
+
+    monkeypatch.setattr(Journal, "_hold_elsewhere", slowly)
+    entry, mine = journal.begin(intent(key="k", budget=budget))
+    assert (entry.entry_id, mine) == (twins[0].entry_id, False)
+    assert budget.reserved == Decimal("0.10")
+    assert len(journal.entries()) == 1
+
+
+def test_money_held_elsewhere_is_given_back_if_nothing_was_begun(
+    journal: Journal, tmp_path: Path
+) -> None:
+    budget = Budget("1.00", name="b", journal=Journal(tmp_path / "other.sqlite3"))
+    with journal.file.writing() as connection:
+        connection.execute(
+            "CREATE TRIGGER full BEFORE INSERT ON entries BEGIN SELECT RAISE(ABORT, 'full'); END"
+        )
+    with pytest.raises(JournalError, match=r"at .*journal\.sqlite3 cannot be used: full"):
+        journal.begin(intent(budget=budget))
+    assert budget.reserved == 0
+
+
+def test_an_entry_that_nobody_will_send_holds_nothing(journal: Journal) -> None:
+    budget = Budget("1.00", name="b", journal=journal)
+    entry, _ = journal.begin(intent(key="k", budget=budget))
+    journal.let_go(entry, {"type": "OxenError", "message": "interrupted"})
+    assert budget.reserved == 0
+    assert journal.get(entry.entry_id).state == "rejected"
+    sent, _ = journal.begin(intent(budget=budget))
+    journal.posting(sent)
+    journal.let_go(sent, {"type": "OxenError", "message": "interrupted"})
+    assert budget.reserved == Decimal("0.10")
+    assert journal.get(sent.entry_id).state == "posting"
+
+
+def test_a_broken_ledger_in_memory_says_where_it_is() -> None:
+    journal = Journal.in_memory()
+    with journal.file.writing() as connection:
+        connection.execute("DROP TABLE calls")
+        connection.execute("DROP TABLE generations")
+        connection.execute("DROP TABLE entries")
+    with pytest.raises(JournalError, match="The ledger in memory cannot be used"):
+        journal.entries()
+
+
+def test_a_ledger_that_another_process_is_making_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "j.sqlite3"
+    monkeypatch.setattr("oxen_inference.media.ledger_file._BUSY_SECONDS", 0.2)
+    with sqlite3.connect(path, isolation_level=None, check_same_thread=False) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(JournalError, match="database is locked"):
+            Journal(path).entries()  # and never falls back to memory
+        monkeypatch.setattr("oxen_inference.media.ledger_file._BUSY_SECONDS", 0.0)
+        monkeypatch.setattr("time.sleep", lambda _: other.execute("COMMIT"))
+        monkeypatch.setattr("time.monotonic", lambda: 0.0)
+        journal = Journal(path)
+        assert journal.durable
+    other.close()
