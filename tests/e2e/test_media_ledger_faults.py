@@ -72,10 +72,11 @@ def mended(journal: Journal) -> None:
         connection.execute("DROP TRIGGER breaks")
 
 
+@pytest.mark.parametrize("name", ["b", None])
 def test_nothing_is_sent_that_cannot_be_marked_as_sent(
-    hub: BadHub, journal: Journal, generate: Generate
+    name: str | None, hub: BadHub, journal: Journal, generate: Generate
 ) -> None:
-    budget = Budget("1", name="b", journal=journal)
+    budget = Budget("1", name=name, journal=journal if name else None)
     breaks(journal, "UPDATE ON entries", "NEW.state = 'posting'")
     with pytest.raises(JournalError, match="disk is full"):
         generate(key="k", budget=budget)
