@@ -171,7 +171,7 @@ def _pause(attempt: int, source: Source) -> Steps[None]:
 def _refreshed(engine: Engine, entry: Entry, item: MediaItem, source: Source) -> Steps[MediaItem]:
     """The item with the URL that the hub gives now."""
     if item.generation_id is None:
-        return item
+        raise FetchError("its bytes were handed over when it was made, and are kept nowhere.")
     for make in (queue.get_call, queue.generation_call):
         try:
             row = yield from engine.get(make(engine.paths, item.generation_id), source.left)

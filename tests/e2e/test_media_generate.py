@@ -390,6 +390,18 @@ def test_direct_results_are_saved_or_in_hand(media: Bench, tmp_path: Path) -> No
     assert budget.reserved == Decimal("0.026")
 
 
+def test_direct_bytes_that_nobody_saved_are_gone_and_that_is_said_at_once(
+    hub: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oxen_inference.media.fetching._FIRST_PAUSE", 1000.0)
+    journal = Journal(tmp_path / "j.sqlite3")
+    with OxenClient(base_url=hub.base_url, api_key=hub.api_key, journal=journal) as client:
+        made = client.media.generate(model="flux-2-dev", prompt="x", direct=True)
+        handle = client.media.attach(entry_id=made.entry_id)
+        with pytest.raises(DownloadError, match="are kept nowhere"):
+            handle.wait(save_to=tmp_path / "out")
+
+
 def test_audio_is_always_direct(media: Bench, tmp_path: Path) -> None:
     model = next(m for m in media.hub.models if media.hub.models[m]["capabilities"]["output"] == ["audio"])  # fmt: skip
     result = media("generate", model=model, prompt="moo", save_to=tmp_path, allow_unknown_cost=True)
