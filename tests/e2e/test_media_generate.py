@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 
 from oxen_inference import AsyncOxenClient, Budget, Journal, MediaResult, OxenClient
+from oxen_inference.catalog.model_reading import read_model
 from oxen_inference.errors import (
     BudgetExceededError,
     DownloadError,
@@ -29,7 +31,9 @@ from oxen_inference.errors import (
     RateLimitError,
 )
 from oxen_inference.media.api import Pace
+from oxen_inference.media.result import MediaItem
 from oxen_sandbox import Fault, Sandbox
+from tests.support.small_files import PNG
 
 PACE = Pace(
     image=(0.05, 0.2), video=(0.05, 0.2), gap=0.02, lookup=0.5, lookup_interval=0.05,
@@ -244,7 +248,6 @@ def test_what_was_never_delivered_is_sent_again(media: Bench, tmp_path: Path) ->
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     media.options = {"base_url": f"http://127.0.0.1:{port}/api/ai", "max_retries": 1}
-    from oxen_inference.catalog.model_reading import read_model
     from oxen_inference.errors import APIConnectionError
 
     model = read_model(media.hub.models["flux-2-dev"])
@@ -512,3 +515,110 @@ def test_ctrl_c_says_what_goes_on(hub: Sandbox, on_interrupt: Any, caplog: Any) 
     (job,) = hub.jobs
     assert job.generation_id in caplog.text
     assert (job.status == "cancelled") == (on_interrupt == "cancel")
+
+
+def test_an_input_that_cannot_be_used_is_refused_for_free(
+    media: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two = media("generate", model="flux-2-dev", prompt="an ox", num_generations=2)
+    media.hub.inject(Fault("stall_job"))
+    (running,) = _submitted(media, "flux-2-dev")
+    monkeypatch.setattr("oxen_inference.media.request.MAX_INLINE_BYTES", 10)
+    (tmp_path / "large.png").write_bytes(bytes(11))
+    before = paid(media.hub)
+    bad: list[tuple[str, dict[str, Any]]] = [
+        ("exactly one finished item", {"input_image": two}),
+        ("has no URL", {"input_image": MediaItem(status="succeeded")}),
+        ("is unknown to Oxen", {"input_image": MediaItem(generation_id="none")}),
+        ("it is (queued|processing)", {"input_image": running}),
+        ("has 11 bytes; at most 10", {"input_image": tmp_path / "large.png"}),
+        ("cannot be read: No such file", {"input_image": tmp_path / "none.png"}),
+        ("cannot be written as JSON", {"seed": float("nan")}),
+        ("cannot be written as JSON", {"seed": object()}),
+        ("key must be a text", {"key": " "}),
+        ("key must be a text", {"key": 7}),
+        ("must be a function", {"on_progress": "print"}),
+    ]
+    for message, change in bad:
+        with pytest.raises(InvalidInputError, match=message):
+            media(
+                "generate",
+                **{"model": "qwen-image-edit", "prompt": "older", "allow_paths": True, **change},
+            )
+    assert paid(media.hub) == before
+
+
+def _submitted(media: Bench, model: str) -> tuple[str, ...]:
+    return media("submit", model=model, prompt="an ox").generation_ids
+
+
+def test_inputs_are_sent_as_the_hub_takes_them(media: Bench, tmp_path: Path) -> None:
+    model = "qwen-image-edit"
+    schema = media.hub.models[model]["request_schema"]["properties"]["input_image"]
+    (tmp_path / "ox.png").write_bytes(PNG)
+    is_list = schema.get("type") == "array"
+    given = {
+        "data:image/png;base64," + base64.b64encode(PNG).decode(): tmp_path / "ox.png",
+        "https://files/a.png": MediaItem(url="https://files/a.png", status="succeeded"),
+    }
+    for sent, value in given.items():
+        media(
+            "submit", model=model, prompt="older", allow_paths=True, allow_unknown_cost=True,
+            input_image=[value] if is_list else value,
+        )  # fmt: skip
+        posted = [one.json for one in media.hub.requests if one.method == "POST"][-1]
+        assert posted["input_image"] == ([sent] if is_list else sent)
+
+
+def test_what_costs_nobody_knows_what_is_kept_from_a_limit(media: Bench) -> None:
+    hub_model = {**media.hub.models["flux-2-dev"], "pricing": None}
+    model = read_model(hub_model)
+    with pytest.raises(BudgetExceededError, match="not known before"):
+        media("generate", model=model, prompt="an ox", max_cost="1")
+    with pytest.raises(BudgetExceededError, match="not known before"):
+        media("generate", model=model, prompt="an ox", budget=Budget("1"))
+    assert paid(media.hub) == 0
+    budget = Budget("1", name="b", journal=media.journal)
+    media.hub.settings.cost_delay_seconds = 1000
+    media(
+        "generate", model=model, prompt="an ox", budget=budget, max_cost="0.10",
+        num_generations=2, allow_unknown_cost=True,
+    )  # fmt: skip
+    assert budget.reserved == Decimal("0.10")  # the most that the caller allows
+
+
+def test_a_model_that_makes_several_kinds_makes_the_first_of_media(media: Bench) -> None:
+    known = media.hub.models["flux-2-dev"]
+    model = read_model({**known, "capabilities": {"input": ["text"], "output": ["text", "image"]}})
+    assert media("generate", model=model, prompt="an ox").media_type == "image"
+
+
+def test_one_film_a_direct_call(media: Bench) -> None:
+    model = next(name for name, row in media.hub.models.items() if row["capabilities"]["output"] == ["video"])  # fmt: skip
+    with pytest.raises(InvalidInputError, match="one video a call, not 2"):
+        media(
+            "generate", model=model, prompt="x", direct=True, num_generations=2,
+            allow_unknown_cost=True,
+        )  # fmt: skip
+    assert all(request.method == "GET" for request in media.hub.requests)
+
+
+def test_of_many_each_has_its_own_end(media: Bench) -> None:
+    media.hub.inject(Fault("stall_job", times=1))
+    late, nothing, made = media(
+        "generate_many",
+        [{"model": "flux-2-dev", "prompt": "a", "timeout": 0.4}, {"prompt": "b"},
+         {"model": "flux-2-dev", "prompt": "c", "direct": True}],
+    )  # fmt: skip
+    assert isinstance(late, GenerationTimeout)
+    assert isinstance(nothing, InvalidInputError)
+    assert made.succeeded
+
+
+def test_a_listener_that_breaks_is_no_failure_of_one_request(media: Bench) -> None:
+    def breaks(_: object) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        media("generate_many", [{"model": "flux-2-dev", "prompt": "a"}], on_progress=breaks)
+    assert paid(media.hub) == 0

@@ -359,3 +359,51 @@ async def test_the_async_client_gets_back_the_same(hub: BadHub, journal: Journal
         assert [entry.state for entry in await client.media.jobs()] == ["accepted"]
         with pytest.raises(InvalidInputError, match="not of unknown outcome"):
             await client.media.forget(entry_id)
+
+
+@pytest.mark.parametrize(("age", "pages"), [(0, 3), (9000, 1)])
+def test_a_long_history_is_read_until_it_goes_past_the_request(
+    age: int, pages: int, hub: BadHub, journal: Journal
+) -> None:
+    hub.plan = lambda *_: "reset_after"
+    rows = [foreign(hub, prompt="a cow", enqueued_at=int(time.time()) - age)] * 2500
+    hub.foreign_rows = rows
+    with OxenClient(**{**settings(hub, journal), "timeout": 10.0}) as client:
+        client.media.pace = replace(QUICK, lookup=9.0)
+        handle = client.media.submit(model="bad-image", prompt="ox")
+    assert handle.generation_ids == tuple(hub.accepted[0].ids)
+    asked = [path for _, path in hub.requests if path.endswith("/generations")]
+    assert len(asked) == 2 * pages  # found twice before it is believed
+
+
+def test_what_was_lost_long_ago_is_looked_for_briefly(hub: BadHub, journal: Journal) -> None:
+    hub.plan = lambda *_: "reset_before"
+    with OxenClient(**settings(hub, journal)) as client:
+        client.media.pace = QUICK
+        with pytest.raises(EnqueueOutcomeUnknown):
+            client.media.submit(model="bad-image", prompt="ox", key="k")
+        with journal.file.writing() as connection:
+            connection.execute("UPDATE entries SET posted_at = posted_at - 1000")
+        client.media.pace = replace(QUICK, lookup=1000.0)
+        with pytest.raises(EnqueueOutcomeUnknown, match="no generation on the hub matches"):
+            client.media.resume("k")
+
+
+def test_a_cost_that_cannot_be_asked_for_is_asked_for_later(hub: BadHub, journal: Journal) -> None:
+    client = OxenClient(**{**settings(hub, journal), "max_retries": 0, "timeout": 5.0})
+    client.media.pace = QUICK
+    hub.cost, hub.seconds = None, 0.0
+    budget = Budget(1, name="b", journal=journal)
+    handle = client.media.submit(model="bad-image", prompt="ox", budget=budget)
+    assert handle.wait().status == "succeeded"
+    hub.cost = "0.04"
+    for path in ("/generations/", "/queue/"):
+        hub.fail_gets = lambda asked, path=path: path in asked or "/generations/" in asked
+        hub.has_history = path == "/generations/"
+        (entry,) = client.media.reconcile()
+        assert entry.cost is None
+        assert budget.reserved == Decimal("0.05")
+    hub.fail_gets, hub.has_history = (lambda _: False), True
+    (entry,) = client.media.reconcile()
+    assert entry.cost == budget.spent == Decimal("0.04")
+    client.close()
