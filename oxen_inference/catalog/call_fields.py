@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from oxen_inference.catalog.json_schema import Schema, alternatives, choices_of, types_of
@@ -131,7 +131,4 @@ def read_seconds(value: object) -> Decimal | None:
         return int(hours or 0) * 3600 + int(minutes) * 60 + Decimal(seconds)
     found = re.fullmatch(r"([+-]?\d+(?:\.\d*)?(?:e[+-]?\d{1,3})?)\s*([a-z]*)", text)
     unit = UNITS.get(found[2]) if found else None
-    try:
-        return Decimal(found[1]) * unit if found and unit is not None else None
-    except InvalidOperation:
-        return None
+    return Decimal(found[1]) * unit if found and unit is not None else None
