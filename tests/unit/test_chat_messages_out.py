@@ -11,6 +11,7 @@ from langchain_core.messages import (
     AIMessage,
     BaseMessage,
     ChatMessage,
+    FunctionMessage,
     HumanMessage,
     RemoveMessage,
     SystemMessage,
@@ -40,6 +41,10 @@ FORMS: list[tuple[str, Any, Any]] = [
     ("text", {"type": "text", "text": "hi", "index": 0, "id": "x", "annotations": []}, TEXT),
     ("text without a type", {"text": "hi"}, TEXT),
     ("input_text", {"type": "input_text", "text": "hi"}, TEXT),
+    ("text-plain, base64", {"type": "text-plain", "base64": base64.b64encode(b"hi").decode()}, TEXT),
+    ("Anthropic document of text", {"type": "document", "source": {"type": "content", "content": [{"type": "text", "text": "h"}, "i"]}}, TEXT),
+    ("Anthropic document as a string", {"type": "document", "source": {"type": "content", "content": "hi"}}, TEXT),
+    ("v1 image, bytes", {"type": "image", "base64": PNG, "mime_type": "image/png"}, IMAGE),
     ("text-plain", {"type": "text-plain", "text": "hi", "mime_type": "text/plain"}, TEXT),
     ("v0 text file", {"type": "file", "source_type": "text", "text": "hi"}, TEXT),
     ("image_url", {"type": "image_url", "image_url": {"url": URL}}, IMAGE_AT),
@@ -212,3 +217,33 @@ def test_a_providers_own_additions_go_back_unchanged() -> None:
 def test_a_message_that_is_none_is_refused() -> None:
     with pytest.raises(InvalidInputError, match="RemoveMessage"):
         sent(RemoveMessage(id="x"))
+
+
+def test_a_text_file_by_its_address_is_refused() -> None:
+    with pytest.raises(InvalidInputError, match="send the text itself"):
+        sent(HumanMessage([{"type": "text-plain", "url": URL}]))
+
+
+def test_a_function_answers_as_one_and_a_role_of_ones_own_stays() -> None:
+    assert sent(FunctionMessage("42", name="count"), ChatMessage("hi", role="critic")) == [
+        {"role": "function", "name": "count", "content": [{"type": "text", "text": "42"}]},
+        {"role": "critic", "content": "hi"},
+    ]
+
+
+def test_empty_texts_are_left_out_and_unknown_blocks_of_an_answer_too() -> None:
+    (human,) = sent(HumanMessage(["", "hi"]))
+    assert human["content"] == [TEXT]
+    said = AIMessage([{"type": "server_tool_use", "id": "x"}, {"type": "text", "text": "hi"}])
+    assert [one["content"] for one in sent(said)] == ["hi"]
+
+
+def test_an_answer_keeps_the_point_up_to_which_it_is_cached() -> None:
+    cached = {**TEXT, "cache_control": {"type": "ephemeral"}}
+    (wire,) = sent(AIMessage([cached, {"type": "image", "url": URL}]))
+    assert wire["content"] == [cached]
+
+
+def test_results_alone_in_a_users_message_leave_no_empty_one() -> None:
+    result = {"type": "tool_result", "tool_use_id": "a", "content": "42"}
+    assert [one["role"] for one in sent(HumanMessage([result]))] == ["tool"]

@@ -234,3 +234,24 @@ def test_the_callers_history_is_left_as_it_was() -> None:
     before = copy.deepcopy(history)
     sent(*history)
     assert history == before
+
+
+def test_a_function_answers_as_one() -> None:
+    answer = ChatMessage(role="function", content="42", additional_kwargs={"name": "count"})
+    assert sent(answer) == [{"role": "function", "name": "count", "content": "42"}]
+
+
+def test_an_assistant_that_said_nothing_said_so() -> None:
+    assert [one["content"] for one in sent(ChatMessage(role="assistant", blocks=[]))] == [""]
+
+
+def test_a_citation_of_a_picture_is_the_picture() -> None:
+    cited = ImageBlock(url="https://oxen.test/a.png")
+    block = CitationBlock(cited_content=cited, source="s", title="t", additional_location_info={})
+    assert parts(block) == [{"type": "image_url", "image_url": {"url": "https://oxen.test/a.png"}}]
+
+
+def test_a_document_of_bytes_that_are_no_text_is_refused() -> None:
+    block = DocumentBlock(data=b"\xff\xfe\x00", title="ox.bin", document_mimetype="text/plain")
+    with pytest.raises(InvalidInputError, match="unknown type"):
+        parts(block)
