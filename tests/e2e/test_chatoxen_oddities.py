@@ -18,7 +18,7 @@ from langchain_oxen import ChatOxen, errors
 from langchain_oxen.messages_out import to_wire
 from oxen_inference.errors import OxenError
 from tests.support.oddities import FAILURES, ODDITIES, Failure, Oddity, fields_of_reasoning
-from tests.support.scripted_server import SSE_HEAD, ScriptedServer, delta, sse
+from tests.support.scripted_server import SSE_HEAD, ScriptedServer, completion, delta, http, sse
 
 Collect = Callable[[ChatOxen], AIMessageChunk]
 
@@ -192,3 +192,24 @@ def test_what_is_said_of_an_answer_at_its_end_is_kept(collect: Collect) -> None:
     with ScriptedServer(script) as server:
         message = collect(chat(server))
     assert message.response_metadata["citations"] == ["https://a.example"]
+
+
+OX = {"title": "Ox", "type": "object", "properties": {"name": {"type": "string"}}}
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        ({"name": "Ox", "arguments": '{"name": '}, "The call of Ox cannot be read"),
+        ({"name": "", "arguments": '{"name": "Bo"}'}, "The model named no tool"),
+    ],
+)
+def test_an_object_from_a_call_that_cannot_be_read_is_none(
+    function: dict[str, str], said: str
+) -> None:
+    call = {"id": "a", "type": "function", "function": function}
+    answer = completion({"content": None, "tool_calls": [call]})
+    with ScriptedServer(http(answer)) as server:
+        structured = chat(server).with_structured_output(OX, method="function_calling")
+        with pytest.raises(OutputParserException, match=said):
+            structured.invoke("hello")

@@ -444,3 +444,74 @@ def test_a_film_asked_of_picture_models_is_refused_by_name(hub: Sandbox) -> None
     assert "generate_video" in told
     assert IMAGE in told
     assert not hub.jobs
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_every_kind_is_made_by_its_own_function(hub: Sandbox, asynchronous: bool) -> None:
+    def model(output: str) -> str:
+        rows = hub.models.items()
+        return next(name for name, row in rows if row["capabilities"]["output"] == [output])
+
+    edit, film, sound = "qwen-image-edit", VIDEO, model("audio")
+    spec = OxenToolSpec([IMAGE, edit, film, sound], allow_unknown_cost=True)
+
+    async def call(name: str, **arguments: Any) -> OxenToolResult:
+        if asynchronous:
+            return await getattr(spec, f"a{name}")(**arguments)
+        return await asyncio.to_thread(lambda: getattr(spec, name)(**arguments))
+
+    drawn = await call("generate_image", model=IMAGE, prompt="an ox")
+    assert drawn.media is not None
+    source = drawn.media.generation_ids[0]
+    listed = hub.models[edit]["request_schema"]["properties"]["input_image"].get("type") == "array"
+    changed = await call(
+        "edit_image", model=edit, prompt="older", input_image=[source] if listed else source
+    )
+    filmed = await call("generate_video", prompt="an ox walks")
+    heard = await call("generate_audio", prompt="moo")
+    made = [
+        one.media and (one.media.model, one.media.media_type) for one in (changed, filmed, heard)
+    ]
+    assert made == [(edit, "image"), (film, "video"), (sound, "audio")]
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_arguments_that_make_no_sense_are_explained_to_the_model(
+    hub: Sandbox, asynchronous: bool
+) -> None:
+    spec = OxenToolSpec([IMAGE, "flux-1-dev"])
+
+    async def call(name: str, **arguments: Any) -> OxenToolResult:
+        if asynchronous:
+            return await getattr(spec, f"a{name}")(**arguments)
+        return await asyncio.to_thread(lambda: getattr(spec, name)(**arguments))
+
+    for name, arguments, said in (
+        ("cancel", {"ids": []}, "generation_ids"),
+        ("cancel", {"generation_ids": ["none"]}, "none"),
+        ("check", {"generation_ids": ["none"]}, "none"),
+        ("find_models", {}, "need"),
+        ("submit", {}, "model"),
+        (
+            "generate_image",
+            {"prompt": "an ox"},
+            f"Name one of the models, model='…': {IMAGE}, flux-1-dev",
+        ),
+    ):
+        refused = await call(name, **arguments)
+        assert refused.is_error
+        assert said in str(refused)
+    assert not hub.jobs
+
+
+async def test_a_function_for_any_model_is_a_tool_that_is_told_which(hub: Sandbox) -> None:
+    names = ["generate_image", "edit_image", "generate_video", "generate_audio"]
+    tools = {tool.metadata.name: tool for tool in OxenToolSpec().to_tool_list(list(names))}
+    assert list(tools) == names
+    for tool in tools.values():
+        assert "oxen_find_models" in tool.metadata.description
+        assert "model" in tool.metadata.get_parameters_dict()["required"]
+    output = await tools["generate_image"].acall(
+        model=IMAGE, prompt="an ox", parameters={"seed": 7}
+    )
+    assert output.raw_output.media.params["seed"] == 7
