@@ -229,3 +229,14 @@ def test_a_character_escaped_in_halves_is_put_together(length: int) -> None:
     end = read([sse(*halves * length, delta("stop"), "[DONE]")])[-1].end
     assert end is not None
     assert end.text == "\N{OX}" * length
+
+
+def test_a_line_end_cut_in_two_is_one() -> None:
+    stream = sse(delta(content="a"), delta(content="b"), delta("stop"), "[DONE]", newline="\r\n")
+    whole = [(d.text, d.end is not None) for d in read([stream])]
+    edges = [at + 1 for at in range(len(stream)) if stream[at : at + 2] == b"\r\n"]
+    assert [(d.text, d.end is not None) for d in read(cut(stream, edges))] == whole
+    assert "".join(text for text, _ in whole) == "ab"
+    alone = sse(delta(content="a"), delta("stop"), "[DONE]", newline="\r")
+    pieces = [alone[at : at + 1] for at in range(len(alone))]
+    assert "".join(d.text for d in read(pieces)) == "a"

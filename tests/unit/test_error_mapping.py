@@ -8,7 +8,7 @@ import openai
 import pytest
 
 from oxen_inference import errors
-from oxen_inference.error_mapping import error_in_success, human_text, status_error
+from oxen_inference.error_mapping import error_in_success, hide, human_text, status_error
 
 
 def answer(status: int, **headers: str) -> SimpleNamespace:
@@ -215,3 +215,36 @@ def test_what_is_meant_wins_over_a_status_that_does_not_fit(
     found = status_error({"error": error}, response=answer(status))
     assert type(found) is kind
     assert found.status_code == status, "what was really answered decides whether a job may exist"
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", None),
+        ("2.5", 2.5),
+        ("-1", None),
+        ("inf", None),
+        ("soon", None),
+        ("", None),
+    ],
+)
+def test_a_wait_is_a_number_or_a_date_that_somebody_can_mean(
+    header: str, seconds: float | None
+) -> None:
+    response = SimpleNamespace(status_code=429, headers={"retry-after": header}, request=None)
+    error = status_error({"error": {"message": "slow down"}}, response=response)
+    assert isinstance(error, errors.RateLimitError)
+    assert error.retry_after == seconds
+
+
+def test_a_secret_is_hidden_wherever_a_body_repeats_it() -> None:
+    said = {"tried": ["sk-123456789", {"key": "Bearer sk-123456789"}], "n": 1, "none": None}
+    hidden = {"tried": ["***", {"key": "Bearer ***"}], "n": 1, "none": None}
+    assert hide(said, "sk-123456789") == hidden
+
+
+def test_a_list_of_errors_speaks_by_its_first() -> None:
+    error = status_error([{"error": {"code": 400, "message": "bad key"}}, {}], status=400)
+    assert isinstance(error, errors.BadRequestError)
+    assert "bad key" in str(error)

@@ -120,3 +120,26 @@ def test_an_environment_key_does_not_travel_silently(monkeypatch: pytest.MonkeyP
 def test_errors_survive_pickling() -> None:
     error = MissingAPIKeyError("no key")
     assert str(pickle.loads(pickle.dumps(error))) == "no key"
+
+
+@pytest.mark.parametrize("host", ["hub.example:port", "hub.example:99999"])
+def test_a_host_whose_port_is_none_is_named_as_it_was_given(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OXEN_HOST", host)
+    with pytest.raises(ConfigurationError, match=host):
+        resolve_base_url()
+
+
+def test_a_blank_key_is_no_key_and_a_blank_token_no_token(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    url = "https://hub.oxen.ai/api/ai"
+    monkeypatch.setenv("OXEN_CONFIG_DIR", str(tmp_path))
+    (tmp_path / "auth_config.toml").write_text(
+        '[[host_configs]]\nhost = "hub.oxen.ai"\nauth_token = " "\n'
+        '[[host_configs]]\nhost = "hub.oxen.ai"\nauth_token = "SFMy"\n'
+    )
+    assert resolve_api_key("  ", base_url=url) == "SFMy"
+    monkeypatch.setenv("OXEN_API_KEY", "from-the-environment")
+    assert resolve_api_key("", base_url=url) == "from-the-environment"
