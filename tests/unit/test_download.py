@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from oxen_inference.errors import InvalidInputError
-from oxen_inference.media.download import Source, fetch
+from oxen_inference.media.download import Source, _redirected, fetch
 from oxen_inference.media.files import folder_to_save_in, safe_name, save
 from oxen_inference.media.probe import probe
 from oxen_inference.media.public_connection import FetchError, is_public
@@ -164,3 +164,13 @@ def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
         folder_to_save_in(tmp_path / "file")
     assert folder_to_save_in(tmp_path / "a" / "b").is_dir()
     assert not list((tmp_path / "a" / "b").iterdir())
+
+
+def test_no_redirect_leads_from_https_to_where_anyone_can_read() -> None:
+    for location in ("http://files.example/x", "//files.example/x", "/x", "https://b.example/x"):
+        if location.startswith("http:"):
+            with pytest.raises(FetchError, match="anyone can read"):
+                _redirected("https://hub.example/a", location)
+        else:
+            assert _redirected("https://hub.example/a", location).startswith("https://")
+    assert _redirected("http://127.0.0.1/a", "http://127.0.0.1/b") == "http://127.0.0.1/b"
