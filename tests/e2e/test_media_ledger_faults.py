@@ -35,7 +35,7 @@ def hub() -> Iterator[BadHub]:
         yield hub
 
 
-@pytest.fixture(params=["sync", "async", "sync, own transport", "async, own transport"])
+@pytest.fixture(params=["sync", "async"])
 def generate(request: pytest.FixtureRequest, hub: BadHub, journal: Journal) -> Generate:
     """`media.generate` of a new client of either kind, over either transport."""
     options: dict[str, Any] = {**settings(hub, journal), "timeout": 5.0}
@@ -58,6 +58,11 @@ def generate(request: pytest.FixtureRequest, hub: BadHub, journal: Journal) -> G
     return sync
 
 
+over_either_transport = pytest.mark.parametrize(
+    "generate", ["sync", "async", "sync, own transport", "async, own transport"], indirect=True
+)
+
+
 def breaks(journal: Journal, event: str, when: str = "1") -> None:
     """From now on the file refuses such a statement, as a full disk does."""
     with journal.file.writing() as connection:
@@ -72,6 +77,7 @@ def mended(journal: Journal) -> None:
         connection.execute("DROP TRIGGER breaks")
 
 
+@over_either_transport
 @pytest.mark.parametrize("name", ["b", None])
 def test_nothing_is_sent_that_cannot_be_marked_as_sent(
     name: str | None, hub: BadHub, journal: Journal, generate: Generate
@@ -87,6 +93,7 @@ def test_nothing_is_sent_that_cannot_be_marked_as_sent(
     assert len(hub.accepted) == 1
 
 
+@over_either_transport
 def test_what_another_process_took_over_is_not_sent(
     hub: BadHub, journal: Journal, generate: Generate
 ) -> None:
