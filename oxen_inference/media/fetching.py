@@ -67,11 +67,13 @@ def _not_fetched(entry: Entry, failures: list[str]) -> str:
             "without paying."
         )
     if any(item.content is not None for item in entry.items):
-        then = "Its bytes are in this error: result.items[…].content."
+        then = " Its bytes are in this error: result.items[…].content."
+    elif not any(item.url for item in entry.items):
+        then = ""
     else:
         attached = f"client.media.attach(entry_id={entry.entry_id!r}).wait(save_to=…)"
-        then = f"Its address may work for a while: {attached} tries it."
-    return f"{what} {then} A direct generation has no id: the same call would be paid for anew."
+        then = f" Its address may work for a while: {attached} tries it."
+    return f"{what}{then} A direct generation has no id: the same call would be paid for anew."
 
 
 def _fetch_item(

@@ -401,7 +401,9 @@ def test_direct_bytes_that_nobody_saved_are_gone_and_that_is_said_at_once(
     with OxenClient(base_url=hub.base_url, api_key=hub.api_key, journal=journal) as client:
         made = client.media.generate(model="flux-2-dev", prompt="x", direct=True)
         handle = client.media.attach(entry_id=made.entry_id)
-        with pytest.raises(DownloadError, match="are kept nowhere"):
+        with pytest.raises(
+            DownloadError, match=r"Oxen keeps no copy\. A direct generation has no id"
+        ):
             handle.wait(save_to=tmp_path / "out")
 
 
@@ -523,7 +525,7 @@ def test_an_input_that_cannot_be_used_is_refused_for_free(
     two = media("generate", model="flux-2-dev", prompt="an ox", num_generations=2)
     media.hub.inject(Fault("stall_job"))
     (running,) = _submitted(media, "flux-2-dev")
-    monkeypatch.setattr("oxen_inference.media.request.MAX_INLINE_BYTES", 10)
+    monkeypatch.setattr("oxen_inference.media.inputs.MAX_INLINE_BYTES", 10)
     (tmp_path / "large.png").write_bytes(bytes(11))
     before = paid(media.hub)
     bad: list[tuple[str, dict[str, Any]]] = [

@@ -39,7 +39,7 @@ def test_times_are_numbers_or_nothing(given: Any, read: float | None) -> None:
         ({"result_url": "https://a", "images": [{"url": "https://b"}]}, "https://a"),
         ({"images": [{"url": None}]}, None),
         ({"images": []}, None),
-        ({"images": ["https://b"]}, None),
+        ({"images": ["https://b"]}, "https://b"),
     ],
 )
 def test_a_result_is_found_where_the_synchronous_endpoints_put_it(

@@ -373,29 +373,8 @@ def test_what_is_begun_is_told_and_nothing_is_written(journal: Journal) -> None:
     assert len(journal.entries()) == 1
 
 
-def test_of_two_that_begin_at_once_one_begins(
-    journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    budget = Budget("1.00", name="b", journal=Journal(tmp_path / "other.sqlite3"))
-    hold, twins = Journal._hold_elsewhere, []
-
-    def slowly(self: Journal, mine: Intent, entry_id: str) -> bool:
-        if not twins:  # between the look for the key and the writing
-            twins.append(None)
-            twins[0], _ = Journal(journal.path).begin(mine)
-        return hold(self, mine, entry_id)
-
-    monkeypatch.setattr(Journal, "_hold_elsewhere", slowly)
-    entry, mine = journal.begin(intent(key="k", budget=budget))
-    assert (entry.entry_id, mine) == (twins[0].entry_id, False)
-    assert budget.reserved == Decimal("0.10")
-    assert len(journal.entries()) == 1
-
-
-def test_money_held_elsewhere_is_given_back_if_nothing_was_begun(
-    journal: Journal, tmp_path: Path
-) -> None:
-    budget = Budget("1.00", name="b", journal=Journal(tmp_path / "other.sqlite3"))
+def test_money_is_given_back_if_nothing_was_begun(journal: Journal) -> None:
+    budget = Budget("1.00", name="b", journal=journal)
     with journal.file.writing() as connection:
         connection.execute(
             "CREATE TRIGGER full BEFORE INSERT ON entries BEGIN SELECT RAISE(ABORT, 'full'); END"
