@@ -172,8 +172,7 @@ def _pause(attempt: int, source: Source) -> Steps[None]:
 
 def _refreshed(engine: Engine, entry: Entry, item: MediaItem, source: Source) -> Steps[MediaItem]:
     """The item with the URL that the hub gives now."""
-    if item.generation_id is None:
-        raise FetchError("its bytes were handed over when it was made, and are kept nowhere.")
+    assert item.generation_id is not None  # noqa: S101 - one without has its URL, or bytes
     for make in (queue.get_call, queue.generation_call):
         try:
             row = yield from engine.get(make(engine.paths, item.generation_id), source.left)

@@ -373,6 +373,25 @@ def test_what_is_begun_is_told_and_nothing_is_written(journal: Journal) -> None:
     assert len(journal.entries()) == 1
 
 
+def test_of_two_that_begin_at_once_one_begins(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    budget, twins = Budget("1.00", name="b", journal=journal), []
+    reserving = Budget.reserving
+
+    def slowly(self: Budget, file: Any) -> Any:
+        if not twins:  # between the look for the key and the writing
+            twins.append(None)
+            twins[0], _ = journal.begin(intent(key="k", budget=budget))
+        return reserving(self, file)
+
+    monkeypatch.setattr(Budget, "reserving", slowly)
+    entry, mine = journal.begin(intent(key="k", budget=budget))
+    assert (entry.entry_id, mine) == (twins[0].entry_id, False)
+    assert budget.reserved == Decimal("0.10")
+    assert len(journal.entries()) == 1
+
+
 def test_money_is_given_back_if_nothing_was_begun(journal: Journal) -> None:
     budget = Budget("1.00", name="b", journal=journal)
     with journal.file.writing() as connection:
