@@ -10,6 +10,7 @@ REPOSITORY = Path(__file__).parent.parent
 PAGE = REPOSITORY / "docs" / "benchmarks.md"
 PLOTS = REPOSITORY / "docs" / "assets" / "benchmarks"
 _OURS, _PEER, _INK = "#b5562b", "#9aa3ad", "#808890"  # the last reads on white and on black
+_PEERS = {"ChatOpenAI", "OpenAILike"}
 
 _HEAD = """\
 # Benchmarks
@@ -31,7 +32,7 @@ is what travels from one machine to another: **how many times lower than the bas
 
 def as_text(case: dict[str, Any]) -> str:
     """A case for the terminal."""
-    lines = [f"  {case['name']} ({case['measure']}, {case['rounds']} rounds)"]
+    lines = [f"  {case['name']} ({case['measure']}, rounds: {case['rounds']})"]
     for name, figure in case["contestants"].items():
         lines.append(f"    {name:<34}{_figure(figure):>32}   {_ratio(case, name)}")
     return "\n".join(lines)
@@ -40,12 +41,24 @@ def as_text(case: dict[str, Any]) -> str:
 def write(results: Path) -> None:
     """Rewrite the page and the plots from all kept results."""
     PLOTS.mkdir(parents=True, exist_ok=True)
-    sections = [_HEAD]
+    sections, summary = [_HEAD], ["| | ours | peer | times lower |", "| --- | ---: | ---: | ---: |"]
     for path in sorted(results.glob("*.json")):
         result = json.loads(path.read_text(encoding="utf-8"))
         plot(result, PLOTS / f"{path.stem}.svg")
         sections.append(_section(result, path.stem))
+        summary += [row for case in result["cases"] for row in _against_peer(result, case)]
     PAGE.write_text("\n".join(sections), encoding="utf-8")
+    (results / "summary.md").write_text("\n".join(summary) + "\n", encoding="utf-8")
+
+
+def _against_peer(result: dict[str, Any], case: dict[str, Any]) -> list[str]:
+    """The case's first contestant, which is ours, beside the baseline, if that is a peer."""
+    ours, baseline = next(iter(case["contestants"])), case["baseline"]
+    if case["measure"] not in ("cpu", "wall") or baseline not in _PEERS:
+        return []
+    own, peer = (_middle(case["contestants"][name]) for name in (ours, baseline))
+    what = f"{result['title']}: {case['name']} ({case['measure']})"
+    return [f"| {what} | {own} | {baseline}: {peer} | {_ratio(case, ours)} |"]
 
 
 def _section(result: dict[str, Any], name: str) -> str:
@@ -113,6 +126,10 @@ def plot(result: dict[str, Any], path: Path) -> None:
 def _figure(figure: dict[str, Any]) -> str:
     low, high = figure["quartiles"]
     return f"{_short(figure['median'])} [{_short(low)}-{_short(high)}] {figure['unit']}"
+
+
+def _middle(figure: dict[str, Any]) -> str:
+    return f"{_short(figure['median'])} {figure['unit']}"
 
 
 def _short(value: float) -> str:
