@@ -65,11 +65,11 @@ def _section(result: dict[str, Any], name: str) -> str:
     machine = result["machine"]
     rows = []
     for case in result["cases"]:
+        named = case["name"], case["measure"]  # beside its first contestant only
         for contestant, figure in case["contestants"].items():
-            rows.append(
-                f"| {case['name']} | {contestant} | {_figure(figure)} | {case['measure']} "
-                f"| {_ratio(case, contestant)} |"
-            )
+            ratio = _ratio(case, contestant)
+            rows.append(f"| {named[0]} | {contestant} | {_figure(figure)} | {named[1]} | {ratio} |")
+            named = "", ""
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
     return "\n".join(
         [
