@@ -26,6 +26,23 @@ def settings(hub: BadHub, journal: Journal) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def media_call(kind: str, options: dict[str, Any], method: str, *args: Any, **kwargs: Any) -> Any:
+    """Call a method of `media` of a new client, "sync" or "async", made with `options`."""
+
+    def call(client: Any) -> Any:
+        client.media.pace = QUICK
+        return getattr(client.media, method)(*args, **kwargs)
+
+    async def awaited() -> Any:
+        async with AsyncOxenClient(**options) as client:
+            return await call(client)
+
+    if kind == "async":
+        return asyncio.run(awaited())
+    with OxenClient(**options) as client:
+        return call(client)
+
+
 def enqueue_all(hub: BadHub, journal: Journal, count: int, budget: Budget) -> dict[str, object]:
     """Enqueue `count` jobs, half by threads and half by tasks; return each prompt's outcome."""
     outcomes: dict[str, object] = {}

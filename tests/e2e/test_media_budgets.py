@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from oxen_inference import AsyncOxenClient, Budget, Journal, OxenClient
+from oxen_inference import Budget, Journal, OxenClient
 from oxen_inference.errors import (
     BudgetExceededError,
     ConfigurationError,
@@ -22,7 +22,7 @@ from oxen_inference.errors import (
     InvalidInputError,
     JournalError,
 )
-from tests.e2e.media_faults import QUICK, settings
+from tests.e2e.media_faults import media_call, settings
 from tests.support.bad_hub import BadHub
 
 Call = Callable[..., Any]
@@ -42,18 +42,7 @@ def hub() -> Iterator[BadHub]:
 @pytest.fixture(params=["sync", "async"])
 def call(request: pytest.FixtureRequest, hub: BadHub, journal: Journal) -> Call:
     """A method of `media` of a new client of either kind."""
-
-    def sync(method: str, *args: Any, **kwargs: Any) -> Any:
-        with OxenClient(**settings(hub, journal)) as client:
-            client.media.pace = QUICK
-            return getattr(client.media, method)(*args, **kwargs)
-
-    async def awaited(method: str, *args: Any, **kwargs: Any) -> Any:
-        async with AsyncOxenClient(**settings(hub, journal)) as client:
-            client.media.pace = QUICK
-            return await getattr(client.media, method)(*args, **kwargs)
-
-    return sync if request.param == "sync" else lambda *a, **k: asyncio.run(awaited(*a, **k))
+    return partial(media_call, request.param, settings(hub, journal))
 
 
 def buy(call: Call, budget: Budget, **more: Any) -> Any:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from oxen_inference import AsyncOxenClient, Journal, OxenClient
+from oxen_inference import Journal
 from oxen_inference.catalog.cache import clear_cache
 from oxen_inference.errors import BadRequestError, GenerationTimeout, KeyConflictError, OxenError
 from oxen_inference.media.result import MediaItem
-from tests.e2e.media_faults import QUICK, settings
+from tests.e2e.media_faults import media_call, settings
 from tests.support import bad_hub
 from tests.support.bad_hub import BadHub
 
@@ -35,20 +34,10 @@ def hub() -> Iterator[BadHub]:
 def generate(request: pytest.FixtureRequest, hub: BadHub, journal: Journal) -> Call:
     """`media.generate` of a new client of either kind, which has read no catalogue yet."""
 
-    def sync(**wishes: Any) -> Any:
-        with OxenClient(**settings(hub, journal)) as client:
-            client.media.pace = QUICK
-            return client.media.generate(model="bad-image", **wishes)
-
-    async def awaited(**wishes: Any) -> Any:
-        async with AsyncOxenClient(**settings(hub, journal)) as client:
-            client.media.pace = QUICK
-            return await client.media.generate(model="bad-image", **wishes)
-
     def fresh(**wishes: Any) -> Any:
         clear_cache()
-        asked = {"prompt": "ox", "key": "k", **wishes}
-        return sync(**asked) if request.param == "sync" else asyncio.run(awaited(**asked))
+        asked = {"model": "bad-image", "prompt": "ox", "key": "k", **wishes}
+        return media_call(request.param, settings(hub, journal), "generate", **asked)
 
     return fresh
 

@@ -18,7 +18,7 @@ import pytest
 from oxen_inference import AsyncOxenClient, Budget, Journal, OxenClient
 from oxen_inference.errors import BadRequestError, GenerationTimeout, JournalError
 from oxen_inference.media.result import MediaResult
-from tests.e2e.media_faults import QUICK, settings
+from tests.e2e.media_faults import QUICK, media_call, settings
 from tests.support.bad_hub import BadHub
 
 Generate = Callable[..., MediaResult]
@@ -38,24 +38,19 @@ def hub() -> Iterator[BadHub]:
 @pytest.fixture(params=["sync", "async"])
 def generate(request: pytest.FixtureRequest, hub: BadHub, journal: Journal) -> Generate:
     """`media.generate` of a new client of either kind, over either transport."""
-    options: dict[str, Any] = {**settings(hub, journal), "timeout": 5.0}
-    own = "own" in request.param
+    kind, _, own = request.param.partition(", ")
 
-    def sync(**wishes: Any) -> MediaResult:
-        transport = {"http_client": openai.DefaultHttpxClient()} if own else {}
-        with OxenClient(**options, **transport) as client:
-            client.media.pace = QUICK
-            return client.media.generate(model="bad-image", prompt="ox", **wishes)
+    def generated(**wishes: Any) -> MediaResult:
+        options = {**settings(hub, journal), "timeout": 5.0}
+        if own:
+            of_its_own = {
+                "sync": openai.DefaultHttpxClient,
+                "async": openai.DefaultAsyncHttpxClient,
+            }
+            options["http_client"] = of_its_own[kind]()
+        return media_call(kind, options, "generate", model="bad-image", prompt="ox", **wishes)
 
-    async def awaited(**wishes: Any) -> MediaResult:
-        transport = {"http_client": openai.DefaultAsyncHttpxClient()} if own else {}
-        async with AsyncOxenClient(**options, **transport) as client:
-            client.media.pace = QUICK
-            return await client.media.generate(model="bad-image", prompt="ox", **wishes)
-
-    if request.param.startswith("async"):
-        return lambda **wishes: asyncio.run(awaited(**wishes))
-    return sync
+    return generated
 
 
 over_either_transport = pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import socket
 import threading
@@ -13,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from oxen_inference import AsyncOxenClient, Budget, Journal, OxenClient
+from oxen_inference import Budget, Journal, OxenClient
 from oxen_inference.errors import (
     ConfigurationError,
     DownloadError,
@@ -25,7 +24,7 @@ from oxen_inference.errors import (
 from oxen_inference.media import watchers
 from oxen_inference.media.result import MediaResult
 from oxen_inference.media.watch import Watch
-from tests.e2e.media_faults import QUICK, settings
+from tests.e2e.media_faults import media_call, settings
 from tests.support import bad_hub
 from tests.support.bad_hub import PNG, BadHub
 
@@ -46,29 +45,18 @@ def hub() -> Iterator[BadHub]:
 @pytest.fixture(params=["sync", "async"])
 def generate(request: pytest.FixtureRequest, hub: BadHub, journal: Journal) -> Generate:
     """`media.generate` of a new client of either kind."""
-    options = {**settings(hub, journal), "timeout": 5.0}
-
     usual = {"model": "bad-image", "prompt": "ox"}
 
-    def sync(api_key: Any = "k", **wishes: Any) -> MediaResult:
-        with OxenClient(**{**options, "api_key": api_key}) as client:
-            client.media.pace = QUICK
-            return client.media.generate(**{**usual, **wishes})
-
-    async def awaited(api_key: Any = "k", **wishes: Any) -> MediaResult:
+    def generated(api_key: Any = "k", **wishes: Any) -> MediaResult:
         async def awaited_key() -> Any:
             return api_key()
 
-        key = awaited_key if callable(api_key) else api_key
-        async with AsyncOxenClient(**{**options, "api_key": key}) as client:
-            client.media.pace = QUICK
-            return await client.media.generate(**{**usual, **wishes})
+        is_async = request.param == "async"
+        key = awaited_key if is_async and callable(api_key) else api_key
+        options = {**settings(hub, journal), "timeout": 5.0, "api_key": key}
+        return media_call(request.param, options, "generate", **{**usual, **wishes})
 
-    return (
-        sync
-        if request.param == "sync"
-        else lambda *key, **wishes: asyncio.run(awaited(*key, **wishes))
-    )
+    return generated
 
 
 @pytest.mark.parametrize("asked", ["1e10", "inf", "nan", "-5"])
