@@ -1,6 +1,7 @@
 """`OxenToolSpec`: image, video and audio models as tools for LlamaIndex's agents."""
 
 # No `from __future__ import annotations`: core finds the context by the annotation's object.
+import asyncio
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -205,6 +206,15 @@ class OxenToolSpec(BaseToolSpec):
             "make a spec for each of their models, with names by func_to_metadata_mapping.",
         )
         return tools
+
+    async def to_tool_list_async(
+        self,
+        spec_functions: list[SPEC_FUNCTION_TYPE] | None = None,
+        func_to_metadata_mapping: dict[str, ToolMetadata] | None = None,
+    ) -> list[Any]:
+        """Return the tools without blocking the running loop; raises what `to_tool_list` does."""
+        # Core's own, which early versions of it lack.
+        return await asyncio.to_thread(self.to_tool_list, spec_functions, func_to_metadata_mapping)
 
     def _model_tool(self, model: "Model", metadata: ToolMetadata) -> Any:
         name = metadata.get_name()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -60,18 +60,31 @@ def activation(
     claim = claim or Claim()
     model = yield from send(get_call(paths, model_id, live=True))
     _must_be_custom(model)
+    model = yield from _brought_up(paths, model, waiting, claim)
+    if waiting and model.deployment_status != "active":
+        # Whose it was has brought it down again before it was seen to be up: now it is ours.
+        model = yield from _brought_up(paths, model, waiting, claim)
+    return model
+
+
+def _brought_up(paths: Paths, model: Model, waiting: Waiting | None, claim: Claim) -> Steps[Model]:
     if model.deployment_status == "deactivating" and waiting:
         model = yield from _until(paths, model, waiting, goal="inactive", on_the_way="deactivating")
     if model.deployment_status not in ("active", "deploying"):
         claim.ours = True  # before it is sent: a lost answer may have been a yes
         try:
-            model = yield from send(activate_call(paths, model_id))
+            model = yield from send(activate_call(paths, model.id))
         except OxenError as error:
             claim.ours = not _is_refusal(error)
-            model = yield from _in_spite_of(error, paths, model_id)
+            model = yield from _in_spite_of(error, paths, model.id)
     if waiting is None:
         return model
-    return (yield from _until(paths, model, waiting, goal="active", on_the_way="deploying"))
+    undone = () if claim.ours else ("deactivating", "inactive")
+    return (
+        yield from _until(
+            paths, model, waiting, goal="active", on_the_way="deploying", undone=undone
+        )
+    )
 
 
 def deactivation(paths: Paths, model_id: str, waiting: Waiting | None) -> Steps[Model]:
@@ -137,15 +150,22 @@ def _must_be_custom(model: Model) -> None:
 
 
 def _until(
-    paths: Paths, model: Model, waiting: Waiting, *, goal: str, on_the_way: str
+    paths: Paths,
+    model: Model,
+    waiting: Waiting,
+    *,
+    goal: str,
+    on_the_way: str,
+    undone: Collection[str] = (),
 ) -> Steps[Model]:
+    """Look until the status is the `goal`, or one that says that somebody else has `undone` it."""
     started, pause, seen_on_the_way = time.monotonic(), waiting.poll_every, False
     looked = False
     while True:
         status = model.deployment_status or "unknown"
         if waiting.on_progress:
             yield Tell(waiting.on_progress, model)
-        if status == goal:
+        if status == goal or (seen_on_the_way and status in undone):
             return model
         seen_on_the_way = seen_on_the_way or status == on_the_way
         # What came before the first look may still be about the deployment before this one.

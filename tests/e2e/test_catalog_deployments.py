@@ -311,6 +311,20 @@ def test_and_that_hides_no_error_from_inside(client: OxenClient) -> None:
         use()
 
 
+def test_what_somebody_else_brings_down_too_early_is_brought_up_again(
+    client: OxenClient, oxen_sandbox: Sandbox
+) -> None:
+    client.catalog.activate(CUSTOM)
+
+    def down(model: Model) -> None:
+        if model.deployment_status == "deploying" and not posts(oxen_sandbox).count("deactivate"):
+            client.catalog.deactivate(CUSTOM)
+
+    with client.catalog.deployed(CUSTOM, poll_every=EVERY, on_progress=down) as model:
+        assert model.is_deployed
+    assert posts(oxen_sandbox) == ["activate", "deactivate", "activate", "deactivate"]
+
+
 def test_two_threads_may_use_it(client: OxenClient, oxen_sandbox: Sandbox) -> None:
     used: list[bool] = []
 

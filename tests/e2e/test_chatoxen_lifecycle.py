@@ -50,6 +50,7 @@ def on(hub: Sandbox, **options: Any) -> ChatOxen:
 
 
 def test_repeated_asyncio_run_opens_one_connection_each_and_closes_it() -> None:
+    gc.collect()  # what other tests left lying about is not this one's
     with ScriptedServer(OK) as server, warnings.catch_warnings():
         warnings.simplefilter("error")
         model = chat(server)
