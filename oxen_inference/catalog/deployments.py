@@ -53,23 +53,33 @@ def activation(
     """Bring `model_id` up unless it is; with `waiting`, until it is active.
 
     It is sent once: a second answer would hide what became of the first. What a live look says
-    decides where there is no good answer.
+    decides where there is no good answer. What another user brings down on the way is brought up
+    again.
 
     Raises `InvalidInputError` for a base model, `DeploymentError` if it ends in another state.
     """
     claim = claim or Claim()
     model = yield from send(get_call(paths, model_id, live=True))
     _must_be_custom(model)
-    model = yield from _brought_up(paths, model, waiting, claim)
-    if waiting and model.deployment_status != "active":
-        # Whose it was has brought it down again before it was seen to be up: now it is ours.
-        model = yield from _brought_up(paths, model, waiting, claim)
+    for is_last in (False, False, True):
+        model = yield from _brought_up(paths, model, waiting, claim, is_last)
+        if waiting is None or model.deployment_status == "active":
+            break  # else another user has brought it down before it was seen to be up
     return model
 
 
-def _brought_up(paths: Paths, model: Model, waiting: Waiting | None, claim: Claim) -> Steps[Model]:
+def _brought_up(
+    paths: Paths, model: Model, waiting: Waiting | None, claim: Claim, is_last: bool
+) -> Steps[Model]:
     if model.deployment_status == "deactivating" and waiting:
-        model = yield from _until(paths, model, waiting, goal="inactive", on_the_way="deactivating")
+        model = yield from _until(
+            paths,
+            model,
+            waiting,
+            goal="inactive",
+            on_the_way="deactivating",
+            undone=("deploying", "active"),
+        )
     if model.deployment_status not in ("active", "deploying"):
         claim.ours = True  # before it is sent: a lost answer may have been a yes
         try:
@@ -79,7 +89,9 @@ def _brought_up(paths: Paths, model: Model, waiting: Waiting | None, claim: Clai
             model = yield from _in_spite_of(error, paths, model.id)
     if waiting is None:
         return model
-    undone = () if claim.ours else ("deactivating", "inactive")
+    # Ours that is inactive may have failed; one that goes down was told to, by whoever shares it.
+    by_others = ("deactivating",) if claim.ours else ("deactivating", "inactive")
+    undone = () if is_last else by_others
     return (
         yield from _until(
             paths, model, waiting, goal="active", on_the_way="deploying", undone=undone

@@ -34,8 +34,8 @@ _HEAD = """\
 
 <!-- Written by `make test-matrix`; edit tests/compatibility/matrix.py instead. -->
 
-`make test-matrix` installs the distribution with all its extras in an environment for each row and
-runs the whole test suite there. *Lowest* is the lowest version `pyproject.toml` allows of every
+`{command}` installs the distribution with all its extras in an environment for each row and runs
+{tests} there. *Lowest* is the lowest version `pyproject.toml` allows of every
 declared dependency, *newest* the newest the package index has; *beside peers* adds
 `langchain-openai` and `llama-index-llms-openai` to the same environment.
 """
@@ -137,6 +137,18 @@ def table(outcomes: list[Outcome]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
+def page(outcomes: list[Outcome], tests: list[str], jobs: int) -> str:
+    """The page about all rows, which says what was tested in them."""
+    given = f' TESTS="{" ".join(tests)}"' if tests else ""
+    head = _HEAD.format(
+        command=f"make test-matrix{given}",
+        tests="a part of the test suite" if tests else "the whole test suite",
+    )
+    today = datetime.now(timezone.utc).date().isoformat()
+    beside = f", {jobs} rows side by side" if jobs > 1 else ""
+    return f"{head}\n{table(outcomes)}\n\nRun on {today}{beside}.\n"
+
+
 def main() -> int:
     """Test the rows chosen; write the page when all rows were."""
     parser = argparse.ArgumentParser(prog="make test-matrix")
@@ -154,12 +166,8 @@ def main() -> int:
     with ThreadPoolExecutor(options.jobs) as pool:
         outcomes = list(pool.map(tested, chosen))
     print(f"\n{table(outcomes)}")
-    if not options.only and not options.tests:
-        today = datetime.now(timezone.utc).date().isoformat()
-        beside = f", {options.jobs} rows side by side" if options.jobs > 1 else ""
-        PAGE.write_text(
-            f"{_HEAD}\n{table(outcomes)}\n\nRun on {today}{beside}.\n", encoding="utf-8"
-        )
+    if not options.only:
+        PAGE.write_text(page(outcomes, options.tests, options.jobs), encoding="utf-8")
     return 0 if all(outcome.passed for outcome in outcomes) else 1
 
 

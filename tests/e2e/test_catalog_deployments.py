@@ -311,10 +311,12 @@ def test_and_that_hides_no_error_from_inside(client: OxenClient) -> None:
         use()
 
 
+@pytest.mark.parametrize("is_ours", [True, False])
 def test_what_somebody_else_brings_down_too_early_is_brought_up_again(
-    client: OxenClient, oxen_sandbox: Sandbox
+    is_ours: bool, client: OxenClient, oxen_sandbox: Sandbox
 ) -> None:
-    client.catalog.activate(CUSTOM)
+    if not is_ours:
+        client.catalog.activate(CUSTOM)
 
     def down(model: Model) -> None:
         if model.deployment_status == "deploying" and not posts(oxen_sandbox).count("deactivate"):
