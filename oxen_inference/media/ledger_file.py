@@ -7,6 +7,7 @@ import sqlite3
 import threading
 import time
 import warnings
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -185,6 +186,8 @@ class LedgerFile:
                 "OXEN_STATE_DIR or Journal(path) elsewhere."
             ) from error
         self._connection, self._opened_by = connection, os.getpid()
+        # Whoever forgets a ledger leaves no open file behind. Not at exit, where it does not matter.
+        weakref.finalize(self, _close_unless_forked, connection, os.getpid()).atexit = False
         return connection
 
     def _fall_back(self, error: Exception) -> sqlite3.Connection:
@@ -231,6 +234,11 @@ def _connect_patiently(path: Path | None) -> sqlite3.Connection:
 
 def _is_locked(error: Exception) -> bool:
     return "locked" in str(error) or "busy" in str(error)
+
+
+def _close_unless_forked(connection: sqlite3.Connection, opened_by: int) -> None:
+    if os.getpid() == opened_by:  # closing it in a child would drop the parent's locks
+        connection.close()
 
 
 def _connect(path: Path | None) -> sqlite3.Connection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import json
 import os
 import pickle
@@ -11,6 +12,8 @@ import stat
 import subprocess
 import sys
 import time
+import warnings
+from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -153,7 +156,7 @@ def test_an_acceptance_that_could_not_be_written_is_written_with_what_comes_next
 
 
 def test_a_ledger_of_an_earlier_version_is_brought_up_to_date(journal: Journal) -> None:
-    with sqlite3.connect(in_its_folder(journal.path)) as connection:
+    with closing(sqlite3.connect(in_its_folder(journal.path))) as connection, connection:
         for number, script in enumerate(MIGRATIONS[:2]):
             connection.executescript(f"{script}; PRAGMA user_version = {number + 1}")
         connection.executescript("""
@@ -279,7 +282,7 @@ def test_a_file_that_is_no_ledger_is_an_error(tmp_path: Path) -> None:
 
 def test_a_ledger_of_the_future_is_an_error(journal: Journal) -> None:
     journal.entries()
-    with sqlite3.connect(str(journal.path)) as connection:
+    with closing(sqlite3.connect(str(journal.path))) as connection, connection:
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
     with pytest.raises(JournalError, match="newer version"):
         Journal(journal.path).entries()
@@ -351,6 +354,16 @@ def test_it_names_itself_and_copies_are_itself(journal: Journal) -> None:
     assert repr(journal) == f"Journal({str(journal.path)!r})"
     assert repr(Journal.in_memory()) == "Journal.in_memory()"
     assert copy.copy(journal) is journal
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="only 3.13 warns of unclosed databases")
+def test_a_forgotten_one_is_closed(tmp_path: Path) -> None:
+    gc.collect()
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always", ResourceWarning)
+        Journal(tmp_path / "j.sqlite3").begin(intent())
+        gc.collect()
+    assert not [one for one in warned if "database" in str(one.message)]
 
 
 def test_a_closed_one_is_opened_when_needed(journal: Journal) -> None:
