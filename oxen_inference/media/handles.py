@@ -55,7 +55,6 @@ class _SharedHandle:
         self._entry = yield from sending.decided(engine, self._entry, Task(wishes=Wishes()))
         steps = waiting.cancel(engine, self._entry) if cancel else engine.refresh(self._entry)
         self._entry = yield from steps
-        self._entry = yield from engine.write(self._entry)
         return self.result
 
 

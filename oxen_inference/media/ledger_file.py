@@ -107,6 +107,7 @@ class LedgerFile:
         self._may_be_memory = may_be_memory
         self._opened_by: int | None = None
         self._connection: sqlite3.Connection | None = None
+        self._close_it: weakref.finalize[..., LedgerFile] | None = None
         self._lock = threading.RLock()
 
     @property
@@ -142,8 +143,8 @@ class LedgerFile:
         with self._lock:
             if self.path is None:
                 return
-            if self._connection is not None and self._opened_by == os.getpid():
-                self._connection.close()
+            if self._close_it is not None:
+                self._close_it()
             self._connection = None
 
     @contextmanager
@@ -187,7 +188,8 @@ class LedgerFile:
             ) from error
         self._connection, self._opened_by = connection, os.getpid()
         # Whoever forgets a ledger leaves no open file behind. Not at exit, where it does not matter.
-        weakref.finalize(self, _close_unless_forked, connection, os.getpid()).atexit = False
+        self._close_it = weakref.finalize(self, _close_unless_forked, connection, os.getpid())
+        self._close_it.atexit = False
         return connection
 
     def _fall_back(self, error: Exception) -> sqlite3.Connection:
