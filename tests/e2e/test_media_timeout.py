@@ -141,6 +141,7 @@ def test_what_could_not_be_fetched_is_settled_all_the_same(
 
 
 def test_a_failure_s_cost_is_asked_for(media: Bench, hub: BadHub, tmp_path: Path) -> None:
+    hub.seconds = 0.0  # it has failed, and the history knows the cost, at the first look
     hub.shown = lambda route, row: cost_later(route, {**row, "status": "failed"})
     with pytest.raises(GenerationFailed) as failed:
         media("generate", model="bad-image", prompt="ox", save_to=tmp_path / "to")
