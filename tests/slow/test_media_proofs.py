@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.media_faults import judge
-from tests.e2e.media_processes import kill_and_run_again
+from tests.e2e.media.faults import judge
+from tests.e2e.media.processes import kill_and_run_again
 
 pytestmark = pytest.mark.slow
 

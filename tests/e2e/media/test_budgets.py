@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from oxen_inference import Budget, Journal, OxenClient
+from oxen_inference import Budget, Journal
 from oxen_inference.errors import (
     BudgetExceededError,
     ConfigurationError,
@@ -22,27 +21,17 @@ from oxen_inference.errors import (
     InvalidInputError,
     JournalError,
 )
-from tests.e2e.media_faults import media_call, settings
+from tests.e2e.media.calls import MediaCalls, quick_client
 from tests.support.bad_hub import BadHub
 
 Call = Callable[..., Any]
 
 
 @pytest.fixture
-def journal(tmp_path: Path) -> Journal:
-    return Journal(tmp_path / "j.sqlite3")
-
-
-@pytest.fixture
-def hub() -> Iterator[BadHub]:
-    with BadHub() as hub:
-        yield hub
-
-
-@pytest.fixture(params=["sync", "async"])
-def call(request: pytest.FixtureRequest, hub: BadHub, journal: Journal) -> Call:
-    """A method of `media` of a new client of either kind."""
-    return partial(media_call, request.param, settings(hub, journal))
+def call(media: MediaCalls) -> MediaCalls:
+    """Whoever asks for a job's end here gives up soon."""
+    media.options |= {"timeout": 0.4, "max_retries": 2}
+    return media
 
 
 def buy(call: Call, budget: Budget, **more: Any) -> Any:
@@ -150,7 +139,7 @@ def test_one_limit_over_clients_with_ledgers_of_their_own(hub: BadHub, tmp_path:
     hub.seconds = 0
     budget = Budget("0.52")
     clients = [
-        OxenClient(**settings(hub, journal))
+        quick_client(hub, journal)
         for journal in (Journal(tmp_path / "a"), Journal(tmp_path / "b"), Journal.in_memory())
     ]
 
@@ -179,9 +168,13 @@ def test_a_name_in_another_ledger_pays_for_nothing(hub: BadHub, call: Call, tmp_
 
 
 @pytest.mark.skipif(not hasattr(os, "symlink"), reason="needs links")
-def test_a_ledger_is_the_same_by_another_path(hub: BadHub, call: Call, tmp_path: Path) -> None:
-    (tmp_path / "link").symlink_to(tmp_path, target_is_directory=True)
-    budget = Budget("0.50", name="b", journal=Journal(tmp_path / "link" / "j.sqlite3"))
+def test_a_ledger_is_the_same_by_another_path(
+    hub: BadHub, call: Call, journal: Journal, tmp_path: Path
+) -> None:
+    assert journal.durable
+    assert journal.path is not None
+    (tmp_path / "link").symlink_to(journal.path.parent, target_is_directory=True)
+    budget = Budget("0.50", name="b", journal=Journal(tmp_path / "link" / journal.path.name))
     buy(call, budget)
     assert (budget.spent, budget.reserved) == (Decimal("0.05"), 0)
 

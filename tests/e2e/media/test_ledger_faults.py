@@ -8,31 +8,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
 
-from oxen_inference import AsyncOxenClient, Budget, Journal, OxenClient
+from oxen_inference import Budget, Journal
 from oxen_inference.errors import BadRequestError, GenerationTimeout, JournalError
 from oxen_inference.media.result import MediaResult
-from tests.e2e.media_faults import QUICK, media_call, settings
+from tests.e2e.media.calls import MediaCalls, quick_async_client, quick_client
 from tests.support.bad_hub import BadHub
 
 Generate = Callable[..., MediaResult]
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Journal:
-    return Journal(tmp_path / "j.sqlite3")
-
-
-@pytest.fixture
-def hub() -> Iterator[BadHub]:
-    with BadHub() as hub:
-        yield hub
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -41,14 +30,14 @@ def generate(request: pytest.FixtureRequest, hub: BadHub, journal: Journal) -> G
     kind, _, own = request.param.partition(", ")
 
     def generated(**wishes: Any) -> MediaResult:
-        options = {**settings(hub, journal), "timeout": 5.0}
+        call = MediaCalls(hub, journal, kind, timeout=5.0)
         if own:
             of_its_own = {
                 "sync": openai.DefaultHttpxClient,
                 "async": openai.DefaultAsyncHttpxClient,
             }
-            options["http_client"] = of_its_own[kind]()
-        return media_call(kind, options, "generate", model="bad-image", prompt="ox", **wishes)
+            call.options["http_client"] = of_its_own[kind]()
+        return call("generate", model="bad-image", prompt="ox", **wishes)
 
     return generated
 
@@ -158,8 +147,7 @@ def test_a_loop_that_ends_during_the_post_leaves_the_doubt_on_record(
     hub.think = 0.2
 
     async def leaves() -> None:
-        client = AsyncOxenClient(**{**settings(hub, journal), "timeout": 5.0})
-        client.media.pace = QUICK
+        client = quick_async_client(hub, journal, timeout=5.0)
         waiting = asyncio.create_task(
             client.media.generate(model="bad-image", prompt="ox", key="k")
         )
@@ -170,7 +158,6 @@ def test_a_loop_that_ends_during_the_post_leaves_the_doubt_on_record(
     asyncio.run(leaves())
     (entry,) = journal.entries()
     assert entry.state == "unknown"
-    with OxenClient(**settings(hub, journal)) as client:
-        client.media.pace = QUICK
+    with quick_client(hub, journal) as client:
         assert client.media.resume("k").generation_ids == tuple(hub.accepted[0].ids)
     assert hub.posts["ox"] == 1

@@ -6,7 +6,6 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,21 +14,21 @@ import pytest
 
 from oxen_inference import AsyncOxenClient, Journal, MediaResult, OxenClient
 from oxen_inference.errors import DownloadError
-from tests.e2e.media_faults import QUICK, settings
+from tests.e2e.media.calls import QUICK, settings
 from tests.support.bad_hub import PNG, BadHub
 
 COUNT = 6
 
 
 @pytest.fixture
-def hub() -> Iterator[BadHub]:
-    with BadHub(seconds=0.0) as hub:
-        yield hub
+def hub(hub: BadHub) -> BadHub:
+    hub.seconds = 0.0
+    return hub
 
 
 @pytest.fixture
-def options(hub: BadHub, tmp_path: Path) -> dict[str, Any]:
-    return {**settings(hub, Journal(tmp_path / "j.sqlite3")), "timeout": 5.0}
+def options(hub: BadHub, journal: Journal) -> dict[str, Any]:
+    return settings(hub, journal, timeout=5.0)
 
 
 def slow_files(seconds: float, asked: list[str]) -> Any:

@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from oxen_inference.errors import (
 from oxen_inference.media import watchers
 from oxen_inference.media.result import MediaResult
 from oxen_inference.media.watch import Watch
-from tests.e2e.media_faults import media_call, settings
+from tests.e2e.media.calls import MediaCalls, quick_client, settings
 from tests.support import bad_hub
 from tests.support.bad_hub import PNG, BadHub
 
@@ -32,18 +32,7 @@ Generate = Callable[..., MediaResult]
 
 
 @pytest.fixture
-def journal(tmp_path: Path) -> Journal:
-    return Journal(tmp_path / "j.sqlite3")
-
-
-@pytest.fixture
-def hub() -> Iterator[BadHub]:
-    with BadHub() as hub:
-        yield hub
-
-
-@pytest.fixture(params=["sync", "async"])
-def generate(request: pytest.FixtureRequest, hub: BadHub, journal: Journal) -> Generate:
+def generate(hub: BadHub, journal: Journal, kind: str) -> Generate:
     """`media.generate` of a new client of either kind."""
     usual = {"model": "bad-image", "prompt": "ox"}
 
@@ -51,10 +40,9 @@ def generate(request: pytest.FixtureRequest, hub: BadHub, journal: Journal) -> G
         async def awaited_key() -> Any:
             return api_key()
 
-        is_async = request.param == "async"
-        key = awaited_key if is_async and callable(api_key) else api_key
-        options = {**settings(hub, journal), "timeout": 5.0, "api_key": key}
-        return media_call(request.param, options, "generate", **{**usual, **wishes})
+        key = awaited_key if kind == "async" and callable(api_key) else api_key
+        call = MediaCalls(hub, journal, kind, timeout=5.0, api_key=key)
+        return call("generate", **{**usual, **wishes})
 
     return generated
 
@@ -107,7 +95,7 @@ def test_how_many_is_the_hubs_to_say_not_the_models(
 
 def test_a_request_that_could_not_be_made_holds_no_money(hub: BadHub, generate: Generate, journal: Journal) -> None:  # fmt: skip
     budget = Budget("0.05", name="b", journal=journal)
-    with OxenClient(**settings(hub, journal)) as client:
+    with quick_client(hub, journal) as client:
         model = client.catalog.get("bad-image")
     asked: list[int] = []
 

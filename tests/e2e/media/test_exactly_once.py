@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from oxen_inference import AsyncOxenClient, Budget, Journal, OxenClient
+from oxen_inference import Budget, Journal
 from oxen_inference.errors import (
     BadRequestError,
     BudgetExceededError,
@@ -17,8 +17,8 @@ from oxen_inference.errors import (
     EnqueueOutcomeUnknown,
     KeyConflictError,
 )
-from tests.e2e.media_faults import QUICK, settings
-from tests.e2e.media_processes import kill_and_run_again, race
+from tests.e2e.media.calls import quick_async_client, quick_client
+from tests.e2e.media.processes import kill_and_run_again, race
 from tests.support.bad_hub import BadHub
 
 
@@ -34,10 +34,8 @@ def test_twins_in_processes_make_one_job(tmp_path: Path) -> None:
     assert {what[0] for _, (_, what) in outcomes} == {tuple(hub.accepted[0].ids)}
 
 
-def test_twenty_twins_in_threads_make_one_job(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "j.sqlite3")
-    with BadHub(think=0.05) as hub, OxenClient(**settings(hub, journal)) as client:
-        client.media.pace = QUICK
+def test_twenty_twins_in_threads_make_one_job(journal: Journal) -> None:
+    with BadHub(think=0.05) as hub, quick_client(hub, journal) as client:
         with ThreadPoolExecutor(20) as threads:
             calls = [
                 threads.submit(client.media.generate, model="bad-image", prompt="ox", key="k")
@@ -48,11 +46,9 @@ def test_twenty_twins_in_threads_make_one_job(tmp_path: Path) -> None:
     assert results == {tuple(hub.accepted[0].ids)}
 
 
-async def test_twenty_twins_in_tasks_make_one_job(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "j.sqlite3")
+async def test_twenty_twins_in_tasks_make_one_job(journal: Journal) -> None:
     with BadHub(think=0.05) as hub:
-        async with AsyncOxenClient(**settings(hub, journal)) as client:
-            client.media.pace = QUICK
+        async with quick_async_client(hub, journal) as client:
             results = await asyncio.gather(
                 *(client.media.generate(model="bad-image", prompt="ox", key="k") for _ in range(20))
             )
@@ -60,11 +56,9 @@ async def test_twenty_twins_in_tasks_make_one_job(tmp_path: Path) -> None:
     assert {result.generation_ids for result in results} == {tuple(hub.accepted[0].ids)}
 
 
-def test_twins_share_a_lost_answer(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "j.sqlite3")
+def test_twins_share_a_lost_answer(journal: Journal) -> None:
     with BadHub(plan=lambda *_: "reset_after", lag=0.1) as hub:
-        with OxenClient(**settings(hub, journal)) as client, ThreadPoolExecutor(8) as threads:
-            client.media.pace = QUICK
+        with quick_client(hub, journal) as client, ThreadPoolExecutor(8) as threads:
             calls = [
                 threads.submit(client.media.generate, model="bad-image", prompt="ox", key="k")
                 for _ in range(8)
@@ -74,12 +68,10 @@ def test_twins_share_a_lost_answer(tmp_path: Path) -> None:
     assert len(results) == 1
 
 
-def test_twins_share_a_refusal_and_a_later_call_tries_anew(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "j.sqlite3")
+def test_twins_share_a_refusal_and_a_later_call_tries_anew(journal: Journal) -> None:
     refused = {"now": True}
     with BadHub(plan=lambda *_: "status_400" if refused["now"] else "ok", think=0.05) as hub:
-        with OxenClient(**settings(hub, journal)) as client, ThreadPoolExecutor(8) as threads:
-            client.media.pace = QUICK
+        with quick_client(hub, journal) as client, ThreadPoolExecutor(8) as threads:
             calls = [
                 threads.submit(client.media.generate, model="bad-image", prompt="ox", key="k")
                 for _ in range(8)
@@ -93,10 +85,8 @@ def test_twins_share_a_refusal_and_a_later_call_tries_anew(tmp_path: Path) -> No
     assert len(hub.accepted) == 1
 
 
-def test_a_key_with_other_parameters_is_refused_for_free(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "j.sqlite3")
-    with BadHub() as hub, OxenClient(**settings(hub, journal)) as client:
-        client.media.pace = QUICK
+def test_a_key_with_other_parameters_is_refused_for_free(journal: Journal) -> None:
+    with BadHub() as hub, quick_client(hub, journal) as client:
         client.media.generate(model="bad-image", prompt="ox", key="k", params={"width": 512})
         with pytest.raises(KeyConflictError, match="different: width"):
             client.media.generate(model="bad-image", prompt="ox", key="k", params={"width": 640})
@@ -105,21 +95,17 @@ def test_a_key_with_other_parameters_is_refused_for_free(tmp_path: Path) -> None
     assert same.succeeded
 
 
-def test_another_account_has_keys_of_its_own(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "j.sqlite3")
+def test_another_account_has_keys_of_its_own(journal: Journal) -> None:
     with BadHub() as hub:
         for api_key in ("one", "two"):
-            with OxenClient(**{**settings(hub, journal), "api_key": api_key}) as client:
-                client.media.pace = QUICK
+            with quick_client(hub, journal, api_key=api_key) as client:
                 client.media.generate(model="bad-image", prompt="ox", key="k")
     assert len(hub.accepted) == 2
 
 
-def test_the_same_failure_again_for_the_same_key(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "j.sqlite3")
+def test_the_same_failure_again_for_the_same_key(journal: Journal) -> None:
     with BadHub(plan=lambda *_: "status_500_before") as hub:
-        with OxenClient(**settings(hub, journal)) as client:
-            client.media.pace = QUICK
+        with quick_client(hub, journal) as client:
             for _ in range(2):
                 with pytest.raises(EnqueueOutcomeUnknown):
                     client.media.generate(model="bad-image", prompt="ox", key="k")
@@ -134,14 +120,14 @@ def test_the_same_failure_again_for_the_same_key(tmp_path: Path) -> None:
 
 def test_a_key_needs_a_ledger_that_lasts(tmp_path: Path) -> None:
     with BadHub() as hub:
-        with OxenClient(**{**settings(hub, Journal(tmp_path / "j")), "journal": None}) as client:
+        with quick_client(hub, None) as client:
             with pytest.raises(ConfigurationError, match="journal"):
                 client.media.generate(model="bad-image", prompt="ox", key="k")
     assert not hub.posts
 
 
 def test_a_direct_call_takes_no_key(tmp_path: Path) -> None:
-    with BadHub() as hub, OxenClient(**settings(hub, Journal(tmp_path / "j"))) as client:
+    with BadHub() as hub, quick_client(hub, Journal(tmp_path / "j")) as client:
         with pytest.raises(ConfigurationError, match="direct"):
             client.media.generate(model="bad-image", prompt="ox", key="k", direct=True)
     assert not hub.posts
@@ -149,8 +135,7 @@ def test_a_direct_call_takes_no_key(tmp_path: Path) -> None:
 
 def test_a_budget_raced_by_fifty_workers_is_never_exceeded(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "j.sqlite3")
-    with BadHub(seconds=0.01) as hub, OxenClient(**settings(hub, journal)) as client:
-        client.media.pace = QUICK
+    with BadHub(seconds=0.01) as hub, quick_client(hub, journal) as client:
 
         def buy(number: int) -> bool:
             mine = Budget("1.02", name="shared", journal=Journal(tmp_path / "j.sqlite3"))

@@ -30,15 +30,11 @@ from oxen_inference.errors import (
     ModelNotFoundError,
     RateLimitError,
 )
-from oxen_inference.media.api import Pace
 from oxen_inference.media.result import MediaItem
 from oxen_sandbox import Fault, Sandbox
+from tests.e2e.media.calls import THOROUGH, MediaCalls
 from tests.support.small_files import PNG
 
-PACE = Pace(
-    image=(0.05, 0.2), video=(0.05, 0.2), gap=0.02, lookup=0.5, lookup_interval=0.05,
-    settle=(0.05, 0.1), longest_backoff=0.3,
-)  # fmt: skip
 QUEUE = {"method": "POST", "path": "*/queue"}
 
 
@@ -48,39 +44,10 @@ def hub() -> Iterator[Sandbox]:
         yield hub
 
 
-class Bench:
-    """Calls the sync or the async client the same way."""
-
-    def __init__(self, hub: Any, journal: Journal, is_async: bool) -> None:
-        self.hub, self.journal, self.is_async = hub, journal, is_async
-        self.pace = PACE
-        self.hosts: set[str] = set()
-        self.options: dict[str, Any] = {}
-
-    def __call__(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        options = {
-            "base_url": self.hub.base_url, "api_key": getattr(self.hub, "api_key", "k"),
-            "journal": self.journal,
-            **self.options,
-        }  # fmt: skip
-
-        async def awaited() -> Any:
-            async with AsyncOxenClient(**options) as client:
-                client.media.pace = self.pace
-                client.media.allowed_hosts = self.hosts
-                return await getattr(client.media, method)(*args, **kwargs)
-
-        if self.is_async:
-            return asyncio.run(awaited())
-        with OxenClient(**options) as client:
-            client.media.pace = self.pace
-            client.media.allowed_hosts = self.hosts
-            return getattr(client.media, method)(*args, **kwargs)
-
-
-@pytest.fixture(params=["sync", "async"])
-def media(request: pytest.FixtureRequest, hub: Sandbox, tmp_path: Path) -> Bench:
-    return Bench(hub, Journal(tmp_path / "journal.sqlite3"), request.param == "async")
+@pytest.fixture
+def media(media: MediaCalls) -> MediaCalls:
+    media.pace = THOROUGH
+    return media
 
 
 async def until(happened: Callable[[], object]) -> None:
@@ -92,7 +59,7 @@ def paid(hub: Sandbox) -> int:
     return sum(r.method == "POST" and r.path.endswith("/queue") for r in hub.requests)
 
 
-def test_an_image_is_made_saved_and_settled(media: Bench, tmp_path: Path) -> None:
+def test_an_image_is_made_saved_and_settled(media: MediaCalls, tmp_path: Path) -> None:
     budget = Budget("1", name="b", journal=media.journal)
     result = media(
         "generate", model="flux-2-dev", prompt="an ox", save_to=tmp_path / "out", budget=budget
@@ -109,7 +76,7 @@ def test_an_image_is_made_saved_and_settled(media: Bench, tmp_path: Path) -> Non
     assert "data:image" in result._repr_mimebundle_()["text/html"]
 
 
-def test_a_film_says_how_long_it_is(media: Bench, tmp_path: Path) -> None:
+def test_a_film_says_how_long_it_is(media: MediaCalls, tmp_path: Path) -> None:
     model = next(m for m in media.hub.models if "video" in media.hub.models[m]["capabilities"]["output"] and "duration" in media.hub.models[m]["request_schema"]["properties"])  # fmt: skip
     result = media(
         "generate", model=model, prompt="an ox walks", save_to=tmp_path, allow_unknown_cost=True
@@ -119,14 +86,14 @@ def test_a_film_says_how_long_it_is(media: Bench, tmp_path: Path) -> None:
     assert min(item.duration, item.width, item.height) > 0
 
 
-def test_two_files_never_share_a_name(media: Bench, tmp_path: Path) -> None:
+def test_two_files_never_share_a_name(media: MediaCalls, tmp_path: Path) -> None:
     result = media("generate", model="flux-2-dev", prompt="a", num_generations=3, save_to=tmp_path)
     assert len({item.path for item in result.items}) == 3
     again = media("generate", model="flux-2-dev", prompt="a", save_to=tmp_path)
     assert all(Path(path).is_file() for path in (*result.paths, *again.paths))
 
 
-def test_progress_is_told_in_order(media: Bench, tmp_path: Path) -> None:
+def test_progress_is_told_in_order(media: MediaCalls, tmp_path: Path) -> None:
     events: list[Any] = []
     media("generate", model="flux-2-dev", prompt="x", save_to=tmp_path, on_progress=events.append)
     phases = list(dict.fromkeys(event.phase for event in events))
@@ -134,7 +101,7 @@ def test_progress_is_told_in_order(media: Bench, tmp_path: Path) -> None:
     assert events[-1].done == events[-1].total == 1
 
 
-def test_nothing_bad_is_paid_for(media: Bench, tmp_path: Path) -> None:
+def test_nothing_bad_is_paid_for(media: MediaCalls, tmp_path: Path) -> None:
     text_model = next(m for m in media.hub.models if media.hub.models[m]["capabilities"]["output"] == ["text"])  # fmt: skip
     bad: list[tuple[type[Exception], dict[str, Any]]] = [
         (InvalidInputError, {"num_generations": 5}),
@@ -161,7 +128,7 @@ def test_nothing_bad_is_paid_for(media: Bench, tmp_path: Path) -> None:
     assert not media.journal.entries()
 
 
-def test_a_budget_refusal_names_every_figure(media: Bench) -> None:
+def test_a_budget_refusal_names_every_figure(media: MediaCalls) -> None:
     budget = Budget("0.02", name="tiny", journal=media.journal)
     media("generate", model="flux-2-dev", prompt="an ox", budget=budget)
     with pytest.raises(BudgetExceededError) as refused:
@@ -172,7 +139,7 @@ def test_a_budget_refusal_names_every_figure(media: Bench) -> None:
     )
 
 
-def test_a_cost_above_the_quote_is_recorded_and_blocks(media: Bench) -> None:
+def test_a_cost_above_the_quote_is_recorded_and_blocks(media: MediaCalls) -> None:
     media.hub.inject(Fault("price_job", cost="0.90"))
     budget = Budget("0.50", name="b", journal=media.journal)
     media("generate", model="flux-2-dev", prompt="an ox", budget=budget)
@@ -182,7 +149,7 @@ def test_a_cost_above_the_quote_is_recorded_and_blocks(media: Bench) -> None:
         media("generate", model="flux-2-dev", prompt="an ox", budget=budget)
 
 
-def test_an_unknown_cost_keeps_its_reservation_until_it_is_known(media: Bench) -> None:
+def test_an_unknown_cost_keeps_its_reservation_until_it_is_known(media: MediaCalls) -> None:
     media.hub.settings.cost_delay_seconds = 1000
     budget = Budget("0.50", name="b", journal=media.journal)
     result = media("generate", model="flux-2-dev", prompt="an ox", budget=budget)
@@ -194,7 +161,7 @@ def test_an_unknown_cost_keeps_its_reservation_until_it_is_known(media: Bench) -
     assert (budget.spent, budget.reserved) == (Decimal("0.013"), 0)
 
 
-def test_an_unnamed_budget_is_settled_too(media: Bench) -> None:
+def test_an_unnamed_budget_is_settled_too(media: MediaCalls) -> None:
     budget = Budget("0.50")
     media("generate", model="flux-2-dev", prompt="an ox", budget=budget)
     assert (budget.spent, budget.reserved) == (Decimal("0.013"), 0)
@@ -204,7 +171,7 @@ def test_an_unnamed_budget_is_settled_too(media: Bench) -> None:
     assert (budget.spent, budget.reserved) == (Decimal("0.013"), 0)
 
 
-def test_a_failed_job_speaks_in_oxens_words(media: Bench) -> None:
+def test_a_failed_job_speaks_in_oxens_words(media: MediaCalls) -> None:
     media.hub.inject(Fault("fail_job", message="The image was not safe."))
     with pytest.raises(GenerationFailed, match=r"The image was not safe\.") as failed:
         media("generate", model="flux-2-dev", prompt="an ox", key="k")
@@ -214,7 +181,7 @@ def test_a_failed_job_speaks_in_oxens_words(media: Bench) -> None:
     assert paid(media.hub) == 1
 
 
-def test_a_partial_failure_is_a_result(media: Bench) -> None:
+def test_a_partial_failure_is_a_result(media: MediaCalls) -> None:
     media.hub.inject(Fault("fail_job", message="bad luck"))
     result = media("generate", model="flux-2-dev", prompt="an ox", num_generations=3)
     assert result.status == "partial"
@@ -222,7 +189,7 @@ def test_a_partial_failure_is_a_result(media: Bench) -> None:
     assert [item.error for item in result.failures] == ["bad luck"]
 
 
-def test_a_refusal_gives_the_money_back(media: Bench) -> None:
+def test_a_refusal_gives_the_money_back(media: MediaCalls) -> None:
     budget = Budget("1", name="b", journal=media.journal)
     media.hub.inject(Fault("respond", status=402, type="insufficient_credits", **QUEUE))
     with pytest.raises(InsufficientCreditsError):
@@ -231,7 +198,7 @@ def test_a_refusal_gives_the_money_back(media: Bench) -> None:
     assert paid(media.hub) == 1
 
 
-def test_too_many_requests_are_retried_within_one_budget(media: Bench) -> None:
+def test_too_many_requests_are_retried_within_one_budget(media: MediaCalls) -> None:
     media.hub.inject(Fault("respond", status=429, retry_after=0, times=2, **QUEUE))
     assert media("generate", model="flux-2-dev", prompt="an ox").succeeded
     assert paid(media.hub) == 3
@@ -242,12 +209,12 @@ def test_too_many_requests_are_retried_within_one_budget(media: Bench) -> None:
     assert len(media.hub.jobs) == 1
 
 
-def test_what_was_never_delivered_is_sent_again(media: Bench, tmp_path: Path) -> None:
+def test_what_was_never_delivered_is_sent_again(media: MediaCalls, tmp_path: Path) -> None:
     import socket
 
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
-    media.options = {"base_url": f"http://127.0.0.1:{port}/api/ai", "max_retries": 1}
+    media.options |= {"base_url": f"http://127.0.0.1:{port}/api/ai", "max_retries": 1}
     from oxen_inference.errors import APIConnectionError
 
     model = read_model(media.hub.models["flux-2-dev"])
@@ -261,7 +228,7 @@ def test_what_was_never_delivered_is_sent_again(media: Bench, tmp_path: Path) ->
     assert entry.posted_at is None  # it never came so far
 
 
-def test_a_lost_answer_is_found_again(media: Bench) -> None:
+def test_a_lost_answer_is_found_again(media: MediaCalls) -> None:
     for action in ("reset", "truncate", "respond"):
         media.hub.inject(Fault(action, when="after", after_bytes=5, **QUEUE))
         result = media("generate", model="flux-2-dev", prompt=action, num_generations=2)
@@ -270,7 +237,7 @@ def test_a_lost_answer_is_found_again(media: Bench) -> None:
     assert paid(media.hub) == 3
 
 
-def test_two_lost_answers_to_the_same_request_are_never_mixed_up(media: Bench) -> None:
+def test_two_lost_answers_to_the_same_request_are_never_mixed_up(media: MediaCalls) -> None:
     media.hub.inject(Fault("reset", when="before", times=1, **QUEUE))
     with pytest.raises(EnqueueOutcomeUnknown):
         media("generate", model="flux-2-dev", prompt="twin")
@@ -288,7 +255,7 @@ def test_two_lost_answers_to_the_same_request_are_never_mixed_up(media: Bench) -
     assert settled.generation_ids == (media.hub.jobs[0].generation_id,)
 
 
-def test_a_timeout_detaches_and_names_the_job(media: Bench) -> None:
+def test_a_timeout_detaches_and_names_the_job(media: MediaCalls) -> None:
     media.hub.inject(Fault("slow_job", seconds=1.0))
     with pytest.raises(GenerationTimeout) as late:
         media("generate", model="flux-2-dev", prompt="an ox", key="k", timeout=0.3)
@@ -299,14 +266,14 @@ def test_a_timeout_detaches_and_names_the_job(media: Bench) -> None:
     assert paid(media.hub) == 1
 
 
-def test_a_timeout_can_cancel(media: Bench) -> None:
+def test_a_timeout_can_cancel(media: MediaCalls) -> None:
     media.hub.inject(Fault("stall_job"))
     with pytest.raises(GenerationFailed, match="cancelled"):
         media("generate", model="flux-2-dev", prompt="x", timeout=0.3, on_interrupt="cancel")
     assert media.hub.jobs[0].status == "cancelled"
 
 
-def test_poll_errors_delay_and_never_fail(media: Bench) -> None:
+def test_poll_errors_delay_and_never_fail(media: MediaCalls) -> None:
     media.hub.inject(
         Fault("respond", status=500, method="GET", path="*/queue/*", times=2),
         Fault("respond", status=429, retry_after=0.1, method="GET", path="*/queue/*", times=1),
@@ -317,12 +284,12 @@ def test_poll_errors_delay_and_never_fail(media: Bench) -> None:
     assert media("generate", model="flux-2-dev", prompt="an ox").succeeded
 
 
-def test_an_expired_url_is_renewed_once(media: Bench, tmp_path: Path) -> None:
+def test_an_expired_url_is_renewed_once(media: MediaCalls, tmp_path: Path) -> None:
     media.hub.inject(Fault("respond", status=403, method="GET", path="*/files/*"))
     assert media("generate", model="flux-2-dev", prompt="an ox", save_to=tmp_path).paths
 
 
-def test_a_failed_download_loses_nothing(media: Bench, tmp_path: Path) -> None:
+def test_a_failed_download_loses_nothing(media: MediaCalls, tmp_path: Path) -> None:
     media.hub.inject(Fault("respond", status=403, method="GET", path="*/files/*", times=None))
     with pytest.raises(DownloadError) as failed:
         media("generate", model="flux-2-dev", prompt="an ox", key="k", save_to=tmp_path / "out")
@@ -333,13 +300,13 @@ def test_a_failed_download_loses_nothing(media: Bench, tmp_path: Path) -> None:
     assert paid(media.hub) == 1
 
 
-def test_a_download_cut_short_is_fetched_again(media: Bench, tmp_path: Path) -> None:
+def test_a_download_cut_short_is_fetched_again(media: MediaCalls, tmp_path: Path) -> None:
     media.hub.inject(Fault("truncate", after_bytes=100, method="GET", path="*/files/*"))
     result = media("generate", model="flux-2-dev", prompt="an ox", save_to=tmp_path / "out")
     assert [str(path) for path in (tmp_path / "out").iterdir()] == list(result.paths)
 
 
-def test_presigned_storage_elsewhere_gets_no_key(media: Bench, tmp_path: Path) -> None:
+def test_presigned_storage_elsewhere_gets_no_key(media: MediaCalls, tmp_path: Path) -> None:
     media.hub.settings.presigned_urls = True  # it answers 400 to any request with a key
     with pytest.raises(DownloadError, match="private address"):
         media("generate", model="flux-2-dev", prompt="an ox", key="k", save_to=tmp_path)
@@ -347,7 +314,7 @@ def test_presigned_storage_elsewhere_gets_no_key(media: Bench, tmp_path: Path) -
     assert media("generate", model="flux-2-dev", prompt="an ox", key="k", save_to=tmp_path).paths
 
 
-def test_many_keep_their_order_and_their_failures(media: Bench, tmp_path: Path) -> None:
+def test_many_keep_their_order_and_their_failures(media: MediaCalls, tmp_path: Path) -> None:
     media.hub.inject(Fault("fail_job", message="unlucky", skip=1))
     outcomes = media(
         "generate_many",
@@ -363,7 +330,7 @@ def test_many_keep_their_order_and_their_failures(media: Bench, tmp_path: Path) 
     ]  # fmt: skip
 
 
-def test_an_earlier_result_is_an_input(media: Bench) -> None:
+def test_an_earlier_result_is_an_input(media: MediaCalls) -> None:
     model = "qwen-image-edit"
     first = media("generate", model="flux-2-dev", prompt="an ox")
     listed = media.hub.models[model]["request_schema"]["properties"]["input_image"].get("type") == "array"  # fmt: skip
@@ -377,7 +344,7 @@ def test_an_earlier_result_is_an_input(media: Bench) -> None:
     assert paid(media.hub) == 2
 
 
-def test_direct_results_are_saved_or_in_hand(media: Bench, tmp_path: Path) -> None:
+def test_direct_results_are_saved_or_in_hand(media: MediaCalls, tmp_path: Path) -> None:
     budget = Budget("1", name="b", journal=media.journal)
     saved = media(
         "generate", model="flux-2-dev", prompt="x", direct=True, save_to=tmp_path, budget=budget
@@ -394,10 +361,9 @@ def test_direct_results_are_saved_or_in_hand(media: Bench, tmp_path: Path) -> No
 
 
 def test_direct_bytes_that_nobody_saved_are_gone_and_that_is_said_at_once(
-    hub: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hub: Sandbox, journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("oxen_inference.media.fetching._FIRST_PAUSE", 1000.0)
-    journal = Journal(tmp_path / "j.sqlite3")
     with OxenClient(base_url=hub.base_url, api_key=hub.api_key, journal=journal) as client:
         made = client.media.generate(model="flux-2-dev", prompt="x", direct=True)
         handle = client.media.attach(entry_id=made.entry_id)
@@ -407,7 +373,7 @@ def test_direct_bytes_that_nobody_saved_are_gone_and_that_is_said_at_once(
             handle.wait(save_to=tmp_path / "out")
 
 
-def test_audio_is_always_direct(media: Bench, tmp_path: Path) -> None:
+def test_audio_is_always_direct(media: MediaCalls, tmp_path: Path) -> None:
     model = next(m for m in media.hub.models if media.hub.models[m]["capabilities"]["output"] == ["audio"])  # fmt: skip
     result = media("generate", model=model, prompt="moo", save_to=tmp_path, allow_unknown_cost=True)
     assert result.media_type == "audio"
@@ -416,7 +382,7 @@ def test_audio_is_always_direct(media: Bench, tmp_path: Path) -> None:
 
 def test_a_handle_tells_and_cancels(hub: Sandbox, tmp_path: Path) -> None:
     with OxenClient(base_url=hub.base_url, api_key=hub.api_key, journal=None) as client:
-        client.media.pace = PACE
+        client.media.pace = THOROUGH
         hub.inject(Fault("stall_job"))
         handle = client.media.submit(model="flux-2-dev", prompt="an ox")
         assert handle.status().status == "running"
@@ -432,18 +398,17 @@ def test_a_handle_tells_and_cancels(hub: Sandbox, tmp_path: Path) -> None:
         assert paid(hub) == 2
 
 
-def test_a_quote_is_free(media: Bench) -> None:
+def test_a_quote_is_free(media: MediaCalls) -> None:
     quote = media("quote", "flux-2-dev", num_generations=3)
     assert quote.high == Decimal("0.039")
     assert paid(media.hub) == 0
 
 
-async def test_a_cancelled_task_detaches_and_says_the_ids(hub: Sandbox, tmp_path: Path, caplog: Any) -> None:  # fmt: skip
-    journal = Journal(tmp_path / "j.sqlite3")
+async def test_a_cancelled_task_detaches_and_says_the_ids(hub: Sandbox, journal: Journal, caplog: Any) -> None:  # fmt: skip
     async with AsyncOxenClient(
         base_url=hub.base_url, api_key=hub.api_key, journal=journal
     ) as client:
-        client.media.pace = PACE
+        client.media.pace = THOROUGH
         hub.inject(Fault("slow_job", seconds=1.0))
         task = asyncio.create_task(
             client.media.generate(model="flux-2-dev", prompt="an ox", key="k")
@@ -462,7 +427,7 @@ async def test_a_cancelled_task_detaches_and_says_the_ids(hub: Sandbox, tmp_path
 @pytest.mark.parametrize("fault", [None, "stall_job"])
 async def test_a_cancelled_task_can_cancel_the_job(hub: Sandbox, fault: str | None, caplog: Any) -> None:  # fmt: skip
     async with AsyncOxenClient(base_url=hub.base_url, api_key=hub.api_key, journal=None) as client:
-        client.media.pace = replace(PACE, image=(5, 5))
+        client.media.pace = replace(THOROUGH, image=(5, 5))
         if fault:
             hub.inject(Fault(fault))
         hub.inject(Fault("lose_event", times=None))
@@ -478,12 +443,11 @@ async def test_a_cancelled_task_can_cancel_the_job(hub: Sandbox, fault: str | No
     assert f"{hub.jobs[0].generation_id} is {what}" in caplog.text
 
 
-async def test_a_post_that_is_under_way_is_recorded_before_the_cancellation(hub: Sandbox, tmp_path: Path) -> None:  # fmt: skip
-    journal = Journal(tmp_path / "j.sqlite3")
+async def test_a_post_that_is_under_way_is_recorded_before_the_cancellation(hub: Sandbox, journal: Journal) -> None:  # fmt: skip
     async with AsyncOxenClient(
         base_url=hub.base_url, api_key=hub.api_key, journal=journal
     ) as client:
-        client.media.pace = PACE
+        client.media.pace = THOROUGH
         await client.catalog.get("flux-2-dev")
         hub.inject(Fault("delay", when="after", seconds=0.4, **QUEUE))
         task = asyncio.create_task(
@@ -500,7 +464,7 @@ async def test_a_post_that_is_under_way_is_recorded_before_the_cancellation(hub:
 @pytest.mark.parametrize("on_interrupt", ["detach", "cancel"])
 def test_ctrl_c_says_what_goes_on(hub: Sandbox, on_interrupt: Any, caplog: Any) -> None:
     with OxenClient(base_url=hub.base_url, api_key=hub.api_key, journal=None) as client:
-        client.media.pace = PACE
+        client.media.pace = THOROUGH
         hub.inject(Fault("stall_job"))
         # A test run in the background of a shell inherits that Ctrl-C is ignored.
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -520,7 +484,7 @@ def test_ctrl_c_says_what_goes_on(hub: Sandbox, on_interrupt: Any, caplog: Any) 
 
 
 def test_an_input_that_cannot_be_used_is_refused_for_free(
-    media: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    media: MediaCalls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     two = media("generate", model="flux-2-dev", prompt="an ox", num_generations=2)
     media.hub.inject(Fault("stall_job"))
@@ -550,11 +514,11 @@ def test_an_input_that_cannot_be_used_is_refused_for_free(
     assert paid(media.hub) == before
 
 
-def _submitted(media: Bench, model: str) -> tuple[str, ...]:
+def _submitted(media: MediaCalls, model: str) -> tuple[str, ...]:
     return media("submit", model=model, prompt="an ox").generation_ids
 
 
-def test_inputs_are_sent_as_the_hub_takes_them(media: Bench, tmp_path: Path) -> None:
+def test_inputs_are_sent_as_the_hub_takes_them(media: MediaCalls, tmp_path: Path) -> None:
     model = "qwen-image-edit"
     schema = media.hub.models[model]["request_schema"]["properties"]["input_image"]
     (tmp_path / "ox.png").write_bytes(PNG)
@@ -572,7 +536,7 @@ def test_inputs_are_sent_as_the_hub_takes_them(media: Bench, tmp_path: Path) -> 
         assert posted["input_image"] == ([sent] if is_list else sent)
 
 
-def test_what_costs_nobody_knows_what_is_kept_from_a_limit(media: Bench) -> None:
+def test_what_costs_nobody_knows_what_is_kept_from_a_limit(media: MediaCalls) -> None:
     hub_model = {**media.hub.models["flux-2-dev"], "pricing": None}
     model = read_model(hub_model)
     with pytest.raises(BudgetExceededError, match="not known before"):
@@ -589,7 +553,7 @@ def test_what_costs_nobody_knows_what_is_kept_from_a_limit(media: Bench) -> None
     assert budget.reserved == Decimal("0.10")  # the most that the caller allows
 
 
-def test_a_model_that_makes_several_kinds_makes_the_first_of_media(media: Bench) -> None:
+def test_a_model_that_makes_several_kinds_makes_the_first_of_media(media: MediaCalls) -> None:
     known = media.hub.models["flux-2-dev"]
     able = {"input": ["text"], "output": ["text", "image"]}
     model = read_model({**known, "endpoint": "/chat/completions", "capabilities": able})
@@ -597,7 +561,7 @@ def test_a_model_that_makes_several_kinds_makes_the_first_of_media(media: Bench)
     assert media("generate", model=model, prompt="an ox").media_type == "image"
 
 
-def test_one_film_a_direct_call(media: Bench) -> None:
+def test_one_film_a_direct_call(media: MediaCalls) -> None:
     model = next(name for name, row in media.hub.models.items() if row["capabilities"]["output"] == ["video"])  # fmt: skip
     with pytest.raises(InvalidInputError, match="one video a call, not 2"):
         media(
@@ -607,7 +571,7 @@ def test_one_film_a_direct_call(media: Bench) -> None:
     assert all(request.method == "GET" for request in media.hub.requests)
 
 
-def test_of_many_each_has_its_own_end(media: Bench) -> None:
+def test_of_many_each_has_its_own_end(media: MediaCalls) -> None:
     media.hub.inject(Fault("stall_job", times=1))
     late, nothing, made = media(
         "generate_many",
@@ -619,7 +583,7 @@ def test_of_many_each_has_its_own_end(media: Bench) -> None:
     assert made.succeeded
 
 
-def test_a_listener_that_breaks_is_no_failure_of_one_request(media: Bench) -> None:
+def test_a_listener_that_breaks_is_no_failure_of_one_request(media: MediaCalls) -> None:
     def breaks(_: object) -> None:
         raise ZeroDivisionError
 

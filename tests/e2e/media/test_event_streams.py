@@ -5,36 +5,27 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from oxen_inference import AsyncOxenClient, Journal, OxenClient
+from oxen_inference import Journal
 from oxen_inference.errors import GenerationTimeout
-from tests.e2e.media_faults import QUICK, settings
-from tests.e2e.test_media_generate import Bench
+from tests.e2e.media.calls import QUICK, MediaCalls, quick_async_client, quick_client
 from tests.support.bad_hub import BadHub
 from tests.support.scripted_server import SSE_HEAD
 
 PAGE = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>"
-
-
-@pytest.fixture
-def hub() -> Iterator[BadHub]:
-    with BadHub() as hub:
-        yield hub
+SLOW = replace(QUICK, image=(30.0, 30.0))
 
 
 def asked(hub: BadHub, end: str) -> int:
     return sum(method == "GET" and end in path for method, path in hub.requests)
 
 
-@pytest.mark.parametrize("is_async", [False, True])
 @pytest.mark.parametrize("answer", [SSE_HEAD, PAGE])
 def test_a_stream_that_ends_at_once_does_not_hurry_polling(
-    answer: bytes, is_async: bool, hub: BadHub, tmp_path: Path
+    answer: bytes, media: MediaCalls, hub: BadHub
 ) -> None:
     def end_at_once(connection: socket.socket, path: str) -> bool:
         if path.endswith("/events"):
@@ -42,8 +33,7 @@ def test_a_stream_that_ends_at_once_does_not_hurry_polling(
         return path.endswith("/events")
 
     hub.take_over, hub.seconds = end_at_once, 60
-    media = Bench(hub, Journal(tmp_path / "j.sqlite3"), is_async)
-    media.pace = replace(QUICK, image=(30.0, 30.0))
+    media.pace = SLOW
     with pytest.raises(GenerationTimeout):
         media("generate", model="bad-image", prompt="ox", timeout=3.2)
     assert asked(hub, "/events") <= 3
@@ -71,11 +61,10 @@ class Silence:
         return True
 
 
-def test_a_route_that_never_answers_holds_one_line(hub: BadHub, tmp_path: Path) -> None:
+def test_a_route_that_never_answers_holds_one_line(hub: BadHub, journal: Journal) -> None:
     hub.take_over = silence = Silence()
     before = threading.enumerate()
-    with OxenClient(**settings(hub, Journal(tmp_path / "j"))) as client:
-        client.media.pace = QUICK
+    with quick_client(hub, journal) as client:
         for number in range(6):
             assert client.media.generate(model="bad-image", prompt=f"ox {number}").succeeded
         lines = [one for one in threading.enumerate() if one.name == "oxen-events"]
@@ -83,12 +72,11 @@ def test_a_route_that_never_answers_holds_one_line(hub: BadHub, tmp_path: Path) 
     assert silence.most == 1
 
 
-def test_a_route_that_never_answers_holds_one_line_of_a_loop(hub: BadHub, tmp_path: Path) -> None:
+def test_a_route_that_never_answers_holds_one_line_of_a_loop(hub: BadHub, journal: Journal) -> None:
     hub.take_over = silence = Silence()
 
     async def make() -> None:
-        async with AsyncOxenClient(**settings(hub, Journal(tmp_path / "j"))) as client:
-            client.media.pace = QUICK
+        async with quick_async_client(hub, journal) as client:
             for number in range(6):
                 await client.media.generate(model="bad-image", prompt=f"ox {number}")
 
@@ -96,7 +84,7 @@ def test_a_route_that_never_answers_holds_one_line_of_a_loop(hub: BadHub, tmp_pa
     assert silence.most <= 2  # the hub may learn of a goodbye after the next hello
 
 
-def test_a_line_is_taken_up_again_in_use(hub: BadHub, tmp_path: Path) -> None:
+def test_a_line_is_taken_up_again_in_use(hub: BadHub, journal: Journal) -> None:
     """Events are heard by each of many waits, one after the other."""
     opened: list[threading.Event] = []
 
@@ -116,8 +104,7 @@ def test_a_line_is_taken_up_again_in_use(hub: BadHub, tmp_path: Path) -> None:
         return True
 
     hub.take_over, hub.seconds = tell, 0.3
-    with OxenClient(**{**settings(hub, Journal(tmp_path / "j")), "timeout": 5.0}) as client:
-        client.media.pace = replace(QUICK, image=(30.0, 30.0))
+    with quick_client(hub, journal, pace=SLOW, timeout=5.0) as client:
         for number in range(3):
             made = client.media.generate(model="bad-image", prompt=f"ox {number}", timeout=8)
             assert made.succeeded

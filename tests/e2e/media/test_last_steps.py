@@ -16,7 +16,7 @@ import pytest
 from oxen_inference import AsyncOxenClient, Journal, OxenClient
 from oxen_inference.errors import DownloadError, GenerationTimeout
 from oxen_inference.media import fetching
-from tests.e2e.media_faults import QUICK, settings
+from tests.e2e.media.calls import QUICK, quick_client, settings
 from tests.support.bad_hub import BadHub
 
 
@@ -26,20 +26,14 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def journal(tmp_path: Path) -> Journal:
-    return Journal(tmp_path / "j.sqlite3")
-
-
-@pytest.fixture
-def hub() -> Iterator[BadHub]:
-    with BadHub(seconds=0.0) as hub:
-        yield hub
+def hub(hub: BadHub) -> BadHub:
+    hub.seconds = 0.0
+    return hub
 
 
 @pytest.fixture
 def client(hub: BadHub, journal: Journal) -> Iterator[OxenClient]:
-    with OxenClient(**{**settings(hub, journal), "timeout": 5.0, "max_retries": 0}) as client:
-        client.media.pace = QUICK
+    with quick_client(hub, journal, timeout=5.0, max_retries=0) as client:
         yield client
 
 
@@ -156,7 +150,7 @@ async def cancelled_when(
     hub: BadHub, journal: Journal, happened: Callable[[], object], **wishes: Any
 ) -> None:
     """Begin a generation, and cancel it when something has happened at the hub."""
-    options = {**settings(hub, journal), "timeout": 8.0}
+    options = settings(hub, journal, timeout=8.0)
     async with AsyncOxenClient(**options) as client:
         client.media.pace = QUICK
         task = asyncio.create_task(client.media.generate(model="bad-image", prompt="ox", **wishes))
@@ -208,7 +202,7 @@ async def test_who_leaves_a_twin_that_is_being_sent_is_told_it_is_not_known(
 ) -> None:
     go = threading.Event()
     hub.plan = lambda *_: "ok" if go.wait(8) else "status_400"
-    options = {**settings(hub, journal), "timeout": 9.0}
+    options = settings(hub, journal, timeout=9.0)
     async with AsyncOxenClient(**options) as client:
         client.media.pace = QUICK
         ox = {"model": "bad-image", "prompt": "ox", "key": "k"}

@@ -16,7 +16,7 @@ from oxen_inference.errors import DownloadError
 from oxen_inference.media import fetching
 from oxen_inference.tools.text import explain
 from oxen_sandbox import Fault, Sandbox
-from tests.e2e.test_media_generate import Bench
+from tests.e2e.media.calls import THOROUGH, MediaCalls
 
 SOUND = "bytedance-seed-audio-1-0"
 WEBM = b"\x1a\x45\xdf\xa3" + bytes(20) + b"webm" + bytes(80)
@@ -28,9 +28,10 @@ def hub() -> Iterator[Sandbox]:
         yield hub
 
 
-@pytest.fixture(params=["sync", "async"])
-def media(request: pytest.FixtureRequest, hub: Sandbox, tmp_path: Path) -> Bench:
-    return Bench(hub, Journal(tmp_path / "state" / "journal.sqlite3"), request.param == "async")
+@pytest.fixture
+def media(media: MediaCalls) -> MediaCalls:
+    media.pace = THOROUGH
+    return media
 
 
 def answer(hub: Sandbox, path: str, name: str, **item: str) -> None:
@@ -43,7 +44,7 @@ def answer_sound(hub: Sandbox, content: bytes) -> None:
     answer(hub, "*/audio/generate", "audios", b64_json=base64.b64encode(content).decode())
 
 
-def test_sound_in_a_container_for_films_is_sound(media: Bench, tmp_path: Path) -> None:
+def test_sound_in_a_container_for_films_is_sound(media: MediaCalls, tmp_path: Path) -> None:
     answer_sound(media.hub, WEBM)
     made = media("generate", model=SOUND, prompt="moo", save_to=tmp_path / "to")
     (item,) = made.items
@@ -53,7 +54,7 @@ def test_sound_in_a_container_for_films_is_sound(media: Bench, tmp_path: Path) -
 
 @pytest.mark.parametrize("content", [b"GIF89a" + bytes(80) + b";", b"<html>?</html>", b"\x89PNG\r\n\x1a\n"])  # fmt: skip
 def test_bytes_in_hand_are_kept_whatever_they_are(
-    content: bytes, media: Bench, tmp_path: Path
+    content: bytes, media: MediaCalls, tmp_path: Path
 ) -> None:
     encoded = base64.b64encode(content).decode()
     answer(media.hub, "*/videos/generate", "videos", b64_json=encoded)
@@ -67,7 +68,9 @@ def test_bytes_in_hand_are_kept_whatever_they_are(
     assert Path(made.paths[0]).name in made.notes[0]
 
 
-def test_a_folder_that_cannot_be_written_any_more_is_replaced(media: Bench, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_any_more_is_replaced(
+    media: MediaCalls, tmp_path: Path
+) -> None:
     folder = tmp_path / "to"
 
     def spoil(*_: Any) -> None:  # between the payment and the saving
@@ -77,7 +80,7 @@ def test_a_folder_that_cannot_be_written_any_more_is_replaced(media: Bench, tmp_
     answer_sound(media.hub, b"fLaC" + bytes(80))
     made = media("generate", model=SOUND, prompt="moo", save_to=folder, on_progress=_at("fetching", spoil))  # fmt: skip
     (path,) = map(Path, made.paths)
-    assert path.parent == tmp_path / "state" / "results"
+    assert path.parent == tmp_path / "ledger" / "results"
     assert path.read_bytes().startswith(b"fLaC")
     assert str(path.parent) in made.notes[0]
     folder.unlink()
@@ -85,7 +88,7 @@ def test_a_folder_that_cannot_be_written_any_more_is_replaced(media: Bench, tmp_
     assert Path(again.paths[0]).parent == folder
 
 
-def test_a_folder_that_vanished_is_made_again(media: Bench, tmp_path: Path) -> None:
+def test_a_folder_that_vanished_is_made_again(media: MediaCalls, tmp_path: Path) -> None:
     folder = tmp_path / "to"
     answer_sound(media.hub, b"fLaC" + bytes(80))
     made = media("generate", model=SOUND, prompt="moo", save_to=folder, on_progress=_at("fetching", lambda: shutil.rmtree(folder)))  # fmt: skip
@@ -94,7 +97,7 @@ def test_a_folder_that_vanished_is_made_again(media: Bench, tmp_path: Path) -> N
 
 
 def test_without_any_place_the_bytes_are_in_the_error(
-    media: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    media: MediaCalls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fetching, "_places", lambda *_: iter([tmp_path / "nowhere"]))
     answer_sound(media.hub, b"fLaC" + bytes(80))
@@ -106,7 +109,7 @@ def test_without_any_place_the_bytes_are_in_the_error(
     assert "pays for another one" in explain(failed.value)
 
 
-def test_a_direct_result_s_address_is_what_is_left(media: Bench, tmp_path: Path) -> None:
+def test_a_direct_result_s_address_is_what_is_left(media: MediaCalls, tmp_path: Path) -> None:
     answer(media.hub, "*/images/generate", "images", url=f"{media.hub.origin}/files/none.png")
     with pytest.raises(DownloadError, match=r"attach\(entry_id=") as failed:
         media("generate", model="flux-2-dev", prompt="x", direct=True, save_to=tmp_path / "to")
@@ -131,7 +134,7 @@ def _at(phase: str, act: Callable[[], Any]) -> Callable[[Any], None]:
     return listen
 
 
-def _wait(media: Bench, entry_id: str, folder: Path) -> Any:
+def _wait(media: MediaCalls, entry_id: str, folder: Path) -> Any:
     with OxenClient(
         base_url=media.hub.base_url, api_key=media.hub.api_key, journal=media.journal
     ) as client:

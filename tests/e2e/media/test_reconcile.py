@@ -4,45 +4,41 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from oxen_inference import Journal
 from oxen_inference.errors import InvalidInputError
-from tests.e2e.media_faults import QUICK
-from tests.e2e.test_media_generate import Bench
+from tests.e2e.media.calls import MediaCalls
 from tests.support.bad_hub import BadHub
 
 
 @pytest.fixture
-def hub() -> Iterator[BadHub]:
-    with BadHub(seconds=0.0) as hub:
-        yield hub
+def hub(hub: BadHub) -> BadHub:
+    hub.seconds = 0.0
+    return hub
 
 
-@pytest.fixture(params=["sync", "async"])
-def media(request: pytest.FixtureRequest, hub: BadHub, tmp_path: Path) -> Bench:
-    bench = Bench(hub, Journal(tmp_path / "j.sqlite3"), request.param == "async")
-    bench.pace, bench.options = QUICK, {"max_retries": 0}
-    return bench
+@pytest.fixture
+def media(media: MediaCalls) -> MediaCalls:
+    media.options["max_retries"] = 0
+    return media
 
 
-def test_a_new_folder_is_made(media: Bench, tmp_path: Path) -> None:
+def test_a_new_folder_is_made(media: MediaCalls, tmp_path: Path) -> None:
     media("generate", model="bad-image", prompt="ox")
     (entry,) = media("reconcile", save_to=tmp_path / "new" / "folder")
     assert Path(entry.items[0].path).parent == tmp_path / "new" / "folder"
 
 
-def test_a_folder_that_cannot_be_is_said_at_once(media: Bench, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_is_said_at_once(media: MediaCalls, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(InvalidInputError, match="must be a folder"):
         media("reconcile", save_to=tmp_path / "file")
 
 
-def test_a_broken_history_is_done_without(media: Bench, hub: BadHub, tmp_path: Path) -> None:
+def test_a_broken_history_is_done_without(media: MediaCalls, hub: BadHub, tmp_path: Path) -> None:
     hub.fail_gets = lambda path: path.endswith("/generations")
     for number in range(5):
         media("submit", model="bad-image", prompt=f"ox {number}")
@@ -51,7 +47,7 @@ def test_a_broken_history_is_done_without(media: Bench, hub: BadHub, tmp_path: P
     assert all(entry.is_settled for entry in entries)
 
 
-def test_a_history_without_end_is_not_read_to_its_end(media: Bench, hub: BadHub) -> None:
+def test_a_history_without_end_is_not_read_to_its_end(media: MediaCalls, hub: BadHub) -> None:
     for number in range(5):
         media("submit", model="bad-image", prompt=f"ox {number}")
     pages: list[str] = []
@@ -72,7 +68,7 @@ def test_a_history_without_end_is_not_read_to_its_end(media: Bench, hub: BadHub)
     assert len(pages) <= 4
 
 
-def test_one_file_that_fails_keeps_no_other(media: Bench, hub: BadHub, tmp_path: Path) -> None:
+def test_one_file_that_fails_keeps_no_other(media: MediaCalls, hub: BadHub, tmp_path: Path) -> None:
     handle = media("submit", model="bad-image", prompt="ox", num_generations=2)
     broken = handle.generation_ids[0]
 

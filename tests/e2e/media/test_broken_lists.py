@@ -3,37 +3,28 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from oxen_inference import Journal, MediaResult, OxenClient
+from oxen_inference import MediaResult, OxenClient
 from oxen_inference.errors import (
     AuthenticationError,
     GenerationFailed,
     GenerationTimeout,
     PermissionDeniedError,
 )
-from tests.e2e.media_faults import QUICK
-from tests.e2e.test_media_generate import Bench
+from tests.e2e.media.calls import QUICK, MediaCalls
 from tests.support.bad_hub import BadHub
 
 HTML = b"<html>Bad gateway</html>"
 
 
 @pytest.fixture
-def hub() -> Iterator[BadHub]:
-    with BadHub() as hub:
-        yield hub
-
-
-@pytest.fixture(params=["sync", "async"])
-def media(request: pytest.FixtureRequest, hub: BadHub, tmp_path: Path) -> Bench:
-    bench = Bench(hub, Journal(tmp_path / "j.sqlite3"), request.param == "async")
-    bench.pace, bench.options = QUICK, {"max_retries": 0}
-    return bench
+def media(media: MediaCalls) -> MediaCalls:
+    media.options["max_retries"] = 0
+    return media
 
 
 def answering(
@@ -58,7 +49,7 @@ def answering(
 )  # fmt: skip
 @pytest.mark.parametrize("ends", [("/queue", "/generations"), ("/generations",)])
 def test_where_lists_are_broken_each_job_is_asked_for(
-    ends: tuple[str, ...], status: int, body: bytes, kind: str, media: Bench, hub: BadHub
+    ends: tuple[str, ...], status: int, body: bytes, kind: str, media: MediaCalls, hub: BadHub
 ) -> None:
     hub.take_over = answering(status, body, ends, kind)
     requests = [{"model": "bad-image", "prompt": f"ox {number}"} for number in range(6)]
@@ -66,7 +57,9 @@ def test_where_lists_are_broken_each_job_is_asked_for(
     assert [isinstance(one, MediaResult) for one in made] == [True] * 6
 
 
-def test_a_history_that_is_broken_altogether_is_done_without(media: Bench, hub: BadHub) -> None:
+def test_a_history_that_is_broken_altogether_is_done_without(
+    media: MediaCalls, hub: BadHub
+) -> None:
     listed = answering(500, b"{}", ("/generations",))
     hub.take_over = lambda connection, path: (
         listed(connection, "/generations") if "/generations" in path else False
@@ -79,7 +72,7 @@ def test_a_history_that_is_broken_altogether_is_done_without(media: Bench, hub: 
 @pytest.mark.parametrize("status", [401, 403])
 @pytest.mark.parametrize("count", [1, 4])
 def test_a_key_that_may_not_ask_any_more_ends_the_wait(
-    status: int, count: int, media: Bench, hub: BadHub
+    status: int, count: int, media: MediaCalls, hub: BadHub
 ) -> None:
     hub.seconds = 60
     refuse = answering(status, b'{"error": {"message": "key revoked"}}', ("",))
@@ -95,7 +88,7 @@ def test_a_key_that_may_not_ask_any_more_ends_the_wait(
         assert "key revoked" in str(one)
 
 
-def test_another_api_key_gets_the_job_back(media: Bench, hub: BadHub) -> None:
+def test_another_api_key_gets_the_job_back(media: MediaCalls, hub: BadHub) -> None:
     refuse = answering(401, b"{}", ("",))
     hub.take_over = lambda connection, path: (
         bool(hub.accepted) and "/models" not in path and refuse(connection, path)
@@ -111,7 +104,7 @@ def test_another_api_key_gets_the_job_back(media: Bench, hub: BadHub) -> None:
     assert len(hub.accepted) == 1
 
 
-def test_a_refusal_now_and_then_ends_no_wait(media: Bench, hub: BadHub) -> None:
+def test_a_refusal_now_and_then_ends_no_wait(media: MediaCalls, hub: BadHub) -> None:
     hub.seconds, asked = 0.8, []
 
     def now_and_then(connection: socket.socket, path: str) -> bool:
@@ -132,7 +125,7 @@ def spell(hub: BadHub, word: str, **more: Any) -> None:
 
 
 @pytest.mark.parametrize("word", ["completed", "Succeeded ", "success", "Wrapped-Up"])
-def test_success_may_be_spelled_otherwise(word: str, media: Bench, hub: BadHub) -> None:
+def test_success_may_be_spelled_otherwise(word: str, media: MediaCalls, hub: BadHub) -> None:
     spell(hub, word, completed_at=1_790_000_000)
     made = media("generate", model="bad-image", prompt="ox", timeout=5)
     assert made.status == "succeeded"
@@ -140,7 +133,7 @@ def test_success_may_be_spelled_otherwise(word: str, media: Bench, hub: BadHub) 
 
 @pytest.mark.parametrize(("word", "status"), [("canceled", "cancelled"), ("errored", "failed")])
 def test_failure_may_be_spelled_otherwise(
-    word: str, status: str, media: Bench, hub: BadHub
+    word: str, status: str, media: MediaCalls, hub: BadHub
 ) -> None:
     spell(hub, word)
     with pytest.raises(GenerationFailed) as failed:
@@ -154,7 +147,7 @@ def test_failure_may_be_spelled_otherwise(
     [("in progress", "processing"), ("IN_QUEUE", "queued"), ("reticulating", "reticulating")],
 )
 def test_what_has_not_ended_is_waited_for_however_it_is_spelled(
-    word: str, status: str, media: Bench, hub: BadHub
+    word: str, status: str, media: MediaCalls, hub: BadHub
 ) -> None:
     spell(hub, word)
     with pytest.raises(GenerationTimeout) as late:
@@ -163,7 +156,9 @@ def test_what_has_not_ended_is_waited_for_however_it_is_spelled(
     assert late.value.result.items[0].status == status
 
 
-def test_an_end_without_a_result_is_a_failure_in_its_own_words(media: Bench, hub: BadHub) -> None:
+def test_an_end_without_a_result_is_a_failure_in_its_own_words(
+    media: MediaCalls, hub: BadHub
+) -> None:
     hub.shown = lambda _, row: {
         **row, "status": "moderated", "completed_at": "2026-11-25T12:00:00Z", "result_url": None,
     }  # fmt: skip

@@ -11,7 +11,7 @@ from oxen_inference.errors import NotFoundError
 from oxen_inference.paths import LEGACY
 from oxen_inference.queue import older_get_call
 from oxen_sandbox import Fault, Sandbox
-from tests.e2e.test_media_generate import PACE
+from tests.e2e.media.calls import THOROUGH
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def hub() -> Any:
 
 def client_of(hub: Sandbox, journal: Journal | None = None) -> OxenClient:
     client = OxenClient(base_url=f"{hub.origin}/api", api_key=hub.api_key, journal=journal)
-    client.media.pace = PACE
+    client.media.pace = THOROUGH
     return client
 
 
@@ -31,12 +31,11 @@ def test_media_works_on_the_older_base_url(hub: Sandbox, tmp_path: Any) -> None:
         assert client.media.generate(model="flux-2-dev", prompt="x", save_to=tmp_path).paths
 
 
-def test_a_key_is_the_same_on_both_base_urls(hub: Sandbox, tmp_path: Any) -> None:
-    journal = Journal(tmp_path / "j.sqlite3")
+def test_a_key_is_the_same_on_both_base_urls(hub: Sandbox, journal: Journal) -> None:
     with client_of(hub, journal) as older:
         first = older.media.generate(model="flux-2-dev", prompt="x", key="k")
     with OxenClient(base_url=hub.base_url, api_key=hub.api_key, journal=journal) as newer:
-        newer.media.pace = PACE
+        newer.media.pace = THOROUGH
         again = newer.media.generate(model="flux-2-dev", prompt="x", key="k")
     assert first.generation_ids == again.generation_ids
     assert len(hub.jobs) == 1

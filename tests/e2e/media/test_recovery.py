@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from oxen_inference import AsyncOxenClient, Budget, Journal, OxenClient
+from oxen_inference import Budget, Journal, OxenClient
 from oxen_inference.errors import (
     EnqueueOutcomeUnknown,
     GenerationTimeout,
@@ -26,25 +26,13 @@ from oxen_inference.errors import (
     InvalidInputError,
     NotFoundError,
 )
-from tests.e2e.media_faults import QUICK, settings
+from tests.e2e.media.calls import QUICK, quick_async_client, quick_client
 from tests.support.bad_hub import BadHub
 
 
 @pytest.fixture
-def journal(tmp_path: Path) -> Journal:
-    return Journal(tmp_path / "j.sqlite3")
-
-
-@pytest.fixture
-def hub() -> Iterator[BadHub]:
-    with BadHub() as hub:
-        yield hub
-
-
-@pytest.fixture
 def client(hub: BadHub, journal: Journal) -> Iterator[OxenClient]:
-    with OxenClient(**settings(hub, journal)) as client:
-        client.media.pace = QUICK
+    with quick_client(hub, journal) as client:
         yield client
 
 
@@ -185,8 +173,8 @@ def test_ctrl_c_during_the_post_keeps_the_ids(client: OxenClient, hub: BadHub, j
 
 
 async def test_waiters_that_come_and_go_are_all_served(hub: BadHub, journal: Journal) -> None:
-    async with AsyncOxenClient(**settings(hub, journal)) as client:
-        client.media.pace = replace(QUICK, image=(0.01, 0.01), gap=0.0)
+    pace = replace(QUICK, image=(0.01, 0.01), gap=0.0)
+    async with quick_async_client(hub, journal, pace=pace) as client:
         for number in range(30):  # each begins as the watcher of the one before says goodbye
             job = client.media.generate(model="bad-image", prompt=f"ox {number}")
             assert (await asyncio.wait_for(job, 10)).succeeded
@@ -199,8 +187,7 @@ async def test_a_transport_of_ones_own_is_never_trusted_to_know(fault: str, hub:
 
     hub.plan = lambda *_: fault
     transport = openai.DefaultAioHttpClient(timeout=0.4)
-    async with AsyncOxenClient(**settings(hub, journal), http_client=transport) as client:
-        client.media.pace = QUICK
+    async with quick_async_client(hub, journal, http_client=transport) as client:
         try:
             result = await client.media.generate(model="bad-image", prompt="ox")
         except EnqueueOutcomeUnknown:
@@ -274,11 +261,7 @@ def test_only_a_request_in_doubt_adopts_and_only_what_is_free(client: OxenClient
 def test_a_request_that_is_being_sent_is_left_alone(hub: BadHub, journal: Journal) -> None:
     go = threading.Event()
     hub.plan = lambda *_: "ok" if go.wait(5) else "status_400"
-    with (
-        OxenClient(**{**settings(hub, journal), "timeout": 6.0}) as client,
-        ThreadPoolExecutor(1) as threads,
-    ):
-        client.media.pace = QUICK
+    with quick_client(hub, journal, timeout=6.0) as client, ThreadPoolExecutor(1) as threads:
         call = threads.submit(client.media.generate, model="bad-image", prompt="ox", key="k")
         while not hub.posts:
             time.sleep(0.005)
@@ -347,8 +330,7 @@ def test_a_job_that_cannot_be_asked_for_does_not_stop_the_others(
 
 
 async def test_the_async_client_gets_back_the_same(hub: BadHub, journal: Journal, tmp_path: Path) -> None:  # fmt: skip
-    async with AsyncOxenClient(**settings(hub, journal)) as client:
-        client.media.pace = QUICK
+    async with quick_async_client(hub, journal) as client:
         hub.plan = lambda *_: "reset_before"
         with pytest.raises(EnqueueOutcomeUnknown) as doubt:
             await client.media.generate(model="bad-image", prompt="ox")
@@ -368,8 +350,8 @@ def test_a_long_history_is_read_until_it_goes_past_the_request(
     hub.plan = lambda *_: "reset_after"
     rows = [foreign(hub, prompt="a cow", enqueued_at=int(time.time()) - age)] * 2500
     hub.foreign_rows = rows
-    with OxenClient(**{**settings(hub, journal), "timeout": 10.0}) as client:
-        client.media.pace = replace(QUICK, lookup=9.0)
+    pace = replace(QUICK, lookup=9.0)
+    with quick_client(hub, journal, pace=pace, timeout=10.0) as client:
         handle = client.media.submit(model="bad-image", prompt="ox")
     assert handle.generation_ids == tuple(hub.accepted[0].ids)
     asked = [path for _, path in hub.requests if path.endswith("/generations")]
@@ -378,8 +360,7 @@ def test_a_long_history_is_read_until_it_goes_past_the_request(
 
 def test_what_was_lost_long_ago_is_looked_for_briefly(hub: BadHub, journal: Journal) -> None:
     hub.plan = lambda *_: "reset_before"
-    with OxenClient(**settings(hub, journal)) as client:
-        client.media.pace = QUICK
+    with quick_client(hub, journal) as client:
         with pytest.raises(EnqueueOutcomeUnknown):
             client.media.submit(model="bad-image", prompt="ox", key="k")
         with journal.file.writing() as connection:
@@ -390,8 +371,7 @@ def test_what_was_lost_long_ago_is_looked_for_briefly(hub: BadHub, journal: Jour
 
 
 def test_a_cost_that_cannot_be_asked_for_is_asked_for_later(hub: BadHub, journal: Journal) -> None:
-    client = OxenClient(**{**settings(hub, journal), "max_retries": 0, "timeout": 5.0})
-    client.media.pace = QUICK
+    client = quick_client(hub, journal, max_retries=0, timeout=5.0)
     hub.cost, hub.seconds = None, 0.0
     budget = Budget(1, name="b", journal=journal)
     handle = client.media.submit(model="bad-image", prompt="ox", budget=budget)

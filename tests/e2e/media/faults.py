@@ -6,41 +6,13 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
-from oxen_inference import AsyncOxenClient, Budget, Journal, OxenClient
+from oxen_inference import Budget, Journal
 from oxen_inference.errors import EnqueueOutcomeUnknown, OxenError
-from oxen_inference.media.api import Pace
+from tests.e2e.media.calls import quick_async_client, quick_client
 from tests.support.bad_hub import BadHub, random_plan
 
-QUICK = Pace(
-    image=(0.05, 0.2), gap=0.02, lookup=0.6, lookup_interval=0.03, settle=(), poll_timeout=2.0
-)
 UNIT = Decimal("0.05")
-
-
-def settings(hub: BadHub, journal: Journal) -> dict[str, Any]:
-    return {
-        "base_url": hub.base_url, "api_key": "k", "journal": journal, "timeout": 0.4,
-        "max_retries": 2,
-    }  # fmt: skip
-
-
-def media_call(kind: str, options: dict[str, Any], method: str, *args: Any, **kwargs: Any) -> Any:
-    """Call a method of `media` of a new client, "sync" or "async", made with `options`."""
-
-    def call(client: Any) -> Any:
-        client.media.pace = QUICK
-        return getattr(client.media, method)(*args, **kwargs)
-
-    async def awaited() -> Any:
-        async with AsyncOxenClient(**options) as client:
-            return await call(client)
-
-    if kind == "async":
-        return asyncio.run(awaited())
-    with OxenClient(**options) as client:
-        return call(client)
 
 
 def enqueue_all(hub: BadHub, journal: Journal, count: int, budget: Budget) -> dict[str, object]:
@@ -50,8 +22,7 @@ def enqueue_all(hub: BadHub, journal: Journal, count: int, budget: Budget) -> di
     def remember(prompt: str, outcome: object) -> None:
         outcomes[prompt] = outcome
 
-    with OxenClient(**settings(hub, journal)) as client, ThreadPoolExecutor(16) as threads:
-        client.media.pace = QUICK
+    with quick_client(hub, journal) as client, ThreadPoolExecutor(16) as threads:
 
         def one(prompt: str) -> None:
             try:
@@ -63,8 +34,7 @@ def enqueue_all(hub: BadHub, journal: Journal, count: int, budget: Budget) -> di
         list(threads.map(one, [f"sync {number}" for number in range(count // 2)]))
 
     async def by_tasks() -> None:
-        async with AsyncOxenClient(**settings(hub, journal)) as client:
-            client.media.pace = QUICK
+        async with quick_async_client(hub, journal) as client:
             places = asyncio.Semaphore(16)
 
             async def one(prompt: str) -> None:
@@ -105,8 +75,7 @@ def judge(folder: Path, count: int, seed: int) -> dict[str, int]:
         open_entries = known + doubtful
         assert budget.reserved + budget.spent == UNIT * open_entries
 
-        with OxenClient(**settings(hub, journal)) as client:
-            client.media.pace = QUICK
+        with quick_client(hub, journal) as client:
             client.media.reconcile()
             entries = client.media.jobs()
         owned = {one for entry in entries for one in entry.generation_ids}

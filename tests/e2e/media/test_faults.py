@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.e2e.media_faults import judge
+from tests.e2e.media.faults import judge
 
 
 def test_faulty_enqueues_are_never_billed_twice_and_never_lost(tmp_path: Path) -> None:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from oxen_inference import AsyncOxenClient, Journal, OxenClient
+from oxen_inference import AsyncOxenClient, OxenClient
 from oxen_inference.errors import EnqueueOutcomeUnknown, GenerationFailed, OxenError
 from oxen_sandbox import Fault, Sandbox
-from tests.e2e.test_media_generate import Bench
+from tests.e2e.media.calls import THOROUGH, MediaCalls
 from tests.support.scripted_server import SSE_HEAD, ScriptedServer, http
 
 KEY = "sk-a-key-that-must-not-show"
@@ -25,14 +24,13 @@ def hub() -> Iterator[Sandbox]:
         yield hub
 
 
-@pytest.fixture(params=["sync", "async"])
-def media(request: pytest.FixtureRequest, hub: Sandbox, tmp_path: Path) -> Bench:
-    bench = Bench(hub, Journal(tmp_path / "ledger" / "j.sqlite3"), request.param == "async")
-    bench.options = {"max_retries": 0}
-    return bench
+@pytest.fixture
+def media(media: MediaCalls) -> MediaCalls:
+    media.pace, media.options["max_retries"] = THOROUGH, 0
+    return media
 
 
-def written(media: Bench) -> bytes:
+def written(media: MediaCalls) -> bytes:
     media.journal.close()
     assert media.journal.path is not None
     return b"".join(path.read_bytes() for path in media.journal.path.parent.iterdir())
@@ -43,7 +41,7 @@ def written(media: Bench) -> bytes:
     [{"generations": [], "error": {"message": f"Bearer {KEY}"}}, {"generations": [], "note": KEY},
      f"<html>{KEY}</html>", {"generations": [], KEY: [{"deep": [KEY]}], "error": KEY}],
 )  # fmt: skip
-def test_an_answer_to_a_paid_request(body: Any, media: Bench) -> None:
+def test_an_answer_to_a_paid_request(body: Any, media: MediaCalls) -> None:
     kind = "text/html" if isinstance(body, str) else None
     fault = Fault(
         "respond", status=200, method="POST", path="*/queue", body=body, content_type=kind
@@ -60,14 +58,14 @@ def test_an_answer_to_a_paid_request(body: Any, media: Bench) -> None:
     assert KEY not in json.dumps(entry.error)
 
 
-def test_a_failed_job(media: Bench) -> None:
+def test_a_failed_job(media: MediaCalls) -> None:
     media.hub.inject(Fault("fail_job", message=f"upstream refused Bearer {KEY}"))
     with pytest.raises(GenerationFailed, match=r"upstream refused Bearer \*\*\*"):
         media("generate", model="flux-2-dev", prompt="an ox", key="k")
     assert KEY.encode() not in written(media)
 
 
-def test_a_refusal(media: Bench) -> None:
+def test_a_refusal(media: MediaCalls) -> None:
     message = f"no such key: {KEY}"
     media.hub.inject(Fault("respond", status=401, method="POST", path="*/queue", message=message))
     with pytest.raises(OxenError, match=r"no such key: \*\*\*"):

@@ -5,17 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from oxen_inference import Journal
 from oxen_inference.errors import DownloadError
 from oxen_inference.generation import read_generation
-from tests.e2e.media_faults import QUICK
-from tests.e2e.test_media_generate import Bench
+from tests.e2e.media.calls import MediaCalls
 from tests.support.bad_hub import MODEL, PNG, BadHub
 
 INPUT = "https://example.com/input.png"
@@ -29,19 +26,6 @@ TAKES_IMAGES = {
         },
     },
 }
-
-
-@pytest.fixture
-def hub() -> Iterator[BadHub]:
-    with BadHub() as hub:
-        yield hub
-
-
-@pytest.fixture(params=["sync", "async"])
-def media(request: pytest.FixtureRequest, hub: BadHub, tmp_path: Path) -> Bench:
-    bench = Bench(hub, Journal(tmp_path / "j.sqlite3"), request.param == "async")
-    bench.pace = QUICK
-    return bench
 
 
 def take_images(hub: BadHub) -> None:
@@ -62,7 +46,7 @@ def show(hub: BadHub, **fields: Any) -> None:
     hub.shown = lambda _, row: {**row, **fields} if row["status"] == "succeeded" else row
 
 
-def test_what_was_sent_is_not_the_result(media: Bench, hub: BadHub, tmp_path: Path) -> None:
+def test_what_was_sent_is_not_the_result(media: MediaCalls, hub: BadHub, tmp_path: Path) -> None:
     take_images(hub)
     show(hub, result_url=None)
     request = {"model": "bad-image", "prompt": "ox", "images": [{"url": INPUT}], "key": "k"}
@@ -84,7 +68,7 @@ def test_what_was_sent_is_not_the_result(media: Bench, hub: BadHub, tmp_path: Pa
      {"result_url": {"url": "{url}"}}],
 )  # fmt: skip
 def test_a_result_is_read_in_whatever_shape_it_comes(
-    said: dict[str, Any], media: Bench, hub: BadHub, tmp_path: Path
+    said: dict[str, Any], media: MediaCalls, hub: BadHub, tmp_path: Path
 ) -> None:
     url = f"{hub.base_url}/files/x"
     show(hub, **{"result_url": None, **json.loads(json.dumps(said).replace("{url}", url))})
@@ -94,7 +78,9 @@ def test_a_result_is_read_in_whatever_shape_it_comes(
     assert len(str(made)) < 400
 
 
-def test_reconciling_looks_at_the_same_fields(media: Bench, hub: BadHub, tmp_path: Path) -> None:
+def test_reconciling_looks_at_the_same_fields(
+    media: MediaCalls, hub: BadHub, tmp_path: Path
+) -> None:
     take_images(hub)
     show(hub, result_url=None)
     for number in range(4):  # so many that they are asked for in bulk

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from oxen_inference import Journal
 from oxen_inference.catalog.cache import clear_cache
 from oxen_inference.errors import BadRequestError, GenerationTimeout, KeyConflictError, OxenError
 from oxen_inference.media.result import MediaItem
-from tests.e2e.media_faults import media_call, settings
+from tests.e2e.media.calls import MediaCalls
 from tests.support import bad_hub
 from tests.support.bad_hub import BadHub
 
@@ -20,24 +19,13 @@ Call = Callable[..., Any]
 
 
 @pytest.fixture
-def journal(tmp_path: Path) -> Journal:
-    return Journal(tmp_path / "j.sqlite3")
-
-
-@pytest.fixture
-def hub() -> Iterator[BadHub]:
-    with BadHub() as hub:
-        yield hub
-
-
-@pytest.fixture(params=["sync", "async"])
-def generate(request: pytest.FixtureRequest, hub: BadHub, journal: Journal) -> Call:
+def generate(media: MediaCalls) -> Call:
     """`media.generate` of a new client of either kind, which has read no catalogue yet."""
 
     def fresh(**wishes: Any) -> Any:
         clear_cache()
         asked = {"model": "bad-image", "prompt": "ox", "key": "k", **wishes}
-        return media_call(request.param, settings(hub, journal), "generate", **asked)
+        return media("generate", **asked)
 
     return fresh
 

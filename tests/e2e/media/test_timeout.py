@@ -11,22 +11,14 @@ from typing import Any
 
 import pytest
 
-from oxen_inference import Journal
 from oxen_inference.errors import (
     APIConnectionError,
     APITimeoutError,
     DownloadError,
     GenerationFailed,
 )
-from tests.e2e.media_faults import QUICK
-from tests.e2e.test_media_generate import Bench
+from tests.e2e.media.calls import MediaCalls
 from tests.support.bad_hub import BadHub
-
-
-@pytest.fixture
-def hub() -> Iterator[BadHub]:
-    with BadHub() as hub:
-        yield hub
 
 
 @pytest.fixture
@@ -34,13 +26,6 @@ def over() -> Iterator[threading.Event]:
     over = threading.Event()
     yield over
     over.set()
-
-
-@pytest.fixture(params=["sync", "async"])
-def media(request: pytest.FixtureRequest, hub: BadHub, tmp_path: Path) -> Bench:
-    bench = Bench(hub, Journal(tmp_path / "j.sqlite3"), request.param == "async")
-    bench.pace = QUICK
-    return bench
 
 
 def hanging(where: str, over: threading.Event) -> Callable[[socket.socket, str], bool]:
@@ -57,7 +42,7 @@ def cost_later(route: str, row: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("method", ["generate", "generate_many"])
 def test_a_catalogue_that_hangs(
-    method: str, media: Bench, hub: BadHub, over: threading.Event
+    method: str, media: MediaCalls, hub: BadHub, over: threading.Event
 ) -> None:
     hub.take_over = hanging("/models", over)
     began = time.monotonic()
@@ -72,7 +57,9 @@ def test_a_catalogue_that_hangs(
     assert not hub.posts
 
 
-def test_an_earlier_result_that_hangs(media: Bench, hub: BadHub, over: threading.Event) -> None:
+def test_an_earlier_result_that_hangs(
+    media: MediaCalls, hub: BadHub, over: threading.Event
+) -> None:
     hub.take_over = hanging("/queue/", over)
     began = time.monotonic()
     earlier = "3f2b8c0e-7f0a-4c1e-9d58-0c6a3c0b9a11"
@@ -82,7 +69,7 @@ def test_an_earlier_result_that_hangs(media: Bench, hub: BadHub, over: threading
     assert not hub.posts
 
 
-def test_a_hiccup_on_the_way_is_no_matter_of_time(media: Bench, hub: BadHub) -> None:
+def test_a_hiccup_on_the_way_is_no_matter_of_time(media: MediaCalls, hub: BadHub) -> None:
     earlier = media("generate", model="bad-image", prompt="ox")
     broken: list[str] = []
 
@@ -98,7 +85,7 @@ def test_a_hiccup_on_the_way_is_no_matter_of_time(media: Bench, hub: BadHub) -> 
 
 
 def test_a_cost_that_hangs_keeps_no_file(
-    media: Bench, hub: BadHub, over: threading.Event, tmp_path: Path
+    media: MediaCalls, hub: BadHub, over: threading.Event, tmp_path: Path
 ) -> None:
     hub.shown, hub.take_over = cost_later, hanging("/generations/", over)
     began = time.monotonic()
@@ -112,7 +99,7 @@ def test_a_cost_that_hangs_keeps_no_file(
 
 
 def test_a_fresh_address_that_hangs(
-    media: Bench, hub: BadHub, over: threading.Event, tmp_path: Path
+    media: MediaCalls, hub: BadHub, over: threading.Event, tmp_path: Path
 ) -> None:
     hang = hanging("/queue/", over)
     spent: list[str] = []
@@ -132,7 +119,7 @@ def test_a_fresh_address_that_hangs(
 
 
 def test_what_could_not_be_fetched_is_settled_all_the_same(
-    media: Bench, hub: BadHub, tmp_path: Path
+    media: MediaCalls, hub: BadHub, tmp_path: Path
 ) -> None:
     hub.shown, hub.url_prefix = cost_later, f"{hub.origin}/nowhere"
     with pytest.raises(DownloadError) as failed:
@@ -140,7 +127,7 @@ def test_what_could_not_be_fetched_is_settled_all_the_same(
     assert str(failed.value.result.cost) == "0.05"  # type: ignore[union-attr]  # as it is raised
 
 
-def test_a_failure_s_cost_is_asked_for(media: Bench, hub: BadHub, tmp_path: Path) -> None:
+def test_a_failure_s_cost_is_asked_for(media: MediaCalls, hub: BadHub, tmp_path: Path) -> None:
     hub.seconds = 0.0  # it has failed, and the history knows the cost, at the first look
     hub.shown = lambda route, row: cost_later(route, {**row, "status": "failed"})
     with pytest.raises(GenerationFailed) as failed:

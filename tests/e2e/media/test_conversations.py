@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from oxen_inference import Budget, Journal, OxenClient
 from oxen_inference.errors import GenerationFailed, GenerationTimeout
 from oxen_inference.media.pace import Pace
 from oxen_sandbox import Sandbox
-from tests.e2e.media_faults import QUICK, settings
+from tests.e2e.media.calls import quick_client
 from tests.support.bad_hub import BadHub
 
 OX = {"model": "flux-2-dev", "prompt": "an ox"}
@@ -73,7 +72,7 @@ def test_a_cancelled_job_is_not_joined(client: OxenClient, oxen_sandbox: Sandbox
 
 @pytest.mark.parametrize("ending", ["succeeded", "failed"])
 def test_a_part_that_was_handed_over_does_not_stand_for_the_whole(
-    ending: str, tmp_path: Path
+    ending: str, journal: Journal
 ) -> None:
     ended: set[str] = set()
 
@@ -82,8 +81,7 @@ def test_a_part_that_was_handed_over_does_not_stand_for_the_whole(
 
     two = {"model": "bad-image", "prompt": "ox", "num_generations": 2, "conversation": "a"}
     with BadHub(shown=shown) as hub:
-        with OxenClient(**settings(hub, Journal(tmp_path / "j.sqlite3"))) as client:
-            client.media.pace = QUICK
+        with quick_client(hub, journal) as client:
             with pytest.raises(GenerationTimeout):
                 client.media.generate(**two, timeout=0.2)
             for one in hub.accepted[0].ids:
