@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 from oxen_inference.calls import Call
 from oxen_inference.catalog import calls
 from oxen_inference.catalog.cache import EVERYTHING, Abandoned, Flight, Models
-from oxen_inference.catalog.deployments import Claim, Progress, activation, deactivation, release
+from oxen_inference.catalog.claims import Claim
+from oxen_inference.catalog.deployments import (
+    Progress,
+    Waiting,
+    activation,
+    deactivation,
+    occupation,
+    release,
+)
 from oxen_inference.catalog.model_list import ModelList, select
 from oxen_inference.catalog.models import CatalogWarning, Model
 from oxen_inference.catalog.shared import (
@@ -187,21 +195,20 @@ class AsyncCatalog(SharedCatalog):
         """Have a custom model active inside the block; what this activated is deactivated after.
 
         Whatever happens inside: if deactivating fails, that is raised, or warned of where
-        another error is on its way. A model that was active before stays so.
+        another error is on its way. A model that was active before stays so; of several blocks
+        at the same time in this process, the last deactivates it.
         """
-        claim = Claim()
-        waiting = waiting_for(True, timeout, poll_every, on_progress)
+        claim = Claim(str(self._client.base_url), model_id)
+        waiting = Waiting(timeout=timeout, poll_every=poll_every, on_progress=on_progress)
         try:
-            yield await self._deploy(
-                model_id, activation(self._client.paths, model_id, waiting, claim)
-            )
+            yield await self._deploy(model_id, occupation(self._client.paths, waiting, claim))
         except BaseException:
             try:
-                await self._release(model_id, claim)
+                await self._release(claim)
             except OxenError as error:
                 warnings.warn(str(error), CatalogWarning, stacklevel=3)
             raise
-        await self._release(model_id, claim)
+        await self._release(claim)
 
     def prefetch(self) -> None:
         """Fetch the whole list in the background; returns at once. Needs a running event loop."""
@@ -272,7 +279,7 @@ class AsyncCatalog(SharedCatalog):
         finally:
             self._cache.forget()
 
-    async def _release(self, model_id: str, claim: Claim) -> None:
-        if claim.ours:
-            await AsyncRunner(self._client).run(shielded(release(self._client.paths, model_id)))
+    async def _release(self, claim: Claim) -> None:
+        if claim.leave():
+            await AsyncRunner(self._client).run(shielded(release(self._client.paths, claim)))
             self._cache.forget()

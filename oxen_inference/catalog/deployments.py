@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from oxen_inference.catalog.calls import activate_call, deactivate_call, get_call
+from oxen_inference.catalog.claims import Claim
 from oxen_inference.errors import (
     APIStatusError,
     DeploymentError,
@@ -40,11 +41,11 @@ class Waiting:
     on_progress: Progress | None = None
 
 
-@dataclass(slots=True)
-class Claim:
-    """Whether an activation is, or may be, ours to undo."""
-
-    ours: bool = False
+def occupation(paths: Paths, waiting: Waiting, claim: Claim) -> Steps[Model]:
+    """Bring a model up for one more user of it, who will ask `claim.leave` whether to release it."""
+    while not claim.enter():
+        yield Sleep(waiting.poll_every)
+    return (yield from activation(paths, claim.model_id, waiting, claim))
 
 
 def activation(
@@ -58,7 +59,7 @@ def activation(
 
     Raises `InvalidInputError` for a base model, `DeploymentError` if it ends in another state.
     """
-    claim = claim or Claim()
+    claim = claim or Claim("", model_id)
     model = yield from send(get_call(paths, model_id, live=True))
     _must_be_custom(model)
     for is_last in (False, False, True):
@@ -107,8 +108,15 @@ def deactivation(paths: Paths, model_id: str, waiting: Waiting | None) -> Steps[
     return (yield from _until(paths, model, waiting, goal="inactive", on_the_way="deactivating"))
 
 
-def release(paths: Paths, model_id: str) -> Steps[None]:
-    """Bring `model_id` down, trying more than once. Raises `DeploymentError`."""
+def release(paths: Paths, claim: Claim) -> Steps[None]:
+    """Bring down what the last user has left, trying more than once. Raises `DeploymentError`."""
+    try:
+        yield from _brought_down(paths, claim.model_id)
+    finally:
+        claim.ended()
+
+
+def _brought_down(paths: Paths, model_id: str) -> Steps[None]:
     for attempt in range(1, _RELEASE_TRIES + 1):
         try:
             yield from send(deactivate_call(paths, model_id))

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import replace
 
 import pytest
 
 from oxen_inference import AsyncOxenClient, Model, OxenClient
+from oxen_inference.catalog import claims
 from oxen_inference.catalog.models import CatalogWarning
 from oxen_inference.errors import (
     DeploymentError,
@@ -325,6 +329,98 @@ def test_what_somebody_else_brings_down_too_early_is_brought_up_again(
     with client.catalog.deployed(CUSTOM, poll_every=EVERY, on_progress=down) as model:
         assert model.is_deployed
     assert posts(oxen_sandbox) == ["activate", "deactivate", "activate", "deactivate"]
+
+
+# Several users of one process
+
+
+@pytest.mark.parametrize("first_out", [0, 1])
+def test_the_last_to_leave_brings_it_down(
+    first_out: int, client: OxenClient, oxen_sandbox: Sandbox
+) -> None:
+    other = OxenClient(api_key=oxen_sandbox.api_key, base_url=oxen_sandbox.base_url)
+    stays = [ExitStack(), ExitStack()]
+    for stay, user in zip(stays, (client, other), strict=True):
+        stay.enter_context(user.catalog.deployed(CUSTOM, poll_every=EVERY))
+    stays.pop(first_out).close()
+    assert status(oxen_sandbox) == "active"
+    stays.pop().close()
+    assert posts(oxen_sandbox) == ["activate", "deactivate"]
+
+
+async def test_sync_and_async_users_are_counted_together(
+    client: OxenClient, async_client: AsyncOxenClient, oxen_sandbox: Sandbox
+) -> None:
+    async with AsyncExitStack() as stay:
+        with client.catalog.deployed(CUSTOM, poll_every=EVERY):
+            await stay.enter_async_context(async_client.catalog.deployed(CUSTOM, poll_every=EVERY))
+        assert status(oxen_sandbox) == "active"
+    assert posts(oxen_sandbox) == ["activate", "deactivate"]
+    await async_client.close()
+
+
+async def test_who_gives_up_brings_nothing_down_that_another_waits_for(
+    async_client: AsyncOxenClient, oxen_sandbox: Sandbox
+) -> None:
+    oxen_sandbox.settings.deploy_seconds = 0.6
+    used: list[bool] = []
+    looked = asyncio.Event()
+
+    async def use() -> None:
+        looking = lambda _: looked.set() if posts(oxen_sandbox) else None  # noqa: E731
+        async with async_client.catalog.deployed(CUSTOM, poll_every=EVERY, on_progress=looking) as model:  # fmt: skip
+            used.append(model.is_deployed)
+
+    first = asyncio.create_task(use())
+    await looked.wait()
+    looked.clear()
+    second = asyncio.create_task(use())
+    await looked.wait()
+    first.cancel()
+    await second
+    assert used == [True]
+    assert posts(oxen_sandbox) == ["activate", "deactivate"]
+    await async_client.close()
+
+
+def test_who_comes_while_the_last_one_leaves_brings_it_up_again(
+    client: OxenClient, oxen_sandbox: Sandbox
+) -> None:
+    leaving = ExitStack()
+    leaving.enter_context(client.catalog.deployed(CUSTOM, poll_every=EVERY))
+    oxen_sandbox.inject(Fault("delay", path="*/deactivate", when="before", seconds=0.5))
+    with ThreadPoolExecutor(1) as threads:
+        left = threads.submit(leaving.close)
+        while "deactivate" not in posts(oxen_sandbox):
+            time.sleep(0.01)
+        with client.catalog.deployed(CUSTOM, poll_every=EVERY):
+            left.result(10)
+            assert status(oxen_sandbox) == "active"
+    assert posts(oxen_sandbox) == ["activate", "deactivate"] * 2
+
+
+def test_a_child_of_the_process_counts_its_own(client: OxenClient, oxen_sandbox: Sandbox) -> None:
+    with client.catalog.deployed(CUSTOM, poll_every=EVERY):
+        claims._anew()
+        assert not claims.Claim(str(client.base_url), CUSTOM).leave()
+        client.catalog.deactivate(CUSTOM, wait=True, poll_every=EVERY)
+        with client.catalog.deployed(CUSTOM, poll_every=EVERY):
+            pass
+    assert posts(oxen_sandbox) == ["activate", "deactivate"] * 2
+
+
+def test_a_leaving_that_was_given_up_keeps_nobody_out(
+    client: OxenClient, oxen_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "ENDING_TAKES", 0.05)
+    first = claims.Claim(str(client.base_url), CUSTOM)
+    first.enter()
+    first.ours = True
+    client.catalog.activate(CUSTOM, wait=True, poll_every=EVERY)
+    assert first.leave()  # and its process is interrupted before it does anything
+    with client.catalog.deployed(CUSTOM, poll_every=EVERY):
+        first.ended()
+    assert posts(oxen_sandbox) == ["activate", "deactivate"]
 
 
 def test_two_threads_may_use_it(client: OxenClient, oxen_sandbox: Sandbox) -> None:
