@@ -63,7 +63,7 @@ def test_a_completion_is_told_when_it_happens(oxen_sandbox: Sandbox) -> None:
         started = time.monotonic()
         (job,) = enqueue(hub)
         name, data = listener.next()
-        assert 0.14 <= time.monotonic() - started < 1
+        assert 0.14 <= time.monotonic() - started < 5
     assert (name, data["generation_id"], data["status"]) == (
         "media_generation_completed", job, "succeeded"
     )  # fmt: skip

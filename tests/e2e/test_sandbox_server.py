@@ -46,7 +46,7 @@ def test_it_stops_while_connections_hang() -> None:
         wires[1].until(b"\r\n\r\n")
         time.sleep(0.05)
         stopping = time.monotonic()
-    assert time.monotonic() - stopping < 1
+    assert time.monotonic() - stopping < 5
     for wire in wires:
         with contextlib.suppress(ConnectionResetError):
             wire.read()  # ends: the peer is gone

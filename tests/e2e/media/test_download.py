@@ -245,13 +245,14 @@ def test_a_drip_is_given_up(where: str, tmp_path: Path) -> None:
         until = Source(hub=hub.base_url, headers={}, deadline=began + 0.4)
         with pytest.raises(FetchError, match=r"time given|timed out"):
             fetch(f"{hub.origin}/x.png", tmp_path, "x", "image", until)
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 4
+        began = time.monotonic()
         patience = Patience(silence=5, grace=0.3)
         connection = connect(urlsplit(hub.origin), trusted=True, patience=patience)
         connection.request("GET", "/x.png")
         with pytest.raises(TimeoutError, match="too slowly"):
             connection.getresponse().read()
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 4
         connection.close()
 
 

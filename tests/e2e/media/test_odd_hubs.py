@@ -194,7 +194,7 @@ def test_the_timeout_is_for_the_file_too(
     began = time.monotonic()
     with pytest.raises(DownloadError, match="same key") as failed:
         generate(timeout=1.5, key="k", save_to=tmp_path / "to")
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 6
     assert failed.value.result is not None
     assert failed.value.result.status == "succeeded"
     assert list((tmp_path / "to").iterdir()) == []
