@@ -1,26 +1,29 @@
 """``make test-matrix``: the tests, on every Python, both openai majors, lowest and newest.
 
 "Lowest" installs every dependency pyproject.toml declares in the lowest version it allows.
-"Beside peers" also holds langchain-openai and llama-index-llms-openai.
+"Beside peers" also holds langchain-openai and llama-index-llms-openai. What became of a row is kept
+until it is run again, so that the page can be made of rows run one after another.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 
 from tests.compatibility.environments import (
     PYTHONS,
     REPOSITORY,
+    ROOM,
     Environment,
     find_python,
     lowest,
@@ -37,7 +40,8 @@ _HEAD = """\
 `{command}` installs the distribution with all its extras in an environment for each row and runs
 {tests} there. *Lowest* is the lowest version `pyproject.toml` allows of every
 declared dependency, *newest* the newest the package index has; *beside peers* adds
-`langchain-openai` and `llama-index-llms-openai` to the same environment.
+`langchain-openai` and `llama-index-llms-openai` to the same environment. `ROWS=py3.10` runs those
+rows only; the others stay as they were. *Commit* is what was tested.
 """
 
 
@@ -73,14 +77,31 @@ class Outcome:
 
     row: Row
     result: str
-    passed: bool
-    versions: dict[str, str]
-    seconds: float = 0.0
+    passed: bool = False
+    versions: dict[str, str] = field(default_factory=dict)
+    tests: list[str] = field(default_factory=list)
+    commit: str = ""
+    day: str = ""
 
     @property
     def cells(self) -> list[str]:
         shown = [self.versions.get(name, "-") for name in _SHOWN]
-        return [self.row.python, self.row.kind, *shown, self.result, f"{self.seconds:.0f} s"]
+        return [self.row.python, self.row.kind, *shown, self.result, self.commit]
+
+    def keep(self) -> None:
+        _kept(self.row).write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
+
+
+def _kept(row: Row) -> Path:
+    return ROOM / f"{row.name}.json"
+
+
+def kept(row: Row) -> Outcome | None:
+    """What became of the row when it was last run, if it ever was."""
+    if not _kept(row).exists():
+        return None
+    fields = json.loads(_kept(row).read_text(encoding="utf-8"))
+    return Outcome(**{**fields, "row": row})
 
 
 def rows() -> Iterator[Row]:
@@ -91,30 +112,40 @@ def rows() -> Iterator[Row]:
     yield Row("3.12", 2, "beside peers")
 
 
-def run(row: Row, pytest_arguments: list[str]) -> Outcome:
-    """Make the row's environment and test in it."""
+def run(row: Row, tests: list[str]) -> Outcome:
+    """Make the row's environment, test in it, and keep what became of it."""
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],
+        check=False, cwd=REPOSITORY, capture_output=True, text=True,
+    ).stdout.strip()  # fmt: skip
+    result, passed, versions = _tested(row, tests)
+    today = datetime.now(timezone.utc).date().isoformat()
+    outcome = Outcome(row, result, passed, versions, tests, commit or "unknown", today)
+    outcome.keep()
+    return outcome
+
+
+def _tested(row: Row, tests: list[str]) -> tuple[str, bool, dict[str, str]]:
     interpreter = find_python(row.python)
     if interpreter is None:
-        return Outcome(row, f"skipped: no Python {row.python} here", True, {})
+        return f"skipped: no Python {row.python} here", True, {}
     try:
         environment = row.environment(interpreter)
     except subprocess.CalledProcessError:
-        return Outcome(row, "not installable", False, {})
+        return "not installable", False, {}
     report = environment.folder / "report.xml"
-    start = time.monotonic()
     command = ["-m", "pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider"]
     try:
         done = environment.run(
-            [*command, f"--junitxml={report}", *pytest_arguments], REPOSITORY, timeout=_PATIENCE
+            [*command, f"--junitxml={report}", *tests], REPOSITORY, timeout=_PATIENCE
         )
     except subprocess.TimeoutExpired:
-        return Outcome(row, f"hung: not done in {_PATIENCE} s", False, environment.versions())
-    seconds = time.monotonic() - start
+        return f"hung: not done in {_PATIENCE} s", False, environment.versions()
     (environment.folder / "output.txt").write_text(done.stdout + done.stderr, encoding="utf-8")
     versions = environment.versions()
     if done.returncode not in (0, 1) or not report.exists():
-        return Outcome(row, f"did not run: {environment.folder}/output.txt", False, versions)
-    return Outcome(row, _counts(report), done.returncode == 0, versions, seconds)
+        return f"did not run: {environment.folder}/output.txt", False, versions
+    return _counts(report), done.returncode == 0, versions
 
 
 def _counts(report: Path) -> str:
@@ -132,42 +163,49 @@ def _counts(report: Path) -> str:
 
 def table(outcomes: list[Outcome]) -> str:
     """The outcomes as a Markdown table."""
-    lines = [["Python", "dependencies", *_SHOWN, "tests", "time"], ["---"] * (len(_SHOWN) + 4)]
+    lines = [["Python", "dependencies", *_SHOWN, "tests", "commit"], ["---"] * (len(_SHOWN) + 4)]
     lines += [outcome.cells for outcome in outcomes]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def page(outcomes: list[Outcome], tests: list[str], jobs: int) -> str:
+def page(outcomes: list[Outcome]) -> str:
     """The page about all rows, which says what was tested in them."""
+    tests = outcomes[0].tests
     given = f' TESTS="{" ".join(tests)}"' if tests else ""
     head = _HEAD.format(
         command=f"make test-matrix{given}",
         tests="a part of the test suite" if tests else "the whole test suite",
     )
-    today = datetime.now(timezone.utc).date().isoformat()
-    beside = f", {jobs} rows side by side" if jobs > 1 else ""
-    return f"{head}\n{table(outcomes)}\n\nRun on {today}{beside}.\n"
+    days = sorted({outcome.day for outcome in outcomes})
+    return (
+        f"{head}\n{table(outcomes)}\n\nRun on {' to '.join(dict.fromkeys((days[0], days[-1])))}.\n"
+    )
 
 
 def main() -> int:
-    """Test the rows chosen; write the page when all rows were."""
+    """Test the rows chosen; write the page when all rows have been, with the same tests."""
     parser = argparse.ArgumentParser(prog="make test-matrix")
     parser.add_argument("--only", default="", help="rows whose name contains this")
     parser.add_argument("tests", nargs="*", help="what to give to pytest; default all tests")
     parser.add_argument("--jobs", type=int, default=1, help="rows to test side by side")
     options = parser.parse_args()
-    chosen = [row for row in rows() if options.only in row.name]
+    ROOM.mkdir(exist_ok=True)
 
     def tested(row: Row) -> Outcome:
+        start = time.monotonic()
         outcome = run(row, options.tests)
-        print(f"{row.name}: {outcome.result}, {outcome.seconds:.0f} s", flush=True)
+        print(f"{row.name}: {outcome.result}, {time.monotonic() - start:.0f} s", flush=True)
         return outcome
 
     with ThreadPoolExecutor(options.jobs) as pool:
-        outcomes = list(pool.map(tested, chosen))
+        outcomes = list(pool.map(tested, (row for row in rows() if options.only in row.name)))
     print(f"\n{table(outcomes)}")
-    if not options.only:
-        PAGE.write_text(page(outcomes, options.tests, options.jobs), encoding="utf-8")
+    known = [kept(row) for row in rows()]
+    same = [outcome for outcome in known if outcome and outcome.tests == options.tests]
+    if len(same) == len(known):
+        PAGE.write_text(page(same), encoding="utf-8")
+    else:
+        print(f"docs/compatibility.md waits for {len(known) - len(same)} more rows")
     return 0 if all(outcome.passed for outcome in outcomes) else 1
 
 
