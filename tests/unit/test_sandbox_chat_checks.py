@@ -195,6 +195,7 @@ PARAMETERS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("integer below minimum", GPT, {"max_tokens": 0}),
     ("expected an integer", GPT, {"max_tokens": 1.5}),
     ("'stop'", GPT, {"stop": 3}),
+    ("'stream_options'", GPT, {"stream_options": True}),
     ("'temperature' is not supported", O_SERIES, {"temperature": 0.5}),
     ("cannot both be specified", CLAUDE, {"temperature": 0.5, "top_p": 0.5}),
     ("frequency_penalty: Extra inputs", CLAUDE, {"frequency_penalty": 0.5}),

@@ -269,6 +269,7 @@ INTEGER = {"type": "integer"}
         ({"expression": STRING}, "Compute 2 * (3 + 4) for me", {"expression": "2 * (3 + 4)"}),
         ({"duration": STRING}, "a two minute film", {"duration": "120"}),
         ({"style": STRING}, "an ox in the style of Klee", {"style": "Klee"}),
+        ({"namespace": STRING}, "draw an ox", {"namespace": "Namespace: an ox"}),
         (
             {"image_urls": {"type": "array", "items": STRING}},
             "draw it as in https://x.example/a.png",
@@ -350,7 +351,7 @@ UNUSUAL: list[dict[str, Any]] = [
     {"type": "object", "properties": {"a": True}, "required": ["a", "b"]},
     {"type": "object", "minProperties": 2, "additionalProperties": INTEGER},
     {"type": "array", "items": {"enum": [1, 2]}, "minItems": 2, "uniqueItems": True},
-    {"type": "array", "items": {"const": 1}, "uniqueItems": True},
+    {"type": "array", "items": {"const": 1}, "minItems": 2},
     {"type": "array", "items": {**STRING, "maxLength": 30}, "minItems": 2, "uniqueItems": True},
     {"type": "string", "minLength": 40},
     {"type": "string", "pattern": "^[A-Z]{3}$"},
