@@ -269,6 +269,7 @@ INTEGER = {"type": "integer"}
         ({"expression": STRING}, "Compute 2 * (3 + 4) for me", {"expression": "2 * (3 + 4)"}),
         ({"duration": STRING}, "a two minute film", {"duration": "120"}),
         ({"style": STRING}, "an ox in the style of Klee", {"style": "Klee"}),
+        ({"url": STRING}, "see https://x.example/ox now", {"url": "https://x.example/ox"}),
         ({"namespace": STRING}, "draw an ox", {"namespace": "Namespace: an ox"}),
         (
             {"image_urls": {"type": "array", "items": STRING}},
