@@ -295,7 +295,7 @@ _BY_NAME: tuple[tuple[str, Callable[[Clues, str], str | None]], ...] = (
     (r"(^|_)(id|ids|uuid|identifier)$", Clues._id),
     (r"style|tone|mood|genre", Clues._style),
     (r"colou?r", Clues._colour),
-    (r"ratio|resolution|^size$|_size$", Clues._measure),
+    (r"ratio$|resolution|^size$|_size$", Clues._measure),
     (r"expression|formula|equation|calculation", Clues._expression),
     (r"duration|seconds", Clues._period),
     (r"reason|rationale|explanation|thought|justification", Clues._reason),

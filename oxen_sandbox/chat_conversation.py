@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -99,7 +100,9 @@ def read(messages: Sequence[Mapping[str, Any]]) -> Conversation:
         elif role == "assistant":
             talk.said.append(text)
             for raw in message.get("tool_calls") or ():
-                call = Call(raw["function"]["name"], _arguments(raw), raw["id"])
+                call = Call(
+                    raw["function"]["name"], dictionary(raw["function"]["arguments"]), raw["id"]
+                )
                 pending[call.id] = call
                 talk.calls.append(call)
         elif previous == "tool" and media:
@@ -122,9 +125,12 @@ def _next_turn(talk: Conversation, text: str, media: list[Media], *, joins: bool
     talk.request, talk.media, talk.calls = text, list(media), []
 
 
-def _arguments(raw: Mapping[str, Any]) -> dict[str, Any]:
-    try:
-        arguments = json.loads(raw["function"]["arguments"] or "{}")
-    except ValueError:
-        return {}
-    return arguments if isinstance(arguments, dict) else {}
+def dictionary(text: str) -> dict[str, Any]:
+    """Read what a model or an agent wrote as JSON, or as Python prints it; {} where it is neither."""
+    for parse in (json.loads, ast.literal_eval):
+        try:
+            value = parse(text)
+        except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+            continue
+        return value if isinstance(value, dict) else {}
+    return {}

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import ast
 import re
 
-from oxen_sandbox.chat_conversation import Call, Conversation
+from oxen_sandbox.chat_conversation import Call, Conversation, dictionary
 from oxen_sandbox.chat_fit import Tool, best
 
 
 def _agents(handoff: Tool) -> dict[str, str]:
     """Read the agents a handoff tool lists in its description, as Python prints a dictionary."""
     listed = re.search(r"\{.*\}", handoff.description, re.DOTALL)
-    try:
-        agents = ast.literal_eval(listed.group()) if listed else {}
-    except (ValueError, SyntaxError):
-        return {}
-    return agents if isinstance(agents, dict) else {}
+    return dictionary(listed.group()) if listed else {}
 
 
 def _handoffs(talk: Conversation) -> list[Call]:

@@ -63,9 +63,19 @@ def dimensions(data: bytes) -> tuple[int, int] | None:
         return struct.unpack(">II", data[16:24])
     if kind == "gif" and len(data) >= 10:
         return struct.unpack("<HH", data[6:10])
-    if kind == "webp" and data[12:16] == b"VP8X" and len(data) >= 30:
-        return int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1
+    if kind == "webp" and len(data) >= 30:
+        return _webp(data)
     return _jpeg(data) if kind == "jpeg" else None
+
+
+def _webp(data: bytes) -> tuple[int, int]:
+    if data[12:16] == b"VP8X":
+        return int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1
+    if data[12:16] == b"VP8L":
+        sides = int.from_bytes(data[21:25], "little")
+        return (sides & 0x3FFF) + 1, (sides >> 14 & 0x3FFF) + 1
+    width, height = struct.unpack("<HH", data[26:30])  # the top two bits are for scaling
+    return width & 0x3FFF, height & 0x3FFF
 
 
 def _jpeg(data: bytes) -> tuple[int, int] | None:

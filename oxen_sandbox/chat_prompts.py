@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from oxen_sandbox import chat_words as words
-from oxen_sandbox.chat_conversation import Call, Conversation
+from oxen_sandbox.chat_conversation import Call, Conversation, dictionary
 from oxen_sandbox.chat_fit import Tool
+from oxen_sandbox.chat_schema import fault
 from oxen_sandbox.chat_tools import Step
 
 _RULED = re.compile(r"-{5,}\s*\n(.*?)\n?\s*-{5,}", re.DOTALL)
@@ -101,7 +101,7 @@ def choice_of(text: str) -> int | None:
     if "hoices are given" not in text:
         return None
     choices = [(int(number), choice) for number, choice in _CHOICES.findall(text)]
-    if len(choices) < 1 or not (asked := _ASKED.search(text)):
+    if not choices or not (asked := _ASKED.search(text)):
         return None
     question = words.stems(asked[1])
     return max(choices, key=lambda item: (words.overlap(question, item[1]), -item[0]))[0]
@@ -135,7 +135,7 @@ def _subquestions(talk: Conversation) -> str | None:
     if '"sub_question"' not in talk.request:
         return None
     listed, question = talk.request.split("<User Question>")[-2:]
-    tools = _dictionary("".join(re.findall(r"```json\s*(\{.*?\})\s*```", listed, re.DOTALL)[-1:]))
+    tools = dictionary("".join(re.findall(r"```json\s*(\{.*?\})\s*```", listed, re.DOTALL)[-1:]))
     asked = question.split("<Output>")[0].strip()
     stems = words.stems(asked)
     fitting = [n for n, about in tools.items() if words.overlap(stems, f"{n} {about}") > 0]
@@ -215,7 +215,7 @@ def wanted_schema(text: str) -> dict[str, Any] | None:
         return None
     schema = None
     for value, _, _ in _objects(text):
-        if isinstance(value.get("properties"), dict):
+        if isinstance(value.get("properties"), dict) and not fault(value):
             schema = value  # the last one: format instructions show an example first
     if schema:
         return schema
@@ -274,7 +274,7 @@ def react_tools(system: str) -> list[Tool]:
     if "Action Input:" not in system:
         return []
     return [
-        Tool(name, description.strip(), _dictionary(arguments))
+        Tool(name, description.strip(), dictionary(arguments))
         for name, description, arguments in _REACT_TOOL.findall(system)
     ]
 
@@ -285,7 +285,7 @@ def react_history(talk: Conversation, texts: list[tuple[str, str]]) -> None:
     for role, text in texts:
         action = _ACTION.search(text) if role == "assistant" else None
         if action:
-            talk.calls.append(Call(action[1].strip(), _dictionary(action[2])))
+            talk.calls.append(Call(action[1].strip(), dictionary(action[2])))
         elif text.startswith("Observation:") and talk.calls:
             talk.calls[-1].result = text.removeprefix("Observation:").strip()
         elif role == "user":
@@ -302,15 +302,3 @@ def react_text(steps: list[Step], answer: str) -> str:
         "Thought: The current language of the user is: English. I need to use a tool to help me answer the question.\n"
         f"Action: {step.tool.name}\nAction Input: {json.dumps(step.arguments, ensure_ascii=False)}"
     )
-
-
-def _dictionary(text: str) -> dict[str, Any]:
-    """Read an action input as ReAct agents write it back: JSON, or a Python dictionary."""
-    for parse in (json.loads, ast.literal_eval):
-        try:
-            value = parse(text)
-        except (ValueError, SyntaxError):
-            continue
-        if isinstance(value, dict):
-            return value
-    return {}

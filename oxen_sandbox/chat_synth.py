@@ -67,6 +67,8 @@ class _Synthesis:
     def value(self, schema: Any, name: str, *, required: bool, depth: int) -> Any:
         """Return what the words give, else (if required) an invention, else _ABSENT."""
         branches = self._branches(schema)
+        if required and depth > _DEEP and any(branch.get("type") == "null" for branch in branches):
+            return None
         scalar = branches[0].get("type") not in ("object", None) or "enum" in branches[0]
         if required and scalar and depth < 2:
             self.asked += 1
@@ -80,9 +82,7 @@ class _Synthesis:
         for branch in (schema, *branches):
             if isinstance(branch, dict) and "default" in branch:
                 return branch["default"]
-        if depth > _DEEP and any(branch.get("type") == "null" for branch in branches):
-            return None
-        return self._invent(branches[0], name, depth)
+        return self._invent(branches[0], name)
 
     def _branches(self, schema: Any, depth: int = 0) -> list[Schema]:
         """Resolve references and unions into alternatives, null last."""
@@ -119,7 +119,11 @@ class _Synthesis:
     def _target(self, reference: str) -> Schema:
         target: Any = self.root
         for step in reference.lstrip("#/").split("/") if reference != "#" else ():
-            target = target.get(step.replace("~1", "/").replace("~0", "~"), {})
+            name = step.replace("~1", "/").replace("~0", "~")
+            try:
+                target = target[int(name) if isinstance(target, list) else name]
+            except (LookupError, TypeError, ValueError):
+                return {}
         return target if isinstance(target, dict) else {}
 
     def _find(self, schema: Schema, name: str, *, required: bool, depth: int) -> Any:
@@ -142,7 +146,7 @@ class _Synthesis:
             found = clamped(schema, found)
         elif kind == "boolean":
             found = self.clues.boolean(name)
-        elif kind == "string":
+        else:
             found = self.clues.string(name, schema, required=required)
             if found is not None and len(found) > schema.get("maxLength", math.inf):
                 found = found[: schema["maxLength"]].rstrip()
@@ -196,16 +200,13 @@ class _Synthesis:
             made = [value for index, value in enumerate(made) if value not in made[:index]]
         return made
 
-    def _invent(self, schema: Schema, name: str, depth: int) -> Any:
+    def _invent(self, schema: Schema, name: str) -> Any:
+        """Make up a scalar; objects and arrays are found piece by piece."""
         if "const" in schema:
             return schema["const"]
         if "enum" in schema:
             return next((option for option in schema["enum"] if option is not None), None)
         kind = kind_of(schema)
-        if kind == "object":
-            return self._object(schema, depth)
-        if kind == "array":
-            return []
         if kind in ("integer", "number"):
             return number(schema)
         if kind == "boolean":

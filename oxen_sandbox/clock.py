@@ -1,6 +1,7 @@
 """The hub's time: unix seconds that can run faster, stand still or be pushed forward."""
 
 import asyncio
+import contextlib
 import time
 
 from anyio import move_on_after
@@ -53,5 +54,5 @@ class Clock:
 
     def _wake_all(self) -> None:
         for loop, event in tuple(self._sleepers):
-            if not loop.is_closed():
+            with contextlib.suppress(RuntimeError):  # closed meanwhile, in its own thread
                 loop.call_soon_threadsafe(event.set)

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import fields
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
@@ -74,29 +74,39 @@ class ControlApi:
 
     async def change(self, request: Request) -> Response:
         """PUT /_sandbox/state: `credits` and any of the settings"""
-        data = _body(request)
-        known = {field.name for field in fields(Settings)} | {"credits"}
-        if not isinstance(data, dict) or set(data) - known:
-            raise Rejected(400, f"expected an object of: {', '.join(sorted(known))}")
+        data = _object(request, {"credits", *(field.name for field in fields(Settings))})
         if "credits" in data:
-            self._hub.account.credits = Decimal(str(data.pop("credits")))
+            try:
+                self._hub.account.credits = Decimal(str(data.pop("credits")))
+            except InvalidOperation:
+                raise Rejected(400, "credits: expected an amount") from None
         for name, value in data.items():
             setattr(self._hub.settings, name, value)
         return await self.state(request)
 
     async def advance(self, request: Request) -> Response:
         """POST /_sandbox/clock: `advance` by seconds, or a new `speed`"""
-        data = _body(request)
-        if "speed" in data:
-            self._hub.clock.speed = float(data["speed"])
-        if "advance" in data:
-            self._hub.clock.advance(float(data["advance"]))
+        data = _object(request, {"advance", "speed"})
+        try:
+            numbers = {name: float(value) for name, value in data.items()}
+        except (TypeError, ValueError):
+            raise Rejected(400, "expected numbers") from None
+        if "speed" in numbers:
+            self._hub.clock.speed = numbers["speed"]
+        self._hub.clock.advance(numbers.get("advance", 0.0))
         return JSONResponse({"now": self._hub.clock.now(), "speed": self._hub.clock.speed})
 
     async def reset(self, request: Request) -> Response:
         """POST /_sandbox/reset"""
         self._hub.reset()
         return await self.state(request)
+
+
+def _object(request: Request, known: set[str]) -> dict[str, Any]:
+    data = _body(request)
+    if not isinstance(data, dict) or set(data) - known:
+        raise Rejected(400, f"expected an object of: {', '.join(sorted(known))}")
+    return data
 
 
 def _body(request: Request) -> Any:

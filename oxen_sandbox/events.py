@@ -1,8 +1,9 @@
 """`GET /api/events`: completions as server-sent events, neither buffered nor replayed."""
 
 import asyncio
+import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from anyio import move_on_after
@@ -31,7 +32,7 @@ class Events:
         """End every open event stream."""
         self._send(None, None)
 
-    async def listen(self, account: Account, keepalive: float) -> AsyncIterator[bytes]:
+    async def listen(self, account: Account, keepalive: float) -> AsyncGenerator[bytes, None]:
         """The account's stream: events as they happen, a comment every `keepalive` seconds."""
         queue: asyncio.Queue[bytes | None] = asyncio.Queue()
         entry = (account, asyncio.get_running_loop(), queue)
@@ -49,5 +50,6 @@ class Events:
 
     def _send(self, item: bytes | None, account: Account | None) -> None:
         for owner, loop, queue in tuple(self._listeners):
-            if (account is None or owner is account) and not loop.is_closed():
-                loop.call_soon_threadsafe(queue.put_nowait, item)
+            if account is None or owner is account:
+                with contextlib.suppress(RuntimeError):  # closed meanwhile, in its own thread
+                    loop.call_soon_threadsafe(queue.put_nowait, item)

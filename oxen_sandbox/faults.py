@@ -13,7 +13,7 @@ Each action belongs to one injection point, which draws only its own kind:
 
 import random
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from fnmatch import fnmatchcase
 from typing import Any, Literal
@@ -139,7 +139,7 @@ class Faults:
         with self._lock:
             self._armed.clear()
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Fault]:
         return iter([armed.fault for armed in self._armed])
 
     def __len__(self) -> int:

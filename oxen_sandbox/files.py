@@ -38,8 +38,8 @@ class Files:
         """A URL to fetch the file with, good for `url_seconds` from now."""
         shape, _ = self._made(file_id)
         name = f"{file_id}.{shape.suffix}"
-        expires = int((self._hub.clock.now() + self._hub.settings.url_seconds) * 1000)
-        query = f"expires={expires}&signature={self._sign(name, expires)}"
+        expires = str(int((self._hub.clock.now() + self._hub.settings.url_seconds) * 1000))
+        query = f"expires={expires}&signature={self._sign(name, expires).decode()}"
         if self._hub.settings.presigned_urls:
             return f"{self.storage_origin}/storage/{name}?{query}"
         return (
@@ -50,40 +50,39 @@ class Files:
     def open(self, name: str, query: Mapping[str, str]) -> tuple[Shape, str]:
         """Shape and text of the file a URL names; raises `Rejected` if expired or unknown."""
         expires = query.get("expires", "")
-        if not (expires.isdigit() and hmac.compare_digest(
-            query.get("signature", ""), self._sign(name, int(expires))
-        )):  # fmt: skip
+        if not hmac.compare_digest(query.get("signature", "").encode(), self._sign(name, expires)):
             raise not_found("File not found")
         if int(expires) <= self._hub.clock.now() * 1000:
             raise Rejected(403, "This URL has expired.")
-        try:
-            return self._made(name.partition(".")[0])
-        except KeyError:
-            raise not_found("File not found") from None
+        return self._made(name.partition(".")[0])
 
     def missing_input(
         self, schema: Mapping[str, Any] | None, params: Mapping[str, Any]
     ) -> str | None:
-        """A reference input that points here and cannot be fetched, or None."""
+        """A reference input that is no URL, or points here and cannot be fetched; else None."""
         for name, url in inputs((schema or {}).get("properties") or {}, params):
-            parts = urlsplit(url)
-            if f"{parts.scheme}://{parts.netloc}" not in {self._hub.origin, self.storage_origin}:
-                continue
-            query = {key: values[0] for key, values in parse_qs(parts.query).items()}
-            try:
-                self.open(parts.path.rpartition("/")[2], query)
-            except Rejected:
+            if not self._reachable(url):
                 return f"{name}: the file could not be downloaded"
         return None
+
+    def _reachable(self, url: str) -> bool:
+        try:
+            parts = urlsplit(url)
+            if f"{parts.scheme}://{parts.netloc}" in {self._hub.origin, self.storage_origin}:
+                query = {key: values[0] for key, values in parse_qs(parts.query).items()}
+                self.open(parts.path.rpartition("/")[2], query)
+        except (Rejected, ValueError):
+            return False
+        return True
 
     def _made(self, file_id: str) -> tuple[Shape, str]:
         if file_id in self._direct:
             return self._direct[file_id]
-        job = self._hub.state.jobs[file_id]
-        if job.shape is None:
-            raise KeyError(file_id)
+        job = self._hub.state.jobs.get(file_id)
+        if job is None or job.shape is None:
+            raise not_found("File not found")
         return job.shape, str(job.params.get("prompt") or job.model_name)
 
-    def _sign(self, name: str, expires: int) -> str:
+    def _sign(self, name: str, expires: str) -> bytes:
         message = f"{name}:{expires}".encode()
-        return hmac.new(self._secret, message, hashlib.sha256).hexdigest()[:32]
+        return hmac.new(self._secret, message, hashlib.sha256).hexdigest()[:32].encode()

@@ -86,8 +86,6 @@ class Hub:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] != "http":
-            return
         method, path = scope["method"], scope["path"]
         body = await _read(receive) if method not in {"GET", "HEAD"} else b""
         headers = {

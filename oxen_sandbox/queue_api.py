@@ -150,7 +150,10 @@ def _decimal(amount: Decimal) -> str:
 
 
 def _number(request: Request, name: str, default: int) -> int:
-    text = request.query_params.get(name, str(default))
-    if not (text.isdigit() and int(text) >= 1):
+    try:
+        number = int(request.query_params.get(name, default))
+    except ValueError:
+        number = 0
+    if number < 1:
         raise invalid_params(f"{name} must be a positive integer")
-    return int(text)
+    return number

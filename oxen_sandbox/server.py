@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import importlib
-import importlib.util
 import os
 import socket
 import struct
@@ -141,11 +139,15 @@ class Sandbox:
             f"http://{shown}:{listener.getsockname()[1]}" for listener in listeners
         )
         self._up.clear()
+        self._failure = None
         self._thread = threading.Thread(
             target=self._run, args=(listeners,), name="oxen-sandbox", daemon=True
         )
         self._thread.start()
         if not self._up.wait(_START_SECONDS) or self._failure:
+            self._thread = None
+            for listener in listeners:
+                listener.close()
             raise RuntimeError("the sandbox did not start") from self._failure
         return self
 
@@ -181,13 +183,12 @@ class Sandbox:
         await asyncio.to_thread(self.stop)
 
     def _run(self, listeners: list[socket.socket]) -> None:
-        loop = _new_event_loop()
         try:
-            loop.run_until_complete(self._serve(listeners))
+            with contextlib.closing(asyncio.new_event_loop()) as loop:
+                loop.run_until_complete(self._serve(listeners))
         except BaseException as error:  # noqa: BLE001 - raised in the thread that waits
             self._failure = error
         finally:
-            loop.close()
             self._up.set()
 
     async def _serve(self, listeners: list[socket.socket]) -> None:
@@ -228,13 +229,6 @@ class Sandbox:
             for task in leftover:
                 task.cancel()
             await asyncio.gather(*leftover, return_exceptions=True)
-
-
-def _new_event_loop() -> asyncio.AbstractEventLoop:
-    if importlib.util.find_spec("uvloop"):
-        loop: asyncio.AbstractEventLoop = importlib.import_module("uvloop").new_event_loop()
-        return loop
-    return asyncio.new_event_loop()
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -81,17 +81,14 @@ def _format(kind: str, params: Mapping[str, Any]) -> str:
 
 
 def _seconds(schema: Mapping[str, Any] | None, params: Mapping[str, Any]) -> float:
-    for name in ("duration", "seconds"):
-        value = params.get(name)
-        if value is None:
-            continue
-        found = re.match(r"\d+(\.\d+)?", str(value))
-        if found:
-            return float(found[0])
-        choices = (((schema or {}).get("properties") or {}).get(name) or {}).get("enum") or []
-        numbers = [float(choice) for choice in choices if re.fullmatch(r"\d+(\.\d+)?", str(choice))]
-        return min((number for number in numbers if number >= 5), default=5.0)  # "auto"
-    return 5.0
+    name = next((name for name in ("duration", "seconds") if name in params), "duration")
+    found = re.match(r"\d+(\.\d+)?", str(params.get(name)))
+    if found:
+        return float(found[0])
+    # "auto", or not said
+    choices = (((schema or {}).get("properties") or {}).get(name) or {}).get("enum") or []
+    numbers = [float(choice) for choice in choices if re.fullmatch(r"\d+(\.\d+)?", str(choice))]
+    return min((number for number in numbers if number >= 5), default=5.0)
 
 
 def _ratio(params: Mapping[str, Any]) -> float:

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from oxen_sandbox.clock import Clock
-from oxen_sandbox.errors import Rejected, not_found
+from oxen_sandbox.errors import Rejected, invalid_params, not_found
 from oxen_sandbox.faults import Fault
 from oxen_sandbox.models import JSON
 from oxen_sandbox.pricing import media_cost
@@ -225,10 +225,13 @@ class State:
             account.credits -= cost or 0
 
     def quote(self, model: JSON, media_type: str, params: JSON) -> tuple[Shape, Decimal | None]:
-        """The shape and cost of one generation with these parameters."""
+        """The shape and cost of one generation; `Rejected` where no schema kept nonsense out."""
         full = with_defaults(model.get("request_schema"), params)
-        shape = shape_of(media_type, model.get("request_schema"), full)
-        return shape, media_cost(model, full, shape, self.settings.seconds_for(media_type))
+        try:
+            shape = shape_of(media_type, model.get("request_schema"), full)
+            return shape, media_cost(model, full, shape, self.settings.seconds_for(media_type))
+        except (TypeError, ValueError, ArithmeticError) as error:
+            raise invalid_params(f"These parameters cannot be used: {error}") from None
 
     def _push(self, at: float, job: Job) -> None:
         heapq.heappush(self._due, (at, next(self._order), job))
@@ -246,8 +249,8 @@ class State:
         if job.error_message is None:
             try:
                 job.shape, cost = self.quote(job.model, job.media_type, job.params)
-            except (TypeError, ValueError, ArithmeticError) as error:  # no schema to check against
-                job.error_message = f"These parameters cannot be used: {error}"
+            except Rejected as refusal:
+                job.error_message = refusal.message
             else:
                 if cost is not None and cost > job.account.credits:
                     job.error_message = "Insufficient credits"

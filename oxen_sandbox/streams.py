@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
@@ -18,7 +18,7 @@ def encode(chunk: Chunk) -> bytes:
     return f"data: {json.dumps(chunk, separators=(',', ':'), ensure_ascii=False)}\n\n".encode()
 
 
-async def encoded(chunks: Iterable[Chunk], *, done: bool) -> AsyncIterator[bytes]:
+async def encoded(chunks: Iterable[Chunk], *, done: bool) -> AsyncGenerator[bytes, None]:
     """A chat model's chunks as they go over the wire, ending in `[DONE]` if `done`."""
     for chunk in chunks:
         yield encode(chunk)
@@ -30,7 +30,7 @@ async def encoded(chunks: Iterable[Chunk], *, done: bool) -> AsyncIterator[bytes
 class EventStream:
     """An ASGI response that sends each item at once and suffers the given stream faults."""
 
-    def __init__(self, items: AsyncIterator[bytes], faults: list[Fault]) -> None:
+    def __init__(self, items: AsyncGenerator[bytes, None], faults: list[Fault]) -> None:
         self.items = items
         self.faults = {fault.action: fault for fault in faults}
 
@@ -78,9 +78,7 @@ class EventStream:
                 await _send(send, item)
                 sent += 1
         finally:
-            close: Callable[[], Any] | None = getattr(items, "aclose", None)
-            if close:
-                await close()
+            await items.aclose()
         if cut and cut.action == "reset_stream":
             await asyncio.sleep(0.02)  # let what was sent arrive before the reset overtakes it
             scope["oxen.reset"]()

@@ -195,6 +195,18 @@ def test_a_file_cut_short(oxen_sandbox: Sandbox) -> None:
     assert fetch(url, key=oxen_sandbox.api_key).status == 200
 
 
+def test_a_stream_cut_short_in_the_middle_of_an_event(oxen_sandbox: Sandbox) -> None:
+    oxen_sandbox.inject(Fault("truncate", path="*/chat/completions", after_bytes=300))
+    wire = Wire(oxen_sandbox, "/api/ai/chat/completions", {**CHAT, "stream": True})
+    head, _, body = wire.read().partition(b"\r\n\r\n")
+    wire.close()
+    assert b" 200 " in head
+    sent = b"".join(body.split(b"\r\n")[1::2])  # sizes in between
+    assert len(sent) == 300
+    assert sent.startswith(b"data: {")
+    assert not body.endswith(b"0\r\n\r\n")
+
+
 def chat_stream(hub: Sandbox, *faults: Fault, body: Any = None) -> Answer:
     hub.faults.clear()
     hub.inject(*faults)
@@ -226,6 +238,8 @@ def test_an_error_inside_a_stream(oxen_sandbox: Sandbox) -> None:
     assert answer.status == 200
     assert answer.chunks[-1]["error"] == {"message": "Overloaded", "type": None, "code": 529}
     assert len(answer.chunks) == 2
+    own = {"error": "no room", "detail": [7]}
+    assert chat_stream(oxen_sandbox, Fault("error_in_stream", body=own)).chunks == [own]
 
 
 def test_slow_tokens_arrive_one_by_one(oxen_sandbox: Sandbox) -> None:
@@ -335,12 +349,22 @@ def test_faults_over_http(oxen_sandbox: Sandbox) -> None:
     (first, second) = call(hub, "GET", "/_sandbox/faults").json["faults"]
     assert (first["fired"], second["fired"]) == (1, 0)
     assert call(hub, "DELETE", "/_sandbox/faults").json == {"faults": []}
+    cut = {"action": "odd_stream", "style": ["no_done", "no_finish"]}
+    call(hub, "POST", "/_sandbox/faults", cut)
+    assert list(hub.faults) == [Fault("odd_stream", style=("no_done", "no_finish"))]
+
+
+def test_an_answer_of_bytes_is_sent_as_it_is_and_reported_as_text(oxen_sandbox: Sandbox) -> None:
+    oxen_sandbox.inject(Fault("respond", body=b"\xffox", path="*/queue"))
+    (armed,) = call(oxen_sandbox, "GET", "/_sandbox/faults").json["faults"]
+    assert armed["body"] == "\ufffdox"
+    assert ai(oxen_sandbox, "GET", "/queue").content == b"\xffox"
 
 
 @pytest.mark.parametrize(
     "wrong",
     [{"action": "explode"}, {"action": "reset", "colour": 1}, {}, {"action": "odd_stream"},
-     {"action": "odd_stream", "style": "purple"}],
+     {"action": "odd_stream", "style": "purple"}, {"action": "reset", "status": 503}],
 )  # fmt: skip
 def test_a_fault_that_makes_no_sense_is_refused(oxen_sandbox: Sandbox, wrong: Any) -> None:
     answer = call(oxen_sandbox, "POST", "/_sandbox/faults", wrong)

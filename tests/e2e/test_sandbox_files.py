@@ -113,6 +113,11 @@ def test_audio(oxen_sandbox: Sandbox, container: str) -> None:
             assert (file.getframerate(), file.getnchannels()) == (24000, 1)
 
 
+def test_raw_samples(oxen_sandbox: Sandbox) -> None:
+    body = {"model": "bytedance-seed-audio-1-0", "prompt": "x" * 50, "speed": 2.0}
+    assert len(made(oxen_sandbox, "/audio/generate", output_format="pcm", **body)) == 72_000
+
+
 def test_a_film_is_cheap_to_make(oxen_sandbox: Sandbox) -> None:
     oxen_sandbox.settings.video_seconds = 0
     before = time.process_time()
@@ -151,6 +156,23 @@ def test_a_result_on_the_hub_needs_the_key_and_expires(oxen_sandbox: Sandbox) ->
     assert get(fresh, hub.api_key).content == answer.content
 
 
+@pytest.mark.parametrize(
+    ("said", "instead"),
+    [("signature=", "signature=%C3%A9"), ("expires=", "expires=%C2%B2"), ("signature=", "s=")],
+)
+def test_a_url_that_was_made_up_leads_nowhere(
+    oxen_sandbox: Sandbox, said: str, instead: str
+) -> None:
+    url = result(oxen_sandbox, enqueue(oxen_sandbox)[0])
+    assert fetch(url.replace(said, instead), key=oxen_sandbox.api_key).status == 404
+
+
+def test_a_result_is_forgotten_with_its_job(oxen_sandbox: Sandbox) -> None:
+    url = result(oxen_sandbox, enqueue(oxen_sandbox)[0])
+    oxen_sandbox.reset()
+    assert fetch(url, key=oxen_sandbox.api_key).status == 404
+
+
 def test_a_presigned_result_is_elsewhere_and_refuses_the_key(oxen_sandbox: Sandbox) -> None:
     hub = oxen_sandbox
     hub.settings.presigned_urls = True
@@ -180,3 +202,9 @@ def test_synchronous_results_are_charged_and_served(oxen_sandbox: Sandbox) -> No
     assert all(fetch(url, key=hub.api_key).status == 200 for url in urls)
     assert [(charge.kind, str(charge.cost)) for charge in hub.charges] == [("direct", "0.013")] * 2
     assert hub.jobs == []
+
+
+def test_results_come_as_urls_or_as_base64_only(oxen_sandbox: Sandbox) -> None:
+    body = {"model": "flux-2-dev", "prompt": "x", "response_format": "bytes"}
+    assert ai(oxen_sandbox, "POST", "/images/generate", body).status == 400
+    assert oxen_sandbox.charges == []

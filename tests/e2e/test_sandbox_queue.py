@@ -2,6 +2,7 @@
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 
@@ -95,6 +96,12 @@ def test_history_is_paged_newest_first_and_sums_every_page(hub: Sandbox) -> None
     assert {page["total_cost"] for page in pages} == {"0.065"}
 
 
+@pytest.mark.parametrize("number", ["0", "-1", "two", "²", ""])
+@pytest.mark.parametrize("name", ["page", "page_size"])
+def test_a_page_has_a_positive_number(hub: Sandbox, name: str, number: str) -> None:
+    assert ai(hub, "GET", "/generations", **{name: number}).status == 400
+
+
 def test_nothing_charged_is_null_not_zero(hub: Sandbox) -> None:
     (job,) = enqueue(hub)
     assert ai(hub, "GET", "/generations").json["total_cost"] is None
@@ -125,6 +132,7 @@ def test_parameters_are_merged_but_never_override_the_row(hub: Sandbox) -> None:
         ("luma-ray-v3-2-image-to-video", {}, "input_image"),
         ("luma-ray-v3-2-image-to-video", {"input_image": "/home/me/ox.png"}, "input_image"),
         ("flux-2-dev", {"input_image": ["ox.png"]}, "input_image"),
+        ("flux-2-dev", {"input_image": ["http://[ox]/ox.png"]}, "input_image"),
     ],
 )
 def test_bad_parameters_fail_when_the_job_runs(
@@ -156,6 +164,7 @@ def test_numbers_spelt_as_the_schema_spells_them(hub: Sandbox, duration: object)
         ({"model": "flux-2-dev", "prompt": "x", "num_generations": 5}, 400),
         ({"model": "flux-2-dev", "prompt": "x", "num_generations": True}, 400),
         ({"model": "flux-2-dev"}, 400),
+        ({"model": "google-veo-3"}, 400),
         ({"prompt": "x"}, 400),
         ({"model": "topazlabs-image-upscale", "input_image": "https://example.com/a.png"}, 200),
         (
@@ -167,6 +176,58 @@ def test_numbers_spelt_as_the_schema_spells_them(hub: Sandbox, duration: object)
 def test_what_is_checked_before_a_job_is_accepted(hub: Sandbox, body: Any, status: int) -> None:
     assert ai(hub, "POST", "/queue", body).status == status
     assert len(hub.jobs) == (1 if status == 200 else 0)
+
+
+def test_a_prompt_with_a_default_may_be_left_out(hub: Sandbox) -> None:
+    hub.models["flux-2-dev"]["request_schema"]["properties"]["prompt"]["default"] = "an ox"
+    assert ai(hub, "POST", "/queue", {"model": "flux-2-dev"}).status == 200
+    assert ai(hub, "POST", "/queue", {"model": "flux-2-dev", "prompt": ""}).status == 400
+
+
+def test_parameters_no_schema_keeps_out(hub: Sandbox) -> None:
+    hub.models["sketch"] = {"id": "sketch", "capabilities": {"output": ["image"]}}
+    wild = {"width": "wide", "height": "tall"}
+    (job,) = enqueue(hub, "sketch", **wild)
+    hub.clock.advance(11)
+    assert row(hub, job)["status"] == "failed"
+    assert row(hub, job)["error_message"].startswith("These parameters cannot be used")
+    hub.settings.image_seconds = 0
+    body = {"model": "sketch", "prompt": "an ox", **wild}
+    assert ai(hub, "POST", "/images/generate", body).status == 400
+    assert hub.charges == []
+
+
+def test_a_synchronous_call_waits_for_the_clock(hub: Sandbox) -> None:
+    body, before = {"model": "flux-2-dev", "prompt": "an ox"}, hub.clock.now()
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(ai, hub, "POST", "/images/generate", body)
+        while not answer.done():
+            hub.clock.advance(0.5)
+            time.sleep(0.005)
+    assert answer.result().json["images"][0]["url"]
+    assert hub.clock.now() - before >= 10
+
+
+@pytest.mark.parametrize(
+    ("pricing", "expected"),
+    [
+        (None, None),
+        ({"method": "barter"}, None),
+        ({"method": "per_image"}, None),
+        ({"method": "per_image", "cost_per_image": "0.02",
+          "cost_per_image_grid": {"low": {"1k": "0.01"}, "high": {"1k": "0.04"}}}, "0.02"),
+        ({"method": "per_video_output_second", "cost_per_second": "0.1",
+          "cost_per_second_by_resolution": {"4k": "0.5"}}, "0.4"),
+    ],
+)  # fmt: skip
+def test_prices_that_do_not_cover_everything(
+    hub: Sandbox, pricing: Any, expected: str | None
+) -> None:
+    hub.models["google-veo-3"]["pricing"] = pricing
+    (job,) = enqueue(hub, "google-veo-3", duration=4)
+    hub.clock.advance(101)
+    assert row(hub, job)["status"] == "succeeded"
+    assert cost(hub, job) == expected
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ import textwrap
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -83,6 +85,21 @@ def test_it_can_be_started_again() -> None:
     hub.stop()
 
 
+def test_a_start_that_failed_can_be_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted() -> asyncio.AbstractEventLoop:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    hub = Sandbox()
+    with monkeypatch.context() as patched:
+        patched.setattr(asyncio, "new_event_loop", exhausted)
+        with pytest.raises(RuntimeError, match="did not start") as caught:
+            hub.start()
+    assert isinstance(caught.value.__cause__, OSError)
+    hub.stop()  # there is nothing to stop
+    with hub:
+        assert ai(hub, "GET", "/models").status == 200
+
+
 def test_a_taken_port_is_an_error() -> None:
     with Sandbox() as hub:
         port = int(hub.origin.rpartition(":")[2])
@@ -126,19 +143,28 @@ def test_reset_forgets_everything(oxen_sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content_type", "body", "status"),
+    ("path", "content_type", "body", "status"),
     [
-        ("application/json", b"{nope", 400),
-        ("application/json", b"[1]", 400),
-        ("text/plain", b"hello", 415),
-        ("application/json; charset=utf-8", b'{"model": "flux-2-dev", "prompt": "x"}', 200),
+        ("/api/ai/queue", "application/json", b"{nope", 400),
+        ("/api/ai/queue", "application/json", b"[1]", 400),
+        ("/api/ai/queue", "application/json", b"", 400),
+        ("/api/ai/queue", "text/plain", b"hello", 415),
+        (
+            "/api/ai/queue",
+            "application/json; charset=utf-8",
+            b'{"model": "flux-2-dev", "prompt": "x"}',
+            200,
+        ),
+        ("/_sandbox/faults", "application/json", b"{nope", 400),
     ],
 )
-def test_bodies(oxen_sandbox: Sandbox, content_type: str, body: bytes, status: int) -> None:
+def test_bodies(
+    oxen_sandbox: Sandbox, path: str, content_type: str, body: bytes, status: int
+) -> None:
     host, port = oxen_sandbox.origin.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as raw:
         raw.sendall(
-            f"POST /api/ai/queue HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {oxen_sandbox.api_key}\r\n"
+            f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {oxen_sandbox.api_key}\r\n"
             f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
             + body
         )
@@ -168,7 +194,8 @@ def test_many_requests_at_once(oxen_sandbox: Sandbox) -> None:
 def test_its_state_over_http(oxen_sandbox: Sandbox) -> None:
     hub = oxen_sandbox
     (job,) = enqueue(hub)
-    changed = call(hub, "PUT", "/_sandbox/state", {"credits": "0.5", "url_seconds": 7}, key="").json
+    call(hub, "PUT", "/_sandbox/state", {"credits": "0.5"}, key="")
+    changed = call(hub, "PUT", "/_sandbox/state", {"url_seconds": 7}, key="").json
     assert (changed["credits"], changed["settings"]["url_seconds"]) == ("0.5", 7)
     call(hub, "POST", "/_sandbox/clock", {"advance": 60})
     state = call(hub, "GET", "/_sandbox/state").json
@@ -178,8 +205,28 @@ def test_its_state_over_http(oxen_sandbox: Sandbox) -> None:
     assert state["credits"] == "0.487"
     assert [one["kind"] for one in state["charges"]] == ["queue"]
     assert call(hub, "POST", "/_sandbox/clock", {"speed": 0}).json["speed"] == 0
-    assert call(hub, "PUT", "/_sandbox/state", {"colour": "brown"}).status == 400
     assert call(hub, "POST", "/_sandbox/reset").json["jobs"] == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "wrong"),
+    [
+        ("PUT", "state", {"colour": "brown"}),
+        ("PUT", "state", {"credits": "plenty"}),
+        ("PUT", "state", ["credits"]),
+        ("POST", "clock", {"advance": "soon"}),
+        ("POST", "clock", {"speed": None}),
+        ("POST", "clock", {"forward": 60}),
+        ("POST", "clock", 60),
+        ("POST", "faults", [1]),
+    ],
+)
+def test_what_cannot_be_set_over_http(
+    oxen_sandbox: Sandbox, method: str, path: str, wrong: Any
+) -> None:
+    answer = call(oxen_sandbox, method, f"/_sandbox/{path}", wrong)
+    assert answer.status == 400
+    assert answer.json["error"]["message"]
 
 
 def test_the_command_line_serves_and_says_how() -> None:
@@ -271,6 +318,15 @@ def test_the_plugin_is_harmless_without_the_extra(pytester: pytest.Pytester, mis
     )  # fmt: skip
     assert "1 passed, 1 skipped" in done.stdout, done.stdout + done.stderr
     assert f"needs {missing}: pip install 'oxen-integrations[sandbox]'" in done.stdout
+
+
+def test_the_plugin_hides_no_defect_of_the_sandbox_itself(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "oxen_sandbox.server", None)
+    pytester.makepyfile("def test_with_a_hub(oxen_sandbox): pass")
+    done = pytester.runpytest_inprocess("-p", "no:cacheprovider", "-p", "no:asyncio")
+    done.assert_outcomes(errors=1)
 
 
 def test_importing_the_package_needs_nothing_but_python() -> None:

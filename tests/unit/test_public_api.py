@@ -115,16 +115,17 @@ except ImportError as error:
     assert package in said
 
 
-def test_the_sandbox_without_its_server_says_what_to_install() -> None:
+@pytest.mark.parametrize("wanted", ["oxen_sandbox.Sandbox", "import oxen_sandbox.__main__"])
+def test_the_sandbox_without_its_server_says_what_to_install(wanted: str) -> None:
     said = python(
-        """
+        f"""
 import sys
 sys.modules["starlette"] = None
 import oxen_sandbox
 oxen_sandbox.Fault
 try:
-    oxen_sandbox.Sandbox
-except ImportError as error:
+    {wanted}
+except (ImportError, SystemExit) as error:
     print(error)
 """
     )

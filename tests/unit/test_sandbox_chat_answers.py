@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import struct
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from oxen_sandbox.chat_model import complete, stream
 
@@ -40,6 +42,9 @@ def data_url(mime: str, data: bytes) -> str:
     [
         ("Hello!", "How can I help"),
         ("What is 6 * 7?", "6 * 7 = 42"),
+        ("What is 6 - 7?", "6 - 7 = -1"),
+        ("What is 6 / 4?", "6 / 4 = 1.5"),
+        ("What is 6 / 0?", "6 / 0 = inf"),
         ("Say hello world", "hello world"),
         ("Write a poem about a lighthouse", "a lighthouse"),
         ("What is the capital of France?", "capital of France"),
@@ -70,6 +75,31 @@ def test_a_number_of_words_can_be_asked_for(number: int) -> None:
     pieces = [c["choices"][0]["delta"].get("content") for c in stream(request, GPT)]
     assert len("".join(filter(None, pieces)).split()) == number
     assert len(list(filter(None, pieces))) == number  # one word, one chunk
+
+
+@pytest.mark.parametrize(
+    ("form", "options"),
+    [
+        ("PNG", {}),
+        ("GIF", {}),
+        ("JPEG", {"progressive": True}),
+        ("WEBP", {"lossless": False}),
+        ("WEBP", {"lossless": True}),
+        ("WEBP", {"icc_profile": b"ox"}),
+    ],
+)
+def test_it_sees_the_size_of_a_picture(form: str, options: dict[str, Any]) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (300, 20)).save(file, form, **options)
+    url = data_url(f"image/{form.lower()}", file.getvalue())
+    image = {"type": "image_url", "image_url": {"url": url}}
+    assert f"a {form} image of 300 × 20 pixels" in say([user([image])])
+
+
+@pytest.mark.parametrize("start", [b"\xff\xd8\xff\xe0\0\x10JFIF", b"GIF89a", b"RIFF\0\0\0\0WEBP"])
+def test_a_picture_cut_short_has_no_size(start: bytes) -> None:
+    image = {"type": "image_url", "image_url": data_url("image/jpeg", start)}
+    assert "a JPEG image (" in say([user([image])])
 
 
 def test_it_describes_attachments_by_type_and_size() -> None:

@@ -71,6 +71,11 @@ MESSAGES: list[tuple[str, dict[str, Any], list[Any]]] = [
         GPT,
         [HELLO, {**CALLED, "tool_calls": [{**CALL, "function": {"name": "x", "arguments": {}}}]}],
     ),
+    (
+        "needs an 'id' and a 'function' with a 'name'",
+        GPT,
+        [HELLO, {**CALLED, "tool_calls": [{"type": "function", "function": CALL["function"]}]}],
+    ),
     ("system content must be a string", CLAUDE, [{"role": "system", "content": [TEXT]}, HELLO]),
     ("non-empty", CLAUDE, [user("")]),
     ("non-empty", CLAUDE, [user([{"type": "text", "text": " "}])]),
@@ -91,6 +96,7 @@ MESSAGES: list[tuple[str, dict[str, Any], list[Any]]] = [
     ("before the text part", GEMINI, [user([TEXT, SOUND])]),
     ("valid http(s) or data URL", GPT, [user([part("image_url", "/home/ada/ox.png")])]),
     ("base64-encoded data URL", GPT, [user([part("image_url", "data:image/png;base64,ox!")])]),
+    ("base64-encoded data URL", GPT, [user([part("image_url", "data:image/png,ox")])]),
     ("unsupported image", GPT, [user([part("image_url", "data:image/png;base64,b3g=")])]),
     ("is not image data", GPT, [user([part("image_url", f"data:application/pdf;base64,{PDF}")])]),
     (
@@ -160,6 +166,27 @@ def test_messages_upstreams_accept(model: dict[str, Any], messages: list[Any]) -
 OPEN = tool("save", "Save", {"text": {"type": "string"}})
 OPEN["function"]["strict"] = True
 
+
+def function(**fields: Any) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": "save", **fields}}
+
+
+def strict(**schema: Any) -> dict[str, Any]:
+    closed = {"type": "object", "additionalProperties": False, **schema}
+    return {"type": "json_schema", "json_schema": {"name": "S", "strict": True, "schema": closed}}
+
+
+def nested(part: dict[str, Any]) -> dict[str, Any]:
+    """A strict schema with the part in every place there is for one."""
+    parts = {"list": {"type": "array", "items": part}, "either": {"anyOf": [part, {}]}}
+    return strict(properties=parts, required=["list", "either"], **{"$defs": {"part": part}})
+
+
+def taking(**fields: Any) -> dict[str, Any]:
+    parameters = {"type": "object", "properties": {"text": fields}}
+    return {"tools": [function(parameters=parameters)]}
+
+
 PARAMETERS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("Expected a value <= 2, but got 2.5", GPT, {"temperature": 2.5}),
     ("Expected a value >= 0", GPT, {"temperature": -1}),
@@ -168,6 +195,7 @@ PARAMETERS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("integer below minimum", GPT, {"max_tokens": 0}),
     ("expected an integer", GPT, {"max_tokens": 1.5}),
     ("'stop'", GPT, {"stop": 3}),
+    ("'stream_options'", GPT, {"stream_options": True}),
     ("'temperature' is not supported", O_SERIES, {"temperature": 0.5}),
     ("cannot both be specified", CLAUDE, {"temperature": 0.5, "top_p": 0.5}),
     ("frequency_penalty: Extra inputs", CLAUDE, {"frequency_penalty": 0.5}),
@@ -187,6 +215,22 @@ PARAMETERS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         },
     ),
     ("'additionalProperties' is required", GPT, {"tools": [OPEN]}),
+    ("Missing 'a'", GPT, {"response_format": strict(properties={"a": {}})}),
+    (
+        "In context=('properties', 'list', 'items'), 'additionalProperties'",
+        GPT,
+        {"response_format": nested({"type": "object"})},
+    ),
+    ("description of function 'save'", GPT, {"tools": [function(description=7)]}),
+    ("In context=('properties', 'text'), '[' is not valid for 'pattern'", GPT, taking(pattern="[")),
+    ("7 is not valid for 'pattern'", GPT, taking(pattern=7)),
+    ("'text' is not valid for 'items'", GPT, taking(prefixItems=[{}], items="text")),
+    ("'anyOf', '0'), 7 is not a schema", GPT, taking(anyOf=[7])),
+    (
+        "Invalid schema for response_format 'S'",
+        GPT,
+        {"response_format": strict(properties={"a": {"type": "text"}})},
+    ),
     ("only allowed when 'tools' are specified", GPT, {"tool_choice": "auto"}),
     ("only allowed when 'tools' are specified", GPT, {"parallel_tool_calls": True}),
     ("'none', 'auto', and 'required'", GPT, {"tools": [WEATHER], "tool_choice": "any"}),
@@ -199,6 +243,11 @@ PARAMETERS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         "Thinking may not be enabled",
         CLAUDE,
         {"tools": [WEATHER], "tool_choice": "required", "thinking": {"type": "enabled"}},
+    ),
+    (
+        "Thinking may not be enabled",
+        CLAUDE,
+        {"tools": [WEATHER], "tool_choice": "required", "reasoning": True},
     ),
     ("'text', 'json_object', and 'json_schema'", GPT, {"response_format": {"type": "xml"}}),
     (
@@ -226,6 +275,10 @@ def test_parameters_upstreams_refuse(
         (O_SERIES, {"temperature": 1}),
         (DEEPSEEK, {"tools": [OPEN]}),
         (GPT, {"response_format": SCHEMA}),
+        (GPT, {"response_format": nested({"type": "object", "additionalProperties": False})}),
+        (GPT, {"response_format": strict(properties={"any": True}, required=["any"])}),
+        (GPT, {"tools": [function()]}),
+        (GPT, taking(type="string", pattern="^ox")),
         (GEMINI, {"response_format": {"type": "json_object"}}),
         (GPT, {"seed": 7, "n": 1, "user": "ada", "logprobs": False}),
     ],

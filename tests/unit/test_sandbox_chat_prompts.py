@@ -26,6 +26,7 @@ from llama_index.core.prompts.chat_prompts import (
 from llama_index.core.prompts.default_prompts import (
     DEFAULT_CHOICE_SELECT_PROMPT,
     DEFAULT_KEYWORD_EXTRACT_TEMPLATE,
+    DEFAULT_QUERY_PROMPT,
     DEFAULT_REFINE_PROMPT,
     DEFAULT_SUMMARY_PROMPT,
     DEFAULT_TEXT_QA_PROMPT,
@@ -42,7 +43,7 @@ from llama_index.core.selectors.prompts import (
 from llama_index.core.tools import FunctionTool, ToolMetadata
 from pydantic import BaseModel
 
-from .chat_requests import ask, calls, say, tool, user
+from .chat_requests import WEATHER, ask, calls, say, tool, user
 
 FACTS = (
     "The hub stores datasets and versions large files. An ox can pull three tons.\n\n"
@@ -91,12 +92,13 @@ def test_documents_in_the_system_prompt_answer_the_user() -> None:
     assert say(turns) == "Paris is the capital of France."
 
 
-def test_a_rag_prompt_of_langchain() -> None:
+@pytest.mark.parametrize("offered", [{}, {"tools": [WEATHER]}])
+def test_a_rag_prompt_of_langchain(offered: dict[str, Any]) -> None:
     prompt = (
         "Use the following pieces of retrieved context to answer the question.\n"
         f"Question: What can an ox pull?\nContext: {FACTS}\nAnswer:"
     )
-    assert say(prompt) == "An ox can pull three tons."
+    assert say(prompt, **offered) == "An ox can pull three tons."
 
 
 def test_a_summary_keeps_the_sentences_of_the_text() -> None:
@@ -125,6 +127,14 @@ def test_a_selector_gets_its_choice_as_json() -> None:
     (choice,) = parser.parse(say(prompt)).parsed_output
     assert choice.choice == 2
     assert choice.reason
+
+
+def test_a_choice_is_given_in_the_words_asked_for() -> None:
+    prompt = DEFAULT_QUERY_PROMPT.format(
+        num_chunks=2, context_list=CHOICES, query_str="Which facts are there about oxen?"
+    )
+    assert say(prompt).startswith("ANSWER: 2\n")
+    assert say("No choices are given below, are they?")  # not every prompt that says so has any
 
 
 def test_a_selector_gets_its_choice_as_a_tool_call() -> None:
@@ -167,12 +177,18 @@ class Person(BaseModel):
     "instructions",
     [
         LlamaParser(Person).get_format_string(escape_json=False),
+        LlamaParser(Person).get_format_string(),
         PydanticOutputParser(pydantic_object=Person).get_format_instructions(),
     ],
 )
 def test_a_schema_in_the_prompt_is_followed(instructions: str) -> None:
     prompt = f"Extract the person: Alice is 30 years old.\n{instructions}"
     assert json.loads(say(prompt)) == {"name": "Alice", "age": 30}
+
+
+def test_an_object_that_is_no_schema_is_not_followed() -> None:
+    prompt = 'Describe this in JSON: {"type": "farm", "properties": {"oxen": 7, "name": "Dawn"}}'
+    assert json.loads(say(prompt, response_format={"type": "json_object"})).keys() == {"answer"}
 
 
 def add(a: int, b: int) -> int:
@@ -190,6 +206,21 @@ def test_react_acts_observes_and_answers() -> None:
     last = parser.parse(say(sent(ReActChatFormatter().format(tools, question, steps))))
     assert last.is_done
     assert "50" in last.response  # type: ignore[attr-defined]  # a response step
+
+
+@pytest.mark.parametrize("written", ["{'a': 20, 'b': 30}", "{a: 20}", "{20, 30}", "{[]: 1}"])
+def test_react_goes_on_from_an_action_however_it_was_written(written: str) -> None:
+    system = ReActChatFormatter().format([FunctionTool.from_defaults(add)], [])
+    turns = [
+        *sent(system),
+        user("What is 20 + 30?"),
+        {
+            "role": "assistant",
+            "content": f"Thought: I add.\nAction: add\nAction Input: {written}",
+        },
+        user("Observation: 50"),
+    ]
+    assert "50" in say(turns).partition("Answer:")[2]
 
 
 def test_react_answers_at_once_where_no_tool_fits() -> None:

@@ -251,10 +251,63 @@ INTEGER = {"type": "integer"}
             {"items": [4, 9]},
         ),
         ({"order_id": STRING}, "Where is order A-4711?", {"order_id": "A-4711"}),
+        (
+            {"voucher": {"type": "string", "pattern": r"[A-Z]{3}-\d+"}},
+            "take the one with OXE-12",
+            {"voucher": "OXE-12"},
+        ),
+        (
+            {"cities": {"type": "array", "items": STRING}},
+            "weather in Paris and London",
+            {"cities": ["Paris", "London"]},
+        ),
+        (
+            {"first_name": STRING, "last_name": STRING},
+            "Alice is here, Bob is late",
+            {"first_name": "Alice", "last_name": "Bob"},
+        ),
+        ({"expression": STRING}, "Compute 2 * (3 + 4) for me", {"expression": "2 * (3 + 4)"}),
+        ({"duration": STRING}, "a two minute film", {"duration": "120"}),
+        ({"style": STRING}, "an ox in the style of Klee", {"style": "Klee"}),
+        ({"url": STRING}, "see https://x.example/ox now", {"url": "https://x.example/ox"}),
+        ({"namespace": STRING}, "draw an ox", {"namespace": "Namespace: an ox"}),
+        (
+            {"image_urls": {"type": "array", "items": STRING}},
+            "draw it as in https://x.example/a.png",
+            {"image_urls": ["https://x.example/a.png"]},
+        ),
+        (
+            {"like": {"type": "string", "renderType": "image-url"}},
+            "draw it as in https://x.example/a.png",
+            {"like": "https://x.example/a.png"},
+        ),
+        ({"title": {"type": "string", "maxLength": 7}}, "the old ox", {"title": "The old"}),
+        ({"steps": {"type": "integer", "default": 28}}, "draw an ox", {"steps": 28}),
+        ({"note": {"type": ["string", "null"], "default": None}}, "", {"note": None}),
     ],
 )
 def test_values_come_from_the_words(properties: dict[str, Any], words: str, expected: Any) -> None:
     assert filled(properties, words) == expected
+
+
+def test_a_list_is_as_long_as_the_words_say() -> None:
+    colours = filled({"colors": {"type": "array", "items": STRING}}, "name three colors")["colors"]
+    assert len(set(colours)) == 3
+
+
+@pytest.mark.parametrize(
+    ("results", "expected"),
+    [
+        (['{"count": 7}'], 7),
+        (['the "count" is 3', '[{"count": 4}]', '{"count": 7}'], 7),
+        (['{"count": "many"}', '{"count": 7}'], 5),
+        (['{"count": null}'], 5),
+    ],
+)
+def test_a_value_is_what_the_newest_result_calls_by_its_name(
+    results: list[str], expected: int
+) -> None:
+    assert filled({"count": INTEGER}, "there are 5", results=results) == {"count": expected}
 
 
 def test_urls_come_from_earlier_results_by_kind() -> None:
@@ -279,3 +332,55 @@ def test_optional_values_are_left_out_unless_the_words_give_them() -> None:
 def test_recursive_schemas_end() -> None:
     made, _ = synthesise(Tree.model_json_schema(), Clues("a tree"))
     Tree.model_validate(made)
+
+
+def deep(levels: int) -> dict[str, Any]:
+    inner = deep(levels - 1) if levels else STRING
+    properties = {"prompt": inner, "aside": STRING}
+    return {"type": "object", "properties": properties, "required": ["prompt"]}
+
+
+LINK = {"$ref": "#/$defs/link"}
+UNUSUAL: list[dict[str, Any]] = [
+    {"anyOf": [True, {"type": "null"}]},
+    {
+        "allOf": [
+            {"type": "object", "properties": {"a": STRING}, "required": ["a"]},
+            {"properties": {"b": INTEGER}, "required": ["b"]},
+        ]
+    },
+    {"type": "object", "properties": {"a": True}, "required": ["a", "b"]},
+    {"type": "object", "minProperties": 2, "additionalProperties": INTEGER},
+    {"type": "array", "items": {"enum": [1, 2]}, "minItems": 2, "uniqueItems": True},
+    {"type": "array", "items": {"const": 1}, "minItems": 2},
+    {"type": "array", "items": {**STRING, "maxLength": 30}, "minItems": 2, "uniqueItems": True},
+    {"type": "string", "minLength": 40},
+    {"type": "string", "pattern": "^[A-Z]{3}$"},
+    deep(9),
+    {"type": "object", "properties": {"a": {"anyOf": [STRING, INTEGER]}, "b": {"$ref": "#/properties/a/anyOf/1"}}, "required": ["a", "b"]},
+    {"type": "array", "items": {"type": "boolean"}, "minItems": 2},
+    {"type": "object", "$defs": {"link": {"type": "object", "properties": {"next": {"anyOf": [LINK, {"type": "null"}]}, "also": LINK}, "required": ["next"]}}, "properties": {"first": LINK}, "required": ["first"]},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("schema", UNUSUAL)
+@pytest.mark.parametrize("words", ["", "Add 2 oxen and one cart"])
+def test_unusual_schemas_are_obeyed(schema: dict[str, Any], words: str) -> None:
+    made, _ = synthesise(schema, Clues(words))
+    jsonschema.validate(made, schema, jsonschema.Draft202012Validator)
+
+
+@pytest.mark.parametrize(
+    "step", ["circle", "nowhere", "union/anyOf/7", "union/anyOf/x", "text/type/x"]
+)
+def test_a_reference_that_leads_nowhere_stands_for_anything(step: str) -> None:
+    circle = {"$ref": "#/$defs/circle"}
+    kept = {"circle": circle, "union": {"anyOf": [circle]}, "text": STRING}
+    assert (
+        synthesise({"$defs": kept, "$ref": f"#/$defs/{step}"}, Clues("an ox"))[0] == "Text: an ox"
+    )
+
+
+def test_null_is_an_answer_where_the_schema_of_openapi_allows_it() -> None:
+    schema = {"type": "integer", "nullable": True, "enum": [None]}
+    assert synthesise(schema, Clues("an ox"))[0] is None

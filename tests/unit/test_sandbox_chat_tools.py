@@ -43,6 +43,7 @@ TOOLS = [WEATHER, ADD, IMAGE, VIDEO]
             "weather in Paris and London",
             [("get_weather", {"city": "Paris"}), ("get_weather", {"city": "London"})],
         ),
+        ("\u2026\n\nWhat is 1 + 2?", [("add", {"a": 1, "b": 2})]),
         (
             "What is 3 + 4 and what is the weather in Oslo?",
             [("add", {"a": 3, "b": 4}), ("get_weather", {"city": "Oslo"})],
@@ -107,7 +108,7 @@ def test_a_new_question_starts_afresh() -> None:
     ("error", "corrected"),
     [
         ("Error: length must be one of '6', '8'", {"length": "6"}),
-        ("ValidationError: width should be at most 512", {"width": 512}),
+        ("ValidationError: for this prompt width should be at most 512", {"width": 512}),
         ("invalid_params: width must be between 1000 and 2000", {"width": 1000}),
     ],
 )
@@ -134,6 +135,28 @@ def test_a_missing_argument_is_supplied() -> None:
     failed = {"role": "assistant", "content": None, "tool_calls": [call]}
     turns = [user("What is 1 + 2"), *answered(failed, "Error: Missing required argument 'b'.")]
     assert calls(ask(turns, tools=[ADD])) == [("add", {"a": 1, "b": 2})]
+
+
+@pytest.mark.parametrize("written", ["", '{"a": 1', "[1, 2]"])
+def test_arguments_that_are_none_are_read_as_if_there_were_none(written: str) -> None:
+    function = {"name": "add", "arguments": written}
+    call = {"id": "call_1", "type": "function", "function": function}
+    failed = {"role": "assistant", "content": None, "tool_calls": [call]}
+    turns = [user("What is 1 + 2"), *answered(failed, "Error: the arguments are no JSON object")]
+    assert calls(ask(turns, tools=[ADD])) == [("add", {"a": 1, "b": 2})]
+
+
+@pytest.mark.parametrize(
+    ("result", "said"),
+    [
+        ('{"sky": "clear", "wind_speed": 7, "rain": null}', "sky is clear, wind speed is 7."),
+        ('["clear", {"wind": 7}]', "clear; wind is 7."),
+    ],
+)
+def test_a_result_in_json_is_told_in_words(result: str, said: str) -> None:
+    turns = [user("What is the weather in Rome?")]
+    turns += answered(ask(turns, tools=[WEATHER]), result)
+    assert ask(turns, tools=[WEATHER])["content"] == f"Weather (Rome): {said}"
 
 
 def test_an_error_it_cannot_correct_is_explained() -> None:
@@ -175,11 +198,12 @@ def test_reasoning_sent_back_lets_the_loop_go_on() -> None:
     assert "sunny" in ask(turns, DEEPSEEK, tools=[WEATHER])["content"]
 
 
+HANDOFF_FIELDS = {"to_agent": {"type": "string"}, "reason": {"type": "string"}}
 HANDOFF = tool(
     "handoff",
     "Useful for handing off to another agent.\nCurrently available agents:\n"
     "{'Writer': 'Writes reports.', 'Meteorologist': 'Tells the weather of a city.'}",
-    {"to_agent": {"type": "string"}, "reason": {"type": "string"}},
+    HANDOFF_FIELDS,
 )
 
 
@@ -195,6 +219,23 @@ def test_it_hands_off_what_another_agent_does() -> None:
     assert calls(third) == [("get_weather", {"city": "Oslo"})]
     turns += answered(third, "snow")
     assert not calls(ask(turns, tools=[WEATHER, HANDOFF]))
+
+
+def test_the_agent_it_was_handed_to_answers() -> None:
+    turns = [user("Write a report about oxen.")]
+    turns += answered(ask(turns, tools=[HANDOFF]), "Agent Writer is now handling the request.")
+    last = ask(turns, tools=[HANDOFF])
+    assert not calls(last)
+    assert "oxen" in last["content"]
+
+
+@pytest.mark.parametrize(
+    "listed", ["no agents", "{Writer: writes reports}", "{'Writer'}", "{[]: 1}"]
+)
+def test_a_handoff_without_a_list_of_agents_is_not_taken(listed: str) -> None:
+    offered = tool("handoff", f"Hand off to one of {listed}", HANDOFF_FIELDS)
+    system = {"role": "system", "content": "Hand off to the Writer."}
+    assert not calls(ask([system, user("Write a report about oxen.")], tools=[offered]))
 
 
 def test_it_hands_off_when_told_to() -> None:
