@@ -296,6 +296,7 @@ class OxDict(TypedDict):
 
 OX_SCHEMA = {"title": "Ox", "type": "object", "description": "An ox.", "properties": {"name": {"type": "string"}, "age": {"type": "integer"}}, "required": ["name", "age"]}  # fmt: skip
 NAMED = {"type": "function", "function": {"name": "weather"}}
+ALLOWED = {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [NAMED]}}
 
 
 @pytest.mark.parametrize(
@@ -313,6 +314,7 @@ NAMED = {"type": "function", "function": {"name": "weather"}}
         ({"type": "tool", "name": "weather"}, NAMED),
         ({"type": "any"}, "required"),
         ({"type": "auto"}, "auto"),
+        (ALLOWED, ALLOWED),
     ],
 )
 def test_tool_choice(choice: Any, sent: Any) -> None:
