@@ -443,7 +443,4 @@ def _typed_errors() -> Iterator[None]:
 
         if not isinstance(error, OxenError):
             raise
-        twin = to_langchain(error)
-        if twin is error:
-            raise
-        raise twin from error.__cause__
+        raise to_langchain(error) from error.__cause__

@@ -97,7 +97,7 @@ class OxenCheckTool(OxenTool):
 
     async def _acall(self, client: AsyncOxenClient, request: ToolRequest) -> Answer:
         asked = self._asked(request)
-        return _report(await running.acheck(client, **asked, on_progress=request.atell))
+        return _report(await running.acheck(client, **asked, on_progress=request.tell))
 
     def _asked(self, request: ToolRequest) -> dict[str, Any]:
         return {

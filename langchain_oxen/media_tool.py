@@ -196,9 +196,9 @@ class OxenMediaTool(OxenTool):
     def _parse_input(
         self, tool_input: str | dict[str, Any], tool_call_id: str | None
     ) -> str | dict[str, Any]:
-        if isinstance(tool_input, dict):
-            tool_input = self.maker.marked(tool_input, self.args_schema)
-        return super()._parse_input(tool_input, tool_call_id)
+        assert isinstance(tool_input, dict)  # noqa: S101 - `_to_args_and_kwargs` makes one of a text
+        marked = self.maker.marked(tool_input, self.args_schema)
+        return super()._parse_input(marked, tool_call_id)
 
     def _call(self, client: OxenClient, request: ToolRequest) -> Answer:
         order = self.order(client, request)
@@ -208,7 +208,7 @@ class OxenMediaTool(OxenTool):
     async def _acall(self, client: AsyncOxenClient, request: ToolRequest) -> Answer:
         order = await self.aorder(client, request)
         result = await client.media.generate(
-            **order, **self.maker.waiting(), on_progress=request.atell
+            **order, **self.maker.waiting(), on_progress=request.tell
         )
         return text.describe(result), text.references(result)
 

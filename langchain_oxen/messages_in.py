@@ -178,8 +178,6 @@ _SPOILERS = ("", "]", "}", '"]', '"}', '""]', '""}')
 
 
 def _passes(text: str) -> bool:
-    if not text:
-        return True
     try:
         return isinstance(parse_partial_json(text), dict)
     except ValueError:

@@ -38,20 +38,14 @@ class ProgressRelay:
         self._about = {"type": EVENT, "tool": tool, "tool_call_id": tool_call_id}
         self._write = _stream_writer(config)
         # From the manager: on Python 3.10 no task inherits the run it belongs to.
-        self._config: RunnableConfig | None = (
-            {"callbacks": run_manager.get_child()} if run_manager else None
-        )
+        self._config: RunnableConfig = {"callbacks": run_manager.get_child()}
 
     def tell(self, progress: Any) -> None:
         """Pass a `Progress` on; what a sync call is given as ``on_progress``."""
-        data = self._streamed(progress)
-        if self._config is not None:
-            dispatch_custom_event(EVENT, data, config=self._config)
+        dispatch_custom_event(EVENT, self._streamed(progress), config=self._config)
 
     async def atell(self, progress: Any) -> None:
-        data = self._streamed(progress)
-        if self._config is not None:
-            await adispatch_custom_event(EVENT, data, config=self._config)
+        await adispatch_custom_event(EVENT, self._streamed(progress), config=self._config)
 
     def _streamed(self, progress: Any) -> dict[str, Any]:
         told = asdict(progress)

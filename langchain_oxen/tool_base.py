@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -34,20 +35,12 @@ class ToolRequest:
     thread_id: str | None = None
     conversation: str | None = None
     """Within which a repeated call joins a job whose result it did not get."""
-    relay: ProgressRelay | None = None
+    tell: Callable[[Any], Any] | None = None
+    """Is told how it comes along; None for a call that is only looked at."""
 
     def of(self, arguments: Mapping[str, Any]) -> ToolRequest:
         """Return the same call with other arguments."""
         return replace(self, arguments=arguments)
-
-    def tell(self, progress: Any) -> None:
-        """Pass on how it comes along."""
-        if self.relay is not None:
-            self.relay.tell(progress)
-
-    async def atell(self, progress: Any) -> None:
-        if self.relay is not None:
-            await self.relay.atell(progress)
 
     def key_for(self, model_id: str) -> str | None:
         """Return the exactly-once key; None outside a thread, where nothing can be resumed."""
@@ -70,11 +63,13 @@ class OxenTool(BaseTool):
     handle_tool_error: Any = True
     handle_validation_error: bool | str | Callable[..., str] | None = explain_validation
 
+    @abstractmethod
     def _call(self, client: OxenClient, request: ToolRequest) -> Answer:
-        raise NotImplementedError
+        """Do the work of one call. Raises `OxenError`."""
 
+    @abstractmethod
     async def _acall(self, client: AsyncOxenClient, request: ToolRequest) -> Answer:
-        raise NotImplementedError
+        """Do the work of one call without blocking the running loop."""
 
     def _parse_input(
         self, tool_input: str | dict[str, Any], tool_call_id: str | None
@@ -101,11 +96,12 @@ class OxenTool(BaseTool):
         self,
         request: Any,
         config: RunnableConfig,
-        run_manager: CallbackManagerForToolRun | None = None,
+        run_manager: CallbackManagerForToolRun,
     ) -> Answer:
         from oxen_inference.errors import OxenError
 
-        request = self._placed(request, config, run_manager)
+        relay = ProgressRelay(self.name, request.tool_call_id, config, run_manager)
+        request = replace(self._placed(request, config), tell=relay.tell)
         try:
             return self._call(self.connection.sync(), request)
         except OxenError as error:
@@ -116,28 +112,26 @@ class OxenTool(BaseTool):
         self,
         request: Any,
         config: RunnableConfig,
-        run_manager: AsyncCallbackManagerForToolRun | None = None,
+        run_manager: AsyncCallbackManagerForToolRun,
     ) -> Answer:
         client = await self.connection.running()
         from oxen_inference.errors import OxenError
 
-        request = self._placed(request, config, run_manager)
+        relay = ProgressRelay(self.name, request.tool_call_id, config, run_manager)
+        request = replace(self._placed(request, config), tell=relay.atell)
         try:
             return await self._acall(client, request)
         except OxenError as error:
             message = self.refused(error, request)
             return message, message.artifact
 
-    def _placed(
-        self, request: ToolRequest, config: RunnableConfig, run_manager: Any
-    ) -> ToolRequest:
+    def _placed(self, request: ToolRequest, config: RunnableConfig) -> ToolRequest:
         thread_id = (config.get("configurable") or {}).get("thread_id")
         thread_id = None if thread_id is None else str(thread_id)
         return replace(
             request,
             thread_id=thread_id,
             conversation=f"langchain:{thread_id}" if thread_id else self.connection.session,
-            relay=ProgressRelay(self.name, request.tool_call_id, config, run_manager),
         )
 
     def placed(
@@ -149,7 +143,7 @@ class OxenTool(BaseTool):
         """
         given = self._parse_input(dict(arguments), tool_call_id)
         request = ToolRequest(given if isinstance(given, dict) else {}, tool_call_id)
-        return self._placed(request, config, None)
+        return self._placed(request, config)
 
     def refused(self, error: OxenError, request: ToolRequest) -> ToolMessage:
         """Return an error as something the model can act on, or raise it."""

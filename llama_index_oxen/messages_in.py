@@ -78,10 +78,7 @@ class Growing:
     def add(self, delta: Delta) -> ChatResponse:
         """Return the response for one step of the stream."""
         if delta.end is not None:
-            last = to_response(delta.end, delta=delta.text)
-            if delta.reasoning:
-                last.additional_kwargs["thinking_delta"] = delta.reasoning
-            return last
+            return to_response(delta.end, delta=delta.text)
         blocks: list[Any] = []
         news: dict[str, Any] = {}
         more: dict[str, Any] = {}

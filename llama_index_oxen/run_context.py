@@ -64,7 +64,7 @@ def _tool_id() -> str | None:
     # Core does not tell a tool the id of its call; the step's own event has it.
     try:
         from workflows.runtime.types.results import StepWorkerStateContextVar
-    except ImportError:
+    except ImportError:  # pragma: no cover - it is where every version has it so far
         return None
     step = StepWorkerStateContextVar.get(None)
     tool_id = getattr(getattr(step, "event", None), "tool_id", None)

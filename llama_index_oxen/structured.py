@@ -7,6 +7,7 @@ ends in the middle of it. Here the last object is one of its class, or an error 
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import AsyncGenerator, Generator
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -76,17 +77,17 @@ class _Program(BasePydanticProgram[Any]):
 
         return partials()
 
+    @abstractmethod
     def _request(self, variables: dict[str, Any], given: dict[str, Any] | None) -> dict[str, Any]:
         """Return what `chat` takes to ask for the object."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _whole(self, response: ChatResponse) -> Any:
         """Return the object of an answer that has ended. Raises ValueError where there is none."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _so_far(self, response: ChatResponse) -> Any:
         """Return the data of an object that is still on its way."""
-        raise NotImplementedError
 
     def _messages(self, variables: dict[str, Any]) -> list[ChatMessage]:
         return self._llm._extend_messages(self._prompt.format_messages(llm=self._llm, **variables))

@@ -52,8 +52,7 @@ class OxenFunctionTool(FunctionTool):
 
 
 def _completed(output: ToolOutput) -> ToolOutput:
-    result = output.raw_output
-    if isinstance(result, OxenToolResult):
-        output.is_error = result.is_error
-        output.blocks += [ImageBlock(path=path) for path in result.images if path.is_file()]
+    result: OxenToolResult = output.raw_output
+    output.is_error = result.is_error
+    output.blocks += [ImageBlock(path=path) for path in result.images if path.is_file()]
     return output

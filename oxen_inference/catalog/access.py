@@ -38,9 +38,6 @@ class CatalogAccess:
         self._given = client is not None
         self._async_client = async_client
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(base_url={self._options['base_url']!r})"
-
     def __deepcopy__(self, _: object) -> CatalogAccess:
         return self  # clients hold locks, and a copy would only be a second way to the same hub
 

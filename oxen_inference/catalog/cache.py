@@ -10,7 +10,8 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -109,8 +110,7 @@ class CatalogCache:
             # An empty catalogue is a hub's mistake, not news worth keeping.
             if flight.epoch == self._epoch and (landed or flight.key != EVERYTHING):
                 self._store(flight.key, landed)
-        self._end(flight)
-        flight.landing.set_result(landed)
+        self._end(flight, models=landed)
         return landed
 
     def divert(self, flight: Flight, error: Exception, *, stale_allowed: bool) -> Answer | None:
@@ -119,18 +119,15 @@ class CatalogCache:
             answer = self._answers.get(flight.key) if stale_allowed else None
             if answer is not None:
                 answer.wait_until = self._clock() + _QUIET_AFTER_FAILURE
-        self._end(flight)
         if answer is None:
-            flight.landing.set_exception(error)
+            self._end(flight, error=error)
         else:
-            flight.landing.set_result(answer.models)
+            self._end(flight, models=answer.models)
         return answer
 
     def abandon(self, flight: Flight) -> None:
         """Give up a flight: one of those waiting takes over."""
-        self._end(flight)
-        if not flight.landing.done():
-            flight.landing.set_exception(Abandoned())
+        self._end(flight, error=Abandoned())
 
     def age(self, answer: Answer) -> float:
         """Return how many seconds old an answer is."""
@@ -164,10 +161,16 @@ class CatalogCache:
         # Replaced as a whole: `peek` reads it without the lock.
         self._by_id = {**self._by_id, **{model.id: _richer(self._by_id, model) for model in models}}
 
-    def _end(self, flight: Flight) -> None:
+    def _end(self, flight: Flight, *, models: Models = (), error: Exception | None = None) -> None:
         with self._lock:
             if self._flights.get(flight.key) is flight:
                 del self._flights[flight.key]
+        # A pilot comes too late where somebody had waited too long, and gave the flight up.
+        with suppress(InvalidStateError):
+            if error is None:
+                flight.landing.set_result(models)
+            else:
+                flight.landing.set_exception(error)
 
 
 def _richer(known: dict[str, Model], model: Model) -> Model:

@@ -111,7 +111,7 @@ def _with_sound(rates: Prices, base: Decimal | None, sound: Decimal) -> Prices:
     # How sound combines with a resolution's own price is not documented: anything from one of
     # the two to both surcharges together.
     loud: Prices = {sound}
-    for rate in rates - {base}:
+    for rate in rates if base is None else rates - {base}:
         if rate is None:
             loud.add(None)
         elif base:

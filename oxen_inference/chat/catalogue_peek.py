@@ -45,8 +45,6 @@ class _Peek:
 
     def _take_turn(self) -> bool:
         """Whether it is time to fetch, and for the caller to do it."""
-        if monotonic() < self._due:
-            return False
         with self._lock:
             now = monotonic()
             if now < self._due:

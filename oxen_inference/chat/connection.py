@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 
 from oxen_inference.chat.normalise import AnswerReader
-from oxen_inference.errors import OxenError, StreamCutOffError, StreamStalledError
+from oxen_inference.errors import StreamCutOffError, StreamStalledError
 
 # A body left unread, be it only by its last empty chunk, costs the connection: a new handshake
 # for every streamed answer. A server that stays silent after [DONE] must not hold anyone up.
@@ -53,8 +53,6 @@ class Silence:
         """Raise the typed error for a failed transport, unless the answer is whole already."""
         if self._reader.finished:
             return
-        if isinstance(error, OxenError):
-            raise error
         # By name: a connection lost under aiohttp is passed on as a ConnectTimeout.
         if isinstance(error, TimeoutError) or type(error).__name__ in _TIMEOUTS:
             raise self._stalled() from error

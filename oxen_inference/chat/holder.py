@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+from abc import abstractmethod
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -31,13 +32,13 @@ class ClientHolder:
         # Declared by the model class: as an annotation here it would become a field of it.
         _clients: Clients
 
+    @abstractmethod
     def _client_settings(self) -> dict[str, Any]:
         """Return what `OxenClient` takes, without its HTTP client and what was not given."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _transports(self) -> tuple[Any, Any]:
         """Return the developer's own HTTP clients, for sync and for async, or None for each."""
-        raise NotImplementedError
 
     def _client(self) -> OxenClient:
         return self._clients.sync(self._client_settings(), self._transports()[0])

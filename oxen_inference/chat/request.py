@@ -87,10 +87,6 @@ def _showing(media: list[Part]) -> Message:
 
 def text_of(content: object) -> str:
     """Return the text of a message's content, paragraphs joined; media in it are refused."""
-    if content is None:
-        return ""
-    if isinstance(content, str):
-        return content
     text, media = _split(content)
     if media:
         raise InvalidInputError("A system message takes text only; put media in a user message.")

@@ -24,17 +24,8 @@ if TYPE_CHECKING:
 _KEPT = "_oxen_chat_url"
 
 
-class _Bytes(openai.Stream[Any]):
-    """The SDK's stream, used for its response only: its own decoder hides what we must see."""
-
-    def __stream__(self) -> Iterator[Any]:
-        yield from self.response.iter_bytes()
-
-
-class _AsyncBytes(openai.AsyncStream[Any]):
-    async def __stream__(self) -> AsyncIterator[Any]:
-        async for chunk in self.response.aiter_bytes():
-            yield chunk
+# Used for their responses only: the SDK's own decoder hides what we must see.
+_Stream, _AsyncStream = openai.Stream[object], openai.AsyncStream[object]
 
 
 def complete(
@@ -162,7 +153,7 @@ def stream(
     if peek:
         peek.start()
     options["timeout"] = timeout
-    source = _post(client, {**body, "stream": True}, options, stream=True, stream_cls=_Bytes)
+    source = _post(client, {**body, "stream": True}, options, stream=True, stream_cls=_Stream)
     reader, decoder = AnswerReader(), SSEDecoder()
     silence = Silence(reader, client, timeout)
     received = source.response.iter_bytes()
@@ -208,7 +199,7 @@ async def astream(
     if peek:
         peek.start()
     options["timeout"] = timeout
-    streaming = {"stream": True, "stream_cls": _AsyncBytes}
+    streaming = {"stream": True, "stream_cls": _AsyncStream}
     source = await _apost(client, {**body, "stream": True}, options, **streaming)
     reader, decoder = AnswerReader(), SSEDecoder()
     silence = Silence(reader, client, timeout)

@@ -37,7 +37,7 @@ def check(
     *,
     wait: float,
     save_to: Any,
-    on_progress: Callable[[Any], Any],
+    on_progress: Callable[[Any], Any] | None,
 ) -> list[Found]:
     """Return how far generations are, waiting up to `wait` seconds for each."""
     from oxen_inference.errors import OxenError
@@ -60,7 +60,7 @@ async def acheck(
     *,
     wait: float,
     save_to: Any,
-    on_progress: Callable[[Any], Any],
+    on_progress: Callable[[Any], Any] | None,
 ) -> list[Found]:
     """Return how far generations are, waiting for all of them at once."""
     from oxen_inference.errors import OxenError

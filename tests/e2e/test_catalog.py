@@ -7,12 +7,14 @@ import json
 import threading
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from oxen_inference import AsyncOxenClient, OxenClient
 from oxen_inference.__main__ import main
+from oxen_inference.catalog import api
 from oxen_inference.catalog.api import clear_cache
 from oxen_inference.catalog.models import CatalogWarning
 from oxen_inference.errors import (
@@ -22,6 +24,7 @@ from oxen_inference.errors import (
     InvalidInputError,
     ModelInactiveError,
     ModelNotFoundError,
+    NotFoundError,
     OxenError,
 )
 from oxen_sandbox import Fault, Sandbox
@@ -129,11 +132,14 @@ def test_a_model_is_got_once_and_from_the_list_where_that_says_it_all(
     assert asked(oxen_sandbox) == ["GET /models/flux-2-dev", "GET /models"]
 
 
-def test_live_always_asks(oxen_sandbox: Sandbox) -> None:
+async def test_live_always_asks(oxen_sandbox: Sandbox) -> None:
     with client_of(oxen_sandbox) as client:
         for _ in range(2):
             assert client.catalog.get(CUSTOM, live=True).deployment_status == "inactive"
-    assert [r.query for r in oxen_sandbox.requests] == [{"deployment_status": "live"}] * 2
+    async with async_client_of(oxen_sandbox) as async_client:
+        model = await async_client.catalog.get(CUSTOM, live=True)
+        assert async_client.catalog.cached(CUSTOM) is model
+    assert [r.query for r in oxen_sandbox.requests] == [{"deployment_status": "live"}] * 3
 
 
 def test_an_unknown_id_gets_the_closest_ones(oxen_sandbox: Sandbox) -> None:
@@ -156,6 +162,9 @@ def test_the_beginning_of_an_id_is_answered_with_those_that_have_it(oxen_sandbox
             client.catalog.get("kling")
         with pytest.raises(ModelNotFoundError) as google:
             client.catalog.get("google-veo")
+        with pytest.raises(ModelNotFoundError) as short:
+            client.catalog.get("go")
+    assert short.value.suggestions == ()
     assert kling.value.suggestions == ("kling-video-o3-pro-reference-to-video",)
     assert set(google.value.suggestions) == {"google-veo-3", "google-veo-3-1-fast"}
 
@@ -163,8 +172,8 @@ def test_the_beginning_of_an_id_is_answered_with_those_that_have_it(oxen_sandbox
 async def test_a_refused_call_is_explained_where_the_model_is_the_reason(
     oxen_sandbox: Sandbox,
 ) -> None:
-    def refusal(model: str) -> BadRequestError | ModelNotFoundError:
-        with pytest.raises((BadRequestError, ModelNotFoundError)) as caught:
+    def refusal(model: str) -> BadRequestError | NotFoundError:
+        with pytest.raises((BadRequestError, NotFoundError)) as caught:
             client.chat.completions.create(model=model, messages=[{"role": "user", "content": "x"}])
         return caught.value
 
@@ -178,6 +187,20 @@ async def test_a_refused_call_is_explained_where_the_model_is_the_reason(
         assert f"client.catalog.activate('{CUSTOM}', wait=True)" in str(said)
         assert inactive.message in str(said)
         assert client.catalog.explain(other, "flux-2-dev") is other
+        oxen_sandbox.inject(
+            Fault("respond", path="*/chat/completions", status=404),
+            Fault("respond", path="*/chat/completions", status=400),
+        )
+        missing, refused = refusal("gpt-4o"), refusal(CUSTOM)
+        client.catalog.clear()
+        assert client.catalog.explain(missing, "gpt-4o") is missing  # the model is there
+        oxen_sandbox.models[CUSTOM] = {
+            **oxen_sandbox.models[CUSTOM], "deployments": [{"status": "active"}]
+        }  # fmt: skip
+        client.catalog.clear()
+        client.catalog.list()
+        assert client.catalog.explain(refused, CUSTOM) is refused
+        oxen_sandbox.models[CUSTOM] = {**oxen_sandbox.models[CUSTOM], "deployments": []}
     async with async_client_of(oxen_sandbox) as async_client:
         assert isinstance(await async_client.catalog.explain(inactive, CUSTOM), ModelInactiveError)
     clear_cache()
@@ -239,6 +262,17 @@ async def test_a_cancelled_task_leaves_the_fetch_to_those_who_wait(oxen_sandbox:
         assert all(answers)
         assert first.cancelled()
     assert len(oxen_sandbox.requests) == 2
+
+
+def test_who_has_waited_too_long_asks_for_himself_and_the_other_gets_his_answer_too(
+    oxen_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "PATIENCE", 0.01)
+    oxen_sandbox.inject(Fault("delay", path="*/models", seconds=0.3))
+    with client_of(oxen_sandbox) as client, ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(client.catalog.list)
+        wait_until(lambda: oxen_sandbox.requests)
+        assert client.catalog.list() == slow.result(10)
 
 
 async def test_a_sync_call_does_not_wait_for_the_loop_it_blocks(oxen_sandbox: Sandbox) -> None:
@@ -320,16 +354,25 @@ async def test_prefetching_is_in_the_background(oxen_sandbox: Sandbox) -> None:
         async_client.catalog.prefetch()
         assert async_client.catalog.cached("gpt-4o") is None
         assert await async_client.catalog.list()
+        async_client.catalog.prefetch()
+        await asyncio.sleep(0)
     assert len(oxen_sandbox.requests) == 2
 
 
-def test_a_prefetch_that_fails_troubles_nobody(oxen_sandbox: Sandbox) -> None:
-    oxen_sandbox.inject(Fault("respond", path="*/models", status=500))
+async def test_a_prefetch_that_fails_troubles_nobody(
+    oxen_sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    oxen_sandbox.inject(Fault("respond", path="*/models", status=500, times=2))
     client = client_of(oxen_sandbox)
     client.catalog.prefetch()
     wait_until(lambda: oxen_sandbox.requests)
     wait_until(lambda: not any(t.name == "oxen-catalog" for t in threading.enumerate()))
+    async with async_client_of(oxen_sandbox) as async_client:
+        async_client.catalog.prefetch()
+        (prefetching,) = asyncio.all_tasks() - {asyncio.current_task()}
+        assert await prefetching is None
     assert client.catalog.list()
+    assert not [record for record in caplog.records if record.name == "asyncio"]
 
 
 # When the hub is down

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from oxen_inference import AsyncOxenClient, OxenClient
+from oxen_inference.catalog.models import CatalogWarning
 from oxen_inference.errors import ModelNotFoundError
 from oxen_sandbox import Sandbox
 from tests.conftest import REPOSITORY
@@ -79,15 +80,16 @@ def test_neither_keys_nor_clients_travel(options: dict[str, str], oxen_sandbox: 
             langchain_oxen.OxenModelLoader(**options),
             langchain_oxen.OxenModelLoader(client=client),
         ):
+            before = pickle.dumps(loader)
             loader.load()
             assert copy.deepcopy(loader).load()
-            packed = pickle.dumps(loader)
-            assert oxen_sandbox.api_key.encode() not in packed
-            os.environ["OXEN_API_KEY"] = oxen_sandbox.api_key
-            try:
-                assert pickle.loads(packed).load()
-            finally:
-                del os.environ["OXEN_API_KEY"]
+            for packed in (before, pickle.dumps(loader)):
+                assert oxen_sandbox.api_key.encode() not in packed
+                os.environ["OXEN_API_KEY"] = oxen_sandbox.api_key
+                try:
+                    assert pickle.loads(packed).load()
+                finally:
+                    del os.environ["OXEN_API_KEY"]
 
 
 async def test_an_agent_finds_models(options: dict[str, str], oxen_sandbox: Sandbox) -> None:
@@ -160,6 +162,18 @@ async def test_llama_index_reads_asynchronously(options: dict[str, str]) -> None
     ids = await reader.alist_resources(output="video")
     assert (await reader.aload_resource(ids[0]))[0] == documents[0]
     assert await reader.aget_resource_info(ids[0]) == documents[0].metadata
+    with OxenClient(**options) as client:
+        own = llama_index_oxen.OxenModelReader(client=client)
+        assert await own.aget_resource_info(ids[0]) == documents[0].metadata
+
+
+async def test_no_documents_are_warned_of(options: dict[str, str]) -> None:
+    langchain_oxen = pytest.importorskip("langchain_oxen")
+    loader = langchain_oxen.OxenModelLoader(**options, developer="nobody")
+    with pytest.warns(CatalogWarning, match="No models: "):
+        assert loader.load() == []
+    with pytest.warns(CatalogWarning, match="No models: "):
+        assert await loader.aload() == []
 
 
 def test_reading_works_from_one_event_loop_after_another(options: dict[str, str]) -> None:

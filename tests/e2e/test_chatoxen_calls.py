@@ -184,6 +184,14 @@ def test_a_key_function_is_asked_for_every_request() -> None:
     assert sent == ["Bearer one", "Bearer two", "Bearer three"]
 
 
+def test_an_error_of_a_key_function_stays_what_it_is() -> None:
+    def broken() -> str:
+        raise LookupError("no vault")
+
+    with ScriptedServer(OK) as server, pytest.raises(LookupError, match="no vault"):
+        chat(server, api_key=broken).invoke("hi")
+
+
 def test_the_key_shows_nowhere() -> None:
     with ScriptedServer(http({"error": "nope"}, status="401 Unauthorized")) as server:
         model = chat(server, default_headers={"x-other-key": KEY})
@@ -288,6 +296,7 @@ class OxDict(TypedDict):
 
 OX_SCHEMA = {"title": "Ox", "type": "object", "description": "An ox.", "properties": {"name": {"type": "string"}, "age": {"type": "integer"}}, "required": ["name", "age"]}  # fmt: skip
 NAMED = {"type": "function", "function": {"name": "weather"}}
+ALLOWED = {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [NAMED]}}
 
 
 @pytest.mark.parametrize(
@@ -305,6 +314,7 @@ NAMED = {"type": "function", "function": {"name": "weather"}}
         ({"type": "tool", "name": "weather"}, NAMED),
         ({"type": "any"}, "required"),
         ({"type": "auto"}, "auto"),
+        (ALLOWED, ALLOWED),
     ],
 )
 def test_tool_choice(choice: Any, sent: Any) -> None:
@@ -654,3 +664,4 @@ def test_a_profile_adds_up_like_the_dict_it_stands_for() -> None:
     assert type(known) is dict
     assert profile | {"extra": 1} == {**known, "extra": 1}
     assert {"extra": 1} | profile == {"extra": 1, **known}
+    assert len(profile) == len(known)

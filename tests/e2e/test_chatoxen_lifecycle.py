@@ -16,6 +16,7 @@ from typing import Any
 import openai
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
+from pydantic import BaseModel, ValidationError
 
 from langchain_oxen import ChatOxen, errors
 from oxen_inference.loops import LoopClients
@@ -152,6 +153,16 @@ def test_copies_and_pickles() -> None:
         assert copy.deepcopy(owner).http_client is mine
         assert pickle.loads(pickle.dumps(owner)).http_client is None
     mine.close()
+
+
+def test_a_model_may_be_a_field_of_another() -> None:
+    class Holder(BaseModel):
+        llm: ChatOxen
+
+    model = ChatOxen(model="ox-1", api_key=KEY)
+    assert Holder(llm=model).llm is model
+    with pytest.raises(ValidationError, match="ChatOxen"):
+        Holder(llm="ox-1")  # type: ignore[arg-type]
 
 
 def test_an_error_travels_without_the_key() -> None:
@@ -389,6 +400,7 @@ def test_making_a_model_sends_nothing_and_its_profile_is_the_catalogues(hub: San
 def test_a_profile_of_ones_own_stays() -> None:
     model = ChatOxen(model="ox-1", api_key=KEY, profile={"max_input_tokens": 5})
     assert model.profile == {"max_input_tokens": 5}
+    assert model.model_copy(update={"model": "ox-2"}).profile == {"max_input_tokens": 5}
 
 
 async def test_reading_a_profile_never_blocks_the_loop(hub: Sandbox) -> None:

@@ -100,6 +100,7 @@ def test_logprobs_and_refusals_are_kept() -> None:
         ([http("[]")], "APIResponseError"),
         ([http('"text"')], "APIResponseError"),
         ([http("")], "APIResponseError"),
+        ([http(": working\n\n", content_type="text/event-stream")], "APIResponseError"),
         ([http("{")], "APIResponseError"),
         ([http("<html><title>Oops</title>", content_type="text/html")], "APIResponseError"),
         ([http(completion())[:-20], Close()], "APIConnectionError"),

@@ -11,8 +11,10 @@ import pytest
 import oxen_inference
 from oxen_inference import AsyncOxenClient, OxenClient
 from oxen_inference.calls import Call
+from oxen_inference.chat import stream as chat
 from oxen_inference.errors import APIConnectionError, AuthenticationError, OxenError
 from oxen_sandbox import Fault, Sandbox
+from tests.support.scripted_server import ScriptedServer, delta, stream
 
 
 def unused_port() -> int:
@@ -115,3 +117,15 @@ def test_a_page_instead_of_json_is_an_honest_error(oxen_sandbox: Sandbox) -> Non
     ) as client:
         with pytest.raises(OxenError):
             client.send(call)
+
+
+def test_a_client_without_a_timeout_streams() -> None:
+    script = stream(delta(content="hi"), delta("stop"), "[DONE]")
+    with (
+        ScriptedServer(script) as server,
+        OxenClient(api_key="k", base_url=server.url, timeout=None) as client,
+    ):
+        body = {"model": "ox-1", "messages": [{"role": "user", "content": "hi"}]}
+        *_, last = chat.stream(client, body)
+    assert last.end is not None
+    assert last.end.text == "hi"

@@ -21,9 +21,16 @@ from langchain_core.language_models import FakeMessagesListChatModel
 from langchain_core.messages import AIMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.sqlite import SqliteSaver
+from langgraph.runtime import Runtime
 from langgraph.types import Command
 
-from langchain_oxen import ChatOxen, OxenBudgetMiddleware, OxenMediaTool, OxenToolkit
+from langchain_oxen import (
+    ChatOxen,
+    OxenBudgetMiddleware,
+    OxenMediaTool,
+    OxenToolkit,
+    budget_middleware,
+)
 from langchain_oxen.budget_middleware import OxenBudgetWarning
 from oxen_inference import Budget, Journal, OxenClient
 from oxen_inference.errors import BudgetExceededError, ConfigurationError
@@ -54,6 +61,10 @@ def draw(client: OxenClient) -> OxenMediaTool:
 def agent(turns: list[Any], tools: list[Any], *middleware: Any, **options: Any) -> Any:
     chat = ScriptedChat(turns=turns, cost=options.pop("cost", None))
     return create_agent(chat, tools, middleware=middleware, checkpointer=InMemorySaver(), **options)
+
+
+async def go_on(one: Any, step: Any, is_async: bool) -> Any:
+    return await one.ainvoke(step, thread()) if is_async else one.invoke(step, thread())
 
 
 class TestCrash:
@@ -264,6 +275,29 @@ class TestBudget:
         assert statuses == ["success", "success", "error"]
         assert len(oxen_sandbox.jobs) == 2
 
+    def test_a_budget_that_is_no_longer_kept_is_read_from_the_ledger(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(budget_middleware, "_MOST_KEPT", 1)
+        middleware = OxenBudgetMiddleware("1")
+        runs: list[Any] = [middleware.before_agent({"messages": []}, Runtime()) for _ in range(2)]
+        middleware.budget_of(runs[0]).record(Decimal("0.4"), "chat")
+        assert middleware.budget_of(runs[1]).spent == 0
+        assert middleware.budget_of(runs[0]).spent == Decimal("0.4")
+
+    @pytest.mark.parametrize("is_async", [False, True])
+    async def test_tools_that_cost_nothing_are_left_alone(
+        self, draw: OxenMediaTool, is_async: bool
+    ) -> None:
+        def look(at: str) -> str:
+            """Look at something."""
+            return f"It is {at}."
+
+        turns = [[("call_1", "look", {"at": "an ox"})], "done"]
+        one = agent(turns, [draw, look], OxenBudgetMiddleware("1", ask_above="0"))
+        state = await go_on(one, ASK, is_async)
+        assert [message.text for message in tool_messages(state)] == ["It is an ox."]
+
     def test_submitted_jobs_count(self, client: OxenClient, oxen_sandbox: Sandbox) -> None:
         tools = OxenToolkit(models=["flux-2-dev"], client=client).get_tools()
         submit = [
@@ -373,13 +407,15 @@ class TestAsking:
         state = one.invoke(Command(resume={"type": "reject", "message": "sketch it"}), thread())
         assert "The reason: sketch it" in tool_messages(state)[0].text
 
-    def test_nobody_is_asked_about_what_cannot_be_paid(
-        self, client: OxenClient, oxen_sandbox: Sandbox
+    @pytest.mark.parametrize("is_async", [False, True])
+    async def test_nobody_is_asked_about_what_cannot_be_paid(
+        self, client: OxenClient, oxen_sandbox: Sandbox, is_async: bool
     ) -> None:
         for options, limit in (({}, "0.012"), ({"max_cost": "0.012"}, "1")):
             draw = OxenMediaTool.for_model("flux-2-dev", client=client, name="draw", **options)
             middleware = OxenBudgetMiddleware(limit, ask_above="0.01")
-            state = agent([[DRAW], "done"], [draw], middleware).invoke(ASK, thread())
+            one = agent([[DRAW], "done"], [draw], middleware)
+            state = await go_on(one, ASK, is_async)
             (message,) = tool_messages(state)
             assert "__interrupt__" not in state
             assert (message.status, "Nothing was sent" in message.text) == ("error", True)
@@ -391,11 +427,12 @@ class TestAsking:
         with pytest.raises(ConfigurationError, match="checkpointer"):
             one.invoke(ASK)
 
+    @pytest.mark.parametrize("unclear", ["perhaps", {"type": "edit"}], ids=str)
     def test_an_answer_that_cannot_be_read_is_asked_for_again(
-        self, draw: OxenMediaTool, oxen_sandbox: Sandbox
+        self, draw: OxenMediaTool, oxen_sandbox: Sandbox, unclear: Any
     ) -> None:
         one, _ = self.paused(draw)
-        state = one.invoke(Command(resume="perhaps"), thread())
+        state = one.invoke(Command(resume=unclear), thread())
         assert "must be approve, reject or edit" in state["__interrupt__"][0].value["problem"]
         state = one.invoke(Command(resume="approve"), thread())
         assert tool_messages(state)[0].status == "success"
@@ -429,13 +466,64 @@ class TestAsking:
         turns = [[DRAW], [("call_2", "draw", DRAW[2])], [("call_3", "draw", DRAW[2])], "done"]
         one = agent(turns, [draw], OxenBudgetMiddleware("1", ask_above="0.01"))
         for step in (ASK, Command(resume=True)):
-            state = await one.ainvoke(step, thread()) if is_async else one.invoke(step, thread())
+            state = await go_on(one, step, is_async)
         # The first was agreed to and timed out, the second joined it; the third is a new wish.
         assert [m.status for m in tool_messages(state)] == ["error", "success"]
         assert state["__interrupt__"][0].value["tool_call_id"] == "call_3"
         assert len(oxen_sandbox.jobs) == 1
 
-    async def test_async(self, oxen_sandbox: Sandbox) -> None:
+    @pytest.mark.parametrize("is_async", [False, True])
+    async def test_a_person_is_asked_where_it_cannot_be_told_whether_it_is_paid_for(
+        self, draw: OxenMediaTool, oxen_sandbox: Sandbox, is_async: bool
+    ) -> None:
+        unknown = ("call_1", "draw", {"prompt": "an ox", "input_image": ["no-such-job"]})
+        one = agent([[unknown], "done"], [draw], OxenBudgetMiddleware("1", ask_above="0.01"))
+        state = await go_on(one, ASK, is_async)
+        assert "no-such-job" in state["__interrupt__"][0].value["description"]
+        state = await go_on(one, Command(resume=True), is_async)
+        assert tool_messages(state)[0].status == "error"
+        assert oxen_sandbox.jobs == []
+
+    @pytest.mark.parametrize("is_async", [False, True])
+    async def test_a_person_is_asked_about_a_job_to_be_submitted(
+        self, client: OxenClient, oxen_sandbox: Sandbox, is_async: bool
+    ) -> None:
+        tools = OxenToolkit(models=["flux-2-dev"], client=client).get_tools()
+        order = {"model": "flux-2-dev", "prompt": "an ox"}
+        turns = [[("call_1", "oxen_submit", order)], "done"]
+        one = agent(turns, tools, OxenBudgetMiddleware("1", ask_above="0.01"))
+        state = await go_on(one, ASK, is_async)
+        (question,) = state["__interrupt__"]
+        assert question.value["price"]["high"] == "0.013"
+        assert oxen_sandbox.jobs == []
+        state = await go_on(one, Command(resume=True), is_async)
+        assert tool_messages(state)[0].status == "success"
+        assert len(oxen_sandbox.jobs) == 1
+
+    @pytest.mark.parametrize("model", ["unknown price", "unknown model"])
+    def test_a_person_is_asked_where_the_price_is_unknown(
+        self, client: OxenClient, oxen_sandbox: Sandbox, model: str
+    ) -> None:
+        if model == "unknown price":
+            tools: list[Any] = [
+                OxenMediaTool.for_model(
+                    "wan-ai-wan2-1-t2v-1-3b-diffusers", client=client, name="draw",
+                    allow_unknown_cost=True,
+                )
+            ]  # fmt: skip
+            call = DRAW
+        else:
+            tools = OxenToolkit(client=client).get_tools()
+            call = ("call_1", "oxen_submit", {"model": "flux-2-dev", "prompt": "an ox"})
+        one = agent([[call], "done"], tools, OxenBudgetMiddleware("1", ask_above="0.01"))
+        (question,) = one.invoke(ASK, thread())["__interrupt__"]
+        assert question.value["price"] == {"low": None, "high": None, "currency": "USD"}
+        assert oxen_sandbox.jobs == []
+
+    @pytest.mark.parametrize(
+        ("agrees", "status", "made"), [(True, "success", 1), (False, "error", 0)]
+    )
+    async def test_async(self, oxen_sandbox: Sandbox, agrees: bool, status: str, made: int) -> None:
         draw = await OxenMediaTool.afor_model(
             "flux-2-dev", api_key=oxen_sandbox.api_key, base_url=oxen_sandbox.base_url, name="draw"
         )
@@ -443,6 +531,6 @@ class TestAsking:
         one = agent([[DRAW], "done"], [draw], middleware)
         state = await one.ainvoke(ASK, thread())
         assert "$0.013" in state["__interrupt__"][0].value["description"]
-        state = await one.ainvoke(Command(resume=True), thread())
-        assert tool_messages(state)[0].status == "success"
-        assert len(oxen_sandbox.jobs) == 1
+        state = await one.ainvoke(Command(resume=agrees), thread())
+        assert tool_messages(state)[0].status == status
+        assert len(oxen_sandbox.jobs) == made

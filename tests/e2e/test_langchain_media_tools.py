@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 from pathlib import Path
 from typing import Any, TypedDict
+from uuid import uuid4
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
@@ -135,6 +136,8 @@ class TestWhatTheModelCanActOn:
         )
         with pytest.raises(ToolException, match=r"max_cost=\$0.001"):
             answer(draw, prompt="ox")
+        with pytest.raises(ToolException, match="guidance must be between"):
+            answer(draw, prompt="ox", guidance=99)
 
     def test_a_refused_key_is_the_developers(
         self, oxen_sandbox: Sandbox, client: OxenClient
@@ -147,6 +150,11 @@ class TestWhatTheModelCanActOn:
     def test_an_unknown_model_names_the_closest(self, client: OxenClient) -> None:
         with pytest.raises(ModelNotFoundError, match="flux-2-dev"):
             OxenMediaTool.for_model("flux-2-devv", client=client)
+
+
+def test_a_text_alone_is_the_first_argument(draw: OxenMediaTool, oxen_sandbox: Sandbox) -> None:
+    assert draw.invoke("an ox at dawn").startswith("Made 1 image")
+    assert [job.params["prompt"] for job in oxen_sandbox.jobs] == ["an ox at dawn"]
 
 
 class TestPaidOnce:
@@ -350,6 +358,29 @@ class TestProgress:
         oxen_sandbox.inject(Fault("fail_job"))
         answer(draw, "c2", prompt="cow", config=config)
         assert "draw: failed (" in screen.getvalue()
+        oxen_sandbox.inject(Fault("fail_job"))
+        with pytest.raises(ToolException):
+            answer(
+                draw.model_copy(update={"handle_tool_error": False}), "c3", prompt="calf",
+                config=config,
+            )  # fmt: skip
+        assert "draw: ToolException (" in screen.getvalue()
+
+    def test_a_bar_outlives_those_beside_it(self) -> None:
+        screen = StringIO()
+        bars = MediaProgressBars(Console(file=screen, force_terminal=True, width=100))
+        step = {"phase": "waiting", "status": "running", "done": 0, "total": 1, "elapsed": 1.0}
+        first, second = uuid4(), uuid4()
+        for run_id, tool in ((first, "draw"), (second, "paint")):
+            data = {"tool": tool, "message": None, **step}
+            bars.on_custom_event(EVENT, data, run_id=run_id)
+        bars.on_custom_event("an event of somebody else's", None, run_id=first)
+        bars.on_tool_end(None, run_id=first)
+        said = screen.getvalue()
+        assert "draw: running (1.0 s)" in said
+        assert "paint: running (1.0 s)" not in said
+        bars.on_tool_end(None, run_id=second)
+        assert "paint: running (1.0 s)" in screen.getvalue()
 
 
 class TestAsync:

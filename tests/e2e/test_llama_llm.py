@@ -26,6 +26,7 @@ from llama_index.core.tools import FunctionTool
 from pydantic import BaseModel
 
 from llama_index_oxen import Oxen
+from llama_index_oxen.structured import program_for
 from oxen_inference import errors
 from oxen_inference.catalog.cache import clear_cache
 from oxen_inference.catalog.profiles import DEFAULT_CONTEXT_WINDOW
@@ -226,6 +227,15 @@ def test_a_model_nobody_knows_has_a_named_default(hub: Sandbox) -> None:
     assert not own.metadata.is_function_calling_model
 
 
+def test_metadata_is_that_of_the_model_it_is_set_to(hub: Sandbox) -> None:
+    for name, length in (("ox-1", 4321), ("ox-2", 1234)):
+        hub.models[name] = {**hub.models[MODEL], "id": name, "context_length": length}
+    llm = Oxen("ox-1", api_key=hub.api_key, api_base=hub.base_url)
+    assert llm.metadata.context_window == 4321
+    llm.model = "ox-2"
+    assert llm.metadata.context_window == 1234
+
+
 def test_metadata_without_a_network() -> None:
     llm = Oxen("ox-1", api_key="x", api_base="http://127.0.0.1:9/api/ai", max_retries=0)
     assert llm.metadata.context_window == DEFAULT_CONTEXT_WINDOW
@@ -356,13 +366,16 @@ def test_no_call_where_one_is_expected(llm: Oxen) -> None:
 
 
 def test_half_a_call(llm: Oxen) -> None:
-    def response(raw: Any) -> ChatResponse:
-        call = {"id": "a", "function": {"name": "weigh", "arguments": '{"name": "Bru'}}
+    def response(raw: Any, arguments: str = '{"name": "Bru') -> ChatResponse:
+        call = {"id": "a", "function": {"name": "weigh", "arguments": arguments}}
         message = ChatMessage(role="assistant", additional_kwargs={"tool_calls": [call]})
         return ChatResponse(message=message, raw=raw)
 
     (on_its_way,) = llm.get_tool_calls_from_response(response(None))
     assert on_its_way.tool_kwargs == {"name": "Bru"}
+    for arguments, read in (('{"name": "Bru\nno", "w', {"name": "Bru\nno"}), ("x", {})):
+        (odd,) = llm.get_tool_calls_from_response(response(None, arguments))
+        assert odd.tool_kwargs == read
     ended = response({"finish_reason": "length"})
     (cut_off,) = llm.get_tool_calls_from_response(ended, error_on_no_tool_call=False)
     assert cut_off.tool_kwargs["malformed_arguments"] == '{"name": "Bru'
@@ -438,6 +451,23 @@ def test_cores_own_program(llm: Oxen) -> None:
     program = FunctionCallingProgram.from_defaults(Ox, prompt=PROMPT, llm=llm)
     assert isinstance(program(name="Bruno"), Ox)
     assert isinstance(list(program.stream_call(name="Bruno"))[-1], Ox)
+
+
+def test_a_model_without_tools_is_asked_for_an_object_in_words(hub: Sandbox) -> None:
+    said = {"choices": [{"message": {"content": '{"name": "Bruno", "weight": 800}'}, "finish_reason": "stop"}]}  # fmt: skip
+    hub.inject(Fault("respond", path="*/chat/completions", status=200, body=said))
+    llm = Oxen(MODEL, api_key=hub.api_key, api_base=hub.base_url, is_function_calling_model=False)
+    prompt = PromptTemplate("Make up an ox.")  # core leaves its own mark on it
+    assert llm.structured_predict(Ox, prompt) == Ox(name="Bruno", weight=800)
+    (body,) = bodies(hub)
+    assert not {"tools", "response_format"} & body.keys()
+    assert "weight" in str(body["messages"])
+
+
+@pytest.mark.parametrize("mode", ["tool", "json_schema"])
+def test_a_program_says_what_it_makes(hub: Sandbox, mode: Any) -> None:
+    llm = Oxen(MODEL, api_key=hub.api_key, api_base=hub.base_url, structured_mode=mode)
+    assert program_for(llm, Ox, PROMPT).output_cls is Ox
 
 
 class Vague(BaseModel):

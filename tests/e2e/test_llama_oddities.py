@@ -323,6 +323,14 @@ async def test_an_answer_with_images_can_be_used_like_any_other(name: str) -> No
     assert back == {"role": "assistant", "content": row.text}
 
 
+def test_an_image_at_no_address_is_kept_beside() -> None:
+    odd = {"type": "image_url", "image_url": {"url": "no URL"}}
+    with ScriptedServer(http(completion({"content": "hi", "images": [odd]}))) as server:
+        said = oxen(server).chat(HELLO).message
+    assert said.content == "hi"
+    assert said.additional_kwargs["other_images"] == [odd]
+
+
 async def test_a_tool_whose_name_alone_arrived_is_not_run() -> None:
     from llama_index.core.tools import FunctionTool
 

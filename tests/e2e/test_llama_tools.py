@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,11 @@ from llama_index.core.base.llms.types import ImageBlock
 from llama_index.core.llms import ChatMessage
 from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.workflow import Context, JsonSerializer, StartEvent, StopEvent, Workflow, step
+from pydantic import BaseModel, ConfigDict
 
 from llama_index_oxen import Oxen, OxenToolSpec
 from llama_index_oxen.events import OxenProgressEvent, OxenSpendingDecision, OxenSpendingRequest
+from llama_index_oxen.tool_calls import MALFORMED
 from llama_index_oxen.tool_result import OxenToolResult
 from oxen_inference import Model, errors
 from oxen_inference.catalog.model_reading import read_model
@@ -304,6 +307,36 @@ async def test_a_person_is_asked_first(hub: Sandbox, llm: Oxen, approved: bool) 
     assert len(hub.jobs) == approved
 
 
+async def test_nobody_is_asked_about_what_cannot_be_paid(hub: Sandbox, llm: Oxen) -> None:
+    spec = OxenToolSpec(IMAGE, confirm_above=0, budget="0.001")
+    events = await events_of(agent_of(llm, spec, "generate_image").run(DRAW))
+    assert not any(isinstance(event, OxenSpendingRequest) for event in events)
+    told = [event.tool_output for event in events if isinstance(event, ToolCallResult)]
+    assert told[0].is_error
+    assert "$0.001" in told[0].content
+    assert not hub.jobs
+
+
+class Drawn(BaseModel):
+    """A state of a workflow that has room for nothing else."""
+
+    model_config = ConfigDict(extra="forbid")
+    pictures: int = 0
+
+
+async def test_a_workflow_with_a_state_of_its_own_pays_once(hub: Sandbox) -> None:
+    class OwnState(Workflow):
+        @step
+        async def draw(self, ctx: Context[Drawn], ev: StartEvent) -> StopEvent:
+            tool = tools_of(OxenToolSpec(IMAGE))["generate_image"]
+            for _ in range(2):
+                output = await tool.acall(ctx=ctx, prompt="an ox")
+            return StopEvent(result=str(output))
+
+    assert str(await OwnState(timeout=30).run()).startswith("Made 1 image")
+    assert len(hub.jobs) == 1
+
+
 async def test_a_question_outlives_the_process_that_asked(hub: Sandbox, llm: Oxen) -> None:
     workflow = AgentWorkflow(
         agents=[agent_of(llm, OxenToolSpec(IMAGE, confirm_above=0), "generate_image")]
@@ -392,6 +425,7 @@ async def test_arguments_no_model_has_are_refused_before_money_moves(hub: Sandbo
         {"prompt": "an ox", "num_generations": 9},
         {"prompt": ""},
         {"malformed_arguments": '{"prompt": "an ox in a'},
+        {**MALFORMED, "malformed_arguments": '{"prompt": "an ox in a'},
         {"prompt": "an ox", "input_image": "file:///etc/passwd"},
     ):
         output = await tool.acall(**arguments)
@@ -410,12 +444,17 @@ async def test_one_budget_for_all_tools(hub: Sandbox, tmp_path: Path) -> None:
     assert len(hub.jobs) == 1
 
 
-async def test_pictures_are_shown_where_asked_for(hub: Sandbox, llm: Oxen, tmp_path: Path) -> None:
-    spec = OxenToolSpec(IMAGE, show_images=True, save_to=tmp_path)
+@pytest.mark.parametrize("named", [True, False])
+async def test_pictures_are_shown_where_asked_for(
+    hub: Sandbox, llm: Oxen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: bool
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    spec = OxenToolSpec(IMAGE, show_images=True, save_to=tmp_path if named else None)
     events = await events_of(agent_of(llm, spec, "generate_image").run(DRAW))
     (result,) = [event for event in events if isinstance(event, ToolCallResult)]
     images = [b for b in result.tool_output.blocks if isinstance(b, ImageBlock)]
     assert len(images) == 1
+    assert Path(str(images[0].path)).is_relative_to(tmp_path)
     asked = [r for r in hub.requests if r.path.endswith("/chat/completions")][-1]
     shown = asked.json["messages"][-1]
     assert shown["role"] == "user"

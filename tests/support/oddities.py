@@ -523,6 +523,7 @@ ODDITIES = [
             b'event: usage\ndata: {"usage": {}}\n\n',
         )
     ),
+    odd("a field nobody knows", HI, b"retry-after: 5\n\n", STOP, text="hi"),
     odd("heartbeat before anything", b"event: ping\ndata: ping\n\n", HI, STOP, text="hi"),
     odd(
         "events called message",
@@ -828,6 +829,20 @@ ODDITIES = [
         calls(call(1, "b", "weather", json.dumps(_R))),
         CALLED,
         calls=TWO,
+        finish="tool_calls",
+    ),
+    odd(
+        "arguments encoded twice, and cut off",
+        calls(call(0, "a", "weather", json.dumps(_P)[:7])),
+        delta("length"),
+        invalid=1,
+        finish="length",
+    ),
+    odd(
+        "half an object, encoded twice",
+        calls(call(0, "a", "weather", json.dumps('{"at": {"city": "Paris"}'))),
+        CALLED,
+        invalid=1,
         finish="tool_calls",
     ),
     odd(

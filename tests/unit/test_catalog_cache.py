@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from oxen_inference.catalog import cache as catalog_cache
 from oxen_inference.catalog.cache import (
     EVERYTHING,
     Abandoned,
@@ -109,6 +110,18 @@ def test_those_waiting_take_over_from_a_pilot_who_left(cache: CatalogCache) -> N
     assert not cache.board(EVERYTHING, 60).is_pilot
 
 
+def test_a_pilot_who_was_given_up_lands_all_the_same(cache: CatalogCache) -> None:
+    late = cache.board(EVERYTHING, 60)
+    assert late.flight is not None
+    cache.abandon(late.flight)
+    assert cache.land(late.flight, [OX]) == (OX,)
+    assert cache.fresh(EVERYTHING, 60) == (OX,)
+    lost = cache.board("/models?search=ox", 60)
+    assert lost.flight is not None
+    cache.abandon(lost.flight)
+    assert cache.divert(lost.flight, ValueError("no answer"), stale_allowed=True) is None
+
+
 def test_what_was_on_its_way_when_all_was_forgotten_is_not_kept(cache: CatalogCache) -> None:
     seat = cache.board(EVERYTHING, 60)
     assert seat.flight is not None
@@ -152,11 +165,19 @@ def test_caches_are_per_hub_and_key_and_hold_no_key() -> None:
         return "sk-secret"
 
     assert shared_cache("http://hub/api/ai", key) is shared_cache("http://hub/api/ai", key)
-    from oxen_inference.catalog import cache as catalog_cache
-
     assert "sk-secret" not in repr(catalog_cache._caches)
     clear_cache()
     assert shared_cache("http://hub/api/ai", "sk-secret") is not one
+
+
+def test_caches_are_bounded() -> None:
+    first = shared_cache("http://hub/api/ai", "0")
+    for number in range(1, 64):
+        shared_cache("http://hub/api/ai", str(number))
+    assert shared_cache("http://hub/api/ai", "0") is first
+    shared_cache("http://hub/api/ai", "64")  # the 65th; the one longest not asked for goes
+    assert shared_cache("http://hub/api/ai", "0") is first
+    assert len(catalog_cache._caches) == 64
 
 
 def test_one_of_many_threads_flies(cache: CatalogCache) -> None:

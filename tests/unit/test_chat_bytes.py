@@ -199,7 +199,7 @@ def test_no_value_anywhere_is_an_untyped_error(
     to_message(end)
 
 
-@pytest.mark.parametrize("arguments", ["", "{}", '{"a'])
+@pytest.mark.parametrize("arguments", ["", "{}", '{"a', '{"a": {"b": 1}'])
 def test_what_came_before_a_cut_has_no_call_that_looks_whole(arguments: str) -> None:
     call = {"index": 0, "id": "a", "function": {"name": "pay", "arguments": arguments}}
     with pytest.raises(StreamCutOffError) as caught:

@@ -8,7 +8,7 @@ from operator import add
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessageChunk
+from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 
 from langchain_oxen import messages_in
@@ -18,7 +18,7 @@ from oxen_inference.chat.answer import Answer, Delta, ToolCall, ToolDelta
 from oxen_inference.chat.usage import Usage
 
 
-def test_the_short_cut_makes_what_the_constructors_make() -> None:
+def test_the_short_cut_makes_what_the_constructors_make(monkeypatch: pytest.MonkeyPatch) -> None:
     assert messages_in._KNOWN_SHAPE, "this LangChain's chunks have fields the short cut lacks"
     about = {"model_provider": PROVIDER}
     short = to_chunk(Delta(text="hi", reasoning="hm"))
@@ -35,6 +35,8 @@ def test_the_short_cut_makes_what_the_constructors_make() -> None:
         assert a.__pydantic_extra__ == b.__pydantic_extra__
         assert a.model_dump() == b.model_dump()
     assert to_chunk(Delta(text="x")).message.tool_calls is not short.message.tool_calls  # type: ignore[attr-defined]
+    monkeypatch.setattr(messages_in, "_KNOWN_SHAPE", False)
+    assert to_chunk(Delta(text="hi", reasoning="hm")) == long
 
 
 END = Answer(
@@ -82,6 +84,12 @@ def test_blocks_come_in_the_order_they_were_said() -> None:
 def test_blocks_of_chunks_name_what_they_extend() -> None:
     indices = [b["index"] for d in DELTAS for b in to_chunk(d).message.content_blocks]
     assert indices == ["lc_rs_0"] * 2 + ["lc_txt_0"] * 2 + ["lc_tc_0"] * 3
+
+
+def test_content_that_is_blocks_already_stays_so() -> None:
+    about = {"model_provider": PROVIDER}
+    message = AIMessage([{"type": "text", "text": "hi"}], response_metadata=about)
+    assert message.content_blocks == [{"type": "text", "text": "hi"}]
 
 
 def test_usage_details() -> None:

@@ -156,6 +156,8 @@ def test_calls_alone_have_null_content() -> None:
     [
         [{"type": "thinking", "thinking": "hm", "signature": "s"}, {"type": "text", "text": "So:"}, {"type": "tool_use", "id": "a", "name": "weather", "input": {"city": "Paris"}}],
         [{"type": "reasoning", "reasoning": "hm"}, {"type": "text", "text": "So:"}, {"type": "tool_call", "id": "a", "name": "weather", "args": {"city": "Paris"}}],
+        [{"type": "reasoning", "summary": [{"type": "summary_text", "text": "h"}, {"type": "summary_text", "text": "m"}]}, {"type": "text", "text": "So:"}, {"type": "tool_call", "id": "a", "name": "weather", "args": {"city": "Paris"}}],
+        [{"type": "reasoning_content", "reasoning_content": {"text": "hm", "signature": "s"}}, {"type": "text", "text": "So:"}, {"type": "tool_call", "id": "a", "name": "weather", "args": {"city": "Paris"}}],
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("listed", [True, False])

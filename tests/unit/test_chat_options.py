@@ -8,6 +8,7 @@ import pytest
 
 from langchain_oxen import ChatOxen
 from langchain_oxen.structured import response_format
+from langchain_oxen.tool_binding import settle
 from oxen_inference.errors import InvalidInputError
 
 
@@ -32,6 +33,14 @@ def test_a_choice_of_tools_is_spelt_for_the_wire(choice: Any, sent: Any) -> None
     assert bound.kwargs.get("tool_choice") == sent
 
 
+@pytest.mark.parametrize("choice", [None, False])
+def test_no_choice_is_none_that_is_sent(choice: Any) -> None:
+    body = {"tools": [draw], "tool_choice": choice}
+    settle(body, None)
+    assert "tool_choice" not in body
+    assert len(body["tools"]) == 1
+
+
 def test_only_json_mode_does_without_a_schema() -> None:
     for method in ("json_schema", "function_calling"):
         with pytest.raises(InvalidInputError, match="needs a schema"):
@@ -50,6 +59,13 @@ def test_a_ready_made_format_goes_as_it_is(given: dict[str, Any]) -> None:
     assert response_format(given) == given
     if "json_schema" in given:
         assert response_format(given["json_schema"]) == given
+
+
+def test_a_format_has_a_description_where_its_schema_has_one() -> None:
+    schema: dict[str, Any] = {"title": "ox", "type": "object", "properties": {}}
+    for said in ({}, {"description": "An ox."}):
+        made = response_format({**schema, **said})["json_schema"]
+        assert {k: v for k, v in made.items() if k == "description"} == said
 
 
 def test_an_id_has_the_name_other_chat_models_give_it() -> None:

@@ -64,6 +64,11 @@ def test_system_content_is_a_string() -> None:
     assert sent[0]["content"] == "Be kind.\nBe brief."
 
 
+def test_a_system_message_may_be_empty() -> None:
+    sent = prepare_messages([{"role": "system", "content": None}, user(TEXT)], policy=PLAIN)
+    assert sent[0]["content"] == ""
+
+
 def test_a_system_message_with_an_image_is_refused() -> None:
     with pytest.raises(InvalidInputError, match="text only"):
         prepare_messages([{"role": "system", "content": [IMAGE]}], policy=PLAIN)
@@ -146,6 +151,11 @@ def test_images_of_tool_results_follow_all_of_them() -> None:
     assert last["content"] == [TEXT]
 
 
+def test_what_is_neither_text_nor_media_is_left_out_of_a_tools_result() -> None:
+    (sent,) = prepare_messages([tool("a", "x", {"type": "odd"}, "y")], policy=PLAIN)
+    assert sent["content"] == "x\ny"
+
+
 def test_a_blind_model_is_told_of_images_it_does_not_get() -> None:
     sent = prepare_messages([tool("a", "drawn", IMAGE)], policy=PLAIN, can_see=lambda: False)
     assert len(sent) == 1
@@ -202,6 +212,12 @@ def test_reasoning_goes_back_as_the_policy_says(replay: Any, kept: list[bool]) -
 )
 def test_families(model: str, text: str) -> None:
     assert policy_for(model).reasoning_text == text
+
+
+def test_a_policy_that_was_asked_for_goes_over_the_familys() -> None:
+    asked = policy_for("deepseek-v4-pro", "never")
+    assert (asked.reasoning_text, asked.reasoning_blocks) == ("never", "never")
+    assert asked.json_schema is False
 
 
 @pytest.mark.parametrize(("body", "words"), [({"model": "m", "n": 2}, "one answer"), ({}, "model")])

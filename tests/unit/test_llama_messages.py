@@ -24,6 +24,7 @@ from llama_index.core.base.llms.types import (
     ToolCallBlock,
     VideoBlock,
 )
+from pydantic import BaseModel
 
 from llama_index_oxen.messages_out import to_wire
 from oxen_inference.chat.policies import Policy, policy_for
@@ -89,17 +90,19 @@ def test_files_by_path(tmp_path: Path) -> None:
     for name, data in (("ox.png", PNG), ("ox.wav", WAV), ("ox.mp4", b"film"), ("ox.pdf", PDF)):
         (tmp_path / name).write_bytes(data)
     (tmp_path / "ox.md").write_text("# Ox")
-    image, audio, video, pdf, text = parts(
+    image, audio, video, pdf, unnamed, text = parts(
         ImageBlock(path=tmp_path / "ox.png", detail="low"),
         AudioBlock(path=tmp_path / "ox.wav"),
         VideoBlock(path=tmp_path / "ox.mp4"),
         DocumentBlock(path=tmp_path / "ox.pdf", title="Oxen"),
+        DocumentBlock(path=tmp_path / "ox.pdf"),
         DocumentBlock(path=tmp_path / "ox.md", title="Notes"),
     )
     assert image["image_url"] == {"url": data_url("image/png", PNG), "detail": "low"}
     assert audio["audio_url"]["url"] == data_url("audio/wav", WAV)
     assert video["video_url"]["url"] == data_url("video/mp4", b"film")
     assert pdf["file"] == {"file_data": data_url("application/pdf", PDF), "filename": "Oxen"}
+    assert unnamed["file"]["filename"] == "ox.pdf"
     assert text == {"type": "text", "text": "Notes:\n\n# Ox"}
 
 
@@ -136,6 +139,16 @@ def test_what_cannot_be_sent_is_refused_in_words(tmp_path: Path) -> None:
     for block, says in refused:
         with pytest.raises(InvalidInputError, match=says):
             parts(block)
+
+
+def test_a_block_of_a_kind_nobody_knows_is_refused() -> None:
+    class HologramBlock(BaseModel):
+        block_type: str = "hologram"
+
+    message = ChatMessage(role="user", blocks=[TextBlock(text="Look.")])
+    message.blocks.append(HologramBlock())  # type: ignore[arg-type]
+    with pytest.raises(InvalidInputError, match="HologramBlock"):
+        sent(message)
 
 
 def test_a_cache_point_marks_what_is_before_it() -> None:

@@ -7,6 +7,7 @@ import json
 import pickle
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,11 @@ def test_says_what_it_makes_from_what_and_for_how_much() -> None:
 
 def test_a_model_in_hand_needs_no_network_and_a_name_may_be_given() -> None:
     assert tool(name="draw").name == "draw"
+
+
+async def test_nor_does_one_made_without_blocking() -> None:
+    options = {"api_key": KEY, "base_url": "http://localhost:1/api/ai"}
+    assert (await OxenMediaTool.afor_model(model(), name="draw", **options)).name == "draw"
 
 
 def test_pinned_parameters_are_hidden_and_always_sent() -> None:
@@ -210,7 +216,17 @@ class TestToolkit:
 
     def test_its_tools_share_one_connection_and_one_conversation(self) -> None:
         toolkit = OxenToolkit(models=[model()], api_key=KEY, base_url="http://localhost:1")
-        assert len({id(one.connection) for one in toolkit.get_tools()}) == 1
+        tools: list[Any] = [*toolkit.get_tools(), *toolkit.get_tools()]
+        assert len({id(one.connection) for one in tools}) == 1
+
+    def test_an_amount_is_one_budget_for_its_tools_together(self) -> None:
+        toolkit = OxenToolkit(
+            models=[model(), model("google-veo-3")],
+            api_key=KEY, base_url="http://localhost:1", budget="0.02", background=False,
+        )  # fmt: skip
+        draw, film = (one.budget for one in toolkit.get_tools())  # type: ignore[attr-defined]
+        assert draw is film
+        assert draw.limit == Decimal("0.02")
 
 
 def media_facts(published_contract: Path) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import html
+import json
 import os
 import pickle
 import warnings
@@ -134,6 +135,8 @@ def test_outputs_say_what_a_model_makes_and_the_endpoint_breaks_ties() -> None:
     assert read_model(unsaid).outputs == ("image",)
     assert read_model({"id": "x", "pricing": {"method": "per_image"}}).outputs == ("image",)
     assert read_model({"id": "x"}).kind is None
+    assert read_model({"id": "x", "capabilities": both}).kind == "image"
+    assert "It makes" not in page(read_model({"id": "x"}))
 
 
 def test_only_what_answers_to_chat_is_chat() -> None:
@@ -195,10 +198,64 @@ def test_what_cannot_be_read_is_named_with_its_model() -> None:
         assert part in said
 
 
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"id": 7}, "its id is not a string"),
+        ({"deployments": 3}, "deployments is a number, not a list"),
+        ({"request_schema": "{half"}, "request_schema is a string that is not JSON"),
+        ({"request_schema": []}, "request_schema is a list, not an object"),
+        ({"pricing": {"cost_per_image_grid": 3}}, "cost_per_image_grid is a number, not an object"),
+        (
+            {"pricing": {"cost_per_second_by_resolution": [1]}},
+            "cost_per_second_by_resolution is a list, not an object",
+        ),
+    ],
+)
+def test_what_is_of_another_type_is_left_out_and_named(fields: Any, problem: str) -> None:
+    model = read_model({**CHAT, **fields})
+    assert model.id == str(fields.get("id", "talker"))
+    assert problem in " ".join(model.problems)
+    assert (model.deployments, model.request_schema) == ((), None)
+
+
+def test_a_schema_may_come_as_text() -> None:
+    schema = {"properties": {"prompt": {"type": "string"}}}
+    model = read_model({**CHAT, "request_schema": json.dumps(schema)})
+    assert model.request_schema == schema
+    assert not model.problems
+
+
+@pytest.mark.parametrize(
+    ("pricing", "method"),
+    [
+        ({"video_cost_per_second": "0.1"}, "per_video_output_second"),
+        ({"cost_per_image": "0.1"}, "per_image"),
+        ({"input_cost_per_token": "0.1"}, "token"),
+        ({"cost_per_moo": "0.1"}, None),
+    ],
+)
+def test_prices_say_how_they_are_billed_where_nothing_else_does(
+    pricing: Any, method: str | None
+) -> None:
+    read = read_model({**CHAT, "pricing": pricing}).pricing
+    assert read is not None
+    assert read.method == method
+
+
 def test_a_price_that_is_no_price_is_unknown_and_not_free() -> None:
     for odd in ("free", -1, True, [], {}, "NaN", "1e999999"):
         model = read_model({**FILM, "pricing": {"method": "per_image", "cost_per_image": odd}})
         assert quote(model, {}).low in (None, Decimal("1e999999"))
+
+
+def test_a_payload_wrapped_without_end_is_given_up() -> None:
+    endless: Any = FILM
+    for _ in range(20):
+        endless = {"data": endless}
+    with pytest.raises(APIResponseError, match="without its id"):
+        read_model(endless)
+    assert "filmer" not in [model.id for model in quietly(endless)]
 
 
 def test_a_payload_that_names_no_model() -> None:

@@ -175,17 +175,28 @@ def test_a_count_is_found_wherever_the_schema_has_it(schema: dict[str, Any]) -> 
 
 @pytest.mark.parametrize(
     "name",
-    ["images_per_prompt", "quantity", "count", "samples", "batch_size", "num_samples", "variants",
+    ["images_per_prompt", "takes_per_seed", "quantity", "count", "samples", "batch_size", "num_samples", "variants",
      "imagesPerPrompt", "repeat", "best_of", "mysteries", "num_seeds"],
 )  # fmt: skip
 def test_what_may_be_a_count_is_never_undercounted(name: str) -> None:
     default = picture({name: {**INT, "default": 4}}, cost_per_image=1)
     assert quote(default, NO_PARAMS).high == 4
     assert quote(default, {name: 3}).high == 3
+    assert quote(default, {name: 1}).exact
     at_most = picture({name: {**INT, "maximum": 6}}, cost_per_image=1)
     assert ends(quote(at_most, NO_PARAMS)) == between("1", "6")
     per_film = film({name: {**INT, "default": 4}, "duration": {**INT, "default": 5}})
     assert quote(per_film, NO_PARAMS).high == 2
+
+
+def test_a_count_that_is_none_is_whatever_the_schema_allows() -> None:
+    model = picture({"repeat": {**INT, "minimum": -1, "maximum": 6}}, cost_per_image=1)
+    assert quote(model, {"repeat": -1}).high == 6
+
+
+def test_a_measure_of_a_name_that_says_nothing_is_no_count() -> None:
+    model = picture({"mysteries": {"type": "number", "default": 4}}, cost_per_image=1)
+    assert quote(model, NO_PARAMS).exact
 
 
 def test_a_count_by_name_without_an_end_is_unknown() -> None:
@@ -368,6 +379,7 @@ def test_a_union_with_an_open_branch_is_unknown() -> None:
 def test_what_may_make_it_longer_is_never_undercounted(name: str, value: int, high: str) -> None:
     model = film({"duration": {**INT, "default": 5}, name: {**INT, "default": value}})
     assert ends(quote(model, NO_PARAMS)) == between("0.5", high)
+    assert quote(model, {name: 0}).exact
     open_end = film({"duration": {**INT, "default": 5}, name: INT})
     assert not quote(open_end, NO_PARAMS).known
 
@@ -406,6 +418,13 @@ def test_shots_add_up_and_the_duration_beside_them_leaves_it_open() -> None:
     shots = [{"prompt": "a", "duration": 3}, {"prompt": "b", "duration": "9s"}]
     assert ends(quote(model, {"multi_prompt": shots})) == between("0.5", "1.2")
     assert ends(quote(model, {"multi_prompt": [{"prompt": "a"}] * 2})) == between("0.5", "3")
+
+
+@pytest.mark.parametrize("duration", [{}, {"duration": INT}])
+def test_shots_of_no_known_length_leave_the_price_unknown(duration: Any) -> None:
+    model = film({**duration, "multi_prompt": {"type": "array"}})
+    price = quote(model, {"multi_prompt": [{"prompt": "a"}]})
+    assert "how long the result can be" in str(price)
 
 
 def test_shots_of_any_name_add_up() -> None:
@@ -541,6 +560,10 @@ def test_sound_has_its_own_rate() -> None:
     assert ends(quote(switchless, NO_PARAMS)) == between("0.1", "0.3")
     about_the_input = film({"keep_audio": {**BOOL, "default": True}, "duration": {"default": 1}})
     assert quote(about_the_input, NO_PARAMS).exact
+    given = film(
+        {"audio": {"type": "string"}, "duration": {"default": 1}}, cost_per_second_with_audio=0.3
+    )
+    assert ends(quote(given, {"audio": "https://x.test/moo.mp3"})) == between("0.1", "0.3")
 
 
 def test_sound_and_resolution_together_are_never_undercounted() -> None:
@@ -549,6 +572,16 @@ def test_sound_and_resolution_together_are_never_undercounted() -> None:
     assert ends(quote(model, {"generate_audio": True})) == between("0.15", "0.15")
     asked = {"generate_audio": True, "resolution": "1080p"}
     assert ends(quote(model, asked)) == between("0.15", "0.3")
+
+
+@pytest.mark.parametrize("base", [None, "0.1"])
+def test_sound_does_not_make_an_unlisted_resolution_known(base: str | None) -> None:
+    model = film(
+        {**SOUND, "resolution": {"enum": ["480p", "4k"]}}, cost_per_second=base,
+        cost_per_second_by_resolution={"480p": 0.05}, cost_per_second_with_audio=0.15,
+    )  # fmt: skip
+    for sound in (True, False):
+        assert not quote(model, {"generate_audio": sound, "resolution": "4k"}).known
 
 
 def test_sound_itself_is_billed_by_its_length() -> None:
@@ -683,6 +716,7 @@ def test_a_price_list_in_a_few_words() -> None:
     assert price_hint(picture({}, cost_per_image=0.5)) == "$0.50 per image"
     assert price_hint(film({}, cost_per_second_high_res=0.4)) == "$0.10 to $0.40 per second"
     assert price_hint(model_of({"method": "per_image"})) is None
+    assert price_hint(model_of({"method": "token"})) is None
     assert price_hint(model_of(None)) is None
 
 

@@ -12,6 +12,7 @@ import pytest
 from oxen_inference.catalog.model_reading import read_model
 from oxen_inference.catalog.profiles import (
     DEFAULT_CONTEXT_WINDOW,
+    Profile,
     context_length,
     profile_for,
     shipped_facts,
@@ -80,6 +81,7 @@ def test_both_frameworks_get_it_in_their_terms() -> None:
     assert translated["audio_inputs"] is False
     assert translated["tool_calling"] is True
     assert "structured_output" not in translated
+    assert langchain.model_profile(Profile(model_id="x")) == {}
     metadata = llama_index.llm_metadata(profile)
     assert (metadata.context_window, metadata.is_function_calling_model) == (128_000, True)
     assert llama_index.llm_metadata(profile_for("x")).context_window == DEFAULT_CONTEXT_WINDOW

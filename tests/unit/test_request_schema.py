@@ -155,6 +155,7 @@ def test_a_null_counts_as_left_out_unless_it_means_something() -> None:
     plain = {"type": "string"}
     assert validate(model_of({"x": plain}), {"x": None}) == {}
     assert validate(model_of({"x": {**plain, "nullable": True}}), {"x": None}) == {}
+    assert validate(read_model({"id": "m"}), {"x": None}) == {}  # nothing is known of its fields
     off = {**plain, "nullable": True, "default": "blurry"}
     assert validate(model_of({"x": off}), {"x": None}) == {"x": None}
     for required in ({**plain}, {**plain, "default": None}):
@@ -240,7 +241,8 @@ def test_a_file_that_is_there_is_found_whatever_its_name(tmp_path: Path) -> None
     ):
         with pytest.raises(InvalidInputError, match=r"pass a pathlib\.Path"):
             validate(model, params)
-    assert validate(model, {"image": "an id of the hub"}) == {"image": "an id of the hub"}
+    for no_file in ("an id of the hub", "~nobody-of-this-name/ox", "x" * 1000):
+        assert validate(model, {"image": no_file}) == {"image": no_file}
 
 
 def test_what_belongs_to_every_request_is_never_unknown() -> None:
@@ -347,6 +349,26 @@ def test_a_form_is_refused_by_the_one_it_was_meant_for(value: Any, reason: str) 
         _form("b", y={"type": "string"}),
     ]
     assert reason in refused({"oneOf": forms}, value)
+
+
+def test_a_form_is_told_by_the_one_field_that_differs() -> None:
+    note = {"note": {"type": "string"}}
+    first, second = _form("a", z={"type": "integer"}), _form("b", y={"type": "string"})
+    forms = [{**form, "properties": {**note, **form["properties"]}} for form in (first, second)]
+    assert "x.y must be a string" in refused({"anyOf": forms}, {"kind": "b", "y": 1})
+
+
+def test_a_form_of_another_type_says_nothing_about_the_inside() -> None:
+    items = {"type": "array", "items": {"type": "integer", "minimum": 1}}
+    text = {"type": "string", "allOf": [{"items": {"type": "boolean"}}]}
+    reason = refused({"anyOf": [text, items]}, [0])
+    assert "x[0] must be at least 1" in reason
+    assert "boolean" not in reason
+
+
+def test_an_agents_arguments_are_an_object() -> None:
+    with pytest.raises(ValidationError, match="valid dictionary"):
+        arguments_model(model_of({"x": {"type": "string"}})).model_validate("an ox")
 
 
 def test_forms_that_nothing_tells_apart_are_all_listed() -> None:
