@@ -107,9 +107,14 @@ def without_inputs(job: Generation, inputs: Collection[str]) -> Generation:
 
 def located(job: Generation, hub: str) -> Generation:
     """Return a job with its result's whole URL: some hubs name a result by its path alone."""
-    if job.result_url is None or urlsplit(job.result_url).scheme:
+    if job.result_url is None:
         return job
-    return replace(job, result_url=urljoin(urljoin(hub, "/"), job.result_url))
+    try:
+        if urlsplit(job.result_url).scheme:
+            return job
+        return replace(job, result_url=urljoin(urljoin(hub, "/"), job.result_url))
+    except ValueError:  # no address at all: said when it is fetched, and no matter before
+        return job
 
 
 def read_generations(payload: object) -> list[Generation]:

@@ -166,6 +166,12 @@ def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     assert not list((tmp_path / "a" / "b").iterdir())
 
 
+def test_a_redirect_to_no_address_is_one_to_nowhere() -> None:
+    for location in ("http://[half", "//[half", "", None):
+        with pytest.raises(FetchError, match="redirected to no"):
+            _redirected("https://hub.example/a", location)
+
+
 def test_no_redirect_leads_from_https_to_where_anyone_can_read() -> None:
     for location in ("http://files.example/x", "//files.example/x", "/x", "https://b.example/x"):
         if location.startswith("http:"):
