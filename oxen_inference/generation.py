@@ -154,7 +154,11 @@ def read_money(value: object) -> Decimal | None:
 
 def _id(row: object) -> str | None:
     given = row.get("generation_id") if isinstance(row, Mapping) else None
-    return str(given) if isinstance(given, int) and not isinstance(given, bool) else _text(given)
+    if isinstance(given, int) and not isinstance(given, bool):
+        return str(given)
+    text = _text(given)
+    # Half a surrogate pair can neither be written down nor asked for.
+    return None if text is None or re.search(r"[\ud800-\udfff]", text) else text
 
 
 def _status(said: object) -> str:

@@ -126,6 +126,15 @@ def test_an_old_id_is_no_acceptance(client: OxenClient, hub: BadHub, journal: Jo
     assert second.generation_ids != first.generation_ids
 
 
+def test_an_id_that_nobody_could_write_is_none(client: OxenClient, hub: BadHub) -> None:
+    hub.repeat_ids = ["\ud800"]
+    budget = Budget(1, name="b", journal=client.media.journal)
+    result = client.media.generate(model="bad-image", prompt="ox", key="k", budget=budget)
+    assert result.generation_ids == tuple(hub.accepted[0].ids)
+    assert budget.spent == Decimal("0.05")
+    assert len(hub.accepted) == 1
+
+
 @pytest.mark.parametrize("shape", ["flat_answer", "wrapped_answer"])
 def test_an_id_counts_in_whatever_shape_it_comes(client: OxenClient, hub: BadHub, shape: str) -> None:  # fmt: skip
     hub.plan, hub.lag = (lambda *_: shape), 1.0  # no list could help out
