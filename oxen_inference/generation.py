@@ -107,9 +107,14 @@ def without_inputs(job: Generation, inputs: Collection[str]) -> Generation:
 
 def located(job: Generation, hub: str) -> Generation:
     """Return a job with its result's whole URL: some hubs name a result by its path alone."""
-    if job.result_url is None or urlsplit(job.result_url).scheme:
+    if job.result_url is None:
         return job
-    return replace(job, result_url=urljoin(urljoin(hub, "/"), job.result_url))
+    try:
+        if urlsplit(job.result_url).scheme:
+            return job
+        return replace(job, result_url=urljoin(urljoin(hub, "/"), job.result_url))
+    except ValueError:  # no address at all: said when it is fetched, and no matter before
+        return job
 
 
 def read_generations(payload: object) -> list[Generation]:
@@ -149,7 +154,11 @@ def read_money(value: object) -> Decimal | None:
 
 def _id(row: object) -> str | None:
     given = row.get("generation_id") if isinstance(row, Mapping) else None
-    return str(given) if isinstance(given, int) and not isinstance(given, bool) else _text(given)
+    if isinstance(given, int) and not isinstance(given, bool):
+        return str(given)
+    text = _text(given)
+    # Half a surrogate pair can neither be written down nor asked for.
+    return None if text is None or re.search(r"[\ud800-\udfff]", text) else text
 
 
 def _status(said: object) -> str:

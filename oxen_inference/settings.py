@@ -19,7 +19,7 @@ from urllib.parse import SplitResult, urlsplit
 
 if sys.version_info >= (3, 11):
     import tomllib
-else:
+else:  # pragma: no cover - Python 3.10
     import tomli as tomllib
 
 HUB_URL = "https://hub.oxen.ai/api/ai"
@@ -123,12 +123,11 @@ def _normalise(value: str, origin: str) -> str:
 
 
 def _with_scheme(host: str) -> str:
-    parts = urlsplit(f"//{host}")
     try:
-        port = parts.port
+        parts = urlsplit(f"//{host}")
+        plain = is_loopback(parts.hostname) or parts.port not in (None, 443)
     except ValueError:
-        port = None  # reported by _parse, with the value as it was given
-    plain = is_loopback(parts.hostname) or port not in (None, 443)
+        plain = False  # reported by _parse, with the value as it was given
     return f"{'http' if plain else 'https'}://{host}"
 
 

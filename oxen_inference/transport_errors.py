@@ -13,6 +13,8 @@ import openai
 
 from oxen_inference import errors
 
+CLOSED = "The HTTP client given for these requests has been closed. Pass one that is open, or none."
+
 # What names a failure to connect on each transport.
 _NOT_CONNECTED = {"ConnectError", "ConnectTimeout", "ProxyError", "ClientConnectorError"}
 
@@ -30,10 +32,7 @@ def translate(error: Exception, base_url: object) -> NoReturn:
     request = getattr(error, "request", None)
     where = f"{getattr(request, 'method', '')} {getattr(request, 'url', base_url)}".strip()
     if any(_is_closed_client(each) for each in (error, error.__cause__)):
-        raise errors.ConfigurationError(
-            "The HTTP client given for these requests has been closed. Pass one that is open, "
-            "or none."
-        ) from error
+        raise errors.ConfigurationError(CLOSED) from error
     if isinstance(error, openai.APITimeoutError) and not _is_lost_connection(error):
         raise errors.APITimeoutError(
             f"No answer in time: {where}. Give it longer with timeout=..., or try again later.",

@@ -116,8 +116,12 @@ def _redirected(url: str, location: str | None) -> str:
         raise FetchError("The download was redirected to nowhere.")
     with suppress(UnicodeError):  # sent as it is, though the wire knows but Latin-1
         location = location.encode("latin-1").decode()
-    target = urljoin(url, location)
-    if urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https":
+    try:
+        target = urljoin(url, location)
+        is_open = urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https"
+    except ValueError as error:
+        raise FetchError(f"The download was redirected to no address: {error}.") from error
+    if is_open:
         raise FetchError("The download was redirected from https to a connection anyone can read.")
     return target
 

@@ -189,7 +189,7 @@ def _put(temporary: Path, folder: Path, name: str) -> Path:
 
 
 def _sync_folder(folder: Path) -> None:
-    if os.name == "posix":  # elsewhere a folder cannot be opened
+    if os.name == "posix":  # pragma: no branch - elsewhere a folder cannot be opened
         handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)

@@ -122,10 +122,9 @@ def _by_generations(engine: Engine, ids: tuple[str, ...]) -> Steps[Entry | None]
     owned = {owners.get(one) for one in ids}
     if len(owned) == 1 and (owner := owned.pop()):
         entry = yield from run(engine.journal.get, owner)
-        if entry is not None:
-            return replace(
-                entry, items=tuple(item for item in entry.items if item.generation_id in ids)
-            )
+        return entry and replace(
+            entry, items=tuple(item for item in entry.items if item.generation_id in ids)
+        )
     if any(owners.values()):
         raise InvalidInputError("Those generations belong to more than one request.")
     return (yield from _take_in(engine, ids))
@@ -198,21 +197,18 @@ def _update(
 ) -> Steps[Entry]:
     if entry.kind != "queue" or entry.state != "accepted":
         return entry
-    try:
-        if all((item.generation_id or "") in rows for item in entry.items):
-            items = tuple(
-                item.updated(engine.located(rows[item.generation_id or ""], entry))
-                for item in entry.items
-            )
-            entry = yield from engine.write(replace(entry, items=items))
-        else:
-            entry = yield from engine.refresh(entry)
-        if save_to is not None and _to_fetch(entry):
-            entry, failure = yield from fetch_items(engine, entry, save_to)
-            if failure is not None:
-                log.warning("%s", failure)
-    except OxenError as error:
-        log.warning("Could not bring entry %s up to date: %s", entry.entry_id, error)
+    if all((item.generation_id or "") in rows for item in entry.items):
+        items = tuple(
+            item.updated(engine.located(rows[item.generation_id or ""], entry))
+            for item in entry.items
+        )
+        entry = yield from engine.write(replace(entry, items=items))
+    else:
+        entry = yield from engine.refresh(entry)
+    if save_to is not None and _to_fetch(entry):
+        entry, failure = yield from fetch_items(engine, entry, save_to)
+        if failure is not None:
+            log.warning("%s", failure)
     return entry
 
 

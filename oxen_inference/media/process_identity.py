@@ -39,7 +39,7 @@ def is_surely_dead(identity: str | None) -> bool:
 def _boot_id() -> str | None:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
+    except OSError:  # pragma: no cover - where there is no /proc
         return None
 
 

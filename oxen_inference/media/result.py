@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from typing_extensions import Self
 
@@ -200,7 +199,8 @@ def _brief(url: str | None) -> str | None:
 
 def _as_html(item: MediaItem, media_type: str) -> str:
     source = _source(item)
-    named, _ = mimetypes.guess_type(urlsplit(item.url or "").path)
+    name = (item.url or "").partition("?")[0].rpartition("/")[2]
+    named, _ = mimetypes.guess_type(name)
     kinds = ((item.mime_type or "").partition("/")[0], media_type, (named or "").partition("/")[0])
     kind = next((one for one in kinds if one in _KINDS), "image")
     if source is None:

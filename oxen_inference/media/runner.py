@@ -56,7 +56,7 @@ def _new_lock() -> None:
     _pools_lock = threading.Lock()
 
 
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has none
     os.register_at_fork(after_in_child=_new_lock)
 
 
@@ -110,12 +110,11 @@ class Runner:
                 return listener(event)
             case Shielded(inner, haste):
                 return self._shielded(pool("paid").submit(self.run, inner), haste)
-            case Together(parts, hastes):
-                # Not the paid pool: a part waits for paid work, which must find a free worker.
-                futures = [pool("together").submit(self.run, part) for part in parts]
-                self._finished(futures, hastes)
-                return [_outcome(future) for future in futures]
-        raise TypeError(f"not a step: {step!r}")
+        assert isinstance(step, Together)  # noqa: S101 - a bug here, not a state
+        # Not the paid pool: a part waits for paid work, which must find a free worker.
+        futures = [pool("together").submit(self.run, part) for part in step.parts]
+        self._finished(futures, step.hastes)
+        return [_outcome(future) for future in futures]
 
     def _shielded(self, future: Future[T], haste: Haste) -> T:
         self._finished([future], [haste])
@@ -188,12 +187,9 @@ class AsyncRunner:
                 return await answer if inspect.isawaitable(answer) else answer
             case Shielded(inner, haste):
                 return await self._shielded(inner, haste)
-            case Together(parts, _):
-                tasks = [asyncio.ensure_future(self.run(part)) for part in parts]
-                return [
-                    _raised(one) for one in await asyncio.gather(*tasks, return_exceptions=True)
-                ]
-        raise TypeError(f"not a step: {step!r}")
+        assert isinstance(step, Together)  # noqa: S101 - a bug here, not a state
+        tasks = [asyncio.ensure_future(self.run(part)) for part in step.parts]
+        return [_raised(one) for one in await asyncio.gather(*tasks, return_exceptions=True)]
 
     async def _shielded(self, steps: Steps[T], haste: Haste) -> T:
         task = asyncio.get_running_loop().create_task(self.run(steps))

@@ -55,7 +55,8 @@ def search(
         # Twice the same: a second job like it may be listed a moment later.
         if ids and ids == seen and found.is_current:
             note = "The answer to the request was lost; its generations were found by their parameters."  # fmt: skip
-            if (yield from run(engine.journal.accepted, entry, ids, (*entry.notes, note))):
+            written = yield from run(engine.journal.accepted, entry, ids, (*entry.notes, note))
+            if written:  # pragma: no branch - another process may have taken them meanwhile
                 return (yield from engine.reload(entry)), found
         seen = ids
         if time.monotonic() >= until or (haste.asked and not ids):

@@ -17,6 +17,7 @@ from oxen_inference.calls import Call
 from oxen_inference.errors import (
     APIConnectionError,
     APIResponseError,
+    APIStatusError,
     GenerationTimeout,
     InvalidInputError,
     JournalError,
@@ -233,7 +234,9 @@ def _send(engine: Engine, entry: Entry, order: Order, task: Task) -> Steps[Entry
         delay = retry_delay(outcome.error, attempt)
         longest = engine.pace().longest_retry_after if task.left is None else task.left
         if not outcome.again:
-            explained = yield Explain(outcome.error, order.intent.model)
+            explained = outcome.error
+            if isinstance(explained, APIStatusError):
+                explained = yield Explain(explained, order.intent.model)
             yield from _give_up(engine, entry, explained)
         if attempt >= engine.max_retries or delay > longest:
             yield from _give_up(engine, entry, outcome.error)

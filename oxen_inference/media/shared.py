@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Literal
@@ -43,7 +44,7 @@ _ASKED = frozenset(
 _WISHES = frozenset({"timeout", "on_interrupt", "save_to", "on_progress"})
 
 
-class SharedMedia:
+class SharedMedia(ABC):
     """What the sync and the async form have in common.
 
     `pace` says how patient to be; `allowed_hosts` which private hosts (``name`` or
@@ -84,8 +85,8 @@ class SharedMedia:
         """The ledger in use."""
         return self._engine.journal
 
-    def _watching(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _watching(self) -> None: ...
 
     def _own_pace(self) -> Pace:
         limit = self._client.timeout

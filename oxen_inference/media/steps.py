@@ -153,9 +153,6 @@ def in_time(steps: Steps[T], left: Callable[[], float | None]) -> Steps[T]:
             return result
         try:
             answer = yield _bounded(step, left())
-        except GeneratorExit:
-            steps.close()
-            raise
         except BaseException as error:  # noqa: BLE001 - raised where the step was asked for
             resume = partial(steps.throw, error)
         else:

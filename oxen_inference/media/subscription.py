@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from oxen_inference.errors import APIStatusError
+from oxen_inference.errors import APIStatusError, ConfigurationError
 from oxen_inference.generation import Generation
 
 
@@ -36,8 +36,10 @@ class Subscription:
         self.pending = set(ids)
         self.rows: dict[str, Generation] = {}
         self.trouble: str | None = None
-        self.denial: APIStatusError | None = None
-        """What Oxen says again and again to a key that may not ask, or no longer."""
+        self.denial: APIStatusError | ConfigurationError | None = None
+        """What Oxen says again and again to a key that may not ask, or no longer; or why it
+        cannot be asked at all.
+        """
 
     @property
     def is_done(self) -> bool:

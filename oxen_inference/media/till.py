@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 import openai
 
 from oxen_inference.calls import Call
+from oxen_inference.errors import ConfigurationError
 from oxen_inference.media.steps import NotAllowed
+from oxen_inference.transport_errors import CLOSED
 
 if TYPE_CHECKING:
     from oxen_inference.client import AsyncOxenClient, OxenClient
@@ -53,6 +55,7 @@ class Till:
     """Makes paid calls for the sync client."""
 
     def __init__(self, client: OxenClient) -> None:
+        self._given = client
         self._is_ours = client.transport_is_ours
         options: dict[str, Any] = {"max_retries": 0}
         if self._is_ours:
@@ -61,6 +64,7 @@ class Till:
 
     def pay(self, call: Call[object], may_send: Callable[[], bool]) -> object:
         """Make the call; see `steps.Pay`."""
+        _refuse_closed(self._given)
         gate = _Gate(may_send)
         if not self._is_ours:
             gate.ask()  # it may have no such moment to ask at
@@ -78,6 +82,7 @@ class AsyncTill:
     """Makes paid calls for the async client; `executor` is where the ledger is written."""
 
     def __init__(self, client: AsyncOxenClient, executor: Executor) -> None:
+        self._given = client
         self._executor = executor
         self._is_ours = client.transport_is_ours
         options: dict[str, Any] = {"max_retries": 0}
@@ -88,6 +93,7 @@ class AsyncTill:
 
     async def pay(self, call: Call[object], may_send: Callable[[], bool]) -> object:
         """Make the call; see `steps.Pay`."""
+        _refuse_closed(self._given)
         gate = _Gate(may_send)
         if not self._is_ours:
             await self._ask(gate)
@@ -121,6 +127,12 @@ def _hook(request: Any) -> None:
             gate.ask()
 
     request.extensions["trace"] = trace
+
+
+def _refuse_closed(client: OxenClient | AsyncOxenClient) -> None:
+    # The connection here is another, but how far the job is could never be asked.
+    if client.is_closed():
+        raise ConfigurationError(CLOSED)
 
 
 def _explain(gate: _Gate, error: Exception) -> None:

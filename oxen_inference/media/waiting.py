@@ -10,6 +10,7 @@ from oxen_inference import queue
 from oxen_inference.errors import (
     APIStatusError,
     BadRequestError,
+    ConfigurationError,
     GenerationTimeout,
     NotFoundError,
     OxenError,
@@ -42,8 +43,9 @@ def subscribe(engine: Engine, task: Task) -> Subscription | None:
 
 
 def wait(engine: Engine, task: Task) -> Steps[None]:
-    """Wait until it has ended. Raises `GenerationTimeout`, and `AuthenticationError` or
-    `PermissionDeniedError` once Oxen has refused to say anything several times in a row.
+    """Wait until it has ended. Raises `GenerationTimeout`, `AuthenticationError` or
+    `PermissionDeniedError` once Oxen has refused to say anything several times in a row, and
+    `ConfigurationError` where the client has been closed.
     """
     subscription = task.subscription or subscribe(engine, task)
     if subscription is None:
@@ -149,7 +151,7 @@ def see_off(engine: Engine, task: Task, error: BaseException) -> Steps[None]:
         message = f"Interrupted: {_going_on(entry)}"
     task.entry = entry
     log.warning(message)
-    if hasattr(error, "add_note"):
+    if hasattr(error, "add_note"):  # pragma: no branch - Python 3.10 has none
         error.add_note(message)
 
 
@@ -167,7 +169,9 @@ def _timed_out(engine: Engine, task: Task, trouble: str | None) -> Steps[None]:
     )
 
 
-def _turned_away(entry: Entry, denial: APIStatusError) -> APIStatusError:
+def _turned_away(entry: Entry, denial: APIStatusError | ConfigurationError) -> OxenError:
+    if isinstance(denial, ConfigurationError):
+        return ConfigurationError(f"{denial} Nothing is lost: {_going_on(entry)}")
     ids = list(entry.generation_ids)
     # Not by the ledger's key: under another API key that is another account's.
     message = (

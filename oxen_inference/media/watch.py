@@ -24,6 +24,7 @@ from oxen_inference.errors import (
     APIStatusError,
     APITimeoutError,
     AuthenticationError,
+    ConfigurationError,
     NotFoundError,
     OxenError,
     PermissionDeniedError,
@@ -346,6 +347,9 @@ class Watch:
             self._no_hints_before = self._not_before
         with self._lock:
             jobs = list(self._jobs.values())
+            if isinstance(error, ConfigurationError):  # a client that was closed stays so
+                for subscription in {one for job in jobs for one in job.subscriptions}:
+                    subscription.denial = error
         self._tell_trouble(jobs, f"Asking for the jobs' status failed ({error}); trying again.")
 
     def _tell_trouble(self, jobs: Iterable[Watched], message: str) -> None:

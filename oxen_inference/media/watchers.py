@@ -81,7 +81,7 @@ class Watcher:
             try:
                 with self._client.events.listen() as stream:
                     line.stream = stream
-                    if not line.ended.is_set():
+                    if not line.ended.is_set():  # pragma: no branch - in that very moment
                         self._hear(stream, rhythm)
             except NotFoundError:
                 self._no_events = True
@@ -195,7 +195,8 @@ class AsyncWatcher:
                     log.exception("Watching broke; going on in %g s.", _AFTER_A_BUG)
                     await asyncio.sleep(_AFTER_A_BUG)
         finally:
-            if self._polling is asyncio.current_task():
+            # Unless it is one of an earlier loop, thrown away only now.
+            if self._polling is asyncio.current_task():  # pragma: no branch - when is not foreseen
                 self._polling = None  # whoever comes during the goodbye starts another
             if listening is not None:
                 listening.cancel()

@@ -12,9 +12,14 @@ import oxen_inference
 from oxen_inference import AsyncOxenClient, OxenClient
 from oxen_inference.calls import Call
 from oxen_inference.chat import stream as chat
-from oxen_inference.errors import APIConnectionError, AuthenticationError, OxenError
+from oxen_inference.errors import (
+    APIConnectionError,
+    APIResponseError,
+    AuthenticationError,
+    OxenError,
+)
 from oxen_sandbox import Fault, Sandbox
-from tests.support.scripted_server import ScriptedServer, delta, stream
+from tests.support.scripted_server import ScriptedServer, delta, http, stream
 
 
 def unused_port() -> int:
@@ -101,12 +106,31 @@ def test_every_way_to_write_the_base_url_works(
         assert client.queue.list() == []
 
 
+async def test_long_headers_are_taken_beside_a_proxy_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{unused_port()}")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    answer = http({"generations": []}, headers=["content-security-policy: " + "x" * 9000])
+    with ScriptedServer(answer) as server:
+        async with AsyncOxenClient(api_key="k", base_url=server.url, max_retries=0) as client:
+            assert await client.queue.list() == []
+
+
 def test_the_sdks_own_calls_work_too(oxen_sandbox: Sandbox) -> None:
     with OxenClient(api_key=oxen_sandbox.api_key, base_url=oxen_sandbox.base_url) as client:
         answer = client.chat.completions.create(
             model="gpt-4o-mini", messages=[{"role": "user", "content": "Say hello."}]
         )
     assert answer.choices[0].message.content
+
+
+def test_an_answer_that_a_strict_client_cannot_take_is_a_typed_error(oxen_sandbox: Sandbox) -> None:
+    page = Fault("respond", path="*/models", status=200, content_type="text/html", body="<html>")
+    oxen_sandbox.inject(page)
+    with OxenClient(
+        api_key=oxen_sandbox.api_key, base_url=oxen_sandbox.base_url,
+        _strict_response_validation=True,
+    ) as client, pytest.raises(APIResponseError, match="text/html"):  # fmt: skip
+        client.models.list()
 
 
 def test_a_page_instead_of_json_is_an_honest_error(oxen_sandbox: Sandbox) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from oxen_inference import Journal, OxenClient
+from oxen_inference import Budget, Journal, OxenClient
 from oxen_inference.__main__ import main
 from oxen_sandbox import Fault, Sandbox
 
@@ -64,6 +64,16 @@ def test_jobs_show_what_was_asked_for_and_what_it_cost(made: Any, terminal: Term
     (entry,) = json.loads(out)
     assert (entry["prompt"], entry["paths"]) == (PROMPT, [])
     assert entry["urls"] == list(made.urls)
+
+
+def test_jobs_show_what_is_held_for_those_of_unknown_cost(
+    made: Any, hub: Sandbox, terminal: Terminal
+) -> None:
+    hub.inject(Fault("stall_job"))
+    with OxenClient() as client:
+        client.media.submit(model="flux-2-dev", prompt=PROMPT, budget=Budget("1"))
+    out = " ".join(terminal("jobs")[1].split())
+    assert f"cost ${made.cost} in all, 1 of unknown cost, ${made.cost} reserved" in out
 
 
 def test_an_empty_ledger_says_so(hub: Sandbox, terminal: Terminal) -> None:

@@ -23,10 +23,11 @@ from rich.console import Console
 
 from langchain_oxen import MediaProgressBars, OxenMediaTool, OxenToolkit
 from langchain_oxen.progress import EVENT
-from oxen_inference import Budget, Journal, OxenClient
+from oxen_inference import AsyncOxenClient, Budget, Journal, OxenClient
 from oxen_inference.errors import (
     AuthenticationError,
     BudgetExceededError,
+    ConfigurationError,
     InvalidInputError,
     ModelNotFoundError,
 )
@@ -405,6 +406,17 @@ class TestAsync:
         await heart
         assert longest < 0.25, f"the loop stood still for {longest:.3f} s"
 
+    async def test_a_client_that_was_given_is_the_one_in_use(self, oxen_sandbox: Sandbox) -> None:
+        async with AsyncOxenClient(
+            api_key=oxen_sandbox.api_key, base_url=oxen_sandbox.base_url
+        ) as client:
+            client.media.pace = FAST
+            draw = await OxenMediaTool.afor_model("flux-2-dev", client=client)
+            message = await draw.ainvoke(call(draw, prompt="ox"), IN_A_THREAD)
+            assert message.status == "success"
+        with pytest.raises(ConfigurationError, match="has been closed"):
+            await draw.ainvoke(call(draw, "c2", prompt="ox"), IN_A_THREAD)
+
     def test_each_loop_has_a_client_of_its_own(self, oxen_sandbox: Sandbox) -> None:
         draw = OxenMediaTool.for_model(
             "flux-2-dev", api_key=oxen_sandbox.api_key, base_url=oxen_sandbox.base_url
@@ -588,6 +600,20 @@ class TestWorkingMeanwhile:
         nothing = await asked("nobody-s")
         assert nothing.status == "error"
         assert "nobody-s: Oxen knows no generation" in nothing.text
+
+    def test_a_failure_is_an_answer_and_a_refused_key_the_developers(
+        self, client: OxenClient, oxen_sandbox: Sandbox
+    ) -> None:
+        kit = self.kit(client, "flux-2-dev")
+        oxen_sandbox.inject(Fault("fail_job", message="It was not safe."))
+        started = answer(kit["oxen_submit"], model="flux-2-dev", prompt="ox")
+        ids = [item["generation_id"] for item in started.artifact["items"]]
+        message = answer(kit["oxen_check"], generation_ids=ids, wait_seconds=20)
+        assert (message.status, "It was not safe." in message.text) == ("success", True)
+        assert message.artifact["results"][0]["items"][0]["status"] == "failed"
+        oxen_sandbox.inject(Fault("respond", status=401, path="*/queue/*", times=None))
+        with pytest.raises(AuthenticationError):
+            answer(kit["oxen_check"], generation_ids=["nobody-s"])
 
     def test_bad_parameters_of_a_submission(
         self, client: OxenClient, oxen_sandbox: Sandbox

@@ -15,7 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oxen_inference import Budget, Journal
-from oxen_inference.errors import BudgetExceededError, ConfigurationError, InvalidInputError
+from oxen_inference.errors import (
+    BudgetExceededError,
+    ConfigurationError,
+    InvalidInputError,
+    JournalError,
+)
 from oxen_inference.media.ledger_file import LedgerFile
 
 MONEY = st.decimals(0, 5, places=6)
@@ -62,11 +67,37 @@ def test_a_name_is_one_budget(tmp_path: Path) -> None:
         Budget(3, name="studio", journal=Journal(path))
 
 
+@pytest.mark.parametrize("name", ["studio", None])
+def test_a_limit_can_be_changed_for_all(name: str | None, tmp_path: Path) -> None:
+    journal = None if name is None else Journal(tmp_path / "j.sqlite3")
+    budget = Budget("1.00", name=name, journal=journal)
+    budget.record("0.75")
+    budget.change_limit("0.50")
+    assert (budget.limit, budget.remaining) == (Decimal("0.50"), 0)
+    with pytest.raises(BudgetExceededError, match=r"of the \$0\.50"):
+        budget.check("0.01")
+    budget.change_limit(2)
+    budget.check("1.25")
+    if name is not None:
+        assert Budget(2, name=name, journal=journal).remaining == Decimal("1.25")
+    with pytest.raises(InvalidInputError, match="limit must be an amount"):
+        budget.change_limit("lots")
+
+
+def test_a_named_one_whose_ledger_was_replaced_pays_for_nothing(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j.sqlite3")
+    budget = Budget("1.00", name="studio", journal=journal)
+    journal.close()
+    (tmp_path / "j.sqlite3").unlink()
+    with pytest.raises(JournalError, match=r"'studio' is no longer in its ledger"):
+        budget.check("0.01")
+
+
 def test_without_a_name_it_is_this_object() -> None:
     one, two = Budget(1), Budget(1)
     one.record("0.4")
     assert two.spent == 0
-    assert copy.deepcopy(one) is one
+    assert copy.deepcopy(one) is copy.copy(one) is one
     with pytest.raises(TypeError, match="name it"):
         pickle.dumps(one)
 

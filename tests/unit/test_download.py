@@ -60,6 +60,29 @@ def test_odd_addresses_are_refused(url: str, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_data_url_may_not_be_larger_than_a_file(tmp_path: Path) -> None:
+    source = Source(hub="https://hub.oxen.ai/api/ai", headers={}, max_bytes=10)
+    with pytest.raises(FetchError, match="larger than 10 bytes"):
+        fetch(f"data:image/png,{'x' * 11}", tmp_path, "x", "image", source)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("content", "is_kept"), [("%FF%FE%FA-raw", True), ("No such file.", False)]
+)
+def test_what_no_one_can_read_and_nobody_declared_is_kept(
+    content: str, is_kept: bool, tmp_path: Path
+) -> None:
+    source = Source(hub="https://hub.oxen.ai/api/ai", headers={})
+    if is_kept:
+        fetched = fetch(f"data:,{content}", tmp_path, "x", "image", source)
+        assert fetched.path.name == "x.bin"
+        assert "no image known here" in (fetched.note or "")
+    else:
+        with pytest.raises(FetchError, match="is not image"):
+            fetch(f"data:,{content}", tmp_path, "x", "image", source)
+
+
 def picture(kind: str, size: tuple[int, int] = (31, 17)) -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", size, "red").save(buffer, kind)
@@ -164,6 +187,12 @@ def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
         folder_to_save_in(tmp_path / "file")
     assert folder_to_save_in(tmp_path / "a" / "b").is_dir()
     assert not list((tmp_path / "a" / "b").iterdir())
+
+
+def test_a_redirect_to_no_address_is_one_to_nowhere() -> None:
+    for location in ("http://[half", "//[half", "", None):
+        with pytest.raises(FetchError, match="redirected to no"):
+            _redirected("https://hub.example/a", location)
 
 
 def test_no_redirect_leads_from_https_to_where_anyone_can_read() -> None:

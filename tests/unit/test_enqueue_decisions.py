@@ -8,6 +8,7 @@ import pytest
 
 from oxen_inference import errors
 from oxen_inference.error_mapping import status_error
+from oxen_inference.media import till
 from oxen_inference.media.direct import read_direct
 from oxen_inference.media.enqueue import (
     Accepted,
@@ -211,3 +212,16 @@ def test_a_record_that_names_no_error_is_a_plain_one(name: str) -> None:
     error = error_of({"type": name, "message": "it broke"})
     assert type(error) is errors.OxenError
     assert str(error) == "it broke"
+
+
+def test_a_request_is_marked_as_sent_once_though_a_tunnel_is_asked_for_first() -> None:
+    marked: list[bool] = []
+
+    def mark() -> bool:
+        marked.append(not marked)  # as the ledger: only one may send
+        return marked[-1]
+
+    gate = till._Gate(mark)
+    gate.ask()  # before the CONNECT to a proxy
+    gate.ask()  # before the request through it
+    assert (marked, gate.is_shut) == ([True], False)

@@ -98,6 +98,13 @@ def test_a_namespace_is_not_always_repeated(kept: Any, expected: tuple[str, ...]
     assert found(entry(target_namespace="me"), [row(params=kept)]) == expected
 
 
+@pytest.mark.parametrize(
+    ("kept", "expected"), [(True, ("g",)), (False, ()), (1, ()), ("True", ()), (None, ())]
+)
+def test_a_switch_is_no_number_and_no_word(kept: Any, expected: tuple[str, ...]) -> None:
+    assert found(entry(loop=True), [row(params={"loop": kept})]) == expected
+
+
 def test_long_data_urls_are_compared_by_digest() -> None:
     image = "data:image/png;base64," + "A" * 5000
     assert found(entry(input_image=image), [row(params={"input_image": image})]) == ("g",)

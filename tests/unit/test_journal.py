@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal
@@ -35,6 +36,7 @@ from oxen_inference.media.result import MediaItem
 from tests.support.open_files import no_more_files
 
 SCOPE = Scope("https://hub", "me")
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 
 def intent(**changes: Any) -> Intent:
@@ -226,6 +228,7 @@ def test_in_memory_is_not_durable() -> None:
     journal = Journal.in_memory()
     assert not journal.durable
     journal.begin(intent(key="k"))
+    journal.close()  # nothing to open again
     assert journal.find(SCOPE, "k") is not None
 
 
@@ -249,6 +252,16 @@ def test_a_place_that_was_asked_for_never_falls_back(tmp_path: Path) -> None:
             journal.begin(intent())
     (tmp_path / "file").unlink()
     assert journal.durable  # and it is not given up
+
+
+@pytest.mark.skipif(not hasattr(os, "symlink"), reason="needs links")
+def test_a_default_place_that_cannot_be_looked_at_never_falls_back(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    monkeypatch.setenv("OXEN_STATE_DIR", str(tmp_path / "loop"))
+    with pytest.raises(JournalError, match="cannot be opened"):
+        Journal().begin(intent())
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a limit on open files")
@@ -303,19 +316,43 @@ def test_it_travels_by_its_path(journal: Journal) -> None:
     assert pickle.loads(pickle.dumps(journal)).find(SCOPE, "k") is not None
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_child_writes_to_it(journal: Journal) -> None:
-    journal.begin(intent(key="parent"))
+def in_a_child(act: Callable[[], object]) -> int:
+    """Do it in a forked process; return that one's exit code."""
     pid = os.fork()
     if pid == 0:
         try:
-            journal.begin(intent(key="child"))
+            act()
             os._exit(0)
         except BaseException:  # noqa: BLE001 - whatever it is, the parent must see it
             os._exit(1)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+@needs_fork
+def test_a_forked_child_writes_to_it(journal: Journal) -> None:
+    journal.begin(intent(key="parent"))
+
+    def write() -> None:
+        journal.close()  # what it has of the parent's, which goes on with it
+        journal.begin(intent(key="child"))
+
+    assert in_a_child(write) == 0
     assert journal.find(SCOPE, "child") is not None
     assert journal.find(SCOPE, "parent") is not None
+
+
+@needs_fork
+def test_a_forked_child_has_what_was_in_memory() -> None:
+    journal = Journal.in_memory()
+    entry, _ = journal.begin(intent())
+
+    def write() -> None:
+        assert journal.posting(entry)
+        journal.close()
+        assert [one.state for one in journal.entries()] == ["posting"]
+
+    assert in_a_child(write) == 0
+    assert [one.state for one in journal.entries()] == ["intended"]
 
 
 def test_two_processes_open_a_new_one_at_once(tmp_path: Path) -> None:

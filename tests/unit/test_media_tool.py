@@ -129,6 +129,7 @@ def test_a_copy_is_the_same_tool_and_a_pickle_leaves_the_key_behind(
     original = tool(aspect_ratio="1:1", max_cost="0.10")
     original.connection.sync()
     assert copy.deepcopy(original).connection is original.connection
+    assert copy.copy(original.connection) is original.connection
     stored = pickle.dumps(original)
     assert KEY.encode() not in stored
     loaded = pickle.loads(stored)
@@ -213,6 +214,15 @@ class TestToolkit:
         with pytest.raises(ConfigurationError, match="name"):
             self.made(model(), tool(aspect_ratio="1:1"))
         assert "square" in self.made(model(), tool(aspect_ratio="1:1", name="square"))
+
+    def test_an_amount_is_one_budget_for_all_its_tools(self) -> None:
+        options: dict[str, Any] = {"api_key": KEY, "base_url": "http://localhost:1"}
+        models = [model(), model("google-veo-3")]
+        toolkit = OxenToolkit(models=models, budget="5", background=False, **options)
+        budgets = {id(one.budget): one.budget.limit for one in toolkit.get_tools()}
+        assert list(budgets.values()) == [5]
+        with pytest.raises(ConfigurationError, match="an amount in USD"):
+            tool(budget="lots")
 
     def test_its_tools_share_one_connection_and_one_conversation(self) -> None:
         toolkit = OxenToolkit(models=[model()], api_key=KEY, base_url="http://localhost:1")

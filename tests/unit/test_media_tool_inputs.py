@@ -35,6 +35,7 @@ def test_names_are_marked_in_media_inputs_only() -> None:
         {
             "prompt": "ox",
             "style": "gen-1",
+            "seed": 7,
             "input_image": "gen-1",
             "reference_images": ["gen-2", "https://x.test/a.png"],
             "clip": "gen-3",
@@ -48,6 +49,7 @@ def test_names_are_marked_in_media_inputs_only() -> None:
     assert inputs.resolved(marked, known) == {
         "prompt": "ox",
         "style": "gen-1",
+        "seed": 7,
         "input_image": "https://x.test/1",
         "reference_images": ["https://x.test/2", "https://x.test/a.png"],
         "clip": "https://x.test/3",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import importlib
+import importlib.metadata
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +36,17 @@ def test_every_name_is_there(package: str) -> None:
     for name in module.__all__:
         assert getattr(module, name) is not None
     assert set(dir(module)) >= set(module.__all__)
+
+
+def test_a_source_tree_that_was_never_installed_has_no_version(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def missing(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    names = runpy.run_path(str(REPOSITORY / "oxen_inference" / "_version.py"))
+    assert names["__version__"] == "0+unknown"
 
 
 @pytest.mark.parametrize("package", LAZY)

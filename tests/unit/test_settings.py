@@ -52,6 +52,8 @@ def test_base_url_precedence(monkeypatch: pytest.MonkeyPatch) -> None:
         "https://x/?a=1",
         "https://x/#a",
         "http://[::1",
+        "[::1",
+        "/api/ai",
     ],
 )
 def test_an_unusable_base_url_is_named_in_one_sentence(given: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from oxen_inference.catalog.model_reading import read_model
+from oxen_inference.catalog.pricing import quote
 from oxen_inference.errors import (
     BudgetExceededError,
     DownloadError,
@@ -20,7 +21,7 @@ from oxen_inference.errors import (
 )
 from oxen_inference.media.result import MediaItem, MediaResult
 from oxen_inference.tools.settings import kind_of, tool_name
-from oxen_inference.tools.text import explain
+from oxen_inference.tools.text import asked_about, describe_parameters, explain
 
 DEVELOPERS = re.compile(
     r"client\.|reconcile|resume|attach|allow_\w+|ChatOxen|pathlib|Ledger|[Uu]se a new key"
@@ -107,6 +108,34 @@ def test_a_chat_model_is_refused_without_what_only_developers_use() -> None:
     with pytest.raises(InvalidInputError, match="ChatOxen") as caught:
         kind_of(chat)
     assert explain(caught.value) == "Error: talker makes text, not images, video or audio."
+
+
+def test_a_model_that_makes_words_too_is_known_by_the_media_it_makes() -> None:
+    row = {"id": "both", "endpoint": "/chat/completions", "capabilities": {"output": ["text", "image"]}}  # fmt: skip
+    assert kind_of(read_model(row)) == "image"
+
+
+def test_a_person_is_shown_an_address_without_its_signature() -> None:
+    model = read_model({"id": "m", "pricing": {"method": "per_image", "cost_per_image": 0.05}})
+    arguments = {"prompt": "an ox", "input_image": "https://x.test/a.png?signature=secret"}
+    assert asked_about("draw", arguments, quote(model, {})) == (
+        "draw(prompt='an ox', input_image='https://x.test/a.png') costs up to $0.05. Go ahead?"
+    )
+
+
+def test_parameters_are_named_with_their_choices() -> None:
+    properties = {
+        "prompt": {"type": "string"},
+        "length": {"anyOf": [{"type": "integer"}, {"type": "string"}]},
+        "size": {"type": "string", "enum": ["small", "large"]},
+        "steps": {"type": "integer", "minimum": 1, "maximum": 50},
+    }
+    schema = {"type": "object", "properties": properties, "required": ["prompt"]}
+    said = describe_parameters(read_model({"id": "m", "request_schema": schema}))
+    assert said.startswith(
+        "Parameters of m: prompt (string, required), length (integer or string), "
+        "size (small | large), steps (integer 1 to 50), "
+    )
 
 
 def test_tools_of_different_models_have_different_names() -> None:

@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 
 from oxen_inference.calls import Call
-from oxen_inference.errors import APIConnectionError, NotFoundError, RateLimitError
+from oxen_inference.errors import (
+    APIConnectionError,
+    InternalServerError,
+    NotFoundError,
+    RateLimitError,
+)
+from oxen_inference.media import watch as module
+from oxen_inference.media import watchers
 from oxen_inference.media.pace import Pace
 from oxen_inference.media.steps import Send
 from oxen_inference.media.subscription import Subscription
@@ -240,6 +247,94 @@ def test_what_no_list_names_is_asked_for_in_turns_a_few_a_round() -> None:
         assert hub.round(watch) <= 10
         rounds += 1
     assert rounds == 5
+
+
+def broken(status: int = 500) -> Exception:
+    return InternalServerError(f"broken with {status}", status_code=status)
+
+
+def test_the_trouble_of_one_job_is_not_the_other_s() -> None:
+    hub, (watch, first) = Hub("a", "b"), watching(["a"])
+    second = watch.subscribe(
+        threading.Event(), ["b"], media_type="image", model="m", namespace=None
+    )
+    hub.fail = lambda path: broken() if path.endswith("/a") else None
+    for _ in range(4):
+        hub.round(watch)
+    assert "Asking for a failed (broken with 500)" in (first.trouble or "")
+    assert (first.denial, second.trouble) == (None, None)
+    assert second.rows["b"].status == "processing"
+
+
+def test_a_list_that_is_asked_for_too_often_is_not_made_up_for_by_more_requests() -> None:
+    ids = [f"g{number}" for number in range(20)]
+    hub, (watch, subscription) = Hub(*ids), watching(ids)
+    hub.fail = slow_down("30")
+    assert hub.round(watch) == 1
+    assert 29 < (watch.seconds_to_next() or 0) <= 30
+    assert "slow down" in (subscription.trouble or "")
+
+
+def test_a_list_that_stays_broken_is_told_once() -> None:
+    ids = [f"g{number}" for number in range(6)]
+    hub, (watch, subscription) = Hub(*ids), watching(ids)
+    errors = iter([broken(500), broken(502)])
+    hub.fail = lambda path: next(errors) if path == "/queue" else None
+    hub.round(watch)
+    assert "each is asked for in turn" in (subscription.trouble or "")
+    subscription.trouble = None
+    hub.round(watch)
+    assert subscription.trouble is None
+
+
+def test_many_that_ended_are_looked_up_in_a_few_pages_a_round(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_PAGE_SIZE", 2)
+    ids = [f"g{number}" for number in range(20)]
+    hub, (watch, subscription) = Hub(*ids), watching(ids)
+    hub.status = dict.fromkeys(ids, "succeeded")
+    assert hub.round(watch) == 9  # the list, four pages of it, and four by themselves
+    assert len(subscription.pending) == 8
+
+
+def test_another_job_s_row_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    hub, (watch, subscription) = Hub("a", "b"), watching(["a"])
+    hub.status["b"] = "succeeded"
+    answer = hub.answer
+
+    def mixed_up(call: Call[Any]) -> Any:
+        row = {"generation_id": "b", "status": "succeeded"}
+        return call.read(row) if call.path == "/queue/a" else answer(call)
+
+    monkeypatch.setattr(hub, "answer", mixed_up)
+    hub.round(watch)
+    assert subscription.rows["a"].status == "processing"
+    assert list(subscription.rows) == ["a"]
+
+
+def test_what_comes_due_as_the_rest_begins_is_not_slept_through() -> None:
+    watch, _ = watching(["a"], gap=0)
+
+    class Wake:
+        def clear(self) -> None:
+            watch.hurry()
+
+    assert isinstance(next(watch.loop(Wake())), Send)
+
+
+def test_a_stream_that_lasted_is_opened_again_soon_and_every_job_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    rhythm = watchers._Rhythm()
+    pauses = []
+    for seconds in (1.0, 1.0, 1.0, 60.0, 1.0):
+        missed = rhythm.opened()
+        now += seconds
+        pauses.append((missed, rhythm.pause()))
+    assert pauses == [(True, 0.5), (False, 1.0), (False, 2.0), (False, 0.5), (True, 1.0)]
 
 
 def test_each_namespace_is_asked_for() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from decimal import Decimal
 from typing import Any
@@ -33,6 +35,7 @@ def test_a_job_under_way_is_joined_until_it_is_collected(
     handle = client.media.submit(**OX, conversation="a", key="first")
     assert client.media.begun(**OX, conversation="a", key="second") is not None
     assert client.media.begun(**OX, conversation="b") is None
+    assert client.media.begun(**OX, key="first") is not None
     assert client.media.begun(**{**OX, "seed": 1}, conversation="a") is None
     result = client.media.generate(**OX, conversation="a", key="second")
     assert result.generation_ids == handle.generation_ids
@@ -68,6 +71,21 @@ def test_a_cancelled_job_is_not_joined(client: OxenClient, oxen_sandbox: Sandbox
     oxen_sandbox.settings.image_seconds = 30
     client.media.submit(**OX, conversation="a").cancel()
     assert client.media.begun(**OX, conversation="a") is None
+
+
+def test_a_job_that_one_of_two_calls_left_is_still_the_other_s(journal: Journal) -> None:
+    ox = {"model": "bad-image", "prompt": "ox", "conversation": "a"}
+    with BadHub(seconds=60) as hub, quick_client(hub, journal) as client:
+        with ThreadPoolExecutor(1) as threads:
+            patient = threads.submit(client.media.generate, **ox, key="k")
+            while not hub.accepted:
+                time.sleep(0.005)
+            with pytest.raises(GenerationTimeout):
+                client.media.generate(**ox, key="k", timeout=0.1)
+            assert client.media.begun(**ox) is None  # another call means another picture
+            hub.seconds = 0
+            assert patient.result().succeeded
+    assert hub.posts["ox"] == 1
 
 
 @pytest.mark.parametrize("ending", ["succeeded", "failed"])

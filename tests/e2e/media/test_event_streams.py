@@ -6,7 +6,9 @@ import asyncio
 import socket
 import threading
 from dataclasses import replace
+from typing import Any
 
+import openai
 import pytest
 
 from oxen_inference import Journal
@@ -38,6 +40,30 @@ def test_a_stream_that_ends_at_once_does_not_hurry_polling(
         media("generate", model="bad-image", prompt="ox", timeout=3.2)
     assert asked(hub, "/events") <= 3
     assert asked(hub, "/queue") <= 1
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_transport_without_a_socket_to_show_keeps_nobody(hub: BadHub, journal: Journal) -> None:
+    class Opaque(openai.DefaultHttpxClient):
+        def send(self, *args: Any, **kwargs: Any) -> Any:
+            response = super().send(*args, **kwargs)
+            response.extensions.pop("network_stream")
+            return response
+
+    over = threading.Event()
+
+    def stay_open(connection: socket.socket, path: str) -> bool:
+        if path.endswith("/events"):
+            connection.sendall(SSE_HEAD)
+            over.wait(5)
+        return path.endswith("/events")
+
+    hub.take_over = stay_open
+    with quick_client(hub, journal, http_client=Opaque(), timeout=5.0) as client:
+        for number in range(2):
+            assert client.media.generate(model="bad-image", prompt=f"ox {number}").succeeded
+    over.set()
+    assert asked(hub, "/events") == 1
 
 
 class Silence:

@@ -30,6 +30,7 @@ from oxen_inference.errors import (
     ModelNotFoundError,
     RateLimitError,
 )
+from oxen_inference.media import runner
 from oxen_inference.media.result import MediaItem
 from oxen_sandbox import Fault, Sandbox
 from tests.e2e.media.calls import THOROUGH, MediaCalls
@@ -53,6 +54,10 @@ def media(media: MediaCalls) -> MediaCalls:
 async def until(happened: Callable[[], object]) -> None:
     while not happened():  # noqa: ASYNC110 - the hub is in another thread
         await asyncio.sleep(0.01)
+
+
+def _states(journal: Journal) -> list[str]:
+    return [entry.state for entry in journal.entries()]
 
 
 def paid(hub: Sandbox) -> int:
@@ -114,6 +119,7 @@ def test_nothing_bad_is_paid_for(media: MediaCalls, tmp_path: Path) -> None:
         (InvalidInputError, {"max_cost": "lots"}),
         (BudgetExceededError, {"max_cost": "0.001"}),
         (BudgetExceededError, {"budget": Budget("0.001")}),
+        (InvalidInputError, {"budget": "0.50"}),
         (InvalidInputError, {"on_interrupt": "explode"}),
         (InvalidInputError, {"timeout": -1}),
         (InvalidInputError, {"save_to": __file__}),
@@ -461,6 +467,65 @@ async def test_a_post_that_is_under_way_is_recorded_before_the_cancellation(hub:
         assert (entry.state, entry.generation_ids) == ("accepted", (hub.jobs[0].generation_id,))
 
 
+async def test_who_leaves_between_two_tries_buys_nothing(hub: Sandbox, journal: Journal) -> None:
+    budget = Budget("1", name="b", journal=journal)
+    async with AsyncOxenClient(
+        base_url=hub.base_url, api_key=hub.api_key, journal=journal
+    ) as client:
+        hub.inject(Fault("respond", status=429, retry_after=60, **QUEUE))
+        task = asyncio.create_task(
+            client.media.generate(model="flux-2-dev", prompt="an ox", budget=budget)
+        )
+        await until(lambda: budget.reserved and paid(hub) and _states(journal) == ["intended"])
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert _states(journal) == ["rejected"]
+    assert budget.remaining == budget.limit
+    assert paid(hub) == 1
+
+
+async def test_what_is_made_at_once_is_on_record_when_its_caller_has_left(
+    hub: Sandbox, journal: Journal, caplog: Any
+) -> None:
+    async with AsyncOxenClient(
+        base_url=hub.base_url, api_key=hub.api_key, journal=journal
+    ) as client:
+        hub.inject(Fault("delay", when="after", seconds=0.2, method="POST"))
+        task = asyncio.create_task(
+            client.media.generate(model="flux-2-dev", prompt="an ox", direct=True)
+        )
+        await until(lambda: _states(journal) == ["posting"])
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert _states(journal) == ["accepted"]
+    assert "Interrupted" not in caplog.text  # nothing goes on without him
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs signals")
+def test_ctrl_c_keeps_what_was_not_begun_from_being_bought(
+    hub: Sandbox, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "_pools", {})
+    monkeypatch.setitem(runner._WORKERS, "together", 1)  # the second waits for the first
+    hub.inject(Fault("delay", when="after", seconds=0.3, **QUEUE))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def interrupt() -> None:
+        while not hub.jobs:
+            time.sleep(0.005)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with OxenClient(base_url=hub.base_url, api_key=hub.api_key, journal=journal) as client:
+        client.catalog.get("flux-2-dev")
+        threading.Thread(target=interrupt).start()
+        with pytest.raises(KeyboardInterrupt):
+            client.media.generate_many([{"prompt": "a"}, {"prompt": "b"}], model="flux-2-dev")
+    assert paid(hub) == len(hub.jobs) == 1
+    assert [entry.prompt for entry in journal.entries()] == ["a"]
+
+
 @pytest.mark.parametrize("on_interrupt", ["detach", "cancel"])
 def test_ctrl_c_says_what_goes_on(hub: Sandbox, on_interrupt: Any, caplog: Any) -> None:
     with OxenClient(base_url=hub.base_url, api_key=hub.api_key, journal=None) as client:
@@ -583,10 +648,17 @@ def test_of_many_each_has_its_own_end(media: MediaCalls) -> None:
     assert made.succeeded
 
 
-def test_a_listener_that_breaks_is_no_failure_of_one_request(media: MediaCalls) -> None:
-    def breaks(_: object) -> None:
-        raise ZeroDivisionError
+class Leave(BaseException):
+    """As an interrupt, or the end of a worker, is one."""
 
-    with pytest.raises(ZeroDivisionError):
+
+@pytest.mark.parametrize("breaking", [ZeroDivisionError, Leave])
+def test_a_listener_that_breaks_is_no_failure_of_one_request(
+    breaking: type[BaseException], media: MediaCalls
+) -> None:
+    def breaks(_: object) -> None:
+        raise breaking
+
+    with pytest.raises(breaking):
         media("generate_many", [{"model": "flux-2-dev", "prompt": "a"}], on_progress=breaks)
     assert paid(media.hub) == 0

@@ -17,7 +17,10 @@ import pytest
 
 from oxen_inference import Budget, Journal
 from oxen_inference.errors import BadRequestError, GenerationTimeout, JournalError
+from oxen_inference.media import sending
 from oxen_inference.media.result import MediaResult
+from oxen_inference.media.steps import Steps
+from oxen_sandbox import Sandbox
 from tests.e2e.media.calls import MediaCalls, quick_async_client, quick_client
 from tests.support.bad_hub import BadHub
 
@@ -47,12 +50,12 @@ over_either_transport = pytest.mark.parametrize(
 )
 
 
-def breaks(journal: Journal, event: str, when: str = "1") -> None:
+def breaks(journal: Journal, event: str, when: str = "1", how: str = "ABORT") -> None:
     """From now on the file refuses such a statement, as a full disk does."""
     with journal.file.writing() as connection:
         connection.execute(
             f"CREATE TRIGGER breaks BEFORE {event} WHEN {when}"
-            " BEGIN SELECT RAISE(ABORT, 'disk is full'); END"
+            f" BEGIN SELECT RAISE({how}, 'disk is full'); END"
         )
 
 
@@ -93,15 +96,47 @@ def test_what_another_process_took_over_is_not_sent(
     assert not hub.posts
 
 
+@pytest.mark.parametrize("how", ["ABORT", "ROLLBACK"])
 def test_an_acceptance_that_cannot_be_written_is_still_the_callers(
-    hub: BadHub, journal: Journal, generate: Generate, caplog: Any
+    how: str, hub: BadHub, journal: Journal, generate: Generate, caplog: Any
 ) -> None:
-    breaks(journal, "UPDATE ON entries", "NEW.state = 'accepted'")
+    breaks(journal, "UPDATE ON entries", "NEW.state = 'accepted'", how)
     result = generate(key="k")
     (ours,) = hub.accepted[0].ids
     assert (result.status, result.generation_ids) == ("succeeded", (ours,))
-    assert any(ours in one.message for one in caplog.records if one.levelno == logging.ERROR)
+    told = [one.message for one in caplog.records if one.levelno == logging.ERROR]
+    assert any(ours in one for one in told)
+    assert all("disk is full" in one for one in told)
     assert len(hub.accepted) == 1
+
+
+def test_what_is_made_at_once_and_cannot_be_written_is_still_the_callers(
+    journal: Journal, kind: str, tmp_path: Path, caplog: Any
+) -> None:
+    breaks(journal, "UPDATE ON entries", "NEW.state = 'accepted'")
+    with Sandbox(image_seconds=0.05) as hub:
+        call = MediaCalls(hub, journal, kind)
+        made = call("generate", model="flux-2-dev", prompt="ox", direct=True, save_to=tmp_path)
+    assert Path(made.paths[0]).is_file()
+    assert "Made and paid for, but not written down" in caplog.text
+
+
+def test_what_another_process_claimed_first_is_not_sent_again(
+    hub: BadHub, journal: Journal, generate: Generate
+) -> None:
+    hub.plan = lambda _, attempt: "status_400" if attempt == 0 else "ok"
+    with pytest.raises(BadRequestError):
+        generate(key="k")
+    with journal.file.writing() as connection:
+        connection.execute(
+            "CREATE TRIGGER taken BEFORE UPDATE ON entries WHEN OLD.state = 'rejected'"
+            " AND NEW.state = 'intended' BEGIN UPDATE entries SET state = 'rejected', attempt = 7,"
+            """ error = '{"type": "BadRequestError", "message": "refused over there"}'"""
+            " WHERE entry_id = OLD.entry_id; SELECT RAISE(IGNORE); END"
+        )
+    with pytest.raises(BadRequestError, match="refused over there"):
+        generate(key="k")
+    assert hub.posts["ox"] == 1
 
 
 def test_a_result_that_cannot_be_written_is_still_the_callers(
@@ -138,6 +173,60 @@ def test_a_request_another_process_is_sending_is_not_waited_for_beyond_the_timeo
         )
     with pytest.raises(GenerationTimeout, match="still sending this request"):
         generate(key="k", timeout=0.3)
+    assert not hub.posts
+
+
+def test_a_call_that_takes_an_abandoned_request_over_leaves_it_to_be_joined(
+    hub: BadHub, journal: Journal, generate: Generate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    breaks(journal, "UPDATE ON entries", "NEW.state = 'posting'")
+    with pytest.raises(JournalError):
+        generate(key="k", conversation="c")
+    mended(journal)
+    with journal.file.writing() as connection:  # as another host left it
+        connection.execute(
+            "UPDATE entries SET state = 'intended', owner = ?, created_at = ?",
+            ('{"host": "another", "boot": "", "pid": 1, "started": ""}', time.time()),
+        )
+
+    def abandoned(*_: object) -> Steps[None]:
+        with journal.file.writing() as connection:
+            connection.execute("UPDATE entries SET created_at = 0")
+        yield from ()
+
+    monkeypatch.setattr(sending, "sleep", abandoned)
+    hub.seconds = 60
+    with pytest.raises(GenerationTimeout):
+        generate(key="k", conversation="c", timeout=0.5)
+    hub.seconds = 0
+    joined = generate(conversation="c")
+    assert joined.generation_ids == tuple(hub.accepted[0].ids)
+    assert hub.posts["ox"] == 1
+
+
+def test_a_loop_that_ends_before_the_post_buys_nothing(hub: BadHub, journal: Journal) -> None:
+    budget = Budget("0.05", name="b", journal=journal)
+    with quick_client(hub, journal) as client:
+        model = client.catalog.get("bad-image")
+    asked: list[int] = []
+
+    async def never_again() -> str:
+        asked.append(1)
+        await asyncio.sleep(60)
+        return "k"
+
+    async def leaves() -> None:
+        client = quick_async_client(hub, journal, api_key=never_again)
+        waiting = asyncio.create_task(
+            client.media.generate(model=model, prompt="ox", key="k", budget=budget)
+        )
+        while not asked:  # noqa: ASYNC110 - the hub is in another thread
+            await asyncio.sleep(0.01)
+        assert not waiting.done()  # asyncio.run cancels it, and what shields it
+
+    asyncio.run(leaves())
+    assert [entry.state for entry in journal.entries()] == ["rejected"]
+    assert budget.remaining == budget.limit
     assert not hub.posts
 
 

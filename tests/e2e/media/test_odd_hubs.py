@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import threading
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import openai
 import pytest
 
 from oxen_inference import Budget, Journal, OxenClient
@@ -24,7 +26,7 @@ from oxen_inference.errors import (
 from oxen_inference.media import watchers
 from oxen_inference.media.result import MediaResult
 from oxen_inference.media.watch import Watch
-from tests.e2e.media.calls import MediaCalls, quick_client, settings
+from tests.e2e.media.calls import MediaCalls, quick_async_client, quick_client, settings
 from tests.support import bad_hub
 from tests.support.bad_hub import PNG, BadHub
 
@@ -265,6 +267,42 @@ def test_a_result_named_by_a_bare_path_is_the_hubs(
 ) -> None:
     hub.shown = lambda _, row: {**row, "result_url": "api/ai/files/x.png"}
     assert generate(save_to=tmp_path).paths
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_nobody_pays_or_waits_with_a_client_that_was_closed(
+    own: bool, kind: str, hub: BadHub, journal: Journal
+) -> None:
+    hub.seconds = 60
+    ox: dict[str, Any] = {"model": "bad-image", "prompt": "ox"}
+
+    async def asynchronous() -> None:
+        options = {"http_client": openai.DefaultAsyncHttpxClient()} if own else {}
+        client = quick_async_client(hub, journal, **options)
+        handle = await client.media.submit(**ox, key="k")
+        await client.close()
+        with pytest.raises(
+            ConfigurationError, match=r"has been closed.*resume\('k'\) gets it back"
+        ):
+            await handle.wait()
+        with pytest.raises(ConfigurationError, match="has been closed"):
+            await client.media.submit(**ox)
+
+    if kind == "async":
+        asyncio.run(asynchronous())
+    else:
+        options = {"http_client": openai.DefaultHttpxClient()} if own else {}
+        client = quick_client(hub, journal, **options)
+        handle = client.media.submit(**ox, key="k")
+        client.close()
+        with pytest.raises(
+            ConfigurationError, match=r"has been closed.*resume\('k'\) gets it back"
+        ):
+            handle.wait()
+        with pytest.raises(ConfigurationError, match="has been closed"):
+            client.media.submit(**ox)
+    assert hub.posts["ox"] == 1
+    assert [entry.state for entry in journal.entries()] == ["rejected", "accepted"]
 
 
 def test_a_path_is_a_journal(hub: BadHub, tmp_path: Path) -> None:

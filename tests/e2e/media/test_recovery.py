@@ -26,6 +26,7 @@ from oxen_inference.errors import (
     InvalidInputError,
     NotFoundError,
 )
+from oxen_inference.media import searching
 from tests.e2e.media.calls import QUICK, quick_async_client, quick_client
 from tests.support.bad_hub import BadHub
 
@@ -123,6 +124,15 @@ def test_an_old_id_is_no_acceptance(client: OxenClient, hub: BadHub, journal: Jo
     second = client.media.generate(model="bad-image", prompt="another ox")
     assert second.generation_ids == tuple(hub.accepted[1].ids)
     assert second.generation_ids != first.generation_ids
+
+
+def test_an_id_that_nobody_could_write_is_none(client: OxenClient, hub: BadHub) -> None:
+    hub.repeat_ids = ["\ud800"]
+    budget = Budget(1, name="b", journal=client.media.journal)
+    result = client.media.generate(model="bad-image", prompt="ox", key="k", budget=budget)
+    assert result.generation_ids == tuple(hub.accepted[0].ids)
+    assert budget.spent == Decimal("0.05")
+    assert len(hub.accepted) == 1
 
 
 @pytest.mark.parametrize("shape", ["flat_answer", "wrapped_answer"])
@@ -343,10 +353,11 @@ async def test_the_async_client_gets_back_the_same(hub: BadHub, journal: Journal
             await client.media.forget(entry_id)
 
 
-@pytest.mark.parametrize(("age", "pages"), [(0, 3), (9000, 1)])
+@pytest.mark.parametrize(("age", "most", "pages"), [(0, 10, 3), (9000, 10, 1), (0, 2, 2)])
 def test_a_long_history_is_read_until_it_goes_past_the_request(
-    age: int, pages: int, hub: BadHub, journal: Journal
+    age: int, most: int, pages: int, hub: BadHub, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(searching, "_PAGES", most)
     hub.plan = lambda *_: "reset_after"
     rows = [foreign(hub, prompt="a cow", enqueued_at=int(time.time()) - age)] * 2500
     hub.foreign_rows = rows

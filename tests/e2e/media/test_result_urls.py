@@ -88,6 +88,20 @@ def test_reconciling_looks_at_the_same_fields(
     assert {item.url for entry in media("reconcile") for item in entry.items} == {None}
 
 
+@pytest.mark.parametrize("address", ["http://[half", "//[half"])
+def test_what_is_no_address_is_said_when_it_is_fetched(
+    address: str, media: MediaCalls, hub: BadHub, tmp_path: Path
+) -> None:
+    hub.seconds = 0.0
+    show(hub, result_url=address)
+    made = media("generate", model="bad-image", prompt="ox", key="k")
+    assert address in made._repr_mimebundle_()["text/html"]
+    with pytest.raises(DownloadError, match="address cannot be read"):
+        media("generate", model="bad-image", prompt="ox", key="k", save_to=tmp_path)
+    media("submit", model="bad-image", prompt="another ox")
+    assert all(entry.is_settled for entry in media("reconcile"))
+
+
 def test_the_raw_queue_reads_them_too() -> None:
     row = {"generation_id": "g", "status": "done", "images": [{}, {"url": INPUT}]}
     assert read_generation(row).result_url == INPUT

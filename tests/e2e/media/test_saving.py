@@ -88,6 +88,29 @@ def test_a_folder_that_cannot_be_written_any_more_is_replaced(
     assert Path(again.paths[0]).parent == folder
 
 
+@pytest.mark.parametrize("ledger", ["on disk", "in memory"])
+def test_where_nothing_beside_the_ledger_can_be_written_there_is_a_place_of_the_systems(
+    ledger: str, media: MediaCalls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, beside = tmp_path / "to", tmp_path / "ledger" / "results"
+    if ledger == "in memory":
+        media.options["journal"] = None
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    def spoil(*_: Any) -> None:
+        for place in (folder, beside):
+            shutil.rmtree(place, ignore_errors=True)
+            place.parent.mkdir(exist_ok=True)
+            place.write_text("somebody's file now")
+
+    answer_sound(media.hub, b"fLaC" + bytes(80))
+    made = media("generate", model=SOUND, prompt="moo", save_to=folder, on_progress=_at("fetching", spoil))  # fmt: skip
+    (path,) = map(Path, made.paths)
+    assert path.parent.name.startswith("oxen-results-")
+    assert path.read_bytes().startswith(b"fLaC")
+    assert str(path.parent) in made.notes[0]
+
+
 def test_a_folder_that_vanished_is_made_again(media: MediaCalls, tmp_path: Path) -> None:
     folder = tmp_path / "to"
     answer_sound(media.hub, b"fLaC" + bytes(80))

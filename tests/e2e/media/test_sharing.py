@@ -15,6 +15,8 @@ import pytest
 
 from oxen_inference import AsyncOxenClient, Journal, MediaResult, OxenClient
 from oxen_inference.errors import DownloadError
+from oxen_inference.media import saving
+from oxen_inference.media.files import Fetched
 from tests.e2e.media.calls import QUICK, settings
 from tests.support.bad_hub import PNG, BadHub
 
@@ -112,6 +114,25 @@ def test_a_fetch_that_fails_is_tried_by_the_next(
         with pytest.raises(DownloadError):
             client.media.generate(**request)
         assert client.media.generate(**request).paths
+
+
+def test_what_was_saved_longest_ago_is_not_remembered_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(saving, "_REMEMBERED", 2)
+    asked: list[str] = []
+
+    def save(item: str) -> None:
+        def saves() -> Fetched:
+            asked.append(item)
+            (tmp_path / item).touch()
+            return Fetched(tmp_path / item, "", 0, None, None)
+
+        saving.save_once(saves, "entry", item, tmp_path)
+
+    for item in "aabcba":
+        save(item)
+    assert asked == ["a", "b", "c", "a"]
 
 
 def test_nobody_waits_for_another_s_fetch_beyond_the_time_given(
