@@ -81,7 +81,7 @@ class Watcher:
             try:
                 with self._client.events.listen() as stream:
                     line.stream = stream
-                    if not line.ended.is_set():  # pragma: no branch - in that very moment
+                    if not line.ended.is_set():  # pragma: no branch - it may end as it opens
                         self._hear(stream, rhythm)
             except NotFoundError:
                 self._no_events = True
@@ -196,7 +196,7 @@ class AsyncWatcher:
                     await asyncio.sleep(_AFTER_A_BUG)
         finally:
             # Unless it is one of an earlier loop, thrown away only now.
-            if self._polling is asyncio.current_task():  # pragma: no branch - when is not foreseen
+            if self._polling is asyncio.current_task():  # pragma: no branch - left to the collector
                 self._polling = None  # whoever comes during the goodbye starts another
             if listening is not None:
                 listening.cancel()

@@ -30,7 +30,6 @@ from oxen_inference.errors import (
     ModelNotFoundError,
     RateLimitError,
 )
-from oxen_inference.media import runner
 from oxen_inference.media.result import MediaItem
 from oxen_sandbox import Fault, Sandbox
 from tests.e2e.media.calls import THOROUGH, MediaCalls
@@ -486,44 +485,26 @@ async def test_who_leaves_between_two_tries_buys_nothing(hub: Sandbox, journal: 
 
 
 async def test_what_is_made_at_once_is_on_record_when_its_caller_has_left(
-    hub: Sandbox, journal: Journal, caplog: Any
+    hub: Sandbox, journal: Journal, tmp_path: Path, caplog: Any
 ) -> None:
+    made = asyncio.Event()
+
+    async def stay(event: Any) -> None:
+        if event.phase == "fetching":
+            made.set()
+            await asyncio.sleep(60)
+
     async with AsyncOxenClient(
         base_url=hub.base_url, api_key=hub.api_key, journal=journal
     ) as client:
-        hub.inject(Fault("delay", when="after", seconds=0.2, method="POST"))
-        task = asyncio.create_task(
-            client.media.generate(model="flux-2-dev", prompt="an ox", direct=True)
-        )
-        await until(lambda: _states(journal) == ["posting"])
+        direct = {"model": "flux-2-dev", "prompt": "an ox", "direct": True, "save_to": tmp_path}
+        task = asyncio.create_task(client.media.generate(**direct, on_progress=stay))
+        await made.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
     assert _states(journal) == ["accepted"]
     assert "Interrupted" not in caplog.text  # nothing goes on without him
-
-
-@pytest.mark.skipif(os.name != "posix", reason="needs signals")
-def test_ctrl_c_keeps_what_was_not_begun_from_being_bought(
-    hub: Sandbox, journal: Journal, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(runner, "_pools", {})
-    monkeypatch.setitem(runner._WORKERS, "together", 1)  # the second waits for the first
-    hub.inject(Fault("delay", when="after", seconds=0.3, **QUEUE))
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def interrupt() -> None:
-        while not hub.jobs:
-            time.sleep(0.005)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    with OxenClient(base_url=hub.base_url, api_key=hub.api_key, journal=journal) as client:
-        client.catalog.get("flux-2-dev")
-        threading.Thread(target=interrupt).start()
-        with pytest.raises(KeyboardInterrupt):
-            client.media.generate_many([{"prompt": "a"}, {"prompt": "b"}], model="flux-2-dev")
-    assert paid(hub) == len(hub.jobs) == 1
-    assert [entry.prompt for entry in journal.entries()] == ["a"]
 
 
 @pytest.mark.parametrize("on_interrupt", ["detach", "cancel"])

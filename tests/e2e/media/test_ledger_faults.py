@@ -177,11 +177,12 @@ def test_a_request_another_process_is_sending_is_not_waited_for_beyond_the_timeo
 
 
 def test_a_call_that_takes_an_abandoned_request_over_leaves_it_to_be_joined(
-    hub: BadHub, journal: Journal, generate: Generate, monkeypatch: pytest.MonkeyPatch
+    hub: BadHub, journal: Journal, media: MediaCalls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    ox = {"model": "bad-image", "prompt": "ox", "conversation": "c"}
     breaks(journal, "UPDATE ON entries", "NEW.state = 'posting'")
     with pytest.raises(JournalError):
-        generate(key="k", conversation="c")
+        media("submit", **ox, key="k")
     mended(journal)
     with journal.file.writing() as connection:  # as another host left it
         connection.execute(
@@ -195,11 +196,8 @@ def test_a_call_that_takes_an_abandoned_request_over_leaves_it_to_be_joined(
         yield from ()
 
     monkeypatch.setattr(sending, "sleep", abandoned)
-    hub.seconds = 60
-    with pytest.raises(GenerationTimeout):
-        generate(key="k", conversation="c", timeout=0.5)
-    hub.seconds = 0
-    joined = generate(conversation="c")
+    media("submit", **ox, key="k")
+    joined = media("generate", **ox)
     assert joined.generation_ids == tuple(hub.accepted[0].ids)
     assert hub.posts["ox"] == 1
 

@@ -123,9 +123,10 @@ def test_an_event_is_heard_while_polling_rests(hub: BadHub, generate: Generate) 
             connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
             refused.wait(5)
             time.sleep(0.6)
-            told = json.dumps({"generation_id": hub.accepted[0].ids[0]})
-            event = f"event: media_generation_completed\ndata: {told}\n\n"
-            connection.sendall(event.encode())
+            for one in ("somebody-else-s", hub.accepted[0].ids[0]):
+                told = json.dumps({"generation_id": one})
+                event = f"event: media_generation_completed\ndata: {told}\n\n"
+                connection.sendall(event.encode())
             done.wait(5)
             return True
         if "/queue/" not in path or refused.is_set():
@@ -278,7 +279,7 @@ def test_nobody_pays_or_waits_with_a_client_that_was_closed(
 
     async def asynchronous() -> None:
         options = {"http_client": openai.DefaultAsyncHttpxClient()} if own else {}
-        client = quick_async_client(hub, journal, **options)
+        client = quick_async_client(hub, journal, timeout=5.0, **options)
         handle = await client.media.submit(**ox, key="k")
         await client.close()
         with pytest.raises(
@@ -292,7 +293,7 @@ def test_nobody_pays_or_waits_with_a_client_that_was_closed(
         asyncio.run(asynchronous())
     else:
         options = {"http_client": openai.DefaultHttpxClient()} if own else {}
-        client = quick_client(hub, journal, **options)
+        client = quick_client(hub, journal, timeout=5.0, **options)
         handle = client.media.submit(**ox, key="k")
         client.close()
         with pytest.raises(

@@ -26,7 +26,8 @@ from oxen_inference.errors import (
     InvalidInputError,
     NotFoundError,
 )
-from oxen_inference.media import searching
+from oxen_inference.media import runner, searching
+from oxen_inference.media.steps import Haste
 from tests.e2e.media.calls import QUICK, quick_async_client, quick_client
 from tests.support.bad_hub import BadHub
 
@@ -180,6 +181,37 @@ def test_ctrl_c_during_the_post_keeps_the_ids(client: OxenClient, hub: BadHub, j
     assert entry.generation_ids == tuple(hub.accepted[0].ids)
     assert hub.accepted[0].ids[0] in caplog.text
     assert client.media.resume("k").succeeded
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs signals")
+def test_ctrl_c_keeps_what_was_not_begun_from_being_bought(
+    hub: BadHub, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "_pools", {})
+    monkeypatch.setitem(runner._WORKERS, "together", 1)  # the second waits for the first
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    ask, asked, all_asked = Haste.ask, [], threading.Event()
+
+    def told(haste: Haste) -> None:
+        ask(haste)
+        asked.append(haste)
+        if len(asked) == 2:
+            all_asked.set()
+
+    monkeypatch.setattr(Haste, "ask", told)
+    hub.plan = lambda *_: "ok" if all_asked.wait(8) else "status_400"
+
+    def interrupt() -> None:
+        while not hub.posts:
+            time.sleep(0.005)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with quick_client(hub, journal, timeout=9.0) as client:
+        threading.Thread(target=interrupt).start()
+        with pytest.raises(KeyboardInterrupt):
+            client.media.generate_many([{"prompt": "a"}, {"prompt": "b"}], model="bad-image")
+    assert sum(hub.posts.values()) == len(hub.accepted) == 1
+    assert [entry.prompt for entry in journal.entries()] == ["a"]
 
 
 async def test_waiters_that_come_and_go_are_all_served(hub: BadHub, journal: Journal) -> None:

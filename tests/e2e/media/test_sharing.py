@@ -119,6 +119,7 @@ def test_a_fetch_that_fails_is_tried_by_the_next(
 def test_what_was_saved_longest_ago_is_not_remembered_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(saving, "_places", saving._Places())
     monkeypatch.setattr(saving, "_REMEMBERED", 2)
     asked: list[str] = []
 
