@@ -2,8 +2,9 @@
 
 Each round asks for the list of active jobs, whose length is the hub's matter and not the number
 of waiters'; what has left that list is looked up one by one, or in bulk where it is many, and
-where a list is broken, a few are asked for each round. The event stream only wakes the watcher: a status always comes from a GET. Whatever goes wrong in a
-round delays the next one and never ends a job.
+where a list is broken, a few are asked for each round. The event stream only wakes the watcher: a
+status always comes from a GET. Whatever goes wrong in a round delays the next one and never ends a
+job.
 """
 
 from __future__ import annotations

@@ -93,6 +93,12 @@ def test_an_unknown_model_gets_the_closest_ids(client: OxenClient) -> None:
         client.catalog.deactivate("my-custom-modle")
 
 
+async def test_and_so_it_does_asynchronously(async_client: AsyncOxenClient) -> None:
+    with pytest.raises(ModelNotFoundError, match=f"Did you mean {CUSTOM}"):
+        await async_client.catalog.activate("my-custom-modle")
+    await async_client.close()
+
+
 def test_a_deployment_that_fails_says_so(client: OxenClient, oxen_sandbox: Sandbox) -> None:
     oxen_sandbox.inject(Fault("fail_deployment"))
     with pytest.raises(
@@ -313,6 +319,17 @@ def test_and_that_hides_no_error_from_inside(client: OxenClient) -> None:
         pytest.raises(ValueError, match="inside"),
     ):
         use()
+
+
+@pytest.mark.usefixtures("stuck")
+async def test_nor_asynchronously(async_client: AsyncOxenClient) -> None:
+    with (
+        pytest.warns(CatalogWarning, match="may still be billed"),
+        pytest.raises(ValueError, match="inside"),
+    ):
+        async with async_client.catalog.deployed(CUSTOM, poll_every=EVERY):
+            raise ValueError("inside")
+    await async_client.close()
 
 
 @pytest.mark.parametrize("is_ours", [True, False])
