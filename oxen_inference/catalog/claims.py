@@ -33,7 +33,7 @@ def _anew() -> None:
     _deployments = _Deployments()
 
 
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has none
     os.register_at_fork(after_in_child=_anew)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from oxen_inference.catalog.calls import activate_call, deactivate_call, get_call
@@ -62,15 +63,15 @@ def activation(
     claim = claim or Claim("", model_id)
     model = yield from send(get_call(paths, model_id, live=True))
     _must_be_custom(model)
-    for is_last in (False, False, True):
-        model = yield from _brought_up(paths, model, waiting, claim, is_last)
+    for _ in range(2):
+        model = yield from _brought_up(paths, model, waiting, claim)
         if waiting is None or model.deployment_status == "active":
-            break  # else another user has brought it down before it was seen to be up
-    return model
+            return model  # else another user has brought it down before it was seen to be up
+    return (yield from _brought_up(paths, model, waiting, claim, is_last=True))
 
 
 def _brought_up(
-    paths: Paths, model: Model, waiting: Waiting | None, claim: Claim, is_last: bool
+    paths: Paths, model: Model, waiting: Waiting | None, claim: Claim, *, is_last: bool = False
 ) -> Steps[Model]:
     if model.deployment_status == "deactivating" and waiting:
         model = yield from _until(
@@ -117,7 +118,7 @@ def release(paths: Paths, claim: Claim) -> Steps[None]:
 
 
 def _brought_down(paths: Paths, model_id: str) -> Steps[None]:
-    for attempt in range(1, _RELEASE_TRIES + 1):
+    for attempt in count(1):
         try:
             yield from send(deactivate_call(paths, model_id))
         except OxenError as error:

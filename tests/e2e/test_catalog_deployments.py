@@ -18,6 +18,7 @@ from oxen_inference.errors import (
     DeploymentError,
     InvalidInputError,
     ModelNotFoundError,
+    PermissionDeniedError,
 )
 from oxen_sandbox import Fault, Sandbox
 
@@ -121,6 +122,16 @@ def test_a_look_that_fails_is_looked_again(client: OxenClient, oxen_sandbox: San
         Fault("respond", method="GET", path=f"*/{CUSTOM}", status=502, skip=1, times=2)
     )
     assert client.catalog.activate(CUSTOM, wait=True, poll_every=EVERY).is_deployed
+
+
+def test_a_look_that_is_refused_ends_the_waiting(client: OxenClient, oxen_sandbox: Sandbox) -> None:
+    oxen_sandbox.inject(Fault("respond", status=403, method="GET", path=f"*/{CUSTOM}", skip=1))
+    with (
+        pytest.raises(PermissionDeniedError),
+        client.catalog.deployed(CUSTOM, poll_every=EVERY),
+    ):
+        pytest.fail("it was never seen to be up")
+    assert posts(oxen_sandbox) == ["activate", "deactivate"]
 
 
 # What was brought up is brought down
@@ -247,6 +258,18 @@ def test_a_deactivation_whose_answer_is_lost_is_no_alarm(
         oxen_sandbox.inject(Fault("respond", status=502, path="*/deactivate", when="after"))
         oxen_sandbox.inject(Fault("respond", status=400, path="*/deactivate"))
     assert status(oxen_sandbox) in ("deactivating", "inactive")
+
+
+def test_where_nobody_can_look_whether_it_is_down_it_is_an_alarm(
+    client: OxenClient, oxen_sandbox: Sandbox
+) -> None:
+    def use() -> None:
+        with client.catalog.deployed(CUSTOM, poll_every=EVERY):
+            oxen_sandbox.inject(Fault("respond", status=400, path="*/deactivate"))
+            oxen_sandbox.inject(Fault("respond", status=502, method="GET", path=f"*/{CUSTOM}"))
+
+    with pytest.raises(DeploymentError, match="may still be billed"):
+        use()
 
 
 def test_an_activation_that_was_refused_leaves_nothing_to_undo(

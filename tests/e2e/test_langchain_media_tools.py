@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -305,7 +306,12 @@ class State(TypedDict):
 
 
 class TestProgress:
-    def test_reaches_callbacks(self, draw: OxenMediaTool) -> None:
+    @pytest.mark.parametrize("langgraph", [True, False])
+    def test_reaches_callbacks(
+        self, langgraph: bool, draw: OxenMediaTool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        if not langgraph:
+            monkeypatch.delitem(sys.modules, "langgraph.config", raising=False)
         recorder = Recorder()
         answer(draw, "c7", prompt="ox", config={**IN_A_THREAD, "callbacks": [recorder]})
         phases = [event["phase"] for event in recorder.events]

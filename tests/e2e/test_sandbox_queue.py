@@ -132,7 +132,7 @@ def test_parameters_are_merged_but_never_override_the_row(hub: Sandbox) -> None:
         ("luma-ray-v3-2-image-to-video", {}, "input_image"),
         ("luma-ray-v3-2-image-to-video", {"input_image": "/home/me/ox.png"}, "input_image"),
         ("flux-2-dev", {"input_image": ["ox.png"]}, "input_image"),
-        ("flux-2-dev", {"input_image": ["http://[ox]/ox.png"]}, "input_image"),
+        ("flux-2-dev", {"input_image": ["http://[ox/ox.png"]}, "input_image"),
     ],
 )
 def test_bad_parameters_fail_when_the_job_runs(

@@ -19,9 +19,9 @@ THOROUGH = Pace(
 
 
 def settings(hub: Any, journal: Journal | None, **more: Any) -> dict[str, Any]:
-    """A client's settings for this hub; one that gives up soon, if `more` does not say else."""
+    """A client's settings for this hub, where `more` does not say else."""
     return {
-        "base_url": hub.base_url, "api_key": "k", "journal": journal, "timeout": 0.4,
+        "base_url": hub.base_url, "api_key": "k", "journal": journal, "timeout": 5.0,
         "max_retries": 2, **more,
     }  # fmt: skip
 

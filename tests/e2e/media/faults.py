@@ -13,6 +13,8 @@ from tests.e2e.media.calls import quick_async_client, quick_client
 from tests.support.bad_hub import BadHub, random_plan
 
 UNIT = Decimal("0.05")
+SOON = 0.4
+"""Seconds until an answer that never comes is given up."""
 
 
 def enqueue_all(hub: BadHub, journal: Journal, count: int, budget: Budget) -> dict[str, object]:
@@ -22,7 +24,7 @@ def enqueue_all(hub: BadHub, journal: Journal, count: int, budget: Budget) -> di
     def remember(prompt: str, outcome: object) -> None:
         outcomes[prompt] = outcome
 
-    with quick_client(hub, journal) as client, ThreadPoolExecutor(16) as threads:
+    with quick_client(hub, journal, timeout=SOON) as client, ThreadPoolExecutor(16) as threads:
 
         def one(prompt: str) -> None:
             try:
@@ -34,7 +36,7 @@ def enqueue_all(hub: BadHub, journal: Journal, count: int, budget: Budget) -> di
         list(threads.map(one, [f"sync {number}" for number in range(count // 2)]))
 
     async def by_tasks() -> None:
-        async with quick_async_client(hub, journal) as client:
+        async with quick_async_client(hub, journal, timeout=SOON) as client:
             places = asyncio.Semaphore(16)
 
             async def one(prompt: str) -> None:

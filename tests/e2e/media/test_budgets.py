@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
@@ -24,105 +23,96 @@ from oxen_inference.errors import (
 from tests.e2e.media.calls import MediaCalls, quick_client
 from tests.support.bad_hub import BadHub
 
-Call = Callable[..., Any]
 
-
-@pytest.fixture
-def call(media: MediaCalls) -> MediaCalls:
-    """Whoever asks for a job's end here gives up soon."""
-    media.options |= {"timeout": 0.4, "max_retries": 2}
-    return media
-
-
-def buy(call: Call, budget: Budget, **more: Any) -> Any:
-    return call("generate", model="bad-image", prompt="ox", budget=budget, **more)
+def buy(media: MediaCalls, budget: Budget, **more: Any) -> Any:
+    return media("generate", model="bad-image", prompt="ox", budget=budget, **more)
 
 
 def test_a_cost_above_the_quote_blocks_though_another_call_learned_it(
-    hub: BadHub, call: Call
+    hub: BadHub, media: MediaCalls
 ) -> None:
     hub.cost, hub.seconds = "0.40", 0.3
     budget = Budget("0.50")
     for key in ("a", "b"):
         with pytest.raises(GenerationTimeout):
-            buy(call, budget, key=key, timeout=0.1)
-        assert call("resume", key, timeout=5).cost == Decimal("0.40")
+            buy(media, budget, key=key, timeout=0.1)
+        assert media("resume", key, timeout=5).cost == Decimal("0.40")
     assert (budget.spent, budget.reserved, budget.remaining) == (Decimal("0.80"), 0, 0)
     with pytest.raises(BudgetExceededError):
-        buy(call, budget, key="c", timeout=0.1)
+        buy(media, budget, key="c", timeout=0.1)
     assert hub.posts["ox"] == 2
 
 
-def test_reconciling_settles_what_somebody_elses_call_left(hub: BadHub, call: Call) -> None:
+def test_reconciling_settles_what_somebody_elses_call_left(hub: BadHub, media: MediaCalls) -> None:
     hub.seconds = 0.2
     budget = Budget("0.50")
-    call("submit", model="bad-image", prompt="ox", budget=budget)
+    media("submit", model="bad-image", prompt="ox", budget=budget)
     assert budget.reserved == Decimal("0.05")
     hub.seconds = 0
-    (entry,) = call("reconcile")
+    (entry,) = media("reconcile")
     assert entry.is_settled
     assert (budget.spent, budget.reserved) == (Decimal("0.05"), 0)
 
 
-def test_forgetting_gives_the_money_back(hub: BadHub, call: Call) -> None:
+def test_forgetting_gives_the_money_back(hub: BadHub, media: MediaCalls) -> None:
     hub.plan = lambda *_: "reset_before"
     budget = Budget("0.50")
     with pytest.raises(EnqueueOutcomeUnknown):
-        buy(call, budget)
-    (entry,) = call("jobs")
-    call("forget", entry.entry_id)
+        buy(media, budget)
+    (entry,) = media("jobs")
+    media("forget", entry.entry_id)
     assert budget.remaining == budget.limit
 
 
-def test_what_ended_without_a_cost_can_be_written_off(hub: BadHub, call: Call) -> None:
+def test_what_ended_without_a_cost_can_be_written_off(hub: BadHub, media: MediaCalls) -> None:
     hub.cost, ending = None, ["processing"]
     hub.shown = lambda _, row: {**row, "status": ending[0], "result_url": None}
     budget = Budget("0.50")
-    call("submit", model="bad-image", prompt="ox", key="k", num_generations=2, budget=budget)
-    (entry,) = call("jobs")
+    media("submit", model="bad-image", prompt="ox", key="k", num_generations=2, budget=budget)
+    (entry,) = media("jobs")
     with pytest.raises(InvalidInputError, match="running"):
-        call("forget", entry.entry_id)
+        media("forget", entry.entry_id)
     ending[0] = "failed"
     with pytest.raises(GenerationFailed):
-        call("resume", "k")
+        media("resume", "k")
     assert (budget.spent, budget.reserved) == (0, Decimal("0.10"))
-    forgotten = call("forget", entry.entry_id)
+    forgotten = media("forget", entry.entry_id)
     assert forgotten.notes[-1].startswith("Written off:")
     assert forgotten.cost == 0
     assert (budget.spent, budget.reserved) == (0, 0)
-    assert call("reconcile") == []
+    assert media("reconcile") == []
     with pytest.raises(GenerationFailed):
-        call("resume", "k")  # the key still stands for it
+        media("resume", "k")  # the key still stands for it
     with pytest.raises(InvalidInputError, match="failed"):
-        call("forget", entry.entry_id)
+        media("forget", entry.entry_id)
 
 
-def test_what_was_made_is_not_written_off(hub: BadHub, call: Call) -> None:
+def test_what_was_made_is_not_written_off(hub: BadHub, media: MediaCalls) -> None:
     hub.cost = None
     budget = Budget("0.50")
-    result = buy(call, budget)
+    result = buy(media, budget)
     with pytest.raises(InvalidInputError, match="succeeded"):
-        call("forget", result.entry_id)
+        media("forget", result.entry_id)
     assert budget.reserved == Decimal("0.05")
 
 
-def test_more_than_asked_for_is_held(hub: BadHub, call: Call) -> None:
+def test_more_than_asked_for_is_held(hub: BadHub, media: MediaCalls) -> None:
     hub.cost, hub.repeat_ids = None, ["one", "two", "three"]
     budget = Budget("0.50")
-    call("submit", model="bad-image", prompt="ox", budget=budget)
+    media("submit", model="bad-image", prompt="ox", budget=budget)
     assert budget.reserved == Decimal("0.15")
 
 
-def test_nothing_is_held_for_what_was_not_made(hub: BadHub, call: Call) -> None:
+def test_nothing_is_held_for_what_was_not_made(hub: BadHub, media: MediaCalls) -> None:
     hub.plan = lambda *_: "fewer_ids"
     budget = Budget("0.50")
-    result = buy(call, budget, num_generations=3)
+    result = buy(media, budget, num_generations=3)
     assert "only 1" in result.notes[0]
     assert (budget.spent, budget.reserved) == (Decimal("0.05"), 0)
 
 
 def test_a_ledger_that_breaks_before_sending_holds_nothing(
-    hub: BadHub, call: Call, journal: Journal, monkeypatch: pytest.MonkeyPatch
+    hub: BadHub, media: MediaCalls, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(_: Any) -> bool:
         raise JournalError("The disk is full.")
@@ -130,7 +120,7 @@ def test_a_ledger_that_breaks_before_sending_holds_nothing(
     monkeypatch.setattr(journal, "posting", broken)
     budget = Budget("0.50")
     with pytest.raises(JournalError):
-        buy(call, budget)
+        buy(media, budget)
     assert budget.remaining == budget.limit
     assert not hub.posts
 
@@ -160,32 +150,36 @@ def test_one_limit_over_clients_with_ledgers_of_their_own(hub: BadHub, tmp_path:
     assert (budget.spent, budget.reserved) == (Decimal("0.50"), 0)
 
 
-def test_a_name_in_another_ledger_pays_for_nothing(hub: BadHub, call: Call, tmp_path: Path) -> None:
+def test_a_name_in_another_ledger_pays_for_nothing(
+    hub: BadHub, media: MediaCalls, tmp_path: Path
+) -> None:
     budget = Budget("0.50", name="b", journal=Journal(tmp_path / "other.sqlite3"))
     with pytest.raises(ConfigurationError, match=r"journal=budget\.journal"):
-        buy(call, budget)
+        buy(media, budget)
     assert not hub.posts
 
 
 @pytest.mark.skipif(not hasattr(os, "symlink"), reason="needs links")
 def test_a_ledger_is_the_same_by_another_path(
-    hub: BadHub, call: Call, journal: Journal, tmp_path: Path
+    hub: BadHub, media: MediaCalls, journal: Journal, tmp_path: Path
 ) -> None:
     assert journal.durable
     assert journal.path is not None
     (tmp_path / "link").symlink_to(journal.path.parent, target_is_directory=True)
     budget = Budget("0.50", name="b", journal=Journal(tmp_path / "link" / journal.path.name))
-    buy(call, budget)
+    buy(media, budget)
     assert (budget.spent, budget.reserved) == (Decimal("0.05"), 0)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_child_buys_nothing_from_a_budget_without_a_name(hub: BadHub, call: Call) -> None:
+def test_a_forked_child_buys_nothing_from_a_budget_without_a_name(
+    hub: BadHub, media: MediaCalls
+) -> None:
     budget = Budget("0.05")
     pid = os.fork()
     if pid == 0:
         try:
-            buy(call, budget)
+            buy(media, budget)
         except ConfigurationError:
             os._exit(0)
         except BaseException:  # noqa: BLE001 - whatever it is, the parent must see it

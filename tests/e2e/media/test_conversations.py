@@ -75,7 +75,7 @@ def test_a_cancelled_job_is_not_joined(client: OxenClient, oxen_sandbox: Sandbox
 
 def test_a_job_that_one_of_two_calls_left_is_still_the_other_s(journal: Journal) -> None:
     ox = {"model": "bad-image", "prompt": "ox", "conversation": "a"}
-    with BadHub(seconds=60) as hub, quick_client(hub, journal, timeout=5.0) as client:
+    with BadHub(seconds=60) as hub, quick_client(hub, journal) as client:
         with ThreadPoolExecutor(1) as threads:
             patient = threads.submit(client.media.generate, **ox, key="k")
             while not hub.accepted:

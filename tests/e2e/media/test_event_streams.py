@@ -59,7 +59,7 @@ def test_a_transport_without_a_socket_to_show_keeps_nobody(hub: BadHub, journal:
         return path.endswith("/events")
 
     hub.take_over = stay_open
-    with quick_client(hub, journal, http_client=Opaque(), timeout=5.0) as client:
+    with quick_client(hub, journal, http_client=Opaque()) as client:
         for number in range(2):
             assert client.media.generate(model="bad-image", prompt=f"ox {number}").succeeded
     over.set()
@@ -130,7 +130,7 @@ def test_a_line_is_taken_up_again_in_use(hub: BadHub, journal: Journal) -> None:
         return True
 
     hub.take_over, hub.seconds = tell, 0.3
-    with quick_client(hub, journal, pace=SLOW, timeout=5.0) as client:
+    with quick_client(hub, journal, pace=SLOW) as client:
         for number in range(3):
             made = client.media.generate(model="bad-image", prompt=f"ox {number}", timeout=8)
             assert made.succeeded

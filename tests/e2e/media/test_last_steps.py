@@ -33,7 +33,7 @@ def hub(hub: BadHub) -> BadHub:
 
 @pytest.fixture
 def client(hub: BadHub, journal: Journal) -> Iterator[OxenClient]:
-    with quick_client(hub, journal, timeout=5.0, max_retries=0) as client:
+    with quick_client(hub, journal, max_retries=0) as client:
         yield client
 
 

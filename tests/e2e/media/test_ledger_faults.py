@@ -33,7 +33,7 @@ def generate(request: pytest.FixtureRequest, hub: BadHub, journal: Journal) -> G
     kind, _, own = request.param.partition(", ")
 
     def generated(**wishes: Any) -> MediaResult:
-        call = MediaCalls(hub, journal, kind, timeout=5.0)
+        call = MediaCalls(hub, journal, kind)
         if own:
             of_its_own = {
                 "sync": openai.DefaultHttpxClient,
@@ -234,7 +234,7 @@ def test_a_loop_that_ends_during_the_post_leaves_the_doubt_on_record(
     hub.think = 0.2
 
     async def leaves() -> None:
-        client = quick_async_client(hub, journal, timeout=5.0)
+        client = quick_async_client(hub, journal)
         waiting = asyncio.create_task(
             client.media.generate(model="bad-image", prompt="ox", key="k")
         )

@@ -279,7 +279,7 @@ def test_nobody_pays_or_waits_with_a_client_that_was_closed(
 
     async def asynchronous() -> None:
         options = {"http_client": openai.DefaultAsyncHttpxClient()} if own else {}
-        client = quick_async_client(hub, journal, timeout=5.0, **options)
+        client = quick_async_client(hub, journal, **options)
         handle = await client.media.submit(**ox, key="k")
         await client.close()
         with pytest.raises(
@@ -293,7 +293,7 @@ def test_nobody_pays_or_waits_with_a_client_that_was_closed(
         asyncio.run(asynchronous())
     else:
         options = {"http_client": openai.DefaultHttpxClient()} if own else {}
-        client = quick_client(hub, journal, timeout=5.0, **options)
+        client = quick_client(hub, journal, **options)
         handle = client.media.submit(**ox, key="k")
         client.close()
         with pytest.raises(

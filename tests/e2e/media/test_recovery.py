@@ -229,7 +229,7 @@ async def test_a_transport_of_ones_own_is_never_trusted_to_know(fault: str, hub:
 
     hub.plan = lambda *_: fault
     transport = openai.DefaultAioHttpClient(timeout=0.4)
-    async with quick_async_client(hub, journal, http_client=transport) as client:
+    async with quick_async_client(hub, journal, http_client=transport, timeout=0.4) as client:
         try:
             result = await client.media.generate(model="bad-image", prompt="ox")
         except EnqueueOutcomeUnknown:
@@ -414,7 +414,7 @@ def test_what_was_lost_long_ago_is_looked_for_briefly(hub: BadHub, journal: Jour
 
 
 def test_a_cost_that_cannot_be_asked_for_is_asked_for_later(hub: BadHub, journal: Journal) -> None:
-    client = quick_client(hub, journal, max_retries=0, timeout=5.0)
+    client = quick_client(hub, journal, max_retries=0)
     hub.cost, hub.seconds = None, 0.0
     budget = Budget(1, name="b", journal=journal)
     handle = client.media.submit(model="bad-image", prompt="ox", budget=budget)

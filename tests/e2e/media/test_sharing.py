@@ -31,7 +31,7 @@ def hub(hub: BadHub) -> BadHub:
 
 @pytest.fixture
 def options(hub: BadHub, journal: Journal) -> dict[str, Any]:
-    return settings(hub, journal, timeout=5.0)
+    return settings(hub, journal)
 
 
 def held_files(hold: Callable[[], Any], asked: list[str]) -> Any:
