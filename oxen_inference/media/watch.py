@@ -324,6 +324,8 @@ class Watch:
                 if row is None:
                     missing.append(job)
                     continue
+                # Its waiters may have left and come back since it was asked for.
+                job = self._jobs.get(job.generation_id, job)  # noqa: PLW2901 - the same one, later
                 job.misses, job.denials, job.asked = 0, 0, now
                 changed = job.row is None or job.row.status != row.status
                 job.row = row

@@ -359,6 +359,26 @@ def test_waiters_share_a_job_and_leave_it() -> None:
     assert watch.seconds_to_next() is None
 
 
+@pytest.mark.parametrize("ids", [["a"], ["a", "b", "c"]])
+def test_who_comes_back_while_a_question_is_on_its_way_hears_the_answer(ids: list[str]) -> None:
+    hub, (watch, before) = Hub(*ids), watching(ids)
+    back: list[Subscription] = []
+
+    def leave_and_come_back(_path: str) -> None:
+        if not back:
+            watch.unsubscribe(before)
+            again = threading.Event()
+            back.append(watch.subscribe(again, ids, media_type="image", model="m", namespace=None))
+            hub.status = dict.fromkeys(ids, "succeeded")
+
+    hub.fail = leave_and_come_back
+    hub.round(watch)
+    (after,) = back
+    assert after.is_done
+    assert len(watch) == 0
+    assert not before.rows
+
+
 def test_intervals_suit_the_media_and_the_age() -> None:
     pace = Pace()
     assert pace.interval("image", 0) == 2
