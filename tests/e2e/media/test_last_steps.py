@@ -15,14 +15,8 @@ import pytest
 
 from oxen_inference import AsyncOxenClient, Journal, OxenClient
 from oxen_inference.errors import DownloadError, GenerationTimeout
-from oxen_inference.media import fetching
 from tests.e2e.media.calls import QUICK, quick_client, settings
 from tests.support.bad_hub import BadHub
-
-
-@pytest.fixture(autouse=True)
-def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetching, "_FIRST_PAUSE", 0.01)
 
 
 @pytest.fixture
