@@ -371,6 +371,22 @@ def test_what_somebody_else_brings_down_too_early_is_brought_up_again(
     assert posts(oxen_sandbox) == ["activate", "deactivate", "activate", "deactivate"]
 
 
+def test_what_somebody_else_brings_down_again_and_again_is_given_up(
+    client: OxenClient, oxen_sandbox: Sandbox
+) -> None:
+    def down(model: Model) -> None:
+        if model.deployment_status == "deploying":
+            client.catalog.deactivate(CUSTOM)
+
+    with (
+        pytest.raises(DeploymentError, match="did not become active"),
+        client.catalog.deployed(CUSTOM, poll_every=EVERY, on_progress=down),
+    ):
+        pytest.fail("it never came up")
+    assert posts(oxen_sandbox).count("activate") == 3
+    assert posts(oxen_sandbox)[-1] == "deactivate"
+
+
 # Several users of one process
 
 
