@@ -51,5 +51,9 @@ class Subscription:
             self.pending.discard(row.generation_id)
         self.event.set()
 
+    def deny(self, error: APIStatusError | ConfigurationError) -> None:
+        self.denial = error
+        self.event.set()
+
     def __hash__(self) -> int:
         return id(self)

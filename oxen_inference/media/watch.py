@@ -246,8 +246,7 @@ class Watch:
             for job in jobs:
                 job.denials += 1
                 for subscription in job.subscriptions if job.denials >= _DENIALS else ():
-                    subscription.denial = error
-                    subscription.event.set()
+                    subscription.deny(error)
 
     def _ask_for_many(self, jobs: list[Watched]) -> Steps[list[Watched]]:
         models = {job.model for job in jobs}
@@ -352,7 +351,7 @@ class Watch:
             jobs = list(self._jobs.values())
             if isinstance(error, ConfigurationError):  # a client that was closed stays so
                 for subscription in {one for job in jobs for one in job.subscriptions}:
-                    subscription.denial = error
+                    subscription.deny(error)
         self._tell_trouble(jobs, f"Asking for the jobs' status failed ({error}); trying again.")
 
     def _tell_trouble(self, jobs: Iterable[Watched], message: str) -> None:
