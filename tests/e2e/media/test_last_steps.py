@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from oxen_inference import AsyncOxenClient, Journal, OxenClient
+from oxen_inference import Journal, OxenClient
 from oxen_inference.errors import DownloadError, GenerationTimeout
-from tests.e2e.media.calls import QUICK, quick_client, settings
+from tests.e2e.media.calls import QUICK, quick_async_client, quick_client
 from tests.support.bad_hub import BadHub
 
 
@@ -140,13 +140,25 @@ def test_the_cost_is_not_waited_for_beyond_the_timeout(client: OxenClient, hub: 
     assert time.monotonic() - began < 10
 
 
+class Stall:
+    """Lets the GETs of a route wait until it is over."""
+
+    def __init__(self, route: str) -> None:
+        self.asked, self.over = threading.Event(), threading.Event()
+        self._route = route
+
+    def __call__(self, _: socket.socket, path: str) -> bool:
+        if self._route in path:
+            self.asked.set()
+            self.over.wait(5)
+        return False
+
+
 async def cancelled_when(
     hub: BadHub, journal: Journal, happened: Callable[[], object], **wishes: Any
 ) -> None:
     """Begin a generation, and cancel it when something has happened at the hub."""
-    options = settings(hub, journal, timeout=8.0)
-    async with AsyncOxenClient(**options) as client:
-        client.media.pace = QUICK
+    async with quick_async_client(hub, journal, timeout=8.0) as client:
         task = asyncio.create_task(client.media.generate(model="bad-image", prompt="ox", **wishes))
         while not happened():  # noqa: ASYNC110 - the hub is in another thread
             await asyncio.sleep(0.01)
@@ -158,34 +170,18 @@ async def cancelled_when(
 async def test_who_leaves_while_a_file_comes_is_told_that_it_is_made(
     hub: BadHub, journal: Journal, tmp_path: Path, caplog: Any
 ) -> None:
-    asked, done = threading.Event(), threading.Event()
-
-    def stall(_: socket.socket, path: str) -> bool:
-        if "/files/" in path:
-            asked.set()
-            done.wait(5)
-        return False
-
-    hub.take_over = stall
-    await cancelled_when(hub, journal, asked.is_set, save_to=tmp_path / "to")
-    done.set()
+    hub.take_over = stall = Stall("/files/")
+    await cancelled_when(hub, journal, stall.asked.is_set, save_to=tmp_path / "to")
+    stall.over.set()
     assert f"after the generation ended: {hub.accepted[0].ids[0]}" in caplog.text
 
 
 async def test_who_leaves_before_anything_is_sent_buys_nothing(
     hub: BadHub, journal: Journal, caplog: Any
 ) -> None:
-    asked, go = threading.Event(), threading.Event()
-
-    def stall(_: socket.socket, path: str) -> bool:
-        if "/models" in path:
-            asked.set()
-            go.wait(5)
-        return False
-
-    hub.take_over = stall
-    await cancelled_when(hub, journal, asked.is_set)
-    go.set()
+    hub.take_over = stall = Stall("/models")
+    await cancelled_when(hub, journal, stall.asked.is_set)
+    stall.over.set()
     assert journal.entries() == []
     assert not hub.posts
     assert "Interrupted" not in caplog.text
@@ -196,9 +192,7 @@ async def test_who_leaves_a_twin_that_is_being_sent_is_told_it_is_not_known(
 ) -> None:
     go = threading.Event()
     hub.plan = lambda *_: "ok" if go.wait(8) else "status_400"
-    options = settings(hub, journal, timeout=9.0)
-    async with AsyncOxenClient(**options) as client:
-        client.media.pace = QUICK
+    async with quick_async_client(hub, journal, timeout=9.0) as client:
         ox = {"model": "bad-image", "prompt": "ox", "key": "k"}
         first = asyncio.create_task(client.media.generate(**ox))
         while not hub.posts:  # noqa: ASYNC110 - the hub is in another thread
