@@ -16,7 +16,7 @@ import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -77,11 +77,11 @@ class Outcome:
 
     row: Row
     result: str
-    passed: bool = False
-    versions: dict[str, str] = field(default_factory=dict)
-    tests: list[str] = field(default_factory=list)
-    commit: str = ""
-    day: str = ""
+    passed: bool
+    versions: dict[str, str]
+    tests: list[str]
+    commit: str
+    day: str
 
     @property
     def cells(self) -> list[str]:
@@ -176,10 +176,9 @@ def page(outcomes: list[Outcome]) -> str:
         command=f"make test-matrix{given}",
         tests="a part of the test suite" if tests else "the whole test suite",
     )
-    days = sorted({outcome.day for outcome in outcomes})
-    return (
-        f"{head}\n{table(outcomes)}\n\nRun on {' to '.join(dict.fromkeys((days[0], days[-1])))}.\n"
-    )
+    days = [outcome.day for outcome in outcomes]
+    run_on = " to ".join(sorted({min(days), max(days)}))
+    return f"{head}\n{table(outcomes)}\n\nRun on {run_on}.\n"
 
 
 def main() -> int:
