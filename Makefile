@@ -111,7 +111,7 @@ bench: $(BENCH)/.installed
 
 # What docs/comparison.md says about peers, read off once more.
 compare: $(BENCH)/.installed
-	$(BENCH)/bin/python -m benchmarks.behaviour
+	$(BENCH)/bin/python -m benchmarks.behavior
 
 clean:
 	rm -rf $(VENV) $(TOOLS) $(DOCS) $(BENCH) .matrix build dist site .pytest_cache .mypy_cache .ruff_cache demo-output

@@ -20,7 +20,7 @@ TITLE = "LangChain chat"
 ABOUT = (
     "A whole answer, a streamed one of 500 chunks, a hundred answers at once, a cold start, the "
     "import and the memory: ChatOxen, ChatOpenAI 1.7 and ChatDeepSeek 1.1 at the same local hub, "
-    "and the OpenAI SDK without LangChain. ChatOxen also fetches the catalogue, to price every "
+    "and the OpenAI SDK without LangChain. ChatOxen also fetches the catalog, to price every "
     "answer; the others do not."
 )
 MODEL = "claude-sonnet-4-6"

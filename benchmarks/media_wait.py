@@ -97,7 +97,7 @@ def _in_process(hub: Hub, wait: Wait, events: bool) -> Figures:
 
 
 async def _run(hub: Hub, wait: Wait, events: bool) -> Figures:
-    async with Counting(base_url=hub.base_url, api_key=hub.api_key, journal=None) as client:
+    async with Counting(base_url=hub.base_url, api_key=hub.api_key, ledger=None) as client:
         client.media.pace = Pace(settle=())
         client.media._watcher._no_events = not events
         model = await client.catalog.get(MODEL)

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from langchain_oxen import ChatOxen, MediaProgressBars, OxenBudgetMiddleware, OxenMediaTool
-from oxen_inference import Journal, OxenClient, OxenError
+from oxen_inference import Ledger, OxenClient, OxenError
 from oxen_inference.catalog.pricing import usd
 
 CHAT, PAINTER, CAMERA = "claude-sonnet-4-6", "flux-2-dev", "kling-video-o3-pro-reference-to-video"
@@ -62,7 +62,7 @@ def sandbox_client(console: Console) -> Iterator[OxenClient]:
         OxenClient(
             api_key=hub.api_key,
             base_url=hub.base_url,
-            journal=Journal(Path(ledger) / "journal.sqlite3"),
+            ledger=Ledger(Path(ledger) / "ledger.sqlite3"),
         ) as client,
     ):
         console.print("On the local sandbox: no key, no bill, made-up prices and pictures.")
@@ -87,7 +87,7 @@ def run(client: OxenClient, console: Console, *, ask_first: bool) -> None:
         ChatOxen(model=CHAT, api_key=client.api_key, base_url=str(client.base_url)),
         tools=[draw, film],
         system_prompt=SYSTEM,
-        middleware=[OxenBudgetMiddleware(LIMIT, journal=client.media.journal)],
+        middleware=[OxenBudgetMiddleware(LIMIT, ledger=client.media.ledger)],
     )
     console.print(f"> {TASK}\n", style="bold")
     bars = MediaProgressBars(console)

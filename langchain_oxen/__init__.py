@@ -1,4 +1,4 @@
-"""Every Oxen.ai model in LangChain: chat, media tools, the catalogue.
+"""Every Oxen.ai model in LangChain: chat, media tools, the catalog.
 
 Names load on first use: importing this package does not import openai.
 """

@@ -39,8 +39,8 @@ from langchain_oxen.tool_base import ToolRequest
 
 if TYPE_CHECKING:
     from oxen_inference.catalog.pricing import Quote
-    from oxen_inference.media.budget import Budget
-    from oxen_inference.media.journal import Journal
+    from oxen_inference.ledger.budgets import Budget
+    from oxen_inference.ledger.store import Ledger
 
 _PAID_TOOLS = (OxenMediaTool, OxenSubmitTool)
 _MOST_KEPT = 1000  # budgets of runs; one that is asked for later is read from the ledger again
@@ -84,10 +84,10 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
         per: Literal["run", "thread"] = "run",
         ask_above: Any = None,
         on_exceeded: Literal["end", "error"] = "end",
-        journal: Journal | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
         from oxen_inference.errors import ConfigurationError
-        from oxen_inference.media.budget import read_amount
+        from oxen_inference.ledger.budgets import read_amount
 
         super().__init__()
         if (limit is None) == (budget is None):
@@ -99,7 +99,7 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
         self._budget = budget
         self._per = per
         self._on_exceeded = on_exceeded
-        self._journal = journal
+        self._ledger = ledger
         self._budgets: OrderedDict[str, Budget] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -128,7 +128,7 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
         name = f"agent-{state['oxen_budget']}"
         with self._lock:
             if name not in self._budgets:
-                self._budgets[name] = _opened(self._limit, name, self._journal)
+                self._budgets[name] = _opened(self._limit, name, self._ledger)
                 while len(self._budgets) > _MOST_KEPT:
                     self._budgets.popitem(last=False)
             self._budgets.move_to_end(name)
@@ -292,13 +292,13 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
             self.budget_of(request.state).check(dear.price.high)
 
 
-def _opened(limit: Decimal, name: str, journal: Journal | None) -> Budget:
+def _opened(limit: Decimal, name: str, ledger: Ledger | None) -> Budget:
     """Return a run's budget: in the ledger, or where none lasts, in this process alone."""
-    from oxen_inference.media.budget import Budget, RunBudget
-    from oxen_inference.media.journal import default_journal
+    from oxen_inference.ledger.budgets import Budget, RunBudget
+    from oxen_inference.ledger.store import default_ledger
 
-    journal = journal or default_journal()
-    return RunBudget(limit, name=name, journal=journal) if journal.durable else Budget(limit)
+    ledger = ledger or default_ledger()
+    return RunBudget(limit, name=name, ledger=ledger) if ledger.durable else Budget(limit)
 
 
 class _Dear(NamedTuple):

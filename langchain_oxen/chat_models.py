@@ -24,7 +24,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 from typing_extensions import Self, override
 
 from langchain_oxen import structured, tool_binding
-from langchain_oxen.lazy_profile import CatalogueProfile
+from langchain_oxen.lazy_profile import CatalogProfile
 from langchain_oxen.messages_in import to_chunk, to_last_chunk, to_message
 from langchain_oxen.parameter_names import ALIASES, SENT, sort_arguments
 from oxen_inference.chat.holder import ClientHolder
@@ -51,7 +51,7 @@ class ChatOxen(ClientHolder, BaseChatModel):
     """
 
     model: str
-    """Id of the model, as in the catalogue: ``claude-sonnet-4-6``."""
+    """Id of the model, as in the catalog: ``claude-sonnet-4-6``."""
     api_key: SecretStr | Callable[[], str] | None = None
     """The key, or a function that returns it, asked before every request."""
     base_url: str | None = None
@@ -124,7 +124,7 @@ class ChatOxen(ClientHolder, BaseChatModel):
             return given
         values = sort_arguments(given, cls.model_fields.keys())
         # `configurable_fields` hands the profile of one model to another.
-        if isinstance(values.get("profile"), CatalogueProfile):
+        if isinstance(values.get("profile"), CatalogProfile):
             del values["profile"]
         return values
 
@@ -192,7 +192,7 @@ class ChatOxen(ClientHolder, BaseChatModel):
 
     @override
     def _resolve_model_profile(self) -> ModelProfile:
-        return cast("ModelProfile", CatalogueProfile(self))
+        return cast("ModelProfile", CatalogProfile(self))
 
     # Calls
 
@@ -418,9 +418,9 @@ class ChatOxen(ClientHolder, BaseChatModel):
 
     def __copy__(self) -> Self:
         copied = super().__copy__()
-        if isinstance(copied.profile, CatalogueProfile):
+        if isinstance(copied.profile, CatalogProfile):
             # A copy may be given another model or hub, and its profile is then that one's.
-            copied.__dict__["profile"] = CatalogueProfile(copied)
+            copied.__dict__["profile"] = CatalogProfile(copied)
         return copied
 
 

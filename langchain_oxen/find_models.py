@@ -28,7 +28,7 @@ class OxenFindModelsTool(OxenTool):
     )
     args_schema: Any = jobs.FindModelsInput
     only: Sequence[Any] = Field(default=(), repr=False)
-    """The `Model` objects to choose among; none means the catalogue's."""
+    """The `Model` objects to choose among; none means the catalog's."""
     media_only: bool = False
     """Whether only models that make images, videos or audio count."""
 

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from oxen_inference.catalog.models import Model
     from oxen_inference.catalog.pricing import Quote
     from oxen_inference.client import AsyncOxenClient, OxenClient
-    from oxen_inference.media.budget import Budget
-    from oxen_inference.media.result import MediaResult
+    from oxen_inference.ledger.budgets import Budget
+    from oxen_inference.result import MediaResult
 
 
 class OxenSubmitTool(OxenTool):
     """Starts a generation and returns its ids at once; `makers` are the models it may use.
 
-    With `any_model`, any media model of the catalogue may be used, made like `template`.
+    With `any_model`, any media model of the catalog may be used, made like `template`.
     """
 
     name: str = "oxen_submit"

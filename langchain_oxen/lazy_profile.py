@@ -1,4 +1,4 @@
-"""A chat model's profile, true to the catalogue by the time somebody reads it."""
+"""A chat model's profile, true to the catalog by the time somebody reads it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _PATIENCE = 5.0  # seconds that reading a profile may take, where nothing else i
 class _Owner(Protocol):
     model: str
 
-    def _catalogue_entry(self, model_id: str, patience: float) -> Model | None: ...
+    def _catalog_entry(self, model_id: str, patience: float) -> Model | None: ...
 
 
-class CatalogueProfile(Mapping[str, Any]):
+class CatalogProfile(Mapping[str, Any]):
     """LangChain's `ModelProfile` as a mapping that is filled when it is first read.
 
-    Reading it fetches the catalogue. Inside a running event loop, which that would block, it
+    Reading it fetches the catalog. Inside a running event loop, which that would block, it
     gives what is known by then, and the fetch goes on beside.
     """
 
@@ -54,15 +54,15 @@ class CatalogueProfile(Mapping[str, Any]):
         return {**other, **self._read()} if isinstance(other, Mapping) else NotImplemented
 
     def __eq__(self, other: object) -> bool:
-        if isinstance(other, CatalogueProfile):
+        if isinstance(other, CatalogProfile):
             return self._owner.model == other._owner.model
         return dict(self) == dict(other) if isinstance(other, Mapping) else NotImplemented
 
-    __hash__ = None  # type: ignore[assignment]  # what it holds changes when the catalogue comes
+    __hash__ = None  # type: ignore[assignment]  # what it holds changes when the catalog comes
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._owner.model!r})"
 
     def _read(self) -> dict[str, Any]:
-        model = self._owner._catalogue_entry(self._owner.model, _PATIENCE)
+        model = self._owner._catalog_entry(self._owner.model, _PATIENCE)
         return dict(model_profile(profile_for(self._owner.model, model)))

@@ -1,4 +1,4 @@
-"""The catalogue as LangChain documents, one a model."""
+"""The catalog as LangChain documents, one a model."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from oxen_inference.catalog.models import Model
     from oxen_inference.catalog.pricing import Quote
     from oxen_inference.client import AsyncOxenClient, OxenClient
-    from oxen_inference.media.budget import Budget
+    from oxen_inference.ledger.budgets import Budget
 
 
 class OxenMediaTool(OxenTool):
@@ -79,7 +79,7 @@ class OxenMediaTool(OxenTool):
         save_to: str | Path | None = None,
         max_cost: Any = None,
         budget: Any = None,
-        journal: Any = ...,
+        ledger: Any = ...,
         timeout: float | None = None,
         on_interrupt: Literal["detach", "cancel"] = "detach",
         **pinned: Any,
@@ -88,10 +88,10 @@ class OxenMediaTool(OxenTool):
 
         `pinned` are parameters of the model, but for the names of this class's own fields:
         `description`, `allow_unknown_cost`, `inputs_from`, … and ``pinned={...}`` for a parameter
-        whose name is taken. `journal` is the ledger; None keeps none. Raises `ModelNotFoundError`,
+        whose name is taken. `ledger` is the ledger; None keeps none. Raises `ModelNotFoundError`,
         `InvalidInputError`, `ConfigurationError`, before anything is paid.
         """
-        connection = connection_for(client, api_key, base_url, journal, budget)
+        connection = connection_for(client, api_key, base_url, ledger, budget)
         if isinstance(model, str):
             model = connection.sync().catalog.get(model)
         return cls._of(
@@ -107,13 +107,13 @@ class OxenMediaTool(OxenTool):
         client: OxenClient | AsyncOxenClient | None = None,
         api_key: Any = None,
         base_url: str | None = None,
-        journal: Any = ...,
+        ledger: Any = ...,
         budget: Any = None,
         **options: Any,
     ) -> Self:
         """Do what `for_model` does, with the same arguments, without blocking the running loop."""
         connection = await asyncio.to_thread(
-            connection_for, client, api_key, base_url, journal, budget
+            connection_for, client, api_key, base_url, ledger, budget
         )
         if isinstance(model, str):
             model = await (await connection.running()).catalog.get(model)
@@ -131,7 +131,7 @@ class OxenMediaTool(OxenTool):
     def __init__(self, **fields: Any) -> None:
         from oxen_inference.catalog import request_schema
         from oxen_inference.errors import InvalidInputError
-        from oxen_inference.media.budget import as_budget
+        from oxen_inference.ledger.budgets import as_budget
 
         model = fields.get("model")
         if model is None or isinstance(model, str):

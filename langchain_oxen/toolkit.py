@@ -23,7 +23,7 @@ class OxenToolkit(BaseToolkit):
 
     `models` are ids, `Model` objects, or `OxenMediaTool` objects with settings of their own; all
     other options are as in `OxenMediaTool.for_model`. An agent may use these models and no
-    others, or where none are named any media model of the catalogue, through ``oxen_submit``.
+    others, or where none are named any media model of the catalog, through ``oxen_submit``.
 
     ```python
     from langchain_oxen import OxenToolkit
@@ -38,7 +38,7 @@ class OxenToolkit(BaseToolkit):
     api_key: Any = Field(default=None, exclude=True, repr=False)
     base_url: str | None = None
     # Pydantic takes a default of ... to mean "required".
-    journal: Any = Field(default_factory=lambda: ..., exclude=True, repr=False)
+    ledger: Any = Field(default_factory=lambda: ..., exclude=True, repr=False)
     save_to: str | Path | None = None
     max_cost: Any = None
     budget: Any = None
@@ -55,7 +55,7 @@ class OxenToolkit(BaseToolkit):
     @field_validator("budget")
     @classmethod
     def _one_budget(cls, budget: Any) -> Any:
-        from oxen_inference.media.budget import as_budget
+        from oxen_inference.ledger.budgets import as_budget
 
         return as_budget(budget)  # here, so that an amount is one for all tools together
 
@@ -65,7 +65,7 @@ class OxenToolkit(BaseToolkit):
         return [models] if isinstance(models, str) else models
 
     def get_tools(self) -> list[BaseTool]:
-        """Return the tools; ids are looked up in the catalogue now. Blocks."""
+        """Return the tools; ids are looked up in the catalog now. Blocks."""
         shared = self._shared()
         catalog = shared.sync().catalog
         known = [catalog.get(one) if isinstance(one, str) else one for one in self.models]
@@ -81,7 +81,7 @@ class OxenToolkit(BaseToolkit):
     def _shared(self) -> Connection:
         if self._connection is None:
             self._connection = connection_for(
-                self.client, self.api_key, self.base_url, self.journal, self.budget
+                self.client, self.api_key, self.base_url, self.ledger, self.budget
             )
         return self._connection
 

@@ -9,7 +9,7 @@ from llama_index.core.workflow import Event, HumanResponseEvent, InputRequiredEv
 
 
 class OxenProgressEvent(Event):
-    """How a generation comes along; the fields of `oxen_inference.media.result.Progress`."""
+    """How a generation comes along; the fields of `oxen_inference.result.Progress`."""
 
     tool_name: str
     tool_id: str | None = None

@@ -56,7 +56,7 @@ class Oxen(ClientHolder, StructuredPrediction, FunctionCallingLLM):
     ```
     """
 
-    model: str = Field(description="Id of the model, as in the catalogue.")
+    model: str = Field(description="Id of the model, as in the catalog.")
     api_key: Any = Field(
         default=None,
         exclude=True,
@@ -78,7 +78,7 @@ class Oxen(ClientHolder, StructuredPrediction, FunctionCallingLLM):
         default_factory=dict, description="Further parameters of every request."
     )
     context_window: int | None = Field(
-        default=None, description="Tokens that fit the model, where the catalogue does not say."
+        default=None, description="Tokens that fit the model, where the catalog does not say."
     )
     is_function_calling_model: bool | None = Field(
         default=None, description="Whether the model calls tools; all chat models are taken to."
@@ -181,10 +181,10 @@ class Oxen(ClientHolder, StructuredPrediction, FunctionCallingLLM):
 
     @property
     def metadata(self) -> LLMMetadata:
-        """What the model can do: the overrides, the catalogue, and a table shipped with this.
+        """What the model can do: the overrides, the catalog, and a table shipped with this.
 
-        Where neither catalogue nor table knows the length of the context, reading this fetches
-        the catalogue, for a second at most; inside a running event loop that goes on beside.
+        Where neither catalog nor table knows the length of the context, reading this fetches
+        the catalog, for a second at most; inside a running event loop that goes on beside.
         Offline it is `oxen_inference.catalog.profiles.DEFAULT_CONTEXT_WINDOW`.
         """
         return self._metadata(self._known() or self._looked_up())
@@ -217,7 +217,7 @@ class Oxen(ClientHolder, StructuredPrediction, FunctionCallingLLM):
 
         if self.context_window or context_length(self.model):
             return None
-        self._entry = self._catalogue_entry(self.model, _PATIENCE)
+        self._entry = self._catalog_entry(self.model, _PATIENCE)
         return self._known()
 
     # Calls

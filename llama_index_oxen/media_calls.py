@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from llama_index.core.workflow import Context
 
     from oxen_inference.catalog.models import Model
-    from oxen_inference.media.result import MediaResult
+    from oxen_inference.result import MediaResult
 
 ROLES = ("generate_image", "edit_image", "generate_video", "generate_audio")
 
@@ -220,7 +220,7 @@ class MediaCalls:
             return refused(error)
 
     def find(self, arguments: Mapping[str, Any]) -> OxenToolResult:
-        """Find the model for a need, among those given or in the catalogue."""
+        """Find the model for a need, among those given or in the catalog."""
         from oxen_inference.errors import OxenError
 
         try:

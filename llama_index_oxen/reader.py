@@ -1,4 +1,4 @@
-"""The catalogue as LlamaIndex documents, one a model."""
+"""The catalog as LlamaIndex documents, one a model."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ class OxenModelReader(BasePydanticReader, ResourcesReaderMixin):
 
     Loading and listing take `search`, or the filters of `client.catalog.list`: developer,
     provider, action, input, output, method, deployed. A resource is a model, by its id. Give a
-    client, or the `api_key` and `api_base` of one; the key is never serialised, and nothing is
+    client, or the `api_key` and `api_base` of one; the key is never serialized, and nothing is
     fetched before documents are asked for.
     """
 

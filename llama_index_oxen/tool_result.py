@@ -10,7 +10,7 @@ from llama_index.core.bridge.pydantic import BaseModel, Field
 from llama_index.core.tools import FunctionTool, ToolOutput
 
 if TYPE_CHECKING:
-    from oxen_inference.media.result import MediaResult
+    from oxen_inference.result import MediaResult
 
 
 class OxenToolResult(BaseModel):
@@ -32,7 +32,7 @@ class OxenToolResult(BaseModel):
     @property
     def media(self) -> MediaResult | None:
         """The result of a generation, with ids, URLs, paths and cost."""
-        from oxen_inference.media.result import MediaResult
+        from oxen_inference.result import MediaResult
 
         is_media = isinstance(self.data, dict) and "items" in self.data
         return MediaResult.from_dict(self.data) if is_media else None

@@ -20,7 +20,7 @@ from oxen_inference.tools.settings import check_limits, connection_for, refuse_t
 if TYPE_CHECKING:
     from oxen_inference.catalog.models import Model
     from oxen_inference.client import AsyncOxenClient, OxenClient
-    from oxen_inference.media.budget import Amount, Budget
+    from oxen_inference.ledger.budgets import Amount, Budget
 
 _NONE: Any = None
 """The context of a call outside a workflow; core wants it annotated as `Context` all the same."""
@@ -39,7 +39,7 @@ _FUNCTIONS = (*ROLES, *_JOBS)
 class OxenToolSpec(BaseToolSpec):
     """Makes tools of Oxen's media models: one for each of `models`, with its own parameters.
 
-    `models` are ids or `Model` objects; none means any of the catalogue, named in the call. With
+    `models` are ids or `Model` objects; none means any of the catalog, named in the call. With
     `background`, tools to submit, check, cancel and find models come along. In a workflow, a call
     that is repeated by a replay or a resumed run is paid for once; progress is on its stream.
 
@@ -48,7 +48,7 @@ class OxenToolSpec(BaseToolSpec):
     cancelled with its workflow. `inputs_from`: folder whose files the model may name as inputs.
     `confirm_above`: calls that cost more USD, or an unknown amount, ask a person first, by an
     `OxenSpendingRequest`; 0 asks always. `show_images`: results have image blocks, which a model
-    that sees is shown. `journal`: the ledger; None keeps none.
+    that sees is shown. `ledger`: the ledger; None keeps none.
 
     ```python
     from llama_index_oxen import OxenToolSpec
@@ -67,7 +67,7 @@ class OxenToolSpec(BaseToolSpec):
         client: "OxenClient | AsyncOxenClient | None" = None,
         api_key: Any = None,
         api_base: str | None = None,
-        journal: Any = ...,
+        ledger: Any = ...,
         budget: "Budget | Amount | None" = None,
         max_cost: Any = None,
         allow_unknown_cost: bool = False,
@@ -79,7 +79,7 @@ class OxenToolSpec(BaseToolSpec):
         show_images: bool = False,
         background: bool = True,
     ) -> None:
-        from oxen_inference.media.budget import as_budget, read_amount
+        from oxen_inference.ledger.budgets import as_budget, read_amount
 
         check_limits(max_cost=max_cost, timeout=timeout, on_interrupt=on_interrupt, save_to=save_to)
         budget = as_budget(budget)
@@ -87,7 +87,7 @@ class OxenToolSpec(BaseToolSpec):
             # Results on the hub need its key: a model's provider cannot fetch them by URL.
             save_to = Path(tempfile.gettempdir()) / "oxen-images"
         self._calls = MediaCalls(
-            connection=connection_for(client, api_key, api_base, journal, budget),
+            connection=connection_for(client, api_key, api_base, ledger, budget),
             given=[models] if isinstance(models, str) else list(models),
             settings={
                 "budget": budget,
@@ -179,7 +179,7 @@ class OxenToolSpec(BaseToolSpec):
         spec_functions: list[SPEC_FUNCTION_TYPE] | None = None,
         func_to_metadata_mapping: dict[str, ToolMetadata] | None = None,
     ) -> list[Any]:
-        """Return the tools; ids of models are looked up in the catalogue now. Blocks.
+        """Return the tools; ids of models are looked up in the catalog now. Blocks.
 
         A role that one model plays has a tool of its name, ``generate_image``; where several do,
         each has its own, ``generate_image_with_…``. Raises `ModelNotFoundError`,

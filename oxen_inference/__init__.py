@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from oxen_inference.errors import *  # noqa: F403 - all of the tree is importable from here
     from oxen_inference.errors import OxenError
     from oxen_inference.generation import Generation
-    from oxen_inference.media.budget import Budget
-    from oxen_inference.media.journal import Journal
-    from oxen_inference.media.result import MediaResult
+    from oxen_inference.ledger.budgets import Budget
+    from oxen_inference.ledger.store import Ledger
+    from oxen_inference.result import MediaResult
 
 __all__ = [
     "AsyncOxenClient",
     "Budget",
     "Generation",
-    "Journal",
+    "Ledger",
     "MediaResult",
     "Model",
     "OxenClient",
@@ -35,10 +35,10 @@ __all__ = [
 
 _HOME = {
     "AsyncOxenClient": "client",
-    "Budget": "media.budget",
+    "Budget": "ledger.budgets",
     "Generation": "generation",
-    "Journal": "media.journal",
-    "MediaResult": "media.result",
+    "Ledger": "ledger.store",
+    "MediaResult": "result",
     "Model": "catalog.models",
     "OxenClient": "client",
 }

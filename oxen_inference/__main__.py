@@ -1,4 +1,4 @@
-"""`python -m oxen_inference`: the catalogue, quotes and the ledger of paid jobs, in a terminal."""
+"""`python -m oxen_inference`: the catalog, quotes and the ledger of paid jobs, in a terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from oxen_inference.job_commands import add_commands as add_job_commands
+from oxen_inference.cli.jobs import add_commands as add_job_commands
 
 if TYPE_CHECKING:
     from rich.console import Console

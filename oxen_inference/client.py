@@ -10,10 +10,10 @@ import openai
 
 from oxen_inference import errors, paths
 from oxen_inference._version import __version__
-from oxen_inference.calls import Call, read_checked
 from oxen_inference.error_mapping import hide, mentions, status_error
 from oxen_inference.long_headers import take_long_headers
 from oxen_inference.settings import resolve_api_key, resolve_base_url
+from oxen_inference.transport import Call, read_checked
 from oxen_inference.transport_errors import translate
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _UNSET: Any = object()
 _SHORTEST_SECRET = 8  # characters; a shorter one would be found in ordinary words
 BAD_REQUEST, TOO_MANY_REQUESTS, SERVER_ERROR = 400, 429, 500
 # What the SDK reads from OPENAI_* variables when left out. An empty string is "given, and
-# nothing", so no key, organisation or project meant for OpenAI is ever picked up.
+# nothing", so no key, organization or project meant for OpenAI is ever picked up.
 _AMBIENT = ("organization", "project", "webhook_secret", "admin_api_key")  # the last since 2.34
 _KNOWN = inspect.signature(openai.OpenAI).parameters
 _NOTHING_AMBIENT = {name: "" for name in _AMBIENT if name in _KNOWN}
@@ -37,7 +37,7 @@ _NOTHING_AMBIENT = {name: "" for name in _AMBIENT if name in _KNOWN}
 class _Shared:
     """What the sync and the async client have in common; mixed in before the SDK's class."""
 
-    _oxen_journal: Any
+    _oxen_ledger: Any
     paths: paths.Paths
     transport_is_ours: bool
     """Whether the HTTP client is the one made here, not one that the developer brought."""
@@ -50,7 +50,7 @@ class _Shared:
         *,
         api_key: Any = None,
         base_url: str | None = None,
-        journal: Any = _UNSET,
+        ledger: Any = _UNSET,
         default_headers: Any = None,
         transport_is_ours: bool | None = None,
         **sdk: Any,
@@ -69,7 +69,7 @@ class _Shared:
             setattr(self, name, None)
         # Undoes OPENAI_CUSTOM_HEADERS, which the SDK adds for any host.
         self._custom_headers: Any = dict(default_headers or {})
-        self._oxen_journal = journal
+        self._oxen_ledger = ledger
         if transport_is_ours is None:
             transport_is_ours = sdk.get("http_client") is None
         self.transport_is_ours = transport_is_ours
@@ -90,7 +90,7 @@ class _Shared:
     def copy(self, *, _extra_kwargs: Any = None, **options: Any) -> Any:
         """Return a client with the same options but for those given."""
         extra = {
-            "journal": self._oxen_journal,
+            "ledger": self._oxen_ledger,
             # The SDK's copy() hands the HTTP client on, and it looks like one that was given.
             "transport_is_ours": self.transport_is_ours and options.get("http_client") is None,
             **(_extra_kwargs or {}),
@@ -146,8 +146,8 @@ class OxenClient(_Shared, openai.OpenAI):
     """A synchronous client: everything `openai.OpenAI` does, and Oxen's own endpoints.
 
     `api_key` and `base_url` come from the environment when left out (see
-    `oxen_inference.settings`). `journal` is the ledger that makes paid generations safe: a
-    `Journal`, or None to keep none; by default the one in the user's state directory.
+    `oxen_inference.settings`). `ledger` is the ledger that makes paid generations safe: a
+    `Ledger`, or None to keep none; by default the one in the user's state directory.
     """
 
     def request(self, cast_to: Any, options: Any, **kwargs: Any) -> Any:

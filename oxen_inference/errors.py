@@ -32,7 +32,7 @@
     ├── DeploymentError                     .status: a custom model did not come up, or down
     ├── BudgetExceededError                 refused here; nothing was sent
     ├── KeyConflictError                    ValueError: one key, two different requests
-    └── JournalError                        the ledger cannot be read or written
+    └── LedgerError                        the ledger cannot be read or written
 
 ``is_retryable`` says whether sending the same request again may help. It is never true where
 the first one may have been paid for. A status error found inside a 200 answer or a stream has
@@ -49,7 +49,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import openai
 
 if TYPE_CHECKING:
-    from oxen_inference.media.result import MediaResult
+    from oxen_inference.result import MediaResult
 
 
 __all__ = [
@@ -71,8 +71,8 @@ __all__ = [
     "InsufficientCreditsError",
     "InternalServerError",
     "InvalidInputError",
-    "JournalError",
     "KeyConflictError",
+    "LedgerError",
     "MediaError",
     "MissingAPIKeyError",
     "ModelInactiveError",
@@ -346,5 +346,5 @@ class KeyConflictError(OxenError, ValueError):
     """The key already stands for a different request."""
 
 
-class JournalError(OxenError):
+class LedgerError(OxenError):
     """The ledger of paid generations cannot be read or written."""

@@ -1,6 +1,6 @@
 """The asynchronous queue as the hub offers it. Every submit is a new paid job.
 
-`oxen_inference.media.api` is the safe way to pay: it journals, budgets, waits and fetches.
+`oxen_inference.media.api` is the safe way to pay: it records, budgets, waits and fetches.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from oxen_inference.calls import Call
 from oxen_inference.errors import APIResponseError, NotFoundError
 from oxen_inference.generation import (
     Generation,
@@ -19,6 +18,7 @@ from oxen_inference.generation import (
     read_money,
 )
 from oxen_inference.paths import Paths, fill
+from oxen_inference.transport import Call
 
 if TYPE_CHECKING:
     from oxen_inference.client import AsyncOxenClient, OxenClient

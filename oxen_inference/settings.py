@@ -49,7 +49,7 @@ def resolve_base_url(base_url: str | None = None, *, name: str = "base_url") -> 
         (os.environ.get("OXEN_HOST"), "OXEN_HOST"),
     ):
         if value is not None and value.strip():
-            return _normalise(value.strip(), origin)
+            return _normalize(value.strip(), origin)
     return HUB_URL
 
 
@@ -110,7 +110,7 @@ def _sendable(key: str, origin: str) -> str:
     return key
 
 
-def _normalise(value: str, origin: str) -> str:
+def _normalize(value: str, origin: str) -> str:
     bare_host = "://" not in value
     url = _with_scheme(value) if bare_host else value
     parts = _parse(url, value, origin)

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
-from oxen_sandbox.catalogue_api import CatalogueApi
+from oxen_sandbox.catalog_api import CatalogApi
 from oxen_sandbox.completions_api import CompletionsApi
 from oxen_sandbox.control_api import ControlApi
 from oxen_sandbox.errors import not_found
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def routes(hub: "Hub") -> Router:
     """Everything the hub answers; the last route turns the rest into 404s."""
     chat, queue, media = CompletionsApi(hub), QueueApi(hub), SynchronousApi(hub)
-    models, control = CatalogueApi(hub), ControlApi(hub)
+    models, control = CatalogApi(hub), ControlApi(hub)
 
     async def events(request: Request) -> Response:
         faults = hub.faults.draw_all("stream", "GET", request.url.path)

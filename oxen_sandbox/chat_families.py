@@ -167,7 +167,7 @@ _DEVELOPERS = {
 
 
 def family_of(model: Mapping[str, Any]) -> Family:
-    """Return the row for a catalogue entry, by its id, else its developer; the entry's own context length wins."""
+    """Return the row for a catalog entry, by its id, else its developer; the entry's own context length wins."""
     developer = model.get("developer")
     name = developer.get("name") if isinstance(developer, Mapping) else developer
     family = _family(str(model.get("id", "")).lower(), str(name or "").lower())

@@ -19,7 +19,7 @@ from oxen_sandbox.errors import Rejected
 from oxen_sandbox.events import Events
 from oxen_sandbox.faults import Fault, Faults
 from oxen_sandbox.files import Files
-from oxen_sandbox.models import Catalogue
+from oxen_sandbox.models import Catalog
 from oxen_sandbox.parameters import problem
 from oxen_sandbox.state import Account, Job, Settings, State
 
@@ -41,14 +41,14 @@ class _AnswerLost(Exception):  # noqa: N818 - a signal, not an error
 
 
 class Hub:
-    """One hub: its catalogue, accounts, jobs, faults and the requests it has seen."""
+    """One hub: its catalog, accounts, jobs, faults and the requests it has seen."""
 
     def __init__(self, settings: Settings, clock: Clock, api_key: str | None = None) -> None:
         from oxen_sandbox.app import routes
 
         self.settings = settings
         self.clock = clock
-        self.models = Catalogue()
+        self.models = Catalog()
         self.faults = Faults()
         self.events = Events()
         self.requests: list[Recorded] = []

@@ -35,7 +35,7 @@ def render(shape: Shape, text: str) -> bytes:
 
 
 def _picture(width: int, height: int, text: str) -> "Image":
-    """A plain colour that depends on the text, and the text on it."""
+    """A plain color that depends on the text, and the text on it."""
     from PIL import Image, ImageDraw, ImageFont  # here, so that the hub starts without it
 
     hue = zlib.crc32(text.encode()) % 256

@@ -1,4 +1,4 @@
-"""The catalogue: what `/models` knows, and the deployments of custom models.
+"""The catalog: what `/models` knows, and the deployments of custom models.
 
 Names and parameters are those of real models. **Prices are made up**, here and only here
 (`catalog.json`): nothing in the sandbox says what a call costs on the hub.
@@ -34,7 +34,7 @@ class Deployment:
         return self.then if now >= self.until else self.status
 
 
-class Catalogue(dict[str, Any]):
+class Catalog(dict[str, Any]):
     """Models by id, as sent; tests may put in whatever a wild hub might answer.
 
     Keys that begin with an underscore are the sandbox's own notes and are not sent.

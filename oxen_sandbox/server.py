@@ -19,7 +19,7 @@ from oxen_sandbox.clock import Clock
 from oxen_sandbox.events import Events
 from oxen_sandbox.faults import Fault, Faults
 from oxen_sandbox.hub import Hub, Recorded
-from oxen_sandbox.models import Catalogue
+from oxen_sandbox.models import Catalog
 from oxen_sandbox.state import Charge, Job, Settings
 
 _START_SECONDS = 10
@@ -83,8 +83,8 @@ class Sandbox:
         return list(self.hub.state.charges)
 
     @property
-    def models(self) -> Catalogue:
-        """The catalogue by id; change it to serve other models."""
+    def models(self) -> Catalog:
+        """The catalog by id; change it to serve other models."""
         return self.hub.models
 
     @property

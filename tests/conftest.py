@@ -14,7 +14,7 @@ PUBLISHED = REPOSITORY.parent / "shared" / "contract"
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No key, base URL, configuration file or journal of the machine is ever seen by a test."""
+    """No key, base URL, configuration file or ledger of the machine is ever seen by a test."""
     for name in list(os.environ):
         if name.startswith(("OXEN_", "OPENAI_", "LANGCHAIN_", "LANGSMITH_")):
             monkeypatch.delenv(name)
@@ -23,7 +23,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture(autouse=True)
-def own_catalogue() -> None:
+def own_catalog() -> None:
     """No test sees what another fetched, or a cassette's replay would depend on their order."""
     from oxen_inference.catalog.cache import clear_cache
 

@@ -1,4 +1,4 @@
-"""How an adapter's object gets at the catalogue: by the clients it was given, or its own."""
+"""How an adapter's object gets at the catalog: by the clients it was given, or its own."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FILTERS = ("search", "developer", "provider", "action", "input", "output", "meth
 
 
 class CatalogAccess:
-    """Sync and async reading of the catalogue; clients are made when first needed.
+    """Sync and async reading of the catalog; clients are made when first needed.
 
     Async without an async client uses one of its own per call, for a client belongs to one event
     loop; where a sync client was given, that is used, in a thread. The key never shows.

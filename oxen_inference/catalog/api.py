@@ -1,4 +1,4 @@
-"""The catalogue: every model there is, fetched once for everyone, and custom ones deployed.
+"""The catalog: every model there is, fetched once for everyone, and custom ones deployed.
 
 Answers are shared by all clients of one hub and key in the process for `ttl` seconds. When the
 hub is down the last answer is used, and a `CatalogWarning` says how old it is. Nothing is
@@ -16,7 +16,6 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from oxen_inference.calls import Call
 from oxen_inference.catalog import calls
 from oxen_inference.catalog.async_api import AsyncCatalog
 from oxen_inference.catalog.cache import EVERYTHING, Abandoned, Flight, Models, clear_cache
@@ -46,6 +45,7 @@ from oxen_inference.catalog.unknown_model import could_be_inactive, inactive, un
 from oxen_inference.errors import APIStatusError, APITimeoutError, NotFoundError, OxenError
 from oxen_inference.media.runner import Runner
 from oxen_inference.media.steps import Steps, shielded
+from oxen_inference.transport import Call
 
 if TYPE_CHECKING:
     from oxen_inference.client import OxenClient
@@ -247,8 +247,8 @@ class Catalog(SharedCatalog):
         try:
             self._fetch(EVERYTHING, calls.list_call(self._client.paths))
         except OxenError as error:
-            # Whoever needs the catalogue will ask again, and be told.
-            LOG.debug("the catalogue could not be fetched ahead: %s", error)
+            # Whoever needs the catalog will ask again, and be told.
+            LOG.debug("the catalog could not be fetched ahead: %s", error)
 
     def _ids_in_a_hurry(self) -> builtins.list[str]:
         # In a thread: a fetch already on its way, which this joins, may be in no hurry at all.
@@ -266,7 +266,7 @@ class Catalog(SharedCatalog):
         try:
             return [model.id for model in found.result(HURRY)]
         except FutureTimeoutError:
-            raise APITimeoutError("The catalogue took too long for an error.") from None
+            raise APITimeoutError("The catalog took too long for an error.") from None
 
     def _change(self, call: Call[Model]) -> Model:
         self._cache.forget()

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from oxen_inference.calls import Call
 from oxen_inference.catalog import calls
 from oxen_inference.catalog.cache import EVERYTHING, Abandoned, Flight, Models
 from oxen_inference.catalog.claims import Claim
@@ -38,6 +37,7 @@ from oxen_inference.catalog.unknown_model import could_be_inactive, inactive, un
 from oxen_inference.errors import APIStatusError, APITimeoutError, NotFoundError, OxenError
 from oxen_inference.media.runner import AsyncRunner
 from oxen_inference.media.steps import Steps, shielded
+from oxen_inference.transport import Call
 
 if TYPE_CHECKING:
     from oxen_inference.client import AsyncOxenClient
@@ -244,8 +244,8 @@ class AsyncCatalog(SharedCatalog):
         try:
             await self._fetch(EVERYTHING, calls.list_call(self._client.paths))
         except OxenError as error:
-            # Whoever needs the catalogue will ask again, and be told.
-            LOG.debug("the catalogue could not be fetched ahead: %s", error)
+            # Whoever needs the catalog will ask again, and be told.
+            LOG.debug("the catalog could not be fetched ahead: %s", error)
 
     async def _ids_in_a_hurry(self) -> builtins.list[str]:
         # In a task: a fetch already on its way, which this joins, may be in no hurry at all.
@@ -255,7 +255,7 @@ class AsyncCatalog(SharedCatalog):
         task.add_done_callback(self._fetched_in_a_hurry)
         await asyncio.wait([task], timeout=HURRY)
         if not task.done():
-            raise APITimeoutError("The catalogue took too long for an error.")
+            raise APITimeoutError("The catalog took too long for an error.")
         return [model.id for model in task.result()]
 
     def _fetched_in_a_hurry(self, task: asyncio.Task[Any]) -> None:

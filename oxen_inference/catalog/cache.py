@@ -1,4 +1,4 @@
-"""What was fetched of the catalogue, shared by every client of one hub and key in the process.
+"""What was fetched of the catalog, shared by every client of one hub and key in the process.
 
 However many threads and event loops ask at once, one of them fetches and the others wait for
 it. Nothing here does I/O.
@@ -107,7 +107,7 @@ class CatalogCache:
         """Store what the pilot brought and hand it to everyone waiting."""
         landed = tuple(models)
         with self._lock:
-            # An empty catalogue is a hub's mistake, not news worth keeping.
+            # An empty catalog is a hub's mistake, not news worth keeping.
             if flight.epoch == self._epoch and (landed or flight.key != EVERYTHING):
                 self._store(flight.key, landed)
         self._end(flight, models=landed)
@@ -197,7 +197,7 @@ def shared_cache(base_url: str, key: Any) -> CatalogCache:
 
 
 def clear_cache() -> None:
-    """Forget every catalogue fetched in this process, for tests that each want their own."""
+    """Forget every catalog fetched in this process, for tests that each want their own."""
     with _caches_lock:
         for cache in _caches.values():
             cache.forget()

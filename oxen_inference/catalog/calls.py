@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from oxen_inference.calls import Call
 from oxen_inference.catalog.model_reading import read_model, read_models
 from oxen_inference.catalog.models import Model
 from oxen_inference.errors import InvalidInputError
 from oxen_inference.paths import Paths, fill
+from oxen_inference.transport import Call
 
-_PATIENCE = 30.0  # seconds: a catalogue that takes longer is not worth waiting for
+_PATIENCE = 30.0  # seconds: a catalog that takes longer is not worth waiting for
 
 
 def list_call(paths: Paths, filters: Mapping[str, str] | None = None) -> Call[list[Model]]:

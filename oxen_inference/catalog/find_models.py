@@ -134,7 +134,7 @@ def describe(matches: Iterable[Match]) -> str:
         f"{' with ' + _shown(row['params']) if row['params'] else ''}"
         for number, row in enumerate((match.as_row() for match in matches), start=1)
     ]
-    return "\n".join(lines) or "No model of the catalogue does that."
+    return "\n".join(lines) or "No model of the catalog does that."
 
 
 def read_need(text: str) -> Need:
@@ -216,7 +216,7 @@ def _is_about(need: Need, model: Model) -> bool:
 
 
 def _may_take(model: Model, source: str) -> bool:
-    # Where the catalogue says nothing of inputs, text is sure and nothing else is.
+    # Where the catalog says nothing of inputs, text is sure and nothing else is.
     return model.takes(source) if model.inputs else source == "text"
 
 

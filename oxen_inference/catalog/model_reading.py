@@ -55,7 +55,7 @@ def read_models(payload: object) -> list[Model]:
         models.setdefault(model.id, model)
     if odd:
         shown = "; ".join(odd[:10]) + (f"; and {len(odd) - 10} more" if len(odd) > 10 else "")
-        warnings.warn(f"Oxen's catalogue is odd: {shown}.", CatalogWarning, stacklevel=2)
+        warnings.warn(f"Oxen's catalog is odd: {shown}.", CatalogWarning, stacklevel=2)
     return list(models.values())
 
 

@@ -21,7 +21,7 @@ Scalar = str | int | float
 _VERBS = {"text": "writes text", "image": "makes images", "video": "makes videos (films)",
           "audio": "makes sound"}  # fmt: skip
 _FILES = ("file", "files", "pdf", "pdfs", "document", "documents")
-"""What catalogues call inputs that are none of the modalities."""
+"""What catalogs call inputs that are none of the modalities."""
 
 
 def document_id(model: Model) -> str:

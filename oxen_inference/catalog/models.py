@@ -1,4 +1,4 @@
-"""One model of Oxen's catalogue, its price list and its deployments, as typed facts."""
+"""One model of Oxen's catalog, its price list and its deployments, as typed facts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _BEST_FIRST = ("active", "deploying", "deactivating", "error", "inactive", "unkn
 
 
 class CatalogWarning(UserWarning):
-    """The catalogue holds something that could not be read, or is not fresh."""
+    """The catalog holds something that could not be read, or is not fresh."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,7 @@ class Model:
     """A model as the hub describes it.
 
     `created` is unix seconds. `inputs` and `outputs` are modalities; empty means not known.
-    `endpoint` is normalised to ``/images/generate`` style. `raw` is everything as received.
+    `endpoint` is normalized to ``/images/generate`` style. `raw` is everything as received.
     """
 
     id: str

@@ -21,7 +21,7 @@ _MEASURES = _words(
     weight temperature top topk topp noise denoise blur sharp sharpen sharpness pitch volume speed
     bitrate level creativity texture compression tolerance safety skip shift bucket id index offset
     order priority x y left right bottom margin padding radius angle zoom depth bit token layer
-    pixel megapixel resolution ratio aspect timeout rank color colour version stylize style chaos
+    pixel megapixel resolution ratio aspect timeout rank color color version stylize style chaos
     weird brightness contrast saturation exposure hue gamma intensity opacity alpha beta eta sigma
     factor upscale tile stride window interpolation interpolate overlap sequence focal context wave
     fade crossfade rotation crop border feather grain vignette motion camera frame beam speaker

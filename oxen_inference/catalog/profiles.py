@@ -1,6 +1,6 @@
 """What a chat model can do, in neutral terms that both adapters translate.
 
-Modalities come from the catalogue where it is loaded. It does not speak of context lengths,
+Modalities come from the catalog where it is loaded. It does not speak of context lengths,
 tool calling or structured output: lengths come from a table of facts shipped with this version
 (`context_lengths.json`, with its date), tool calling is assumed of every chat model, and every
 field can be overridden. Nothing is fetched, and openai is not imported.
@@ -48,7 +48,7 @@ class Profile:
 
 
 def profile_for(model_id: str, model: Model | None = None, **overrides: Any) -> Profile:
-    """Return the profile of `model_id`; `model` is its catalogue entry, where that is loaded.
+    """Return the profile of `model_id`; `model` is its catalog entry, where that is loaded.
 
     `overrides` are fields of `Profile`; those that are None change nothing.
     """

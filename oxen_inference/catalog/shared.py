@@ -1,4 +1,4 @@
-"""What the sync and the async catalogue have in common: everything but the sending."""
+"""What the sync and the async catalog have in common: everything but the sending."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
-from oxen_inference.calls import Call
 from oxen_inference.catalog.cache import EVERYTHING, CatalogCache, Flight, Models, shared_cache
 from oxen_inference.catalog.deployments import Progress, Waiting
 from oxen_inference.catalog.models import CatalogWarning, Model
 from oxen_inference.errors import OxenError
+from oxen_inference.transport import Call
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ _ON_ERROR_PATHS = 10.0  # seconds that finding better words for an error may tak
 
 
 class SharedCatalog:
-    """State and cache of a catalogue."""
+    """State and cache of a catalog."""
 
     def __init__(self, client: Any, *, ttl: float = DEFAULT_TTL) -> None:
         self._client = client
@@ -71,7 +71,7 @@ class SharedCatalog:
             raise error
         age = self._cache.age(answer)
         warnings.warn(
-            f"Oxen's catalogue is {age / 60:.0f} minutes old, for the hub does not answer: {error}",
+            f"Oxen's catalog is {age / 60:.0f} minutes old, for the hub does not answer: {error}",
             CatalogWarning,
             stacklevel=4,
         )

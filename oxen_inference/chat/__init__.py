@@ -1,1 +1,1 @@
-"""Chat completions: request in, one normalised answer out, the same for both adapters."""
+"""Chat completions: request in, one normalized answer out, the same for both adapters."""

@@ -49,7 +49,7 @@ class Answer:
     id: str | None = None
     model: str | None = None
     cost: Decimal | None = None
-    """USD, by the catalogue's prices; None where it is not known."""
+    """USD, by the catalog's prices; None where it is not known."""
     cost_estimate: Decimal | None = None
     """USD, all tokens at the list price, where only that is known."""
     extras: dict[str, Any] = field(default_factory=dict)

@@ -11,7 +11,7 @@ from typing import Any
 
 import anyio
 
-from oxen_inference.chat.normalise import AnswerReader
+from oxen_inference.chat.normalize import AnswerReader
 from oxen_inference.errors import StreamCutOffError, StreamStalledError
 
 # A body left unread, be it only by its last empty chunk, costs the connection: a new handshake

@@ -81,8 +81,8 @@ class ClientHolder:
         copied: Self = super().__deepcopy__(memo)  # type: ignore[misc]  # the framework's class
         return copied
 
-    def _catalogue_entry(self, model_id: str, patience: float) -> Model | None:
-        """Return a model's entry in the catalogue, waiting for up to `patience` seconds.
+    def _catalog_entry(self, model_id: str, patience: float) -> Model | None:
+        """Return a model's entry in the catalog, waiting for up to `patience` seconds.
 
         Inside a running event loop, which that would block, it is what is known by then, and the
         fetch goes on beside.
@@ -96,9 +96,9 @@ class ClientHolder:
         return None
 
     def _look_up(self, model_id: str, patience: float) -> Model | None:
-        from oxen_inference.chat.catalogue_peek import CataloguePeek
+        from oxen_inference.chat.catalog_peek import CatalogPeek
 
-        peek = CataloguePeek.of(self._client())
+        peek = CatalogPeek.of(self._client())
         if peek.known(model_id) is None:
             peek.start()
         return peek.model(model_id, patience)

@@ -16,7 +16,7 @@ _SEALS = ("signature", "data")
 
 
 class ReasoningBlocks:
-    """Provider blocks (signed, encrypted, summarised) collected whole, to be sent back unchanged.
+    """Provider blocks (signed, encrypted, summarized) collected whole, to be sent back unchanged.
 
     A block's signature is of its text, so two blocks must not become one.
     """

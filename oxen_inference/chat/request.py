@@ -202,7 +202,7 @@ def _goes_back(replay: Replay, *, in_turn: bool) -> bool:
 
 
 def can_see(model: Model | None) -> bool:
-    """Whether a model takes images, as far as its catalogue entry, if there is one, says."""
+    """Whether a model takes images, as far as its catalog entry, if there is one, says."""
     return model is None or not model.inputs or model.takes("image")
 
 

@@ -9,10 +9,10 @@ import openai
 
 from oxen_inference.chat.advice import unsendable, with_advice
 from oxen_inference.chat.answer import Answer, Delta
-from oxen_inference.chat.catalogue_peek import AsyncCataloguePeek, CataloguePeek
+from oxen_inference.chat.catalog_peek import AsyncCatalogPeek, CatalogPeek
 from oxen_inference.chat.characters import is_json
 from oxen_inference.chat.connection import Silence, adrain, drain
-from oxen_inference.chat.normalise import AnswerReader
+from oxen_inference.chat.normalize import AnswerReader
 from oxen_inference.chat.sse import SSEDecoder
 from oxen_inference.errors import APIStatusError, OxenError
 
@@ -33,11 +33,11 @@ def complete(
 ) -> Answer:
     """Ask for a whole answer.
 
-    `priced`: fetch the catalogue beside the first request, and put the cost into the answer.
+    `priced`: fetch the catalog beside the first request, and put the cost into the answer.
     `options` are the SDK's per-request ones: timeout, extra_headers, extra_query. Raises
     `OxenError`.
     """
-    peek = CataloguePeek.of(client) if priced else None
+    peek = CatalogPeek.of(client) if priced else None
     if peek:
         peek.start()
     answer = _read(client, _post(client, body, options))
@@ -50,7 +50,7 @@ async def acomplete(
     client: AsyncOxenClient, body: Mapping[str, Any], *, priced: bool = False, **options: Any
 ) -> Answer:
     """Ask for a whole answer; see `complete`."""
-    peek = AsyncCataloguePeek.of(client) if priced else None
+    peek = AsyncCatalogPeek.of(client) if priced else None
     if peek:
         peek.start()
     answer = _read(client, await _apost(client, body, options))
@@ -149,7 +149,7 @@ def stream(
     iterator closes the connection. Never retried once the answer has begun. For `priced` and
     `options` see `complete`. Raises `OxenError`.
     """
-    peek = CataloguePeek.of(client) if priced else None
+    peek = CatalogPeek.of(client) if priced else None
     if peek:
         peek.start()
     options["timeout"] = timeout
@@ -195,7 +195,7 @@ async def astream(
     **options: Any,
 ) -> AsyncIterator[Delta]:
     """Ask for a streamed answer; see `stream`."""
-    peek = AsyncCataloguePeek.of(client) if priced else None
+    peek = AsyncCatalogPeek.of(client) if priced else None
     if peek:
         peek.start()
     options["timeout"] = timeout

@@ -12,16 +12,15 @@ from typing import TYPE_CHECKING, Any
 from oxen_inference.catalog.models import Model
 from oxen_inference.catalog.pricing import Quote
 from oxen_inference.errors import OxenError
+from oxen_inference.ledger.budgets import Amount, Budget
+from oxen_inference.ledger.store import Entry
 from oxen_inference.media import engine as media_engine
-from oxen_inference.media import ledger as media_ledger
+from oxen_inference.media import reconcile as media_reconcile
 from oxen_inference.media import sending
 from oxen_inference.media.async_api import AsyncMedia
-from oxen_inference.media.budget import Amount, Budget
 from oxen_inference.media.handles import AsyncMediaHandle, MediaHandle
-from oxen_inference.media.journal import Entry
 from oxen_inference.media.pace import Pace
 from oxen_inference.media.request import merge
-from oxen_inference.media.result import MediaResult
 from oxen_inference.media.runner import Runner
 from oxen_inference.media.shared import (
     Listener,
@@ -32,6 +31,7 @@ from oxen_inference.media.shared import (
     split,
 )
 from oxen_inference.media.watchers import Watcher
+from oxen_inference.result import MediaResult
 
 if TYPE_CHECKING:
     from oxen_inference.client import OxenClient
@@ -134,7 +134,7 @@ class Media(SharedMedia):
         generation_ids: Sequence[str] | None = None,
     ) -> MediaHandle:
         """Return a handle on a job that was submitted before, here or anywhere."""
-        steps = media_ledger.find(self._engine, key, entry_id, generation_ids)
+        steps = media_reconcile.find(self._engine, key, entry_id, generation_ids)
         return MediaHandle(self, self._runner.run(steps))
 
     def resume(
@@ -166,9 +166,9 @@ class Media(SharedMedia):
         """Say that a request of unknown outcome made nothing, or that one whose generations all
         ended without success and without a cost was not billed: its money is given back.
         """
-        return self._runner.run(media_ledger.forget(self._engine, entry_id))
+        return self._runner.run(media_reconcile.forget(self._engine, entry_id))
 
     def adopt(self, entry_id: str, generation_ids: Sequence[str]) -> MediaHandle:
         """Say which generations a request of unknown outcome became."""
-        steps = media_ledger.adopt(self._engine, entry_id, generation_ids)
+        steps = media_reconcile.adopt(self._engine, entry_id, generation_ids)
         return MediaHandle(self, self._runner.run(steps))

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 from oxen_inference.catalog.models import Model
 from oxen_inference.catalog.pricing import Quote
 from oxen_inference.errors import OxenError
+from oxen_inference.ledger.budgets import Amount, Budget
+from oxen_inference.ledger.store import Entry
 from oxen_inference.media import engine as media_engine
-from oxen_inference.media import ledger as media_ledger
+from oxen_inference.media import reconcile as media_reconcile
 from oxen_inference.media import sending
-from oxen_inference.media.budget import Amount, Budget
 from oxen_inference.media.handles import AsyncMediaHandle
-from oxen_inference.media.journal import Entry
 from oxen_inference.media.request import merge
-from oxen_inference.media.result import MediaResult
 from oxen_inference.media.runner import AsyncRunner
 from oxen_inference.media.shared import (
     AsyncListener,
@@ -26,6 +25,7 @@ from oxen_inference.media.shared import (
     split,
 )
 from oxen_inference.media.watchers import AsyncWatcher
+from oxen_inference.result import MediaResult
 
 if TYPE_CHECKING:
     from oxen_inference.client import AsyncOxenClient
@@ -117,7 +117,7 @@ class AsyncMedia(SharedMedia):
         generation_ids: Sequence[str] | None = None,
     ) -> AsyncMediaHandle:
         """See `Media.attach`."""
-        steps = media_ledger.find(self._engine, key, entry_id, generation_ids)
+        steps = media_reconcile.find(self._engine, key, entry_id, generation_ids)
         return AsyncMediaHandle(self, await self._runner.run(steps))
 
     async def resume(
@@ -144,9 +144,9 @@ class AsyncMedia(SharedMedia):
 
     async def forget(self, entry_id: str) -> Entry:
         """See `Media.forget`."""
-        return await self._runner.run(media_ledger.forget(self._engine, entry_id))
+        return await self._runner.run(media_reconcile.forget(self._engine, entry_id))
 
     async def adopt(self, entry_id: str, generation_ids: Sequence[str]) -> AsyncMediaHandle:
         """See `Media.adopt`."""
-        steps = media_ledger.adopt(self._engine, entry_id, generation_ids)
+        steps = media_reconcile.adopt(self._engine, entry_id, generation_ids)
         return AsyncMediaHandle(self, await self._runner.run(steps))

@@ -8,13 +8,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from oxen_inference.calls import Call
 from oxen_inference.error_mapping import error_in_success
 from oxen_inference.errors import APIResponseError
 from oxen_inference.media.enqueue import SPOKEN_REJECTIONS, Doubtful, Outcome, Refused
 from oxen_inference.media.request import Order, is_edit
-from oxen_inference.media.result import MediaItem
 from oxen_inference.paths import Paths
+from oxen_inference.result import MediaItem
+from oxen_inference.transport import Call
 
 _LISTS = {"image": "images", "video": "videos", "audio": "audios"}
 

@@ -10,15 +10,16 @@ import logging
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
-from oxen_inference.errors import DownloadError, GenerationFailed, JournalError, OxenError
-from oxen_inference.media import conversations, sending, waiting
+from oxen_inference.errors import DownloadError, GenerationFailed, LedgerError, OxenError
+from oxen_inference.ledger import conversations
+from oxen_inference.ledger.store import Entry
+from oxen_inference.media import sending, waiting
 from oxen_inference.media.fetching import fetch_items
 from oxen_inference.media.files import folder_to_save_in
-from oxen_inference.media.journal import Entry
 from oxen_inference.media.request import Asked
-from oxen_inference.media.result import MediaResult
 from oxen_inference.media.steps import Steps, in_time, run, together
 from oxen_inference.media.task import Engine, Task, Wishes
+from oxen_inference.result import MediaResult
 
 log = logging.getLogger("oxen_inference.media")
 
@@ -142,8 +143,8 @@ def _minding(engine: Engine, work: Steps[T], tasks: list[Task]) -> Steps[T]:
 
 def _collected(engine: Engine, task: Task) -> Steps[None]:
     try:
-        yield from run(engine.journal.collected, task.known)
-    except JournalError as error:
+        yield from run(engine.ledger.collected, task.known)
+    except LedgerError as error:
         log.error("Not written down (%s): the result was handed over", error)  # noqa: TRY400 - as above
 
 

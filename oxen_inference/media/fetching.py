@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from oxen_inference import queue
 from oxen_inference.errors import DownloadError, NotFoundError, OxenError
+from oxen_inference.ledger.store import Entry
 from oxen_inference.media import download, files
 from oxen_inference.media.download import Source
 from oxen_inference.media.files import Fetched
-from oxen_inference.media.journal import Entry
 from oxen_inference.media.public_connection import FetchError
-from oxen_inference.media.result import MediaItem
 from oxen_inference.media.saving import save_once
 from oxen_inference.media.steps import Steps, run_slow, sleep
+from oxen_inference.result import MediaItem
 
 if TYPE_CHECKING:
     from oxen_inference.media.task import Engine
@@ -90,7 +90,7 @@ def _fetch_item(
     stem = f"{entry.model}-{(item.generation_id or f'{entry.entry_id}-{position}')[:8]}"
     if item.generation_id is None and item.url is None:
         content = yield from run_slow(_bytes_of, item)
-        places = _places(folder, engine.journal.path)
+        places = _places(folder, engine.ledger.path)
         save = partial(_save_somewhere, content, places, stem, entry, item)
         fetched = yield from run_slow(save_once, save, entry.entry_id, str(position), folder)
         notes = [fetched.note] if fetched.note else []

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from oxen_inference.ledger.store import Entry
 from oxen_inference.media import engine as media_engine
 from oxen_inference.media import sending, waiting
-from oxen_inference.media.journal import Entry
-from oxen_inference.media.result import MediaResult
 from oxen_inference.media.shared import AsyncListener, Listener, OnInterrupt, SaveTo
 from oxen_inference.media.steps import Steps, run
 from oxen_inference.media.task import Engine, Task, Wishes
+from oxen_inference.result import MediaResult
 
 
 class _SharedHandle:
@@ -47,7 +47,7 @@ class _SharedHandle:
     def _collect(self, wishes: Wishes) -> Steps[MediaResult]:
         engine: Engine = self._media._engine
         result = yield from media_engine.collect(engine, self._entry, wishes)
-        self._entry = (yield from run(self._media.journal.get, self.entry_id)) or self._entry
+        self._entry = (yield from run(self._media.ledger.get, self.entry_id)) or self._entry
         return result
 
     def _refresh(self, *, cancel: bool = False) -> Steps[MediaResult]:

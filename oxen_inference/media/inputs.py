@@ -19,9 +19,9 @@ from oxen_inference import queue
 from oxen_inference.catalog.local_files import INSTEAD
 from oxen_inference.errors import InvalidInputError, NotFoundError
 from oxen_inference.generation import located
-from oxen_inference.media.result import MediaItem, MediaResult
 from oxen_inference.media.steps import Steps, send
 from oxen_inference.paths import Paths
+from oxen_inference.result import MediaItem, MediaResult
 
 MAX_INLINE_BYTES = 20_000_000
 """Largest local file that is sent inline, as a data URL."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from oxen_inference.generation import Generation
-from oxen_inference.media.journal import Entry
+from oxen_inference.ledger.store import Entry
 from oxen_inference.media.request import storable
 
 CLOCK_SKEW = 30.0

@@ -1,6 +1,6 @@
 """What a key stands for already, found in the ledger alone.
 
-What was paid for must be had again when the catalogue cannot be read, or has changed its mind
+What was paid for must be had again when the catalog cannot be read, or has changed its mind
 about prices and parameters since. So a request whose key is known is compared with what the
 caller passed then, before anything is asked of the hub.
 """
@@ -11,20 +11,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from oxen_inference.catalog.models import Model
+from oxen_inference.ledger.store import Entry, Ledger, Scope
 from oxen_inference.media.inputs import lasting, understood
-from oxen_inference.media.journal import Entry, Journal, Scope
 from oxen_inference.media.lookup import is_same_value
 from oxen_inference.media.request import Asked, fingerprint, storable, told_apart
 
 
-def recall(asked: Asked, journal: Journal, scope: Scope) -> Entry | None:
+def recall(asked: Asked, ledger: Ledger, scope: Scope) -> Entry | None:
     """Return the entry that a request attaches to by its key, if that is plain without its model.
 
     None says nothing: the request has to be checked and begun as any other.
     """
     if not isinstance(asked.key, str) or asked.direct:
         return None
-    entry = journal.find(scope, asked.key)
+    entry = ledger.find(scope, asked.key)
     if entry is None or entry.may_be_claimed:
         return None
     model = asked.model.id if isinstance(asked.model, Model) else asked.model

@@ -13,9 +13,9 @@ from typing import Any
 from oxen_inference.catalog import pricing, request_schema
 from oxen_inference.catalog.models import Model
 from oxen_inference.errors import BudgetExceededError, ConfigurationError, InvalidInputError
-from oxen_inference.media.budget import Budget, read_amount
+from oxen_inference.ledger.budgets import Budget, read_amount
+from oxen_inference.ledger.store import Intent, Ledger, Scope
 from oxen_inference.media.inputs import is_media, lasting, names_earlier, resolved, understood
-from oxen_inference.media.journal import Intent, Journal, Scope
 from oxen_inference.media.steps import GetModel, Steps, run
 from oxen_inference.paths import Paths
 
@@ -61,7 +61,7 @@ def merge(prompt: Any, params: Mapping[str, Any] | None, more: Mapping[str, Any]
     return merged
 
 
-def prepare(asked: Asked, journal: Journal, scope: Scope, paths: Paths) -> Steps[Order]:
+def prepare(asked: Asked, ledger: Ledger, scope: Scope, paths: Paths) -> Steps[Order]:
     """Check everything that can be checked for free, and return what to send.
 
     Raises `InvalidInputError`, `ConfigurationError`, `BudgetExceededError`, `ModelNotFoundError`.
@@ -69,7 +69,7 @@ def prepare(asked: Asked, journal: Journal, scope: Scope, paths: Paths) -> Steps
     model = asked.model if isinstance(asked.model, Model) else (yield GetModel(asked.model))
     media_type = _media_type(model)
     is_direct = asked.direct or media_type == "audio"
-    yield from run(_check_key, asked, is_direct, journal)
+    yield from run(_check_key, asked, is_direct, ledger)
     given = yield from run(understood, asked.params, asked.allow_paths)
     sent = yield from resolved(given, paths, scope.hub)
     # The hub's, whatever the model's schema says of a parameter by that name.
@@ -129,7 +129,7 @@ def _media_type(model: Model) -> str:
     for kind in kinds:
         if model.makes(kind):
             return kind
-    makes = " and ".join(model.outputs) or "nothing that the catalogue names"
+    makes = " and ".join(model.outputs) or "nothing that the catalog names"
     raise InvalidInputError(
         f"{model.id} makes {makes}, not images, video or audio. "
         "Find a model with client.catalog.list(output='image') or output='video'."
@@ -145,7 +145,7 @@ def _count(model: Model, given: Any) -> int:
     return int(checked.get("num_generations", 1))
 
 
-def _check_key(asked: Asked, is_direct: bool, journal: Journal) -> None:
+def _check_key(asked: Asked, is_direct: bool, ledger: Ledger) -> None:
     if asked.key is None:
         return
     if not isinstance(asked.key, str) or not asked.key.strip():
@@ -155,10 +155,10 @@ def _check_key(asked: Asked, is_direct: bool, journal: Journal) -> None:
             "A direct generation takes no key: the synchronous endpoints give no id by which it "
             "could be found again. Leave out direct=True, or the key. (Audio is always direct.)"
         )
-    if not journal.durable:
+    if not ledger.durable:
         raise ConfigurationError(
-            "A key needs a journal that outlives the process: leave journal=None out, or pass "
-            "journal=Journal(path) with a path that can be written."
+            "A key needs a ledger that outlives the process: leave ledger=None out, or pass "
+            "ledger=Ledger(path) with a path that can be written."
         )
 
 

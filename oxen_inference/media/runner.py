@@ -231,7 +231,7 @@ def _within(patience: float | None, function: Callable[[], T]) -> T:
 
 def _too_slow(patience: float | None) -> APITimeoutError:
     return APITimeoutError(
-        f"The catalogue did not answer in the {patience or 0:.3g} s that were left of the timeout. "
+        f"The catalog did not answer in the {patience or 0:.3g} s that were left of the timeout. "
         "Nothing was sent."
     )
 

@@ -12,14 +12,14 @@ from dataclasses import replace
 from typing import Any
 
 from oxen_inference import queue
-from oxen_inference.calls import Call
 from oxen_inference.errors import EnqueueOutcomeUnknown, NotFoundError, OxenError
 from oxen_inference.generation import TERMINAL
+from oxen_inference.ledger.store import Entry, Scope
 from oxen_inference.media.enqueue import error_record
-from oxen_inference.media.journal import Entry, Scope
 from oxen_inference.media.lookup import Found, goes_past, match, together
 from oxen_inference.media.steps import Haste, Steps, run, sleep
 from oxen_inference.media.task import Engine, Task
+from oxen_inference.transport import Call
 
 log = logging.getLogger("oxen_inference.media")
 
@@ -37,7 +37,7 @@ def look_for(engine: Engine, entry: Entry, cause: Exception | None, task: Task) 
     if adopted is not None:
         return adopted
     record = error_record(cause) if cause else (entry.error or {"message": "its process ended"})
-    yield from run(engine.journal.unknown, entry, record)
+    yield from run(engine.ledger.unknown, entry, record)
     raise doubt(entry, record, found) from cause
 
 
@@ -55,7 +55,7 @@ def search(
         # Twice the same: a second job like it may be listed a moment later.
         if ids and ids == seen and found.is_current:
             note = "The answer to the request was lost; its generations were found by their parameters."  # fmt: skip
-            written = yield from run(engine.journal.accepted, entry, ids, (*entry.notes, note))
+            written = yield from run(engine.ledger.accepted, entry, ids, (*entry.notes, note))
             if written:  # pragma: no branch - another process may have taken them meanwhile
                 return (yield from engine.reload(entry)), found
         seen = ids
@@ -93,9 +93,9 @@ def _look(engine: Engine, entry: Entry, before: Found) -> Steps[Found]:
     if not could_be_asked:
         return replace(before, is_current=False)  # a hub that has neither list
     rows = together(listed)
-    owners = yield from run(engine.journal.owners, list(rows))
+    owners = yield from run(engine.ledger.owners, list(rows))
     rivals = yield from run(
-        engine.journal.unresolved, Scope(entry.hub, entry.account), besides=entry.entry_id
+        engine.ledger.unresolved, Scope(entry.hub, entry.account), besides=entry.entry_id
     )
     return match(entry, rows.values(), owners, rivals)
 

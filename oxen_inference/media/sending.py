@@ -13,17 +13,17 @@ from typing import Any
 
 import openai
 
-from oxen_inference.calls import Call
 from oxen_inference.errors import (
     APIConnectionError,
     APIResponseError,
     APIStatusError,
     GenerationTimeout,
     InvalidInputError,
-    JournalError,
+    LedgerError,
     OxenError,
 )
-from oxen_inference.media import conversations
+from oxen_inference.ledger import conversations
+from oxen_inference.ledger.store import Entry, Scope
 from oxen_inference.media.direct import direct_call, read_direct
 from oxen_inference.media.enqueue import (
     Accepted,
@@ -37,10 +37,8 @@ from oxen_inference.media.enqueue import (
     retry_delay,
 )
 from oxen_inference.media.files import folder_to_save_in
-from oxen_inference.media.journal import Entry, Scope
 from oxen_inference.media.recall import recall
 from oxen_inference.media.request import Asked, Order, prepare
-from oxen_inference.media.result import MediaItem
 from oxen_inference.media.searching import doubt, look_for, search
 from oxen_inference.media.steps import (
     Explain,
@@ -53,6 +51,8 @@ from oxen_inference.media.steps import (
     sleep,
 )
 from oxen_inference.media.task import Engine, Task
+from oxen_inference.result import MediaItem
+from oxen_inference.transport import Call
 
 log = logging.getLogger("oxen_inference.media")
 
@@ -68,7 +68,7 @@ def enqueue(engine: Engine, asked: Asked, task: Task) -> Steps[Entry]:
     if task.wishes.save_to is not None:
         yield from run(folder_to_save_in, task.wishes.save_to)
     scope = yield from run(engine.scope)
-    known = yield from run(recall, asked, engine.journal, scope)
+    known = yield from run(recall, asked, engine.ledger, scope)
     entry = None if known is None else (yield from _share_known(engine, known, asked, task))
     if entry is None:
         entry = yield from _buy(engine, asked, scope, task)
@@ -80,10 +80,10 @@ def enqueue(engine: Engine, asked: Asked, task: Task) -> Steps[Entry]:
 def begun(engine: Engine, asked: Asked) -> Steps[Entry | None]:
     """Return the job that such a request would attach to; None if it would be paid for anew."""
     scope = yield from run(engine.scope)
-    entry = yield from run(recall, asked, engine.journal, scope)
+    entry = yield from run(recall, asked, engine.ledger, scope)
     if entry is None:
-        order = yield from prepare(asked, engine.journal, scope, engine.paths)
-        entry = yield from run(engine.journal.begun, order.intent)
+        order = yield from prepare(asked, engine.ledger, scope, engine.paths)
+        entry = yield from run(engine.ledger.begun, order.intent)
     return None if entry is None or entry.state == "rejected" else entry
 
 
@@ -116,12 +116,12 @@ def _weigh(engine: Engine, entry: Entry, order: Order, error: Any) -> Steps[Entr
         explained = yield Explain(error, order.intent.model)
         yield from _give_up(engine, entry, explained)
     record = error_record(error)
-    yield from run(engine.journal.unknown, entry, record)
+    yield from run(engine.ledger.unknown, entry, record)
     raise doubt(entry, record, found) from error
 
 
 def _buy(engine: Engine, asked: Asked, scope: Scope, task: Task) -> Steps[Entry]:
-    order = yield from prepare(asked, engine.journal, scope, engine.paths)
+    order = yield from prepare(asked, engine.ledger, scope, engine.paths)
     task.count = order.intent.count
     yield from task.tell("quoted", str(order.quote))
     entry, mine = yield from shielded(_begin_and_send(engine, order, task), task.haste)
@@ -151,7 +151,7 @@ def _share_known(engine: Engine, entry: Entry, asked: Asked, task: Task) -> Step
 
 
 def _begin_and_send(engine: Engine, order: Order, task: Task) -> Steps[tuple[Entry, bool]]:
-    entry, mine = yield from run(engine.journal.begin, order.intent)
+    entry, mine = yield from run(engine.ledger.begin, order.intent)
     task.entry = entry
     if order.intent.conversation is not None:
         task.attended = entry.entry_id
@@ -161,7 +161,7 @@ def _begin_and_send(engine: Engine, order: Order, task: Task) -> Steps[tuple[Ent
 
 
 def _claim_and_send(engine: Engine, entry: Entry, order: Order, task: Task) -> Steps[Entry | None]:
-    if not (yield from run(engine.journal.claim, entry, order.intent)):
+    if not (yield from run(engine.ledger.claim, entry, order.intent)):
         return None
     claimed = yield from engine.reload(entry)
     task.entry = yield from _send_or_let_go(engine, claimed, order, task)
@@ -204,8 +204,8 @@ def _send_or_let_go(engine: Engine, entry: Entry, order: Order, task: Task) -> S
         return (yield from _send(engine, entry, order, task))
     except BaseException as error:
         # Twins would wait for a request that nobody is going to send.
-        with suppress(JournalError):
-            engine.journal.let_go(entry, error_record(error))
+        with suppress(LedgerError):
+            engine.ledger.let_go(entry, error_record(error))
         raise
 
 
@@ -240,7 +240,7 @@ def _send(engine: Engine, entry: Entry, order: Order, task: Task) -> Steps[Entry
             yield from _give_up(engine, entry, explained)
         if attempt >= engine.max_retries or delay > longest:
             yield from _give_up(engine, entry, outcome.error)
-        yield from run(engine.journal.not_sent, entry)
+        yield from run(engine.ledger.not_sent, entry)
         yield from sleep(delay, task.haste)
         attempt += 1
 
@@ -252,12 +252,12 @@ def _attempt(
 
     def may_send() -> bool:
         nonlocal sending
-        sending = engine.journal.posting(entry)
+        sending = engine.ledger.posting(entry)
         return sending
 
     try:
         payload = yield Pay(call, may_send)
-    except (JournalError, NotAllowed):
+    except (LedgerError, NotAllowed):
         raise  # nothing was sent
     except Exception as error:
         if sending:
@@ -268,7 +268,7 @@ def _attempt(
     except BaseException as error:
         # The loop is being torn down: no more waiting, but the doubt must be on record.
         if sending:
-            engine.journal.unknown(entry, error_record(error))
+            engine.ledger.unknown(entry, error_record(error))
         raise
     if order.is_direct:
         return read_direct(payload, order.intent.media_type)
@@ -304,9 +304,9 @@ def _accept(engine: Engine, entry: Entry, outcome: Accepted) -> Steps[Entry | No
     items = tuple(MediaItem(generation_id=one) for one in outcome.generation_ids)
     in_hand = replace(entry, state="accepted", items=items, notes=notes)
     try:
-        if not (yield from run(engine.journal.accepted, entry, outcome.generation_ids, notes)):
+        if not (yield from run(engine.ledger.accepted, entry, outcome.generation_ids, notes)):
             return None
-    except JournalError as error:
+    except LedgerError as error:
         # Paid for: what the ledger cannot take must not get lost here, too.
         log.error("Accepted, but not written down (%s): %s", error, outcome.generation_ids)  # noqa: TRY400 - the ids matter, not the trace
         return in_hand
@@ -316,13 +316,13 @@ def _accept(engine: Engine, entry: Entry, outcome: Accepted) -> Steps[Entry | No
 def _made(engine: Engine, entry: Entry, items: list[MediaItem]) -> Steps[Entry]:
     in_hand = replace(entry, state="accepted", items=tuple(items))
     try:
-        yield from run(engine.journal.made, entry, items)
-    except JournalError as error:
+        yield from run(engine.ledger.made, entry, items)
+    except LedgerError as error:
         log.error("Made and paid for, but not written down: %s", error)  # noqa: TRY400 - as above
         return in_hand
     return replace((yield from engine.reload(entry)), items=tuple(items))
 
 
 def _give_up(engine: Engine, entry: Entry, error: OxenError) -> Steps[None]:
-    yield from run(engine.journal.rejected, entry, error_record(error))
+    yield from run(engine.ledger.rejected, entry, error_record(error))
     raise error

@@ -12,17 +12,17 @@ from oxen_inference.catalog import pricing, request_schema
 from oxen_inference.catalog.models import Model
 from oxen_inference.catalog.pricing import Quote
 from oxen_inference.errors import InvalidInputError, OxenError
+from oxen_inference.ledger.budgets import Budget
+from oxen_inference.ledger.store import Entry, Ledger, Scope, default_ledger
 from oxen_inference.media import engine as media_engine
-from oxen_inference.media import ledger as media_ledger
-from oxen_inference.media.budget import Budget
+from oxen_inference.media import reconcile as media_reconcile
 from oxen_inference.media.download import MAX_BYTES, Source
-from oxen_inference.media.journal import Entry, Journal, Scope, default_journal
 from oxen_inference.media.pace import Pace
 from oxen_inference.media.request import Asked, merge, scope_of
-from oxen_inference.media.result import MediaResult, Progress
 from oxen_inference.media.steps import GetModel, Steps, run
 from oxen_inference.media.task import Engine, Task, Wishes
 from oxen_inference.media.watch import Watch
+from oxen_inference.result import MediaResult, Progress
 
 OnInterrupt = Literal["detach", "cancel"]
 SaveTo = str | os.PathLike[str] | None
@@ -62,14 +62,14 @@ class SharedMedia(ABC):
         self.pace = Pace()
         self.allowed_hosts = set()
         self.max_download_bytes = MAX_BYTES
-        given = client._oxen_journal  # the client keeps it under a name of its own
+        given = client._oxen_ledger  # the client keeps it under a name of its own
         if given is _UNSET:
-            given = default_journal()
+            given = default_ledger()
         self._client = client
         self._watch = Watch(client.paths, self._own_pace)
         self._engine = Engine(
             paths=client.paths,
-            journal=Journal.of(given),
+            ledger=Ledger.of(given),
             scope=self._scope,
             pace=self._own_pace,
             watch=self._watch,
@@ -81,9 +81,9 @@ class SharedMedia(ABC):
         )
 
     @property
-    def journal(self) -> Journal:
+    def ledger(self) -> Ledger:
         """The ledger in use."""
-        return self._engine.journal
+        return self._engine.ledger
 
     @abstractmethod
     def _watching(self) -> None: ...
@@ -114,10 +114,10 @@ class SharedMedia(ABC):
 
     def _reconcile(self, save_to: SaveTo) -> Steps[list[Entry]]:
         task = Task(wishes=Wishes(save_to=save_to))
-        return (yield from media_ledger.reconcile(self._engine, task, save_to))
+        return (yield from media_reconcile.reconcile(self._engine, task, save_to))
 
     def _jobs(self) -> Steps[list[Entry]]:
-        return (yield from run(lambda: self._engine.journal.entries(self._scope())))
+        return (yield from run(lambda: self._engine.ledger.entries(self._scope())))
 
     def _many(
         self, requests: Iterable[Mapping[str, Any]], common: Mapping[str, Any]

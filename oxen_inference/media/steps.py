@@ -15,7 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from typing_extensions import ParamSpec
 
-from oxen_inference.calls import Call
+from oxen_inference.transport import Call
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -84,7 +84,7 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class GetModel:
-    """Look a model up in the catalogue; the answer is a `Model`.
+    """Look a model up in the catalog; the answer is a `Model`.
 
     `patience`: seconds after which `APITimeoutError` is raised.
     """
@@ -95,7 +95,7 @@ class GetModel:
 
 @dataclass(frozen=True, slots=True)
 class Explain:
-    """Let the catalogue say more about a refusal; the answer is the error to raise."""
+    """Let the catalog say more about a refusal; the answer is the error to raise."""
 
     error: Any
     model_id: str

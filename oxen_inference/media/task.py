@@ -9,18 +9,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from oxen_inference import queue
-from oxen_inference.calls import Call
-from oxen_inference.errors import InvalidInputError, JournalError, NotFoundError, OxenError
+from oxen_inference.errors import InvalidInputError, LedgerError, NotFoundError, OxenError
 from oxen_inference.generation import Generation, located, without_inputs
+from oxen_inference.ledger.store import Entry, Ledger, Scope
 from oxen_inference.media.download import Source
-from oxen_inference.media.journal import Entry, Journal, Scope
 from oxen_inference.media.pace import Pace
 from oxen_inference.media.request import check_listener
-from oxen_inference.media.result import Progress
 from oxen_inference.media.steps import Haste, Steps, Tell, run, send
 from oxen_inference.media.subscription import Subscription
 from oxen_inference.media.watch import Watch
 from oxen_inference.paths import Paths
+from oxen_inference.result import Progress
+from oxen_inference.transport import Call
 
 log = logging.getLogger("oxen_inference.media")
 
@@ -102,7 +102,7 @@ class Engine:
     """What all tasks of one client share. `new_event` and `watching` are the runner's."""
 
     paths: Paths
-    journal: Journal
+    ledger: Ledger
     scope: Callable[[], Scope]
     pace: Callable[[], Pace]
     watch: Watch
@@ -121,7 +121,7 @@ class Engine:
         return (yield from send(replace(call, timeout=min(patience, left), max_retries=0)))
 
     def reload(self, entry: Entry) -> Steps[Entry]:
-        return (yield from run(self.journal.get, entry.entry_id)) or entry
+        return (yield from run(self.ledger.get, entry.entry_id)) or entry
 
     def receipt(self, generation_id: str, left: float | None = None) -> Steps[Generation | None]:
         """The job's full row, or the lean one where there is no other, or None for now."""
@@ -171,8 +171,8 @@ class Engine:
     def write(self, entry: Entry) -> Steps[Entry]:
         """Put an entry's items in the ledger, and its known costs in the budget."""
         try:
-            written = yield from run(self.journal.update, entry, entry.items)
-        except JournalError as error:
+            written = yield from run(self.ledger.update, entry, entry.items)
+        except LedgerError as error:
             # It was paid for: a full disk must not keep it from the caller.
             log.error("Not written down (%s): %s", error, entry.generation_ids)  # noqa: TRY400 - the ids matter, not the trace
             return entry

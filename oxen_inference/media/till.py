@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import openai
 
-from oxen_inference.calls import Call
 from oxen_inference.errors import ConfigurationError
 from oxen_inference.media.steps import NotAllowed
+from oxen_inference.transport import Call
 from oxen_inference.transport_errors import CLOSED
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from oxen_inference.errors import (
     NotFoundError,
     OxenError,
 )
-from oxen_inference.media.journal import Entry
+from oxen_inference.ledger.store import Entry
 from oxen_inference.media.steps import Pause, Steps, shielded, sleep
 from oxen_inference.media.subscription import Subscription
 from oxen_inference.media.task import Engine, Task

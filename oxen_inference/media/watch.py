@@ -19,7 +19,6 @@ from dataclasses import replace
 from typing import Any
 
 from oxen_inference import queue
-from oxen_inference.calls import Call
 from oxen_inference.errors import (
     APIResponseError,
     APIStatusError,
@@ -36,6 +35,7 @@ from oxen_inference.media.pace import Pace
 from oxen_inference.media.steps import Pause, Steps, send
 from oxen_inference.media.subscription import Subscription, Watched
 from oxen_inference.paths import Paths
+from oxen_inference.transport import Call
 
 log = logging.getLogger("oxen_inference.media")
 

@@ -14,7 +14,7 @@ _FOR_DEVELOPERS = (
     "ConfigurationError",
     "AuthenticationError",
     "PermissionDeniedError",
-    "JournalError",
+    "LedgerError",
 )
 
 

@@ -20,7 +20,7 @@ class Connection:
     """Copies are the same connection; a pickled one leaves its key and its clients behind.
 
     `client`: an `OxenClient` or `AsyncOxenClient` to use; its twin is made with its settings.
-    `journal` ``...`` means the default one. Unpickled, it finds its key in the environment.
+    `ledger` ``...`` means the default one. Unpickled, it finds its key in the environment.
     """
 
     def __init__(
@@ -29,12 +29,12 @@ class Connection:
         client: Any = None,
         api_key: Any = None,
         base_url: str | None = None,
-        journal: Any = ...,
+        ledger: Any = ...,
     ) -> None:
         self._given = client
         self._api_key = SecretStr(api_key) if isinstance(api_key, str) else api_key
         self._base_url = base_url
-        self._journal = journal
+        self._ledger = ledger
         self._clients = Clients()
         self.session = f"session:{uuid.uuid4().hex}"
         """Stands for the conversation where a call belongs to no thread."""
@@ -49,12 +49,12 @@ class Connection:
         return self  # another one would watch the same jobs again
 
     def __reduce__(self) -> tuple[Any, ...]:
-        from oxen_inference.media.journal import Journal
+        from oxen_inference.ledger.store import Ledger
 
         settings = self._settings()
-        journal = settings.get("journal", ...)
-        known = journal is None or isinstance(journal, Journal)
-        return _rebuild, (settings["base_url"], journal if known else ...)
+        ledger = settings.get("ledger", ...)
+        known = ledger is None or isinstance(ledger, Ledger)
+        return _rebuild, (settings["base_url"], ledger if known else ...)
 
     def check(self) -> None:
         """Raise `ConfigurationError` now if there is no key, or no usable base URL."""
@@ -82,18 +82,18 @@ class Connection:
     def _settings(self) -> dict[str, Any]:
         if self._given is None:
             settings = {"api_key": self._api_key, "base_url": self._base_url}
-            return settings if self._journal is ... else {**settings, "journal": self._journal}
+            return settings if self._ledger is ... else {**settings, "ledger": self._ledger}
         provider = getattr(self._given, "_api_key_provider", None)  # the SDK's name for a callable
         is_usable = provider is not None and not inspect.iscoroutinefunction(provider)
         return {
             "api_key": provider if is_usable else self._given.api_key,
             "base_url": str(self._given.base_url),
-            "journal": self._given._oxen_journal,
+            "ledger": self._given._oxen_ledger,
             "timeout": self._given.timeout,
             "max_retries": self._given.max_retries,
             "default_headers": self._given._custom_headers,
         }
 
 
-def _rebuild(base_url: str | None, journal: Any) -> Connection:
-    return Connection(base_url=base_url, journal=journal)
+def _rebuild(base_url: str | None, ledger: Any) -> Connection:
+    return Connection(base_url=base_url, ledger=ledger)

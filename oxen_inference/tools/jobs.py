@@ -12,7 +12,7 @@ from oxen_inference.tools.settings import MEDIA
 
 if TYPE_CHECKING:
     from oxen_inference.catalog.models import Model
-    from oxen_inference.media.result import MediaResult
+    from oxen_inference.result import MediaResult
 
 _LONGEST_WAIT = 600  # seconds; a model that wants more can ask again
 

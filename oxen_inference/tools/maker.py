@@ -15,9 +15,9 @@ from oxen_inference.tools.settings import kind_of
 if TYPE_CHECKING:
     from oxen_inference.catalog.models import Model
     from oxen_inference.client import AsyncOxenClient, OxenClient
-    from oxen_inference.media.budget import Budget
-    from oxen_inference.media.journal import Entry
-    from oxen_inference.media.result import MediaItem
+    from oxen_inference.ledger.budgets import Budget
+    from oxen_inference.ledger.store import Entry
+    from oxen_inference.result import MediaItem
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ class Maker:
         if names := inputs.marked(params):
             jobs = client.media.jobs() if _any_path(names) else []
             params = inputs.resolved(params, self._named(names, jobs))
-        return self._order(params, key, conversation, durable=client.media.journal.durable)
+        return self._order(params, key, conversation, durable=client.media.ledger.durable)
 
     async def aorder(
         self,
@@ -65,7 +65,7 @@ class Maker:
             jobs = await client.media.jobs() if _any_path(names) else []
             known = await asyncio.to_thread(self._named, names, jobs)
             params = inputs.resolved(params, known)
-        durable = await asyncio.to_thread(lambda: client.media.journal.durable)
+        durable = await asyncio.to_thread(lambda: client.media.ledger.durable)
         return self._order(params, key, conversation, durable=durable)
 
     def waiting(self) -> dict[str, Any]:
@@ -102,7 +102,7 @@ class Maker:
 
     def _named(self, names: list[str], jobs: list[Entry]) -> dict[str, Path | MediaItem]:
         """Return what the names stand for: allowed files, and results of earlier calls."""
-        from oxen_inference.media.result import MediaItem
+        from oxen_inference.result import MediaItem
 
         saved = {item.path: item for job in jobs for item in job.items if item.path}
         return {

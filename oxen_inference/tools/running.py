@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from oxen_inference.client import AsyncOxenClient, OxenClient
     from oxen_inference.errors import OxenError
-    from oxen_inference.media.result import MediaResult
+    from oxen_inference.result import MediaResult
 
     Found: TypeAlias = "MediaResult | Unknown"
 

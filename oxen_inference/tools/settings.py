@@ -11,7 +11,7 @@ from oxen_inference.tools.connection import Connection
 
 if TYPE_CHECKING:
     from oxen_inference.catalog.models import Model
-    from oxen_inference.media.budget import Budget
+    from oxen_inference.ledger.budgets import Budget
 
 MEDIA = ("image", "video", "audio")
 _LONGEST_NAME = 64  # of a function, in OpenAI's and Anthropic's APIs
@@ -25,7 +25,7 @@ def kind_of(model: Model) -> str:
     if made is None:
         from oxen_inference.errors import InvalidInputError
 
-        makes = " and ".join(model.outputs) or "nothing that the catalogue names"
+        makes = " and ".join(model.outputs) or "nothing that the catalog names"
         hint = " Use ChatOxen or, in LlamaIndex, Oxen for it." if model.is_chat else ""
         raise InvalidInputError(f"{model.id} makes {makes}, not images, video or audio.{hint}")
     return made
@@ -36,7 +36,7 @@ def check_limits(
 ) -> None:
     """Raise `InvalidInputError` for a limit that is none, or a folder that cannot be written."""
     from oxen_inference.errors import InvalidInputError
-    from oxen_inference.media.budget import read_amount
+    from oxen_inference.ledger.budgets import read_amount
 
     if max_cost is not None:
         read_amount(max_cost, "max_cost")
@@ -54,7 +54,7 @@ def refuse_second_budget(name: str, own: Budget | None, other: Budget) -> None:
     """Raise `ConfigurationError` if a tool that has a budget is to be paid from another one."""
     if own is None or own is other:
         return
-    if own.name is not None and (own.name, own.journal) == (other.name, other.journal):
+    if own.name is not None and (own.name, own.ledger) == (other.name, other.ledger):
         return
     from oxen_inference.errors import ConfigurationError
 
@@ -65,18 +65,18 @@ def refuse_second_budget(name: str, own: Budget | None, other: Budget) -> None:
 
 
 def connection_for(
-    client: Any, api_key: Any, base_url: Any, journal: Any, budget: Any
+    client: Any, api_key: Any, base_url: Any, ledger: Any, budget: Any
 ) -> Connection:
     """Return the connection for such settings. Raises `ConfigurationError` if they are unusable."""
-    if client is not None and not (api_key is None and base_url is None and journal is ...):
+    if client is not None and not (api_key is None and base_url is None and ledger is ...):
         from oxen_inference.errors import ConfigurationError
 
         raise ConfigurationError(
-            "A client brings its own api_key, base_url and journal: give either the client or these."
+            "A client brings its own api_key, base_url and ledger: give either the client or these."
         )
-    if client is None and journal is ... and getattr(budget, "journal", None) is not None:
-        journal = budget.journal  # intent and reservation in one transaction
-    connection = Connection(client=client, api_key=api_key, base_url=base_url, journal=journal)
+    if client is None and ledger is ... and getattr(budget, "ledger", None) is not None:
+        ledger = budget.ledger  # intent and reservation in one transaction
+    connection = Connection(client=client, api_key=api_key, base_url=base_url, ledger=ledger)
     connection.check()
     return connection
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from oxen_inference.catalog.models import Model
     from oxen_inference.catalog.pricing import Quote
-    from oxen_inference.media.result import MediaItem, MediaResult
+    from oxen_inference.result import MediaItem, MediaResult
 
 _LONG_SUMMARY = 300
 _LONG_ARGUMENT = 300
@@ -32,7 +32,7 @@ _WITHOUT_ID = {
 """Advice on sound, which comes in the answer itself and cannot be asked for again."""
 # What only a developer can do, as errors of the client advise it.
 _FOR_DEVELOPERS = re.compile(
-    r"\bclient\.[a-z]|\ballow_[a-z]+|\bjournal\b|\bresume, attach\b|\bChatOxen\b|\bpathlib\b"
+    r"\bclient\.[a-z]|\ballow_[a-z]+|\bledger\b|\bresume, attach\b|\bChatOxen\b|\bpathlib\b"
     r"|\bmax_retries\b|\bLedger entry\b"
 )
 

@@ -1,4 +1,4 @@
-"""The catalogue's calls, replayed."""
+"""The catalog's calls, replayed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The catalogue over real HTTP: what is asked of the hub, how often, and what comes back."""
+"""The catalog over real HTTP: what is asked of the hub, how often, and what comes back."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ async def test_async_has_all_of_it(oxen_sandbox: Sandbox) -> None:
             await catalog.get(CUSTOM)
 
 
-def test_favourites_and_custom_models_change(oxen_sandbox: Sandbox) -> None:
+def test_favorites_and_custom_models_change(oxen_sandbox: Sandbox) -> None:
     with client_of(oxen_sandbox) as client:
         client.catalog.favorite("flux-2-dev")
         assert [m.id for m in client.catalog.favorites()] == ["flux-2-dev"]
@@ -322,7 +322,7 @@ def test_everyones_failure_is_the_same_one(oxen_sandbox: Sandbox) -> None:
     assert len(oxen_sandbox.requests) == 1
 
 
-def test_another_key_has_another_catalogue(oxen_sandbox: Sandbox) -> None:
+def test_another_key_has_another_catalog(oxen_sandbox: Sandbox) -> None:
     client_of(oxen_sandbox).catalog.list()
     other = OxenClient(api_key=oxen_sandbox.add_account("somebody"), base_url=oxen_sandbox.base_url)
     other.catalog.list()
@@ -431,10 +431,10 @@ def test_a_list_that_is_none_is_empty_warned_of_and_not_kept(body: str) -> None:
     [
         http("<html><title>502 Bad Gateway</title></html>", content_type="text/html"),
         http("{not json"),
-        http('{"error":"catalogue is being rebuilt"}'),
+        http('{"error":"catalog is being rebuilt"}'),
     ],
 )
-def test_an_answer_that_is_no_catalogue_at_all_is_a_typed_error(answer: bytes) -> None:
+def test_an_answer_that_is_no_catalog_at_all_is_a_typed_error(answer: bytes) -> None:
     with ScriptedServer(answer) as server:
         client = OxenClient(api_key="k", base_url=server.url, max_retries=0)
         with pytest.raises(OxenError):
@@ -461,7 +461,7 @@ def test_a_hub_that_does_not_filter_is_filtered_for() -> None:
         assert "there are Dev, Other" in str(client.catalog.list(developer="nobody").reason)
 
 
-def test_an_empty_catalogue_says_why_in_a_terminal(
+def test_an_empty_catalog_says_why_in_a_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("OXEN_API_KEY", "k")
@@ -489,7 +489,7 @@ def test_a_quote_in_a_terminal_reads_parameters_through_unions(
 # The older base URL
 
 
-async def test_the_older_base_url_has_the_same_catalogue(oxen_sandbox: Sandbox) -> None:
+async def test_the_older_base_url_has_the_same_catalog(oxen_sandbox: Sandbox) -> None:
     base_url = f"{oxen_sandbox.origin}/api"
     with OxenClient(api_key=oxen_sandbox.api_key, base_url=base_url) as client:
         older = client.catalog.list()

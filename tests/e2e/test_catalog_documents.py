@@ -1,4 +1,4 @@
-"""The catalogue in both frameworks, as a tool and in a terminal, over real HTTP."""
+"""The catalog in both frameworks, as a tool and in a terminal, over real HTTP."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ async def test_an_agent_finds_models(options: dict[str, str], oxen_sandbox: Sand
     assert message.artifact[0]["params"] == {"generate_audio": True, "duration": 10}
     assert (await tool.ainvoke(call)).content == message.content
     assert tool.invoke({"need": "an opera", "output": "text", "max_price": 0}) == (
-        "No model of the catalogue does that."
+        "No model of the catalog does that."
     )
     assert oxen_sandbox.api_key not in repr(tool) + str(tool.model_dump())
     assert copy.deepcopy(tool).invoke({"need": NEED}) == message.content
@@ -136,7 +136,7 @@ def test_llama_index_reads_one_document_a_model(
         reader.load_data(outputs="image")
 
 
-def test_llama_index_serialises_without_the_key(
+def test_llama_index_serializes_without_the_key(
     options: dict[str, str], oxen_sandbox: Sandbox
 ) -> None:
     llama_index_oxen = pytest.importorskip("llama_index_oxen")

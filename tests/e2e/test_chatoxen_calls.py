@@ -205,7 +205,7 @@ def test_the_key_shows_nowhere() -> None:
     assert KEY not in str(invalid.value)
 
 
-def test_serialised_and_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_serialized_and_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OXEN_API_KEY", KEY)
     model = ChatOxen(model="ox-1", temperature=0.5, max_tokens=7, base_url="http://localhost:1/api")
     text = dumps(model)

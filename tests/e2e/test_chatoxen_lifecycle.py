@@ -313,7 +313,7 @@ def test_a_server_that_lingers_after_the_end_holds_nobody_up() -> None:
 # Prices
 
 
-def catalogue(seconds: float | None = None, **fault: Any) -> Fault:
+def catalog(seconds: float | None = None, **fault: Any) -> Fault:
     action = "delay" if seconds else "respond"
     return Fault(action, path="*/models*", seconds=seconds, times=None, **fault)
 
@@ -324,7 +324,7 @@ def hub() -> Any:
         yield sandbox
 
 
-def sent_to_catalogue(hub: Sandbox) -> int:
+def sent_to_catalog(hub: Sandbox) -> int:
     return len([r for r in hub.requests if r.method == "GET" and r.path.endswith("/models")])
 
 
@@ -335,7 +335,7 @@ def cost_of(message: Any, hub: Sandbox) -> Decimal:
     return inputs + usage["output_tokens"] * Decimal(str(pricing["output_cost_per_token"]))
 
 
-def test_the_first_answer_has_its_price_and_the_catalogue_is_fetched_once(hub: Sandbox) -> None:
+def test_the_first_answer_has_its_price_and_the_catalog_is_fetched_once(hub: Sandbox) -> None:
     model = on(hub)
     first = model.invoke("What is an ox?")
     assert isinstance(first.response_metadata["cost"], str)
@@ -344,23 +344,23 @@ def test_the_first_answer_has_its_price_and_the_catalogue_is_fetched_once(hub: S
     assert Decimal(last.response_metadata["cost"]) == cost_of(last, hub)
     answer = asyncio.run(model.ainvoke("What is an ox?"))
     assert Decimal(answer.response_metadata["cost"]) == cost_of(answer, hub)
-    assert sent_to_catalogue(hub) == 1
+    assert sent_to_catalog(hub) == 1
 
 
 async def test_the_first_of_many_asynchronous_answers_has_its_price(hub: Sandbox) -> None:
     async with on(hub) as model:
         answers = await model.abatch(["hi"] * 20)
     assert all("cost" in a.response_metadata for a in answers)
-    assert sent_to_catalogue(hub) == 1
+    assert sent_to_catalog(hub) == 1
 
 
-def test_a_catalogue_that_is_a_little_slow_is_waited_for(hub: Sandbox) -> None:
-    hub.inject(catalogue(seconds=0.4))
+def test_a_catalog_that_is_a_little_slow_is_waited_for(hub: Sandbox) -> None:
+    hub.inject(catalog(seconds=0.4))
     assert "cost" in on(hub).invoke("hi").response_metadata
 
 
-@pytest.mark.parametrize("fault", [catalogue(seconds=5.0), catalogue(status=500)])
-def test_a_catalogue_that_fails_or_hangs_costs_a_second_at_most(hub: Sandbox, fault: Fault) -> None:
+@pytest.mark.parametrize("fault", [catalog(seconds=5.0), catalog(status=500)])
+def test_a_catalog_that_fails_or_hangs_costs_a_second_at_most(hub: Sandbox, fault: Fault) -> None:
     hub.inject(fault)
     model = on(hub)
     began = time.monotonic()
@@ -375,7 +375,7 @@ def test_a_catalogue_that_fails_or_hangs_costs_a_second_at_most(hub: Sandbox, fa
 
 def test_prices_can_be_turned_off(hub: Sandbox) -> None:
     assert "cost" not in on(hub, cost=False).invoke("hi").response_metadata
-    assert sent_to_catalogue(hub) == 0
+    assert sent_to_catalog(hub) == 0
 
 
 def test_a_model_without_a_price_has_no_cost(hub: Sandbox) -> None:
@@ -385,7 +385,7 @@ def test_a_model_without_a_price_has_no_cost(hub: Sandbox) -> None:
 # Profiles
 
 
-def test_making_a_model_sends_nothing_and_its_profile_is_the_catalogues(hub: Sandbox) -> None:
+def test_making_a_model_sends_nothing_and_its_profile_is_the_catalogs(hub: Sandbox) -> None:
     model = on(hub)
     repr(model)
     assert hub.requests == []
@@ -394,7 +394,7 @@ def test_making_a_model_sends_nothing_and_its_profile_is_the_catalogues(hub: San
     assert model.profile["max_input_tokens"] == 1_000_000
     assert model.profile.get("tool_calling") is True
     assert dict(on(hub, model="deepseek-v4-pro").profile or {})["image_inputs"] is False
-    assert sent_to_catalogue(hub) == 1
+    assert sent_to_catalog(hub) == 1
 
 
 def test_a_profile_of_ones_own_stays() -> None:
@@ -404,11 +404,11 @@ def test_a_profile_of_ones_own_stays() -> None:
 
 
 async def test_reading_a_profile_never_blocks_the_loop(hub: Sandbox) -> None:
-    hub.inject(catalogue(seconds=1.5))
+    hub.inject(catalog(seconds=1.5))
     model = on(hub)
     assert model.profile is not None
     began = time.perf_counter()
-    assert model.profile["max_input_tokens"] == 1_000_000  # known without a catalogue
+    assert model.profile["max_input_tokens"] == 1_000_000  # known without a catalog
     assert "image_inputs" not in model.profile
     assert time.perf_counter() - began < 1
     await _until(lambda: "image_inputs" in (model.profile or {}))

@@ -10,7 +10,6 @@ import pytest
 
 import oxen_inference
 from oxen_inference import AsyncOxenClient, OxenClient
-from oxen_inference.calls import Call
 from oxen_inference.chat import stream as chat
 from oxen_inference.errors import (
     APIConnectionError,
@@ -18,6 +17,7 @@ from oxen_inference.errors import (
     AuthenticationError,
     OxenError,
 )
+from oxen_inference.transport import Call
 from oxen_sandbox import Fault, Sandbox
 from tests.support.scripted_server import ScriptedServer, delta, http, stream
 

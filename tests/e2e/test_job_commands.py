@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from oxen_inference import Budget, Journal, OxenClient
+from oxen_inference import Budget, Ledger, OxenClient
 from oxen_inference.__main__ import main
 from oxen_sandbox import Fault, Sandbox
 
@@ -28,11 +28,11 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Sandbox]:
 @pytest.fixture
 def made(hub: Sandbox, tmp_path: Path) -> Any:
     """A picture that was paid for and saved nowhere."""
-    path = tmp_path / "state" / "journal.sqlite3"
+    path = tmp_path / "state" / "ledger.sqlite3"
     with OxenClient() as client:
         result = client.media.generate(model="flux-2-dev", prompt=PROMPT, key="dawn")
-        assert client.media.journal.path is not None
-        assert client.media.journal.path.parent == path.parent
+        assert client.media.ledger.path is not None
+        assert client.media.ledger.path.parent == path.parent
     return result
 
 
@@ -125,7 +125,7 @@ def test_it_is_fetched_to_where_one_is(
 def test_a_generation_that_was_made_elsewhere_is_fetched(
     hub: Sandbox, terminal: Terminal, tmp_path: Path
 ) -> None:
-    with OxenClient(journal=Journal(tmp_path / "another")) as client:
+    with OxenClient(ledger=Ledger(tmp_path / "another")) as client:
         other = client.media.generate(model="flux-2-dev", prompt=PROMPT)
     assert terminal("fetch", other.generation_ids[0], "--save-to", str(tmp_path / "to"))[0] == 0
 

@@ -32,9 +32,9 @@ from langchain_oxen import (
     budget_middleware,
 )
 from langchain_oxen.budget_middleware import OxenBudgetWarning
-from oxen_inference import Budget, Journal, OxenClient
+from oxen_inference import Budget, Ledger, OxenClient
 from oxen_inference.errors import BudgetExceededError, ConfigurationError
-from oxen_inference.media.ledger_file import JournalWarning
+from oxen_inference.ledger.schema import LedgerWarning
 from oxen_sandbox import Sandbox
 from tests.conftest import REPOSITORY
 from tests.support.scripted_chat import ScriptedChat, tool_messages
@@ -106,11 +106,11 @@ class TestCrash:
         with av.open(path) as film:
             assert float(film.duration) / av.time_base == pytest.approx(5, abs=0.1)
         (name,) = self.budgets(tmp_path)
-        spent = Budget("1.00", name=name, journal=Journal(tmp_path / "state" / "journal.sqlite3"))
+        spent = Budget("1.00", name=name, ledger=Ledger(tmp_path / "state" / "ledger.sqlite3"))
         assert spent.spent == oxen_sandbox.charges[0].cost + Decimal("0.02")  # and two answers
 
     def budgets(self, folder: Path) -> list[str]:
-        with Journal(folder / "state" / "journal.sqlite3").file.reading() as connection:
+        with Ledger(folder / "state" / "ledger.sqlite3").file.reading() as connection:
             return [row["name"] for row in connection.execute("SELECT name FROM budgets")]
 
 
@@ -227,7 +227,7 @@ class TestBudget:
         assert len(oxen_sandbox.jobs) == 2
 
     def test_a_budget_of_ones_own(self, draw: OxenMediaTool) -> None:
-        studio = Budget("5", name="studio", journal=Journal())
+        studio = Budget("5", name="studio", ledger=Ledger())
         one = agent([[DRAW], "done"], [draw], OxenBudgetMiddleware(budget=studio), cost="0.5")
         one.invoke(ASK, thread())
         assert studio.spent == Decimal("1.013")
@@ -241,9 +241,9 @@ class TestBudget:
     def test_a_limit_holds_for_tools_with_another_ledger(
         self, oxen_sandbox: Sandbox, tmp_path: Path, kept: str
     ) -> None:
-        own = Journal(tmp_path / "own.sqlite3") if kept == "in a file" else None
+        own = Ledger(tmp_path / "own.sqlite3") if kept == "in a file" else None
         options = {"api_key": oxen_sandbox.api_key, "base_url": oxen_sandbox.base_url}
-        with OxenClient(**options) as usual, OxenClient(**options, journal=own) as other:
+        with OxenClient(**options) as usual, OxenClient(**options, ledger=own) as other:
             tools = [
                 OxenMediaTool.for_model("flux-2-dev", client=client, name=name)
                 for client, name in ((usual, "draw"), (other, "paint"))
@@ -264,12 +264,12 @@ class TestBudget:
         (tmp_path / "file").write_text("in the way")
         monkeypatch.setenv("OXEN_STATE_DIR", str(tmp_path / "file" / "state"))
         with OxenClient(
-            api_key=oxen_sandbox.api_key, base_url=oxen_sandbox.base_url, journal=None
+            api_key=oxen_sandbox.api_key, base_url=oxen_sandbox.base_url, ledger=None
         ) as client:
             draw = OxenMediaTool.for_model("flux-2-dev", client=client, name="draw")
             calls = [[(f"call_{n}", "draw", {"prompt": f"ox {n}"})] for n in range(3)]
             one = agent([*calls, "done"], [draw], OxenBudgetMiddleware("0.03"))
-            with pytest.warns(JournalWarning):
+            with pytest.warns(LedgerWarning):
                 state = one.invoke(ASK, thread())
         statuses = [message.status for message in tool_messages(state)]
         assert statuses == ["success", "success", "error"]
@@ -328,7 +328,7 @@ class TestBudget:
     def test_an_answer_counts_by_what_is_known_of_its_cost(
         self, about: dict[str, str], spent: str
     ) -> None:
-        studio = Budget("5", name="studio", journal=Journal())
+        studio = Budget("5", name="studio", ledger=Ledger())
         answer = AIMessage("hello", response_metadata={"model_name": "ox-1", **about})
         model = FakeMessagesListChatModel(responses=[answer])
         one = create_agent(model, [], middleware=[OxenBudgetMiddleware(budget=studio)])
@@ -344,7 +344,7 @@ class TestBudget:
         chat = ChatOxen(
             model="gpt-4o", api_key=oxen_sandbox.api_key, base_url=oxen_sandbox.base_url
         )
-        studio = Budget("5", name="studio", journal=Journal())
+        studio = Budget("5", name="studio", ledger=Ledger())
         client.catalog.list()  # prices known, so that answers know their cost
         one = create_agent(chat, [draw], middleware=[OxenBudgetMiddleware(budget=studio)])
         state = one.invoke({"messages": [("user", "Draw an ox at dawn.")]})

@@ -24,7 +24,7 @@ from rich.console import Console
 
 from langchain_oxen import MediaProgressBars, OxenMediaTool, OxenToolkit
 from langchain_oxen.progress import EVENT
-from oxen_inference import AsyncOxenClient, Budget, Journal, OxenClient
+from oxen_inference import AsyncOxenClient, Budget, Ledger, OxenClient
 from oxen_inference.errors import (
     AuthenticationError,
     BudgetExceededError,
@@ -237,7 +237,7 @@ class TestPaidOnce:
         oxen_sandbox.settings.image_seconds = 1.0
         draw = OxenMediaTool.for_model(
             "flux-2-dev", api_key=oxen_sandbox.api_key, base_url=oxen_sandbox.base_url,
-            journal=None, timeout=0.3,
+            ledger=None, timeout=0.3,
         )  # fmt: skip
         draw.connection.sync().media.pace = FAST
         assert answer(draw, "c1", prompt="ox").status == "error"
@@ -537,7 +537,7 @@ class TestWorkingMeanwhile:
         assert [row["id"] for row in found] == ["flux-2-dev"]
         assert oxen_sandbox.jobs == []
 
-    def test_without_models_any_of_the_catalogue(
+    def test_without_models_any_of_the_catalog(
         self, client: OxenClient, oxen_sandbox: Sandbox
     ) -> None:
         kit = self.kit(client)
@@ -634,7 +634,7 @@ class TestWorkingMeanwhile:
 
 
 def test_one_budget_for_many_tools(client: OxenClient, oxen_sandbox: Sandbox) -> None:
-    studio = Budget("0.05", name="studio", journal=Journal())
+    studio = Budget("0.05", name="studio", ledger=Ledger())
     tools = [
         OxenMediaTool.for_model("flux-2-dev", client=client, budget=studio, name=f"draw{n}")
         for n in range(8)

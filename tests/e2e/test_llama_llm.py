@@ -241,7 +241,7 @@ def test_metadata_without_a_network() -> None:
     assert llm.metadata.context_window == DEFAULT_CONTEXT_WINDOW
 
 
-async def test_metadata_inside_a_loop_comes_from_the_catalogue_once_known(hub: Sandbox) -> None:
+async def test_metadata_inside_a_loop_comes_from_the_catalog_once_known(hub: Sandbox) -> None:
     hub.models["ox-1"] = {**hub.models[MODEL], "id": "ox-1", "context_length": 4321}
     clear_cache()
     llm = Oxen("ox-1", api_key=hub.api_key, api_base=hub.base_url)

@@ -29,8 +29,8 @@ from llama_index_oxen.tool_calls import MALFORMED
 from llama_index_oxen.tool_result import OxenToolResult
 from oxen_inference import Model, errors
 from oxen_inference.catalog.model_reading import read_model
-from oxen_inference.media.budget import Budget
-from oxen_inference.media.journal import Journal
+from oxen_inference.ledger.budgets import Budget
+from oxen_inference.ledger.store import Ledger
 from oxen_sandbox import Fault, Sandbox
 
 IMAGE, VIDEO = "flux-2-dev", "google-veo-3-1-fast"
@@ -435,7 +435,7 @@ async def test_arguments_no_model_has_are_refused_before_money_moves(hub: Sandbo
 
 
 async def test_one_budget_for_all_tools(hub: Sandbox, tmp_path: Path) -> None:
-    budget = Budget("0.02", name="studio", journal=Journal(tmp_path / "ledger.db"))
+    budget = Budget("0.02", name="studio", ledger=Ledger(tmp_path / "ledger.db"))
     spec = OxenToolSpec([IMAGE], budget=budget)
     first = await spec.agenerate_image(prompt="an ox")
     second = await spec.agenerate_image(prompt="another ox")

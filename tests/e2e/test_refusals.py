@@ -55,7 +55,7 @@ def test_a_key_that_the_server_repeats_is_not_shown(way: str, script: bytes) -> 
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_nor_is_it_by_the_catalogue(asynchronous: bool) -> None:
+def test_nor_is_it_by_the_catalog(asynchronous: bool) -> None:
     async def alist() -> None:
         async with AsyncOxenClient(api_key=KEY, base_url=server.url) as client:
             await client.catalog.list()

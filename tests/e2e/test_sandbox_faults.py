@@ -363,7 +363,7 @@ def test_an_answer_of_bytes_is_sent_as_it_is_and_reported_as_text(oxen_sandbox: 
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"action": "explode"}, {"action": "reset", "colour": 1}, {}, {"action": "odd_stream"},
+    [{"action": "explode"}, {"action": "reset", "color": 1}, {}, {"action": "odd_stream"},
      {"action": "odd_stream", "style": "purple"}, {"action": "reset", "status": 503}],
 )  # fmt: skip
 def test_a_fault_that_makes_no_sense_is_refused(oxen_sandbox: Sandbox, wrong: Any) -> None:

@@ -53,9 +53,9 @@ def test_the_prompt_is_written_on_the_picture(oxen_sandbox: Sandbox) -> None:
     assert one == same
     assert one != other
     with Image.open(io.BytesIO(one)) as image:
-        colours = image.getcolors(maxcolors=1_000_000)
-    assert colours is not None
-    assert (255, 255, 255) in {colour for _, colour in colours}
+        colors = image.getcolors(maxcolors=1_000_000)
+    assert colors is not None
+    assert (255, 255, 255) in {color for _, color in colors}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The sandbox's catalogue: what it covers, how it is filtered, how deployments move."""
+"""The sandbox's catalog: what it covers, how it is filtered, how deployments move."""
 
 import json
 from pathlib import Path

@@ -108,8 +108,8 @@ def test_a_taken_port_is_an_error() -> None:
 
 
 def test_an_unknown_setting_is_an_error() -> None:
-    with pytest.raises(TypeError, match="colour"):
-        Sandbox(colour="brown")
+    with pytest.raises(TypeError, match="color"):
+        Sandbox(color="brown")
 
 
 def test_what_it_records(oxen_sandbox: Sandbox) -> None:
@@ -211,7 +211,7 @@ def test_its_state_over_http(oxen_sandbox: Sandbox) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "wrong"),
     [
-        ("PUT", "state", {"colour": "brown"}),
+        ("PUT", "state", {"color": "brown"}),
         ("PUT", "state", {"credits": "plenty"}),
         ("PUT", "state", ["credits"]),
         ("POST", "clock", {"advance": "soon"}),

@@ -16,11 +16,11 @@ from oxen_inference import Model, OxenClient
 from oxen_inference.catalog.model_reading import read_model
 from oxen_inference.tools.connection import Connection
 from oxen_sandbox import Sandbox
-from oxen_sandbox.models import Catalogue
+from oxen_sandbox.models import Catalog
 
 
 def model(model_id: str) -> Model:
-    return read_model(Catalogue()[model_id])
+    return read_model(Catalog()[model_id])
 
 
 class Alone(ToolsUnitTests):

@@ -11,7 +11,7 @@ from oxen_inference import (
     AsyncOxenClient,
     Budget,
     Generation,
-    Journal,
+    Ledger,
     MediaResult,
     Model,
     ModelNotFoundError,
@@ -58,7 +58,7 @@ def media_is_a_result(client: OxenClient) -> None:
     handle = client.media.submit(model="flux-2-dev", prompt="an ox", key="dawn")
     assert_type(handle, MediaHandle)
     assert_type(handle.wait(timeout=60), MediaResult)
-    assert_type(client.media.journal, Journal)
+    assert_type(client.media.ledger, Ledger)
 
 
 async def so_is_async_media(client: AsyncOxenClient) -> None:

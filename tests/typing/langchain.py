@@ -43,7 +43,7 @@ def media_tools() -> None:
     assert_type(toolkit.get_tools(), list[BaseTool])
 
 
-def the_catalogue_is_documents() -> None:
+def the_catalog_is_documents() -> None:
     assert_type(OxenModelLoader().load(), list[Document])
 
 

@@ -24,5 +24,5 @@ async def async_too(llm: Oxen) -> None:
     assert_type(answer, ChatResponse)
 
 
-def the_catalogue_is_documents() -> None:
+def the_catalog_is_documents() -> None:
     assert_type(OxenModelReader().load_data(), list[Document])

@@ -14,14 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oxen_inference import Budget, Journal
+from oxen_inference import Budget, Ledger
 from oxen_inference.errors import (
     BudgetExceededError,
     ConfigurationError,
     InvalidInputError,
-    JournalError,
+    LedgerError,
 )
-from oxen_inference.media.ledger_file import LedgerFile
+from oxen_inference.ledger.schema import LedgerFile
 
 MONEY = st.decimals(0, 5, places=6)
 
@@ -59,18 +59,18 @@ def test_floats_mean_what_they_show() -> None:
 
 def test_a_name_is_one_budget(tmp_path: Path) -> None:
     path = tmp_path / "j.sqlite3"
-    Budget("2.00", name="studio", journal=Journal(path)).record("0.5")
-    again = Budget("2", name="studio", journal=Journal(path))
+    Budget("2.00", name="studio", ledger=Ledger(path)).record("0.5")
+    again = Budget("2", name="studio", ledger=Ledger(path))
     assert again.spent == Decimal("0.5")
-    assert Budget("2", name="other", journal=Journal(path)).spent == 0
+    assert Budget("2", name="other", ledger=Ledger(path)).spent == 0
     with pytest.raises(ConfigurationError, match=r"'studio' .* limit of \$2\.00, not \$3\.00"):
-        Budget(3, name="studio", journal=Journal(path))
+        Budget(3, name="studio", ledger=Ledger(path))
 
 
 @pytest.mark.parametrize("name", ["studio", None])
 def test_a_limit_can_be_changed_for_all(name: str | None, tmp_path: Path) -> None:
-    journal = None if name is None else Journal(tmp_path / "j.sqlite3")
-    budget = Budget("1.00", name=name, journal=journal)
+    ledger = None if name is None else Ledger(tmp_path / "j.sqlite3")
+    budget = Budget("1.00", name=name, ledger=ledger)
     budget.record("0.75")
     budget.change_limit("0.50")
     assert (budget.limit, budget.remaining) == (Decimal("0.50"), 0)
@@ -79,17 +79,17 @@ def test_a_limit_can_be_changed_for_all(name: str | None, tmp_path: Path) -> Non
     budget.change_limit(2)
     budget.check("1.25")
     if name is not None:
-        assert Budget(2, name=name, journal=journal).remaining == Decimal("1.25")
+        assert Budget(2, name=name, ledger=ledger).remaining == Decimal("1.25")
     with pytest.raises(InvalidInputError, match="limit must be an amount"):
         budget.change_limit("lots")
 
 
 def test_a_named_one_whose_ledger_was_replaced_pays_for_nothing(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "j.sqlite3")
-    budget = Budget("1.00", name="studio", journal=journal)
-    journal.close()
+    ledger = Ledger(tmp_path / "j.sqlite3")
+    budget = Budget("1.00", name="studio", ledger=ledger)
+    ledger.close()
     (tmp_path / "j.sqlite3").unlink()
-    with pytest.raises(JournalError, match=r"'studio' is no longer in its ledger"):
+    with pytest.raises(LedgerError, match=r"'studio' is no longer in its ledger"):
         budget.check("0.01")
 
 
@@ -117,12 +117,12 @@ def test_a_fork_does_not_take_it_along() -> None:
 
 
 def test_a_name_needs_a_ledger_that_lasts() -> None:
-    with pytest.raises(ConfigurationError, match="'b' needs a journal that outlives"):
-        Budget(1, name="b", journal=Journal.in_memory())
+    with pytest.raises(ConfigurationError, match="'b' needs a ledger that outlives"):
+        Budget(1, name="b", ledger=Ledger.in_memory())
 
 
 def test_a_named_one_travels(tmp_path: Path) -> None:
-    budget = Budget(1, name="b", journal=Journal(tmp_path / "j.sqlite3"))
+    budget = Budget(1, name="b", ledger=Ledger(tmp_path / "j.sqlite3"))
     budget.record("0.4")
     assert pickle.loads(pickle.dumps(budget)).spent == Decimal("0.4")
 

@@ -131,7 +131,7 @@ def test_what_was_on_its_way_when_all_was_forgotten_is_not_kept(cache: CatalogCa
     assert cache.peek("ox") is None
 
 
-def test_an_empty_catalogue_does_not_replace_a_full_one(cache: CatalogCache, clock: Clock) -> None:
+def test_an_empty_catalog_does_not_replace_a_full_one(cache: CatalogCache, clock: Clock) -> None:
     fetch(cache, OX)
     clock.now += 100
     fetch(cache)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from langchain_oxen.messages_in import to_last_chunk, to_message
 from oxen_inference.chat.answer import Delta
-from oxen_inference.chat.normalise import AnswerReader
+from oxen_inference.chat.normalize import AnswerReader
 from oxen_inference.chat.sse import SSEDecoder
 from oxen_inference.chat.stream import _ending
 from oxen_inference.errors import OxenError, StreamCutOffError

@@ -16,7 +16,7 @@ from oxen_inference.chat.answer import Answer
 from oxen_inference.error_mapping import error_in_success, status_error
 
 # What happens to paid jobs, deployments and ledgers is no business of a chat model.
-_NOT_CHAT = (core.MediaError, core.BudgetExceededError, core.KeyConflictError, core.JournalError, core.DeploymentError)  # fmt: skip
+_NOT_CHAT = (core.MediaError, core.BudgetExceededError, core.KeyConflictError, core.LedgerError, core.DeploymentError)  # fmt: skip
 CHAT = [
     cls
     for _, cls in inspect.getmembers(core, inspect.isclass)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from oxen_inference.generation import Generation
-from oxen_inference.media.journal import Entry
+from oxen_inference.ledger.store import Entry
 from oxen_inference.media.lookup import match, together
 from oxen_inference.media.request import storable
 

@@ -96,7 +96,7 @@ def test_filters_overrule_the_words() -> None:
     assert ids(output="image", max_price="0.015") == ["sketcher"]
     assert ids(method="per_image", limit=1) == ["sketcher"]
     assert ids("film", max_price=0) == []
-    assert describe([]) == "No model of the catalogue does that."
+    assert describe([]) == "No model of the catalog does that."
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from oxen_inference import MediaResult
 from oxen_inference.errors import InvalidInputError
 from oxen_inference.generation import read_generation
 from oxen_inference.media.request import merge, scope_of, storable
-from oxen_inference.media.result import MediaItem
+from oxen_inference.result import MediaItem
 
 
 def result(*statuses: str, **changes: Any) -> MediaResult:

@@ -18,17 +18,17 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from langchain_oxen import OxenMediaTool, OxenToolkit
 from langchain_oxen.tool_base import ToolRequest
-from oxen_inference import Budget, Journal, Model, OxenClient
+from oxen_inference import Budget, Ledger, Model, OxenClient
 from oxen_inference.catalog.model_reading import read_model
 from oxen_inference.errors import ConfigurationError, InvalidInputError, MissingAPIKeyError
 from oxen_inference.tools.connection import Connection
-from oxen_sandbox.models import Catalogue
+from oxen_sandbox.models import Catalog
 
 KEY = "a-key-that-must-not-show"
 
 
 def model(model_id: str = "flux-2-dev") -> Model:
-    return read_model(Catalogue()[model_id])
+    return read_model(Catalog()[model_id])
 
 
 def tool(model_id: str = "flux-2-dev", **options: Any) -> OxenMediaTool:
@@ -91,7 +91,7 @@ def test_bad_settings_are_refused_when_it_is_made(pinned: dict[str, Any], said: 
         tool(**pinned)
 
 
-def test_an_id_is_told_the_way_to_the_catalogue() -> None:
+def test_an_id_is_told_the_way_to_the_catalog() -> None:
     with pytest.raises(InvalidInputError, match=r"OxenMediaTool\.for_model\('flux-2-dev'\)"):
         OxenMediaTool(model="flux-2-dev")
 
@@ -141,10 +141,10 @@ def test_a_copy_is_the_same_tool_and_a_pickle_leaves_the_key_behind(
 
 
 def test_a_pickle_keeps_its_named_budget_and_refuses_an_unnamed_one(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "ledger.sqlite3")
-    kept = pickle.loads(pickle.dumps(tool(budget=Budget("5", name="studio", journal=journal))))
+    ledger = Ledger(tmp_path / "ledger.sqlite3")
+    kept = pickle.loads(pickle.dumps(tool(budget=Budget("5", name="studio", ledger=ledger))))
     assert (kept.budget.name, kept.budget.limit) == ("studio", 5)
-    assert kept.connection.__reduce__()[1][1].path == journal.path
+    assert kept.connection.__reduce__()[1][1].path == ledger.path
     with pytest.raises(TypeError, match="name it"):
         pickle.dumps(tool(budget=Budget("5")))
 
@@ -158,10 +158,10 @@ def test_the_key_shows_nowhere() -> None:
 
 
 def test_a_second_budget_is_refused(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "ledger.sqlite3")
-    studio = Budget("5", name="studio", journal=journal)
+    ledger = Ledger(tmp_path / "ledger.sqlite3")
+    studio = Budget("5", name="studio", ledger=ledger)
     drawing = tool(budget=studio)
-    assert drawing.paid_from(Budget("5", name="studio", journal=journal)).budget.name == "studio"
+    assert drawing.paid_from(Budget("5", name="studio", ledger=ledger)).budget.name == "studio"
     with pytest.raises(ConfigurationError, match="has a budget of its own"):
         drawing.paid_from(Budget("1"))
 

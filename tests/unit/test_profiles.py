@@ -1,4 +1,4 @@
-"""Profiles: shipped facts until the catalogue is there, and what it says from then on."""
+"""Profiles: shipped facts until the catalog is there, and what it says from then on."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_the_facts_are_those_published(published_contract: Path) -> None:
     assert shipped_facts()["context_lengths"] == published
 
 
-def test_without_the_catalogue_there_are_the_shipped_facts() -> None:
+def test_without_the_catalog_there_are_the_shipped_facts() -> None:
     profile = profile_for("gpt-4o")
     assert (profile.max_input_tokens, profile.tool_calling) == (128_000, True)
     assert (profile.inputs, profile.outputs, profile.structured_output) == (None, None, None)
@@ -42,7 +42,7 @@ def test_without_the_catalogue_there_are_the_shipped_facts() -> None:
     assert (unknown.max_input_tokens, unknown.context_window) == (None, DEFAULT_CONTEXT_WINDOW)
 
 
-def test_the_catalogue_adds_what_it_knows() -> None:
+def test_the_catalog_adds_what_it_knows() -> None:
     profile = profile_for("gpt-4o", read_model(SEES))
     assert (profile.inputs, profile.outputs) == (("text", "image"), ("text",))
     assert profile.max_input_tokens == 128_000

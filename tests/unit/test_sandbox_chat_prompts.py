@@ -116,7 +116,7 @@ def test_a_follow_up_is_made_to_stand_alone() -> None:
     assert "oxen" in condensed
 
 
-CHOICES = "(1) Summarises the essay\n\n(2) Finds facts about oxen"
+CHOICES = "(1) Summarizes the essay\n\n(2) Finds facts about oxen"
 
 
 def test_a_selector_gets_its_choice_as_json() -> None:

@@ -291,8 +291,8 @@ def test_values_come_from_the_words(properties: dict[str, Any], words: str, expe
 
 
 def test_a_list_is_as_long_as_the_words_say() -> None:
-    colours = filled({"colors": {"type": "array", "items": STRING}}, "name three colors")["colors"]
-    assert len(set(colours)) == 3
+    colors = filled({"colors": {"type": "array", "items": STRING}}, "name three colors")["colors"]
+    assert len(set(colors)) == 3
 
 
 @pytest.mark.parametrize(

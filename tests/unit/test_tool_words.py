@@ -19,7 +19,7 @@ from oxen_inference.errors import (
     KeyConflictError,
     ModelInactiveError,
 )
-from oxen_inference.media.result import MediaItem, MediaResult
+from oxen_inference.result import MediaItem, MediaResult
 from oxen_inference.tools.settings import kind_of, tool_name
 from oxen_inference.tools.text import asked_about, describe_parameters, explain
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from oxen_inference.calls import Call
 from oxen_inference.errors import (
     APIConnectionError,
     InternalServerError,
@@ -22,6 +21,7 @@ from oxen_inference.media.steps import Send
 from oxen_inference.media.subscription import Subscription
 from oxen_inference.media.watch import Watch
 from oxen_inference.paths import CURRENT
+from oxen_inference.transport import Call
 
 
 class Hub:

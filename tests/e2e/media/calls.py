@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from oxen_inference import AsyncOxenClient, Journal, OxenClient
+from oxen_inference import AsyncOxenClient, Ledger, OxenClient
 from oxen_inference.media.api import Pace
 
 QUICK = Pace(
@@ -18,10 +18,10 @@ THOROUGH = Pace(
 """One that waits for a cost, too."""
 
 
-def settings(hub: Any, journal: Journal | None, **more: Any) -> dict[str, Any]:
+def settings(hub: Any, ledger: Ledger | None, **more: Any) -> dict[str, Any]:
     """A client's settings for this hub, where `more` does not say else."""
     return {
-        "base_url": hub.base_url, "api_key": "k", "journal": journal, "timeout": 5.0,
+        "base_url": hub.base_url, "api_key": "k", "ledger": ledger, "timeout": 5.0,
         "max_retries": 2, **more,
     }  # fmt: skip
 
@@ -32,12 +32,12 @@ class MediaCalls:
     `options` are the client's; change them, and `pace` and `hosts`, between calls.
     """
 
-    def __init__(self, hub: Any, journal: Journal, kind: str, **options: Any) -> None:
-        self.hub, self.journal, self.kind = hub, journal, kind
+    def __init__(self, hub: Any, ledger: Ledger, kind: str, **options: Any) -> None:
+        self.hub, self.ledger, self.kind = hub, ledger, kind
         self.pace = QUICK
         self.hosts: set[str] = set()
         key = getattr(hub, "api_key", "k")
-        self.options = {"base_url": hub.base_url, "api_key": key, "journal": journal, **options}
+        self.options = {"base_url": hub.base_url, "api_key": key, "ledger": ledger, **options}
 
     def __call__(self, method: str, *args: Any, **kwargs: Any) -> Any:
         def call(client: Any) -> Any:
@@ -54,17 +54,15 @@ class MediaCalls:
             return call(client)
 
 
-def quick_client(
-    hub: Any, journal: Journal | None, *, pace: Pace = QUICK, **more: Any
-) -> OxenClient:
-    client = OxenClient(**settings(hub, journal, **more))
+def quick_client(hub: Any, ledger: Ledger | None, *, pace: Pace = QUICK, **more: Any) -> OxenClient:
+    client = OxenClient(**settings(hub, ledger, **more))
     client.media.pace = pace
     return client
 
 
 def quick_async_client(
-    hub: Any, journal: Journal, *, pace: Pace = QUICK, **more: Any
+    hub: Any, ledger: Ledger, *, pace: Pace = QUICK, **more: Any
 ) -> AsyncOxenClient:
-    client = AsyncOxenClient(**settings(hub, journal, **more))
+    client = AsyncOxenClient(**settings(hub, ledger, **more))
     client.media.pace = pace
     return client

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from oxen_inference import Journal
+from oxen_inference import Ledger
 from oxen_inference.media import fetching
 from tests.e2e.media.calls import MediaCalls
 from tests.support.bad_hub import BadHub
@@ -27,8 +27,8 @@ def hub() -> Iterator[BadHub]:
 
 
 @pytest.fixture
-def journal(tmp_path: Path) -> Journal:
-    return Journal(tmp_path / "ledger" / "j.sqlite3")
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(tmp_path / "ledger" / "j.sqlite3")
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -37,5 +37,5 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def media(hub: Any, journal: Journal, kind: str) -> MediaCalls:
-    return MediaCalls(hub, journal, kind)
+def media(hub: Any, ledger: Ledger, kind: str) -> MediaCalls:
+    return MediaCalls(hub, ledger, kind)

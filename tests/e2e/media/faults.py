@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 
-from oxen_inference import Budget, Journal
+from oxen_inference import Budget, Ledger
 from oxen_inference.errors import EnqueueOutcomeUnknown, OxenError
 from tests.e2e.media.calls import quick_async_client, quick_client
 from tests.support.bad_hub import BadHub, random_plan
@@ -17,14 +17,14 @@ SOON = 0.4
 """Seconds until an answer that never comes is given up."""
 
 
-def enqueue_all(hub: BadHub, journal: Journal, count: int, budget: Budget) -> dict[str, object]:
+def enqueue_all(hub: BadHub, ledger: Ledger, count: int, budget: Budget) -> dict[str, object]:
     """Enqueue `count` jobs, half by threads and half by tasks; return each prompt's outcome."""
     outcomes: dict[str, object] = {}
 
     def remember(prompt: str, outcome: object) -> None:
         outcomes[prompt] = outcome
 
-    with quick_client(hub, journal, timeout=SOON) as client, ThreadPoolExecutor(16) as threads:
+    with quick_client(hub, ledger, timeout=SOON) as client, ThreadPoolExecutor(16) as threads:
 
         def one(prompt: str) -> None:
             try:
@@ -36,7 +36,7 @@ def enqueue_all(hub: BadHub, journal: Journal, count: int, budget: Budget) -> di
         list(threads.map(one, [f"sync {number}" for number in range(count // 2)]))
 
     async def by_tasks() -> None:
-        async with quick_async_client(hub, journal, timeout=SOON) as client:
+        async with quick_async_client(hub, ledger, timeout=SOON) as client:
             places = asyncio.Semaphore(16)
 
             async def one(prompt: str) -> None:
@@ -57,10 +57,10 @@ def enqueue_all(hub: BadHub, journal: Journal, count: int, budget: Budget) -> di
 
 def judge(folder: Path, count: int, seed: int) -> dict[str, int]:
     """Run it and check every promise; return the counts."""
-    journal = Journal(folder / "journal.sqlite3")
+    ledger = Ledger(folder / "ledger.sqlite3")
     with BadHub(plan=random_plan(seed), lag=0.1) as hub:
-        budget = Budget(1000, name="faults", journal=journal)
-        outcomes = enqueue_all(hub, journal, count, budget)
+        budget = Budget(1000, name="faults", ledger=ledger)
+        outcomes = enqueue_all(hub, ledger, count, budget)
         assert len(outcomes) == count
         known, doubtful = 0, 0
         for prompt, outcome in outcomes.items():
@@ -77,7 +77,7 @@ def judge(folder: Path, count: int, seed: int) -> dict[str, int]:
         open_entries = known + doubtful
         assert budget.reserved + budget.spent == UNIT * open_entries
 
-        with quick_client(hub, journal) as client:
+        with quick_client(hub, ledger) as client:
             client.media.reconcile()
             entries = client.media.jobs()
         owned = {one for entry in entries for one in entry.generation_ids}

@@ -26,21 +26,21 @@ def _context() -> multiprocessing.context.ForkServerContext:
     return context
 
 
-def generate(base_url: str, journal: str, key: str, answers: Any = None, going: Any = None) -> None:
+def generate(base_url: str, ledger: str, key: str, answers: Any = None, going: Any = None) -> None:
     """Make one image under a key; put what came of it into `answers`."""
-    from oxen_inference import Budget, Journal, OxenClient
+    from oxen_inference import Budget, Ledger, OxenClient
     from oxen_inference.errors import OxenError
 
-    ledger = Journal(journal)
-    client = OxenClient(base_url=base_url, api_key="k", journal=ledger, timeout=5)
+    ledger = Ledger(ledger)
+    client = OxenClient(base_url=base_url, api_key="k", ledger=ledger, timeout=5)
     client.media.pace = PATIENT
-    budget = Budget(1000, name="children", journal=ledger)
+    budget = Budget(1000, name="children", ledger=ledger)
     if going is not None:
         going.set()
     try:
         result = client.media.generate(
             model="bad-image", prompt=f"prompt of {key}", key=key, budget=budget,
-            save_to=Path(journal).parent / "out", timeout=20,
+            save_to=Path(ledger).parent / "out", timeout=20,
         )  # fmt: skip
     except OxenError as error:
         answer: tuple[str, Any] = (type(error).__name__, str(error))
@@ -53,20 +53,20 @@ def generate(base_url: str, journal: str, key: str, answers: Any = None, going: 
 def kill_and_run_again(folder: Path, times: int, seed: int) -> Counter[str]:
     """Kill a process at a random moment of its generation and run it again, `times` times."""
     context, dice = _context(), random.Random(seed)
-    journal = str(folder / "journal.sqlite3")
+    ledger = str(folder / "ledger.sqlite3")
     answers = context.Queue()
     seen: Counter[str] = Counter()
     with BadHub(think=0.03, lag=0.1, seconds=0.1) as hub:
         for number in range(times):
             key = f"film {number}"
             going = context.Event()
-            first = context.Process(target=generate, args=(hub.base_url, journal, key, None, going))
+            first = context.Process(target=generate, args=(hub.base_url, ledger, key, None, going))
             first.start()
             assert going.wait(20)
             time.sleep(dice.uniform(0, 0.35))
             first.kill()
             first.join()
-            second = context.Process(target=generate, args=(hub.base_url, journal, key, answers))
+            second = context.Process(target=generate, args=(hub.base_url, ledger, key, answers))
             second.start()
             found, (kind, what) = answers.get(timeout=30)
             second.join()
@@ -88,10 +88,10 @@ def race(folder: Path, processes: int, each: int) -> tuple[BadHub, list[Any]]:
     """Let processes ask for the same `each` keys at once."""
     context = _context()
     answers = context.Queue()
-    journal = str(folder / "journal.sqlite3")
+    ledger = str(folder / "ledger.sqlite3")
     with BadHub(think=0.05, seconds=0.1) as hub:
         twins = [
-            context.Process(target=generate, args=(hub.base_url, journal, f"key {n}", answers))
+            context.Process(target=generate, args=(hub.base_url, ledger, f"key {n}", answers))
             for n in range(each)
             for _ in range(processes)
         ]

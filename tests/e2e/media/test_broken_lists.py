@@ -97,7 +97,7 @@ def test_another_api_key_gets_the_job_back(media: MediaCalls, hub: BadHub) -> No
         media("generate", model="bad-image", prompt="ox", key="k", timeout=20)
     assert ended.value.result is not None
     hub.take_over = lambda *_: False
-    with OxenClient(base_url=hub.base_url, api_key="another", journal=media.journal) as client:
+    with OxenClient(base_url=hub.base_url, api_key="another", ledger=media.ledger) as client:
         client.media.pace = QUICK
         handle = client.media.attach(generation_ids=ended.value.result.generation_ids)
         assert handle.wait(timeout=5).succeeded

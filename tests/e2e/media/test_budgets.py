@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from oxen_inference import Budget, Journal
+from oxen_inference import Budget, Ledger
 from oxen_inference.errors import (
     BudgetExceededError,
     ConfigurationError,
@@ -18,7 +18,7 @@ from oxen_inference.errors import (
     GenerationFailed,
     GenerationTimeout,
     InvalidInputError,
-    JournalError,
+    LedgerError,
 )
 from tests.e2e.media.calls import MediaCalls, quick_client
 from tests.support.bad_hub import BadHub
@@ -112,14 +112,14 @@ def test_nothing_is_held_for_what_was_not_made(hub: BadHub, media: MediaCalls) -
 
 
 def test_a_ledger_that_breaks_before_sending_holds_nothing(
-    hub: BadHub, media: MediaCalls, journal: Journal, monkeypatch: pytest.MonkeyPatch
+    hub: BadHub, media: MediaCalls, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(_: Any) -> bool:
-        raise JournalError("The disk is full.")
+        raise LedgerError("The disk is full.")
 
-    monkeypatch.setattr(journal, "posting", broken)
+    monkeypatch.setattr(ledger, "posting", broken)
     budget = Budget("0.50")
-    with pytest.raises(JournalError):
+    with pytest.raises(LedgerError):
         buy(media, budget)
     assert budget.remaining == budget.limit
     assert not hub.posts
@@ -129,8 +129,8 @@ def test_one_limit_over_clients_with_ledgers_of_their_own(hub: BadHub, tmp_path:
     hub.seconds = 0
     budget = Budget("0.52")
     clients = [
-        quick_client(hub, journal)
-        for journal in (Journal(tmp_path / "a"), Journal(tmp_path / "b"), Journal.in_memory())
+        quick_client(hub, ledger)
+        for ledger in (Ledger(tmp_path / "a"), Ledger(tmp_path / "b"), Ledger.in_memory())
     ]
 
     def one(number: int) -> bool:
@@ -153,20 +153,20 @@ def test_one_limit_over_clients_with_ledgers_of_their_own(hub: BadHub, tmp_path:
 def test_a_name_in_another_ledger_pays_for_nothing(
     hub: BadHub, media: MediaCalls, tmp_path: Path
 ) -> None:
-    budget = Budget("0.50", name="b", journal=Journal(tmp_path / "other.sqlite3"))
-    with pytest.raises(ConfigurationError, match=r"journal=budget\.journal"):
+    budget = Budget("0.50", name="b", ledger=Ledger(tmp_path / "other.sqlite3"))
+    with pytest.raises(ConfigurationError, match=r"ledger=budget\.ledger"):
         buy(media, budget)
     assert not hub.posts
 
 
 @pytest.mark.skipif(not hasattr(os, "symlink"), reason="needs links")
 def test_a_ledger_is_the_same_by_another_path(
-    hub: BadHub, media: MediaCalls, journal: Journal, tmp_path: Path
+    hub: BadHub, media: MediaCalls, ledger: Ledger, tmp_path: Path
 ) -> None:
-    assert journal.durable
-    assert journal.path is not None
-    (tmp_path / "link").symlink_to(journal.path.parent, target_is_directory=True)
-    budget = Budget("0.50", name="b", journal=Journal(tmp_path / "link" / journal.path.name))
+    assert ledger.durable
+    assert ledger.path is not None
+    (tmp_path / "link").symlink_to(ledger.path.parent, target_is_directory=True)
+    budget = Budget("0.50", name="b", ledger=Ledger(tmp_path / "link" / ledger.path.name))
     buy(media, budget)
     assert (budget.spent, budget.reserved) == (Decimal("0.05"), 0)
 

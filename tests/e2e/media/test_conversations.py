@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from oxen_inference import Budget, Journal, OxenClient
+from oxen_inference import Budget, Ledger, OxenClient
 from oxen_inference.errors import GenerationFailed, GenerationTimeout
 from oxen_inference.media.pace import Pace
 from oxen_sandbox import Sandbox
@@ -46,7 +46,7 @@ def test_a_job_under_way_is_joined_until_it_is_collected(
 
 
 def test_nothing_is_reserved_twice(client: OxenClient, oxen_sandbox: Sandbox) -> None:
-    budget = Budget("0.015", name="tight", journal=Journal())
+    budget = Budget("0.015", name="tight", ledger=Ledger())
     for _ in range(2):
         with pytest.raises(GenerationTimeout):
             client.media.generate(**OX, conversation="a", budget=budget, timeout=0.2)
@@ -61,7 +61,7 @@ def test_another_process_sees_it(client: OxenClient, oxen_sandbox: Sandbox) -> N
     with OxenClient(
         api_key=oxen_sandbox.api_key,
         base_url=oxen_sandbox.base_url,
-        journal=Journal(client.media.journal.path),
+        ledger=Ledger(client.media.ledger.path),
     ) as other:
         other.media.generate(**OX, conversation="a")
     assert len(oxen_sandbox.jobs) == 1
@@ -73,9 +73,9 @@ def test_a_cancelled_job_is_not_joined(client: OxenClient, oxen_sandbox: Sandbox
     assert client.media.begun(**OX, conversation="a") is None
 
 
-def test_a_job_that_one_of_two_calls_left_is_still_the_other_s(journal: Journal) -> None:
+def test_a_job_that_one_of_two_calls_left_is_still_the_other_s(ledger: Ledger) -> None:
     ox = {"model": "bad-image", "prompt": "ox", "conversation": "a"}
-    with BadHub(seconds=60) as hub, quick_client(hub, journal) as client:
+    with BadHub(seconds=60) as hub, quick_client(hub, ledger) as client:
         with ThreadPoolExecutor(1) as threads:
             patient = threads.submit(client.media.generate, **ox, key="k")
             while not hub.accepted:
@@ -90,7 +90,7 @@ def test_a_job_that_one_of_two_calls_left_is_still_the_other_s(journal: Journal)
 
 @pytest.mark.parametrize("ending", ["succeeded", "failed"])
 def test_a_part_that_was_handed_over_does_not_stand_for_the_whole(
-    ending: str, journal: Journal
+    ending: str, ledger: Ledger
 ) -> None:
     ended: set[str] = set()
 
@@ -99,7 +99,7 @@ def test_a_part_that_was_handed_over_does_not_stand_for_the_whole(
 
     two = {"model": "bad-image", "prompt": "ox", "num_generations": 2, "conversation": "a"}
     with BadHub(shown=shown) as hub:
-        with quick_client(hub, journal) as client:
+        with quick_client(hub, ledger) as client:
             with pytest.raises(GenerationTimeout):
                 client.media.generate(**two, timeout=0.2)
             for one in hub.accepted[0].ids:

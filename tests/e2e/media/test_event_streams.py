@@ -11,7 +11,7 @@ from typing import Any
 import openai
 import pytest
 
-from oxen_inference import Journal
+from oxen_inference import Ledger
 from oxen_inference.errors import GenerationTimeout
 from tests.e2e.media.calls import QUICK, MediaCalls, quick_async_client, quick_client
 from tests.support.bad_hub import BadHub
@@ -43,7 +43,7 @@ def test_a_stream_that_ends_at_once_does_not_hurry_polling(
 
 
 @pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_transport_without_a_socket_to_show_keeps_nobody(hub: BadHub, journal: Journal) -> None:
+def test_a_transport_without_a_socket_to_show_keeps_nobody(hub: BadHub, ledger: Ledger) -> None:
     class Opaque(openai.DefaultHttpxClient):
         def send(self, *args: Any, **kwargs: Any) -> Any:
             response = super().send(*args, **kwargs)
@@ -59,7 +59,7 @@ def test_a_transport_without_a_socket_to_show_keeps_nobody(hub: BadHub, journal:
         return path.endswith("/events")
 
     hub.take_over = stay_open
-    with quick_client(hub, journal, http_client=Opaque()) as client:
+    with quick_client(hub, ledger, http_client=Opaque()) as client:
         for number in range(2):
             assert client.media.generate(model="bad-image", prompt=f"ox {number}").succeeded
     over.set()
@@ -87,10 +87,10 @@ class Silence:
         return True
 
 
-def test_a_route_that_never_answers_holds_one_line(hub: BadHub, journal: Journal) -> None:
+def test_a_route_that_never_answers_holds_one_line(hub: BadHub, ledger: Ledger) -> None:
     hub.take_over = silence = Silence()
     before = threading.enumerate()
-    with quick_client(hub, journal) as client:
+    with quick_client(hub, ledger) as client:
         for number in range(6):
             assert client.media.generate(model="bad-image", prompt=f"ox {number}").succeeded
         lines = [one for one in threading.enumerate() if one.name == "oxen-events"]
@@ -98,11 +98,11 @@ def test_a_route_that_never_answers_holds_one_line(hub: BadHub, journal: Journal
     assert silence.most == 1
 
 
-def test_a_route_that_never_answers_holds_one_line_of_a_loop(hub: BadHub, journal: Journal) -> None:
+def test_a_route_that_never_answers_holds_one_line_of_a_loop(hub: BadHub, ledger: Ledger) -> None:
     hub.take_over = silence = Silence()
 
     async def make() -> None:
-        async with quick_async_client(hub, journal) as client:
+        async with quick_async_client(hub, ledger) as client:
             for number in range(6):
                 await client.media.generate(model="bad-image", prompt=f"ox {number}")
 
@@ -110,7 +110,7 @@ def test_a_route_that_never_answers_holds_one_line_of_a_loop(hub: BadHub, journa
     assert silence.most <= 2  # the hub may learn of a goodbye after the next hello
 
 
-def test_a_line_is_taken_up_again_in_use(hub: BadHub, journal: Journal) -> None:
+def test_a_line_is_taken_up_again_in_use(hub: BadHub, ledger: Ledger) -> None:
     """Events are heard by each of many waits, one after the other."""
     opened: list[threading.Event] = []
 
@@ -130,7 +130,7 @@ def test_a_line_is_taken_up_again_in_use(hub: BadHub, journal: Journal) -> None:
         return True
 
     hub.take_over, hub.seconds = tell, 0.3
-    with quick_client(hub, journal, pace=SLOW) as client:
+    with quick_client(hub, ledger, pace=SLOW) as client:
         for number in range(3):
             made = client.media.generate(model="bad-image", prompt=f"ox {number}", timeout=8)
             assert made.succeeded

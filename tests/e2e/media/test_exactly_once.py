@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from oxen_inference import Budget, Journal
+from oxen_inference import Budget, Ledger
 from oxen_inference.errors import (
     BadRequestError,
     BudgetExceededError,
@@ -34,8 +34,8 @@ def test_twins_in_processes_make_one_job(tmp_path: Path) -> None:
     assert {what[0] for _, (_, what) in outcomes} == {tuple(hub.accepted[0].ids)}
 
 
-def test_twenty_twins_in_threads_make_one_job(journal: Journal) -> None:
-    with BadHub(think=0.05) as hub, quick_client(hub, journal) as client:
+def test_twenty_twins_in_threads_make_one_job(ledger: Ledger) -> None:
+    with BadHub(think=0.05) as hub, quick_client(hub, ledger) as client:
         with ThreadPoolExecutor(20) as threads:
             calls = [
                 threads.submit(client.media.generate, model="bad-image", prompt="ox", key="k")
@@ -46,9 +46,9 @@ def test_twenty_twins_in_threads_make_one_job(journal: Journal) -> None:
     assert results == {tuple(hub.accepted[0].ids)}
 
 
-async def test_twenty_twins_in_tasks_make_one_job(journal: Journal) -> None:
+async def test_twenty_twins_in_tasks_make_one_job(ledger: Ledger) -> None:
     with BadHub(think=0.05) as hub:
-        async with quick_async_client(hub, journal) as client:
+        async with quick_async_client(hub, ledger) as client:
             results = await asyncio.gather(
                 *(client.media.generate(model="bad-image", prompt="ox", key="k") for _ in range(20))
             )
@@ -56,9 +56,9 @@ async def test_twenty_twins_in_tasks_make_one_job(journal: Journal) -> None:
     assert {result.generation_ids for result in results} == {tuple(hub.accepted[0].ids)}
 
 
-def test_twins_share_a_lost_answer(journal: Journal) -> None:
+def test_twins_share_a_lost_answer(ledger: Ledger) -> None:
     with BadHub(plan=lambda *_: "reset_after", lag=0.1) as hub:
-        with quick_client(hub, journal) as client, ThreadPoolExecutor(8) as threads:
+        with quick_client(hub, ledger) as client, ThreadPoolExecutor(8) as threads:
             calls = [
                 threads.submit(client.media.generate, model="bad-image", prompt="ox", key="k")
                 for _ in range(8)
@@ -68,10 +68,10 @@ def test_twins_share_a_lost_answer(journal: Journal) -> None:
     assert len(results) == 1
 
 
-def test_twins_share_a_refusal_and_a_later_call_tries_anew(journal: Journal) -> None:
+def test_twins_share_a_refusal_and_a_later_call_tries_anew(ledger: Ledger) -> None:
     refused = {"now": True}
     with BadHub(plan=lambda *_: "status_400" if refused["now"] else "ok", think=0.05) as hub:
-        with quick_client(hub, journal) as client, ThreadPoolExecutor(8) as threads:
+        with quick_client(hub, ledger) as client, ThreadPoolExecutor(8) as threads:
             calls = [
                 threads.submit(client.media.generate, model="bad-image", prompt="ox", key="k")
                 for _ in range(8)
@@ -85,8 +85,8 @@ def test_twins_share_a_refusal_and_a_later_call_tries_anew(journal: Journal) -> 
     assert len(hub.accepted) == 1
 
 
-def test_a_key_with_other_parameters_is_refused_for_free(journal: Journal) -> None:
-    with BadHub() as hub, quick_client(hub, journal) as client:
+def test_a_key_with_other_parameters_is_refused_for_free(ledger: Ledger) -> None:
+    with BadHub() as hub, quick_client(hub, ledger) as client:
         client.media.generate(model="bad-image", prompt="ox", key="k", params={"width": 512})
         with pytest.raises(KeyConflictError, match="different: width"):
             client.media.generate(model="bad-image", prompt="ox", key="k", params={"width": 640})
@@ -95,17 +95,17 @@ def test_a_key_with_other_parameters_is_refused_for_free(journal: Journal) -> No
     assert same.succeeded
 
 
-def test_another_account_has_keys_of_its_own(journal: Journal) -> None:
+def test_another_account_has_keys_of_its_own(ledger: Ledger) -> None:
     with BadHub() as hub:
         for api_key in ("one", "two"):
-            with quick_client(hub, journal, api_key=api_key) as client:
+            with quick_client(hub, ledger, api_key=api_key) as client:
                 client.media.generate(model="bad-image", prompt="ox", key="k")
     assert len(hub.accepted) == 2
 
 
-def test_the_same_failure_again_for_the_same_key(journal: Journal) -> None:
+def test_the_same_failure_again_for_the_same_key(ledger: Ledger) -> None:
     with BadHub(plan=lambda *_: "status_500_before") as hub:
-        with quick_client(hub, journal) as client:
+        with quick_client(hub, ledger) as client:
             for _ in range(2):
                 with pytest.raises(EnqueueOutcomeUnknown):
                     client.media.generate(model="bad-image", prompt="ox", key="k")
@@ -121,24 +121,24 @@ def test_the_same_failure_again_for_the_same_key(journal: Journal) -> None:
 def test_a_key_needs_a_ledger_that_lasts(tmp_path: Path) -> None:
     with BadHub() as hub:
         with quick_client(hub, None) as client:
-            with pytest.raises(ConfigurationError, match="journal"):
+            with pytest.raises(ConfigurationError, match="ledger"):
                 client.media.generate(model="bad-image", prompt="ox", key="k")
     assert not hub.posts
 
 
 def test_a_direct_call_takes_no_key(tmp_path: Path) -> None:
-    with BadHub() as hub, quick_client(hub, Journal(tmp_path / "j")) as client:
+    with BadHub() as hub, quick_client(hub, Ledger(tmp_path / "j")) as client:
         with pytest.raises(ConfigurationError, match="direct"):
             client.media.generate(model="bad-image", prompt="ox", key="k", direct=True)
     assert not hub.posts
 
 
 def test_a_budget_raced_by_fifty_workers_is_never_exceeded(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "j.sqlite3")
-    with BadHub(seconds=0.01) as hub, quick_client(hub, journal) as client:
+    ledger = Ledger(tmp_path / "j.sqlite3")
+    with BadHub(seconds=0.01) as hub, quick_client(hub, ledger) as client:
 
         def buy(number: int) -> bool:
-            mine = Budget("1.02", name="shared", journal=Journal(tmp_path / "j.sqlite3"))
+            mine = Budget("1.02", name="shared", ledger=Ledger(tmp_path / "j.sqlite3"))
             try:
                 client.media.submit(model="bad-image", prompt=f"ox {number}", budget=mine)
             except BudgetExceededError:
@@ -147,7 +147,7 @@ def test_a_budget_raced_by_fifty_workers_is_never_exceeded(tmp_path: Path) -> No
 
         with ThreadPoolExecutor(50) as threads:
             bought = sum(threads.map(buy, range(50)))
-        budget = Budget("1.02", name="shared", journal=journal)
+        budget = Budget("1.02", name="shared", ledger=ledger)
     assert bought == len(hub.accepted) == 20
     assert budget.reserved == Decimal("1.00")
     assert budget.remaining == Decimal("0.02")

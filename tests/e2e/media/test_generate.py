@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from oxen_inference import AsyncOxenClient, Budget, Journal, MediaResult, OxenClient
+from oxen_inference import AsyncOxenClient, Budget, Ledger, MediaResult, OxenClient
 from oxen_inference.catalog.model_reading import read_model
 from oxen_inference.errors import (
     BudgetExceededError,
@@ -30,7 +30,7 @@ from oxen_inference.errors import (
     ModelNotFoundError,
     RateLimitError,
 )
-from oxen_inference.media.result import MediaItem
+from oxen_inference.result import MediaItem
 from oxen_sandbox import Fault, Sandbox
 from tests.e2e.media.calls import THOROUGH, MediaCalls
 from tests.support.small_files import PNG
@@ -55,8 +55,8 @@ async def until(happened: Callable[[], object]) -> None:
         await asyncio.sleep(0.01)
 
 
-def _states(journal: Journal) -> list[str]:
-    return [entry.state for entry in journal.entries()]
+def _states(ledger: Ledger) -> list[str]:
+    return [entry.state for entry in ledger.entries()]
 
 
 def paid(hub: Sandbox) -> int:
@@ -64,7 +64,7 @@ def paid(hub: Sandbox) -> int:
 
 
 def test_an_image_is_made_saved_and_settled(media: MediaCalls, tmp_path: Path) -> None:
-    budget = Budget("1", name="b", journal=media.journal)
+    budget = Budget("1", name="b", ledger=media.ledger)
     result = media(
         "generate", model="flux-2-dev", prompt="an ox", save_to=tmp_path / "out", budget=budget
     )
@@ -130,11 +130,11 @@ def test_nothing_bad_is_paid_for(media: MediaCalls, tmp_path: Path) -> None:
         with pytest.raises(expected):
             media("generate", **{"model": "flux-2-dev", "prompt": "an ox", **change})
     assert paid(media.hub) == 0
-    assert not media.journal.entries()
+    assert not media.ledger.entries()
 
 
 def test_a_budget_refusal_names_every_figure(media: MediaCalls) -> None:
-    budget = Budget("0.02", name="tiny", journal=media.journal)
+    budget = Budget("0.02", name="tiny", ledger=media.ledger)
     media("generate", model="flux-2-dev", prompt="an ox", budget=budget)
     with pytest.raises(BudgetExceededError) as refused:
         media("generate", model="flux-2-dev", prompt="an ox", budget=budget)
@@ -146,7 +146,7 @@ def test_a_budget_refusal_names_every_figure(media: MediaCalls) -> None:
 
 def test_a_cost_above_the_quote_is_recorded_and_blocks(media: MediaCalls) -> None:
     media.hub.inject(Fault("price_job", cost="0.90"))
-    budget = Budget("0.50", name="b", journal=media.journal)
+    budget = Budget("0.50", name="b", ledger=media.ledger)
     media("generate", model="flux-2-dev", prompt="an ox", budget=budget)
     assert budget.spent == Decimal("0.90")
     assert budget.remaining == 0
@@ -156,7 +156,7 @@ def test_a_cost_above_the_quote_is_recorded_and_blocks(media: MediaCalls) -> Non
 
 def test_an_unknown_cost_keeps_its_reservation_until_it_is_known(media: MediaCalls) -> None:
     media.hub.settings.cost_delay_seconds = 1000
-    budget = Budget("0.50", name="b", journal=media.journal)
+    budget = Budget("0.50", name="b", ledger=media.ledger)
     result = media("generate", model="flux-2-dev", prompt="an ox", budget=budget)
     assert result.cost is None
     assert (budget.spent, budget.reserved) == (0, Decimal("0.013"))
@@ -195,7 +195,7 @@ def test_a_partial_failure_is_a_result(media: MediaCalls) -> None:
 
 
 def test_a_refusal_gives_the_money_back(media: MediaCalls) -> None:
-    budget = Budget("1", name="b", journal=media.journal)
+    budget = Budget("1", name="b", ledger=media.ledger)
     media.hub.inject(Fault("respond", status=402, type="insufficient_credits", **QUEUE))
     with pytest.raises(InsufficientCreditsError):
         media("generate", model="flux-2-dev", prompt="an ox", budget=budget)
@@ -228,7 +228,7 @@ def test_what_was_never_delivered_is_sent_again(media: MediaCalls, tmp_path: Pat
         media("generate", model=model, prompt="an ox", key="k")
     assert not isinstance(refused.value, EnqueueOutcomeUnknown)
     assert time.monotonic() - started > 0.3  # it waited and tried again
-    (entry,) = media.journal.entries()
+    (entry,) = media.ledger.entries()
     assert entry.state == "rejected"
     assert entry.posted_at is None  # it never came so far
 
@@ -253,7 +253,7 @@ def test_two_lost_answers_to_the_same_request_are_never_mixed_up(media: MediaCal
         job.generation_id for job in media.hub.jobs
     ]
     assert not doubt.value.is_retryable
-    newest, oldest = media.journal.entries()
+    newest, oldest = media.ledger.entries()
     media("forget", oldest.entry_id)
     (settled,) = media("reconcile")
     assert settled.entry_id == newest.entry_id
@@ -350,7 +350,7 @@ def test_an_earlier_result_is_an_input(media: MediaCalls) -> None:
 
 
 def test_direct_results_are_saved_or_in_hand(media: MediaCalls, tmp_path: Path) -> None:
-    budget = Budget("1", name="b", journal=media.journal)
+    budget = Budget("1", name="b", ledger=media.ledger)
     saved = media(
         "generate", model="flux-2-dev", prompt="x", direct=True, save_to=tmp_path, budget=budget
     )
@@ -366,10 +366,10 @@ def test_direct_results_are_saved_or_in_hand(media: MediaCalls, tmp_path: Path) 
 
 
 def test_direct_bytes_that_nobody_saved_are_gone_and_that_is_said_at_once(
-    hub: Sandbox, journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hub: Sandbox, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("oxen_inference.media.fetching._FIRST_PAUSE", 1000.0)
-    with OxenClient(base_url=hub.base_url, api_key=hub.api_key, journal=journal) as client:
+    with OxenClient(base_url=hub.base_url, api_key=hub.api_key, ledger=ledger) as client:
         made = client.media.generate(model="flux-2-dev", prompt="x", direct=True)
         handle = client.media.attach(entry_id=made.entry_id)
         with pytest.raises(
@@ -386,7 +386,7 @@ def test_audio_is_always_direct(media: MediaCalls, tmp_path: Path) -> None:
 
 
 def test_a_handle_tells_and_cancels(hub: Sandbox, tmp_path: Path) -> None:
-    with OxenClient(base_url=hub.base_url, api_key=hub.api_key, journal=None) as client:
+    with OxenClient(base_url=hub.base_url, api_key=hub.api_key, ledger=None) as client:
         client.media.pace = THOROUGH
         hub.inject(Fault("stall_job"))
         handle = client.media.submit(model="flux-2-dev", prompt="an ox")
@@ -409,10 +409,8 @@ def test_a_quote_is_free(media: MediaCalls) -> None:
     assert paid(media.hub) == 0
 
 
-async def test_a_cancelled_task_detaches_and_says_the_ids(hub: Sandbox, journal: Journal, caplog: Any) -> None:  # fmt: skip
-    async with AsyncOxenClient(
-        base_url=hub.base_url, api_key=hub.api_key, journal=journal
-    ) as client:
+async def test_a_cancelled_task_detaches_and_says_the_ids(hub: Sandbox, ledger: Ledger, caplog: Any) -> None:  # fmt: skip
+    async with AsyncOxenClient(base_url=hub.base_url, api_key=hub.api_key, ledger=ledger) as client:
         client.media.pace = THOROUGH
         hub.inject(Fault("slow_job", seconds=1.0))
         task = asyncio.create_task(
@@ -431,7 +429,7 @@ async def test_a_cancelled_task_detaches_and_says_the_ids(hub: Sandbox, journal:
 
 @pytest.mark.parametrize("fault", [None, "stall_job"])
 async def test_a_cancelled_task_can_cancel_the_job(hub: Sandbox, fault: str | None, caplog: Any) -> None:  # fmt: skip
-    async with AsyncOxenClient(base_url=hub.base_url, api_key=hub.api_key, journal=None) as client:
+    async with AsyncOxenClient(base_url=hub.base_url, api_key=hub.api_key, ledger=None) as client:
         client.media.pace = replace(THOROUGH, image=(5, 5))
         if fault:
             hub.inject(Fault(fault))
@@ -448,10 +446,8 @@ async def test_a_cancelled_task_can_cancel_the_job(hub: Sandbox, fault: str | No
     assert f"{hub.jobs[0].generation_id} is {what}" in caplog.text
 
 
-async def test_a_post_that_is_under_way_is_recorded_before_the_cancellation(hub: Sandbox, journal: Journal) -> None:  # fmt: skip
-    async with AsyncOxenClient(
-        base_url=hub.base_url, api_key=hub.api_key, journal=journal
-    ) as client:
+async def test_a_post_that_is_under_way_is_recorded_before_the_cancellation(hub: Sandbox, ledger: Ledger) -> None:  # fmt: skip
+    async with AsyncOxenClient(base_url=hub.base_url, api_key=hub.api_key, ledger=ledger) as client:
         client.media.pace = THOROUGH
         await client.catalog.get("flux-2-dev")
         hub.inject(Fault("delay", when="after", seconds=0.4, **QUEUE))
@@ -462,30 +458,28 @@ async def test_a_post_that_is_under_way_is_recorded_before_the_cancellation(hub:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        (entry,) = journal.entries()
+        (entry,) = ledger.entries()
         assert (entry.state, entry.generation_ids) == ("accepted", (hub.jobs[0].generation_id,))
 
 
-async def test_who_leaves_between_two_tries_buys_nothing(hub: Sandbox, journal: Journal) -> None:
-    budget = Budget("1", name="b", journal=journal)
-    async with AsyncOxenClient(
-        base_url=hub.base_url, api_key=hub.api_key, journal=journal
-    ) as client:
+async def test_who_leaves_between_two_tries_buys_nothing(hub: Sandbox, ledger: Ledger) -> None:
+    budget = Budget("1", name="b", ledger=ledger)
+    async with AsyncOxenClient(base_url=hub.base_url, api_key=hub.api_key, ledger=ledger) as client:
         hub.inject(Fault("respond", status=429, retry_after=60, **QUEUE))
         task = asyncio.create_task(
             client.media.generate(model="flux-2-dev", prompt="an ox", budget=budget)
         )
-        await until(lambda: budget.reserved and paid(hub) and _states(journal) == ["intended"])
+        await until(lambda: budget.reserved and paid(hub) and _states(ledger) == ["intended"])
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-    assert _states(journal) == ["rejected"]
+    assert _states(ledger) == ["rejected"]
     assert budget.remaining == budget.limit
     assert paid(hub) == 1
 
 
 async def test_what_is_made_at_once_is_on_record_when_its_caller_has_left(
-    hub: Sandbox, journal: Journal, tmp_path: Path, caplog: Any
+    hub: Sandbox, ledger: Ledger, tmp_path: Path, caplog: Any
 ) -> None:
     made = asyncio.Event()
 
@@ -494,22 +488,20 @@ async def test_what_is_made_at_once_is_on_record_when_its_caller_has_left(
             made.set()
             await asyncio.sleep(60)
 
-    async with AsyncOxenClient(
-        base_url=hub.base_url, api_key=hub.api_key, journal=journal
-    ) as client:
+    async with AsyncOxenClient(base_url=hub.base_url, api_key=hub.api_key, ledger=ledger) as client:
         direct = {"model": "flux-2-dev", "prompt": "an ox", "direct": True, "save_to": tmp_path}
         task = asyncio.create_task(client.media.generate(**direct, on_progress=stay))
         await made.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-    assert _states(journal) == ["accepted"]
+    assert _states(ledger) == ["accepted"]
     assert "Interrupted" not in caplog.text  # nothing goes on without him
 
 
 @pytest.mark.parametrize("on_interrupt", ["detach", "cancel"])
 def test_ctrl_c_says_what_goes_on(hub: Sandbox, on_interrupt: Any, caplog: Any) -> None:
-    with OxenClient(base_url=hub.base_url, api_key=hub.api_key, journal=None) as client:
+    with OxenClient(base_url=hub.base_url, api_key=hub.api_key, ledger=None) as client:
         client.media.pace = THOROUGH
         hub.inject(Fault("stall_job"))
         # A test run in the background of a shell inherits that Ctrl-C is ignored.
@@ -590,7 +582,7 @@ def test_what_costs_nobody_knows_what_is_kept_from_a_limit(media: MediaCalls) ->
     with pytest.raises(BudgetExceededError, match="not known before"):
         media("generate", model=model, prompt="an ox", budget=Budget("1"))
     assert paid(media.hub) == 0
-    budget = Budget("1", name="b", journal=media.journal)
+    budget = Budget("1", name="b", ledger=media.ledger)
     media.hub.settings.cost_delay_seconds = 1000
     media(
         "generate", model=model, prompt="an ox", budget=budget, max_cost="0.10",

@@ -31,9 +31,9 @@ def media(media: MediaCalls) -> MediaCalls:
 
 
 def written(media: MediaCalls) -> bytes:
-    media.journal.close()
-    assert media.journal.path is not None
-    return b"".join(path.read_bytes() for path in media.journal.path.parent.iterdir())
+    media.ledger.close()
+    assert media.ledger.path is not None
+    return b"".join(path.read_bytes() for path in media.ledger.path.parent.iterdir())
 
 
 @pytest.mark.parametrize(

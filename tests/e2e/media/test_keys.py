@@ -1,4 +1,4 @@
-"""A key stands for what was paid for, whatever became of the catalogue, the price and the schema."""
+"""A key stands for what was paid for, whatever became of the catalog, the price and the schema."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from oxen_inference import Journal
+from oxen_inference import Ledger
 from oxen_inference.catalog.cache import clear_cache
 from oxen_inference.errors import BadRequestError, GenerationTimeout, KeyConflictError, OxenError
-from oxen_inference.media.result import MediaItem
+from oxen_inference.result import MediaItem
 from tests.e2e.media.calls import MediaCalls
 from tests.support import bad_hub
 from tests.support.bad_hub import BadHub
@@ -20,7 +20,7 @@ Call = Callable[..., Any]
 
 @pytest.fixture
 def generate(media: MediaCalls) -> Call:
-    """`media.generate` of a new client of either kind, which has read no catalogue yet."""
+    """`media.generate` of a new client of either kind, which has read no catalog yet."""
 
     def fresh(**wishes: Any) -> Any:
         clear_cache()
@@ -60,7 +60,7 @@ def test_nor_does_another_schema(
     assert hub.posts["ox"] == 1
 
 
-def test_nor_does_a_catalogue_that_is_down(hub: BadHub, generate: Call) -> None:
+def test_nor_does_a_catalog_that_is_down(hub: BadHub, generate: Call) -> None:
     first = generate()
     hub.fail_gets = lambda path: "/models" in path
     assert generate().generation_ids == first.generation_ids
@@ -90,11 +90,11 @@ def test_a_job_under_way_is_waited_for(hub: BadHub, generate: Call) -> None:
 
 
 def test_an_entry_of_an_earlier_version_is_found_by_what_was_sent(
-    hub: BadHub, generate: Call, journal: Journal, monkeypatch: pytest.MonkeyPatch
+    hub: BadHub, generate: Call, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changed(monkeypatch, request_schema=schema_of(width={"enum": [512, 640]}))
     first = generate(width="512", num_generations=2)
-    with journal.file.writing() as connection:
+    with ledger.file.writing() as connection:
         connection.execute("UPDATE entries SET asked = NULL")
     hub.fail_gets = lambda path: "/models" in path
     assert generate(width="512", num_generations=2).generation_ids == first.generation_ids
@@ -112,7 +112,7 @@ def test_another_request_is_still_a_conflict(hub: BadHub, generate: Call) -> Non
 
 
 def test_a_refused_request_is_sent_by_todays_schema(
-    hub: BadHub, generate: Call, journal: Journal, monkeypatch: pytest.MonkeyPatch
+    hub: BadHub, generate: Call, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changed(monkeypatch, request_schema=schema_of(width={"enum": [512, 640]}))
     hub.plan = lambda *_: "status_400"
@@ -122,6 +122,6 @@ def test_a_refused_request_is_sent_by_todays_schema(
     hub.plan = lambda *_: "reset_after"
     generate(width="512")
     assert hub.accepted[0].body["width"] == "512"
-    (entry,) = journal.entries()
+    (entry,) = ledger.entries()
     assert entry.request["width"] == "512"
     assert entry.generation_ids == tuple(hub.accepted[0].ids)

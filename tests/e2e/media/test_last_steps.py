@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from oxen_inference import Journal, OxenClient
+from oxen_inference import Ledger, OxenClient
 from oxen_inference.errors import DownloadError, GenerationTimeout
 from tests.e2e.media.calls import QUICK, quick_async_client, quick_client
 from tests.support.bad_hub import BadHub
@@ -26,8 +26,8 @@ def hub(hub: BadHub) -> BadHub:
 
 
 @pytest.fixture
-def client(hub: BadHub, journal: Journal) -> Iterator[OxenClient]:
-    with quick_client(hub, journal, max_retries=0) as client:
+def client(hub: BadHub, ledger: Ledger) -> Iterator[OxenClient]:
+    with quick_client(hub, ledger, max_retries=0) as client:
         yield client
 
 
@@ -155,10 +155,10 @@ class Stall:
 
 
 async def cancelled_when(
-    hub: BadHub, journal: Journal, happened: Callable[[], object], **wishes: Any
+    hub: BadHub, ledger: Ledger, happened: Callable[[], object], **wishes: Any
 ) -> None:
     """Begin a generation, and cancel it when something has happened at the hub."""
-    async with quick_async_client(hub, journal, timeout=8.0) as client:
+    async with quick_async_client(hub, ledger, timeout=8.0) as client:
         task = asyncio.create_task(client.media.generate(model="bad-image", prompt="ox", **wishes))
         while not happened():  # noqa: ASYNC110 - the hub is in another thread
             await asyncio.sleep(0.01)
@@ -168,31 +168,31 @@ async def cancelled_when(
 
 
 async def test_who_leaves_while_a_file_comes_is_told_that_it_is_made(
-    hub: BadHub, journal: Journal, tmp_path: Path, caplog: Any
+    hub: BadHub, ledger: Ledger, tmp_path: Path, caplog: Any
 ) -> None:
     hub.take_over = stall = Stall("/files/")
-    await cancelled_when(hub, journal, stall.asked.is_set, save_to=tmp_path / "to")
+    await cancelled_when(hub, ledger, stall.asked.is_set, save_to=tmp_path / "to")
     stall.over.set()
     assert f"after the generation ended: {hub.accepted[0].ids[0]}" in caplog.text
 
 
 async def test_who_leaves_before_anything_is_sent_buys_nothing(
-    hub: BadHub, journal: Journal, caplog: Any
+    hub: BadHub, ledger: Ledger, caplog: Any
 ) -> None:
     hub.take_over = stall = Stall("/models")
-    await cancelled_when(hub, journal, stall.asked.is_set)
+    await cancelled_when(hub, ledger, stall.asked.is_set)
     stall.over.set()
-    assert journal.entries() == []
+    assert ledger.entries() == []
     assert not hub.posts
     assert "Interrupted" not in caplog.text
 
 
 async def test_who_leaves_a_twin_that_is_being_sent_is_told_it_is_not_known(
-    hub: BadHub, journal: Journal, caplog: Any
+    hub: BadHub, ledger: Ledger, caplog: Any
 ) -> None:
     go = threading.Event()
     hub.plan = lambda *_: "ok" if go.wait(8) else "status_400"
-    async with quick_async_client(hub, journal, timeout=9.0) as client:
+    async with quick_async_client(hub, ledger, timeout=9.0) as client:
         ox = {"model": "bad-image", "prompt": "ox", "key": "k"}
         first = asyncio.create_task(client.media.generate(**ox))
         while not hub.posts:  # noqa: ASYNC110 - the hub is in another thread

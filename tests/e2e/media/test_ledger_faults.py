@@ -15,11 +15,11 @@ from typing import Any
 import openai
 import pytest
 
-from oxen_inference import Budget, Journal
-from oxen_inference.errors import BadRequestError, GenerationTimeout, JournalError
+from oxen_inference import Budget, Ledger
+from oxen_inference.errors import BadRequestError, GenerationTimeout, LedgerError
 from oxen_inference.media import sending
-from oxen_inference.media.result import MediaResult
 from oxen_inference.media.steps import Steps
+from oxen_inference.result import MediaResult
 from oxen_sandbox import Sandbox
 from tests.e2e.media.calls import MediaCalls, quick_async_client, quick_client
 from tests.support.bad_hub import BadHub
@@ -28,12 +28,12 @@ Generate = Callable[..., MediaResult]
 
 
 @pytest.fixture(params=["sync", "async"])
-def generate(request: pytest.FixtureRequest, hub: BadHub, journal: Journal) -> Generate:
+def generate(request: pytest.FixtureRequest, hub: BadHub, ledger: Ledger) -> Generate:
     """`media.generate` of a new client of either kind, over either transport."""
     kind, _, own = request.param.partition(", ")
 
     def generated(**wishes: Any) -> MediaResult:
-        call = MediaCalls(hub, journal, kind)
+        call = MediaCalls(hub, ledger, kind)
         if own:
             of_its_own = {
                 "sync": openai.DefaultHttpxClient,
@@ -50,41 +50,41 @@ over_either_transport = pytest.mark.parametrize(
 )
 
 
-def breaks(journal: Journal, event: str, when: str = "1", how: str = "ABORT") -> None:
+def breaks(ledger: Ledger, event: str, when: str = "1", how: str = "ABORT") -> None:
     """From now on the file refuses such a statement, as a full disk does."""
-    with journal.file.writing() as connection:
+    with ledger.file.writing() as connection:
         connection.execute(
             f"CREATE TRIGGER breaks BEFORE {event} WHEN {when}"
             f" BEGIN SELECT RAISE({how}, 'disk is full'); END"
         )
 
 
-def mended(journal: Journal) -> None:
-    with journal.file.writing() as connection:
+def mended(ledger: Ledger) -> None:
+    with ledger.file.writing() as connection:
         connection.execute("DROP TRIGGER breaks")
 
 
 @over_either_transport
 @pytest.mark.parametrize("name", ["b", None])
 def test_nothing_is_sent_that_cannot_be_marked_as_sent(
-    name: str | None, hub: BadHub, journal: Journal, generate: Generate
+    name: str | None, hub: BadHub, ledger: Ledger, generate: Generate
 ) -> None:
-    budget = Budget("1", name=name, journal=journal if name else None)
-    breaks(journal, "UPDATE ON entries", "NEW.state = 'posting'")
-    with pytest.raises(JournalError, match="disk is full"):
+    budget = Budget("1", name=name, ledger=ledger if name else None)
+    breaks(ledger, "UPDATE ON entries", "NEW.state = 'posting'")
+    with pytest.raises(LedgerError, match="disk is full"):
         generate(key="k", budget=budget)
     assert not hub.posts
     assert budget.reserved == 0
-    mended(journal)
+    mended(ledger)
     assert generate(key="k", budget=budget).status == "succeeded"
     assert len(hub.accepted) == 1
 
 
 @over_either_transport
 def test_what_another_process_took_over_is_not_sent(
-    hub: BadHub, journal: Journal, generate: Generate
+    hub: BadHub, ledger: Ledger, generate: Generate
 ) -> None:
-    with journal.file.writing() as connection:
+    with ledger.file.writing() as connection:
         connection.execute(
             "CREATE TRIGGER taken AFTER INSERT ON entries BEGIN UPDATE entries SET"
             " state = 'rejected', attempt = attempt + 1, error ="
@@ -98,9 +98,9 @@ def test_what_another_process_took_over_is_not_sent(
 
 @pytest.mark.parametrize("how", ["ABORT", "ROLLBACK"])
 def test_an_acceptance_that_cannot_be_written_is_still_the_callers(
-    how: str, hub: BadHub, journal: Journal, generate: Generate, caplog: Any
+    how: str, hub: BadHub, ledger: Ledger, generate: Generate, caplog: Any
 ) -> None:
-    breaks(journal, "UPDATE ON entries", "NEW.state = 'accepted'", how)
+    breaks(ledger, "UPDATE ON entries", "NEW.state = 'accepted'", how)
     result = generate(key="k")
     (ours,) = hub.accepted[0].ids
     assert (result.status, result.generation_ids) == ("succeeded", (ours,))
@@ -111,23 +111,23 @@ def test_an_acceptance_that_cannot_be_written_is_still_the_callers(
 
 
 def test_what_is_made_at_once_and_cannot_be_written_is_still_the_callers(
-    journal: Journal, kind: str, tmp_path: Path, caplog: Any
+    ledger: Ledger, kind: str, tmp_path: Path, caplog: Any
 ) -> None:
-    breaks(journal, "UPDATE ON entries", "NEW.state = 'accepted'")
+    breaks(ledger, "UPDATE ON entries", "NEW.state = 'accepted'")
     with Sandbox(image_seconds=0.05) as hub:
-        call = MediaCalls(hub, journal, kind)
+        call = MediaCalls(hub, ledger, kind)
         made = call("generate", model="flux-2-dev", prompt="ox", direct=True, save_to=tmp_path)
     assert Path(made.paths[0]).is_file()
     assert "Made and paid for, but not written down" in caplog.text
 
 
 def test_what_another_process_claimed_first_is_not_sent_again(
-    hub: BadHub, journal: Journal, generate: Generate
+    hub: BadHub, ledger: Ledger, generate: Generate
 ) -> None:
     hub.plan = lambda _, attempt: "status_400" if attempt == 0 else "ok"
     with pytest.raises(BadRequestError):
         generate(key="k")
-    with journal.file.writing() as connection:
+    with ledger.file.writing() as connection:
         connection.execute(
             "CREATE TRIGGER taken BEFORE UPDATE ON entries WHEN OLD.state = 'rejected'"
             " AND NEW.state = 'intended' BEGIN UPDATE entries SET state = 'rejected', attempt = 7,"
@@ -140,33 +140,33 @@ def test_what_another_process_claimed_first_is_not_sent_again(
 
 
 def test_a_result_that_cannot_be_written_is_still_the_callers(
-    hub: BadHub, journal: Journal, generate: Generate, tmp_path: Path, caplog: Any
+    hub: BadHub, ledger: Ledger, generate: Generate, tmp_path: Path, caplog: Any
 ) -> None:
-    breaks(journal, "UPDATE ON generations")
+    breaks(ledger, "UPDATE ON generations")
     result = generate(key="k", save_to=tmp_path / "to")
     assert Path(result.paths[0]).is_file()
     assert f"disk is full.): ('{hub.accepted[0].ids[0]}',)" in caplog.text
-    mended(journal)
+    mended(ledger)
     assert generate(key="k").cost == result.cost
     assert len(hub.accepted) == 1
 
 
 def test_a_collection_that_cannot_be_written_is_still_one(
-    hub: BadHub, journal: Journal, generate: Generate, caplog: Any
+    hub: BadHub, ledger: Ledger, generate: Generate, caplog: Any
 ) -> None:
-    breaks(journal, "UPDATE ON calls")
+    breaks(ledger, "UPDATE ON calls")
     assert generate(conversation="c").status == "succeeded"
     assert "handed over" in caplog.text
 
 
 def test_a_request_another_process_is_sending_is_not_waited_for_beyond_the_timeout(
-    hub: BadHub, journal: Journal, generate: Generate
+    hub: BadHub, ledger: Ledger, generate: Generate
 ) -> None:
-    breaks(journal, "UPDATE ON entries", "NEW.state = 'posting'")
-    with pytest.raises(JournalError):
+    breaks(ledger, "UPDATE ON entries", "NEW.state = 'posting'")
+    with pytest.raises(LedgerError):
         generate(key="k")
-    mended(journal)
-    with journal.file.writing() as connection:  # as another host left it
+    mended(ledger)
+    with ledger.file.writing() as connection:  # as another host left it
         connection.execute(
             "UPDATE entries SET state = 'intended', owner = ?, created_at = ?",
             ('{"host": "another", "boot": "", "pid": 1, "started": ""}', time.time()),
@@ -177,21 +177,21 @@ def test_a_request_another_process_is_sending_is_not_waited_for_beyond_the_timeo
 
 
 def test_a_call_that_takes_an_abandoned_request_over_leaves_it_to_be_joined(
-    hub: BadHub, journal: Journal, media: MediaCalls, monkeypatch: pytest.MonkeyPatch
+    hub: BadHub, ledger: Ledger, media: MediaCalls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ox = {"model": "bad-image", "prompt": "ox", "conversation": "c"}
-    breaks(journal, "UPDATE ON entries", "NEW.state = 'posting'")
-    with pytest.raises(JournalError):
+    breaks(ledger, "UPDATE ON entries", "NEW.state = 'posting'")
+    with pytest.raises(LedgerError):
         media("submit", **ox, key="k")
-    mended(journal)
-    with journal.file.writing() as connection:  # as another host left it
+    mended(ledger)
+    with ledger.file.writing() as connection:  # as another host left it
         connection.execute(
             "UPDATE entries SET state = 'intended', owner = ?, created_at = ?",
             ('{"host": "another", "boot": "", "pid": 1, "started": ""}', time.time()),
         )
 
     def abandoned(*_: object) -> Steps[None]:
-        with journal.file.writing() as connection:
+        with ledger.file.writing() as connection:
             connection.execute("UPDATE entries SET created_at = 0")
         yield from ()
 
@@ -202,9 +202,9 @@ def test_a_call_that_takes_an_abandoned_request_over_leaves_it_to_be_joined(
     assert hub.posts["ox"] == 1
 
 
-def test_a_loop_that_ends_before_the_post_buys_nothing(hub: BadHub, journal: Journal) -> None:
-    budget = Budget("0.05", name="b", journal=journal)
-    with quick_client(hub, journal) as client:
+def test_a_loop_that_ends_before_the_post_buys_nothing(hub: BadHub, ledger: Ledger) -> None:
+    budget = Budget("0.05", name="b", ledger=ledger)
+    with quick_client(hub, ledger) as client:
         model = client.catalog.get("bad-image")
     asked: list[int] = []
 
@@ -214,7 +214,7 @@ def test_a_loop_that_ends_before_the_post_buys_nothing(hub: BadHub, journal: Jou
         return "k"
 
     async def leaves() -> None:
-        client = quick_async_client(hub, journal, api_key=never_again)
+        client = quick_async_client(hub, ledger, api_key=never_again)
         waiting = asyncio.create_task(
             client.media.generate(model=model, prompt="ox", key="k", budget=budget)
         )
@@ -223,18 +223,18 @@ def test_a_loop_that_ends_before_the_post_buys_nothing(hub: BadHub, journal: Jou
         assert not waiting.done()  # asyncio.run cancels it, and what shields it
 
     asyncio.run(leaves())
-    assert [entry.state for entry in journal.entries()] == ["rejected"]
+    assert [entry.state for entry in ledger.entries()] == ["rejected"]
     assert budget.remaining == budget.limit
     assert not hub.posts
 
 
 def test_a_loop_that_ends_during_the_post_leaves_the_doubt_on_record(
-    hub: BadHub, journal: Journal
+    hub: BadHub, ledger: Ledger
 ) -> None:
     hub.think = 0.2
 
     async def leaves() -> None:
-        client = quick_async_client(hub, journal)
+        client = quick_async_client(hub, ledger)
         waiting = asyncio.create_task(
             client.media.generate(model="bad-image", prompt="ox", key="k")
         )
@@ -243,8 +243,8 @@ def test_a_loop_that_ends_during_the_post_leaves_the_doubt_on_record(
         assert not waiting.done()  # asyncio.run cancels it, and what shields it
 
     asyncio.run(leaves())
-    (entry,) = journal.entries()
+    (entry,) = ledger.entries()
     assert entry.state == "unknown"
-    with quick_client(hub, journal) as client:
+    with quick_client(hub, ledger) as client:
         assert client.media.resume("k").generation_ids == tuple(hub.accepted[0].ids)
     assert hub.posts["ox"] == 1

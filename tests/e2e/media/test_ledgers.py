@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from oxen_inference import Journal
-from oxen_inference.errors import JournalError
+from oxen_inference import Ledger
+from oxen_inference.errors import LedgerError
 from tests.e2e.media.calls import quick_client
 from tests.support.bad_hub import BadHub
 from tests.support.open_files import no_more_files
@@ -17,11 +17,11 @@ from tests.support.open_files import no_more_files
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a limit on open files")
 def test_a_key_is_paid_once_though_the_ledger_could_not_be_opened(hub: BadHub) -> None:
-    with quick_client(hub, Journal()) as client:
+    with quick_client(hub, Ledger()) as client:
         first = client.media.generate(model="bad-image", prompt="ox", key="k")
-    with quick_client(hub, Journal()) as client:
-        with no_more_files(), pytest.raises(JournalError, match="cannot be opened"):
-            _ = client.media.journal.durable
+    with quick_client(hub, Ledger()) as client:
+        with no_more_files(), pytest.raises(LedgerError, match="cannot be opened"):
+            _ = client.media.ledger.durable
         again = client.media.generate(model="bad-image", prompt="ox", key="k")
     assert again.generation_ids == first.generation_ids
     assert hub.posts["ox"] == 1
@@ -31,12 +31,12 @@ def test_a_key_is_paid_once_in_another_folder(
     hub: BadHub, tmp_path: Path, monkeypatch: Any
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    journal = Journal("j.sqlite3")
-    with quick_client(hub, journal) as client:
+    ledger = Ledger("j.sqlite3")
+    with quick_client(hub, ledger) as client:
         client.media.generate(model="bad-image", prompt="ox", key="k")
-    journal.close()
+    ledger.close()
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    with quick_client(hub, journal) as client:
+    with quick_client(hub, ledger) as client:
         client.media.generate(model="bad-image", prompt="ox", key="k")
     assert hub.posts["ox"] == 1

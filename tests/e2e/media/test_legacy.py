@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from oxen_inference import Journal, OxenClient
+from oxen_inference import Ledger, OxenClient
 from oxen_inference.errors import NotFoundError
 from oxen_inference.paths import LEGACY
 from oxen_inference.queue import older_get_call
@@ -20,8 +20,8 @@ def hub() -> Any:
         yield hub
 
 
-def client_of(hub: Sandbox, journal: Journal | None = None) -> OxenClient:
-    client = OxenClient(base_url=f"{hub.origin}/api", api_key=hub.api_key, journal=journal)
+def client_of(hub: Sandbox, ledger: Ledger | None = None) -> OxenClient:
+    client = OxenClient(base_url=f"{hub.origin}/api", api_key=hub.api_key, ledger=ledger)
     client.media.pace = THOROUGH
     return client
 
@@ -31,10 +31,10 @@ def test_media_works_on_the_older_base_url(hub: Sandbox, tmp_path: Any) -> None:
         assert client.media.generate(model="flux-2-dev", prompt="x", save_to=tmp_path).paths
 
 
-def test_a_key_is_the_same_on_both_base_urls(hub: Sandbox, journal: Journal) -> None:
-    with client_of(hub, journal) as older:
+def test_a_key_is_the_same_on_both_base_urls(hub: Sandbox, ledger: Ledger) -> None:
+    with client_of(hub, ledger) as older:
         first = older.media.generate(model="flux-2-dev", prompt="x", key="k")
-    with OxenClient(base_url=hub.base_url, api_key=hub.api_key, journal=journal) as newer:
+    with OxenClient(base_url=hub.base_url, api_key=hub.api_key, ledger=ledger) as newer:
         newer.media.pace = THOROUGH
         again = newer.media.generate(model="flux-2-dev", prompt="x", key="k")
     assert first.generation_ids == again.generation_ids

@@ -14,7 +14,7 @@ from typing import Any
 import openai
 import pytest
 
-from oxen_inference import Budget, Journal, OxenClient
+from oxen_inference import Budget, Ledger, OxenClient
 from oxen_inference.errors import (
     ConfigurationError,
     DownloadError,
@@ -24,8 +24,8 @@ from oxen_inference.errors import (
     InvalidInputError,
 )
 from oxen_inference.media import watchers
-from oxen_inference.media.result import MediaResult
 from oxen_inference.media.watch import Watch
+from oxen_inference.result import MediaResult
 from tests.e2e.media.calls import MediaCalls, quick_async_client, quick_client, settings
 from tests.support import bad_hub
 from tests.support.bad_hub import PNG, BadHub
@@ -34,7 +34,7 @@ Generate = Callable[..., MediaResult]
 
 
 @pytest.fixture
-def generate(hub: BadHub, journal: Journal, kind: str) -> Generate:
+def generate(hub: BadHub, ledger: Ledger, kind: str) -> Generate:
     """`media.generate` of a new client of either kind."""
     usual = {"model": "bad-image", "prompt": "ox"}
 
@@ -43,7 +43,7 @@ def generate(hub: BadHub, journal: Journal, kind: str) -> Generate:
             return api_key()
 
         key = awaited_key if kind == "async" and callable(api_key) else api_key
-        call = MediaCalls(hub, journal, kind, timeout=5.0, api_key=key)
+        call = MediaCalls(hub, ledger, kind, timeout=5.0, api_key=key)
         return call("generate", **{**usual, **wishes})
 
     return generated
@@ -69,14 +69,14 @@ def test_a_wait_nobody_could_mean_does_not_end_the_watching(
 
 
 def test_text_that_has_no_bytes_is_refused_before_it_is_paid_for(
-    hub: BadHub, generate: Generate, journal: Journal
+    hub: BadHub, generate: Generate, ledger: Ledger
 ) -> None:
     cut = "ox \ud83d"
     for wishes in ({"prompt": cut}, {"key": cut}, {"conversation": cut}, {"params": {"seed": cut}}):
         with pytest.raises(InvalidInputError):
             generate(**wishes)
     assert not hub.posts
-    assert not journal.entries()
+    assert not ledger.entries()
 
 
 @pytest.mark.parametrize("rules", [{"type": "string"}, {"type": "number"}, True])
@@ -95,9 +95,9 @@ def test_how_many_is_the_hubs_to_say_not_the_models(
     assert hub.accepted[0].body["num_generations"] == 2
 
 
-def test_a_request_that_could_not_be_made_holds_no_money(hub: BadHub, generate: Generate, journal: Journal) -> None:  # fmt: skip
-    budget = Budget("0.05", name="b", journal=journal)
-    with quick_client(hub, journal) as client:
+def test_a_request_that_could_not_be_made_holds_no_money(hub: BadHub, generate: Generate, ledger: Ledger) -> None:  # fmt: skip
+    budget = Budget("0.05", name="b", ledger=ledger)
+    with quick_client(hub, ledger) as client:
         model = client.catalog.get("bad-image")
     asked: list[int] = []
 
@@ -110,7 +110,7 @@ def test_a_request_that_could_not_be_made_holds_no_money(hub: BadHub, generate: 
     with pytest.raises(RuntimeError, match="expired"):
         generate(expired_at_first, model=model, budget=budget)
     assert not hub.posts
-    assert [entry.state for entry in journal.entries()] == ["rejected"]
+    assert [entry.state for entry in ledger.entries()] == ["rejected"]
     assert budget.remaining == budget.limit
 
 
@@ -207,10 +207,10 @@ def test_the_timeout_is_for_the_file_too(
 
 
 def test_a_refusal_in_a_success_is_checked_against_the_lists(
-    hub: BadHub, generate: Generate, journal: Journal
+    hub: BadHub, generate: Generate, ledger: Ledger
 ) -> None:
     hub.plan = lambda *_: "refusal_in_200_after"
-    budget = Budget("0.05", name="b", journal=journal)
+    budget = Budget("0.05", name="b", ledger=ledger)
     first = generate(key="k", budget=budget)
     assert generate(key="k", budget=budget).generation_ids == first.generation_ids
     assert len(hub.accepted) == 1
@@ -218,10 +218,10 @@ def test_a_refusal_in_a_success_is_checked_against_the_lists(
 
 
 def test_a_refusal_in_a_success_that_made_nothing_is_one(
-    hub: BadHub, generate: Generate, journal: Journal
+    hub: BadHub, generate: Generate, ledger: Ledger
 ) -> None:
     hub.plan = lambda _, attempt: "refusal_in_200" if attempt == 0 else "ok"
-    budget = Budget("0.05", name="b", journal=journal)
+    budget = Budget("0.05", name="b", ledger=ledger)
     with pytest.raises(InsufficientCreditsError, match="Insufficient credits"):
         generate(key="k", budget=budget)
     assert budget.reserved == 0
@@ -230,7 +230,7 @@ def test_a_refusal_in_a_success_that_made_nothing_is_one(
 
 @pytest.mark.parametrize("how", ["broken", "missing"])
 def test_a_refusal_in_a_success_is_in_doubt_where_nobody_can_look(
-    how: str, hub: BadHub, generate: Generate, journal: Journal
+    how: str, hub: BadHub, generate: Generate, ledger: Ledger
 ) -> None:
     hub.plan = lambda *_: "refusal_in_200_after"
 
@@ -242,7 +242,7 @@ def test_a_refusal_in_a_success_is_in_doubt_where_nobody_can_look(
         return True
 
     hub.take_over = unlisted
-    budget = Budget("1", name="b", journal=journal)
+    budget = Budget("1", name="b", ledger=ledger)
     for _ in range(2):
         with pytest.raises(EnqueueOutcomeUnknown, match="No such key"):
             generate(key="k", budget=budget)
@@ -272,14 +272,14 @@ def test_a_result_named_by_a_bare_path_is_the_hubs(
 
 @pytest.mark.parametrize("own", [False, True])
 def test_nobody_pays_or_waits_with_a_client_that_was_closed(
-    own: bool, kind: str, hub: BadHub, journal: Journal
+    own: bool, kind: str, hub: BadHub, ledger: Ledger
 ) -> None:
     hub.seconds = 60
     ox: dict[str, Any] = {"model": "bad-image", "prompt": "ox"}
 
     async def asynchronous() -> None:
         options = {"http_client": openai.DefaultAsyncHttpxClient()} if own else {}
-        client = quick_async_client(hub, journal, **options)
+        client = quick_async_client(hub, ledger, **options)
         handle = await client.media.submit(**ox, key="k")
         await client.close()
         with pytest.raises(
@@ -293,7 +293,7 @@ def test_nobody_pays_or_waits_with_a_client_that_was_closed(
         asyncio.run(asynchronous())
     else:
         options = {"http_client": openai.DefaultHttpxClient()} if own else {}
-        client = quick_client(hub, journal, **options)
+        client = quick_client(hub, ledger, **options)
         handle = client.media.submit(**ox, key="k")
         client.close()
         with pytest.raises(
@@ -303,17 +303,17 @@ def test_nobody_pays_or_waits_with_a_client_that_was_closed(
         with pytest.raises(ConfigurationError, match="has been closed"):
             client.media.submit(**ox)
     assert hub.posts["ox"] == 1
-    assert [entry.state for entry in journal.entries()] == ["rejected", "accepted"]
+    assert [entry.state for entry in ledger.entries()] == ["rejected", "accepted"]
 
 
-def test_a_path_is_a_journal(hub: BadHub, tmp_path: Path) -> None:
-    options = settings(hub, Journal(tmp_path / "other"))
+def test_a_path_is_a_ledger(hub: BadHub, tmp_path: Path) -> None:
+    options = settings(hub, Ledger(tmp_path / "other"))
     for path in (tmp_path / "ledger.db", str(tmp_path / "ledger.db")):
-        with OxenClient(**{**options, "journal": path}) as client:
-            assert client.media.journal.path == tmp_path / "ledger.db"
-            assert client.media.journal.durable
+        with OxenClient(**{**options, "ledger": path}) as client:
+            assert client.media.ledger.path == tmp_path / "ledger.db"
+            assert client.media.ledger.durable
     with (
-        OxenClient(**{**options, "journal": 5}) as client,
-        pytest.raises(ConfigurationError, match="journal must be"),
+        OxenClient(**{**options, "ledger": 5}) as client,
+        pytest.raises(ConfigurationError, match="ledger must be"),
     ):
         _ = client.media

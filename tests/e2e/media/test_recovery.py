@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from oxen_inference import Budget, Journal, OxenClient
+from oxen_inference import Budget, Ledger, OxenClient
 from oxen_inference.errors import (
     EnqueueOutcomeUnknown,
     GenerationTimeout,
@@ -33,13 +33,13 @@ from tests.support.bad_hub import BadHub
 
 
 @pytest.fixture
-def client(hub: BadHub, journal: Journal) -> Iterator[OxenClient]:
-    with quick_client(hub, journal) as client:
+def client(hub: BadHub, ledger: Ledger) -> Iterator[OxenClient]:
+    with quick_client(hub, ledger) as client:
         yield client
 
 
 def foreign(hub: BadHub, **changes: Any) -> dict[str, Any]:
-    """A job that somebody without this journal made."""
+    """A job that somebody without this ledger made."""
     return {
         "generation_id": str(uuid.uuid4()), "model_name": "bad-image", "prompt": "ox",
         "media_type": "image", "status": "succeeded", "enqueued_at": int(time.time()),
@@ -49,7 +49,7 @@ def foreign(hub: BadHub, **changes: Any) -> dict[str, Any]:
 
 def test_jobs_listed_late_are_found_later(client: OxenClient, hub: BadHub, tmp_path: Path) -> None:
     hub.plan, hub.lag = (lambda *_: "reset_after"), 1.2
-    budget = Budget(1, name="b", journal=client.media.journal)
+    budget = Budget(1, name="b", ledger=client.media.ledger)
     with pytest.raises(EnqueueOutcomeUnknown, match="no generation on the hub matches"):
         client.media.generate(model="bad-image", prompt="ox", budget=budget)
     assert budget.reserved == Decimal("0.05")
@@ -94,12 +94,12 @@ def test_nothing_is_taken_while_the_hub_cannot_be_asked(client: OxenClient, hub:
     assert hub.posts["ox"] == 1
 
 
-def test_an_entry_nobody_sent_is_written_off(client: OxenClient, journal: Journal, hub: BadHub) -> None:  # fmt: skip
-    budget = Budget(1, name="b", journal=journal)
+def test_an_entry_nobody_sent_is_written_off(client: OxenClient, ledger: Ledger, hub: BadHub) -> None:  # fmt: skip
+    budget = Budget(1, name="b", ledger=ledger)
     hub.plan = lambda *_: "reset_before"
     with pytest.raises(EnqueueOutcomeUnknown):
         client.media.generate(model="bad-image", prompt="ox", key="k", budget=budget)
-    with journal.file.writing() as connection:  # as a process that died before sending left it
+    with ledger.file.writing() as connection:  # as a process that died before sending left it
         connection.execute("UPDATE entries SET state = 'intended', created_at = 0")
     with pytest.raises(InvalidInputError, match="never sent"):
         client.media.resume("k")
@@ -111,7 +111,7 @@ def test_an_entry_nobody_sent_is_written_off(client: OxenClient, journal: Journa
 
 
 def test_fewer_than_asked_for_is_said(client: OxenClient, hub: BadHub) -> None:
-    budget = Budget(1, name="b", journal=client.media.journal)
+    budget = Budget(1, name="b", ledger=client.media.ledger)
     hub.plan = lambda *_: "doubled_ids"
     result = client.media.generate(model="bad-image", prompt="ox", num_generations=2, budget=budget)
     assert len(result.items) == 2
@@ -119,7 +119,7 @@ def test_fewer_than_asked_for_is_said(client: OxenClient, hub: BadHub) -> None:
     assert budget.spent == Decimal("0.10")
 
 
-def test_an_old_id_is_no_acceptance(client: OxenClient, hub: BadHub, journal: Journal) -> None:
+def test_an_old_id_is_no_acceptance(client: OxenClient, hub: BadHub, ledger: Ledger) -> None:
     first = client.media.generate(model="bad-image", prompt="ox")
     hub.repeat_ids = list(first.generation_ids)
     second = client.media.generate(model="bad-image", prompt="another ox")
@@ -129,7 +129,7 @@ def test_an_old_id_is_no_acceptance(client: OxenClient, hub: BadHub, journal: Jo
 
 def test_an_id_that_nobody_could_write_is_none(client: OxenClient, hub: BadHub) -> None:
     hub.repeat_ids = ["\ud800"]
-    budget = Budget(1, name="b", journal=client.media.journal)
+    budget = Budget(1, name="b", ledger=client.media.ledger)
     result = client.media.generate(model="bad-image", prompt="ox", key="k", budget=budget)
     assert result.generation_ids == tuple(hub.accepted[0].ids)
     assert budget.spent == Decimal("0.05")
@@ -165,7 +165,7 @@ def test_what_the_ledger_does_not_know_cannot_be_resumed(client: OxenClient) -> 
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs signals")
-def test_ctrl_c_during_the_post_keeps_the_ids(client: OxenClient, hub: BadHub, journal: Journal, caplog: Any) -> None:  # fmt: skip
+def test_ctrl_c_during_the_post_keeps_the_ids(client: OxenClient, hub: BadHub, ledger: Ledger, caplog: Any) -> None:  # fmt: skip
     client.catalog.get("bad-image")
     hub.think = 0.15
 
@@ -177,7 +177,7 @@ def test_ctrl_c_during_the_post_keeps_the_ids(client: OxenClient, hub: BadHub, j
     threading.Thread(target=interrupt).start()
     with pytest.raises(KeyboardInterrupt):
         client.media.generate(model="bad-image", prompt="ox", key="k")
-    (entry,) = journal.entries()
+    (entry,) = ledger.entries()
     assert entry.generation_ids == tuple(hub.accepted[0].ids)
     assert hub.accepted[0].ids[0] in caplog.text
     assert client.media.resume("k").succeeded
@@ -185,7 +185,7 @@ def test_ctrl_c_during_the_post_keeps_the_ids(client: OxenClient, hub: BadHub, j
 
 @pytest.mark.skipif(os.name != "posix", reason="needs signals")
 def test_ctrl_c_keeps_what_was_not_begun_from_being_bought(
-    hub: BadHub, journal: Journal, monkeypatch: pytest.MonkeyPatch
+    hub: BadHub, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner, "_pools", {})
     monkeypatch.setitem(runner._WORKERS, "together", 1)  # the second waits for the first
@@ -206,30 +206,30 @@ def test_ctrl_c_keeps_what_was_not_begun_from_being_bought(
             time.sleep(0.005)
         os.kill(os.getpid(), signal.SIGINT)
 
-    with quick_client(hub, journal, timeout=9.0) as client:
+    with quick_client(hub, ledger, timeout=9.0) as client:
         threading.Thread(target=interrupt).start()
         with pytest.raises(KeyboardInterrupt):
             client.media.generate_many([{"prompt": "a"}, {"prompt": "b"}], model="bad-image")
     assert sum(hub.posts.values()) == len(hub.accepted) == 1
-    assert [entry.prompt for entry in journal.entries()] == ["a"]
+    assert [entry.prompt for entry in ledger.entries()] == ["a"]
 
 
-async def test_waiters_that_come_and_go_are_all_served(hub: BadHub, journal: Journal) -> None:
+async def test_waiters_that_come_and_go_are_all_served(hub: BadHub, ledger: Ledger) -> None:
     pace = replace(QUICK, image=(0.01, 0.01), gap=0.0)
-    async with quick_async_client(hub, journal, pace=pace) as client:
+    async with quick_async_client(hub, ledger, pace=pace) as client:
         for number in range(30):  # each begins as the watcher of the one before says goodbye
             job = client.media.generate(model="bad-image", prompt=f"ox {number}")
             assert (await asyncio.wait_for(job, 10)).succeeded
 
 
 @pytest.mark.parametrize("fault", ["reset_after", "close_after", "hang_after", "reset_before"])
-async def test_a_transport_of_ones_own_is_never_trusted_to_know(fault: str, hub: BadHub, journal: Journal) -> None:  # fmt: skip
+async def test_a_transport_of_ones_own_is_never_trusted_to_know(fault: str, hub: BadHub, ledger: Ledger) -> None:  # fmt: skip
     """aiohttp calls a connection that was reset after sending a failure to connect."""
     import openai
 
     hub.plan = lambda *_: fault
     transport = openai.DefaultAioHttpClient(timeout=0.4)
-    async with quick_async_client(hub, journal, http_client=transport, timeout=0.4) as client:
+    async with quick_async_client(hub, ledger, http_client=transport, timeout=0.4) as client:
         try:
             result = await client.media.generate(model="bad-image", prompt="ox")
         except EnqueueOutcomeUnknown:
@@ -300,10 +300,10 @@ def test_only_a_request_in_doubt_adopts_and_only_what_is_free(client: OxenClient
     assert client.media.jobs()[0].state == "unknown"
 
 
-def test_a_request_that_is_being_sent_is_left_alone(hub: BadHub, journal: Journal) -> None:
+def test_a_request_that_is_being_sent_is_left_alone(hub: BadHub, ledger: Ledger) -> None:
     go = threading.Event()
     hub.plan = lambda *_: "ok" if go.wait(5) else "status_400"
-    with quick_client(hub, journal, timeout=6.0) as client, ThreadPoolExecutor(1) as threads:
+    with quick_client(hub, ledger, timeout=6.0) as client, ThreadPoolExecutor(1) as threads:
         call = threads.submit(client.media.generate, model="bad-image", prompt="ox", key="k")
         while not hub.posts:
             time.sleep(0.005)
@@ -338,7 +338,7 @@ def test_more_than_asked_for_is_said(client: OxenClient, hub: BadHub, caplog: An
 def test_many_jobs_are_asked_for_in_pages(
     history: str, client: OxenClient, hub: BadHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("oxen_inference.media.ledger._PAGE_SIZE", 2)
+    monkeypatch.setattr("oxen_inference.media.reconcile._PAGE_SIZE", 2)
     hub.has_history, hub.seconds = history == "paged", 0.0
     for number in range(6):
         client.media.submit(model="bad-image", prompt=f"ox {number}")
@@ -371,8 +371,8 @@ def test_a_job_that_cannot_be_asked_for_does_not_stop_the_others(
     assert entry.items[0].path
 
 
-async def test_the_async_client_gets_back_the_same(hub: BadHub, journal: Journal, tmp_path: Path) -> None:  # fmt: skip
-    async with quick_async_client(hub, journal) as client:
+async def test_the_async_client_gets_back_the_same(hub: BadHub, ledger: Ledger, tmp_path: Path) -> None:  # fmt: skip
+    async with quick_async_client(hub, ledger) as client:
         hub.plan = lambda *_: "reset_before"
         with pytest.raises(EnqueueOutcomeUnknown) as doubt:
             await client.media.generate(model="bad-image", prompt="ox")
@@ -387,36 +387,36 @@ async def test_the_async_client_gets_back_the_same(hub: BadHub, journal: Journal
 
 @pytest.mark.parametrize(("age", "most", "pages"), [(0, 10, 3), (9000, 10, 1), (0, 2, 2)])
 def test_a_long_history_is_read_until_it_goes_past_the_request(
-    age: int, most: int, pages: int, hub: BadHub, journal: Journal, monkeypatch: pytest.MonkeyPatch
+    age: int, most: int, pages: int, hub: BadHub, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(searching, "_PAGES", most)
     hub.plan = lambda *_: "reset_after"
     rows = [foreign(hub, prompt="a cow", enqueued_at=int(time.time()) - age)] * 2500
     hub.foreign_rows = rows
     pace = replace(QUICK, lookup=9.0)
-    with quick_client(hub, journal, pace=pace, timeout=10.0) as client:
+    with quick_client(hub, ledger, pace=pace, timeout=10.0) as client:
         handle = client.media.submit(model="bad-image", prompt="ox")
     assert handle.generation_ids == tuple(hub.accepted[0].ids)
     asked = [path for _, path in hub.requests if path.endswith("/generations")]
     assert len(asked) == 2 * pages  # found twice before it is believed
 
 
-def test_what_was_lost_long_ago_is_looked_for_briefly(hub: BadHub, journal: Journal) -> None:
+def test_what_was_lost_long_ago_is_looked_for_briefly(hub: BadHub, ledger: Ledger) -> None:
     hub.plan = lambda *_: "reset_before"
-    with quick_client(hub, journal) as client:
+    with quick_client(hub, ledger) as client:
         with pytest.raises(EnqueueOutcomeUnknown):
             client.media.submit(model="bad-image", prompt="ox", key="k")
-        with journal.file.writing() as connection:
+        with ledger.file.writing() as connection:
             connection.execute("UPDATE entries SET posted_at = posted_at - 1000")
         client.media.pace = replace(QUICK, lookup=1000.0)
         with pytest.raises(EnqueueOutcomeUnknown, match="no generation on the hub matches"):
             client.media.resume("k")
 
 
-def test_a_cost_that_cannot_be_asked_for_is_asked_for_later(hub: BadHub, journal: Journal) -> None:
-    client = quick_client(hub, journal, max_retries=0)
+def test_a_cost_that_cannot_be_asked_for_is_asked_for_later(hub: BadHub, ledger: Ledger) -> None:
+    client = quick_client(hub, ledger, max_retries=0)
     hub.cost, hub.seconds = None, 0.0
-    budget = Budget(1, name="b", journal=journal)
+    budget = Budget(1, name="b", ledger=ledger)
     handle = client.media.submit(model="bad-image", prompt="ox", budget=budget)
     assert handle.wait().status == "succeeded"
     hub.cost = "0.04"

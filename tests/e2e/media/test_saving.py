@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from langchain_oxen import OxenMediaTool
-from oxen_inference import Journal, OxenClient
+from oxen_inference import Ledger, OxenClient
 from oxen_inference.errors import DownloadError
 from oxen_inference.media import fetching
 from oxen_inference.tools.text import explain
@@ -94,7 +94,7 @@ def test_where_nothing_beside_the_ledger_can_be_written_there_is_a_place_of_the_
 ) -> None:
     folder, beside = tmp_path / "to", tmp_path / "ledger" / "results"
     if ledger == "in memory":
-        media.options["journal"] = None
+        media.options["ledger"] = None
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
     def spoil(*_: Any) -> None:
@@ -141,8 +141,8 @@ def test_a_direct_result_s_address_is_what_is_left(media: MediaCalls, tmp_path: 
 
 def test_a_tool_keeps_odd_sound(hub: Sandbox, tmp_path: Path) -> None:
     answer_sound(hub, WEBM)
-    journal = Journal(tmp_path / "journal.sqlite3")
-    with OxenClient(base_url=hub.base_url, api_key=hub.api_key, journal=journal) as client:
+    ledger = Ledger(tmp_path / "ledger.sqlite3")
+    with OxenClient(base_url=hub.base_url, api_key=hub.api_key, ledger=ledger) as client:
         tool = OxenMediaTool.for_model(SOUND, client=client, save_to=tmp_path / "to")
         said = tool.invoke({"prompt": "moo"})
     (saved,) = (tmp_path / "to").iterdir()
@@ -159,6 +159,6 @@ def _at(phase: str, act: Callable[[], Any]) -> Callable[[Any], None]:
 
 def _wait(media: MediaCalls, entry_id: str, folder: Path) -> Any:
     with OxenClient(
-        base_url=media.hub.base_url, api_key=media.hub.api_key, journal=media.journal
+        base_url=media.hub.base_url, api_key=media.hub.api_key, ledger=media.ledger
     ) as client:
         return client.media.attach(entry_id=entry_id).wait(save_to=folder)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from oxen_inference import Journal, MediaResult
+from oxen_inference import Ledger, MediaResult
 from oxen_inference.errors import DownloadError
 from oxen_inference.media import saving
 from oxen_inference.media.files import Fetched
@@ -50,22 +50,22 @@ def one_file(made: list[MediaResult], folder: Path, asked: list[str]) -> None:
     assert len(asked) == 1
 
 
-def test_threads_share_one_file(hub: BadHub, journal: Journal, tmp_path: Path) -> None:
+def test_threads_share_one_file(hub: BadHub, ledger: Ledger, tmp_path: Path) -> None:
     asked: list[str] = []
     hub.take_over = held_files(lambda: time.sleep(0.3), asked)
-    with quick_client(hub, journal) as client, ThreadPoolExecutor(COUNT) as threads:
+    with quick_client(hub, ledger) as client, ThreadPoolExecutor(COUNT) as threads:
         request = {"model": "bad-image", "prompt": "ox", "key": "k", "save_to": tmp_path / "to"}
         parts = [threads.submit(client.media.generate, **request) for _ in range(COUNT)]
         one_file([part.result() for part in parts], tmp_path / "to", asked)
     assert len(hub.accepted) == 1
 
 
-def test_tasks_share_one_file(hub: BadHub, journal: Journal, tmp_path: Path) -> None:
+def test_tasks_share_one_file(hub: BadHub, ledger: Ledger, tmp_path: Path) -> None:
     asked: list[str] = []
     hub.take_over = held_files(lambda: time.sleep(0.3), asked)
 
     async def make() -> list[MediaResult]:
-        async with quick_async_client(hub, journal) as client:
+        async with quick_async_client(hub, ledger) as client:
             request = {"model": "bad-image", "prompt": "ox", "key": "k", "save_to": tmp_path / "to"}
             return await asyncio.gather(*(client.media.generate(**request) for _ in range(COUNT)))
 
@@ -74,9 +74,9 @@ def test_tasks_share_one_file(hub: BadHub, journal: Journal, tmp_path: Path) -> 
 
 
 def test_a_file_that_is_gone_or_wanted_elsewhere_is_fetched(
-    hub: BadHub, journal: Journal, tmp_path: Path
+    hub: BadHub, ledger: Ledger, tmp_path: Path
 ) -> None:
-    with quick_client(hub, journal) as client:
+    with quick_client(hub, ledger) as client:
         first = client.media.generate(
             model="bad-image", prompt="ox", key="k", save_to=tmp_path / "to"
         )
@@ -87,7 +87,7 @@ def test_a_file_that_is_gone_or_wanted_elsewhere_is_fetched(
 
 
 def test_a_fetch_that_fails_is_tried_by_the_next(
-    hub: BadHub, journal: Journal, tmp_path: Path
+    hub: BadHub, ledger: Ledger, tmp_path: Path
 ) -> None:
     asked: list[str] = []
     serve = held_files(lambda: None, asked)
@@ -100,7 +100,7 @@ def test_a_fetch_that_fails_is_tried_by_the_next(
         return bool(serve(connection, path))
 
     hub.take_over = fail_first
-    with quick_client(hub, journal) as client:
+    with quick_client(hub, ledger) as client:
         request = {"model": "bad-image", "prompt": "ox", "key": "k", "save_to": tmp_path / "to"}
         with pytest.raises(DownloadError):
             client.media.generate(**request)
@@ -128,12 +128,12 @@ def test_what_was_saved_longest_ago_is_not_remembered_for_ever(
 
 
 def test_nobody_waits_for_another_s_fetch_beyond_the_time_given(
-    hub: BadHub, journal: Journal, tmp_path: Path
+    hub: BadHub, ledger: Ledger, tmp_path: Path
 ) -> None:
     asked: list[str] = []
     go = threading.Event()
     hub.take_over = held_files(lambda: go.wait(10), asked)
-    with quick_client(hub, journal) as client:
+    with quick_client(hub, ledger) as client:
         request = {"model": "bad-image", "prompt": "ox", "key": "k", "save_to": tmp_path / "to"}
         patient = threading.Thread(target=client.media.generate, kwargs=request)
         patient.start()

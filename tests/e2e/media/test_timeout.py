@@ -41,7 +41,7 @@ def cost_later(route: str, row: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("method", ["generate", "generate_many"])
-def test_a_catalogue_that_hangs(
+def test_a_catalog_that_hangs(
     method: str, media: MediaCalls, hub: BadHub, over: threading.Event
 ) -> None:
     hub.take_over = hanging("/models", over)

@@ -38,7 +38,7 @@ def weigh(name: str) -> str:
 
 
 def chats(hub: Sandbox) -> list[Any]:
-    """The chat requests the hub received; the catalogue may be asked for beside them."""
+    """The chat requests the hub received; the catalog may be asked for beside them."""
     return [r for r in hub.requests if r.path.endswith("/chat/completions")]
 
 
@@ -165,7 +165,7 @@ def key_shown(hub: Sandbox, make: Any) -> str:
     return "yes" if hub.api_key in repr(make()) else "no"
 
 
-def organisation(hub: Sandbox, make: Any) -> str:
+def organization(hub: Sandbox, make: Any) -> str:
     make().invoke("Hello")
     sent = {name.lower() for name in dict(chats(hub)[0].headers)}
     return "sent" if "openai-organization" in sent else "not sent"
@@ -189,5 +189,5 @@ QUESTIONS = {
     "One model, three `asyncio.run`, three answers": loops,
     "`deepcopy` and `pickle` of a model in use": copies,
     "The key shows in `repr`": key_shown,
-    "`OPENAI_ORG_ID` of the environment": organisation,
+    "`OPENAI_ORG_ID` of the environment": organization,
 }

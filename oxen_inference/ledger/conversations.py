@@ -15,7 +15,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from oxen_inference.media.result import MediaItem
+from oxen_inference.result import MediaItem
 
 SCHEMA = """
     CREATE TABLE calls (

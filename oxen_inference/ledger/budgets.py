@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from oxen_inference.catalog.pricing import usd
 from oxen_inference.errors import BudgetExceededError, ConfigurationError, InvalidInputError
-from oxen_inference.media import accounts
-from oxen_inference.media.accounts import Totals
-from oxen_inference.media.ledger_file import LedgerFile, is_same
+from oxen_inference.ledger import accounts
+from oxen_inference.ledger.accounts import Totals
+from oxen_inference.ledger.schema import LedgerFile, is_same
 
 if TYPE_CHECKING:
-    from oxen_inference.media.journal import Journal
+    from oxen_inference.ledger.store import Ledger
 
 Amount = str | Decimal | int | float
 Reserve = Callable[[sqlite3.Connection, str, Decimal, int], None]
@@ -52,29 +52,29 @@ def as_budget(given: Budget | Amount | None) -> Budget | None:
 class Budget:
     """A limit in USD that spending through it can never be planned to exceed.
 
-    With a `name` it is one budget for everything that names it in the same journal, across
-    threads, processes and runs, and pays for clients with that journal; without, it is this
+    With a `name` it is one budget for everything that names it in the same ledger, across
+    threads, processes and runs, and pays for clients with that ledger; without, it is this
     object alone, in this process, for any client. Raises `ConfigurationError` if the name already
-    stands for another limit, or the journal does not last.
+    stands for another limit, or the ledger does not last.
     """
 
     def __init__(
-        self, limit: Amount, *, name: str | None = None, journal: Journal | None = None
+        self, limit: Amount, *, name: str | None = None, ledger: Ledger | None = None
     ) -> None:
-        from oxen_inference.media.journal import default_journal
+        from oxen_inference.ledger.store import default_ledger
 
         self.limit = read_amount(limit, "limit")
         self.name = name
-        self.journal = None if name is None else journal or default_journal()
-        if self.journal is not None and not self.journal.durable:
+        self.ledger = None if name is None else ledger or default_ledger()
+        if self.ledger is not None and not self.ledger.durable:
             raise ConfigurationError(
-                f"The budget {name!r} needs a journal that outlives the process, as its name does: "
-                "pass journal=Journal(path) with a path that can be written, or leave the name out."
+                f"The budget {name!r} needs a ledger that outlives the process, as its name does: "
+                "pass ledger=Ledger(path) with a path that can be written, or leave the name out."
             )
         # Without a name the first is for what is recorded by hand; those of clients join it, since
         # a reservation is written where its entry is.
         self._files: tuple[LedgerFile, ...] = (
-            LedgerFile(None) if self.journal is None else self.journal.file,
+            LedgerFile(None) if self.ledger is None else self.ledger.file,
         )
         self._account = f"unnamed {uuid.uuid4().hex}" if name is None else name
         self._joins_other_files = name is None
@@ -97,7 +97,7 @@ class Budget:
     def __reduce__(self) -> Any:
         if self.name is None:
             raise TypeError("A budget without a name lives in one process; name it to send it.")
-        return _rebuild, (str(self.limit), self.name, self.journal)
+        return _rebuild, (str(self.limit), self.name, self.ledger)
 
     @property
     def file(self) -> LedgerFile:
@@ -199,8 +199,8 @@ class Budget:
         raise ConfigurationError(
             f"The budget {self.name!r} is kept in the ledger at {self.file.path}, and this client's "
             f"is {f'at {file.path}' if file.path else 'in memory'}: money is reserved together with "
-            "what it is for, in one file. Pass the client journal=budget.journal, or the budget "
-            "journal=client.media.journal. Nothing was sent."
+            "what it is for, in one file. Pass the client ledger=budget.ledger, or the budget "
+            "ledger=client.media.ledger. Nothing was sent."
         )
 
     def _refuse_a_fork(self) -> None:
@@ -213,15 +213,15 @@ class Budget:
 
 
 class RunBudget(Budget):
-    """The named budget of an agent's run, which pays for clients with any journal.
+    """The named budget of an agent's run, which pays for clients with any ledger.
 
-    What they spend from other journals than its own counts while this object lasts.
+    What they spend from other ledgers than its own counts while this object lasts.
     """
 
-    def __init__(self, limit: Amount, *, name: str, journal: Journal) -> None:
-        super().__init__(limit, name=name, journal=journal)
+    def __init__(self, limit: Amount, *, name: str, ledger: Ledger) -> None:
+        super().__init__(limit, name=name, ledger=ledger)
         self._joins_other_files = True
 
 
-def _rebuild(limit: str, name: str, journal: Journal) -> Budget:
-    return Budget(limit, name=name, journal=journal)
+def _rebuild(limit: str, name: str, ledger: Ledger) -> Budget:
+    return Budget(limit, name=name, ledger=ledger)

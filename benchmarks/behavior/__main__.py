@@ -1,7 +1,7 @@
-"""What happens to the same conversation in each library: `python -m benchmarks.behaviour`.
+"""What happens to the same conversation in each library: `python -m benchmarks.behavior`.
 
 Runs against the sandbox in the benchmarks' environment and writes
-`benchmarks/results/behaviour.md`, which `docs/comparison.md` includes. What stands in the table is
+`benchmarks/results/behavior.md`, which `docs/comparison.md` includes. What stands in the table is
 read off the answers, the errors and the requests the sandbox received.
 """
 
@@ -14,10 +14,10 @@ from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks.behaviour import langchain, llama_index, queue
+from benchmarks.behavior import langchain, llama_index, queue
 from oxen_sandbox import Sandbox
 
-PAGE = Path(__file__).parents[1] / "results" / "behaviour.md"
+PAGE = Path(__file__).parents[1] / "results" / "behavior.md"
 PACKAGES = (
     "openai",
     "langchain-core",

@@ -10,9 +10,9 @@ import sqlite3
 import time
 from collections.abc import Iterable, Sequence
 
-from oxen_inference.media import accounts
-from oxen_inference.media.ledger_entry import Entry
-from oxen_inference.media.result import MediaItem
+from oxen_inference.ledger import accounts
+from oxen_inference.ledger.entries import Entry
+from oxen_inference.result import MediaItem
 
 
 def accepted(

@@ -31,28 +31,29 @@ from typing import Any
 import platformdirs
 
 from oxen_inference.errors import ConfigurationError, KeyConflictError
-from oxen_inference.media import accounts, conversations, generation_rows
-from oxen_inference.media.budget import Reserve
-from oxen_inference.media.ledger_entry import Entry, Intent, Scope
-from oxen_inference.media.ledger_file import LedgerFile
-from oxen_inference.media.process_identity import this_process
-from oxen_inference.media.result import MediaItem
+from oxen_inference.ledger import accounts, conversations
+from oxen_inference.ledger import generations as generation_rows
+from oxen_inference.ledger.budgets import Reserve
+from oxen_inference.ledger.entries import Entry, Intent, Scope
+from oxen_inference.ledger.leases import this_process
+from oxen_inference.ledger.schema import LedgerFile
+from oxen_inference.result import MediaItem
 
 __all__ = [
     "Entry",
     "Intent",
-    "Journal",
+    "Ledger",
     "Scope",
-    "default_journal",
+    "default_ledger",
     "default_path",
 ]
 
 
-class Journal:
+class Ledger:
     """The ledger in a SQLite file: `path`, or the user's state directory (`OXEN_STATE_DIR`).
 
-    Safe to share between threads and processes. Raises `JournalError` where it cannot be opened;
-    only a default one that cannot be made is kept in memory, with a `JournalWarning`, and
+    Safe to share between threads and processes. Raises `LedgerError` where it cannot be opened;
+    only a default one that cannot be made is kept in memory, with a `LedgerWarning`, and
     `durable` is False.
     """
 
@@ -62,37 +63,37 @@ class Journal:
         self.file = LedgerFile(whole, may_be_memory=whole == default_path())
 
     @classmethod
-    def in_memory(cls) -> Journal:
-        """Return a ledger that ends with the process: what ``journal=None`` stands for."""
-        journal = cls.__new__(cls)
-        journal.file = LedgerFile(None)
-        return journal
+    def in_memory(cls) -> Ledger:
+        """Return a ledger that ends with the process: what ``ledger=None`` stands for."""
+        ledger = cls.__new__(cls)
+        ledger.file = LedgerFile(None)
+        return ledger
 
     @classmethod
-    def of(cls, given: object) -> Journal:
-        """Return what a client's ``journal=`` stands for. Raises `ConfigurationError`."""
-        if isinstance(given, Journal):
+    def of(cls, given: object) -> Ledger:
+        """Return what a client's ``ledger=`` stands for. Raises `ConfigurationError`."""
+        if isinstance(given, Ledger):
             return given
         if given is None:
             return cls.in_memory()
         if isinstance(given, str | os.PathLike):
             return cls(given)
         raise ConfigurationError(
-            "journal must be a Journal, the path of one, or None to keep it in memory; not "
+            "ledger must be a Ledger, the path of one, or None to keep it in memory; not "
             f"{type(given).__name__}."
         )
 
     def __repr__(self) -> str:
-        return f"Journal({str(self.path)!r})" if self.path else "Journal.in_memory()"
+        return f"Ledger({str(self.path)!r})" if self.path else "Ledger.in_memory()"
 
-    def __copy__(self) -> Journal:
+    def __copy__(self) -> Ledger:
         return self
 
-    def __deepcopy__(self, _: Any) -> Journal:
+    def __deepcopy__(self, _: Any) -> Ledger:
         return self
 
     def __reduce__(self) -> Any:
-        return (Journal, (str(self.path),)) if self.path else (Journal.in_memory, ())
+        return (Ledger, (str(self.path),)) if self.path else (Ledger.in_memory, ())
 
     @property
     def path(self) -> Path | None:
@@ -331,7 +332,7 @@ def default_path() -> Path:
     """Return where the ledger is by default."""
     folder = os.environ.get("OXEN_STATE_DIR", "").strip()
     base = _from_here(folder) if folder else platformdirs.user_state_path("oxen-integrations")
-    return base / "journal.sqlite3"
+    return base / "ledger.sqlite3"
 
 
 @lru_cache(maxsize=16)
@@ -340,14 +341,14 @@ def _from_here(folder: str) -> Path:
     return Path(folder).expanduser().absolute()
 
 
-def default_journal() -> Journal:
-    """Return the journal at the default path; one object for all who use it."""
-    return _journal_at(str(default_path()))
+def default_ledger() -> Ledger:
+    """Return the ledger at the default path; one object for all who use it."""
+    return _ledger_at(str(default_path()))
 
 
 @lru_cache(maxsize=16)
-def _journal_at(path: str) -> Journal:
-    return Journal(path)
+def _ledger_at(path: str) -> Ledger:
+    return Ledger(path)
 
 
 def _to_join(connection: sqlite3.Connection, intent: Intent) -> str | None:

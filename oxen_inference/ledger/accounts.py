@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from oxen_inference.catalog.pricing import usd
-from oxen_inference.errors import ConfigurationError, JournalError
+from oxen_inference.errors import ConfigurationError, LedgerError
 
 
 class Totals(NamedTuple):
@@ -39,7 +39,7 @@ def refuse_other_limit(budget: str, known: Decimal, limit: Decimal) -> None:
     """Raise `ConfigurationError` if a budget of that name has another limit already."""
     if known != limit:
         raise ConfigurationError(
-            f"The budget {budget!r} is already in this journal with a limit of {usd(known)}, not "
+            f"The budget {budget!r} is already in this ledger with a limit of {usd(known)}, not "
             f"{usd(limit)}. Use that limit or another name, or change it: "
             f"Budget({str(known)!r}, name={budget!r}).change_limit({str(limit)!r})."
         )
@@ -57,7 +57,7 @@ def totals(connection: sqlite3.Connection, budget: str) -> Totals:
         (budget,),
     ).fetchall()
     if not rows:
-        raise JournalError(
+        raise LedgerError(
             f"The budget {budget!r} is no longer in its ledger: has the file been removed or replaced?"
         )
     held = (Decimal(row["unit"]) * int(row["open"]) for row in rows if row["unit"] is not None)

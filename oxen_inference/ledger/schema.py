@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from oxen_inference.errors import InvalidInputError, JournalError
-from oxen_inference.media import conversations
+from oxen_inference.errors import InvalidInputError, LedgerError
+from oxen_inference.ledger import conversations
 
 _BUSY_SECONDS = 30.0
 
@@ -90,14 +90,14 @@ MIGRATIONS = (
 )
 
 
-class JournalWarning(UserWarning):
+class LedgerWarning(UserWarning):
     """The ledger is not kept where it was meant to be."""
 
 
 class LedgerFile:
     """A database at `path`, or in memory where that is None.
 
-    Raises `JournalError` for a file that is no ledger, cannot be opened, or is of a newer version
+    Raises `LedgerError` for a file that is no ledger, cannot be opened, or is of a newer version
     of this package: paying without what it records would not be safe. Only where it
     `may_be_memory`, and there is no ledger yet, one that cannot be made is kept in memory.
     """
@@ -159,7 +159,7 @@ class LedgerFile:
             try:
                 yield self._connection or self._open()
             except sqlite3.Error as error:
-                raise JournalError(f"The ledger {self._shown} cannot be used: {error}.") from error
+                raise LedgerError(f"The ledger {self._shown} cannot be used: {error}.") from error
             except UnicodeEncodeError as error:
                 raise InvalidInputError(f"The ledger cannot hold that text: {error}.") from error
 
@@ -175,16 +175,16 @@ class LedgerFile:
             if _is_locked(error):
                 raise
             if not (is_new and self._may_be_memory):
-                raise JournalError(
+                raise LedgerError(
                     f"The ledger of paid generations at {self.path} cannot be opened ({error}). "
                     "Nothing is paid without it. Make that file and its folder writable, point "
-                    "OXEN_STATE_DIR or Journal(path) elsewhere, or keep none with journal=None."
+                    "OXEN_STATE_DIR or Ledger(path) elsewhere, or keep none with ledger=None."
                 ) from error
             connection = self._fall_back(error)
         except sqlite3.DatabaseError as error:
-            raise JournalError(
+            raise LedgerError(
                 f"The file {self.path} is not a ledger ({error}). Move it away, or point "
-                "OXEN_STATE_DIR or Journal(path) elsewhere."
+                "OXEN_STATE_DIR or Ledger(path) elsewhere."
             ) from error
         self._connection, self._opened_by = connection, os.getpid()
         # Whoever forgets a ledger leaves no open file behind. Not at exit, where it does not matter.
@@ -196,8 +196,8 @@ class LedgerFile:
         warnings.warn(
             f"The ledger of paid generations cannot be written at {self.path} ({error}). It is "
             "kept in memory: what a crash interrupts cannot be found again, and keys and budgets "
-            "with a name are refused. Set OXEN_STATE_DIR or pass Journal(path) to move it.",
-            JournalWarning,
+            "with a name are refused. Set OXEN_STATE_DIR or pass Ledger(path) to move it.",
+            LedgerWarning,
             stacklevel=8,
         )
         self.path = None
@@ -280,7 +280,7 @@ def _migrate(connection: sqlite3.Connection, path: Path | None) -> None:
             connection.execute(f"PRAGMA user_version = {number + 1}")
         connection.execute("COMMIT")
     if version() > len(MIGRATIONS):
-        raise JournalError(
+        raise LedgerError(
             f"The ledger {path} was written by a newer version of oxen-integrations. Upgrade, or "
-            "point OXEN_STATE_DIR or Journal(path) elsewhere."
+            "point OXEN_STATE_DIR or Ledger(path) elsewhere."
         )

@@ -14,7 +14,7 @@ from llama_index.core.llms import AudioBlock, ChatMessage, ImageBlock, TextBlock
 from llama_index.core.tools import FunctionTool
 from llama_index.llms.openai_like import OpenAILike
 
-from benchmarks.behaviour.langchain import (
+from benchmarks.behavior.langchain import (
     CLAUDE,
     GEMINI,
     GPT,

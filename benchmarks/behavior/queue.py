@@ -20,7 +20,7 @@ def _sdk(hub: Sandbox) -> Any:
 
 
 def _media(hub: Sandbox) -> Any:
-    client = OxenClient(api_key=hub.api_key, base_url=hub.base_url, journal=None)
+    client = OxenClient(api_key=hub.api_key, base_url=hub.base_url, ledger=None)
     return lambda: client.media.generate(model=MODEL, prompt=PROMPT)
 
 

@@ -1,4 +1,4 @@
-"""`/models`: list, search, favourites, deployments; and the older `/evaluations/models`."""
+"""`/models`: list, search, favorites, deployments; and the older `/evaluations/models`."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _EDITABLE = {"display_name", "description", "summary", "image_url"}
 
 
-class CatalogueApi:
+class CatalogApi:
     """Handlers over `hub.models`."""
 
     def __init__(self, hub: "Hub") -> None:

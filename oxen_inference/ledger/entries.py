@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from oxen_inference.media.budget import Budget
-from oxen_inference.media.process_identity import is_surely_dead
-from oxen_inference.media.result import MediaItem, MediaResult
+from oxen_inference.ledger.budgets import Budget
+from oxen_inference.ledger.leases import is_surely_dead
+from oxen_inference.result import MediaItem, MediaResult
 
 LEASE_SECONDS = 300.0
 """After this long a request that is still ``posting`` has been abandoned, wherever it was."""

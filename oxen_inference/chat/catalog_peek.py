@@ -1,8 +1,8 @@
-"""The catalogue's word on a model, for answers that must not wait for it.
+"""The catalog's word on a model, for answers that must not wait for it.
 
 The list is fetched once, beside the first request. Where it is slow or fails the answer goes on
 without it: after less than a second, which only the first ones wait, and without asking again for
-a while. Even the catalogue's
+a while. Even the catalog's
 modules are only loaded while an answer is waited for.
 """
 
@@ -27,7 +27,7 @@ PATIENCE = 0.8
 _GIVE_UP_AFTER = 3.0  # seconds; nobody waits for a fetch that is older than this
 _FETCH_AGAIN_AFTER = 300.0  # seconds; until then prices hold
 _TRY_AGAIN_AFTER = 60.0  # seconds since one that failed
-_KEPT = "_oxen_catalogue_peek"
+_KEPT = "_oxen_catalog_peek"
 _LOG = logging.getLogger("oxen_inference")
 
 
@@ -56,7 +56,7 @@ class _Peek:
 
     def _failed(self, error: Exception) -> None:
         self._due = monotonic() + _TRY_AGAIN_AFTER
-        _LOG.debug("the catalogue could not be fetched: %s", error)
+        _LOG.debug("the catalog could not be fetched: %s", error)
 
     def _wait_for(self, patience: float) -> float:
         """Return for how many seconds waiting still makes sense."""
@@ -70,24 +70,24 @@ class _Peek:
         return until - now
 
 
-class CataloguePeek(_Peek):
+class CatalogPeek(_Peek):
     """For an `OxenClient`; it fetches in a thread."""
 
     _client: OxenClient
     _fetching: Future[None] | None = None
 
     @classmethod
-    def of(cls, client: OxenClient) -> CataloguePeek:
+    def of(cls, client: OxenClient) -> CatalogPeek:
         """Return the client's own one: it belongs to one hub and key."""
         peek: Any = client.__dict__.get(_KEPT) or cls(client)
-        kept: CataloguePeek = client.__dict__.setdefault(_KEPT, peek)
+        kept: CatalogPeek = client.__dict__.setdefault(_KEPT, peek)
         return kept
 
     def start(self) -> None:
-        """Have the catalogue fetched, if it is time to; returns at once."""
+        """Have the catalog fetched, if it is time to; returns at once."""
         if self._take_turn():
             self._fetching = Future()
-            threading.Thread(target=self._fetch, name="oxen-catalogue", daemon=True).start()
+            threading.Thread(target=self._fetch, name="oxen-catalog", daemon=True).start()
 
     def model(self, model_id: str, patience: float = PATIENCE) -> Model | None:
         """Return the model's entry, where it is known by now or within `patience` seconds."""
@@ -107,21 +107,21 @@ class CataloguePeek(_Peek):
             self._fetching.set_result(None)
 
 
-class AsyncCataloguePeek(_Peek):
+class AsyncCatalogPeek(_Peek):
     """For an `AsyncOxenClient`; it fetches in a task."""
 
     _client: AsyncOxenClient
     _fetching: asyncio.Task[None] | None = None
 
     @classmethod
-    def of(cls, client: AsyncOxenClient) -> AsyncCataloguePeek:
+    def of(cls, client: AsyncOxenClient) -> AsyncCatalogPeek:
         """Return the client's own one: it belongs to one hub, key and loop."""
         peek: Any = client.__dict__.get(_KEPT) or cls(client)
-        kept: AsyncCataloguePeek = client.__dict__.setdefault(_KEPT, peek)
+        kept: AsyncCatalogPeek = client.__dict__.setdefault(_KEPT, peek)
         return kept
 
     def start(self) -> None:
-        """Have the catalogue fetched, if it is time to; returns at once."""
+        """Have the catalog fetched, if it is time to; returns at once."""
         if self._take_turn():
             self._fetching = asyncio.get_running_loop().create_task(self._fetch())
 

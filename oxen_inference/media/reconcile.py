@@ -14,12 +14,12 @@ from oxen_inference.errors import (
     OxenError,
 )
 from oxen_inference.generation import Generation
+from oxen_inference.ledger.store import Entry, Intent
 from oxen_inference.media.fetching import fetch_items
 from oxen_inference.media.files import folder_to_save_in
-from oxen_inference.media.journal import Entry, Intent
-from oxen_inference.media.result import MediaItem
 from oxen_inference.media.searching import look_for
 from oxen_inference.media.steps import Steps, run, send, shielded
+from oxen_inference.result import MediaItem
 
 if TYPE_CHECKING:
     from oxen_inference.media.task import Engine, Task
@@ -44,9 +44,9 @@ def find(
     if len(given) != 1:
         raise InvalidInputError("Give one of key, entry_id and generation_ids.")
     if key:
-        entry = yield from run(engine.journal.find, scope, key)
+        entry = yield from run(engine.ledger.find, scope, key)
     elif entry_id:
-        entry = yield from run(engine.journal.get, entry_id)
+        entry = yield from run(engine.ledger.get, entry_id)
     else:
         entry = yield from _by_generations(engine, _distinct(generation_ids or ()))
     if entry is None:
@@ -65,7 +65,7 @@ def reconcile(engine: Engine, task: Task, save_to: Any) -> Steps[list[Entry]]:
     if save_to is not None:
         yield from run(folder_to_save_in, save_to)
     scope = yield from run(engine.scope)
-    entries = yield from run(engine.journal.entries, scope)
+    entries = yield from run(engine.ledger.entries, scope)
     looked_at: list[Entry] = []
     for entry in entries:
         if entry.is_settled and (save_to is None or not _to_fetch(entry)):
@@ -85,7 +85,7 @@ def forget(engine: Engine, entry_id: str) -> Steps[Entry]:
     """
     entry = yield from find(engine, None, entry_id, None)
     if entry.state == "accepted" and entry.may_be_written_off:
-        return (yield from run(engine.journal.write_off, entry))
+        return (yield from run(engine.ledger.write_off, entry))
     if entry.state != "unknown":
         raise InvalidInputError(
             f"Entry {entry_id} is {entry.result().status if entry.items else entry.state}: it can "
@@ -93,7 +93,7 @@ def forget(engine: Engine, entry_id: str) -> Steps[Entry]:
             "without success and without a cost. client.media.reconcile() asks how far it is."
         )
     record = {"type": "OxenError", "message": "Written off: somebody saw that nothing was made."}
-    yield from run(engine.journal.rejected, entry, record)
+    yield from run(engine.ledger.rejected, entry, record)
     return (yield from find(engine, None, entry_id, None))
 
 
@@ -106,7 +106,7 @@ def adopt(engine: Engine, entry_id: str, generation_ids: Sequence[str]) -> Steps
             f"Entry {entry_id} is {entry.state}; only one of unknown outcome adopts generations."
         )
     notes = (*entry.notes, "The answer to the request was lost; somebody named its generations.")
-    if not (yield from run(engine.journal.accepted, entry, ids, notes)):
+    if not (yield from run(engine.ledger.accepted, entry, ids, notes)):
         raise InvalidInputError("Those generations belong to another entry of the ledger.")
     return (yield from find(engine, None, entry_id, None))
 
@@ -118,10 +118,10 @@ def _distinct(generation_ids: Sequence[str] | str) -> tuple[str, ...]:
 
 
 def _by_generations(engine: Engine, ids: tuple[str, ...]) -> Steps[Entry | None]:
-    owners = yield from run(engine.journal.owners, ids)
+    owners = yield from run(engine.ledger.owners, ids)
     owned = {owners.get(one) for one in ids}
     if len(owned) == 1 and (owner := owned.pop()):
-        entry = yield from run(engine.journal.get, owner)
+        entry = yield from run(engine.ledger.get, owner)
         return entry and replace(
             entry, items=tuple(item for item in entry.items if item.generation_id in ids)
         )
@@ -146,10 +146,10 @@ def _take_in(engine: Engine, ids: tuple[str, ...]) -> Steps[Entry]:
         request=request,
         count=len(ids),
     )
-    entry, _ = yield from run(engine.journal.begin, intent)
-    yield from run(engine.journal.accepted, entry, ids, ("Taken in by its ids.",))
+    entry, _ = yield from run(engine.ledger.begin, intent)
+    yield from run(engine.ledger.accepted, entry, ids, ("Taken in by its ids.",))
     items = tuple(MediaItem().updated(engine.located(row, entry)) for row in rows)
-    return (yield from run(engine.journal.update, entry, items))
+    return (yield from run(engine.ledger.update, entry, items))
 
 
 def _decide(engine: Engine, task: Task, entry: Entry) -> Steps[Entry]:
@@ -157,7 +157,7 @@ def _decide(engine: Engine, task: Task, entry: Entry) -> Steps[Entry]:
         return entry  # somebody is at it
     if entry.state == "intended":
         record = {"type": "OxenError", "message": "Its process ended before anything was sent."}
-        yield from run(engine.journal.rejected, entry, record)
+        yield from run(engine.ledger.rejected, entry, record)
         return (yield from find(engine, None, entry.entry_id, None))
     if entry.state in ("posting", "unknown") and entry.kind == "queue":
         try:

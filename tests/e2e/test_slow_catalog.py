@@ -1,4 +1,4 @@
-"""A catalogue that hangs holds up neither errors nor, more than once, answers."""
+"""A catalog that hangs holds up neither errors nor, more than once, answers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NO_MODEL = {"error": {"message": "Model not found: ox-9"}}
 
 @contextlib.contextmanager
 def hub(status: int, answer: dict[str, Any]) -> Iterator[str]:
-    """Serve one answer to every chat, and nothing to whoever asks for the catalogue."""
+    """Serve one answer to every chat, and nothing to whoever asks for the catalog."""
     over = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from oxen_inference.client import OxenClient
+    from oxen_inference.ledger.store import Entry
     from oxen_inference.media.handles import MediaHandle
-    from oxen_inference.media.journal import Entry
-    from oxen_inference.media.result import MediaItem
+    from oxen_inference.result import MediaItem
 
 _SHOWN_PROMPT = 40  # characters
 _ID_WIDTH = 36

@@ -1,0 +1,1 @@
+"""The ledger of paid generations, and the budgets that limit them."""
