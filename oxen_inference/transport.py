@@ -1,10 +1,12 @@
-"""One HTTP call as data, so that the sync and the async client differ in one awaited line."""
+"""One HTTP call as data, and what can make it: so that sync and async differ in one word."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
+
+from oxen_inference.paths import Paths
 
 T = TypeVar("T")
 
@@ -24,7 +26,7 @@ class Call(Generic[T]):
     timeout: Any = None
     """Seconds, or an `openai.Timeout`; None means the client's own."""
     max_retries: int | None = None
-    """How often the SDK sends it again; None means as the client does."""
+    """How often the SDK sends it again; None means as often as the client does."""
     once: bool = False
     """Sent one time and to one place: no retry, no redirect. For calls that cost money."""
 
@@ -40,6 +42,44 @@ class Call(Generic[T]):
         if self.once:
             options |= {"max_retries": 0, "follow_redirects": False}
         return options
+
+
+class _Client(Protocol):
+    """What both kinds of client have, beside the sending."""
+
+    paths: Paths
+    transport_is_ours: bool
+    timeout: Any
+    max_retries: int
+    api_key: Any
+
+    @property
+    def base_url(self) -> Any: ...
+    @property
+    def auth_headers(self) -> dict[str, str]: ...
+    def is_closed(self) -> bool: ...
+    def with_options(self, **options: Any) -> Any: ...
+    def without_key(self, payload: Any) -> Any: ...
+
+
+class Sender(_Client, Protocol):
+    """What makes a call and blocks until it is answered: `OxenClient`."""
+
+    def send(self, call: Call[T]) -> T:
+        """Make one call and return its typed answer. Raises `OxenError`."""
+        ...
+
+    def get(self, path: str, **options: Any) -> Any: ...
+
+
+class AsyncSender(_Client, Protocol):
+    """What makes a call on an event loop: `AsyncOxenClient`."""
+
+    async def send(self, call: Call[T]) -> T:
+        """Make one call and return its typed answer. Raises `OxenError`."""
+        ...
+
+    async def get(self, path: str, **options: Any) -> Any: ...
 
 
 def read_checked(payload: object) -> object:

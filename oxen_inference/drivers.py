@@ -1,0 +1,284 @@
+"""The two drivers of `effects`: one blocks, one awaits. Nothing else that waits is written twice."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from functools import cached_property
+from typing import Any, TypeVar
+
+import anyio
+
+from oxen_inference.effects import (
+    Gather,
+    Invoke,
+    PostOnce,
+    Run,
+    Send,
+    Shield,
+    Sleep,
+    Start,
+    StopRequest,
+    WaitEvent,
+    WaitFuture,
+    Within,
+    Work,
+)
+from oxen_inference.transport import AsyncSender, Sender
+
+T = TypeVar("T")
+
+_WORKERS = {"paid": 32, "disk": 8, "network": 16, "gather": 64}
+_pools: dict[tuple[int, str], ThreadPoolExecutor] = {}
+_pools_lock = threading.Lock()
+
+
+def _pool(name: str) -> ThreadPoolExecutor:
+    """Return a pool of the process; its work is waited for when the interpreter ends."""
+    key = (os.getpid(), name)  # threads do not survive a fork
+    with _pools_lock:
+        if key not in _pools:
+            _pools[key] = ThreadPoolExecutor(_WORKERS[name], thread_name_prefix=f"oxen-{name}")
+        return _pools[key]
+
+
+def _renew_lock() -> None:
+    global _pools_lock  # noqa: PLW0603 - a lock held by another thread stays held in the child
+    _pools_lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has none
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
+class BlockingDriver:
+    """Performs operations by blocking; used from any thread."""
+
+    def __init__(self, sender: Sender) -> None:
+        self._sender = sender
+
+    @cached_property
+    def _paid(self) -> Any:
+        from oxen_inference.paid_transport import PaidTransport
+
+        return PaidTransport(self._sender)
+
+    def event(self) -> threading.Event:
+        """Return an event that `wait_event` can wait for."""
+        return threading.Event()
+
+    def run(self, work: Work[T]) -> T:
+        """Run `work` to its end and return what it returns."""
+        try:
+            operation = work.send(None)
+            while True:
+                try:
+                    answer = self._perform(operation)
+                except BaseException as error:  # noqa: BLE001, PERF203 - raised where it was awaited
+                    operation = work.throw(error)
+                else:
+                    operation = work.send(answer)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        finally:
+            work.close()
+
+    def _perform(self, operation: Any) -> Any:  # noqa: PLR0911 - one line per kind of operation
+        match operation:
+            case Send():
+                return self._sender.send(operation.call)
+            case PostOnce():
+                return self._paid.post_once(operation.call, operation.may_send)
+            case Run() | Invoke():
+                return operation.function()
+            case Sleep():
+                return time.sleep(operation.seconds)
+            case WaitEvent():
+                return operation.event.wait(operation.seconds)
+            case WaitFuture():
+                return _result(operation.future, operation.seconds)
+            case Within():
+                return _result(
+                    self._in_background(operation.work, "oxen-within"), operation.seconds
+                )
+            case Start():
+                self._in_background(operation.work, operation.name)
+                return None
+            case Shield():
+                return self._finish([_pool("paid").submit(self.run, operation.work)], [operation.stop])[0].result()  # fmt: skip
+        assert isinstance(operation, Gather), operation  # noqa: S101 - a bug here, not a state
+        # Not the paid pool: a part waits for paid work, which must find a free worker.
+        futures = [_pool("gather").submit(self.run, part) for part in operation.parts]
+        self._finish(futures, operation.stops)
+        return [_result_or_error(future) for future in futures]
+
+    def _in_background(self, work: Work[T], name: str) -> Future[T]:
+        # A daemon in no pool: pools are waited for when the interpreter ends.
+        outcome: Future[T] = Future()
+
+        def call() -> None:
+            try:
+                outcome.set_result(self.run(work))
+            except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+                outcome.set_exception(error)
+
+        threading.Thread(target=call, name=name, daemon=True).start()
+        return outcome
+
+    @staticmethod
+    def _finish(futures: list[Future[T]], stops: Sequence[StopRequest]) -> list[Future[T]]:
+        """Wait for work in threads of its own: an interrupt is raised in the main thread only."""
+        try:
+            wait(futures)
+        except BaseException:
+            for stop in stops:
+                stop.set()
+            wait(futures)  # a second interrupt ends the waiting, not the work
+            raise
+        return futures
+
+
+class AsyncDriver:
+    """Performs operations by awaiting, on the event loop that its client belongs to."""
+
+    def __init__(self, sender: AsyncSender) -> None:
+        self._sender = sender
+        self._background: set[asyncio.Task[Any]] = set()
+
+    @cached_property
+    def _paid(self) -> Any:
+        from oxen_inference.paid_transport import AsyncPaidTransport
+
+        return AsyncPaidTransport(self._sender, _pool("disk"))
+
+    def event(self) -> asyncio.Event:
+        """Return an event that `wait_event` can wait for."""
+        return asyncio.Event()
+
+    async def run(self, work: Work[T]) -> T:
+        """Run `work` to its end and return what it returns."""
+        try:
+            operation = work.send(None)
+            while True:
+                try:
+                    answer = await self._perform(operation)
+                except BaseException as error:  # noqa: BLE001, PERF203 - raised where it was awaited
+                    operation = work.throw(error)
+                else:
+                    operation = work.send(answer)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        finally:
+            work.close()
+
+    async def _perform(self, operation: Any) -> Any:  # noqa: PLR0911 - one line per kind of operation
+        match operation:
+            case Send():
+                return await self._sender.send(operation.call)
+            case PostOnce():
+                return await self._paid.post_once(operation.call, operation.may_send)
+            case Run():
+                # The ledger must not queue behind downloads.
+                pool = _pool("network" if operation.uses_network else "disk")
+                return await asyncio.get_running_loop().run_in_executor(pool, operation.function)
+            case Invoke():
+                answer = operation.function()
+                return await answer if inspect.isawaitable(answer) else answer
+            case Sleep():
+                return await asyncio.sleep(operation.seconds)
+            case WaitEvent():
+                return await _wait_event(operation.event, operation.seconds)
+            case WaitFuture():
+                return await _wait_future(operation.future, operation.seconds)
+            case Within():
+                return await self._within(operation.work, operation.seconds)
+            case Start():
+                self._in_background(operation.work)
+                return None
+            case Shield():
+                return await self._shield(operation.work, operation.stop)
+        assert isinstance(operation, Gather), operation  # noqa: S101 - a bug here, not a state
+        tasks = [asyncio.ensure_future(self.run(part)) for part in operation.parts]
+        return [_raise_exits(each) for each in await asyncio.gather(*tasks, return_exceptions=True)]
+
+    def _in_background(self, work: Work[T]) -> asyncio.Task[T]:
+        task = asyncio.get_running_loop().create_task(self.run(work))
+        self._background.add(task)  # a loop holds its tasks weakly
+        task.add_done_callback(self._forget)
+        return task
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._background.discard(task)
+        if not task.cancelled():
+            task.exception()  # nobody may wait for it any more, and asyncio would complain
+
+    async def _within(self, work: Work[T], seconds: float) -> T:
+        task = self._in_background(work)
+        await asyncio.wait({task}, timeout=seconds)
+        if not task.done():
+            raise TimeoutError
+        return task.result()
+
+    async def _shield(self, work: Work[T], stop: StopRequest) -> T:
+        task = asyncio.get_running_loop().create_task(self.run(work))
+        canceled: asyncio.CancelledError | None = None
+        # asyncio cancels once per call, anyio at every await until its scope is left.
+        with anyio.CancelScope(shield=True):
+            while not task.done():
+                try:
+                    await asyncio.wait({task})
+                except asyncio.CancelledError as error:  # noqa: PERF203 - waits, in any case
+                    canceled = error
+                    stop.set()
+        if canceled is not None:
+            if not task.cancelled():
+                task.exception()  # read, so that asyncio does not complain: the ledger has it
+            raise canceled
+        return task.result()
+
+
+def _result(future: Future[T], seconds: float | None) -> T:
+    try:
+        return future.result(seconds)
+    except FutureTimeoutError:
+        if future.done():
+            raise  # the work's own
+        raise TimeoutError from None
+
+
+async def _wait_future(future: Future[T], seconds: float | None) -> T:
+    waiting = asyncio.wrap_future(future)
+    try:
+        await asyncio.wait({waiting}, timeout=seconds)
+        if not waiting.done():
+            raise TimeoutError
+        return waiting.result()
+    finally:
+        waiting.cancel()
+
+
+async def _wait_event(event: asyncio.Event, seconds: float | None) -> bool:
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except asyncio.TimeoutError:
+        return False
+    return True
+
+
+def _result_or_error(future: Future[Any]) -> Any:
+    return _raise_exits(future.exception() or future.result())
+
+
+def _raise_exits(outcome: Any) -> Any:
+    """Raise what ends the program; return any other outcome."""
+    if isinstance(outcome, BaseException) and not isinstance(outcome, Exception):
+        raise outcome
+    return outcome

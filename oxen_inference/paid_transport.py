@@ -1,0 +1,144 @@
+"""The one POST that pays, over a transport that can be trusted to say what it sent.
+
+Not over aiohttp, which reports a connection reset after the request was read as a failure to
+connect; and on a connection of its own each time, since one kept alive may have been closed by
+the hub, which cannot be told from a request that was read and never answered. A transport that
+the developer brought along is used as it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+from contextvars import ContextVar
+from typing import Any
+
+import openai
+
+from oxen_inference.effects import NotAllowed
+from oxen_inference.errors import ConfigurationError
+from oxen_inference.transport import AsyncSender, Call, Sender
+from oxen_inference.transport_errors import CLOSED
+
+_current_gate: ContextVar[_Gate | None] = ContextVar("oxen_gate", default=None)
+# https://www.encode.io/httpcore/extensions/#trace: after connecting, before the first byte.
+_FIRST_BYTE = "send_request_headers.started"
+
+
+class _Gate:
+    """Asks once, at the last moment, whether the request may be sent."""
+
+    def __init__(self, may_send: Callable[[], bool]) -> None:
+        self._may_send = may_send
+        self.refused = False
+        self.error: Exception | None = None
+        self._asked = False
+
+    def ask(self) -> None:
+        if self._asked:
+            return
+        self._asked = True
+        try:
+            self.refused = not self._may_send()
+        except Exception as error:
+            self.refused, self.error = True, error
+            raise
+        if self.refused:
+            raise NotAllowed
+
+
+class PaidTransport:
+    """Makes paid calls for the sync client."""
+
+    def __init__(self, client: Sender) -> None:
+        self._given = client
+        self._is_ours = client.transport_is_ours
+        options: dict[str, Any] = {"max_retries": 0}
+        if self._is_ours:
+            options["http_client"] = openai.DefaultHttpxClient(event_hooks={"request": [_hook]})
+        self._client = client.with_options(**options)
+
+    def post_once(self, call: Call[object], may_send: Callable[[], bool]) -> object:
+        """Make the call; see `effects.post_once`."""
+        _check_open(self._given)
+        gate = _Gate(may_send)
+        if not self._is_ours:
+            gate.ask()  # it may have no such moment to ask at
+        token = _current_gate.set(gate)
+        try:
+            return self._client.post(call.path, **_arguments(call))
+        except Exception as error:
+            _raise_refusal(gate, error)
+            raise
+        finally:
+            _current_gate.reset(token)
+
+
+class AsyncPaidTransport:
+    """Makes paid calls for the async client; `executor` is where the ledger is written."""
+
+    def __init__(self, client: AsyncSender, executor: Executor) -> None:
+        self._given = client
+        self._executor = executor
+        self._is_ours = client.transport_is_ours
+        options: dict[str, Any] = {"max_retries": 0}
+        if self._is_ours:
+            hooks = {"request": [self._hook]}
+            options["http_client"] = openai.DefaultAsyncHttpxClient(event_hooks=hooks)
+        self._client = client.with_options(**options)
+
+    async def post_once(self, call: Call[object], may_send: Callable[[], bool]) -> object:
+        """Make the call; see `effects.post_once`."""
+        _check_open(self._given)
+        gate = _Gate(may_send)
+        if not self._is_ours:
+            await self._ask(gate)
+        token = _current_gate.set(gate)
+        try:
+            return await self._client.post(call.path, **_arguments(call))
+        except Exception as error:
+            _raise_refusal(gate, error)
+            raise
+        finally:
+            _current_gate.reset(token)
+
+    async def _ask(self, gate: _Gate) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._executor, gate.ask)
+
+    async def _hook(self, request: Any) -> None:
+        gate = _current_gate.get()
+
+        async def trace(name: str, _: Any) -> None:
+            if gate is not None and name.endswith(_FIRST_BYTE):
+                await self._ask(gate)
+
+        request.extensions["trace"] = trace
+
+
+def _hook(request: Any) -> None:
+    gate = _current_gate.get()
+
+    def trace(name: str, _: Any) -> None:
+        if gate is not None and name.endswith(_FIRST_BYTE):
+            gate.ask()
+
+    request.extensions["trace"] = trace
+
+
+def _check_open(client: Sender | AsyncSender) -> None:
+    # The connection here is another, but how far the job is could never be asked.
+    if client.is_closed():
+        raise ConfigurationError(CLOSED)
+
+
+def _raise_refusal(gate: _Gate, error: Exception) -> None:
+    """Raise the reason why nothing was sent, whatever the transport made of it."""
+    if gate.refused:
+        raise (gate.error or NotAllowed()) from error
+
+
+def _arguments(call: Call[Any]) -> dict[str, Any]:
+    options = call.options()
+    options["headers"] = {"Connection": "close"}
+    return {"cast_to": object, "options": options, "body": dict(call.body or {})}
