@@ -22,7 +22,7 @@ from rich.table import Table
 
 from langchain_oxen import ChatOxen, MediaProgressBars, OxenBudgetMiddleware, OxenMediaTool
 from oxen_inference import Ledger, OxenClient, OxenError
-from oxen_inference.catalog.pricing import usd
+from oxen_inference.money import usd
 
 CHAT, PAINTER, CAMERA = "claude-sonnet-4-6", "flux-2-dev", "kling-video-o3-pro-reference-to-video"
 TASK = "Draw an ox at dawn, then film it for five seconds."

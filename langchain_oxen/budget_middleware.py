@@ -146,8 +146,8 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
         budget = self.budget_of(state)
         if budget.remaining > 0:
             return None
-        from oxen_inference.catalog.pricing import usd
         from oxen_inference.errors import BudgetExceededError
+        from oxen_inference.money import usd
 
         said = (
             f"The budget of {usd(budget.limit)} is used up: {usd(budget.spent)} spent, "

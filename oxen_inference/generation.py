@@ -6,12 +6,13 @@ import json
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from oxen_inference.error_mapping import human_text
 from oxen_inference.errors import APIResponseError
+from oxen_inference.money import read_money
 
 ACTIVE = frozenset({"queued", "processing"})
 TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
@@ -139,17 +140,6 @@ def read_event(payload: Mapping[str, Any]) -> Generation | None:
     if not _id(payload):
         return None
     return read_generation({_EVENT_NAMES.get(k, k): v for k, v in payload.items()})
-
-
-def read_money(value: object) -> Decimal | None:
-    """Read a decimal string or number of USD; None for anything else, negatives included."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
-        return None
-    try:
-        amount = Decimal(str(value).strip().lstrip("$"))
-    except InvalidOperation:
-        return None
-    return amount if amount.is_finite() and amount >= 0 else None
 
 
 def _id(row: object) -> str | None:

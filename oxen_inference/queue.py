@@ -15,8 +15,8 @@ from oxen_inference.generation import (
     Generation,
     read_generation,
     read_generations,
-    read_money,
 )
+from oxen_inference.money import read_money
 from oxen_inference.paths import Paths, fill
 from oxen_inference.transport import Call
 

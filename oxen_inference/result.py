@@ -163,7 +163,7 @@ class MediaResult:
         return json.dumps(self.to_dict())
 
     def __str__(self) -> str:
-        from oxen_inference.catalog.pricing import usd
+        from oxen_inference.money import usd
 
         cost = "unknown cost" if self.cost is None else usd(self.cost)
         where = [item.path or _brief(item.url) or item.error or item.status for item in self.items]

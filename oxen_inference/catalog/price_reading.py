@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from oxen_inference.catalog.field_reading import Row, kind_of, text_in
 from oxen_inference.catalog.models import Pricing
-from oxen_inference.generation import read_money
+from oxen_inference.money import read_money
 
 _OLDER_PRICES = {
     "video_cost_per_second": "cost_per_second",

@@ -20,11 +20,12 @@ from oxen_inference.catalog.pricing_amounts import (
     output_seconds,
     several_asked,
 )
+from oxen_inference.money import usd
 
 if TYPE_CHECKING:
     from oxen_inference.catalog.models import Model, Pricing
 
-__all__ = ["Quote", "chat_cost", "price_hint", "quote", "usd"]
+__all__ = ["Quote", "chat_cost", "price_hint", "quote"]
 
 _OUTPUT_SECOND = ("per_video_output_second", "per_audio_output_second")
 
@@ -54,14 +55,6 @@ class Quote:
         if self.exact:
             return usd(self.low)
         return f"{usd(self.low)} to {usd(self.high)}"
-
-
-def usd(amount: Decimal) -> str:
-    """Write an amount as people read it: cents, or three digits of what is less or finer."""
-    cents = amount.quantize(Decimal("0.01")) if amount < 10**20 else amount
-    if amount == cents:
-        return f"${cents:.2f}"
-    return f"${amount:.4f}" if amount >= 1 else f"${Decimal(f'{amount:.3g}'):f}"
 
 
 def quote(model: Model, params: Mapping[str, Any], num_generations: int = 1) -> Quote:

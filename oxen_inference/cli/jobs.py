@@ -99,7 +99,7 @@ def _show(entries: list[Entry], options: argparse.Namespace, out: Console) -> No
     from rich.table import Table
     from rich.text import Text
 
-    from oxen_inference.catalog.pricing import usd
+    from oxen_inference.money import usd
 
     table = Table(caption=_total(entries))
     columns = ("started", "model", "prompt", "state", "cost", "reserved", "generation ids", "key")
@@ -124,7 +124,7 @@ def _show(entries: list[Entry], options: argparse.Namespace, out: Console) -> No
 
 
 def _total(entries: list[Entry]) -> str:
-    from oxen_inference.catalog.pricing import usd
+    from oxen_inference.money import usd
 
     if not entries:
         return "no jobs of this kind in the ledger"

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import NamedTuple
 
-from oxen_inference.catalog.pricing import usd
 from oxen_inference.errors import ConfigurationError, LedgerError
+from oxen_inference.money import usd
 
 
 class Totals(NamedTuple):

@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
-from oxen_inference.catalog.pricing import usd
 from oxen_inference.errors import BudgetExceededError, ConfigurationError, InvalidInputError
 from oxen_inference.ledger import accounts
 from oxen_inference.ledger.accounts import Totals
 from oxen_inference.ledger.schema import LedgerFile, is_same
+from oxen_inference.money import usd
 
 if TYPE_CHECKING:
     from oxen_inference.ledger.store import Ledger

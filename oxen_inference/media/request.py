@@ -17,6 +17,7 @@ from oxen_inference.ledger.budgets import Budget, read_amount
 from oxen_inference.ledger.store import Intent, Ledger, Scope
 from oxen_inference.media.inputs import is_media, lasting, names_earlier, resolved, understood
 from oxen_inference.media.steps import GetModel, Steps, run
+from oxen_inference.money import usd
 from oxen_inference.paths import Paths
 
 _STORED_TEXT = 1_000
@@ -175,8 +176,7 @@ def _affordable(model: Model, quote: pricing.Quote, count: int, asked: Asked) ->
     total = quote.high * count
     if limit is not None and total > limit:
         raise BudgetExceededError(
-            f"This may cost {pricing.usd(total)}, more than max_cost={pricing.usd(limit)}. "
-            "Nothing was sent."
+            f"This may cost {usd(total)}, more than max_cost={usd(limit)}. Nothing was sent."
         )
     if asked.budget is not None and asked.key is None and asked.conversation is None:
         asked.budget.check(total)  # with either it may be paid for already

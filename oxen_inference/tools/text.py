@@ -120,7 +120,7 @@ def without_bytes(value: Any) -> Any:
 
 def asked_about(tool: str, arguments: Mapping[str, Any], price: Quote) -> str:
     """Ask a person about a call: what it would make, and for how much."""
-    from oxen_inference.catalog.pricing import usd
+    from oxen_inference.money import usd
 
     costs = f"costs up to {usd(price.high)}" if price.high is not None else f"has a price {price}"
     made = ", ".join(f"{name}={_brief(value)}" for name, value in arguments.items())
@@ -195,7 +195,7 @@ def _why(item: MediaItem) -> str:
 
 
 def _usd(result: MediaResult) -> str:
-    from oxen_inference.catalog.pricing import usd
+    from oxen_inference.money import usd
 
     assert result.cost is not None  # noqa: S101 - asked for only then
     return usd(result.cost)

@@ -13,8 +13,9 @@ from oxen_inference.catalog.call_fields import read_seconds
 from oxen_inference.catalog.chat_cost import chat_cost, chat_cost_estimate
 from oxen_inference.catalog.model_reading import read_model
 from oxen_inference.catalog.models import Model
-from oxen_inference.catalog.pricing import Quote, price_hint, quote, usd
+from oxen_inference.catalog.pricing import Quote, price_hint, quote
 from oxen_inference.catalog.pricing_looks import means
+from oxen_inference.money import usd
 
 NO_PARAMS: dict[str, Any] = {}
 
