@@ -27,9 +27,8 @@ from langchain_oxen import structured, tool_binding
 from langchain_oxen.lazy_profile import CatalogProfile
 from langchain_oxen.messages_in import to_chunk, to_last_chunk, to_message
 from langchain_oxen.parameter_names import ALIASES, SENT, sort_arguments
-from oxen_inference.chat.holder import ClientHolder
-from oxen_inference.chat.policies import WishedReplay
-from oxen_inference.clients import Clients
+from oxen_inference.chat.families import ReplaySetting
+from oxen_inference.clients import ClientCache, ClientHolder
 
 if TYPE_CHECKING:
     from oxen_inference.chat.answer import Answer
@@ -90,7 +89,7 @@ class ChatOxen(ClientHolder, BaseChatModel):
     """Whether `invoke` streams, too."""
     stream_usage: bool = True
     """Whether streams end with token counts."""
-    reasoning_replay: WishedReplay = "auto"
+    reasoning_replay: ReplaySetting = "auto"
     """Which of a model's earlier reasoning it is sent again: what its family needs, none, that of
     the tool calls since the last user message, or all."""
     cost: bool = True
@@ -105,7 +104,7 @@ class ChatOxen(ClientHolder, BaseChatModel):
     http_async_client: Any = Field(default=None, exclude=True, repr=False)
     """An HTTP client of your own for asynchronous calls; it is never closed here."""
 
-    _clients: Clients = PrivateAttr(default_factory=Clients)
+    _clients: ClientCache = PrivateAttr(default_factory=ClientCache)
 
     # An error about one field must not show the others, the key among them.
     model_config = ConfigDict(hide_input_in_errors=True)
@@ -205,7 +204,7 @@ class ChatOxen(ClientHolder, BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         with _typed_errors():
-            from oxen_inference.chat.stream import complete
+            from oxen_inference.chat.completions import complete
 
             client = self._client()
             body, options = self._request(client, messages, stop, kwargs)
@@ -222,7 +221,7 @@ class ChatOxen(ClientHolder, BaseChatModel):
     ) -> ChatResult:
         with _typed_errors():
             client = await self._async_client()
-            from oxen_inference.chat.stream import acomplete
+            from oxen_inference.chat.completions import acomplete
 
             body, options = self._request(client, messages, stop, kwargs)
             answer = await acomplete(client, body, **options)
@@ -237,7 +236,7 @@ class ChatOxen(ClientHolder, BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         with _typed_errors():
-            from oxen_inference.chat.stream import stream
+            from oxen_inference.chat.completions import stream
 
             client = self._client()
             body, options = self._request(client, messages, stop, kwargs, streamed=True)
@@ -257,7 +256,7 @@ class ChatOxen(ClientHolder, BaseChatModel):
     ) -> AsyncIterator[ChatGenerationChunk]:
         with _typed_errors():
             client = await self._async_client()
-            from oxen_inference.chat.stream import astream
+            from oxen_inference.chat.completions import astream
 
             body, options = self._request(client, messages, stop, kwargs, streamed=True)
             async for delta in astream(client, body, **options):
@@ -277,18 +276,14 @@ class ChatOxen(ClientHolder, BaseChatModel):
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the body of a request and the SDK's options for it."""
         from langchain_oxen.messages_out import to_wire
-        from oxen_inference.chat.policies import policy_for
-        from oxen_inference.chat.request import (
-            can_see,
-            check_parameters,
-            prepare_messages,
-            taken_options,
-        )
+        from oxen_inference.chat.families import policy_for
+        from oxen_inference.chat.messages import model_takes_images, prepare_messages
+        from oxen_inference.chat.options import check_parameters, pop_sdk_options
 
         given = dict(given)
         given.pop("stream", None)
         stream_usage = given.pop("stream_usage", self.stream_usage)
-        options = {"timeout": self.timeout, "priced": self.cost, **taken_options(given)}
+        options = {"timeout": self.timeout, "priced": self.cost, **pop_sdk_options(given)}
         extra_body = given.pop("extra_body", None)
 
         body: dict[str, Any] = {"model": self.model, **self._sent_params}
@@ -304,7 +299,7 @@ class ChatOxen(ClientHolder, BaseChatModel):
         body["messages"] = prepare_messages(
             to_wire(messages),
             policy=policy_for(body["model"], self.reasoning_replay),
-            can_see=lambda: can_see(client.catalog.cached(body["model"])),
+            takes_images=lambda: model_takes_images(client.catalog.cached(body["model"])),
         )
         if streamed and stream_usage:
             body.setdefault("stream_options", {"include_usage": True})
@@ -408,7 +403,7 @@ class ChatOxen(ClientHolder, BaseChatModel):
         return {name: value for name, value in settings.items() if value is not None}
 
     @override
-    def _transports(self) -> tuple[Any, Any]:
+    def _http_clients(self) -> tuple[Any, Any]:
         return self.http_client, self.http_async_client
 
     def __getstate__(self) -> dict[Any, Any]:

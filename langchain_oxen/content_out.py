@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
-from oxen_inference.chat.parts import MediaKind, media_part
+from oxen_inference.chat.messages import MediaKind, media_part
 from oxen_inference.errors import InvalidInputError
 
 Block = dict[str, Any]

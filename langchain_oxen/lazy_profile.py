@@ -11,13 +11,13 @@ from oxen_inference.catalog.profiles import profile_for
 if TYPE_CHECKING:
     from oxen_inference.catalog.models import Model
 
-_PATIENCE = 5.0  # seconds that reading a profile may take, where nothing else is held up by it
+_TIMEOUT = 5.0  # seconds that reading a profile may take, where nothing else is held up by it
 
 
 class _Owner(Protocol):
     model: str
 
-    def _catalog_entry(self, model_id: str, patience: float) -> Model | None: ...
+    def _catalog_entry(self, model_id: str, timeout: float) -> Model | None: ...
 
 
 class CatalogProfile(Mapping[str, Any]):
@@ -64,5 +64,5 @@ class CatalogProfile(Mapping[str, Any]):
         return f"{type(self).__name__}({self._owner.model!r})"
 
     def _read(self) -> dict[str, Any]:
-        model = self._owner._catalog_entry(self._owner.model, _PATIENCE)
+        model = self._owner._catalog_entry(self._owner.model, _TIMEOUT)
         return dict(model_profile(profile_for(self._owner.model, model)))

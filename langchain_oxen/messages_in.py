@@ -13,7 +13,7 @@ from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.utils.json import parse_partial_json
 from pydantic import BaseModel
 
-from oxen_inference.chat.tool_arguments import read_arguments
+from oxen_inference.chat.tool_calls import read_arguments
 
 if TYPE_CHECKING:
     from langchain_core.messages import content as blocks

@@ -18,14 +18,14 @@ from langchain_core.messages import (
 
 from langchain_oxen.content_out import reasoning_of, results_in, text_of, to_parts
 from oxen_inference.chat import reasoning
-from oxen_inference.chat.tool_arguments import whole_object
+from oxen_inference.chat.tool_calls import sendable_arguments
 from oxen_inference.errors import InvalidInputError
 
 Wire = dict[str, Any]
 
 
 def to_wire(messages: Sequence[BaseMessage]) -> list[Wire]:
-    """Return the messages for `oxen_inference.chat.request.prepare_messages`."""
+    """Return the messages for `oxen_inference.chat.messages.prepare_messages`."""
     answered: set[Any] = {m.tool_call_id for m in messages if isinstance(m, ToolMessage)}
     answered |= {b.get("tool_use_id") for m in messages for b in results_in(m.content)}
     wire: list[Wire] = []
@@ -101,7 +101,7 @@ def _calls(message: AIMessage, answered: set[Any]) -> list[Wire]:
             arguments = block.get("input", block.get("args")) or {}
             found.append((block.get("id"), block.get("name"), _as_json(arguments)))
     found += [
-        (invalid["id"], invalid["name"], whole_object(invalid["args"]))
+        (invalid["id"], invalid["name"], sendable_arguments(invalid["args"]))
         for invalid in message.invalid_tool_calls
         # Without a result, a call makes every provider refuse the conversation.
         if invalid["id"] in answered

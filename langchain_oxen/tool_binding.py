@@ -8,8 +8,7 @@ from typing import Any
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from oxen_inference.chat.tool_choice import WireChoice, drop_empty_tools
-from oxen_inference.chat.tool_choice import tool_choice as wire_choice
+from oxen_inference.chat.options import WireChoice, drop_empty_tools, to_tool_choice
 
 Tool = dict[str, Any] | type | Callable[..., Any] | BaseTool
 Choice = dict[str, Any] | str | bool | None
@@ -51,4 +50,4 @@ def _name(tool: dict[str, Any]) -> str:
 def _choice(choice: Choice, names: list[str]) -> WireChoice | None:
     if choice is None or choice is False:
         return None
-    return "required" if choice is True else wire_choice(choice, names)
+    return "required" if choice is True else to_tool_choice(choice, names)

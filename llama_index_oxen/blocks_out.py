@@ -20,7 +20,7 @@ from llama_index.core.base.llms.types import (
     VideoBlock,
 )
 
-from oxen_inference.chat.parts import Part, media_part
+from oxen_inference.chat.messages import Part, media_part
 from oxen_inference.errors import InvalidInputError
 
 # The endings of audio files whose MIME type is called otherwise.

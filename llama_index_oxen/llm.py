@@ -28,9 +28,8 @@ from llama_index_oxen import tool_calls
 from llama_index_oxen.messages_in import Growing, to_completion, to_message, to_response
 from llama_index_oxen.metadata import llm_metadata
 from llama_index_oxen.structured_predict import StructuredPrediction
-from oxen_inference.chat.holder import ClientHolder
-from oxen_inference.chat.policies import WishedReplay
-from oxen_inference.clients import Clients
+from oxen_inference.chat.families import ReplaySetting
+from oxen_inference.clients import ClientCache, ClientHolder
 
 if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool
@@ -38,7 +37,9 @@ if TYPE_CHECKING:
     from oxen_inference.catalog.api import AsyncCatalog, Catalog
     from oxen_inference.catalog.models import Model
 
-_PATIENCE = 1.0  # seconds that reading the metadata may take, once, of a model nobody here knows
+_METADATA_TIMEOUT = (
+    1.0  # seconds that reading the metadata may take, once, of a model nobody here knows
+)
 
 
 class Oxen(ClientHolder, StructuredPrediction, FunctionCallingLLM):
@@ -86,7 +87,7 @@ class Oxen(ClientHolder, StructuredPrediction, FunctionCallingLLM):
     structured_mode: Literal["tool", "json_schema"] = Field(
         default="tool", description="How objects are asked for: by a tool call or a JSON schema."
     )
-    reasoning_replay: WishedReplay = Field(
+    reasoning_replay: ReplaySetting = Field(
         default="auto",
         description="Which of its earlier reasoning the model is sent again: what its family "
         "needs, none, that of the tool calls since the last user message, or all.",
@@ -108,7 +109,7 @@ class Oxen(ClientHolder, StructuredPrediction, FunctionCallingLLM):
         description="An HTTP client of your own for asynchronous calls; never closed here.",
     )
 
-    _clients: Clients = PrivateAttr(default_factory=Clients)
+    _clients: ClientCache = PrivateAttr(default_factory=ClientCache)
     _entry: Any = PrivateAttr(default=None)
 
     # An error about one field must not show the others, the key among them.
@@ -128,7 +129,7 @@ class Oxen(ClientHolder, StructuredPrediction, FunctionCallingLLM):
         context_window: int | None = None,
         is_function_calling_model: bool | None = None,
         structured_mode: Literal["tool", "json_schema"] = "tool",
-        reasoning_replay: WishedReplay = "auto",
+        reasoning_replay: ReplaySetting = "auto",
         cost: bool = True,
         default_headers: Mapping[str, str] | None = None,
         http_client: Any = None,
@@ -217,7 +218,7 @@ class Oxen(ClientHolder, StructuredPrediction, FunctionCallingLLM):
 
         if self.context_window or context_length(self.model):
             return None
-        self._entry = self._catalog_entry(self.model, _PATIENCE)
+        self._entry = self._catalog_entry(self.model, _METADATA_TIMEOUT)
         return self._known()
 
     # Calls
@@ -292,7 +293,7 @@ class Oxen(ClientHolder, StructuredPrediction, FunctionCallingLLM):
         return [ChatMessage(role=MessageRole.USER, content=prompt)]
 
     def _chat(self, messages: Sequence[ChatMessage], given: dict[str, Any]) -> ChatResponse:
-        from oxen_inference.chat.stream import complete
+        from oxen_inference.chat.completions import complete
 
         client = self._client()
         body, options = self._request(client.catalog, messages, given)
@@ -301,7 +302,7 @@ class Oxen(ClientHolder, StructuredPrediction, FunctionCallingLLM):
 
     async def _achat(self, messages: Sequence[ChatMessage], given: dict[str, Any]) -> ChatResponse:
         client = await self._async_client()
-        from oxen_inference.chat.stream import acomplete
+        from oxen_inference.chat.completions import acomplete
 
         body, options = self._request(client.catalog, messages, given)
         with _partial_as_message():
@@ -310,7 +311,7 @@ class Oxen(ClientHolder, StructuredPrediction, FunctionCallingLLM):
     def _stream(
         self, messages: Sequence[ChatMessage], given: dict[str, Any]
     ) -> Generator[ChatResponse, None, None]:
-        from oxen_inference.chat.stream import stream
+        from oxen_inference.chat.completions import stream
 
         client = self._client()
         body, options = self._request(client.catalog, messages, given, streamed=True)
@@ -323,7 +324,7 @@ class Oxen(ClientHolder, StructuredPrediction, FunctionCallingLLM):
         self, messages: Sequence[ChatMessage], given: dict[str, Any]
     ) -> AsyncGenerator[ChatResponse, None]:
         client = await self._async_client()
-        from oxen_inference.chat.stream import astream
+        from oxen_inference.chat.completions import astream
 
         body, options = self._request(client.catalog, messages, given, streamed=True)
         growing = Growing()
@@ -342,18 +343,17 @@ class Oxen(ClientHolder, StructuredPrediction, FunctionCallingLLM):
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the body of a request and the SDK's options for it."""
         from llama_index_oxen.messages_out import to_wire
-        from oxen_inference.chat.policies import policy_for
-        from oxen_inference.chat.request import (
-            can_see,
+        from oxen_inference.chat.families import policy_for
+        from oxen_inference.chat.messages import model_takes_images, prepare_messages
+        from oxen_inference.chat.options import (
             check_parameters,
-            prepare_messages,
-            taken_options,
+            drop_empty_tools,
+            pop_sdk_options,
         )
-        from oxen_inference.chat.tool_choice import drop_empty_tools
 
         given = {name: value for name, value in given.items() if value is not None}
         given.pop("stream", None)
-        options = {"timeout": self.timeout, "priced": self.cost, **taken_options(given)}
+        options = {"timeout": self.timeout, "priced": self.cost, **pop_sdk_options(given)}
         extra_body = given.pop("extra_body", {})
 
         own = {"temperature": self.temperature, "max_tokens": self.max_tokens}
@@ -367,7 +367,7 @@ class Oxen(ClientHolder, StructuredPrediction, FunctionCallingLLM):
         body["messages"] = prepare_messages(
             to_wire(messages),
             policy=policy_for(body["model"], self.reasoning_replay),
-            can_see=lambda: can_see(catalog.cached(body["model"])),
+            takes_images=lambda: model_takes_images(catalog.cached(body["model"])),
         )
         if self._entry is None:
             self._entry = catalog.cached(self.model)
@@ -443,7 +443,7 @@ class Oxen(ClientHolder, StructuredPrediction, FunctionCallingLLM):
         }
         return {name: value for name, value in settings.items() if value is not None}
 
-    def _transports(self) -> tuple[Any, Any]:
+    def _http_clients(self) -> tuple[Any, Any]:
         return self.http_client, self.async_http_client
 
     def __getstate__(self) -> dict[str, Any]:

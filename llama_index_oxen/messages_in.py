@@ -17,7 +17,7 @@ from llama_index.core.base.llms.types import (
     ToolCallBlock,
 )
 
-from oxen_inference.chat.tool_arguments import read_arguments
+from oxen_inference.chat.tool_calls import read_arguments
 
 if TYPE_CHECKING:
     from oxen_inference.chat.answer import Answer, Delta, ToolCall, ToolDelta

@@ -16,7 +16,7 @@ from llama_index.core.base.llms.types import (
 
 from llama_index_oxen.blocks_out import to_parts
 from oxen_inference.chat import reasoning
-from oxen_inference.chat.tool_arguments import whole_object
+from oxen_inference.chat.tool_calls import sendable_arguments
 
 Wire = dict[str, Any]
 
@@ -25,7 +25,7 @@ _SYSTEM = (MessageRole.SYSTEM, MessageRole.DEVELOPER)
 
 
 def to_wire(messages: Sequence[ChatMessage]) -> list[Wire]:
-    """Return the messages for `oxen_inference.chat.request.prepare_messages`."""
+    """Return the messages for `oxen_inference.chat.messages.prepare_messages`."""
     return [_convert(message) for message in messages]
 
 
@@ -103,7 +103,7 @@ def _plain(call: Any) -> dict[str, Any]:
 def _call(call_id: Any, name: Any, arguments: Any) -> Wire:
     if not isinstance(arguments, str):
         arguments = json.dumps(arguments, default=str)
-    function = {"name": name, "arguments": whole_object(arguments)}
+    function = {"name": name, "arguments": sendable_arguments(arguments)}
     return {"id": call_id or "", "type": "function", "function": function}
 
 

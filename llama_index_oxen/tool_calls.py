@@ -11,8 +11,8 @@ from llama_index.core.llms.utils import parse_partial_json
 from pydantic_core import from_json
 
 from oxen_inference.chat.finish_reasons import ran_out_of_tokens
-from oxen_inference.chat.tool_arguments import read_arguments
-from oxen_inference.chat.tool_choice import tool_choice
+from oxen_inference.chat.options import to_tool_choice
+from oxen_inference.chat.tool_calls import read_arguments
 
 if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool
@@ -38,7 +38,7 @@ def request_fields(
     if choice is None and required:
         choice = "required"
     if choice is not None:
-        fields["tool_choice"] = tool_choice(choice, [spec["function"]["name"] for spec in specs])
+        fields["tool_choice"] = to_tool_choice(choice, [spec["function"]["name"] for spec in specs])
     if not parallel:
         # True is every provider's default, and some of their models refuse to be told.
         fields["parallel_tool_calls"] = False

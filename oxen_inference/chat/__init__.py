@@ -1,1 +1,1 @@
-"""Chat completions: request in, one normalized answer out, the same for both adapters."""
+"""Chat completions: how a request is sent and its answer read, the same for both adapters."""

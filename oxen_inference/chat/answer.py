@@ -1,4 +1,4 @@
-"""What a chat model said: piece by piece while it streams, and as a whole."""
+"""The answer of a chat model: its parts while it streams, and the whole."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from oxen_inference.chat.usage import Usage
 
 @dataclass(slots=True)
 class ToolDelta:
-    """A fragment of one tool call; `id` and `name` come once, `arguments` is JSON text to append."""
+    """A fragment of one tool call.
+
+    `id` and `name` come once; `arguments` is JSON text to append to what came before.
+    """
 
     index: int
-    """Position of the call in the answer, from 0, whatever index the upstream gave it."""
+    """Position of the call in the answer, counted from 0, whatever index the upstream gave it."""
     id: str | None = None
     name: str | None = None
     arguments: str = ""
@@ -22,7 +25,7 @@ class ToolDelta:
 
 @dataclass(slots=True)
 class ToolCall:
-    """A whole tool call; `arguments` is the JSON text as the model wrote it."""
+    """A complete tool call; `arguments` is the JSON text as the model wrote it."""
 
     id: str
     name: str
@@ -33,14 +36,14 @@ class ToolCall:
 
 @dataclass(slots=True)
 class Answer:
-    """A whole answer, or as much of one as arrived before an error."""
+    """A complete answer, or the part of it that arrived before an error."""
 
     text: str = ""
     reasoning: str = ""
     reasoning_details: list[dict[str, Any]] = field(default_factory=list)
     """The provider's own reasoning blocks (signed or encrypted), to be sent back unchanged."""
     reasoning_field: str = "reasoning_details"
-    """The field of a message that those blocks came in, and go back in."""
+    """The field of a message that holds those blocks, in both directions."""
     refusal: str = ""
     tool_calls: list[ToolCall] = field(default_factory=list)
     finish_reason: str | None = None
@@ -49,18 +52,18 @@ class Answer:
     id: str | None = None
     model: str | None = None
     cost: Decimal | None = None
-    """USD, by the catalog's prices; None where it is not known."""
+    """USD, by the catalog's prices; None where it is unknown."""
     cost_estimate: Decimal | None = None
-    """USD, all tokens at the list price, where only that is known."""
+    """USD with all tokens at the list price, where only that is known."""
     extras: dict[str, Any] = field(default_factory=dict)
-    """Output beyond text, as the model gave it: images, audio, annotations."""
+    """Output other than text, as the model gave it: images, audio, annotations."""
     metadata: dict[str, Any] = field(default_factory=dict)
     """Further facts about the answer: created, system_fingerprint, service_tier, …"""
 
 
 @dataclass(slots=True)
 class Delta:
-    """One step of a streamed answer; the last one, and only that, carries `end`."""
+    """One step of a streamed answer. Only the last one has `end`."""
 
     text: str = ""
     reasoning: str = ""
@@ -68,3 +71,4 @@ class Delta:
     tools: list[ToolDelta] | tuple[()] = ()
     logprobs: dict[str, Any] | None = None
     end: Answer | None = None
+    """The complete answer."""

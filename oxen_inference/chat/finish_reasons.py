@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-# The model came to its own end. Anthropic, Cohere and TGI say it in words of their own.
-_OF_ITSELF = {
+# The model ended the answer itself. Anthropic, Cohere and TGI have their own words for it.
+_NATURAL = {
     "stop",
     "tool_calls",
     "tool_call",
@@ -18,17 +18,15 @@ _OF_ITSELF = {
     "complete",
     "completed",
 }
-# It was given no more tokens.
-_OUT_OF_TOKENS = {
+_TOKEN_LIMIT = {
     "length",
     "max_tokens",
     "max_output_tokens",
     "model_length",  # Mistral
     "model_context_window_exceeded",  # Anthropic
 }
-
-# The upstream, or the model, failed on the way.
-_FAILED = {
+# The upstream, or the model, failed before the answer was complete.
+_FAILURE = {
     "error",
     "failed",
     "abort",  # vLLM, SGLang (https://github.com/vllm-project/vllm/issues/57082)
@@ -39,31 +37,31 @@ _FAILED = {
     "insufficient_system_resource",  # https://api-docs.deepseek.com/api/create-chat-completion
     "malformed_function_call",  # Google
 }
-_NONE = {"", "null", "none"}  # as DashScope's chunks say it
+_NO_REASON = {"", "null", "none"}  # DashScope writes it out in its chunks
 
 
-def read_reason(said: Any) -> str | None:
-    """Return the reason in a choice's ``finish_reason``; None where the answer goes on."""
-    if isinstance(said, dict):  # SGLang's
-        said = said.get("type")
-    reason = None if said is None or said is False else str(said)
-    return None if reason is None or _plain(reason) in _NONE else reason
+def parse_finish_reason(value: Any) -> str | None:
+    """Return the reason in a choice's ``finish_reason``; None where the answer continues."""
+    if isinstance(value, dict):  # SGLang's
+        value = value.get("type")
+    reason = None if value is None or value is False else str(value)
+    return None if reason is None or _normalized(reason) in _NO_REASON else reason
 
 
-def has_failed(reason: str) -> bool:
-    """Whether a reason says that the answer is not whole for a fault."""
-    return _plain(reason) in _FAILED
+def is_failure(reason: str) -> bool:
+    """Whether a reason means that the upstream failed before the answer was complete."""
+    return _normalized(reason) in _FAILURE
 
 
-def ended_of_itself(reason: str | None) -> bool:
-    """Whether the model had said all it had to say, as far as is known."""
-    return reason is not None and _plain(reason) in _OF_ITSELF
+def is_natural_end(reason: str | None) -> bool:
+    """Whether the model ended the answer itself. False where that is unknown."""
+    return reason is not None and _normalized(reason) in _NATURAL
 
 
 def ran_out_of_tokens(reason: object) -> bool:
-    """Whether an answer was cut off for want of tokens."""
-    return isinstance(reason, str) and _plain(reason) in _OUT_OF_TOKENS
+    """Whether a token limit ended the answer."""
+    return isinstance(reason, str) and _normalized(reason) in _TOKEN_LIMIT
 
 
-def _plain(reason: str) -> str:
+def _normalized(reason: str) -> str:
     return reason.strip().lower().replace("-", "_")

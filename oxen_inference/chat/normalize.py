@@ -1,35 +1,36 @@
-"""One reading of a chat completion for both adapters, streamed or whole.
+"""Reads a chat completion, streamed or whole, into one form for both adapters.
 
-OpenAI's format is the letter; the spirit is what upstreams make of it. Everything known to differ
-is handled here and listed in `tests/support/oddities.py`, so that nobody else has to care.
+The format is OpenAI's, and upstreams deviate from it. All known deviations are handled here and
+listed in `tests/support/oddities.py`, so that no other module has to know them.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic_core import from_json
 
-from oxen_inference.chat import usage as usages
 from oxen_inference.chat.answer import Answer, Delta, ToolDelta
-from oxen_inference.chat.characters import Halves, decoded, is_json
-from oxen_inference.chat.extras import read_extras
-from oxen_inference.chat.finish_reasons import ended_of_itself, has_failed, read_reason
-from oxen_inference.chat.reasoning import FIELDS, ReasoningBlocks, content_parts
-from oxen_inference.chat.tool_fragments import ToolCallAssembler
+from oxen_inference.chat.finish_reasons import is_failure, is_natural_end, parse_finish_reason
+from oxen_inference.chat.reasoning import FIELDS, ReasoningBlocks, split_content
+from oxen_inference.chat.sse import SurrogateJoiner, decode_text, is_json
+from oxen_inference.chat.tool_calls import ToolCallAssembler
+from oxen_inference.chat.usage import merge_usage, read_usage
 from oxen_inference.error_mapping import human_text, status_error
 from oxen_inference.errors import APIResponseError, OxenError, StreamCutOffError, StreamError
 
 _METADATA = ("created", "system_fingerprint", "service_tier", "provider", "citations")
+_EXTRAS = ("images", "audio", "annotations")
 
 
 class AnswerReader:
-    """Reads the events of one answer. `read` returns what each adds, `finish` the last delta.
+    """Reads the events of one answer: `read_event` returns what each adds, `finish` the end.
 
-    Raises `APIStatusError` for an error the upstream put into the stream, `StreamError` for an
-    event nobody can read, `StreamCutOffError` where the end is missing; each carries in
-    ``partial`` the `Answer` so far.
+    Raises `APIStatusError` for an error that the upstream put into the stream, `StreamError` for
+    an event that is not JSON, and `StreamCutOffError` where the end is missing. Each has the
+    `Answer` so far in ``partial``.
     """
 
     def __init__(self) -> None:
@@ -40,43 +41,43 @@ class AnswerReader:
         self._reasoning: list[str] = []
         self._refusal: list[str] = []
         self._blocks = ReasoningBlocks()
-        self._tools = ToolCallAssembler()
+        self._tool_calls = ToolCallAssembler()
         self._usage: dict[str, Any] | None = None
         self._logprobs: list[Any] = []
         self._choice_index: Any = None
-        self._halves: Halves | None = None
+        self._surrogates: SurrogateJoiner | None = None
         self._has_choice = False
-        self._messages = False
-        """Whether whole messages have been read in place of deltas."""
+        self._streams_messages = False
+        """Whether the upstream sends messages where it should send deltas."""
 
     @property
     def finished(self) -> bool:
-        """Whether the answer is whole: there was a finish reason, or [DONE]."""
+        """Whether the answer is complete: there was a finish reason, or [DONE]."""
         return self.done or self._answer.finish_reason is not None
 
-    def _unsaid(self) -> tuple[str, ...]:
-        """Return what the last call's arguments are before they come, if they may be missing."""
-        reason = self._answer.finish_reason
-        if reason is None and self.done:
-            return ("",)
-        # Anthropic's `"input": {}` is also what it gives for arguments that max_tokens cut off.
-        return () if ended_of_itself(reason) else ("", "{}")
-
     def answer(self) -> Answer:
-        """Return the answer as far as it has been read."""
+        """Return the answer as far as it was read."""
         answer = self._answer
         answer.text = "".join(self._text)
         answer.reasoning = "".join(self._reasoning)
         answer.refusal = "".join(self._refusal)
         answer.reasoning_details = self._blocks.blocks
         answer.reasoning_field = self._blocks.field
-        answer.tool_calls = self._tools.calls(self._unsaid())
-        answer.usage = usages.read_usage(self._usage)
+        answer.tool_calls = self._tool_calls.calls(self._missing_arguments())
+        answer.usage = read_usage(self._usage)
         answer.logprobs = {"content": self._logprobs} if self._logprobs else None
         return answer
 
+    def _missing_arguments(self) -> tuple[str, ...]:
+        """Return the texts that mean "not arrived yet" as arguments of the last tool call."""
+        reason = self._answer.finish_reason
+        if reason is None and self.done:
+            return ("",)
+        # Anthropic sends `"input": {}` also for arguments that max_tokens cut off.
+        return () if is_natural_end(reason) else ("", "{}")
+
     def read_event(self, name: str | None, data: bytes) -> Delta | None:
-        """Read one server-sent event; events after [DONE] are none of the answer."""
+        """Read one server-sent event. Events after [DONE] are ignored."""
         if self.done:
             return None
         if data.startswith(b"[DONE]"):
@@ -84,56 +85,56 @@ class AnswerReader:
             return None
         try:
             if name is not None and name != "message":
-                return self._read_named(name, data)
+                return self._read_named_event(name, data)
             try:
-                chunk = from_json(data)  # three times as fast as json.loads on a chunk's size
+                chunk = from_json(data)  # three times as fast as json.loads for a chunk's size
             except ValueError:
-                chunk = self._read_leniently(data)
-            return self.read(self._halves.mend(chunk) if self._halves else chunk)
+                chunk = self._parse_leniently(data)
+            return self.read(self._surrogates.join(chunk) if self._surrogates else chunk)
         except OxenError:
             if self._answer.finish_reason is None:
                 raise
-            # The answer is whole. Gateways add usage and cost in a step of their own, which can
-            # fail; asking again would pay for the answer again.
+            # The answer is complete. Gateways add usage and cost in a further step, which can
+            # fail; a second request would pay for the answer again.
             self.done = True
             return None
 
-    def _read_named(self, name: str, data: bytes) -> Delta | None:
+    def _read_named_event(self, name: str, data: bytes) -> Delta | None:
         try:
-            chunk = json.loads(decoded(data))
+            chunk = json.loads(decode_text(data))
         except ValueError:
-            chunk = decoded(data)
+            chunk = decode_text(data)
         if name == "error":
             raise self._with_partial(status_error(chunk))
-        # Pings, and whatever else a gateway tells in words of its own, which are no complaint.
+        # Pings and other events of a gateway, which are no part of the answer.
         if not isinstance(chunk, dict) or not chunk.keys() & {"choices", "usage", "error"}:
             return None
-        return self.read(Halves().mend(chunk))
+        return self.read(SurrogateJoiner().join(chunk))
 
     def read_body(self, body: bytes) -> list[Delta]:
-        """Read an answer that came as JSON, or as lines of it, though events had been asked for."""
+        """Read an answer that came as JSON, or as lines of JSON, where events were requested."""
         if is_json(body):
-            deltas = [self.read_whole(json.loads(decoded(body)))]
+            deltas = [self.read_whole(json.loads(decode_text(body)))]
         else:
             lines = [line for line in body.splitlines() if line.strip()]
             if not lines or not is_json(lines[0]):
-                raise self.unreadable(body)
+                raise self.not_json(body)
             if not is_json(lines[-1]) and not lines[-1].startswith(b"[DONE]"):
-                del lines[-1]  # half of one
+                del lines[-1]  # it was cut off
             deltas = [self.read_event(None, line) for line in lines]
         return [delta for delta in deltas if delta is not None]
 
     def read_whole(self, completion: Any) -> Delta | None:
         """Read the decoded body of an answer in one piece."""
-        delta = self.read(Halves().mend(completion))
-        # The transport knows where a whole body ends, so it cannot have been cut off; but one
-        # chunk, of which there should be more, is no whole body.
-        has_parts = self._has_choice and isinstance(completion, dict)
-        self.done = not (has_parts and completion["choices"][0].get("delta"))
+        delta = self.read(SurrogateJoiner().join(completion))
+        # The transport knows the length of the body, so it was not cut off. But a body that is
+        # one chunk of a stream lacks the other chunks.
+        has_choice = self._has_choice and isinstance(completion, dict)
+        self.done = not (has_choice and completion["choices"][0].get("delta"))
         return delta
 
     def read(self, chunk: Any) -> Delta | None:
-        """Read one decoded chunk, or a whole completion."""
+        """Read one decoded chunk, or a complete completion."""
         if type(chunk) is not dict:
             return self._read_other(chunk)
         choices = chunk.get("choices")
@@ -152,49 +153,48 @@ class AnswerReader:
         self._has_choice = True
         if (index := choice.get("index")) is not None and index != self._choice_index:
             if self._choice_index is not None and str(index) != str(self._choice_index):
-                return None  # a second choice nobody asked for
+                return None  # a second choice, which was not requested
             self._choice_index = index
         if choice.get("usage"):
             self._read_usage(choice["usage"])
 
-        said, whole = choice.get("delta"), False
-        if not said or ("message" in choice and _is_silent(said)):
-            said, whole = self._snapshot(choice), True
-        delta = self._read_message(said, whole=whole) if isinstance(said, dict) else None
+        fields, complete = choice.get("delta"), False
+        if not fields or ("message" in choice and _is_empty(fields)):
+            fields, complete = self._fields_of_message(choice), True
+        delta = self._read_fields(fields, complete=complete) if isinstance(fields, dict) else None
         if logprobs := choice.get("logprobs"):
             delta = self._read_logprobs(delta, logprobs)
         if choice.get("finish_reason") or "error" in choice:
-            self._read_end(choice)
-            self._read_identity(chunk)  # some say more about the answer when it has ended
+            self._read_finish_reason(choice)
+            self._read_identity(chunk)  # some upstreams add facts about the answer at its end
         return delta
 
-    def _read_end(self, choice: dict[str, Any]) -> None:
-        reason = read_reason(choice.get("finish_reason"))
+    def _read_finish_reason(self, choice: dict[str, Any]) -> None:
+        reason = parse_finish_reason(choice.get("finish_reason"))
         error = choice.get("error")
-        if error or (reason and has_failed(reason)):
-            words = f"The model behind Oxen failed while it was answering: {reason!r}."
-            raise self._with_partial(status_error({"error": error or words}))
+        if error or (reason and is_failure(reason)):
+            message = f"The model behind Oxen failed while it was answering: {reason!r}."
+            raise self._with_partial(status_error({"error": error or message}))
         if reason:
             self._answer.finish_reason = reason
 
     def finish(self) -> Delta:
-        """Return the last delta, with the whole answer. Raises where it is not whole."""
+        """Return the last delta, with the complete answer. Raises where it is incomplete."""
         if not self.finished:
-            raise self.cut_off(
+            raise StreamCutOffError(
                 "The answer was cut off: the stream ended with neither a finish reason nor "
-                "[DONE]. An upstream timed out or broke; asking again may help."
+                "[DONE]. An upstream timed out or broke; asking again may help.",
+                partial=self.answer(),
             )
         if not self._has_choice:
             raise APIResponseError(
-                "Oxen sent an empty answer: no choice in it. Asking again may help."
+                "Oxen sent an empty answer: it has no choice. Asking again may help."
             )
-        last: list[ToolDelta] = self._tools.finish(self._unsaid())
+        last: list[ToolDelta] = self._tool_calls.finish(self._missing_arguments())
         return Delta(tools=last or (), end=self.answer())
 
-    def cut_off(self, message: str) -> StreamCutOffError:
-        return StreamCutOffError(message, partial=self.answer())
-
-    def unreadable(self, body: bytes | str) -> OxenError:
+    def not_json(self, body: bytes | str) -> OxenError:
+        """Return the error for a response, or an event of it, that is not JSON."""
         text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
         shown = (human_text(text) or "an empty body")[:300]
         if self._has_choice:
@@ -214,28 +214,28 @@ class AnswerReader:
             return None
         if isinstance(chunk, list) and isinstance(chunk[0], dict):
             return self.read(chunk[0])
-        raise self.unreadable(json.dumps(chunk))
+        raise self.not_json(json.dumps(chunk))
 
-    def _read_leniently(self, data: bytes) -> Any:
+    def _parse_leniently(self, data: bytes) -> Any:
         try:
-            chunk = json.loads(decoded(data))
+            chunk = json.loads(decode_text(data))
         except ValueError:
-            raise self.unreadable(data) from None
-        # JSON all the same, but for the halves of characters that were escaped apart.
-        self._halves = self._halves or Halves()
+            raise self.not_json(data) from None
+        # It is JSON with characters that are damaged or escaped as two separate halves.
+        self._surrogates = self._surrogates or SurrogateJoiner()
         return chunk
 
     def _raise_if_error(self, chunk: dict[str, Any]) -> None:
-        explicit = (
+        is_error = (
             chunk.get("error")
             or chunk.get("status") == "error"
             or chunk.get("object") == "error"
             or chunk.get("type") == "error"
-            or _has_failed_base(chunk.get("base_resp"))
+            or _is_failed_base_resp(chunk.get("base_resp"))
         )
-        # Without choices, usage or an id it is not a chunk; if it has words, they are a complaint.
-        strange = not (chunk.keys() & {"choices", "usage", "id", "object", "x_groq", "type"})
-        if explicit or (strange and human_text(chunk)):
+        # Without any of these keys it is not a chunk; if it has a text, that is an error's.
+        is_chunk = chunk.keys() & {"choices", "usage", "id", "object", "x_groq", "type"}
+        if is_error or (not is_chunk and human_text(chunk)):
             raise self._with_partial(status_error(chunk))
 
     def _with_partial(self, error: Any) -> Any:
@@ -244,7 +244,7 @@ class AnswerReader:
 
     def _read_usage(self, raw: Any) -> None:
         if isinstance(raw, dict):
-            self._usage = usages.merge(self._usage, raw)
+            self._usage = merge_usage(self._usage, raw)
 
     def _read_identity(self, chunk: dict[str, Any]) -> None:
         answer = self._answer
@@ -254,59 +254,61 @@ class AnswerReader:
             if name in chunk and chunk[name] is not None:
                 answer.metadata[name] = chunk[name]
 
-    def _snapshot(self, choice: dict[str, Any]) -> dict[str, Any] | None:
-        """Return what a whole `message`, sent where a delta belongs, adds to what is known.
+    def _fields_of_message(self, choice: dict[str, Any]) -> dict[str, Any] | None:
+        """Return the fields of a `message` that came in place of a delta, without known text.
 
-        Behind deltas it is the answer again, and what they said already stands; where messages
-        are all there is, each may go on where the last one ended, or have all of it again.
+        After deltas the message repeats the whole answer. Where an upstream sends messages only,
+        each may continue the last one, or repeat it and continue.
         """
         message = choice.get("message")
         if not isinstance(message, dict):
             text = choice.get("text")
             return {"content": text} if isinstance(text, str) else None
         text, reasoning = "".join(self._text), "".join(self._reasoning)
-        again = bool(text or reasoning or self._refusal or self._tools.begun) and not self._messages
-        self._messages = self._messages or not again
-        news = dict(message)
+        started = bool(text or reasoning or self._refusal or self._tool_calls.started)
+        is_repeat = started and not self._streams_messages
+        self._streams_messages = self._streams_messages or not is_repeat
+        fields = dict(message)
         for field, known in (
             ("content", text),
             ("reasoning_content", reasoning),
             ("reasoning", reasoning),
             ("refusal", "".join(self._refusal)),
         ):
-            value = news.get(field)
-            if again and field == "content" and isinstance(value, list | dict):
-                value = content_parts(value)[0]
-            if known and value and (again or isinstance(value, str)):
+            value = fields.get(field)
+            if is_repeat and field == "content" and isinstance(value, list | dict):
+                value = split_content(value)[0]
+            if known and value and (is_repeat or isinstance(value, str)):
                 continues = isinstance(value, str) and value.startswith(known)
-                news[field] = value[len(known) :] if continues else "" if again else value
-        if again and reasoning:
+                fields[field] = value[len(known) :] if continues else "" if is_repeat else value
+        if is_repeat and reasoning:
             for field in FIELDS:
-                news.pop(field, None)
-        return news
+                fields.pop(field, None)
+        return fields
 
-    def _read_message(self, said: dict[str, Any], *, whole: bool) -> Delta | None:
+    def _read_fields(self, fields: dict[str, Any], *, complete: bool) -> Delta | None:
+        """Read the fields of a delta, or of a `complete` message."""
         delta = Delta()
-        content = said.get("content")
+        content = fields.get("content")
         if content:
             if type(content) is str:
                 delta.text = content
             else:
-                delta.text, delta.reasoning = content_parts(content)
+                delta.text, delta.reasoning = split_content(content)
             self._text.append(delta.text)
-        if len(said) > 1 or not content:
-            delta.reasoning += self._blocks.read(said, whole=whole)
-            read_extras(self._answer.extras, said, whole=whole)
+        if len(fields) > 1 or not content:
+            delta.reasoning += self._blocks.read(fields, complete=complete)
+            _add_extras(self._answer.extras, fields, complete=complete)
         if delta.reasoning:
             self._reasoning.append(delta.reasoning)
-        if refusal := said.get("refusal"):
+        if refusal := fields.get("refusal"):
             delta.refusal = str(refusal)
             self._refusal.append(delta.refusal)
-        if calls := said.get("tool_calls"):
-            add = self._tools.add_whole if whole else self._tools.add
+        if calls := fields.get("tool_calls"):
+            add = self._tool_calls.add_complete if complete else self._tool_calls.add
             delta.tools = add(calls if isinstance(calls, list) else [calls])
-        elif call := said.get("function_call"):
-            add = self._tools.add_whole if whole else self._tools.add
+        elif call := fields.get("function_call"):
+            add = self._tool_calls.add_complete if complete else self._tool_calls.add
             delta.tools = add([{"index": 0, "function": call}])
         if delta.text or delta.reasoning or delta.tools or delta.refusal:
             return delta
@@ -322,14 +324,36 @@ class AnswerReader:
         return delta
 
 
-def _is_silent(delta: Any) -> bool:
-    """Whether a delta says nothing, be it with a role."""
+def _add_extras(extras: dict[str, Any], fields: Mapping[str, Any], *, complete: bool) -> None:
+    """Add the images, audio and annotations of a delta; those of a `complete` message replace."""
+    for name in _EXTRAS:
+        value = fields.get(name)
+        known = None if complete else extras.get(name)
+        if isinstance(value, list) and isinstance(known, list):
+            extras[name] = known + value
+        elif isinstance(value, dict) and isinstance(known, dict):
+            extras[name] = {
+                **known,
+                **{key: _joined(known.get(key), key, item) for key, item in value.items()},
+            }
+        elif value:
+            extras[name] = value
+
+
+def _joined(known: Any, field: str, value: Any) -> Any:
+    """Return a field of streamed audio: its data and its transcript come in pieces."""
+    in_pieces = field in ("data", "transcript") and isinstance(known, str)
+    return known + value if in_pieces and isinstance(value, str) else value
+
+
+def _is_empty(delta: Any) -> bool:
+    """Whether a delta has nothing but a role."""
     return isinstance(delta, dict) and not any(v for k, v in delta.items() if k != "role")
 
 
-def _has_failed_base(base: Any) -> bool:
-    # MiniMax's, in every answer (https://platform.minimax.io/docs/api-reference/errorcode).
-    return isinstance(base, dict) and base.get("status_code") not in (None, 0)
+def _is_failed_base_resp(value: Any) -> bool:
+    # MiniMax sends one in every answer (https://platform.minimax.io/docs/api-reference/errorcode).
+    return isinstance(value, dict) and value.get("status_code") not in (None, 0)
 
 
 def _string(value: object) -> str | None:

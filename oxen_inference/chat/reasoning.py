@@ -1,4 +1,4 @@
-"""Reasoning in the shapes providers give it: a string, content parts, or typed blocks."""
+"""Reasoning in the forms providers send it: a string, content parts, or typed blocks."""
 
 from __future__ import annotations
 
@@ -6,68 +6,68 @@ from collections.abc import Mapping
 from typing import Any
 
 FIELDS = ("reasoning_details", "thinking_blocks")
-"""Where providers put their reasoning blocks: OpenRouter's way, and LiteLLM's.
+"""The fields that hold a provider's reasoning blocks: OpenRouter's and LiteLLM's.
 
 https://openrouter.ai/docs/guides/best-practices/reasoning-tokens
 https://docs.litellm.ai/docs/reasoning_content
 """
-_IN_PIECES = ("text", "summary", "thinking")
+_STREAMED = ("text", "summary", "thinking")  # strings that come in pieces
 _SEALS = ("signature", "data")
 
 
 class ReasoningBlocks:
-    """Provider blocks (signed, encrypted, summarized) collected whole, to be sent back unchanged.
+    """Collects a provider's blocks (signed, encrypted, summarized), to be sent back unchanged.
 
-    A block's signature is of its text, so two blocks must not become one.
+    A signature covers the text of its block, so two blocks must not be merged into one.
     """
 
     __slots__ = ("blocks", "field")
 
     def __init__(self) -> None:
         self.field = FIELDS[0]
-        """The field that the blocks came in."""
+        """The field in which the blocks came."""
         self.blocks: list[dict[str, Any]] = []
 
-    def read(self, said: Mapping[str, Any], *, whole: bool) -> str:
-        """Keep the blocks of a delta or a `whole` message; return the reasoning text that is new."""
-        # Both fields are sent by upstreams that serve two dialects, with the same text.
-        text: Any = said.get("reasoning_content") or said.get("reasoning")
-        heard = known = ""
+    def read(self, fields: Mapping[str, Any], *, complete: bool) -> str:
+        """Keep the blocks of a delta, or of a `complete` message; return the new reasoning text."""
+        # Upstreams that serve two dialects send both fields, with the same text.
+        text: Any = fields.get("reasoning_content") or fields.get("reasoning")
+        new = repeated = ""
         for field in FIELDS:
-            if given := said.get(field):
+            if blocks := fields.get(field):
                 self.field = field
-                for block in given if isinstance(given, list) else []:
+                for block in blocks if isinstance(blocks, list) else []:
                     if isinstance(block, dict):
-                        news = self._keep(block, whole=whole)
-                        heard += news
-                        known += "" if news else _block_text(block)
+                        added = self._add(block, complete=complete)
+                        new += added
+                        repeated += "" if added else _block_text(block)
                 break
         if isinstance(text, dict):
             text = _block_text(text)
-        if isinstance(text, str) and text and text != known:
-            return text  # the blocks repeat it
-        return heard
+        if isinstance(text, str) and text and text != repeated:
+            return text  # the blocks have the same text
+        return new
 
-    def _keep(self, block: dict[str, Any], *, whole: bool) -> str:
-        """Add a block, or what it adds to the last one, and return its text that is new."""
+    def _add(self, block: dict[str, Any], *, complete: bool) -> str:
+        """Add a block, or extend the last one by it; return the text that is new."""
         last = self.blocks[-1] if self.blocks else None
-        if whole or last is None or _is_another(last, block):
+        if complete or last is None or _starts_new_block(last, block):
             self.blocks.append(dict(block))
             return _block_text(block)
-        said = _block_text(block)
-        # LiteLLM has the whole text again beside the signature.
+        text = _block_text(block)
+        # LiteLLM sends the whole text again, together with the signature.
         has_seal = any(block.get(key) for key in _SEALS)
-        repeated = has_seal and said == _block_text(last)
+        is_repeat = has_seal and text == _block_text(last)
         for key, value in block.items():
-            if key in _IN_PIECES and isinstance(value, str):
-                if not repeated:
+            if key in _STREAMED and isinstance(value, str):
+                if not is_repeat:
                     last[key] = (last.get(key) or "") + value
             elif value is not None and value != "":
                 last[key] = value
-        return "" if repeated else said
+        return "" if is_repeat else text
 
 
-def _is_another(last: dict[str, Any], block: dict[str, Any]) -> bool:
+def _starts_new_block(last: dict[str, Any], block: dict[str, Any]) -> bool:
     """Whether a streamed block is not a further piece of the last one."""
     if any(last.get(key) != block.get(key) for key in ("type", "index")):
         return True
@@ -77,7 +77,7 @@ def _is_another(last: dict[str, Any], block: dict[str, Any]) -> bool:
     return is_sealed and bool(_block_text(block) or block.get("data"))
 
 
-def content_parts(content: Any) -> tuple[str, str]:
+def split_content(content: Any) -> tuple[str, str]:
     """Return the text and the reasoning of content that came as a list of parts."""
     text, reasoning = "", ""
     for part in content if isinstance(content, list) else [content]:
@@ -97,5 +97,5 @@ def _block_text(block: dict[str, Any]) -> str:
         if isinstance(value, str):
             return value
         if isinstance(value, list):
-            return content_parts(value)[0]
+            return split_content(value)[0]
     return ""

@@ -1,4 +1,4 @@
-"""Token counts out of whichever shape the provider behind the model reports them in."""
+"""Token counts, from every form in which providers report them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one answer. Every part is contained in the total above it; None is "not said"."""
+    """Tokens of one answer.
+
+    Cache and audio counts are parts of `input_tokens` or `output_tokens`. None: not reported.
+    """
 
     input_tokens: int
     output_tokens: int
@@ -37,10 +40,10 @@ class Usage:
         }
 
 
-def merge(earlier: Mapping[str, Any] | None, later: Mapping[str, Any]) -> dict[str, Any]:
-    """Combine the usage of two chunks: counts are cumulative, so the last one said wins.
+def merge_usage(earlier: Mapping[str, Any] | None, later: Mapping[str, Any]) -> dict[str, Any]:
+    """Combine the usage of two chunks. Counts are cumulative, so the later ones win.
 
-    Nothing but zeros is nothing said.
+    A later usage of zeros only is ignored.
     """
     if earlier and not any(_count(later, name) for name in later):
         return dict(earlier)
@@ -50,69 +53,69 @@ def merge(earlier: Mapping[str, Any] | None, later: Mapping[str, Any]) -> dict[s
 def read_usage(raw: Mapping[str, Any] | None) -> Usage | None:
     """Return the counts of a ``usage`` object, or None where it has none.
 
-    Reads OpenAI's names, with details nested, and Anthropic's, with cache counts beside
-    ``input_tokens``, which they are then not part of.
+    It reads OpenAI's names, with nested details, and Anthropic's, whose ``input_tokens`` do not
+    include the cache counts.
     """
     if not raw:
         return None
     prompt, completion = _count(raw, "prompt_tokens"), _count(raw, "completion_tokens")
-    plain_input = prompt if prompt is not None else _count(raw, "input_tokens")
-    output = completion if completion is not None else _count(raw, "output_tokens")
+    input_tokens = prompt if prompt is not None else _count(raw, "input_tokens")
+    output_tokens = completion if completion is not None else _count(raw, "output_tokens")
     total = _count(raw, "total_tokens")
-    if plain_input is None and output is None and total is None:
+    if input_tokens is None and output_tokens is None and total is None:
         return None
-    if plain_input is None:
-        plain_input = max((total or 0) - (output or 0), 0)
-    if output is None:
-        output = max((total or 0) - plain_input, 0)
+    if input_tokens is None:
+        input_tokens = max((total or 0) - (output_tokens or 0), 0)
+    if output_tokens is None:
+        output_tokens = max((total or 0) - input_tokens, 0)
 
-    inputs = _details(raw, "prompt_tokens_details", "input_tokens_details")
-    outputs = _details(raw, "completion_tokens_details", "output_tokens_details")
-    nested_read = _count(inputs, "cached_tokens")
+    input_details = _details(raw, "prompt_tokens_details", "input_tokens_details")
+    output_details = _details(raw, "completion_tokens_details", "output_tokens_details")
+    nested_read = _count(input_details, "cached_tokens")
     flat_read = _first(raw, "cache_read_input_tokens", "prompt_cache_hit_tokens", "cached_tokens")
     cache_read = nested_read if nested_read is not None else flat_read
-    nested_write = _first(inputs, "cache_creation_tokens", "cache_write_tokens")
+    nested_write = _first(input_details, "cache_creation_tokens", "cache_write_tokens")
     flat_write = _count(raw, "cache_creation_input_tokens")
     cache_creation = nested_write if nested_write is not None else flat_write
 
     cached = (cache_read or 0) + (cache_creation or 0)
-    if cached and _beside_input(raw, prompt, plain_input, output, cached, total):
-        plain_input += cached
+    if cached and _excludes_cached(raw, prompt, input_tokens, output_tokens, cached, total):
+        input_tokens += cached
 
-    reasoning = _first(outputs, "reasoning_tokens") or _count(raw, "reasoning_tokens")
-    if reasoning and total == plain_input + output + reasoning:
-        output += reasoning  # xAI counts it beside the completion
+    reasoning = _first(output_details, "reasoning_tokens") or _count(raw, "reasoning_tokens")
+    if reasoning and total == input_tokens + output_tokens + reasoning:
+        output_tokens += reasoning  # xAI does not count it as part of the completion
 
     return Usage(
-        input_tokens=plain_input,
-        output_tokens=output,
-        # A total that is less than its parts was said before the parts were complete.
-        total_tokens=max(total or 0, plain_input + output),
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        # A total below the sum of its parts was reported before the parts were complete.
+        total_tokens=max(total or 0, input_tokens + output_tokens),
         cache_read=cache_read,
         cache_creation=cache_creation,
-        input_audio=_count(inputs, "audio_tokens"),
-        output_audio=_count(outputs, "audio_tokens"),
+        input_audio=_count(input_details, "audio_tokens"),
+        output_audio=_count(output_details, "audio_tokens"),
         reasoning=reasoning,
     )
 
 
-def _beside_input(
+def _excludes_cached(
     raw: Mapping[str, Any],
     prompt: int | None,
-    plain_input: int,
-    output: int,
+    input_tokens: int,
+    output_tokens: int,
     cached: int,
     total: int | None,
 ) -> bool:
-    """Whether cache tokens are counted beside the input tokens instead of among them."""
-    if total == plain_input + output + cached:
+    """Whether the input count leaves out the cached tokens."""
+    if total == input_tokens + output_tokens + cached:
         return True
-    if total == plain_input + output:
-        return cached > plain_input  # which it cannot be, whatever the total says
+    if total == input_tokens + output_tokens:
+        return cached > input_tokens  # impossible if it included them, whatever the total says
     anthropic_names = prompt is None and (
         "cache_read_input_tokens" in raw or "cache_creation_input_tokens" in raw
     )
-    return anthropic_names or cached > plain_input
+    return anthropic_names or cached > input_tokens
 
 
 def _details(raw: Mapping[str, Any], *names: str) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
-from oxen_inference.clients import Clients
+from oxen_inference.clients import ClientCache
 
 if TYPE_CHECKING:
     from oxen_inference.client import AsyncOxenClient, OxenClient
@@ -35,7 +35,7 @@ class Connection:
         self._api_key = SecretStr(api_key) if isinstance(api_key, str) else api_key
         self._base_url = base_url
         self._ledger = ledger
-        self._clients = Clients()
+        self._clients = ClientCache()
         self.session = f"session:{uuid.uuid4().hex}"
         """Stands for the conversation where a call belongs to no thread."""
 
@@ -69,7 +69,7 @@ class Connection:
 
         if isinstance(self._given, OxenClient):
             return self._given
-        return self._clients.sync(self._settings(), None)
+        return self._clients.sync_client(self._settings(), None)
 
     async def running(self) -> AsyncOxenClient:
         """Return the client of the running loop."""
@@ -77,7 +77,7 @@ class Connection:
         module = await asyncio.to_thread(import_module, "oxen_inference.client")
         if isinstance(self._given, module.AsyncOxenClient):
             return self._given  # type: ignore[no-any-return]  # the class comes by its module
-        return self._clients.asynchronous(self._settings(), None)
+        return self._clients.async_client(self._settings(), None)
 
     def _settings(self) -> dict[str, Any]:
         if self._given is None:

@@ -19,7 +19,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from pydantic import BaseModel, ValidationError
 
 from langchain_oxen import ChatOxen, errors
-from oxen_inference.loops import LoopClients
+from oxen_inference.clients import LoopClients
 from oxen_sandbox import Sandbox
 from oxen_sandbox.faults import Fault
 from tests.support.scripted_server import (

@@ -10,7 +10,7 @@ import pytest
 
 import oxen_inference
 from oxen_inference import AsyncOxenClient, OxenClient
-from oxen_inference.chat import stream as chat
+from oxen_inference.chat import completions
 from oxen_inference.errors import (
     APIConnectionError,
     APIResponseError,
@@ -150,6 +150,6 @@ def test_a_client_without_a_timeout_streams() -> None:
         OxenClient(api_key="k", base_url=server.url, timeout=None) as client,
     ):
         body = {"model": "ox-1", "messages": [{"role": "user", "content": "hi"}]}
-        *_, last = chat.stream(client, body)
+        *_, last = completions.stream(client, body)
     assert last.end is not None
     assert last.end.text == "hi"

@@ -210,7 +210,7 @@ def test_one_object_serves_many_event_loops() -> None:
 async def test_the_loop_is_free_while_an_answer_is_waited_for() -> None:
     with ScriptedServer([0.4, http(completion())]) as server:
         llm = oxen(server)
-        await asyncio.to_thread(__import__, "oxen_inference.chat.stream")
+        await asyncio.to_thread(__import__, "oxen_inference.chat.completions")
         start, ticks = time.monotonic(), 0
         call = asyncio.create_task(llm.achat(HELLO))
         while not call.done():

@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from oxen_inference.chat.policies import Policy
-from oxen_inference.chat.request import prepare_messages
+from oxen_inference.chat.families import Policy
+from oxen_inference.chat.messages import prepare_messages
 from tests.support.scripted_server import SSE_HEAD as HEAD
 from tests.support.scripted_server import Close, Hold, Reset, delta, http, sse
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from langchain_oxen.messages_in import to_last_chunk, to_message
 from oxen_inference.chat.answer import Delta
+from oxen_inference.chat.completions import _read_rest
 from oxen_inference.chat.normalize import AnswerReader
 from oxen_inference.chat.sse import SSEDecoder
-from oxen_inference.chat.stream import _ending
 from oxen_inference.errors import OxenError, StreamCutOffError
 from tests.support.scripted_server import delta, sse
 
@@ -29,7 +29,7 @@ def read(pieces: list[bytes]) -> list[Delta]:
         for name, data in decoder.feed(piece):
             deltas.append(reader.read_event(name, data))
     if not reader.done:
-        deltas += _ending(reader, decoder, decoder.finish())
+        deltas += _read_rest(reader, decoder, decoder.finish())
     deltas.append(reader.finish())
     return [d for d in deltas if d is not None]
 

@@ -19,8 +19,8 @@ from langchain_core.messages import (
 )
 
 from langchain_oxen.messages_out import to_wire
-from oxen_inference.chat.policies import Policy
-from oxen_inference.chat.request import prepare_messages
+from oxen_inference.chat.families import Policy
+from oxen_inference.chat.messages import prepare_messages
 from oxen_inference.errors import InvalidInputError
 from tests.support.langchain_suites import PDF, PNG, WAV
 

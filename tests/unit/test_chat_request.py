@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from oxen_inference.chat.parts import media_part
-from oxen_inference.chat.policies import Policy, policy_for
-from oxen_inference.chat.request import check_parameters, prepare_messages
+from oxen_inference.chat.families import Policy, policy_for
+from oxen_inference.chat.messages import media_part, prepare_messages
+from oxen_inference.chat.options import check_parameters
 from oxen_inference.errors import InvalidInputError
 
 PLAIN = Policy()
@@ -157,7 +157,7 @@ def test_what_is_neither_text_nor_media_is_left_out_of_a_tools_result() -> None:
 
 
 def test_a_blind_model_is_told_of_images_it_does_not_get() -> None:
-    sent = prepare_messages([tool("a", "drawn", IMAGE)], policy=PLAIN, can_see=lambda: False)
+    sent = prepare_messages([tool("a", "drawn", IMAGE)], policy=PLAIN, takes_images=lambda: False)
     assert len(sent) == 1
     assert "1 attachment" in sent[0]["content"]
 

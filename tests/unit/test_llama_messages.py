@@ -27,8 +27,8 @@ from llama_index.core.base.llms.types import (
 from pydantic import BaseModel
 
 from llama_index_oxen.messages_out import to_wire
-from oxen_inference.chat.policies import Policy, policy_for
-from oxen_inference.chat.request import prepare_messages
+from oxen_inference.chat.families import Policy, policy_for
+from oxen_inference.chat.messages import prepare_messages
 from oxen_inference.errors import InvalidInputError
 from tests.support.small_files import PDF, PNG, WAV
 

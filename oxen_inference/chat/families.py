@@ -7,25 +7,25 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 Replay = Literal["never", "turn", "always"]
-"""Which earlier reasoning goes back to the model: none of it, what belongs to the tool calls since
-the last user message, or all of it."""
-WishedReplay = Literal["auto", "never", "turn", "always"]
-"""The same as a developer sets it: ``"auto"`` is what the model's family needs."""
+"""Which earlier reasoning is sent back to the model: none, that of the tool calls since the last
+user message, or all."""
+ReplaySetting = Literal["auto", "never", "turn", "always"]
+"""`Replay` as a developer sets it: ``"auto"`` is what the model's family needs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How a family of models wants to be spoken to."""
+    """What the models of a family require of a request."""
 
     reasoning_text: Replay = "never"
     """Reasoning as plain text, in ``reasoning_content``."""
     reasoning_blocks: Replay = "turn"
-    """The provider's own signed or encrypted blocks, in ``reasoning_details`` or where they came in."""
+    """The provider's own signed or encrypted blocks, in the field in which they came."""
     json_schema: bool = True
     """Whether ``response_format`` of type json_schema is known to work."""
 
 
-_ROWS: tuple[tuple[str, Policy], ...] = (
+_POLICIES: tuple[tuple[str, Policy], ...] = (
     # R1's API refuses input with reasoning; later DeepSeek models refuse a tool turn without it
     # (https://api-docs.deepseek.com/guides/thinking_mode).
     (r"deepseek-(?:ai-)?r1", Policy(reasoning_blocks="never", json_schema=False)),
@@ -42,10 +42,13 @@ _ROWS: tuple[tuple[str, Policy], ...] = (
 _DEFAULT = Policy()
 
 
-def policy_for(model: str, replay: WishedReplay = "auto") -> Policy:
-    """Return the policy of the family that `model` belongs to, by its id, but for a set `replay`."""
+def policy_for(model: str, replay: ReplaySetting = "auto") -> Policy:
+    """Return the policy of a model's family, which is found by the model's id.
+
+    A `replay` other than ``"auto"`` overrides what the family needs.
+    """
     name = model.lower().rpartition("/")[2]
-    policy = next((policy for pattern, policy in _ROWS if re.match(pattern, name)), _DEFAULT)
+    policy = next((policy for pattern, policy in _POLICIES if re.match(pattern, name)), _DEFAULT)
     if replay == "auto":
         return policy
     return replace(policy, reasoning_text=replay, reasoning_blocks=replay)

@@ -1,0 +1,281 @@
+"""The chat call: whole or streamed, synchronous or asynchronous, on the raw `post` of the SDK."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+import openai
+
+from oxen_inference.chat.answer import Answer, Delta
+from oxen_inference.chat.error_hints import unserializable, with_hint
+from oxen_inference.chat.normalize import AnswerReader
+from oxen_inference.chat.prefetch import AsyncCatalogPrefetch, CatalogPrefetch
+from oxen_inference.chat.sse import Event, SSEDecoder, is_json
+from oxen_inference.chat.stalls import StallDetector, adrain, drain
+from oxen_inference.errors import APIStatusError, OxenError
+
+if TYPE_CHECKING:
+    from oxen_inference.catalog.api import AsyncCatalog, Catalog
+    from oxen_inference.catalog.models import Model
+    from oxen_inference.paths import Paths
+
+
+class _Client(Protocol):
+    timeout: Any
+    paths: Paths
+
+    @property
+    def base_url(self) -> Any: ...
+    @property
+    def post(self) -> Callable[..., Any]: ...
+    def hide_key(self, error: OxenError) -> None: ...
+
+
+class ChatClient(_Client, Protocol):
+    """The part of `OxenClient` that a chat call uses."""
+
+    @property
+    def catalog(self) -> Catalog: ...
+
+
+class AsyncChatClient(_Client, Protocol):
+    """The part of `AsyncOxenClient` that a chat call uses."""
+
+    @property
+    def catalog(self) -> AsyncCatalog: ...
+
+
+# They only give access to the response: the SDK's own decoder hides events that matter here.
+_Stream, _AsyncStream = openai.Stream[object], openai.AsyncStream[object]
+
+_URL_ATTRIBUTE = "_oxen_chat_url"
+_SDK_NAMES = {"extra_headers": "headers", "extra_query": "params", "extra_body": "extra_json"}
+
+
+def complete(
+    client: ChatClient, body: Mapping[str, Any], *, priced: bool = False, **options: Any
+) -> Answer:
+    """Return a complete answer.
+
+    `priced`: fetch the catalog while the first request runs, and set the cost of the answer.
+    `options` are the SDK's per-request ones: timeout, extra_headers, extra_query. Raises
+    `OxenError`.
+    """
+    prefetch = CatalogPrefetch.of(client) if priced else None
+    if prefetch:
+        prefetch.start()
+    answer = _read(client, _post(client, body, options))
+    if prefetch:
+        _set_cost(answer, prefetch.model(body["model"]))
+    return answer
+
+
+async def acomplete(
+    client: AsyncChatClient, body: Mapping[str, Any], *, priced: bool = False, **options: Any
+) -> Answer:
+    """Return a complete answer; see `complete`."""
+    prefetch = AsyncCatalogPrefetch.of(client) if priced else None
+    if prefetch:
+        prefetch.start()
+    answer = _read(client, await _apost(client, body, options))
+    if prefetch:
+        _set_cost(answer, await prefetch.model(body["model"]))
+    return answer
+
+
+# The two loops below stay written by hand: they run once for each chunk of every answer.
+
+
+def stream(
+    client: ChatClient,
+    body: Mapping[str, Any],
+    *,
+    timeout: float | None = None,
+    priced: bool = False,
+    **options: Any,
+) -> Iterator[Delta]:
+    """Yield the deltas of a streamed answer; the last one has the complete answer.
+
+    `timeout`: seconds until the answer begins, and between any two parts of it. Keep-alive
+    comments are not parts: a gateway sends them also for an upstream that has died. Closing the
+    iterator closes the connection. An answer that has begun is never requested again. For
+    `priced` and `options` see `complete`. Raises `OxenError`.
+    """
+    prefetch = CatalogPrefetch.of(client) if priced else None
+    if prefetch:
+        prefetch.start()
+    options["timeout"] = timeout
+    source = _post(client, {**body, "stream": True}, options, stream=True, stream_cls=_Stream)
+    reader, decoder = AnswerReader(), SSEDecoder()
+    stall = StallDetector(reader, client.timeout if timeout is None else timeout)
+    chunks = source.response.iter_bytes()
+    try:
+        while not reader.done:
+            try:
+                chunk = next(chunks, None)
+            except Exception as error:  # noqa: BLE001 - from the transport, which is not imported
+                stall.raise_if_incomplete(error)
+                break
+            if chunk is None:
+                break
+            events = decoder.feed(chunk)
+            if stall.expired(has_data=bool(events) or decoder.holds_data):
+                break
+            for name, data in events:
+                if (delta := reader.read_event(name, data)) is not None:
+                    yield delta
+        if not reader.done:
+            yield from _read_rest(reader, decoder, decoder.finish())
+        last = reader.finish()
+        if prefetch and last.end:
+            _set_cost(last.end, prefetch.model(body["model"]))
+        yield last
+        drain(source.response, chunks)
+    except OxenError as error:
+        client.hide_key(error)
+        raise
+    finally:
+        source.response.close()
+
+
+async def astream(
+    client: AsyncChatClient,
+    body: Mapping[str, Any],
+    *,
+    timeout: float | None = None,
+    priced: bool = False,
+    **options: Any,
+) -> AsyncIterator[Delta]:
+    """Yield the deltas of a streamed answer; see `stream`."""
+    prefetch = AsyncCatalogPrefetch.of(client) if priced else None
+    if prefetch:
+        prefetch.start()
+    options["timeout"] = timeout
+    streaming = {"stream": True, "stream_cls": _AsyncStream}
+    source = await _apost(client, {**body, "stream": True}, options, **streaming)
+    reader, decoder = AnswerReader(), SSEDecoder()
+    stall = StallDetector(reader, client.timeout if timeout is None else timeout)
+    chunks = source.response.aiter_bytes()
+    try:
+        while not reader.done:
+            try:
+                chunk = await anext(chunks, None)
+            except Exception as error:  # noqa: BLE001 - from the transport, which is not imported
+                stall.raise_if_incomplete(error)
+                break
+            if chunk is None:
+                break
+            events = decoder.feed(chunk)
+            if stall.expired(has_data=bool(events) or decoder.holds_data):
+                break
+            for name, data in events:
+                if (delta := reader.read_event(name, data)) is not None:
+                    yield delta
+        if not reader.done:
+            for delta in _read_rest(reader, decoder, decoder.finish()):
+                yield delta
+        last = reader.finish()
+        if prefetch and last.end:
+            _set_cost(last.end, await prefetch.model(body["model"]))
+        yield last
+        await adrain(chunks)
+    except OxenError as error:
+        client.hide_key(error)
+        raise
+    finally:
+        await source.response.aclose()
+
+
+def _post(client: ChatClient, body: Mapping[str, Any], options: Any, **streaming: Any) -> Any:
+    try:
+        return client.post(
+            _url(client), cast_to=object, body=body, options=_sdk_options(options), **streaming
+        )
+    except APIStatusError as error:
+        explained = client.catalog.explain(error, body["model"])
+        raise with_hint(explained, body, _url(client)) from error.__cause__
+    except OxenError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise unserializable(error) from error
+
+
+async def _apost(
+    client: AsyncChatClient, body: Mapping[str, Any], options: Any, **streaming: Any
+) -> Any:
+    try:
+        return await client.post(
+            _url(client), cast_to=object, body=body, options=_sdk_options(options), **streaming
+        )
+    except APIStatusError as error:
+        explained = await client.catalog.explain(error, body["model"])
+        raise with_hint(explained, body, _url(client)) from error.__cause__
+    except OxenError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise unserializable(error) from error
+
+
+def _url(client: _Client) -> str:
+    """Return the complete URL. The SDK needs as long to join one as to write the body."""
+    base, url = client.__dict__.get(_URL_ATTRIBUTE, (None, ""))
+    if base is not client.base_url:
+        base = client.base_url
+        url = str(base).rstrip("/") + client.paths.chat
+        client.__dict__[_URL_ATTRIBUTE] = base, url
+    return str(url)
+
+
+def _sdk_options(options: dict[str, Any]) -> Any:
+    return {_SDK_NAMES.get(k, k): v for k, v in options.items() if v is not None}
+
+
+def _read(client: _Client, payload: object) -> Answer:
+    try:
+        return read_completion(payload)
+    except OxenError as error:
+        client.hide_key(error)
+        raise
+
+
+def read_completion(payload: object) -> Answer:
+    """Return the answer in the body of a 2xx response. Raises the error if it is one."""
+    reader = AnswerReader()
+    if isinstance(payload, str | bytes):
+        # The content type is not JSON: the body may be JSON anyway, an event stream, or a page.
+        data = payload.encode() if isinstance(payload, str) else payload
+        decoder = SSEDecoder()
+        events = decoder.feed(data) + decoder.finish()
+        if decoder.body is None and not events:
+            raise reader.not_json(data)
+        _read_rest(reader, decoder, events)
+    else:
+        reader.read_whole(payload)
+    end = reader.finish().end
+    assert end is not None  # noqa: S101 - the last delta always has it
+    return end
+
+
+def _read_rest(reader: AnswerReader, decoder: SSEDecoder, events: list[Event]) -> list[Delta]:
+    """Read what was left when the bytes ended. The last event may be incomplete."""
+    if decoder.body is not None:
+        return reader.read_body(decoder.body)
+    deltas: list[Delta] = []
+    for name, data in events:
+        if not data.startswith(b"[DONE]") and name != "error" and not is_json(data):
+            break
+        if (delta := reader.read_event(name, data)) is not None:
+            deltas.append(delta)
+    return deltas
+
+
+def _set_cost(answer: Answer, model: Model | None) -> None:
+    if model is None or answer.usage is None:
+        return
+    from oxen_inference.catalog.chat_cost import chat_cost, chat_cost_estimate
+
+    usage = answer.usage.as_openai()
+    answer.cost = chat_cost(model, usage)
+    if answer.cost is None:
+        answer.cost_estimate = chat_cost_estimate(model, usage)

@@ -1,0 +1,75 @@
+"""The options of a request, checked and in the form Oxen takes.
+
+The adapters import this at once, so it must not import openai, which the errors need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+WireChoice = str | dict[str, Any]
+
+_SDK_OPTIONS = ("timeout", "extra_headers", "extra_query")
+_CHOICES = {"auto": "auto", "none": "none", "any": "required", "required": "required"}
+
+
+def pop_sdk_options(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Remove the SDK's per-request options from the arguments of a call, and return them."""
+    return {name: kwargs.pop(name) for name in _SDK_OPTIONS if name in kwargs}
+
+
+def check_parameters(body: Mapping[str, Any]) -> None:
+    """Raise `InvalidInputError` for parameters that no model on Oxen accepts."""
+    if body.get("n") not in (None, 1):
+        raise _invalid("n must be 1: Oxen's models give one answer per request.")
+    if not body.get("model"):
+        raise _invalid("You must specify a model to call: pass model=...")
+
+
+def drop_empty_tools(body: dict[str, Any]) -> None:
+    """Remove the fields about tools from a request without tools.
+
+    Providers refuse an empty list of tools, and a choice between no tools.
+    """
+    if not body.get("tools"):
+        for name in ("tools", "tool_choice", "parallel_tool_calls"):
+            body.pop(name, None)
+
+
+def to_tool_choice(choice: str | dict[str, Any], names: list[str]) -> WireChoice:
+    """Return the choice between tools as Oxen takes it.
+
+    `choice`: ``"auto"``, ``"none"``, ``"any"``, ``"required"``, the name of a tool, or a dict in
+    OpenAI's or Anthropic's form. `names`: the names of the tools; where a tool is called "auto" or
+    the like, its name is meant. Raises `InvalidInputError` for a tool that is not among them.
+    """
+    if isinstance(choice, str):
+        if choice in names or choice not in _CHOICES:
+            return _choice_of(choice, names)
+        return _CHOICES[choice]
+    kind = choice.get("type")
+    if kind == "tool" or (kind is None and "name" in choice):  # Anthropic's form
+        return _choice_of(str(choice.get("name")), names)
+    if kind in _CHOICES and len(choice) == 1:
+        return _CHOICES[str(kind)]
+    function = choice.get("function")
+    if kind == "function" or (kind is None and isinstance(function, dict)):
+        name = (function if isinstance(function, dict) else choice).get("name")
+        return choice if name is None else _choice_of(str(name), names)
+    return choice
+
+
+def _choice_of(name: str, names: list[str]) -> dict[str, Any]:
+    if name not in names:
+        raise _invalid(
+            f"tool_choice {name!r} is not one of the tools: {', '.join(names)}. "
+            "It may also be 'auto', 'any', 'required' or 'none'."
+        )
+    return {"type": "function", "function": {"name": name}}
+
+
+def _invalid(message: str) -> Exception:
+    from oxen_inference.errors import InvalidInputError
+
+    return InvalidInputError(message)
