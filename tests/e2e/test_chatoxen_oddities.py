@@ -1,4 +1,4 @@
-"""`ChatOxen` against a raw socket that does what upstreams are known to do."""
+"""`ChatOxen` against a raw socket that deviates from the format as upstreams do."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def ask_async(model: ChatOxen) -> AIMessage:
 
 
 def _sum(chunks: list[AIMessageChunk]) -> AIMessageChunk:
-    said_once = ("finish_reason", "model_name", "cost", "id")
-    for name in said_once:
+    once_only = ("finish_reason", "model_name", "cost", "id")
+    for name in once_only:
         assert sum(name in chunk.response_metadata for chunk in chunks) <= 1, name
     assert sum(chunk.usage_metadata is not None for chunk in chunks) <= 1
     assert chunks[-1].chunk_position == "last"
@@ -72,7 +72,7 @@ def test_oddity(oddity: Oddity, collect: Collect) -> None:
 
 
 @pytest.mark.parametrize("ask", [ask_sync, ask_async])
-@pytest.mark.parametrize("oddity", [o for o in ODDITIES if o.is_whole], ids=lambda o: o.name)
+@pytest.mark.parametrize("oddity", [o for o in ODDITIES if o.is_complete], ids=lambda o: o.name)
 def test_whole_oddity(oddity: Oddity, ask: Callable[[ChatOxen], AIMessage]) -> None:
     with ScriptedServer(oddity.script) as server:
         check(ask(chat(server, **oddity.options)), oddity)
@@ -87,9 +87,9 @@ def check(message: AIMessage, oddity: Oddity) -> None:
     images = message.additional_kwargs.get("images")
     assert (
         tuple(
-            one["image_url"]["url"]
-            for one in (images if isinstance(images, list) else [])
-            if isinstance(one, dict) and "image_url" in one
+            image["image_url"]["url"]
+            for image in (images if isinstance(images, list) else [])
+            if isinstance(image, dict) and "image_url" in image
         )
         == oddity.images
     )
@@ -112,7 +112,7 @@ def test_failure(failure: Failure, collect: Collect) -> None:
 
 
 @pytest.mark.parametrize("ask", [ask_sync, ask_async])
-@pytest.mark.parametrize("failure", [f for f in FAILURES if f.is_whole], ids=lambda f: f.name)
+@pytest.mark.parametrize("failure", [f for f in FAILURES if f.is_complete], ids=lambda f: f.name)
 def test_whole_failure(failure: Failure, ask: Callable[[ChatOxen], AIMessage]) -> None:
     with ScriptedServer(failure.script) as server, pytest.raises(OxenError) as caught:
         ask(chat(server, **failure.options))
@@ -124,7 +124,7 @@ def check_failure(error: OxenError, failure: Failure) -> None:
     assert isinstance(error, ModelError)
     assert isinstance(error, openai.OpenAIError)
     assert error.is_retryable is failure.retryable
-    assert failure.says in str(error)
+    assert failure.text in str(error)
     if failure.partial is not None:
         assert error.partial.text == failure.partial  # type: ignore[attr-defined]
 
@@ -170,7 +170,9 @@ def test_an_object_whose_name_alone_arrived_is_an_error(schema: Any) -> None:
 
 
 @pytest.mark.parametrize("sent", [("a\ud83d", {}), ("hi", {"seed": float("nan")})])
-async def test_what_is_no_json_is_refused_before_it_is_sent(sent: tuple[str, Any]) -> None:
+async def test_a_request_that_is_not_json_is_refused_before_it_is_sent(
+    sent: tuple[str, Any],
+) -> None:
     text, options = sent
     with ScriptedServer(NAMED_ONLY.script) as server:
         model = chat(server)
@@ -185,7 +187,7 @@ async def test_what_is_no_json_is_refused_before_it_is_sent(sent: tuple[str, Any
 
 
 @pytest.mark.parametrize("collect", [collect_sync, collect_async])
-def test_what_is_said_of_an_answer_at_its_end_is_kept(collect: Collect) -> None:
+def test_metadata_in_the_last_chunk_is_kept(collect: Collect) -> None:
     script = SSE_HEAD + sse(
         delta(content="hi"), {**delta("stop"), "citations": ["https://a.example"]}
     )
@@ -198,18 +200,18 @@ OX = {"title": "Ox", "type": "object", "properties": {"name": {"type": "string"}
 
 
 @pytest.mark.parametrize(
-    ("function", "said"),
+    ("function", "message"),
     [
         ({"name": "Ox", "arguments": '{"name": '}, "The call of Ox cannot be read"),
         ({"name": "", "arguments": '{"name": "Bo"}'}, "The model named no tool"),
     ],
 )
-def test_an_object_from_a_call_that_cannot_be_read_is_none(
-    function: dict[str, str], said: str
+def test_an_object_from_a_malformed_call_is_an_error(
+    function: dict[str, str], message: str
 ) -> None:
     call = {"id": "a", "type": "function", "function": function}
     answer = completion({"content": None, "tool_calls": [call]})
     with ScriptedServer(http(answer)) as server:
         structured = chat(server).with_structured_output(OX, method="function_calling")
-        with pytest.raises(OutputParserException, match=said):
+        with pytest.raises(OutputParserException, match=message):
             structured.invoke("hello")

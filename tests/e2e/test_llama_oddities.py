@@ -1,4 +1,4 @@
-"""`Oxen` against a raw socket that does what upstreams are known to do."""
+"""`Oxen` against a raw socket that deviates from the format as upstreams do."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_oddity(oddity: Oddity, collect: Collect) -> None:
 
 
 @pytest.mark.parametrize("ask", [ask_sync, ask_async])
-@pytest.mark.parametrize("oddity", [o for o in ODDITIES if o.is_whole], ids=lambda o: o.name)
+@pytest.mark.parametrize("oddity", [o for o in ODDITIES if o.is_complete], ids=lambda o: o.name)
 def test_whole_oddity(oddity: Oddity, ask: Callable[[Oxen], ChatResponse]) -> None:
     with ScriptedServer(oddity.script) as server:
         llm = oxen(server, **oddity.options)
@@ -115,7 +115,7 @@ def test_failure(failure: Failure, collect: Collect) -> None:
 
 
 @pytest.mark.parametrize("ask", [ask_sync, ask_async])
-@pytest.mark.parametrize("failure", [f for f in FAILURES if f.is_whole], ids=lambda f: f.name)
+@pytest.mark.parametrize("failure", [f for f in FAILURES if f.is_complete], ids=lambda f: f.name)
 def test_whole_failure(failure: Failure, ask: Callable[[Oxen], ChatResponse]) -> None:
     with ScriptedServer(failure.script) as server, pytest.raises(errors.OxenError) as caught:
         ask(oxen(server, **failure.options))
@@ -125,7 +125,7 @@ def test_whole_failure(failure: Failure, ask: Callable[[Oxen], ChatResponse]) ->
 def check_failure(error: errors.OxenError, failure: Failure) -> None:
     assert type(error) is getattr(errors, failure.error), repr(error)
     assert error.is_retryable is failure.retryable
-    assert failure.says in str(error)
+    assert failure.text in str(error)
     if failure.partial is not None:
         assert (error.partial.content or "") == failure.partial  # type: ignore[attr-defined]
 
@@ -315,9 +315,9 @@ async def test_an_answer_with_images_can_be_used_like_any_other(name: str) -> No
             assert done.text == row.text
             shown = [str(block.url) for block in done.additional_kwargs.get("images", ())]
             assert tuple(shown) == row.images
-        said = llm.chat(HELLO).message
-        assert bool(said.additional_kwargs.get("other_images")) is not bool(row.images)
-        llm.chat([*HELLO, ChatMessage.model_validate(said.model_dump()), *HELLO])
+        message = llm.chat(HELLO).message
+        assert bool(message.additional_kwargs.get("other_images")) is not bool(row.images)
+        llm.chat([*HELLO, ChatMessage.model_validate(message.model_dump()), *HELLO])
         back = server.requests[-1].json["messages"][1]
         await llm.aclose()
     assert back == {"role": "assistant", "content": row.text}
@@ -326,9 +326,9 @@ async def test_an_answer_with_images_can_be_used_like_any_other(name: str) -> No
 def test_an_image_at_no_address_is_kept_beside() -> None:
     odd = {"type": "image_url", "image_url": {"url": "no URL"}}
     with ScriptedServer(http(completion({"content": "hi", "images": [odd]}))) as server:
-        said = oxen(server).chat(HELLO).message
-    assert said.content == "hi"
-    assert said.additional_kwargs["other_images"] == [odd]
+        message = oxen(server).chat(HELLO).message
+    assert message.content == "hi"
+    assert message.additional_kwargs["other_images"] == [odd]
 
 
 async def test_a_tool_whose_name_alone_arrived_is_not_run() -> None:
@@ -356,7 +356,9 @@ async def test_a_tool_whose_name_alone_arrived_is_not_run() -> None:
 
 
 @pytest.mark.parametrize("sent", [("a\ud83d", {}), ("hi", {"seed": float("nan")})])
-async def test_what_is_no_json_is_refused_before_it_is_sent(sent: tuple[str, Any]) -> None:
+async def test_a_request_that_is_not_json_is_refused_before_it_is_sent(
+    sent: tuple[str, Any],
+) -> None:
     text, options = sent
     with ScriptedServer(ODDITIES[0].script) as server:
         llm = oxen(server)
@@ -371,7 +373,7 @@ async def test_what_is_no_json_is_refused_before_it_is_sent(sent: tuple[str, Any
 
 
 @pytest.mark.parametrize("collect", [collect_sync, collect_async])
-def test_what_is_said_of_an_answer_at_its_end_is_kept(collect: Collect) -> None:
+def test_metadata_in_the_last_chunk_is_kept(collect: Collect) -> None:
     script = SSE_HEAD + sse(
         delta(content="hi"), {**delta("stop"), "citations": ["https://a.example"]}
     )

@@ -1,4 +1,4 @@
-"""What upstreams are known to do to a stream, and what must come of it. One row, one oddity."""
+"""How upstreams are known to deviate from the format, and the answer or error expected of each."""
 
 from __future__ import annotations
 
@@ -29,35 +29,35 @@ class Oddity:
     refusal: str | None = None
     images: tuple[str, ...] = ()
     sent_back: dict[str, Any] | None = None
-    """The fields of reasoning that the next request has in the answer's message."""
+    """The reasoning fields that the next request has in this answer's message."""
     options: dict[str, Any] = field(default_factory=dict)
-    is_whole: bool = False
-    """Whether it is an answer in one piece, which comes to nothing else when it is asked for."""
+    is_complete: bool = False
+    """Whether it is a complete answer, so that a call without streaming gets the same."""
 
 
 def fields_of_reasoning(wire: list[dict[str, Any]]) -> dict[str, Any]:
-    """The fields with blocks of reasoning that a single message has, ready for a provider."""
+    """The fields with reasoning blocks of a single message, as they are sent."""
     (sent,) = prepare_messages(wire, policy=Policy(reasoning_blocks="always"))
     return {k: sent[k] for k in ("reasoning_details", "thinking_blocks") if k in sent}
 
 
-def odd(name: str, *events: Any, **expected: Any) -> Oddity:
+def streamed(name: str, *events: Any, **expected: Any) -> Oddity:
     """A stream of these events: dicts as JSON, strings as they are, bytes unchanged."""
     body = b"".join(e if isinstance(e, bytes) else sse(e) for e in events)
     return Oddity(name, (HEAD + body,), **expected)
 
 
-def whole(name: str, finish: Any = "stop", *, said: Any = None, **expected: Any) -> Oddity:
-    """An answer in one piece, whose message has the fields `said`."""
-    choice = {"index": 0, "message": {"role": "assistant", **said}, "finish_reason": finish}
+def complete(name: str, finish: Any = "stop", *, message: Any = None, **expected: Any) -> Oddity:
+    """An answer in one piece, whose message has these fields."""
+    choice = {"index": 0, "message": {"role": "assistant", **message}, "finish_reason": finish}
     body = http({"id": "c", "model": "ox-1", "choices": [choice]})
-    return Oddity(name, (body,), is_whole=True, **{"finish": finish, **expected})
+    return Oddity(name, (body,), is_complete=True, **{"finish": finish, **expected})
 
 
 def call(
     index: Any = None, id_: Any = None, name: Any = None, arguments: Any = None, **more: Any
 ) -> dict[str, Any]:
-    """A fragment of a tool call, with only what is given."""
+    """A fragment of a tool call, with only the fields that are given."""
     function = {k: v for k, v in (("name", name), ("arguments", arguments)) if v is not None}
     fields = {"index": index, "id": id_, "function": function, **more}
     return {k: v for k, v in fields.items() if v is not None}
@@ -73,12 +73,12 @@ def image(url: str) -> dict[str, Any]:
 
 
 def in_choice(finish: str | None = None, **fields: Any) -> dict[str, Any]:
-    """A chunk whose choice has fields beside an empty delta."""
+    """A chunk whose choice has these fields and an empty delta."""
     choice = {"index": 0, "delta": {}, "finish_reason": finish, **fields}
     return {"id": "chatcmpl-1", "model": "ox-1", "choices": [choice]}
 
 
-def again(
+def repeated_message(
     delta: dict[str, Any] | None = None, *, finish: str = "stop", **message: Any
 ) -> dict[str, Any]:
     """The last chunk, with the whole message in it."""
@@ -88,7 +88,7 @@ def again(
 NDJSON = "application/x-ndjson"
 
 
-def lines(*chunks: Any) -> str:
+def ndjson(*chunks: Any) -> str:
     return "".join(json.dumps(chunk) + "\n" for chunk in chunks)
 
 
@@ -114,17 +114,17 @@ ENCRYPTED = [
 ]
 
 ODDITIES = [
-    odd("ordinary", HI, STOP, usage_chunk(**U), DONE, text="hi", usage=(11, 4)),
+    streamed("ordinary", HI, STOP, usage_chunk(**U), DONE, text="hi", usage=(11, 4)),
     # The end
-    odd("no [DONE]", HI, STOP, text="hi"),
-    odd("no finish reason", HI, DONE, text="hi", finish=None),
-    odd("no line end after [DONE]", HI, STOP, b"data: [DONE]", text="hi"),
-    odd(
+    streamed("no [DONE]", HI, STOP, text="hi"),
+    streamed("no finish reason", HI, DONE, text="hi", finish=None),
+    streamed("no line end after [DONE]", HI, STOP, b"data: [DONE]", text="hi"),
+    streamed(
         "nothing after the finish reason but a half event", HI, STOP, b'data: {"id": "ch', text="hi"
     ),
     Oddity("reset after the finish reason", (HEAD + sse(HI, STOP), 0.05, Reset()), text="hi"),
     Oddity(
-        "keep-alives for ever after the finish reason",
+        "keep-alives without end after the finish reason",
         (HEAD + sse(HI, STOP), *([b": ping\n\n", 0.1] * 30)),
         text="hi",
         options={"timeout": 0.3},
@@ -135,26 +135,32 @@ ODDITIES = [
         text="hi",
         options={"timeout": 0.3},
     ),
-    odd(
+    streamed(
         "broken UTF-8",
         HI,
         b'data: {"choices": [{"delta": {"content": "\xff\xfe"}}]}\n\n',
         STOP,
         text="hi\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}",
     ),
-    odd("finish reason repeated", HI, STOP, STOP, STOP, DONE, text="hi"),
-    odd("empty finish reasons before the real one", delta("", content="hi"), STOP, DONE, text="hi"),
-    odd("finish reason beside the usage only", HI, {**STOP, "usage": U}, text="hi", usage=(11, 4)),
-    odd("unusual finish reason", HI, delta("end_turn"), DONE, text="hi", finish="end_turn"),
-    odd("finish reason null in words", delta("null", content="hi"), delta("null"), STOP, text="hi"),
-    odd(
-        "finish reason null in words to the end",
+    streamed("finish reason repeated", HI, STOP, STOP, STOP, DONE, text="hi"),
+    streamed(
+        "empty finish reasons before the real one", delta("", content="hi"), STOP, DONE, text="hi"
+    ),
+    streamed(
+        "finish reason beside the usage only", HI, {**STOP, "usage": U}, text="hi", usage=(11, 4)
+    ),
+    streamed("unusual finish reason", HI, delta("end_turn"), DONE, text="hi", finish="end_turn"),
+    streamed(
+        "finish reason null as text", delta("null", content="hi"), delta("null"), STOP, text="hi"
+    ),
+    streamed(
+        "finish reason null as text to the end",
         delta("null", content="hi"),
         DONE,
         text="hi",
         finish=None,
     ),
-    odd(
+    streamed(
         "finish reason as an object",
         HI,
         delta({"type": "length", "length": 4}),
@@ -162,16 +168,16 @@ ODDITIES = [
         text="hi",
         finish="length",
     ),
-    odd("a null error in the choice", HI, in_choice("stop", error=None), DONE, text="hi"),
+    streamed("a null error in the choice", HI, in_choice("stop", error=None), DONE, text="hi"),
     *(
-        odd(f"finish reason {reason}", HI, delta(reason), DONE, text="hi", finish=reason)
+        streamed(f"finish reason {reason}", HI, delta(reason), DONE, text="hi", finish=reason)
         for reason in ("length", "content_filter", "max_tokens", "STOP", "sensitive", "other")
     ),
-    odd("eos", HI, delta("eos"), text="hi", finish="eos"),
-    odd("text after the finish reason", HI, STOP, delta(content="!"), DONE, text="hi!"),
-    odd("events after [DONE]", HI, STOP, DONE, delta(content="?"), text="hi"),
+    streamed("eos", HI, delta("eos"), text="hi", finish="eos"),
+    streamed("text after the finish reason", HI, STOP, delta(content="!"), DONE, text="hi!"),
+    streamed("events after [DONE]", HI, STOP, DONE, delta(content="?"), text="hi"),
     # Usage
-    odd(
+    streamed(
         "usage in every chunk",
         {**HI, "usage": {**U, "completion_tokens": 1}},
         {**STOP, "usage": U},
@@ -179,7 +185,7 @@ ODDITIES = [
         text="hi",
         usage=(11, 4),
     ),
-    odd(
+    streamed(
         "usage repeated",
         HI,
         STOP,
@@ -189,7 +195,7 @@ ODDITIES = [
         text="hi",
         usage=(11, 4),
     ),
-    odd(
+    streamed(
         "null usage",
         {**HI, "usage": None},
         STOP,
@@ -199,7 +205,7 @@ ODDITIES = [
         text="hi",
         usage=(11, 4),
     ),
-    odd(
+    streamed(
         "usage in strings",
         HI,
         STOP,
@@ -208,7 +214,7 @@ ODDITIES = [
         text="hi",
         usage=(11, 4),
     ),
-    odd(
+    streamed(
         "usage in two halves",
         usage_chunk(input_tokens=11),
         HI,
@@ -218,7 +224,7 @@ ODDITIES = [
         text="hi",
         usage=(11, 4),
     ),
-    odd(
+    streamed(
         "usage inside the choice",
         HI,
         {"choices": [{**STOP["choices"][0], "usage": U}]},
@@ -226,8 +232,8 @@ ODDITIES = [
         text="hi",
         usage=(11, 4),
     ),
-    odd(
-        "usage of zeros behind the real one",
+    streamed(
+        "usage of zeros after the real one",
         HI,
         STOP,
         usage_chunk(**U),
@@ -235,15 +241,15 @@ ODDITIES = [
         text="hi",
         usage=(11, 4),
     ),
-    odd(
+    streamed(
         "the choice's index as text, then as a number",
         {"choices": [{"index": "0", "delta": {"content": "h"}}]},
         delta(content="i"),
         STOP,
         text="hi",
     ),
-    odd(
-        "what is no list of log probabilities",
+    streamed(
+        "malformed log probabilities",
         in_choice(
             delta={"content": "hi"},
             logprobs={
@@ -263,7 +269,7 @@ ODDITIES = [
         STOP,
         text="hi",
     ),
-    odd(
+    streamed(
         "MiniMax's base_resp in every chunk",
         {**HI, "base_resp": {"status_code": 0, "status_msg": ""}},
         {**STOP, "base_resp": {"status_code": 0, "status_msg": ""}},
@@ -271,7 +277,7 @@ ODDITIES = [
         text="hi",
         usage=(11, 4),
     ),
-    odd(
+    streamed(
         "usage with a null choices",
         HI,
         STOP,
@@ -281,7 +287,7 @@ ODDITIES = [
         usage=(11, 4),
     ),
     # Chunks
-    odd(
+    streamed(
         "role only, then null content",
         delta(role="assistant"),
         delta(role="assistant", content=None),
@@ -290,8 +296,8 @@ ODDITIES = [
         DONE,
         text="hi",
     ),
-    odd("null delta", {"choices": [{"index": 0, "delta": None}]}, HI, STOP, DONE, text="hi"),
-    odd(
+    streamed("null delta", {"choices": [{"index": 0, "delta": None}]}, HI, STOP, DONE, text="hi"),
+    streamed(
         "empty choices in the middle",
         HI,
         {"choices": []},
@@ -300,7 +306,7 @@ ODDITIES = [
         DONE,
         text="hi!",
     ),
-    odd(
+    streamed(
         "choices missing in the middle",
         HI,
         {"id": "x", "object": "chat.completion.chunk"},
@@ -308,43 +314,43 @@ ODDITIES = [
         DONE,
         text="hi",
     ),
-    odd(
-        "a byte that is no text",
+    streamed(
+        "an invalid byte",
         b'data: {"choices": [{"delta": {"content": "h\xffi"}}]}\n\n',
         STOP,
         DONE,
         text="h\ufffdi",
     ),
-    odd("a null event", HI, "null", STOP, DONE, text="hi"),
-    odd(
+    streamed("a null event", HI, "null", STOP, DONE, text="hi"),
+    streamed(
         "no index, no id, no model",
         {"choices": [{"delta": {"content": "hi"}}]},
         {"choices": [{"delta": {}, "finish_reason": "stop"}]},
         DONE,
         text="hi",
     ),
-    odd(
-        "a second choice nobody asked for",
+    streamed(
+        "a second choice, not requested",
         HI,
         {"choices": [{"index": 1, "delta": {"content": "no"}}]},
         STOP,
         DONE,
         text="hi",
     ),
-    odd(
+    streamed(
         "message instead of delta",
         {"choices": [{"index": 0, "message": {"content": "hi"}, "finish_reason": "stop"}]},
         DONE,
         text="hi",
     ),
-    odd(
+    streamed(
         "growing messages",
         *({"choices": [{"message": {"content": t}}]} for t in ("h", "hi", "hi!")),
         STOP,
         DONE,
         text="hi!",
     ),
-    odd(
+    streamed(
         "the whole message again at the end",
         HI,
         {"choices": [{"delta": {}, "message": {"content": "hi"}, "finish_reason": "stop"}]},
@@ -352,28 +358,36 @@ ODDITIES = [
         text="hi",
     ),
     *(
-        odd(f"at the end the message again: {name}", *events, DONE, text="hi", **expected)
+        streamed(f"at the end the message again: {name}", *events, DONE, text="hi", **expected)
         for name, events, expected in (
-            ("in parts", [HI, again(content=[{"type": "text", "text": "hi"}])], {}),
-            ("going on", [delta(content="h"), again(content="hi")], {}),
-            ("going on in parts", [delta(content="h"), again(content=[{"text": "hi"}])], {}),
+            ("in parts", [HI, repeated_message(content=[{"type": "text", "text": "hi"}])], {}),
+            ("going on", [delta(content="h"), repeated_message(content="hi")], {}),
+            (
+                "going on in parts",
+                [delta(content="h"), repeated_message(content=[{"text": "hi"}])],
+                {},
+            ),
             (
                 "with a role in the delta",
-                [again({"role": "assistant", "content": ""}, content="hi")],
+                [repeated_message({"role": "assistant", "content": ""}, content="hi")],
                 {},
             ),
             (
-                "and silent deltas",
-                [HI, again({"role": "assistant", "content": None}, content="hi")],
+                "and empty deltas",
+                [HI, repeated_message({"role": "assistant", "content": None}, content="hi")],
                 {},
             ),
-            ("beside a last word", [delta(content="h"), again({"content": "i"}, content="hi")], {}),
+            (
+                "and a last piece of text",
+                [delta(content="h"), repeated_message({"content": "i"}, content="hi")],
+                {},
+            ),
             (
                 "and reasoning",
                 [
                     delta(reasoning="hm "),
                     HI,
-                    again(
+                    repeated_message(
                         content="hi",
                         reasoning="hm",
                         thinking_blocks=[{"type": "thinking", "thinking": "hm"}],
@@ -382,30 +396,35 @@ ODDITIES = [
                 {"reasoning": "hm "},
             ),
             (
-                "and reasoning that had not been told",
-                [HI, again(content="hi", reasoning_content="hm")],
+                "and new reasoning",
+                [HI, repeated_message(content="hi", reasoning_content="hm")],
                 {"reasoning": "hm"},
             ),
         )
     ),
-    odd(
+    streamed(
         "at the end the text again, stripped",
         delta(content=" hi\n"),
-        again(content="hi"),
+        repeated_message(content="hi"),
         text=" hi\n",
     ),
-    odd("at the end the refusal again", delta(refusal="No."), again(refusal="No."), refusal="No."),
-    odd(
+    streamed(
+        "at the end the refusal again",
+        delta(refusal="No."),
+        repeated_message(refusal="No."),
+        refusal="No.",
+    ),
+    streamed(
         "messages in pieces",
         *({"choices": [{"message": {"content": t}}]} for t in ("hi", "!", "?")),
         STOP,
         text="hi!?",
     ),
     *(
-        odd(
+        streamed(
             f"at the end the calls again: {name}",
             *events,
-            again(tool_calls=repeated, finish="tool_calls"),
+            repeated_message(tool_calls=repeated, finish="tool_calls"),
             DONE,
             calls=expected,
             finish="tool_calls",
@@ -430,7 +449,7 @@ ODDITIES = [
                 TWO,
             ),
             (
-                "with the arguments that had not come",
+                "with new arguments",
                 [calls(call(0, "a", "weather", ""))],
                 [call(None, "a", "weather", _P)],
                 (PARIS,),
@@ -442,7 +461,7 @@ ODDITIES = [
                 (PARIS,),
             ),
             (
-                "with one that had not been told",
+                "with a new one",
                 [calls(call(0, "a", "weather", _P))],
                 [call(None, "a", "weather", _P), call(None, "b", "weather", _R)],
                 TWO,
@@ -456,34 +475,38 @@ ODDITIES = [
             ("none before", [], [call(None, "a", "weather", _P)], (PARIS,)),
         )
     ),
-    odd(
+    streamed(
         "at the end the function_call again",
         delta(function_call={"name": "weather", "arguments": _P}),
-        again(function_call={"name": "weather", "arguments": _P}, finish="function_call"),
+        repeated_message(
+            function_call={"name": "weather", "arguments": _P}, finish="function_call"
+        ),
         calls=(PARIS,),
         finish="function_call",
     ),
-    odd(
+    streamed(
         "content in parts",
         delta(content=[{"type": "text", "text": "h"}, {"type": "text", "text": "i"}]),
         STOP,
         DONE,
         text="hi",
     ),
-    odd(
+    streamed(
         "text of an older API",
         {"choices": [{"text": "hi", "index": 0, "finish_reason": None}]},
         STOP,
         DONE,
         text="hi",
     ),
-    odd("refusal", delta(refusal="I can"), delta(refusal="not."), STOP, DONE, refusal="I cannot."),
-    odd("ping event", b'event: ping\ndata: {"type": "ping"}\n\n', HI, STOP, DONE, text="hi"),
+    streamed(
+        "refusal", delta(refusal="I can"), delta(refusal="not."), STOP, DONE, refusal="I cannot."
+    ),
+    streamed("ping event", b'event: ping\ndata: {"type": "ping"}\n\n', HI, STOP, DONE, text="hi"),
     *(
         row
         for urls in (("data:image/png;base64,AA==",), ("https://example.org/a.png", "data:,x"))
         for row in (
-            odd(
+            streamed(
                 f"{len(urls)} images beside text",
                 HI,
                 *(delta(images=[image(url)]) for url in urls),
@@ -492,23 +515,27 @@ ODDITIES = [
                 text="hi",
                 images=urls,
             ),
-            whole(
+            complete(
                 f"{len(urls)} images beside text, in one piece",
-                said={"content": "hi", "images": [image(url) for url in urls]},
+                message={"content": "hi", "images": [image(url) for url in urls]},
                 text="hi",
                 images=urls,
             ),
         )
     ),
-    whole(
-        "an image only", said={"content": None, "images": [image("data:,x")]}, images=("data:,x",)
+    complete(
+        "an image only",
+        message={"content": None, "images": [image("data:,x")]},
+        images=("data:,x",),
     ),
-    whole(
-        "images in an unknown form", said={"content": "hi", "images": [{"b64": "AA"}, 1]}, text="hi"
+    complete(
+        "images in an unknown form",
+        message={"content": "hi", "images": [{"b64": "AA"}, 1]},
+        text="hi",
     ),
-    whole("images that are no list", said={"content": "hi", "images": {"a": 1}}, text="hi"),
+    complete("images that are no list", message={"content": "hi", "images": {"a": 1}}, text="hi"),
     *(
-        odd(
+        streamed(
             f"heartbeat {beat}", delta(content="h"), beat, delta(content="i"), STOP, DONE, text="hi"
         )
         for beat in (
@@ -523,22 +550,22 @@ ODDITIES = [
             b'event: usage\ndata: {"usage": {}}\n\n',
         )
     ),
-    odd("a field nobody knows", HI, b"retry-after: 5\n\n", STOP, text="hi"),
-    odd("heartbeat before anything", b"event: ping\ndata: ping\n\n", HI, STOP, text="hi"),
-    odd(
+    streamed("an unknown field", HI, b"retry-after: 5\n\n", STOP, text="hi"),
+    streamed("heartbeat before anything", b"event: ping\ndata: ping\n\n", HI, STOP, text="hi"),
+    streamed(
         "events called message",
         b"event: message\n" + sse(HI),
         b"event: message\n" + sse(STOP),
         text="hi",
     ),
     Oddity(
-        "empty heartbeats for ever after the finish reason",
+        "empty heartbeats without end after the finish reason",
         (HEAD + sse(HI, STOP), *([b"data:\n\n", 0.1] * 30)),
         text="hi",
         options={"timeout": 0.3},
     ),
     *(
-        odd(f"behind the finish reason: {last}", HI, STOP, last, text="hi")
+        streamed(f"after the finish reason: {last}", HI, STOP, last, text="hi")
         for last in (
             {"error": {"message": "usage failed", "code": 500}},
             {"status": "error", "status_message": "usage failed"},
@@ -550,8 +577,8 @@ ODDITIES = [
             b'{"error": "gone"}\n',
         )
     ),
-    odd(
-        "behind the finish reason an error, then no more",
+    streamed(
+        "after the finish reason an error, then no more",
         HI,
         STOP,
         usage_chunk(**U),
@@ -568,12 +595,14 @@ ODDITIES = [
             ("its second alone", "h\udc02i", "h\ufffdi"),
         )
         for row in (
-            odd(f"half a character {name}", delta(content=half), STOP, text=made),
-            whole(f"half a character {name}, in one piece", said={"content": half}, text=made),
-            whole(
+            streamed(f"half a character {name}", delta(content=half), STOP, text=made),
+            complete(
+                f"half a character {name}, in one piece", message={"content": half}, text=made
+            ),
+            complete(
                 f"half a character {name}, in reasoning and a call",
                 "tool_calls",
-                said={
+                message={
                     "content": None,
                     "reasoning": half,
                     "tool_calls": [call(0, "a", "say", f'{{"word": "{half[1:]}!"}}')],
@@ -583,7 +612,7 @@ ODDITIES = [
             ),
         )
     ),
-    odd(
+    streamed(
         "a character in two halves in every field",
         delta(
             reasoning="\ud83d", refusal="\ud83d", tool_calls=[call(0, "a", "say", '{"w": "\ud83d')]
@@ -596,7 +625,7 @@ ODDITIES = [
         finish="tool_calls",
     ),
     # Reasoning
-    odd(
+    streamed(
         "reasoning_content",
         delta(reasoning_content="hm", content=None),
         HI,
@@ -605,8 +634,8 @@ ODDITIES = [
         text="hi",
         reasoning="hm",
     ),
-    odd("reasoning", delta(reasoning="hm"), HI, STOP, DONE, text="hi", reasoning="hm"),
-    odd(
+    streamed("reasoning", delta(reasoning="hm"), HI, STOP, DONE, text="hi", reasoning="hm"),
+    streamed(
         "both reasoning fields",
         delta(reasoning="hm", reasoning_content="hm"),
         HI,
@@ -615,7 +644,7 @@ ODDITIES = [
         text="hi",
         reasoning="hm",
     ),
-    odd(
+    streamed(
         "reasoning and its details",
         delta(
             reasoning="hm", reasoning_details=[{"type": "reasoning.text", "text": "hm", "index": 0}]
@@ -626,7 +655,7 @@ ODDITIES = [
         text="hi",
         reasoning="hm",
     ),
-    odd(
+    streamed(
         "reasoning in details only",
         delta(reasoning_details=[{"type": "reasoning.text", "text": "hm", "index": 0}]),
         HI,
@@ -635,7 +664,7 @@ ODDITIES = [
         text="hi",
         reasoning="hm",
     ),
-    odd(
+    streamed(
         "reasoning as a content part",
         delta(content=[{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}]),
         HI,
@@ -644,12 +673,12 @@ ODDITIES = [
         text="hi",
         reasoning="hm",
     ),
-    odd("reasoning only", delta(reasoning_content="hm"), STOP, DONE, reasoning="hm"),
+    streamed("reasoning only", delta(reasoning_content="hm"), STOP, DONE, reasoning="hm"),
     *(
-        whole(
+        complete(
             f"blocks of reasoning in one piece: {name}",
             "tool_calls",
-            said={"content": None, field: blocks, "tool_calls": [call(0, "a", "weather", _P)]},
+            message={"content": None, field: blocks, "tool_calls": [call(0, "a", "weather", _P)]},
             reasoning=text,
             calls=(PARIS,),
             sent_back={field: blocks},
@@ -667,7 +696,7 @@ ODDITIES = [
         )
     ),
     *(
-        odd(
+        streamed(
             f"blocks of reasoning: {name}",
             *(delta(**{field: [fragment]}) for fragment in fragments),
             calls(call(0, "a", "weather", _P)),
@@ -729,7 +758,7 @@ ODDITIES = [
             ),
         )
     ),
-    odd(
+    streamed(
         "the text again beside its signature, in both fields",
         delta(reasoning_content="h", thinking_blocks=[{"type": "thinking", "thinking": "h"}]),
         delta(reasoning_content="m", thinking_blocks=[{"type": "thinking", "thinking": "m"}]),
@@ -743,7 +772,7 @@ ODDITIES = [
         reasoning="hm",
     ),
     # Tool calls
-    odd(
+    streamed(
         "calls as documented",
         calls(call(0, "a", "weather", "")),
         calls(call(0, arguments='{"city": ')),
@@ -753,14 +782,14 @@ ODDITIES = [
         calls=(PARIS,),
         finish="tool_calls",
     ),
-    odd(
-        "two calls with one id, told apart by their index",
+    streamed(
+        "two calls with one id and different indices",
         calls(call(0, "weather", "weather", _P), call(1, "weather", "weather", _R)),
         CALLED,
         calls=TWO,
         finish="tool_calls",
     ),
-    odd(
+    streamed(
         "two calls with one id, in fragments",
         calls(call(0, "weather", "weather", "")),
         calls(call(0, "weather", arguments=_P)),
@@ -792,9 +821,9 @@ ODDITIES = [
         ),
         calls=TWO,
         finish="tool_calls",
-        is_whole=True,
+        is_complete=True,
     ),
-    odd(
+    streamed(
         "calls without arguments, index or id",
         calls(call(name="noon")),
         calls(call(name="midnight")),
@@ -802,7 +831,7 @@ ODDITIES = [
         calls=(("noon", {}), ("midnight", {})),
         finish="tool_calls",
     ),
-    odd(
+    streamed(
         "calls without arguments, index or id, named twice",
         calls(call(name="noon")),
         calls(call(name="noon")),
@@ -812,7 +841,7 @@ ODDITIES = [
         calls=(("noon", {}), ("midnight", {})),
         finish="tool_calls",
     ),
-    odd(
+    streamed(
         "a new id and the name again in every fragment",
         calls(call(0, "a", "weather", "")),
         calls(call(0, "b", "weather", _P[:5])),
@@ -822,7 +851,7 @@ ODDITIES = [
         calls=TWO,
         finish="tool_calls",
     ),
-    odd(
+    streamed(
         "arguments encoded twice",
         calls(call(0, "a", "weather", json.dumps(_P)[:7])),
         calls(call(0, arguments=json.dumps(_P)[7:])),
@@ -831,28 +860,28 @@ ODDITIES = [
         calls=TWO,
         finish="tool_calls",
     ),
-    odd(
+    streamed(
         "arguments encoded twice, and cut off",
         calls(call(0, "a", "weather", json.dumps(_P)[:7])),
         delta("length"),
         invalid=1,
         finish="length",
     ),
-    odd(
+    streamed(
         "half an object, encoded twice",
         calls(call(0, "a", "weather", json.dumps('{"at": {"city": "Paris"}'))),
         CALLED,
         invalid=1,
         finish="tool_calls",
     ),
-    odd(
+    streamed(
         "a string for arguments",
         calls(call(0, "a", "weather", '"Paris"')),
         CALLED,
         invalid=1,
         finish="tool_calls",
     ),
-    odd(
+    streamed(
         "several calls in one chunk",
         calls(call(0, "a", "weather", _P), call(1, "b", "weather", _R)),
         CALLED,
@@ -860,14 +889,14 @@ ODDITIES = [
         calls=TWO,
         finish="tool_calls",
     ),
-    odd(
+    streamed(
         "several fragments in one chunk",
         calls(call(0, "a", "weather", ""), call(0, arguments=_P[:5]), call(0, arguments=_P[5:])),
         CALLED,
         calls=(PARIS,),
         finish="tool_calls",
     ),
-    odd(
+    streamed(
         "null index",
         calls(
             {**call(None, "a", "weather", _P), "index": None},
@@ -877,7 +906,7 @@ ODDITIES = [
         calls=TWO,
         finish="tool_calls",
     ),
-    odd(
+    streamed(
         "no index, one chunk per call",
         calls(call(None, "a", "weather", _P)),
         calls(call(None, "b", "weather", _R)),
@@ -885,7 +914,7 @@ ODDITIES = [
         calls=TWO,
         finish="tool_calls",
     ),
-    odd(
+    streamed(
         "no index, fragments",
         calls(call(None, "a", "weather", "")),
         calls(call(arguments=_P)),
@@ -895,7 +924,7 @@ ODDITIES = [
         calls=TWO,
         finish="tool_calls",
     ),
-    odd(
+    streamed(
         "no index, id on every fragment",
         calls(call(None, "a", "weather", _P[:4])),
         calls(call(None, "b", "weather", _R[:4])),
@@ -905,7 +934,7 @@ ODDITIES = [
         calls=TWO,
         finish="tool_calls",
     ),
-    odd(
+    streamed(
         "no index, no id, by position",
         calls(call(None, None, "weather", _P[:4]), call(None, None, "weather", _R[:4])),
         calls(call(arguments=_P[4:]), call(arguments=_R[4:])),
@@ -913,7 +942,7 @@ ODDITIES = [
         calls=TWO,
         finish="tool_calls",
     ),
-    odd(
+    streamed(
         "index 0 for all, ids differ",
         calls(call(0, "a", "weather", _P)),
         calls(call(0, "b", "weather", _R)),
@@ -921,14 +950,14 @@ ODDITIES = [
         calls=TWO,
         finish="tool_calls",
     ),
-    odd(
+    streamed(
         "index 0 for all, in one chunk",
         calls(call(0, "a", "weather", _P), call(0, "b", "weather", _R)),
         CALLED,
         calls=TWO,
         finish="tool_calls",
     ),
-    odd(
+    streamed(
         "index 0 for all, fragments in turn",
         calls(call(0, "a", "weather", "")),
         calls(call(0, arguments=_P)),
@@ -938,14 +967,14 @@ ODDITIES = [
         calls=TWO,
         finish="tool_calls",
     ),
-    odd(
+    streamed(
         "index 0 for all, no ids",
         calls(call(0, "", "weather", _P), call(0, "", "weather", _R)),
         CALLED,
         calls=TWO,
         finish="tool_calls",
     ),
-    odd(
+    streamed(
         "indices from 1",
         calls(call(1, "a", "weather", _P)),
         calls(call(2, "b", "weather", _R)),
@@ -953,7 +982,7 @@ ODDITIES = [
         calls=TWO,
         finish="tool_calls",
     ),
-    odd(
+    streamed(
         "index as text",
         calls(call("0", "a", "weather", _P[:4])),
         calls(call("0", arguments=_P[4:])),
@@ -961,14 +990,14 @@ ODDITIES = [
         calls=(PARIS,),
         finish="tool_calls",
     ),
-    odd(
+    streamed(
         "id and name on every fragment",
         *(calls(call(0, "a", "weather", part)) for part in ("", _P[:4], _P[4:])),
         CALLED,
         calls=(PARIS,),
         finish="tool_calls",
     ),
-    odd(
+    streamed(
         "a new id on every fragment",
         calls(call(0, "a", "weather", _P[:4])),
         calls(call(0, "x", arguments=_P[4:])),
@@ -976,7 +1005,7 @@ ODDITIES = [
         calls=(PARIS,),
         finish="tool_calls",
     ),
-    odd(
+    streamed(
         "empty ids and names on fragments",
         calls(call(0, "a", "weather", _P[:4])),
         calls(call(0, "", "", _P[4:])),
@@ -984,7 +1013,7 @@ ODDITIES = [
         calls=(PARIS,),
         finish="tool_calls",
     ),
-    odd(
+    streamed(
         "name in pieces",
         calls(call(0, "a", "wea")),
         calls(call(0, name="ther", arguments="")),
@@ -993,7 +1022,7 @@ ODDITIES = [
         calls=(PARIS,),
         finish="tool_calls",
     ),
-    odd(
+    streamed(
         "arguments before the name",
         calls(call(0, arguments=_P)),
         calls(call(0, "a", "weather")),
@@ -1001,42 +1030,42 @@ ODDITIES = [
         calls=(PARIS,),
         finish="tool_calls",
     ),
-    odd(
+    streamed(
         "arguments as an object",
         calls(call(0, "a", "weather", {"city": "Paris"})),
         CALLED,
         calls=(PARIS,),
         finish="tool_calls",
     ),
-    odd(
+    streamed(
         "arguments empty",
         calls(call(0, "a", "now", "")),
         CALLED,
         calls=(("now", {}),),
         finish="tool_calls",
     ),
-    odd(
+    streamed(
         "arguments missing",
         calls({"index": 0, "id": "a", "function": {"name": "now"}}),
         CALLED,
         calls=(("now", {}),),
         finish="tool_calls",
     ),
-    odd(
+    streamed(
         "two calls without arguments and ids",
         calls(call(None, None, "now", ""), call(None, None, "then", "")),
         CALLED,
         calls=(("now", {}), ("then", {})),
         finish="tool_calls",
     ),
-    odd(
+    streamed(
         "arguments null",
         calls(call(0, "a", "now", "null")),
         CALLED,
         calls=(("now", {}),),
         finish="tool_calls",
     ),
-    odd(
+    streamed(
         "the whole call again at the end",
         calls(call(0, "a", "weather", _P[:4])),
         calls(call(0, arguments=_P[4:])),
@@ -1045,7 +1074,7 @@ ODDITIES = [
         calls=(PARIS,),
         finish="tool_calls",
     ),
-    odd(
+    streamed(
         "a call and text together",
         delta(content="Let me look. ", tool_calls=[call(0, "a", "weather", _P)]),
         CALLED,
@@ -1053,14 +1082,14 @@ ODDITIES = [
         calls=(PARIS,),
         finish="tool_calls",
     ),
-    odd(
+    streamed(
         "null tool_calls beside text",
         delta(content="hi", tool_calls=None),
         delta(content="", tool_calls=[]),
         STOP,
         text="hi",
     ),
-    odd(
+    streamed(
         "function_call of an older API",
         delta(function_call={"name": "weather", "arguments": ""}),
         delta(function_call={"arguments": _P}),
@@ -1068,7 +1097,7 @@ ODDITIES = [
         calls=(PARIS,),
         finish="function_call",
     ),
-    odd(
+    streamed(
         "arguments cut off",
         calls(call(0, "a", "draw", '{"prompt": "an ox in a')),
         delta("length"),
@@ -1076,15 +1105,15 @@ ODDITIES = [
         invalid=1,
         finish="length",
     ),
-    odd(
-        "arguments that are no JSON",
+    streamed(
+        "arguments that are not JSON",
         calls(call(0, "a", "draw", "an ox, please")),
         CALLED,
         DONE,
         invalid=1,
         finish="tool_calls",
     ),
-    odd(
+    streamed(
         "arguments cut off after an escape",
         calls(call(0, "a", "draw", '{"prompt": "an ox\\')),
         delta("length"),
@@ -1092,7 +1121,7 @@ ODDITIES = [
         invalid=1,
         finish="length",
     ),
-    odd(
+    streamed(
         "one call whole, one cut off",
         calls(call(0, "a", "weather", _P), call(1, "b", "weather", '{"city": ["Ro')),
         delta("length"),
@@ -1102,7 +1131,7 @@ ODDITIES = [
         finish="length",
     ),
     *(
-        odd(
+        streamed(
             f"cut off after a tool's name: {reason}",
             calls(call(0, "a", "draw", "")),
             delta(reason),
@@ -1112,7 +1141,7 @@ ODDITIES = [
         )
         for reason in ("length", "max_tokens", "MAX_TOKENS", "content_filter", None)
     ),
-    odd(
+    streamed(
         "cut off after the name of a second tool",
         calls(call(0, "a", "weather", _P)),
         calls(call(1, "b", "draw")),
@@ -1121,7 +1150,7 @@ ODDITIES = [
         invalid=1,
         finish="length",
     ),
-    odd(
+    streamed(
         "cut off in a second tool, the first without arguments",
         calls(call(0, "a", "now", "")),
         calls(call(1, "b", "draw", '{"prompt"')),
@@ -1130,7 +1159,7 @@ ODDITIES = [
         invalid=1,
         finish="length",
     ),
-    odd(
+    streamed(
         "cut off after the arguments",
         calls(call(0, "a", "weather", _P)),
         delta("length"),
@@ -1138,7 +1167,7 @@ ODDITIES = [
         finish="length",
     ),
     *(
-        odd(
+        streamed(
             f"arguments empty, then {reason}",
             calls(call(0, "a", "now", "")),
             delta(reason),
@@ -1148,30 +1177,30 @@ ODDITIES = [
         for reason in ("stop", "STOP", "tool_calls", "tool_use", "end_turn", "function_call")
     ),
     *(
-        whole(
+        complete(
             f"cut off after a tool's name, in one piece: {reason}",
             reason,
-            said={"content": None, "tool_calls": [call(0, "a", "draw", "")]},
+            message={"content": None, "tool_calls": [call(0, "a", "draw", "")]},
             invalid=1,
         )
         for reason in ("length", "content_filter", None)
     ),
     *(
-        whole(
+        complete(
             f"arguments empty, in one piece, then {reason}",
             reason,
-            said={"content": None, "tool_calls": [call(0, "a", "now", arguments)]},
+            message={"content": None, "tool_calls": [call(0, "a", "now", arguments)]},
             calls=(("now", {}),),
         )
         for reason, arguments in (("tool_calls", ""), ("stop", None))
     ),
-    whole(
+    complete(
         "cut off after a tool's name, Anthropic's empty input in its place",
         "length",
-        said={"content": None, "tool_calls": [call(0, "a", "draw", {})]},
+        message={"content": None, "tool_calls": [call(0, "a", "draw", {})]},
         invalid=1,
     ),
-    odd(
+    streamed(
         "an empty object as arguments, and no finish reason",
         calls(call(0, "a", "now", "{}")),
         DONE,
@@ -1179,7 +1208,7 @@ ODDITIES = [
         finish=None,
     ),
     *(
-        odd(
+        streamed(
             f"empty calls: {name}",
             *map(calls, fragments),
             CALLED,
@@ -1200,7 +1229,7 @@ ODDITIES = [
         )
     ),
     *(
-        odd(
+        streamed(
             f"an empty call beside text: {empty}",
             delta(content="hi", **{field: empty}),
             STOP,
@@ -1220,9 +1249,9 @@ ODDITIES = [
         )
     ),
     *(
-        whole(
+        complete(
             f"an empty call beside text, in one piece: {name}",
-            said={"content": "hi", **empty},
+            message={"content": "hi", **empty},
             text="hi",
         )
         for name, empty in (
@@ -1235,7 +1264,7 @@ ODDITIES = [
         )
     ),
     *(
-        odd(
+        streamed(
             f"an empty object ahead of the arguments: {name}",
             *map(calls, fragments),
             CALLED,
@@ -1252,7 +1281,7 @@ ODDITIES = [
             ),
         )
     ),
-    odd(
+    streamed(
         "the whole arguments again in other spaces",
         calls(call(0, "a", "weather", '{"city":')),
         calls(call(0, arguments='"Paris"}')),
@@ -1261,14 +1290,14 @@ ODDITIES = [
         calls=(PARIS,),
         finish="tool_calls",
     ),
-    odd(
+    streamed(
         "two calls in one chunk with one index, the first without arguments",
         calls(call(0, "a", "now", ""), call(0, "b", "now", '{"zone": "CET"}')),
         CALLED,
         calls=(("now", {}), ("now", {"zone": "CET"})),
         finish="tool_calls",
     ),
-    odd(
+    streamed(
         "two calls in one chunk with one index, both without arguments",
         calls(call(0, "a", "now", ""), call(0, "b", "now", "")),
         CALLED,
@@ -1276,7 +1305,7 @@ ODDITIES = [
         finish="tool_calls",
     ),
     # Bytes
-    odd(
+    streamed(
         "comments between",
         b": OPENROUTER PROCESSING\n\n",
         HI,
@@ -1285,20 +1314,20 @@ ODDITIES = [
         DONE,
         text="hi",
     ),
-    odd("CRLF", sse(HI, STOP, DONE, newline="\r\n"), text="hi"),
-    odd("CR alone", sse(HI, STOP, DONE, newline="\r"), text="hi"),
-    odd("byte order mark", b"\xef\xbb\xbf", HI, STOP, DONE, text="hi"),
-    odd(
+    streamed("CRLF", sse(HI, STOP, DONE, newline="\r\n"), text="hi"),
+    streamed("CR alone", sse(HI, STOP, DONE, newline="\r"), text="hi"),
+    streamed("byte order mark", b"\xef\xbb\xbf", HI, STOP, DONE, text="hi"),
+    streamed(
         "no space after the colon",
         b"data:" + json.dumps(HI).encode() + b"\n\n",
         STOP,
         b"data:[DONE]\n\n",
         text="hi",
     ),
-    odd(
+    streamed(
         "event and id lines", b"event: message\nid: 7\nretry: 10\n" + sse(HI), STOP, DONE, text="hi"
     ),
-    odd(
+    streamed(
         "one event on many lines",
         b"".join(
             b"data: " + line.encode() + b"\n" for line in json.dumps(HI, indent=1).splitlines()
@@ -1308,7 +1337,9 @@ ODDITIES = [
         DONE,
         text="hi",
     ),
-    odd("no blank lines between events", sse(HI, STOP, DONE).replace(b"\n\n", b"\n"), text="hi"),
+    streamed(
+        "no blank lines between events", sse(HI, STOP, DONE).replace(b"\n\n", b"\n"), text="hi"
+    ),
     Oddity(
         "events in pieces",
         tuple(
@@ -1338,7 +1369,7 @@ ODDITIES = [
         ),
         text="hi",
         usage=(11, 4),
-        is_whole=True,
+        is_complete=True,
     ),
     Oddity(
         "a completion called an event stream",
@@ -1355,21 +1386,21 @@ ODDITIES = [
         (http({"choices": [{"message": {"content": "hi"}}]}),),
         text="hi",
         finish=None,
-        is_whole=True,
+        is_complete=True,
     ),
     Oddity(
         "a line for each chunk",
-        (http(lines(delta(content="h"), delta(content="i"), STOP), content_type=NDJSON),),
+        (http(ndjson(delta(content="h"), delta(content="i"), STOP), content_type=NDJSON),),
         text="hi",
     ),
     Oddity(
-        "a line for each chunk, half a one behind the finish reason",
-        (http(lines(HI, STOP) + '{"usage": {"pro', content_type=NDJSON),),
+        "a line for each chunk, half of one after the finish reason",
+        (http(ndjson(HI, STOP) + '{"usage": {"pro', content_type=NDJSON),),
         text="hi",
     ),
     Oddity(
         "a line for each chunk, then [DONE]",
-        (http(lines(HI) + "[DONE]\n", content_type=NDJSON),),
+        (http(ndjson(HI) + "[DONE]\n", content_type=NDJSON),),
         text="hi",
         finish=None,
     ),
@@ -1378,7 +1409,7 @@ ODDITIES = [
             f"{name} in a header",
             (http(WHOLE_HI, headers=headers),),
             text="hi",
-            is_whole=True,
+            is_complete=True,
         )
         for name, headers in (
             ("9,000 bytes", ["content-security-policy: " + "x" * 9000]),
@@ -1397,13 +1428,13 @@ class Failure:
     error: str
     retryable: bool
     partial: str | None = None
-    says: str = ""
+    text: str = ""
     options: dict[str, Any] = field(default_factory=dict)
-    is_whole: bool = False
+    is_complete: bool = False
     """Whether it is an answer in one piece."""
 
 
-def fails(name: str, *events: Any, **expected: Any) -> Failure:
+def failing(name: str, *events: Any, **expected: Any) -> Failure:
     body = b"".join(e if isinstance(e, bytes) else sse(e) for e in events)
     return Failure(name, (HEAD + body,), **expected)
 
@@ -1420,8 +1451,8 @@ FAILED: tuple[Any, ...] = (
     {"type": "abort", "message": "gone"},
 )
 FAILURES = [
-    fails("cut off", HI, error="StreamCutOffError", retryable=True, partial="hi"),
-    fails(
+    failing("cut off", HI, error="StreamCutOffError", retryable=True, partial="hi"),
+    failing(
         "cut off in the middle of an event",
         HI,
         b'data: {"id": "ch',
@@ -1429,16 +1460,16 @@ FAILURES = [
         retryable=True,
         partial="hi",
     ),
-    fails(
+    failing(
         "cut off in the middle of a call",
         calls(call(0, "a", "weather", '{"ci')),
         error="StreamCutOffError",
         retryable=True,
         partial="",
     ),
-    fails("nothing at all", error="StreamCutOffError", retryable=True, partial=""),
-    fails("comments only", b": ping\n\n", error="StreamCutOffError", retryable=True, partial=""),
-    fails("[DONE] only", DONE, error="APIResponseError", retryable=True),
+    failing("nothing at all", error="StreamCutOffError", retryable=True, partial=""),
+    failing("comments only", b": ping\n\n", error="StreamCutOffError", retryable=True, partial=""),
+    failing("[DONE] only", DONE, error="APIResponseError", retryable=True),
     Failure("reset", (HEAD + sse(HI), 0.05, Reset()), "StreamCutOffError", True, "hi"),
     Failure(
         "stall",
@@ -1449,15 +1480,15 @@ FAILURES = [
         options={"timeout": 0.3},
     ),
     Failure(
-        "stall behind empty heartbeats",
+        "stall with empty heartbeats",
         (HEAD + sse(HI), *([b"data:\n\n", 0.1] * 20)),
         "StreamStalledError",
         True,
         "hi",
         options={"timeout": 0.3},
     ),
-    fails(
-        "error event in words, its data empty",
+    failing(
+        "error event without data",
         HI,
         b"event: error\ndata:\n\n",
         error="StreamCutOffError",
@@ -1465,23 +1496,23 @@ FAILURES = [
         partial="hi",
     ),
     Failure(
-        "stall behind keep-alives",
+        "stall with keep-alives",
         (HEAD + sse(HI), *([b": ping\n\n", 0.1] * 20)),
         "StreamStalledError",
         True,
         "hi",
         options={"timeout": 0.3},
     ),
-    fails(
+    failing(
         "error object",
         HI,
         {"error": {"message": "upstream timed out", "code": 504}},
         error="InternalServerError",
         retryable=True,
         partial="hi",
-        says="upstream timed out",
+        text="upstream timed out",
     ),
-    fails(
+    failing(
         "error in Oxen's shape",
         HI,
         {
@@ -1496,44 +1527,44 @@ FAILURES = [
         error="InsufficientCreditsError",
         retryable=False,
         partial="hi",
-        says="Insufficient credits",
+        text="Insufficient credits",
     ),
-    fails(
+    failing(
         "error text",
         HI,
         {"error": "Something broke"},
         error="InternalServerError",
         retryable=True,
         partial="hi",
-        says="Something broke",
+        text="Something broke",
     ),
-    fails(
-        "error status without words",
+    failing(
+        "error status without a message",
         HI,
         {"status": "error", "status_message": "unauthenticated"},
         error="AuthenticationError",
         retryable=False,
         partial="hi",
     ),
-    fails(
+    failing(
         "error event",
         HI,
         b'event: error\ndata: {"message": "Overloaded", "code": 529}\n\n',
         error="InternalServerError",
         retryable=True,
         partial="hi",
-        says="Overloaded",
+        text="Overloaded",
     ),
-    fails(
-        "error event in words",
+    failing(
+        "error event with plain text",
         HI,
         b"event: error\ndata: upstream is gone\n\n",
         error="InternalServerError",
         retryable=True,
         partial="hi",
-        says="upstream is gone",
+        text="upstream is gone",
     ),
-    fails(
+    failing(
         "typed error event",
         HI,
         b'event: error\ndata: {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}\n\n',
@@ -1541,25 +1572,25 @@ FAILURES = [
         retryable=True,
         partial="hi",
     ),
-    fails(
+    failing(
         "error without data:",
         HI,
         b'{"error": {"message": "boom"}}\n',
         error="InternalServerError",
         retryable=True,
         partial="hi",
-        says="boom",
+        text="boom",
     ),
-    fails(
+    failing(
         "error without data:, on many lines",
         HI,
         json.dumps({"error": {"message": "boom", "code": 503}}, indent=1).encode() + b"\n",
         error="InternalServerError",
         retryable=True,
         partial="hi",
-        says="boom",
+        text="boom",
     ),
-    fails(
+    failing(
         "error without data:, on many lines, then [DONE]",
         HI,
         json.dumps({"error": {"message": "boom", "code": 503}}, indent=1).encode() + b"\n\n",
@@ -1567,9 +1598,9 @@ FAILURES = [
         error="InternalServerError",
         retryable=True,
         partial="hi",
-        says="boom",
+        text="boom",
     ),
-    fails(
+    failing(
         "error without data:, cut off",
         HI,
         b'{\n "error": {\n',
@@ -1577,16 +1608,16 @@ FAILURES = [
         retryable=True,
         partial="hi",
     ),
-    fails(
+    failing(
         "error in an event with a name of its own",
         HI,
         b'event: failure\ndata: {"error": {"message": "boom"}}\n\n',
         error="InternalServerError",
         retryable=True,
         partial="hi",
-        says="boom",
+        text="boom",
     ),
-    fails(
+    failing(
         "error object of another server",
         HI,
         {"object": "error", "message": "slow down", "code": 429},
@@ -1594,7 +1625,7 @@ FAILURES = [
         retryable=True,
         partial="hi",
     ),
-    fails(
+    failing(
         "error in a list",
         HI,
         [{"error": {"code": 429, "message": "quota"}}],
@@ -1633,20 +1664,20 @@ FAILURES = [
             ),
         )
         for row in (
-            fails(name, HI, body, DONE, error=error, retryable=retryable, partial="hi"),
-            Failure(f"{name}, in one piece", (http(body),), error, retryable, is_whole=True),
+            failing(name, HI, body, DONE, error=error, retryable=retryable, partial="hi"),
+            Failure(f"{name}, in one piece", (http(body),), error, retryable, is_complete=True),
         )
     ),
-    fails(
-        "complaint of a framework",
+    failing(
+        "error of a web framework",
         HI,
         {"detail": "Internal error"},
         error="InternalServerError",
         retryable=True,
         partial="hi",
-        says="Internal error",
+        text="Internal error",
     ),
-    fails(
+    failing(
         "finish reason error",
         HI,
         {
@@ -1661,10 +1692,10 @@ FAILURES = [
         error="InternalServerError",
         retryable=True,
         partial="hi",
-        says="Provider disconnected",
+        text="Provider disconnected",
     ),
-    fails(
-        "finish reason error without words",
+    failing(
+        "finish reason error without a message",
         HI,
         delta("error"),
         error="InternalServerError",
@@ -1675,7 +1706,7 @@ FAILURES = [
         row
         for reason in FAILED
         for row in (
-            fails(
+            failing(
                 f"finish reason {reason}",
                 HI,
                 delta(reason),
@@ -1686,16 +1717,16 @@ FAILURES = [
             ),
             Failure(
                 f"finish reason {reason} in one piece",
-                whole("", reason, said={"content": "hi"}).script,
+                complete("", reason, message={"content": "hi"}).script,
                 "InternalServerError",
                 True,
                 "hi",
-                is_whole=True,
+                is_complete=True,
             ),
         )
     ),
     *(
-        fails(
+        failing(
             f"error in the choice, finish reason {reason}",
             HI,
             in_choice(reason, error={"code": 502, "message": "Provider disconnected"}),
@@ -1703,25 +1734,25 @@ FAILURES = [
             error="InternalServerError",
             retryable=True,
             partial="hi",
-            says="Provider disconnected",
+            text="Provider disconnected",
         )
         for reason in (None, "null", "length")
     ),
-    fails(
-        "finish reason null in words, and no end",
+    failing(
+        "finish reason null as text, and no end",
         delta("null", content="hi"),
         delta("null"),
         error="StreamCutOffError",
         retryable=True,
         partial="hi",
     ),
-    fails(
+    failing(
         "error first",
         {"error": {"message": "Rate limit reached", "type": "rate_limit_error"}},
         error="RateLimitError",
         retryable=True,
     ),
-    fails(
+    failing(
         "context overflow inside",
         {
             "error": {
@@ -1732,7 +1763,7 @@ FAILURES = [
         error="ContextOverflowError",
         retryable=False,
     ),
-    fails(
+    failing(
         "context overflow after text",
         HI,
         {"error": {"message": "prompt is too long: 210000 tokens > 200000 maximum"}},
@@ -1740,21 +1771,21 @@ FAILURES = [
         retryable=False,
         partial="hi",
     ),
-    fails(
-        "data that is no JSON",
+    failing(
+        "data that is not JSON",
         HI,
         "Internal Server Error",
         error="StreamError",
         retryable=True,
         partial="hi",
-        says="Internal Server Error",
+        text="Internal Server Error",
     ),
-    fails(
-        "data that is no JSON first",
+    failing(
+        "data that is not JSON first",
         "upstream connect error",
         error="APIResponseError",
         retryable=True,
-        says="upstream connect error",
+        text="upstream connect error",
     ),
     Failure(
         "HTML in a 200",
@@ -1765,25 +1796,25 @@ FAILURES = [
         ),
         "APIResponseError",
         True,
-        says="502 Bad Gateway",
+        text="502 Bad Gateway",
     ),
     Failure(
         "a line for each chunk, cut off",
-        (http(lines(delta(content="h"), delta(content="i")), content_type=NDJSON),),
+        (http(ndjson(delta(content="h"), delta(content="i")), content_type=NDJSON),),
         "StreamCutOffError",
         True,
         "hi",
     ),
     Failure(
         "one line of many",
-        (http(lines(HI), content_type=NDJSON),),
+        (http(ndjson(HI), content_type=NDJSON),),
         "StreamCutOffError",
         True,
         "hi",
     ),
     Failure(
         "a line for each chunk, cut off in the middle of one",
-        (http(lines(HI) + '{"choices": [{"delta', content_type=NDJSON),),
+        (http(ndjson(HI) + '{"choices": [{"delta', content_type=NDJSON),),
         "StreamCutOffError",
         True,
         "hi",
@@ -1793,22 +1824,22 @@ FAILURES = [
         (http("upstream request timeout", content_type="text/plain"),),
         "APIResponseError",
         True,
-        says="upstream request timeout",
+        text="upstream request timeout",
     ),
     Failure(
-        "an event stream that was cut off, where none was asked for",
+        "an event stream that was cut off, not requested",
         (http(sse(HI), content_type="text/event-stream"),),
         "StreamCutOffError",
         True,
         "hi",
-        is_whole=True,
+        is_complete=True,
     ),
     Failure(
         "error as JSON in a 200",
         (http({"error": {"message": "Model not found: ox-9"}}),),
         "ModelNotFoundError",
         False,
-        says="Model not found: ox-9",
+        text="Model not found: ox-9",
     ),
     Failure(
         "empty choices in a 200", (http({"id": "c", "choices": []}),), "APIResponseError", True
@@ -1830,7 +1861,7 @@ FAILURES = [
         ),
         "InternalServerError",
         True,
-        says="Bad gateway",
+        text="Bad gateway",
     ),
     Failure(
         "402",

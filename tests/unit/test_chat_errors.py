@@ -1,4 +1,4 @@
-"""One tree of errors in three vocabularies, and the texts by which an overflow is told."""
+"""The error classes in the core and in LangChain, and the texts that mean context overflow."""
 
 from __future__ import annotations
 

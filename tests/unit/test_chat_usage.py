@@ -12,7 +12,7 @@ CASES: list[tuple[str, dict[str, Any], Usage | None]] = [
     ("OpenAI's", {"prompt_tokens": 11, "completion_tokens": 4, "total_tokens": 15}, Usage(11, 4, 15)),
     ("no total", {"prompt_tokens": 11, "completion_tokens": 4}, Usage(11, 4, 15)),
     ("total only", {"total_tokens": 15}, Usage(15, 0, 15)),
-    ("a total said too early", {"prompt_tokens": 11, "completion_tokens": 4, "total_tokens": 11}, Usage(11, 4, 15)),
+    ("a total reported too early", {"prompt_tokens": 11, "completion_tokens": 4, "total_tokens": 11}, Usage(11, 4, 15)),
     ("thinking in the total only", {"prompt_tokens": 11, "completion_tokens": 4, "total_tokens": 30}, Usage(11, 4, 30)),
     ("text", {"prompt_tokens": "11", "completion_tokens": "4.0"}, Usage(11, 4, 15)),
     ("nothing readable", {"prompt_tokens": None, "completion_tokens": "many"}, None),
@@ -65,7 +65,7 @@ def test_shape(raw: dict[str, Any], expected: Usage | None) -> None:
 
 
 @pytest.mark.parametrize("raw", [None, {}])
-def test_nothing_said_is_nothing_known(raw: Any) -> None:
+def test_no_usage_is_none(raw: Any) -> None:
     assert read_usage(raw) is None
 
 

@@ -1,4 +1,4 @@
-"""What both adapters send: order, sizes, attachments of tools, replayed reasoning."""
+"""The messages both adapters send: order, sizes, attachments of tool results, reasoning."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_content_is_never_an_empty_list(content: Any) -> None:
         ({"type": "file", "file": {"file_data": "data:", "file_url": "https://x"}}, "exactly one"),
     ],
 )
-def test_what_oxen_cannot_take_is_refused_before_it_is_sent(part: Any, words: str) -> None:
+def test_unsupported_files_are_refused_before_they_are_sent(part: Any, words: str) -> None:
     with pytest.raises(InvalidInputError, match=words):
         prepare_messages([user(part)], policy=PLAIN)
 
@@ -129,7 +129,7 @@ def test_the_limits_themselves_are_allowed(part: Any) -> None:
         ("data:image/png;base64,iVBO", "data:image/png;base64,iVBO"),
     ],
 )
-def test_an_image_is_one_whatever_it_is_called(given: str, sent: str) -> None:
+def test_an_image_is_sent_as_image_whatever_its_label(given: str, sent: str) -> None:
     for kind in ("image", "file"):
         part = media_part(kind, given)  # type: ignore[arg-type]
         assert part == {"type": "image_url", "image_url": {"url": sent}}
@@ -151,12 +151,12 @@ def test_images_of_tool_results_follow_all_of_them() -> None:
     assert last["content"] == [TEXT]
 
 
-def test_what_is_neither_text_nor_media_is_left_out_of_a_tools_result() -> None:
+def test_unknown_parts_of_a_tool_result_are_left_out() -> None:
     (sent,) = prepare_messages([tool("a", "x", {"type": "odd"}, "y")], policy=PLAIN)
     assert sent["content"] == "x\ny"
 
 
-def test_a_blind_model_is_told_of_images_it_does_not_get() -> None:
+def test_a_model_without_vision_reads_that_images_were_left_out() -> None:
     sent = prepare_messages([tool("a", "drawn", IMAGE)], policy=PLAIN, takes_images=lambda: False)
     assert len(sent) == 1
     assert "1 attachment" in sent[0]["content"]
@@ -168,7 +168,7 @@ def test_cache_marks_stay() -> None:
     assert [m["content"] for m in sent] == [[marked], [marked]]
 
 
-def thought(call: bool = True) -> dict[str, Any]:
+def with_reasoning(call: bool = True) -> dict[str, Any]:
     message = {
         "role": "assistant",
         "content": "",
@@ -185,11 +185,11 @@ def thought(call: bool = True) -> dict[str, Any]:
 def test_reasoning_goes_back_as_the_policy_says(replay: Any, kept: list[bool]) -> None:
     history = [
         user(TEXT),
-        thought(),
+        with_reasoning(),
         tool("a", "x"),
-        thought(call=False),
+        with_reasoning(call=False),
         user(TEXT),
-        thought(),
+        with_reasoning(),
         tool("a", "y"),
     ]
     policy = Policy(reasoning_text=replay, reasoning_blocks=replay)
@@ -214,10 +214,10 @@ def test_families(model: str, text: str) -> None:
     assert policy_for(model).reasoning_text == text
 
 
-def test_a_policy_that_was_asked_for_goes_over_the_familys() -> None:
-    asked = policy_for("deepseek-v4-pro", "never")
-    assert (asked.reasoning_text, asked.reasoning_blocks) == ("never", "never")
-    assert asked.json_schema is False
+def test_an_explicit_replay_overrides_the_family() -> None:
+    policy = policy_for("deepseek-v4-pro", "never")
+    assert (policy.reasoning_text, policy.reasoning_blocks) == ("never", "never")
+    assert policy.json_schema is False
 
 
 @pytest.mark.parametrize(("body", "words"), [({"model": "m", "n": 2}, "one answer"), ({}, "model")])

@@ -1,4 +1,4 @@
-"""Streams cut and reordered at random: never an untyped error, never a token lost or doubled."""
+"""Streams cut and reordered at random: no untyped error, and no token lost or repeated."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ newlines = st.sampled_from(["\n", "\r\n", "\r"])
 
 @given(texts, places, newlines, st.booleans())
 @settings(max_examples=150, deadline=None)
-def test_cuts_change_nothing(said: list[str], at: list[int], newline: str, bom: bool) -> None:
-    events = [delta(content=text) for text in said]
+def test_cuts_change_nothing(parts: list[str], cuts: list[int], newline: str, bom: bool) -> None:
+    events = [delta(content=text) for text in parts]
     stream = sse(*events, delta("stop"), "[DONE]", newline=newline)
-    deltas = read(cut((b"\xef\xbb\xbf" if bom else b"") + stream, at))
-    assert [d.text for d in deltas if d.text] == said
+    deltas = read(cut((b"\xef\xbb\xbf" if bom else b"") + stream, cuts))
+    assert [d.text for d in deltas if d.text] == parts
     assert deltas[-1].end is not None
-    assert deltas[-1].end.text == "".join(said)
+    assert deltas[-1].end.text == "".join(parts)
 
 
 def fragments(calls: list[dict[str, str]], index_of: Any) -> list[list[dict[str, Any]]]:
@@ -78,7 +78,7 @@ arguments = st.dictionaries(st.text(max_size=4), st.text(max_size=8), max_size=3
 @given(st.lists(arguments, min_size=1, max_size=4), st.randoms(use_true_random=False), places)
 @settings(max_examples=100, deadline=None)
 def test_calls_may_be_interleaved_and_chunked_in_any_way(
-    calls: list[dict[str, str]], chance: random.Random, at: list[int]
+    calls: list[dict[str, str]], chance: random.Random, cuts: list[int]
 ) -> None:
     queues = [row[:] for row in fragments(calls, lambda place: place + 1)]
     starts = [queue.pop(0) for queue in queues]
@@ -89,7 +89,7 @@ def test_calls_may_be_interleaved_and_chunked_in_any_way(
         if chance.random() < 0.3:
             chunks[-1] += [q.pop(0) for q in queues if q and q is not queue]
     stream = sse(*(delta(tool_calls=c) for c in chunks), delta("tool_calls"), "[DONE]")
-    end = read(cut(stream, at))[-1].end
+    end = read(cut(stream, cuts))[-1].end
     assert end is not None
     assert [json.loads(c.arguments) for c in end.tool_calls] == calls
     assert [c.id for c in end.tool_calls] == [f"call_{n}" for n in range(len(calls))]
@@ -107,20 +107,20 @@ def test_calls_in_turn_need_no_index(calls: list[dict[str, str]], index_of: Any)
 
 @given(texts, places, st.randoms(use_true_random=False), st.integers(0, 4000))
 @settings(max_examples=150, deadline=None)
-def test_damage_is_a_typed_error_or_an_answer(
-    said: list[str], at: list[int], chance: random.Random, end: int
+def test_a_damaged_stream_is_a_typed_error_or_an_answer(
+    parts: list[str], cuts: list[int], chance: random.Random, end: int
 ) -> None:
-    events = [sse(delta(content=t)) for t in said] + [sse(delta("stop")), sse("[DONE]")]
+    events = [sse(delta(content=t)) for t in parts] + [sse(delta("stop")), sse("[DONE]")]
     chance.shuffle(events)
     stream = b"".join(events)[:end]
     try:
-        deltas = read(cut(stream, at))
+        deltas = read(cut(stream, cuts))
     except OxenError:
         return
     shown = "".join(d.text for d in deltas)
     assert deltas[-1].end is not None
     assert deltas[-1].end.text == shown
-    assert sum(map(len, said)) >= len(shown)
+    assert sum(map(len, parts)) >= len(shown)
 
 
 FULL = delta(
@@ -180,7 +180,7 @@ def spots(value: Any) -> list[tuple[Any, Any]]:
 
 @given(st.lists(st.tuples(st.integers(0, 500), odd_values), min_size=1, max_size=3), st.booleans())
 @settings(max_examples=400, deadline=None)
-def test_no_value_anywhere_is_an_untyped_error(
+def test_malformed_values_never_raise_untyped_errors(
     changes: list[tuple[int, Any]], no_delta: bool
 ) -> None:
     chunk = json.loads(json.dumps(FULL))
@@ -200,30 +200,30 @@ def test_no_value_anywhere_is_an_untyped_error(
 
 
 @pytest.mark.parametrize("arguments", ["", "{}", '{"a', '{"a": {"b": 1}'])
-def test_what_came_before_a_cut_has_no_call_that_looks_whole(arguments: str) -> None:
+def test_the_partial_answer_of_a_cut_off_stream_has_no_complete_call(arguments: str) -> None:
     call = {"index": 0, "id": "a", "function": {"name": "pay", "arguments": arguments}}
     with pytest.raises(StreamCutOffError) as caught:
         read([sse(delta(tool_calls=[call]))])
     message = to_message(caught.value.partial)
     assert message.tool_calls == []
-    assert [one["name"] for one in message.invalid_tool_calls] == ["pay"]
+    assert [call["name"] for call in message.invalid_tool_calls] == ["pay"]
 
 
 @given(st.binary(max_size=200))
 @settings(max_examples=150, deadline=None)
-def test_no_bytes_are_an_untyped_error(noise: bytes) -> None:
+def test_random_bytes_never_raise_untyped_errors(noise: bytes) -> None:
     with contextlib.suppress(OxenError):
         read([noise])
 
 
 @pytest.mark.parametrize("noise", [b'"\x80"', b'{"\xff": 1}\n{', b'{"choices": "\xed\xa0\x80"}'])
-def test_bytes_that_are_nearly_json_are_no_untyped_error(noise: bytes) -> None:
+def test_bytes_that_are_almost_json_raise_typed_errors(noise: bytes) -> None:
     with pytest.raises(OxenError):
         read([noise])
 
 
 @pytest.mark.parametrize("length", [1, 3])
-def test_a_character_escaped_in_halves_is_put_together(length: int) -> None:
+def test_surrogate_halves_are_joined(length: int) -> None:
     ox = json.dumps("\N{OX}")[1:-1]
     halves = [f'{{"choices": [{{"delta": {{"content": "{part}"}}}}]}}' for part in (ox[:6], ox[6:])]
     end = read([sse(*halves * length, delta("stop"), "[DONE]")])[-1].end
@@ -231,7 +231,7 @@ def test_a_character_escaped_in_halves_is_put_together(length: int) -> None:
     assert end.text == "\N{OX}" * length
 
 
-def test_a_line_end_cut_in_two_is_one() -> None:
+def test_a_line_end_may_be_cut_in_two() -> None:
     stream = sse(delta(content="a"), delta(content="b"), delta("stop"), "[DONE]", newline="\r\n")
     whole = [(d.text, d.end is not None) for d in read([stream])]
     edges = [at + 1 for at in range(len(stream)) if stream[at : at + 2] == b"\r\n"]
