@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.harness import Case, Contestant, Hub
 from oxen_inference import AsyncOxenClient
-from oxen_inference.media.api import Pace
+from oxen_inference.media.pace import Pace
 
 TITLE = "Waiting for generations"
 ABOUT = (

@@ -182,11 +182,11 @@ class OxenMediaTool(OxenTool):
     def is_begun(self, request: ToolRequest) -> bool:
         """Whether this call would attach to a job that is paid for already."""
         client = self.connection.sync()
-        return client.media.begun(**self.order(client, request)) is not None
+        return client.media.find(**self.order(client, request)) is not None
 
     async def ais_begun(self, request: ToolRequest) -> bool:
         client = await self.connection.running()
-        return await client.media.begun(**await self.aorder(client, request)) is not None
+        return await client.media.find(**await self.aorder(client, request)) is not None
 
     def parameters(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parameters of the request that a call with these arguments makes."""

@@ -97,7 +97,7 @@ class MediaCalls:
                 arguments = _own(arguments, generic=not self.given or not wait)
             maker, params = self._prepared(model, arguments)
             order = maker.order(client, params, key=None, conversation=self.connection.session)
-            if must_ask(self.confirm_above, model, params) and client.media.begun(**order) is None:
+            if must_ask(self.confirm_above, model, params) and client.media.find(**order) is None:
                 refuse_unasked(tool)
             if not wait:
                 return _submitted(client.media.submit(**order).result)
@@ -132,7 +132,7 @@ class MediaCalls:
             order = await maker.aorder(client, params, key=key, conversation=conversation)
             if (
                 must_ask(self.confirm_above, model, params)
-                and await client.media.begun(**order) is None
+                and await client.media.find(**order) is None
             ):
                 self._check_budget(model, params)
                 if ctx is None or call.place is None:

@@ -20,7 +20,7 @@ from oxen_inference.tools.settings import check_limits, connection_for, refuse_t
 if TYPE_CHECKING:
     from oxen_inference.catalog.models import Model
     from oxen_inference.client import AsyncOxenClient, OxenClient
-    from oxen_inference.ledger.budgets import Amount, Budget
+    from oxen_inference.ledger.budgets import USD, Budget
 
 _NONE: Any = None
 """The context of a call outside a workflow; core wants it annotated as `Context` all the same."""
@@ -68,7 +68,7 @@ class OxenToolSpec(BaseToolSpec):
         api_key: Any = None,
         api_base: str | None = None,
         ledger: Any = ...,
-        budget: "Budget | Amount | None" = None,
+        budget: "Budget | USD | None" = None,
         max_cost: Any = None,
         allow_unknown_cost: bool = False,
         save_to: str | Path | None = None,

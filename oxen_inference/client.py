@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,20 +12,26 @@ import openai
 from oxen_inference import errors, paths
 from oxen_inference._version import __version__
 from oxen_inference.aiohttp_client import make_http_client
-from oxen_inference.error_mapping import hide, mentions, status_error
+from oxen_inference.error_mapping import (
+    error_in_success,
+    hide,
+    human_text,
+    mentions,
+    status_error,
+)
+from oxen_inference.generation_reading import names_a_generation
 from oxen_inference.settings import resolve_api_key, resolve_base_url
-from oxen_inference.transport import Call, read_checked
+from oxen_inference.transport import Call
 from oxen_inference.transport_errors import translate
 
 if TYPE_CHECKING:
     from oxen_inference.catalog.api import AsyncCatalog, Catalog
     from oxen_inference.events import AsyncEvents, Events
-    from oxen_inference.media.api import AsyncMedia, Media
+    from oxen_inference.media.facade import AsyncMedia, Media
     from oxen_inference.queue import AsyncQueue, Queue
 
 T = TypeVar("T")
 
-_UNSET: Any = object()
 _SHORTEST_SECRET = 8  # characters; a shorter one would be found in ordinary words
 BAD_REQUEST, TOO_MANY_REQUESTS, SERVER_ERROR = 400, 429, 500
 # What the SDK reads from OPENAI_* variables when left out. An empty string is "given, and
@@ -50,7 +57,7 @@ class _Shared:
         *,
         api_key: Any = None,
         base_url: str | None = None,
-        ledger: Any = _UNSET,
+        ledger: Any = ...,
         default_headers: Any = None,
         transport_is_ours: bool | None = None,
         **sdk: Any,
@@ -159,7 +166,7 @@ class OxenClient(_Shared, openai.OpenAI):
     def send(self, call: Call[T]) -> T:
         """Make one call and return its typed answer. Raises `OxenError`."""
         payload = getattr(self, call.method)(**_arguments(call))
-        return call.read(read_checked(payload))
+        return call.read(_checked(payload))
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -178,9 +185,9 @@ class OxenClient(_Shared, openai.OpenAI):
     @cached_property
     def media(self) -> Media:
         """Images, videos and audio, paid for once."""
-        from oxen_inference.media.api import Media
+        from oxen_inference.media.facade import Media
 
-        return Media(self)
+        return Media(self, self._oxen_ledger)
 
     @cached_property
     def events(self) -> Events:
@@ -209,7 +216,7 @@ class AsyncOxenClient(_Shared, openai.AsyncOpenAI):
     async def send(self, call: Call[T]) -> T:
         """Make one call and return its typed answer. Raises `OxenError`."""
         payload = await getattr(self, call.method)(**_arguments(call))
-        return call.read(read_checked(payload))
+        return call.read(_checked(payload))
 
     @cached_property
     def catalog(self) -> AsyncCatalog:
@@ -228,9 +235,9 @@ class AsyncOxenClient(_Shared, openai.AsyncOpenAI):
     @cached_property
     def media(self) -> AsyncMedia:
         """Images, videos and audio, paid for once."""
-        from oxen_inference.media.api import AsyncMedia
+        from oxen_inference.media.facade import AsyncMedia
 
-        return AsyncMedia(self)
+        return AsyncMedia(self, self._oxen_ledger)
 
     @cached_property
     def events(self) -> AsyncEvents:
@@ -245,3 +252,19 @@ def _arguments(call: Call[Any]) -> dict[str, Any]:
     if call.body is not None:
         arguments["body"] = dict(call.body)
     return arguments
+
+
+def _checked(payload: object) -> object:
+    """Return a JSON body, or raise the error it is: a text body, or an error inside a 200."""
+    error = error_in_success(payload)
+    # A failed generation's row may state why under `error`: that is its data, not the call's error.
+    if error is not None and not names_a_generation(payload):
+        raise error
+    if not isinstance(payload, Mapping | list):
+        shown = human_text(payload) or "an empty body"
+        raise errors.APIResponseError(
+            f"Oxen answered with something that is not JSON: {shown[:300]}. If it is another "
+            "server's page, check the base URL.",
+            body=payload,
+        )
+    return payload

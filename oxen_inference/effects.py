@@ -32,8 +32,9 @@ class Operation(Generic[T]):
 
     __slots__ = ()
 
-    def __await__(self) -> Generator[Operation[T], T, T]:
-        return (yield self)
+    def __await__(self) -> Generator[Any, Any, T]:
+        answer: T = yield self
+        return answer
 
 
 class NotAllowed(Exception):  # noqa: N818 - an answer, not a failure

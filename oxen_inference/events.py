@@ -1,7 +1,7 @@
 """The hub's stream of completion events: a hint that a job ended, never the record of it.
 
-There is no buffering and no replay, cancelled jobs send nothing, and events for other things
-share the stream, so the state of a job always comes from the queue.
+There is no buffering and no replay, canceled jobs send nothing, and other events share the
+stream, so the state of a job always comes from the queue (https://docs.oxen.ai).
 """
 
 from __future__ import annotations
@@ -10,33 +10,32 @@ import json
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import openai
 
-from oxen_inference.generation import Generation, read_event
+from oxen_inference.generation import Generation
+from oxen_inference.generation_reading import read_event
 from oxen_inference.paths import absolute
-
-if TYPE_CHECKING:
-    from oxen_inference.client import AsyncOxenClient, OxenClient
+from oxen_inference.transport import AsyncSender, Sender
 
 COMPLETED = "media_generation_completed"
 
 
-class _EventStream(openai.Stream[Any]):
+class _RawEvents(openai.Stream[Any]):
     """The SDK's event decoder, without its guesses about what the events mean."""
 
     def __stream__(self) -> Iterator[Any]:
         yield from self._iter_events()
 
 
-class _AsyncEventStream(openai.AsyncStream[Any]):
+class _AsyncRawEvents(openai.AsyncStream[Any]):
     async def __stream__(self) -> AsyncIterator[Any]:
         async for event in self._iter_events():
             yield event
 
 
-class Listener(Iterator[Generation]):
+class EventStream(Iterator[Generation]):
     """The completed generations that an open stream announces, as they come."""
 
     def __init__(self, stream: Any, without_key: Callable[[Any], Any]) -> None:
@@ -46,23 +45,23 @@ class Listener(Iterator[Generation]):
     def __next__(self) -> Generation:
         return next(self._jobs)
 
-    def hang_up(self) -> None:
-        """End the iteration from another thread, which closing the stream would not."""
+    def shut_down(self) -> None:
+        """End the iteration from another thread, which closing the stream would not do."""
         network = self._stream.response.extensions.get("network_stream")
-        held = None if network is None else network.get_extra_info("socket")
-        if held is not None:
+        connection = None if network is None else network.get_extra_info("socket")
+        if connection is not None:
             with suppress(OSError):  # closed by the hub in the meantime
-                held.shutdown(socket.SHUT_RDWR)
+                connection.shutdown(socket.SHUT_RDWR)
 
 
 class Events:
     """`OxenClient.events`."""
 
-    def __init__(self, client: OxenClient) -> None:
+    def __init__(self, client: Sender) -> None:
         self._client = client
 
     @contextmanager
-    def listen(self, *, timeout: float = 45.0) -> Iterator[Listener]:
+    def listen(self, *, timeout: float = 45.0) -> Iterator[EventStream]:
         """Open the stream; iterate over the completed generations it announces.
 
         `timeout`: seconds of silence after which the connection counts as dead (the hub sends a
@@ -73,10 +72,10 @@ class Events:
             cast_to=object,
             options={"timeout": timeout, "max_retries": 0},
             stream=True,
-            stream_cls=_EventStream,
+            stream_cls=_RawEvents,
         )
         try:
-            yield Listener(stream, self._client.without_key)
+            yield EventStream(stream, self._client.without_key)
         finally:
             stream.close()
 
@@ -84,7 +83,7 @@ class Events:
 class AsyncEvents:
     """`AsyncOxenClient.events`."""
 
-    def __init__(self, client: AsyncOxenClient) -> None:
+    def __init__(self, client: AsyncSender) -> None:
         self._client = client
 
     @asynccontextmanager
@@ -99,7 +98,7 @@ class AsyncEvents:
             cast_to=object,
             options={"timeout": timeout, "max_retries": 0},
             stream=True,
-            stream_cls=_AsyncEventStream,
+            stream_cls=_AsyncRawEvents,
         )
         try:
             without_key = self._client.without_key
@@ -114,5 +113,5 @@ def _read(event: Any, without_key: Callable[[Any], Any]) -> Generation | None:
     try:
         data = without_key(json.loads(event.data))
     except json.JSONDecodeError:
-        return None  # a hint that cannot be read is no hint; polling finds the job
+        return None  # polling finds the job
     return read_event(data) if isinstance(data, dict) else None

@@ -1,6 +1,6 @@
-"""The asynchronous queue as the hub offers it. Every submit is a new paid job.
+"""The queue as the hub offers it. Every submit is a new paid job.
 
-`oxen_inference.media.api` is the safe way to pay: it records, budgets, waits and fetches.
+`client.media` is the safe way to pay: it records, budgets, waits and downloads.
 """
 
 from __future__ import annotations
@@ -8,20 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from oxen_inference.errors import APIResponseError, NotFoundError
-from oxen_inference.generation import (
-    Generation,
-    read_generation,
-    read_generations,
-)
+from oxen_inference.generation import Generation
+from oxen_inference.generation_reading import read_generation, read_generations
 from oxen_inference.money import read_money
 from oxen_inference.paths import Paths, fill
-from oxen_inference.transport import Call
-
-if TYPE_CHECKING:
-    from oxen_inference.client import AsyncOxenClient, OxenClient
+from oxen_inference.transport import AsyncSender, Call, Sender
 
 MAX_GENERATIONS = 4
 """Most jobs one submit may ask for: the documentation says 4, the OpenAPI file 12."""
@@ -114,7 +108,7 @@ def _int(value: object, default: int) -> int:
 class Queue:
     """`OxenClient.queue`."""
 
-    def __init__(self, client: OxenClient) -> None:
+    def __init__(self, client: Sender) -> None:
         self._client = client
 
     def submit(self, model: str, **params: Any) -> list[Generation]:
@@ -169,7 +163,7 @@ class Queue:
 class AsyncQueue:
     """`AsyncOxenClient.queue`."""
 
-    def __init__(self, client: AsyncOxenClient) -> None:
+    def __init__(self, client: AsyncSender) -> None:
         self._client = client
 
     async def submit(self, model: str, **params: Any) -> list[Generation]:

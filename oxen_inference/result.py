@@ -1,4 +1,4 @@
-"""What a paid request made, and how far it got: data that can be shown, stored and sent."""
+"""What a paid request made, and how far it is: data that can be shown, stored and sent."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from typing import Any
 from typing_extensions import Self
 
 from oxen_inference.generation import TERMINAL, Generation
+from oxen_inference.money import usd
 
 _KINDS = frozenset({"image", "video", "audio"})
-_SHOWN_URL = 60  # characters of one that holds its file
-_SHOWN_BYTES = 8_000_000  # a notebook stores what it shows
+_LONGEST_DATA_URL_SHOWN = 60  # characters
+_MOST_BYTES_SHOWN = 8_000_000  # a notebook stores what it shows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaItem:
-    """One picture, film or sound.
+    """One image, video or audio file.
 
     `status` is the hub's word. Sizes are pixels and bytes, `duration` seconds, `cost` USD, None
     meaning not known. `url` is temporary. `content` holds the bytes of a direct result that was
@@ -33,7 +34,7 @@ class MediaItem:
     generation_id: str | None = None
     status: str = "queued"
     url: str | None = None
-    path: str | None = None
+    path: Path | None = None
     mime_type: str | None = None
     sha256: str | None = None
     size: int | None = None
@@ -67,6 +68,7 @@ class MediaItem:
         data = asdict(replace(self, content=None))
         del data["content"]
         data["cost"] = None if self.cost is None else format(self.cost, "f")
+        data["path"] = None if self.path is None else str(self.path)
         return data
 
     @classmethod
@@ -75,6 +77,8 @@ class MediaItem:
         known = {name: value for name, value in data.items() if name in names}
         if known.get("cost") is not None:
             known["cost"] = Decimal(known["cost"])
+        if known.get("path") is not None:
+            known["path"] = Path(known["path"])
         return cls(**known)
 
 
@@ -114,7 +118,7 @@ class MediaResult:
         return tuple(item.url for item in self.succeeded if item.url)
 
     @property
-    def paths(self) -> tuple[str, ...]:
+    def paths(self) -> tuple[Path, ...]:
         return tuple(item.path for item in self.items if item.path)
 
     @property
@@ -163,11 +167,11 @@ class MediaResult:
         return json.dumps(self.to_dict())
 
     def __str__(self) -> str:
-        from oxen_inference.money import usd
-
         cost = "unknown cost" if self.cost is None else usd(self.cost)
-        where = [item.path or _brief(item.url) or item.error or item.status for item in self.items]
-        return f"{self.media_type} by {self.model}: {self.status}, {cost}: {'; '.join(where)}"
+        places = [
+            str(item.path or _brief(item.url) or item.error or item.status) for item in self.items
+        ]
+        return f"{self.media_type} by {self.model}: {self.status}, {cost}: {'; '.join(places)}"
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         shown = "\n".join(_as_html(item, self.media_type) for item in self.items)
@@ -193,8 +197,8 @@ class Progress:
 
 
 def _brief(url: str | None) -> str | None:
-    is_long = url is not None and url.startswith("data:") and len(url) > _SHOWN_URL
-    return f"{url[:_SHOWN_URL]}…" if url is not None and is_long else url
+    is_long = url is not None and url.startswith("data:") and len(url) > _LONGEST_DATA_URL_SHOWN
+    return f"{url[:_LONGEST_DATA_URL_SHOWN]}…" if url is not None and is_long else url
 
 
 def _as_html(item: MediaItem, media_type: str) -> str:
@@ -215,10 +219,9 @@ def _as_html(item: MediaItem, media_type: str) -> str:
 
 def _source(item: MediaItem) -> str | None:
     content = item.content
-    if content is None and item.path and (item.size or 0) <= _SHOWN_BYTES:
-        path = Path(item.path)
-        content = path.read_bytes() if path.is_file() else None
-    if content is not None and len(content) <= _SHOWN_BYTES:
+    if content is None and item.path and (item.size or 0) <= _MOST_BYTES_SHOWN:
+        content = item.path.read_bytes() if item.path.is_file() else None
+    if content is not None and len(content) <= _MOST_BYTES_SHOWN:
         encoded = base64.b64encode(content).decode()
         return f"data:{item.mime_type or 'application/octet-stream'};base64,{encoded}"
     return item.url

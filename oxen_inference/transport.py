@@ -56,6 +56,8 @@ class _Client(Protocol):
     @property
     def base_url(self) -> Any: ...
     @property
+    def get(self) -> Callable[..., Any]: ...
+    @property
     def auth_headers(self) -> dict[str, str]: ...
     def is_closed(self) -> bool: ...
     def with_options(self, **options: Any) -> Any: ...
@@ -69,8 +71,6 @@ class Sender(_Client, Protocol):
         """Make one call and return its typed answer. Raises `OxenError`."""
         ...
 
-    def get(self, path: str, **options: Any) -> Any: ...
-
 
 class AsyncSender(_Client, Protocol):
     """What makes a call on an event loop: `AsyncOxenClient`."""
@@ -78,25 +78,3 @@ class AsyncSender(_Client, Protocol):
     async def send(self, call: Call[T]) -> T:
         """Make one call and return its typed answer. Raises `OxenError`."""
         ...
-
-    async def get(self, path: str, **options: Any) -> Any: ...
-
-
-def read_checked(payload: object) -> object:
-    """Return a JSON body, or raise the error it is: a text body, or an error inside a 200."""
-    from oxen_inference.error_mapping import error_in_success, human_text
-    from oxen_inference.errors import APIResponseError
-    from oxen_inference.generation import names_a_generation
-
-    error = error_in_success(payload)
-    # A failed generation's row may tell why under `error`: that is its data, not the call's end.
-    if error is not None and not names_a_generation(payload):
-        raise error
-    if not isinstance(payload, Mapping | list):
-        shown = human_text(payload) or "an empty body"
-        raise APIResponseError(
-            f"Oxen answered with something that is not JSON: {shown[:300]}. If it is another "
-            "server's page, check the base URL.",
-            body=payload,
-        )
-    return payload

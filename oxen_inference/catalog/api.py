@@ -42,9 +42,9 @@ from oxen_inference.catalog.shared import (
     waiting_for,
 )
 from oxen_inference.catalog.unknown_model import could_be_inactive, inactive, unknown_model
+from oxen_inference.drivers import BlockingDriver
+from oxen_inference.effects import Work, shield
 from oxen_inference.errors import APIStatusError, APITimeoutError, NotFoundError, OxenError
-from oxen_inference.media.runner import Runner
-from oxen_inference.media.steps import Steps, shielded
 from oxen_inference.transport import Call
 
 if TYPE_CHECKING:
@@ -275,10 +275,10 @@ class Catalog(SharedCatalog):
         finally:
             self._cache.forget()
 
-    def _deploy(self, model_id: str, steps: Steps[Model]) -> Model:
+    def _deploy(self, model_id: str, work: Work[Model]) -> Model:
         model_id = calls.checked_id(model_id)
         try:
-            return Runner(self._client).run(steps)
+            return BlockingDriver(self._client).run(work)
         except NotFoundError as error:
             raise self.explain(error, model_id) from None
         finally:
@@ -286,5 +286,9 @@ class Catalog(SharedCatalog):
 
     def _release(self, claim: Claim) -> None:
         if claim.leave():
-            Runner(self._client).run(shielded(release(self._client.paths, claim)))
+            BlockingDriver(self._client).run(_shielded(release(self._client.paths, claim)))
             self._cache.forget()
+
+
+async def _shielded(work: Work[None]) -> None:
+    await shield(work)

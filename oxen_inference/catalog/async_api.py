@@ -34,9 +34,9 @@ from oxen_inference.catalog.shared import (
     waiting_for,
 )
 from oxen_inference.catalog.unknown_model import could_be_inactive, inactive, unknown_model
+from oxen_inference.drivers import AsyncDriver
+from oxen_inference.effects import Work, shield
 from oxen_inference.errors import APIStatusError, APITimeoutError, NotFoundError, OxenError
-from oxen_inference.media.runner import AsyncRunner
-from oxen_inference.media.steps import Steps, shielded
 from oxen_inference.transport import Call
 
 if TYPE_CHECKING:
@@ -270,10 +270,10 @@ class AsyncCatalog(SharedCatalog):
         finally:
             self._cache.forget()
 
-    async def _deploy(self, model_id: str, steps: Steps[Model]) -> Model:
+    async def _deploy(self, model_id: str, work: Work[Model]) -> Model:
         model_id = calls.checked_id(model_id)
         try:
-            return await AsyncRunner(self._client).run(steps)
+            return await AsyncDriver(self._client).run(work)
         except NotFoundError as error:
             raise await self.explain(error, model_id) from None
         finally:
@@ -281,5 +281,9 @@ class AsyncCatalog(SharedCatalog):
 
     async def _release(self, claim: Claim) -> None:
         if claim.leave():
-            await AsyncRunner(self._client).run(shielded(release(self._client.paths, claim)))
+            await AsyncDriver(self._client).run(_shielded(release(self._client.paths, claim)))
             self._cache.forget()
+
+
+async def _shielded(work: Work[None]) -> None:
+    await shield(work)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from oxen_inference.catalog.calls import activate_call, deactivate_call, get_call
 from oxen_inference.catalog.claims import Claim
+from oxen_inference.effects import invoke, send, sleep
 from oxen_inference.errors import (
     APIStatusError,
     DeploymentError,
@@ -18,7 +19,6 @@ from oxen_inference.errors import (
     OxenError,
     RequestTimeoutError,
 )
-from oxen_inference.media.steps import Sleep, Steps, Tell, send
 
 if TYPE_CHECKING:
     from oxen_inference.catalog.models import Model
@@ -42,16 +42,16 @@ class Waiting:
     on_progress: Progress | None = None
 
 
-def occupation(paths: Paths, waiting: Waiting, claim: Claim) -> Steps[Model]:
+async def occupation(paths: Paths, waiting: Waiting, claim: Claim) -> Model:
     """Bring a model up for one more user of it, who will ask `claim.leave` whether to release it."""
     while not claim.enter():
-        yield Sleep(waiting.poll_every)
-    return (yield from activation(paths, claim.model_id, waiting, claim))
+        await sleep(waiting.poll_every)
+    return await activation(paths, claim.model_id, waiting, claim)
 
 
-def activation(
+async def activation(
     paths: Paths, model_id: str, waiting: Waiting | None, claim: Claim | None = None
-) -> Steps[Model]:
+) -> Model:
     """Bring `model_id` up unless it is; with `waiting`, until it is active.
 
     It is sent once: a second answer would hide what became of the first. What a live look says
@@ -61,20 +61,20 @@ def activation(
     Raises `InvalidInputError` for a base model, `DeploymentError` if it ends in another state.
     """
     claim = claim or Claim("", model_id)
-    model = yield from send(get_call(paths, model_id, live=True))
+    model = await send(get_call(paths, model_id, live=True))
     _must_be_custom(model)
     for _ in range(2):
-        model = yield from _brought_up(paths, model, waiting, claim)
+        model = await _brought_up(paths, model, waiting, claim)
         if waiting is None or model.deployment_status == "active":
             return model  # else another user has brought it down before it was seen to be up
-    return (yield from _brought_up(paths, model, waiting, claim, is_last=True))
+    return await _brought_up(paths, model, waiting, claim, is_last=True)
 
 
-def _brought_up(
+async def _brought_up(
     paths: Paths, model: Model, waiting: Waiting | None, claim: Claim, *, is_last: bool = False
-) -> Steps[Model]:
+) -> Model:
     if model.deployment_status == "deactivating" and waiting:
-        model = yield from _until(
+        model = await _until(
             paths,
             model,
             waiting,
@@ -85,44 +85,40 @@ def _brought_up(
     if model.deployment_status not in ("active", "deploying"):
         claim.ours = True  # before it is sent: a lost answer may have been a yes
         try:
-            model = yield from send(activate_call(paths, model.id))
+            model = await send(activate_call(paths, model.id))
         except OxenError as error:
             claim.ours = not _is_refusal(error)
-            model = yield from _in_spite_of(error, paths, model.id)
+            model = await _in_spite_of(error, paths, model.id)
     if waiting is None:
         return model
     # Ours that is inactive may have failed; one that goes down was told to, by whoever shares it.
     by_others = ("deactivating",) if claim.ours else ("deactivating", "inactive")
     undone = () if is_last else by_others
-    return (
-        yield from _until(
-            paths, model, waiting, goal="active", on_the_way="deploying", undone=undone
-        )
-    )
+    return await _until(paths, model, waiting, goal="active", on_the_way="deploying", undone=undone)
 
 
-def deactivation(paths: Paths, model_id: str, waiting: Waiting | None) -> Steps[Model]:
+async def deactivation(paths: Paths, model_id: str, waiting: Waiting | None) -> Model:
     """Bring `model_id` down; with `waiting`, until it is inactive."""
-    model = yield from send(deactivate_call(paths, model_id))
+    model = await send(deactivate_call(paths, model_id))
     if waiting is None:
         return model
-    return (yield from _until(paths, model, waiting, goal="inactive", on_the_way="deactivating"))
+    return await _until(paths, model, waiting, goal="inactive", on_the_way="deactivating")
 
 
-def release(paths: Paths, claim: Claim) -> Steps[None]:
+async def release(paths: Paths, claim: Claim) -> None:
     """Bring down what the last user has left, trying more than once. Raises `DeploymentError`."""
     try:
-        yield from _brought_down(paths, claim.model_id)
+        await _brought_down(paths, claim.model_id)
     finally:
         claim.ended()
 
 
-def _brought_down(paths: Paths, model_id: str) -> Steps[None]:
+async def _brought_down(paths: Paths, model_id: str) -> None:
     for attempt in count(1):  # pragma: no branch - it counts without end
         try:
-            yield from send(deactivate_call(paths, model_id))
+            await send(deactivate_call(paths, model_id))
         except OxenError as error:
-            if _is_refusal(error) and (yield from _is_down(paths, model_id)):
+            if _is_refusal(error) and (await _is_down(paths, model_id)):
                 return  # an earlier try worked, whose answer was lost
             if attempt == _RELEASE_TRIES or not error.is_retryable:
                 raise DeploymentError(
@@ -132,12 +128,12 @@ def _brought_down(paths: Paths, model_id: str) -> Steps[None]:
                 ) from error
         else:
             return
-        yield Sleep(FIRST_RETRY * 2 ** (attempt - 1))
+        await sleep(FIRST_RETRY * 2 ** (attempt - 1))
 
 
-def _is_down(paths: Paths, model_id: str) -> Steps[bool]:
+async def _is_down(paths: Paths, model_id: str) -> bool:
     try:
-        model = yield from send(get_call(paths, model_id, live=True))
+        model = await send(get_call(paths, model_id, live=True))
     except OxenError:
         return False
     return model.deployment_status in ("inactive", "deactivating")
@@ -149,13 +145,13 @@ def _is_refusal(error: OxenError) -> bool:
     return isinstance(error, APIStatusError) and not in_doubt
 
 
-def _in_spite_of(error: OxenError, paths: Paths, model_id: str) -> Steps[Model]:
+async def _in_spite_of(error: OxenError, paths: Paths, model_id: str) -> Model:
     """Return a model that is up, or coming up, whatever its activation was answered.
 
     Its answer may have been lost, or somebody else was faster. Raises `error` where it is not.
     """
     try:
-        model = yield from send(get_call(paths, model_id, live=True))
+        model = await send(get_call(paths, model_id, live=True))
     except OxenError:
         raise error from None
     if model.deployment_status not in ("active", "deploying"):
@@ -170,7 +166,7 @@ def _must_be_custom(model: Model) -> None:
         )
 
 
-def _until(
+async def _until(
     paths: Paths,
     model: Model,
     waiting: Waiting,
@@ -178,14 +174,14 @@ def _until(
     goal: str,
     on_the_way: str,
     undone: Collection[str] = (),
-) -> Steps[Model]:
+) -> Model:
     """Look until the status is the `goal`, or one that says that somebody else has `undone` it."""
     started, pause, seen_on_the_way = time.monotonic(), waiting.poll_every, False
     looked = False
     while True:
         status = model.deployment_status or "unknown"
         if waiting.on_progress:
-            yield Tell(waiting.on_progress, model)
+            await invoke(waiting.on_progress, model)
         if status == goal or (seen_on_the_way and status in undone):
             return model
         seen_on_the_way = seen_on_the_way or status == on_the_way
@@ -206,15 +202,15 @@ def _until(
                 model_id=model.id,
                 status=status,
             )
-        yield Sleep(pause)
+        await sleep(pause)
         pause = min(pause * 1.5, max(_SLOWEST_POLL, waiting.poll_every))
-        model = yield from _look_again(paths, model)
+        model = await _look_again(paths, model)
         looked = True
 
 
-def _look_again(paths: Paths, model: Model) -> Steps[Model]:
+async def _look_again(paths: Paths, model: Model) -> Model:
     try:
-        return (yield from send(get_call(paths, model.id, live=True)))
+        return await send(get_call(paths, model.id, live=True))
     except OxenError as error:
         if not error.is_retryable:
             raise

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from oxen_inference.client import OxenClient
-    from oxen_inference.ledger.store import Entry
+    from oxen_inference.ledger.entries import Entry
     from oxen_inference.media.handles import MediaHandle
     from oxen_inference.result import MediaItem
 
@@ -84,10 +84,10 @@ def _found(client: OxenClient, name: str) -> MediaHandle:
 
 
 def _is_in(item: MediaItem, folder: Path) -> bool:
-    return item.path is not None and Path(item.path).parent == folder
+    return item.path is not None and item.path.parent == folder
 
 
-def _say_saved(out: Console, paths: Iterable[str | None]) -> None:
+def _say_saved(out: Console, paths: Iterable[Path | None]) -> None:
     for path in paths:
         out.print(f"saved {path}", markup=False, highlight=False, soft_wrap=True)
 
@@ -157,7 +157,7 @@ def _as_json(entry: Entry) -> dict[str, Any]:
         "cost": None if entry.cost is None else f"{entry.cost:f}",
         "reserved": f"{entry.reserved:f}",
         "key": entry.key,
-        "paths": list(result.paths),
+        "paths": [str(path) for path in result.paths],
         "urls": list(result.urls),
         "error": entry.error,
     }

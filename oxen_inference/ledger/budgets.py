@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import threading
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from oxen_inference.errors import BudgetExceededError, ConfigurationError, InvalidInputError
+from oxen_inference.errors import ConfigurationError, InvalidInputError
 from oxen_inference.ledger import accounts
-from oxen_inference.ledger.accounts import Totals
-from oxen_inference.ledger.schema import LedgerFile, is_same
-from oxen_inference.money import usd
+from oxen_inference.ledger.accounts import Reservation, Totals
+from oxen_inference.ledger.store import Ledger, default_ledger
 
-if TYPE_CHECKING:
-    from oxen_inference.ledger.store import Ledger
-
-Amount = str | Decimal | int | float
-Reserve = Callable[[sqlite3.Connection, str, Decimal, int], None]
-"""Holds a unit for each of some generations of an entry. Raises `BudgetExceededError`."""
+USD = str | Decimal | int | float
+"""An amount of US dollars, such as ``"20.00"``."""
 
 
 def read_amount(value: object, name: str) -> Decimal:
@@ -37,8 +29,8 @@ def read_amount(value: object, name: str) -> Decimal:
     return amount
 
 
-def as_budget(given: Budget | Amount | None) -> Budget | None:
-    """Return a budget as it is, and an amount as one of its own. Raises `ConfigurationError`."""
+def as_budget(given: Budget | USD | None) -> Budget | None:
+    """Return a budget as it is, and an amount as a new budget. Raises `ConfigurationError`."""
     if given is None or isinstance(given, Budget):
         return given
     try:
@@ -50,39 +42,26 @@ def as_budget(given: Budget | Amount | None) -> Budget | None:
 
 
 class Budget:
-    """A limit in USD that spending through it can never be planned to exceed.
+    """A limit in USD that requests paid from it are never planned to exceed.
 
     With a `name` it is one budget for everything that names it in the same ledger, across
-    threads, processes and runs, and pays for clients with that ledger; without, it is this
-    object alone, in this process, for any client. Raises `ConfigurationError` if the name already
-    stands for another limit, or the ledger does not last.
+    threads, processes and runs. Without a name it is this object alone, in this process, and
+    belongs to the ledger of the first client that pays from it. Raises `ConfigurationError` if
+    the name already stands for another limit, or the ledger does not last.
     """
 
     def __init__(
-        self, limit: Amount, *, name: str | None = None, ledger: Ledger | None = None
+        self, limit: USD, *, name: str | None = None, ledger: Ledger | None = None
     ) -> None:
-        from oxen_inference.ledger.store import default_ledger
-
         self.limit = read_amount(limit, "limit")
         self.name = name
-        self.ledger = None if name is None else ledger or default_ledger()
-        if self.ledger is not None and not self.ledger.durable:
-            raise ConfigurationError(
-                f"The budget {name!r} needs a ledger that outlives the process, as its name does: "
-                "pass ledger=Ledger(path) with a path that can be written, or leave the name out."
-            )
-        # Without a name the first is for what is recorded by hand; those of clients join it, since
-        # a reservation is written where its entry is.
-        self._files: tuple[LedgerFile, ...] = (
-            LedgerFile(None) if self.ledger is None else self.ledger.file,
-        )
         self._account = f"unnamed {uuid.uuid4().hex}" if name is None else name
-        self._joins_other_files = name is None
         self._process = os.getpid()
-        self._reserving = threading.Lock()
-        with self.file.writing() as connection:
-            known = accounts.open_account(connection, self._account, self.limit)
-            accounts.refuse_other_limit(self._account, known, self.limit)
+        self._lock = threading.RLock()
+        self._recorded = Decimal(0)  # by hand, before there was a ledger to write it to
+        self._ledger: Ledger | None = None
+        if name is not None:
+            self._bind(_durable(ledger or default_ledger(), name))
 
     def __repr__(self) -> str:
         named = "" if self.name is None else f", name={self.name!r}"
@@ -97,12 +76,12 @@ class Budget:
     def __reduce__(self) -> Any:
         if self.name is None:
             raise TypeError("A budget without a name lives in one process; name it to send it.")
-        return _rebuild, (str(self.limit), self.name, self.ledger)
+        return _rebuild, (str(self.limit), self.name, self._ledger)
 
     @property
-    def file(self) -> LedgerFile:
-        """Where it is kept; without a name, where what is recorded by hand is."""
-        return self._files[0]
+    def ledger(self) -> Ledger | None:
+        """The ledger that it is kept in; None until the first payment, without a name."""
+        return self._ledger
 
     @property
     def spent(self) -> Decimal:
@@ -111,7 +90,7 @@ class Budget:
 
     @property
     def reserved(self) -> Decimal:
-        """USD held for jobs whose cost is not known yet."""
+        """USD reserved for jobs whose cost is not known yet."""
         return self._totals().reserved
 
     @property
@@ -119,108 +98,90 @@ class Budget:
         """USD that can still be planned; never negative, though more may have been spent."""
         return max(self._totals().left, Decimal(0))
 
-    def change_limit(self, limit: Amount) -> None:
+    def change_limit(self, limit: USD) -> None:
         """Set another limit: for a named budget, everywhere it is named from now on."""
         new = read_amount(limit, "limit")
-        self._refuse_a_fork()
-        with self.file.writing() as connection:
-            accounts.change_limit(connection, self._account, new)
-        self.limit = new
+        self._check_process()
+        with self._lock:
+            if self._ledger is not None:
+                with self._ledger.file.writing() as connection:
+                    accounts.change_limit(connection, self._account, new)
+            self.limit = new
 
-    def check(self, amount: Amount) -> None:
+    def check(self, amount: USD) -> None:
         """Raise `BudgetExceededError` if `amount` does not fit in what is left."""
-        self._check(self._totals(), read_amount(amount, "amount"))
+        accounts.check_fits(self._totals(), read_amount(amount, "amount"), self._label)
 
-    def record(self, amount: Amount, what: str = "") -> None:
+    def record(self, amount: USD, what: str = "") -> None:
         """Count money spent elsewhere. Never refused: the money is gone, and blocks what follows."""
         cost = read_amount(amount, "amount")
-        self._refuse_a_fork()
-        with self.file.writing() as connection:
+        self._check_process()
+        with self._lock:
+            if self._ledger is None:
+                self._recorded += cost
+            else:
+                self._charge(self._ledger, cost, what)
+
+    def reservation(self, ledger: Ledger, unit: Decimal, generations: int) -> Reservation:
+        """Return what to reserve in `ledger` for a request, together with its entry.
+
+        Raises `ConfigurationError` if the budget is kept in another ledger.
+        """
+        self._check_process()
+        with self._lock:
+            if self._ledger is None:
+                self._bind(ledger)
+            elif not self._ledger.is_same(ledger):
+                raise ConfigurationError(
+                    f"{self!r} is kept in {self._ledger!r}, and this client uses {ledger!r}. Money "
+                    "is reserved together with its request, in one ledger. Pass the client "
+                    "ledger=budget.ledger, or the budget ledger=client.media.ledger. "
+                    "Nothing was sent."
+                )
+        return Reservation(self._account, self._label, unit, generations)
+
+    def _bind(self, ledger: Ledger) -> None:
+        with ledger.file.writing() as connection:
+            known = accounts.open_account(connection, self._account, self.limit)
+            accounts.check_limit(self._account, known, self.limit)
+        if self._recorded:
+            self._charge(ledger, self._recorded, "recorded before the first payment")
+        self._ledger = ledger
+
+    def _charge(self, ledger: Ledger, cost: Decimal, what: str) -> None:
+        with ledger.file.writing() as connection:
             accounts.charge(connection, self._account, f"record:{uuid.uuid4().hex}", cost, what)
 
-    @contextmanager
-    def reserving(self, file: LedgerFile) -> Iterator[Reserve]:
-        """Give what reserves money in a transaction of `file`, where the entry is written, too.
+    def _totals(self) -> Totals:
+        self._check_process()
+        with self._lock:
+            if self._ledger is None:
+                return Totals(self.limit, self._recorded, Decimal(0))
+            with self._ledger.file.reading() as connection:
+                known = accounts.totals(connection, self._account)
+            self.limit = known.limit
+            return known
 
-        Raises `ConfigurationError` if the budget is kept in another file.
-        """
-        if not self._joins_other_files:
-            self._refuse_another(file)
-            yield self._reserve_beside(Totals(self.limit, Decimal(0), Decimal(0)))
-            return
-        # Not inside the transaction: of two threads each would hold a file the other waits for.
-        # Nothing else is reserved meanwhile, and what is settled was reserved before.
-        self._refuse_a_fork()
-        with self._reserving:
-            _ = file.durable  # opens it, which says where it really is
-            if not any(is_same(file, one) for one in self._files):
-                with file.writing() as connection:
-                    accounts.open_account(connection, self._account, self.limit)
-                self._files = (*self._files, file)
-            yield self._reserve_beside(self._totals(besides=file))
+    @property
+    def _label(self) -> str:
+        return "this budget" if self.name is None else f"the budget {self.name!r}"
 
-    def _reserve_beside(self, elsewhere: Totals) -> Reserve:
-        def reserve(connection: sqlite3.Connection, entry_id: str, unit: Decimal, n: int) -> None:
-            here = accounts.totals(connection, self._account)
-            known = Totals(
-                elsewhere.limit if self._joins_other_files else here.limit,
-                here.spent + elsewhere.spent,
-                here.reserved + elsewhere.reserved,
-            )
-            self._check(known, unit * n)
-            accounts.hold(connection, self._account, entry_id, unit, n)
-
-        return reserve
-
-    def _totals(self, besides: LedgerFile | None = None) -> Totals:
-        self._refuse_a_fork()
-        limit, spent, reserved = self.limit, Decimal(0), Decimal(0)
-        for file in self._files:
-            with file.reading() as connection:
-                part = accounts.totals(connection, self._account)
-            if file is self.file and self.name is not None:
-                limit = part.limit
-            if besides is None or not is_same(file, besides):
-                spent, reserved = spent + part.spent, reserved + part.reserved
-        return Totals(limit, spent, reserved)
-
-    def _check(self, known: Totals, amount: Decimal) -> None:
-        if amount > known.left:
-            what = "this budget" if self.name is None else f"the budget {self.name!r}"
-            raise BudgetExceededError(
-                f"This may cost {usd(amount)}, and of the {usd(known.limit)} in {what} "
-                f"{usd(max(known.left, Decimal(0)))} is left ({usd(known.spent)} spent, "
-                f"{usd(known.reserved)} reserved). Nothing was sent."
-            )
-
-    def _refuse_another(self, file: LedgerFile) -> None:
-        if file.durable and is_same(file, self.file):
-            return
-        raise ConfigurationError(
-            f"The budget {self.name!r} is kept in the ledger at {self.file.path}, and this client's "
-            f"is {f'at {file.path}' if file.path else 'in memory'}: money is reserved together with "
-            "what it is for, in one file. Pass the client ledger=budget.ledger, or the budget "
-            "ledger=client.media.ledger. Nothing was sent."
-        )
-
-    def _refuse_a_fork(self) -> None:
+    def _check_process(self) -> None:
         if self.name is None and self._process != os.getpid():
             raise ConfigurationError(
                 f"{self!r} was made in another process, and a fork would have the whole limit once "
-                "more. Give it a name, by which processes share it: "
+                f"more. Give it a name, by which processes share it: "
                 f"Budget({str(self.limit)!r}, name=...)."
             )
 
 
-class RunBudget(Budget):
-    """The named budget of an agent's run, which pays for clients with any ledger.
-
-    What they spend from other ledgers than its own counts while this object lasts.
-    """
-
-    def __init__(self, limit: Amount, *, name: str, ledger: Ledger) -> None:
-        super().__init__(limit, name=name, ledger=ledger)
-        self._joins_other_files = True
+def _durable(ledger: Ledger, name: str) -> Ledger:
+    if not ledger.durable:
+        raise ConfigurationError(
+            f"The budget {name!r} needs a ledger that outlives the process, as its name does: pass "
+            "ledger=Ledger(path) with a path that can be written, or leave the name out."
+        )
+    return ledger
 
 
 def _rebuild(limit: str, name: str, ledger: Ledger) -> Budget:

@@ -1,10 +1,11 @@
-"""Which calls of a conversation stand for which paid request.
+"""Which tool calls of a conversation stand for which paid request.
 
-An agent that calls a tool again, with the same arguments, means the job it did not get yet: one
-that timed out, whose process died, or of which nobody knows what it became. Such a call joins
+An agent that calls a tool again, with the same arguments, means the job whose result it did not
+get yet: one that timed out, whose process died, or whose outcome is unknown. Such a call joins
 that job instead of paying for another one, under its own key as well, so that it stays joined
-when it is itself interrupted and resumed. A job that a live call of this process waits for is
-not joined: two calls side by side are two wishes. Nor is one whose result was handed over.
+when it is itself interrupted and resumed. Two cases do not join: a job that a live call of this
+process waits for, since two calls side by side are two requests; and a job whose result was
+delivered.
 """
 
 from __future__ import annotations
@@ -17,24 +18,12 @@ from collections.abc import Iterable, Iterator
 
 from oxen_inference.result import MediaItem
 
-SCHEMA = """
-    CREATE TABLE calls (
-        conversation TEXT NOT NULL,
-        key          TEXT,
-        entry_id     TEXT NOT NULL REFERENCES entries,
-        collected    INTEGER NOT NULL DEFAULT 0
-    );
-    CREATE INDEX calls_by_conversation ON calls (conversation) WHERE collected = 0;
-    CREATE INDEX calls_by_key ON calls (key) WHERE key IS NOT NULL;
-    CREATE INDEX calls_by_entry ON calls (entry_id)
-"""
-
 _attended: Counter[str] = Counter()
 _attended_lock = threading.Lock()
 
 
 def attend(entry_id: str) -> None:
-    """Say that a call of this process is waiting for an entry; `leave` ends it."""
+    """Mark that a call of this process waits for an entry, until `leave`."""
     with _attended_lock:
         _attended[entry_id] += 1
 
@@ -46,7 +35,9 @@ def leave(entry_id: str) -> None:
             del _attended[entry_id]
 
 
-def add(connection: sqlite3.Connection, conversation: str, key: str | None, entry_id: str) -> None:
+def add_call(
+    connection: sqlite3.Connection, conversation: str, key: str | None, entry_id: str
+) -> None:
     """Write that a call stands for an entry."""
     connection.execute(
         "INSERT INTO calls (conversation, key, entry_id) VALUES (?, ?, ?)",
@@ -54,21 +45,23 @@ def add(connection: sqlite3.Connection, conversation: str, key: str | None, entr
     )
 
 
-def collected(connection: sqlite3.Connection, entry_id: str, generation_ids: Iterable[str]) -> None:
-    """Write that what became of these generations was handed over; an entry is when all were."""
-    for one in generation_ids:
+def mark_delivered(
+    connection: sqlite3.Connection, entry_id: str, generation_ids: Iterable[str]
+) -> None:
+    """Write that these generations were delivered; a call is when all of its entry's are."""
+    for each in generation_ids:
         connection.execute(
-            "UPDATE generations SET collected = 1 WHERE entry_id = ? AND generation_id = ?",
-            (entry_id, one),
+            "UPDATE generations SET delivered = 1 WHERE entry_id = ? AND generation_id = ?",
+            (entry_id, each),
         )
     connection.execute(
-        "UPDATE calls SET collected = 1 WHERE entry_id = ? AND NOT EXISTS"
-        " (SELECT 1 FROM generations WHERE entry_id = ? AND collected = 0)",
+        "UPDATE calls SET delivered = 1 WHERE entry_id = ? AND NOT EXISTS"
+        " (SELECT 1 FROM generations WHERE entry_id = ? AND delivered = 0)",
         (entry_id, entry_id),
     )
 
 
-def entry_called(connection: sqlite3.Connection, hub: str, account: str, key: str) -> str | None:
+def entry_of_call(connection: sqlite3.Connection, hub: str, account: str, key: str) -> str | None:
     """Return the id of the entry that a call joined, by the call's key."""
     row = connection.execute(
         "SELECT entry_id FROM calls JOIN entries USING (entry_id)"
@@ -78,23 +71,23 @@ def entry_called(connection: sqlite3.Connection, hub: str, account: str, key: st
     return None if row is None else str(row["entry_id"])
 
 
-def to_join(
+def entry_to_join(
     connection: sqlite3.Connection, conversation: str, hub: str, account: str, fingerprint: str
 ) -> str | None:
-    """Return the id of the newest entry for the same request that nobody got a result of."""
+    """Return the id of the newest entry for the same request whose result nobody got."""
     rows = connection.execute(
         "SELECT DISTINCT entry_id FROM calls JOIN entries USING (entry_id)"
-        " WHERE conversation = ? AND collected = 0 AND hub = ? AND account = ?"
+        " WHERE conversation = ? AND delivered = 0 AND hub = ? AND account = ?"
         " AND fingerprint = ? AND kind = 'queue' AND state IN ('posting', 'unknown', 'accepted')"
         " ORDER BY created_at DESC",
         (conversation, hub, account, fingerprint),
     ).fetchall()
     free = (row["entry_id"] for row in rows if row["entry_id"] not in _attended)
-    return next((entry_id for entry_id in free if _may_bring(connection, entry_id)), None)
+    return next((entry_id for entry_id in free if _may_succeed(connection, entry_id)), None)
 
 
-def _may_bring(connection: sqlite3.Connection, entry_id: str) -> bool:
-    """Whether a result is still to be had: it has not ended without one."""
+def _may_succeed(connection: sqlite3.Connection, entry_id: str) -> bool:
+    """Whether a result can still be had: it has not ended without one."""
     items = list(_items(connection, entry_id))
     return not items or any(not i.is_terminal or i.status == "succeeded" for i in items)
 

@@ -1,4 +1,4 @@
-"""One paid request as the ledger has it: meant, and what became of it."""
+"""One paid request as the ledger has it: what was intended, and what became of it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from oxen_inference.ledger.budgets import Budget
 from oxen_inference.ledger.leases import is_surely_dead
 from oxen_inference.result import MediaItem, MediaResult
 
 LEASE_SECONDS = 300.0
-"""After this long a request that is still ``posting`` has been abandoned, wherever it was."""
+"""After this long a request that is still ``posting`` was abandoned, wherever it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +29,9 @@ class Intent:
 
     scope: Scope
     fingerprint: str
+    """Of what is sent."""
     kind: str
+    """``queue``, or ``direct`` for a synchronous endpoint."""
     model: str
     media_type: str
     request: Mapping[str, Any]
@@ -38,18 +39,16 @@ class Intent:
     count: int = 1
     key: str | None = None
     conversation: str | None = None
-    unit_cost: Decimal | None = None
-    asked: str | None = None
-    """The fingerprint of what the caller passed; `fingerprint` is of what is sent."""
-    budget: Budget | None = field(default=None, compare=False)
+    caller_fingerprint: str | None = None
+    """Of what the caller passed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One paid request in the ledger. Times are unix seconds, money is USD.
 
-    `state`: see the module. `request` is what was sent, with long data URLs as digests;
-    `error` the refusal or doubt, in words, with its type.
+    `state`: see `store`. `request` is what was sent, with long data URLs as digests; `error` is
+    the refusal, or why the outcome is unknown, with its type.
     """
 
     entry_id: str
@@ -57,6 +56,7 @@ class Entry:
     account: str
     key: str | None
     fingerprint: str
+    caller_fingerprint: str | None = None
     kind: str
     model: str
     media_type: str
@@ -73,7 +73,6 @@ class Entry:
     notes: tuple[str, ...]
     items: tuple[MediaItem, ...]
     reserved: Decimal
-    asked: str | None = None
 
     @property
     def prompt(self) -> str | None:
@@ -90,26 +89,26 @@ class Entry:
 
     @property
     def is_settled(self) -> bool:
-        """Whether nothing about it can change any more: ended, costs known, or never bought."""
+        """Whether nothing about it can change any more: ended with known costs, or never bought."""
         if self.state == "accepted":
             return all(item.is_terminal and item.cost is not None for item in self.items)
         return self.state == "rejected"
 
     @property
     def is_abandoned(self) -> bool:
-        """Whether whoever was at work on it no longer can be."""
+        """Whether its owner can no longer be at work on it."""
         begun = self.posted_at if self.state == "posting" else self.created_at
         return is_surely_dead(self.owner) or time.time() - (begun or 0) > LEASE_SECONDS
 
     @property
     def may_be_written_off(self) -> bool:
-        """Whether its generations have all ended, none with a success, some without a cost."""
+        """Whether its generations have all ended without success, some without a cost."""
         ended = all(item.is_terminal and item.status != "succeeded" for item in self.items)
         return ended and any(item.cost is None for item in self.items)
 
     @property
     def may_be_claimed(self) -> bool:
-        """Whether it surely bought nothing, and the next call with its key may send it."""
+        """Whether it surely bought nothing, so that the next call with its key may send it."""
         return self.state == "rejected" or (self.state == "intended" and self.is_abandoned)
 
     def result(self) -> MediaResult:

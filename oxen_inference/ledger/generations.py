@@ -1,6 +1,6 @@
 """The ledger's rows of generations: what an accepted request became.
 
-Every function takes part in the transaction of its caller.
+Every function works in its caller's transaction.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from oxen_inference.ledger.entries import Entry
 from oxen_inference.result import MediaItem
 
 
-def accepted(
+def accept(
     connection: sqlite3.Connection, entry: Entry, ids: Sequence[str], notes: Sequence[str]
 ) -> bool:
     """Write an accepted entry and its ids; False if other entries have them all."""
     taken = [
-        one
-        for one in ids
+        each
+        for each in ids
         if connection.execute(
             "SELECT 1 FROM generations WHERE generation_id = ? AND entry_id <> ?",
-            (one, entry.entry_id),
+            (each, entry.entry_id),
         ).fetchone()
     ]
     if taken and len(taken) == len(ids):
@@ -34,19 +34,21 @@ def accepted(
         " WHERE entry_id = ?",
         (time.time(), json.dumps(notes), entry.entry_id),
     )
-    for position, one in enumerate(ids):
-        item = MediaItem(generation_id=one).to_dict()
+    for position, each in enumerate(ids):
+        item = MediaItem(generation_id=each).to_dict()
         connection.execute(
             "INSERT OR IGNORE INTO generations (entry_id, position, generation_id, item)"
             " VALUES (?, ?, ?, ?)",
-            (entry.entry_id, position, one, json.dumps(item)),
+            (entry.entry_id, position, each, json.dumps(item)),
         )
-    accounts.hold_for(connection, entry.entry_id, ids)
+    accounts.resize(connection, entry.entry_id, ids)
     return True
 
 
-def made(connection: sqlite3.Connection, entry: Entry, items: Iterable[MediaItem]) -> None:
-    """Write the results of an entry that was answered at once."""
+def record_results(
+    connection: sqlite3.Connection, entry: Entry, items: Iterable[MediaItem]
+) -> None:
+    """Write the results of a direct request, which have no ids."""
     connection.execute(
         "UPDATE entries SET state = 'accepted', decided_at = ? WHERE entry_id = ?",
         (time.time(), entry.entry_id),
@@ -60,8 +62,8 @@ def made(connection: sqlite3.Connection, entry: Entry, items: Iterable[MediaItem
         )  # fmt: skip
 
 
-def make_up(connection: sqlite3.Connection, entry: Entry) -> None:
-    """Write that a request was accepted, where the file could not be written when it was."""
+def catch_up(connection: sqlite3.Connection, entry: Entry) -> None:
+    """Write that a request was accepted, where the file could not be written at the time."""
     if (
         entry.state != "accepted"
         or not connection.execute(
@@ -71,21 +73,21 @@ def make_up(connection: sqlite3.Connection, entry: Entry) -> None:
     ):
         return
     if entry.kind == "queue":
-        accepted(connection, entry, entry.generation_ids, entry.notes)
+        accept(connection, entry, entry.generation_ids, entry.notes)
     else:
-        made(connection, entry, entry.items)
+        record_results(connection, entry, entry.items)
 
 
 def update(connection: sqlite3.Connection, entry: Entry, items: Iterable[MediaItem]) -> None:
     """Write how far the generations are, and settle those whose cost is known."""
     for position, item in enumerate(items):
-        one = item.generation_id or _direct_id(entry.entry_id, position)
+        generation_id = item.generation_id or _direct_id(entry.entry_id, position)
         connection.execute(
             "UPDATE generations SET item = ? WHERE entry_id = ? AND generation_id = ?",
-            (json.dumps(item.to_dict()), entry.entry_id, one),
+            (json.dumps(item.to_dict()), entry.entry_id, generation_id),
         )
         if item.is_terminal and item.cost is not None:
-            accounts.settle(connection, entry.entry_id, one, item.cost, entry.model)
+            accounts.settle(connection, entry.entry_id, generation_id, item.cost, entry.model)
 
 
 def _direct_id(entry_id: str, position: int) -> str:

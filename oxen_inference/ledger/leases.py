@@ -50,5 +50,5 @@ def _started(pid: int) -> str | None:
     except OSError:
         return None
     fields = stat.rpartition(")")[2].split()  # the name in parentheses may contain anything
-    # A zombie holds its pid until its parent asks, but it will never write again.
+    # A zombie keeps its pid until its parent reads its status, but it never writes again.
     return None if fields[0] in ("Z", "X") else fields[19]

@@ -1,4 +1,6 @@
-"""The SQLite file under the ledger: opened once per process, one transaction at a time."""
+"""The ledger's tables, and the SQLite file that holds them: opened once per process, one
+transaction at a time.
+"""
 
 from __future__ import annotations
 
@@ -13,19 +15,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from oxen_inference.errors import InvalidInputError, LedgerError
-from oxen_inference.ledger import conversations
 
 _BUSY_SECONDS = 30.0
 
-# Entry n brings a file of version n to version n + 1. Never edit one that was released.
-MIGRATIONS = (
-    """
+_VERSION = 1
+_SCHEMA = """
     CREATE TABLE entries (
         entry_id    TEXT PRIMARY KEY,
         hub         TEXT NOT NULL,
         account     TEXT NOT NULL,
         key         TEXT,
         fingerprint TEXT NOT NULL,
+        caller_fingerprint TEXT,
         kind        TEXT NOT NULL,
         model       TEXT NOT NULL,
         media_type  TEXT NOT NULL,
@@ -48,9 +49,19 @@ MIGRATIONS = (
         position      INTEGER NOT NULL,
         generation_id TEXT NOT NULL,
         item          TEXT NOT NULL,
+        delivered     INTEGER NOT NULL DEFAULT 0,
         PRIMARY KEY (entry_id, position)
     );
     CREATE INDEX generations_by_id ON generations (generation_id);
+    CREATE TABLE calls (
+        conversation TEXT NOT NULL,
+        key          TEXT,
+        entry_id     TEXT NOT NULL REFERENCES entries,
+        delivered    INTEGER NOT NULL DEFAULT 0
+    );
+    CREATE INDEX calls_by_conversation ON calls (conversation) WHERE delivered = 0;
+    CREATE INDEX calls_by_key ON calls (key) WHERE key IS NOT NULL;
+    CREATE INDEX calls_by_entry ON calls (entry_id);
     CREATE TABLE budgets (
         name   TEXT PRIMARY KEY,
         amount TEXT NOT NULL,
@@ -69,37 +80,20 @@ MIGRATIONS = (
         amount    TEXT NOT NULL,
         what      TEXT NOT NULL,
         at        REAL NOT NULL
-    );
-    """,
-    conversations.SCHEMA,
-    "ALTER TABLE generations ADD COLUMN collected INTEGER NOT NULL DEFAULT 0",
-    # What was held for generations that were asked for and never made.
-    """
-    UPDATE reservations SET open = (
-        SELECT count(*) FROM generations
-        WHERE generations.entry_id = reservations.entry_id AND NOT EXISTS (
-            SELECT 1 FROM charges
-            WHERE charge_id = generations.entry_id || ':' || generations.generation_id
-        )
     )
-    WHERE open > 0 AND entry_id IN (
-        SELECT entry_id FROM entries WHERE state = 'accepted' AND kind = 'queue'
-    )
-    """,
-    "ALTER TABLE entries ADD COLUMN asked TEXT",
-)
+"""
 
 
 class LedgerWarning(UserWarning):
-    """The ledger is not kept where it was meant to be."""
+    """The ledger is kept in memory, because its file cannot be created."""
 
 
 class LedgerFile:
     """A database at `path`, or in memory where that is None.
 
-    Raises `LedgerError` for a file that is no ledger, cannot be opened, or is of a newer version
-    of this package: paying without what it records would not be safe. Only where it
-    `may_be_memory`, and there is no ledger yet, one that cannot be made is kept in memory.
+    Raises `LedgerError` for a file that is no ledger, cannot be opened, or is of another version:
+    paying without its records would not be safe. Only where it `may_be_memory`, and there is no
+    ledger yet, one that cannot be created is kept in memory.
     """
 
     def __init__(self, path: Path | None, *, may_be_memory: bool = False) -> None:
@@ -168,9 +162,11 @@ class LedgerFile:
         return "in memory" if self.path is None else f"at {self.path}"
 
     def _open(self) -> sqlite3.Connection:
-        is_new = self.path is None or not _may_be_there(self.path)
+        is_new = self.path is None or not _may_exist(self.path)
+        if is_new and self.path is not None:
+            _check_no_older_ledger(self.path)
         try:
-            connection = _connect_patiently(self.path)
+            connection = _connect_with_retries(self.path)
         except (OSError, sqlite3.OperationalError) as error:
             if _is_locked(error):
                 raise
@@ -187,7 +183,7 @@ class LedgerFile:
                 "OXEN_STATE_DIR or Ledger(path) elsewhere."
             ) from error
         self._connection, self._opened_by = connection, os.getpid()
-        # Whoever forgets a ledger leaves no open file behind. Not at exit, where it does not matter.
+        # A ledger that nobody refers to closes its file; at exit the system does.
         self._close_it = weakref.finalize(self, _close_unless_forked, connection, os.getpid())
         self._close_it.atexit = False
         return connection
@@ -204,24 +200,28 @@ class LedgerFile:
         return _connect(None)
 
 
-def is_same(one: LedgerFile, other: LedgerFile) -> bool:
-    """Whether what is written in one can be written in the other's transactions."""
-    if one is other or one.path is None or other.path is None:
-        return one is other
-    return os.path.realpath(one.path) == os.path.realpath(other.path)
+def _check_no_older_ledger(path: Path) -> None:
+    """Raise `LedgerError` where an empty ledger would silently replace an older version's."""
+    older = path.with_name("journal.sqlite3")
+    if path.name == "ledger.sqlite3" and _may_exist(older):
+        raise LedgerError(
+            f"{older} is a ledger of an earlier, unreleased version, which this version cannot "
+            "read. Jobs and budgets in it are unknown here. Move the file away to start a new "
+            "ledger."
+        )
 
 
-def _may_be_there(path: Path) -> bool:
-    """Whether there is a ledger already, as far as can be seen; an empty file is none yet."""
+def _may_exist(path: Path) -> bool:
+    """Whether there is a ledger already; an empty file is none yet."""
     try:
         return path.stat().st_size > 0
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError:
-        return True  # it cannot be told, so it is not replaced
+        return True  # unknown, so it is not replaced
 
 
-def _connect_patiently(path: Path | None) -> sqlite3.Connection:
+def _connect_with_retries(path: Path | None) -> sqlite3.Connection:
     # Switching a new file to WAL is refused at once, without the busy timeout, while another
     # process does the same (https://sqlite.org/wal.html).
     give_up = time.monotonic() + _BUSY_SECONDS
@@ -271,15 +271,14 @@ def _migrate(connection: sqlite3.Connection, path: Path | None) -> None:
         found: int = connection.execute("PRAGMA user_version").fetchone()[0]
         return found
 
-    if version() < len(MIGRATIONS):
+    if version() == 0:
         connection.execute("BEGIN IMMEDIATE")
-        for number in range(version(), len(MIGRATIONS)):
-            for statement in MIGRATIONS[number].split(";"):
-                if statement.strip():
-                    connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {number + 1}")
+        if version() == 0:  # pragma: no branch - another process may have been faster
+            for statement in _SCHEMA.split(";"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {_VERSION}")
         connection.execute("COMMIT")
-    if version() > len(MIGRATIONS):
+    if version() > _VERSION:
         raise LedgerError(
             f"The ledger {path} was written by a newer version of oxen-integrations. Upgrade, or "
             "point OXEN_STATE_DIR or Ledger(path) elsewhere."

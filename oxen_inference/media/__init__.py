@@ -1,8 +1,7 @@
 """Paid media: generated once, never over its budget, never lost.
 
-A request goes through `request` (checks, quote), `ledger` and `budget` (written down before it
-is sent), `sending` (sent once; `enqueue` decides what became of it, and where that cannot be told
-`searching` looks for the job, by the rules of `lookup`), `waiting` on the one `watch`er of the
-client, and `fetching`. All of it is computations of `steps`, which `runner` runs by blocking or by
-awaiting; `api` and `async_api` are what `client.media` is.
+`facade` is `client.media`. A request goes through `prepare` (checked and priced), `submit` (sent
+once; `queue_decision` decides what an answer means, `lost_jobs` looks for a job whose answer was
+lost), `wait` (on the one `poller` of the client, which `background` keeps going) and `results`
+(downloaded and kept). `generate` is the whole course; `reconcile` repeats its second half later.
 """

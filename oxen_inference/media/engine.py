@@ -1,165 +1,182 @@
-"""Paid media from the first check to the file on the disk, written once for sync and async.
-
-Every function here, and in `sending`, `waiting` and `fetching` below it, is a computation of
-`steps`; `runner` runs them.
-"""
+"""What one paid request knows while it is under way, and what all requests of a client share."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from typing import TypeVar
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
-from oxen_inference.errors import DownloadError, GenerationFailed, LedgerError, OxenError
-from oxen_inference.ledger import conversations
-from oxen_inference.ledger.store import Entry
-from oxen_inference.media import sending, waiting
-from oxen_inference.media.fetching import fetch_items
-from oxen_inference.media.files import folder_to_save_in
-from oxen_inference.media.request import Asked
-from oxen_inference.media.steps import Steps, in_time, run, together
-from oxen_inference.media.task import Engine, Task, Wishes
-from oxen_inference.result import MediaResult
+from oxen_inference import queue
+from oxen_inference.effects import StopRequest, invoke, run, send
+from oxen_inference.errors import InvalidInputError, LedgerError, NotFoundError, OxenError
+from oxen_inference.generation import Generation
+from oxen_inference.generation_reading import with_absolute_url, without_inputs
+from oxen_inference.ledger.entries import Entry, Scope
+from oxen_inference.ledger.store import Ledger
+from oxen_inference.media.pace import Pace
+from oxen_inference.media.poller import Poller, Subscription
+from oxen_inference.media.results.download import Source
+from oxen_inference.paths import Paths
+from oxen_inference.result import Progress
+from oxen_inference.transport import Call
 
 log = logging.getLogger("oxen_inference.media")
 
 T = TypeVar("T")
 
-
-def generate(engine: Engine, asked: Asked, wishes: Wishes) -> Steps[MediaResult]:
-    task = Task(wishes=wishes)
-
-    def work() -> Steps[MediaResult]:
-        yield from _enqueue(engine, asked, task)
-        return (yield from conclude(engine, task))
-
-    return (yield from _minding(engine, work(), [task]))
+_SHORTEST_TIMEOUT = 0.1  # seconds
 
 
-def submit(engine: Engine, asked: Asked, wishes: Wishes) -> Steps[Entry]:
-    task = Task(wishes=wishes)
-    return (yield from _minding(engine, _enqueue(engine, asked, task), [task]))
+@dataclass(frozen=True, kw_only=True)
+class WaitOptions:
+    """How the caller wants to wait. `timeout` in seconds."""
+
+    timeout: float | None = None
+    on_interrupt: str = "detach"
+    save_to: Any = None
+    on_progress: Callable[[Progress], Any] | None = None
+
+    def check(self) -> None:
+        """Raise `InvalidInputError` for an option that cannot be used."""
+        if self.on_interrupt not in ("detach", "cancel"):
+            raise InvalidInputError(
+                f'on_interrupt must be "detach" or "cancel", not {self.on_interrupt!r}.'
+            )
+        if self.timeout is not None and not (
+            isinstance(self.timeout, int | float) and 0 < self.timeout < math.inf
+        ):
+            raise InvalidInputError("timeout must be a number of seconds above 0, or None.")
+        if self.on_progress is not None and not callable(self.on_progress):
+            raise InvalidInputError("on_progress must be a function that takes one event.")
 
 
-def collect(engine: Engine, entry: Entry, wishes: Wishes) -> Steps[MediaResult]:
-    """Wait for a job that is in the ledger, and bring it home."""
-    task = Task(wishes=wishes, entry=entry, count=entry.count)
+@dataclass(kw_only=True)
+class Task:
+    """One call of the caller's, and what it knows at this moment."""
 
-    def work() -> Steps[MediaResult]:
-        wishes.check()
-        if wishes.save_to is not None:
-            yield from run(folder_to_save_in, wishes.save_to)
-        task.entry = yield from sending.decided(engine, entry, task)
-        return (yield from conclude(engine, task))
+    options: WaitOptions
+    started: float = field(default_factory=time.monotonic)
+    entry: Entry | None = None
+    count: int = 1
+    subscription: Subscription | None = None
+    stop: StopRequest = field(default_factory=StopRequest)
+    warning: str | None = None
+    """The last warning of the poller that the caller was told of."""
+    attended: str | None = None
+    """The entry that other calls of the conversation leave alone while this one lasts."""
 
-    return (yield from _minding(engine, work(), [task]))
+    @property
+    def known_entry(self) -> Entry:
+        """The entry, which exists once the request was submitted."""
+        assert self.entry is not None  # noqa: S101 - a bug here, not a state
+        return self.entry
 
+    @property
+    def left(self) -> float | None:
+        """Seconds until the caller's timeout."""
+        return None if self.deadline is None else self.deadline - time.monotonic()
 
-def generate_many(
-    engine: Engine, requests: list[tuple[Asked, Wishes] | OxenError]
-) -> Steps[list[MediaResult | OxenError]]:
-    """Enqueue all side by side, wait for all at once, fetch side by side."""
-    tasks: list[Task | None] = [
-        None if isinstance(one, OxenError) else Task(wishes=one[1]) for one in requests
-    ]
-    real = [task for task in tasks if task is not None]
-    hastes = [task.haste for task in real]
+    @property
+    def deadline(self) -> float | None:
+        """The moment of `time.monotonic` when the caller's timeout is over."""
+        return None if self.options.timeout is None else self.started + self.options.timeout
 
-    def work() -> Steps[list[MediaResult | OxenError]]:
-        asked = [one[0] for one in requests if not isinstance(one, OxenError)]
-        parts = [_enqueue(engine, *both) for both in zip(asked, real, strict=True)]
-        enqueued = yield from together(parts, hastes)
-        failed = dict(_failed(real, enqueued))
-        for task in real:
-            if id(task) not in failed:
-                waiting.subscribe(engine, task)
-        for task in real:
-            if id(task) not in failed:
-                try:
-                    yield from waiting.wait(engine, task)
-                except OxenError as error:
-                    failed[id(task)] = error
-        ended = [task for task in real if id(task) not in failed]
-        results = yield from together([finish(engine, task) for task in ended], hastes)
-        made = {id(task): result for task, result in zip(ended, results, strict=True)}
-        failed |= dict(_failed(ended, results))
-        outcomes = (
-            one if isinstance(one, OxenError) else failed.get(id(task)) or made[id(task)]
-            for task, one in zip(tasks, requests, strict=True)
+    async def notify(self, phase: str, message: str | None = None) -> None:
+        """Tell the caller's `on_progress` how far the request is."""
+        if self.options.on_progress is None:
+            return
+        entry = self.entry
+        items = entry.items if entry else ()
+        event = Progress(
+            phase=phase,
+            status=entry.result().status if entry else "checked",
+            elapsed=time.monotonic() - self.started,
+            generation_ids=entry.generation_ids if entry else (),
+            done=sum(item.is_terminal for item in items),
+            total=max(len(items), self.count),
+            message=message,
         )
-        return [one for one in outcomes if isinstance(one, MediaResult | OxenError)]
-
-    return (yield from _minding(engine, work(), real))
+        await invoke(self.options.on_progress, event)
 
 
-def _enqueue(engine: Engine, asked: Asked, task: Task) -> Steps[Entry]:
-    return in_time(sending.enqueue(engine, asked, task), lambda: task.left)
+@dataclass(kw_only=True)
+class Engine:
+    """What all requests of one client share."""
 
+    paths: Paths
+    catalog: Any
+    """The client's own, which is awaited under an asynchronous driver."""
+    ledger: Ledger
+    scope: Callable[[], Scope]
+    pace: Callable[[], Pace]
+    poller: Poller
+    ensure_polling: Callable[[], None]
+    new_event: Callable[[], Any]
+    source: Callable[[], Source]
+    client_timeout: Any
+    max_retries: int
 
-def conclude(engine: Engine, task: Task) -> Steps[MediaResult]:
-    yield from waiting.wait(engine, task)
-    return (yield from finish(engine, task))
+    async def get(self, call: Call[T], left: float | None = None) -> T:
+        """Make a call that is free; one time and within `left` seconds, where that is given."""
+        timeout = self.pace().poll_timeout
+        if left is None:
+            return await send(replace(call, timeout=timeout))
+        left = max(left, _SHORTEST_TIMEOUT)
+        return await send(replace(call, timeout=min(timeout, left), max_retries=0))
 
+    async def reload(self, entry: Entry) -> Entry:
+        """Return the entry as the ledger has it now."""
+        return await run(self.ledger.get, entry.entry_id) or entry
 
-def finish(engine: Engine, task: Task) -> Steps[MediaResult]:
-    """Fetch and settle what has ended. Raises `GenerationFailed`, `DownloadError`."""
-    failure: DownloadError | None = None
-    if task.wishes.save_to is not None and task.known.result().succeeded:
-        yield from task.tell("fetching")
-        task.entry, failure = yield from fetch_items(
-            engine, task.known, task.wishes.save_to, task.deadline
+    async def full_row(self, generation_id: str, left: float | None = None) -> Generation | None:
+        """Return a job's row with its cost, else the one without, or None for now."""
+        for call in (
+            queue.generation_call(self.paths, generation_id),
+            queue.get_call(self.paths, generation_id),
+        ):
+            try:
+                return await self.get(call, left)
+            except NotFoundError:  # noqa: PERF203 - the second call is for this case
+                continue
+            except OxenError as error:
+                log.debug("Could not ask for %s: %s", generation_id, error)
+                return None
+        return None
+
+    async def refresh(self, entry: Entry) -> Entry:
+        """Ask once about every generation of an entry that is not settled."""
+        rows = {}
+        for item in entry.items:
+            if item.generation_id and not (item.is_terminal and item.cost is not None):
+                row = await self.full_row(item.generation_id)
+                if row is not None:
+                    rows[item.generation_id] = row
+        return await self.write(self.merged(entry, rows))
+
+    def merged(self, entry: Entry, rows: Mapping[str, Generation]) -> Entry:
+        """Return the entry with what the hub's rows say of its generations."""
+        items = tuple(
+            item.updated(self.readable(rows[generation_id], entry))
+            if (generation_id := item.generation_id) and generation_id in rows
+            else item
+            for item in entry.items
         )
-    if task.known.kind == "queue":
-        yield from waiting.settle(engine, task)  # what is left of the time is for the file first
-    result = task.known.result()
-    if not result.succeeded:
-        yield from _collected(engine, task)
-        raise GenerationFailed(_failure(result), result=result)
-    if failure is not None:
-        failure.result = result
-        raise failure
-    yield from _collected(engine, task)
-    yield from task.tell("done")
-    return task.known.result()
+        return replace(entry, items=items)
 
+    def readable(self, row: Generation, entry: Entry) -> Generation:
+        """Return a row with an absolute result URL, and never one that the request named."""
+        return with_absolute_url(without_inputs(row, entry.request), self.source().hub)
 
-def _minding(engine: Engine, work: Steps[T], tasks: list[Task]) -> Steps[T]:
-    """Do the work; if the caller is interrupted, see to what goes on without him."""
-    try:
-        return (yield from work)
-    except (GeneratorExit, Exception):
-        raise
-    except BaseException as error:
-        for task in tasks:
-            yield from waiting.see_off(engine, task, error)
-        raise
-    finally:
-        for task in tasks:
-            if task.subscription is not None:
-                engine.watch.unsubscribe(task.subscription)
-            if task.attended is not None:
-                conversations.leave(task.attended)
-
-
-def _collected(engine: Engine, task: Task) -> Steps[None]:
-    try:
-        yield from run(engine.ledger.collected, task.known)
-    except LedgerError as error:
-        log.error("Not written down (%s): the result was handed over", error)  # noqa: TRY400 - as above
-
-
-def _failure(result: MediaResult) -> str:
-    said = dict.fromkeys(
-        item.error or f"{item.generation_id} was {item.status}" for item in result.items
-    )
-    ids = ", ".join(result.generation_ids)
-    shown = f" ({ids})" if ids else ""
-    return f"{result.model} made nothing{shown}: {'; '.join(said) or 'no reason given'}"
-
-
-def _failed(tasks: list[Task], outcomes: Sequence[object]) -> Iterator[tuple[int, OxenError]]:
-    for task, outcome in zip(tasks, outcomes, strict=True):
-        if isinstance(outcome, OxenError):
-            yield id(task), outcome
-        elif isinstance(outcome, Exception):
-            raise outcome  # a bug is not one request's failure
+    async def write(self, entry: Entry) -> Entry:
+        """Write an entry's items to the ledger, and its known costs to the budget."""
+        try:
+            written = await run(self.ledger.update, entry, entry.items)
+        except LedgerError as error:
+            # It was paid for: a full disk must not keep it from the caller.
+            log.error("Not written to the ledger (%s): %s", error, entry.generation_ids)  # noqa: TRY400 - the ids matter, not the trace
+            return entry
+        # The entry in hand may be a part of the request, and has bytes that no ledger holds.
+        return replace(written, items=entry.items, notes=entry.notes)

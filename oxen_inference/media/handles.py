@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal
 
-from oxen_inference.ledger.store import Entry
-from oxen_inference.media import engine as media_engine
-from oxen_inference.media import sending, waiting
-from oxen_inference.media.shared import AsyncListener, Listener, OnInterrupt, SaveTo
-from oxen_inference.media.steps import Steps, run
-from oxen_inference.media.task import Engine, Task, Wishes
-from oxen_inference.result import MediaResult
+from oxen_inference.drivers import AsyncDriver, BlockingDriver
+from oxen_inference.ledger.entries import Entry
+from oxen_inference.media.engine import Engine, Task, WaitOptions
+from oxen_inference.media.generate import collect
+from oxen_inference.media.submit import when_decided
+from oxen_inference.media.wait import cancel
+from oxen_inference.result import MediaResult, Progress
 
 
-class _SharedHandle:
-    """A job in the ledger, as it was when last looked at."""
+class _Handle:
+    """A job in the ledger, as it was when it was last asked for."""
 
-    def __init__(self, media: Any, entry: Entry) -> None:
-        self._media = media
+    def __init__(self, engine: Engine, entry: Entry) -> None:
+        self._engine = engine
         self._entry = entry
 
     def __repr__(self) -> str:
@@ -44,73 +46,79 @@ class _SharedHandle:
         """What was known when it was last asked for; sends nothing."""
         return self._entry.result()
 
-    def _collect(self, wishes: Wishes) -> Steps[MediaResult]:
-        engine: Engine = self._media._engine
-        result = yield from media_engine.collect(engine, self._entry, wishes)
-        self._entry = (yield from run(self._media.ledger.get, self.entry_id)) or self._entry
+    async def _collect(self, options: WaitOptions) -> MediaResult:
+        result = await collect(self._engine, self._entry, options)
+        self._entry = await self._engine.reload(self._entry)
         return result
 
-    def _refresh(self, *, cancel: bool = False) -> Steps[MediaResult]:
-        engine: Engine = self._media._engine
-        self._entry = yield from sending.decided(engine, self._entry, Task(wishes=Wishes()))
-        steps = waiting.cancel(engine, self._entry) if cancel else engine.refresh(self._entry)
-        self._entry = yield from steps
+    async def _refresh(self) -> MediaResult:
+        self._entry = await self._engine.refresh(await self._decided())
         return self.result
 
+    async def _cancel(self) -> MediaResult:
+        self._entry = await cancel(self._engine, await self._decided())
+        return self.result
 
-class MediaHandle(_SharedHandle):
-    """A paid job under way: ask for it, wait for it, or stop it."""
+    async def _decided(self) -> Entry:
+        self._entry = await when_decided(self._engine, self._entry, Task(options=WaitOptions()))
+        return self._entry
+
+
+class MediaHandle(_Handle):
+    """A paid job under way: ask for it, wait for it, or cancel it."""
+
+    def __init__(self, engine: Engine, driver: BlockingDriver, entry: Entry) -> None:
+        super().__init__(engine, entry)
+        self._driver = driver
 
     def status(self) -> MediaResult:
         """Ask the hub, once, how far the job is."""
-        result: MediaResult = self._media._runner.run(self._refresh())
-        return result
+        return self._driver.run(self._refresh())
 
     def wait(
         self,
         timeout: float | None = None,
         *,
-        on_interrupt: OnInterrupt = "detach",
-        save_to: SaveTo = None,
-        on_progress: Listener = None,
+        on_interrupt: Literal["detach", "cancel"] = "detach",
+        save_to: str | os.PathLike[str] | None = None,
+        on_progress: Callable[[Progress], Any] | None = None,
     ) -> MediaResult:
-        """Wait until it has ended and fetch it. Raises what `Media.generate` raises."""
-        wishes = Wishes(
+        """Wait until it has ended and download it. Raises what `Media.generate` raises."""
+        options = WaitOptions(
             timeout=timeout, on_interrupt=on_interrupt, save_to=save_to, on_progress=on_progress
         )
-        result: MediaResult = self._media._runner.run(self._collect(wishes))
-        return result
+        return self._driver.run(self._collect(options))
 
     def cancel(self) -> MediaResult:
-        """Ask the hub to stop it; return what really happened, since it may have finished."""
-        result: MediaResult = self._media._runner.run(self._refresh(cancel=True))
-        return result
+        """Ask the hub to cancel it; return what really happened, since it may have finished."""
+        return self._driver.run(self._cancel())
 
 
-class AsyncMediaHandle(_SharedHandle):
-    """A paid job under way: ask for it, wait for it, or stop it."""
+class AsyncMediaHandle(_Handle):
+    """A paid job under way: ask for it, wait for it, or cancel it."""
+
+    def __init__(self, engine: Engine, driver: AsyncDriver, entry: Entry) -> None:
+        super().__init__(engine, entry)
+        self._driver = driver
 
     async def status(self) -> MediaResult:
         """Ask the hub, once, how far the job is."""
-        result: MediaResult = await self._media._runner.run(self._refresh())
-        return result
+        return await self._driver.run(self._refresh())
 
     async def wait(
         self,
         timeout: float | None = None,
         *,
-        on_interrupt: OnInterrupt = "detach",
-        save_to: SaveTo = None,
-        on_progress: AsyncListener = None,
+        on_interrupt: Literal["detach", "cancel"] = "detach",
+        save_to: str | os.PathLike[str] | None = None,
+        on_progress: Callable[[Progress], Any | Awaitable[Any]] | None = None,
     ) -> MediaResult:
-        """Wait until it has ended and fetch it. Raises what `Media.generate` raises."""
-        wishes = Wishes(
+        """Wait until it has ended and download it. Raises what `Media.generate` raises."""
+        options = WaitOptions(
             timeout=timeout, on_interrupt=on_interrupt, save_to=save_to, on_progress=on_progress
         )
-        result: MediaResult = await self._media._runner.run(self._collect(wishes))
-        return result
+        return await self._driver.run(self._collect(options))
 
     async def cancel(self) -> MediaResult:
-        """Ask the hub to stop it; return what really happened, since it may have finished."""
-        result: MediaResult = await self._media._runner.run(self._refresh(cancel=True))
-        return result
+        """Ask the hub to cancel it; return what really happened, since it may have finished."""
+        return await self._driver.run(self._cancel())

@@ -1,7 +1,7 @@
-"""What callers give as parameters, and what the hub takes: values, files and earlier results.
+"""Parameters as callers give them and as the hub takes them: values, files and earlier results.
 
-An earlier result stands for the same job on any day, though its URL will differ. So parameters
-are understood first, which needs no hub, and resolved when they are to be sent.
+An earlier result means the same job on any day, though its URL changes. So parameters are read
+first, which needs no hub, and their URLs are looked up when the request is to be sent.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Any
 
 from oxen_inference import queue
 from oxen_inference.catalog.local_files import INSTEAD
+from oxen_inference.effects import send
 from oxen_inference.errors import InvalidInputError, NotFoundError
-from oxen_inference.generation import located
-from oxen_inference.media.steps import Steps, send
+from oxen_inference.generation_reading import with_absolute_url
 from oxen_inference.paths import Paths
 from oxen_inference.result import MediaItem, MediaResult
 
@@ -32,69 +32,66 @@ _GENERATION_ID = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Earlier:
-    """The result of an earlier job, given for the parameter `name`; `url` is where it was last."""
+class EarlierResult:
+    """An earlier job's result, given for `parameter`; `url` is its last known address."""
 
-    name: str
+    parameter: str
     generation_id: str
     url: str | None = None
 
 
-def understood(params: Mapping[str, Any], allow_paths: bool) -> dict[str, Any]:
-    """Return parameters as plain data and `Earlier` results; files as data URLs.
+def read_inputs(params: Mapping[str, Any], allow_paths: bool) -> dict[str, Any]:
+    """Return parameters as plain data and `EarlierResult` objects, with files as data URLs.
 
     Raises `InvalidInputError`.
     """
-    plain = {name: _understood(name, value, allow_paths) for name, value in params.items()}
-    _check_json(lasting(plain))
+    plain = {name: _read(name, value, allow_paths) for name, value in params.items()}
+    _check_json(stable_form(plain))
     return plain
 
 
-def lasting(value: Any) -> Any:
-    """Return understood parameters in a form that is the same on another day."""
-    if isinstance(value, Earlier):
+def stable_form(value: Any) -> Any:
+    """Return read parameters in a form that is the same on another day."""
+    if isinstance(value, EarlierResult):
         return f"generation:{value.generation_id}"
     if isinstance(value, Mapping):
-        return {name: lasting(one) for name, one in value.items()}
-    return [lasting(one) for one in value] if isinstance(value, list) else value
+        return {name: stable_form(each) for name, each in value.items()}
+    return [stable_form(each) for each in value] if isinstance(value, list) else value
 
 
-def resolved(value: Any, paths: Paths, hub: str) -> Steps[Any]:
-    """Return understood parameters in the form to send. Raises `InvalidInputError`."""
-    if isinstance(value, Earlier):
-        return (yield from _url_now(value, paths, hub))
+async def with_urls(value: Any, paths: Paths, hub: str) -> Any:
+    """Return read parameters in the form to send, each earlier result as its present URL.
+
+    Raises `InvalidInputError` for one without a result.
+    """
+    if isinstance(value, EarlierResult):
+        return await _present_url(value, paths, hub)
     if isinstance(value, Mapping):
-        inside = {}
-        for name, one in value.items():
-            inside[name] = yield from resolved(one, paths, hub)
-        return inside
+        return {name: await with_urls(each, paths, hub) for name, each in value.items()}
     if isinstance(value, list):
-        ones = []
-        for one in value:
-            ones.append((yield from resolved(one, paths, hub)))  # noqa: PERF401 - a comprehension cannot yield
-        return ones
+        return [await with_urls(each, paths, hub) for each in value]
     return value
 
 
-def names_earlier(value: Any) -> bool:
-    """Whether an earlier result is anywhere in understood parameters."""
+def uses_earlier_result(value: Any) -> bool:
+    """Whether an earlier result is anywhere in read parameters."""
     if isinstance(value, Mapping):
-        return any(map(names_earlier, value.values()))
+        return any(map(uses_earlier_result, value.values()))
     if isinstance(value, list):
-        return any(map(names_earlier, value))
-    return isinstance(value, Earlier)
+        return any(map(uses_earlier_result, value))
+    return isinstance(value, EarlierResult)
 
 
-def is_media(name: str) -> bool:
-    """Whether a parameter of that name takes pictures, films or sound."""
+def is_media_parameter(name: str) -> bool:
+    """Whether a parameter of that name takes images, videos or audio."""
     return any(word in name.lower() for word in ("image", "video", "audio", "reference", "frame"))
 
 
-def _understood(name: str, value: Any, allow_paths: bool) -> Any:
+def _read(name: str, value: Any, allow_paths: bool) -> Any:
     if isinstance(value, list | tuple):
-        return [_understood(name, one, allow_paths) for one in value]
+        return [_read(name, each, allow_paths) for each in value]
     if isinstance(value, Mapping):
-        return {key: _understood(str(key), one, allow_paths) for key, one in value.items()}
+        return {key: _read(str(key), each, allow_paths) for key, each in value.items()}
     if isinstance(value, MediaResult):
         if len(value.succeeded) != 1:
             raise InvalidInputError(
@@ -103,9 +100,9 @@ def _understood(name: str, value: Any, allow_paths: bool) -> Any:
             )
         value = value.succeeded[0]
     if isinstance(value, MediaItem):
-        return _item(name, value)
-    if isinstance(value, str) and is_media(name) and _GENERATION_ID.fullmatch(value.strip()):
-        return Earlier(name, value.strip())
+        return _read_item(name, value)
+    if isinstance(value, str) and is_media_parameter(name) and _GENERATION_ID.fullmatch(value.strip()):  # fmt: skip
+        return EarlierResult(name, value.strip())
     if isinstance(value, Path):
         if not allow_paths:
             raise InvalidInputError(
@@ -116,24 +113,24 @@ def _understood(name: str, value: Any, allow_paths: bool) -> Any:
     return value
 
 
-def _item(name: str, item: MediaItem) -> Earlier | str:
+def _read_item(name: str, item: MediaItem) -> EarlierResult | str:
     if item.generation_id is not None:
-        return Earlier(name, item.generation_id, item.url)
+        return EarlierResult(name, item.generation_id, item.url)
     if item.url is None:
         raise InvalidInputError(f"{name}: that earlier result has no URL.")
     return item.url
 
 
-def _url_now(earlier: Earlier, paths: Paths, hub: str) -> Steps[str]:
+async def _present_url(earlier: EarlierResult, paths: Paths, hub: str) -> str:
     try:
-        row = yield from send(queue.get_call(paths, earlier.generation_id))
+        row = await send(queue.get_call(paths, earlier.generation_id))
     except NotFoundError:
         row = None
-    url = earlier.url if row is None else located(row, hub).result_url
+    url = earlier.url if row is None else with_absolute_url(row, hub).result_url
     if not url:
         status = "unknown to Oxen" if row is None else row.status
         raise InvalidInputError(
-            f"{earlier.name}: generation {earlier.generation_id} has no result to use; it is "
+            f"{earlier.parameter}: generation {earlier.generation_id} has no result to use; it is "
             f"{status}."
         )
     return url
@@ -151,15 +148,16 @@ def data_url(name: str, path: Path) -> str:
         content = path.read_bytes()
     except OSError as error:
         raise InvalidInputError(f"{name}: {path} cannot be read: {error.strerror}.") from error
-    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+    mime_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    return f"data:{mime_type};base64,{base64.b64encode(content).decode()}"
 
 
 def _check_json(params: Mapping[str, Any]) -> None:
     try:
-        # As it is sent: half a surrogate pair, what is left of a cut emoji, has no bytes.
+        # As it is sent: half a surrogate pair, the rest of a cut emoji, has no bytes.
         json.dumps(params, allow_nan=False, ensure_ascii=False).encode()
     except (TypeError, ValueError) as error:
         instead = f" For a file, {INSTEAD}." if "bytes" in str(error) else ""
-        said = f"The parameters cannot be written as JSON: {error}.{instead}"
-        raise InvalidInputError(said) from error
+        raise InvalidInputError(
+            f"The parameters cannot be written as JSON: {error}.{instead}"
+        ) from error

@@ -1,28 +1,26 @@
-"""Putting the ledger in order with the hub: what was paid for and never collected."""
+"""Bringing the ledger up to date with the hub: what was paid for and never collected."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from oxen_inference import queue
+from oxen_inference.effects import run, send, shield
 from oxen_inference.errors import (
     EnqueueOutcomeUnknown,
     InvalidInputError,
     OxenError,
 )
 from oxen_inference.generation import Generation
-from oxen_inference.ledger.store import Entry, Intent
-from oxen_inference.media.fetching import fetch_items
-from oxen_inference.media.files import folder_to_save_in
-from oxen_inference.media.searching import look_for
-from oxen_inference.media.steps import Steps, run, send, shielded
+from oxen_inference.ledger.entries import Entry, Intent
+from oxen_inference.media.engine import Engine, Task
+from oxen_inference.media.lost_jobs import look_for
+from oxen_inference.media.results.fetch import fetch_items
+from oxen_inference.media.results.files import folder_to_save_in
 from oxen_inference.result import MediaItem
-
-if TYPE_CHECKING:
-    from oxen_inference.media.task import Engine, Task
 
 log = logging.getLogger("oxen_inference.media")
 
@@ -31,145 +29,146 @@ _MAX_PAGES = 4
 _FEW = 3
 
 
-def find(
+async def find(
     engine: Engine, key: str | None, entry_id: str | None, generation_ids: Sequence[str] | None
-) -> Steps[Entry]:
+) -> Entry:
     """Return the ledger's entry for one of a key, an entry's id, or generation ids.
 
     Generations that no entry has are asked for and become one. Raises `InvalidInputError`,
     `NotFoundError`.
     """
-    scope = yield from run(engine.scope)
-    given = [one for one in (key, entry_id, generation_ids) if one]
+    scope = await run(engine.scope)
+    given = [each for each in (key, entry_id, generation_ids) if each]
     if len(given) != 1:
         raise InvalidInputError("Give one of key, entry_id and generation_ids.")
     if key:
-        entry = yield from run(engine.ledger.find, scope, key)
+        entry = await run(engine.ledger.find, scope, key)
     elif entry_id:
-        entry = yield from run(engine.ledger.get, entry_id)
+        entry = await run(engine.ledger.get, entry_id)
     else:
-        entry = yield from _by_generations(engine, _distinct(generation_ids or ()))
+        entry = await _by_generations(engine, _distinct(generation_ids or ()))
     if entry is None:
-        what = f"key {key!r}" if key else f"entry {entry_id!r}"
-        raise InvalidInputError(f"The ledger of this hub and account has no {what}.")
+        name = f"key {key!r}" if key else f"entry {entry_id!r}"
+        raise InvalidInputError(f"The ledger of this hub and account has no {name}.")
     return entry
 
 
-def reconcile(engine: Engine, task: Task, save_to: Any) -> Steps[list[Entry]]:
+async def reconcile(engine: Engine, task: Task, save_to: Any) -> list[Entry]:
     """Bring every entry that is not settled up to date; return them as they are then.
 
-    Looks once for the jobs of requests of unknown outcome, gives back the money of those that
-    were never sent, and asks for the state and cost of all others. Raises `InvalidInputError`
-    where `save_to` cannot be written; what cannot be asked for or fetched is logged.
+    Looks once for the jobs of requests of unknown outcome, releases the money of those that were
+    never sent, and asks for the state and cost of all others. Raises `InvalidInputError` where
+    `save_to` cannot be written; what cannot be asked for or downloaded is logged.
     """
     if save_to is not None:
-        yield from run(folder_to_save_in, save_to)
-    scope = yield from run(engine.scope)
-    entries = yield from run(engine.ledger.entries, scope)
+        await run(folder_to_save_in, save_to)
+    scope = await run(engine.scope)
+    entries = await run(engine.ledger.entries, scope)
     looked_at: list[Entry] = []
     for entry in entries:
         if entry.is_settled and (save_to is None or not _to_fetch(entry)):
             continue
-        looked_at.append((yield from _decide(engine, task, entry)))
-    rows = yield from _bulk(engine, looked_at)
+        looked_at.append(await _decide(engine, task, entry))
+    rows = await _rows_of(engine, looked_at)
     settled = []
     for entry in looked_at:
-        entry = yield from _update(engine, entry, rows, save_to)  # noqa: PLW2901 - the same one, later
+        entry = await _update(engine, entry, rows, save_to)  # noqa: PLW2901 - the same one, later
         settled.append(entry)
     return settled
 
 
-def forget(engine: Engine, entry_id: str) -> Steps[Entry]:
-    """Write down that a request of unknown outcome made nothing, or that generations which
-    ended without success cost nothing, and give their money back.
+async def forget(engine: Engine, entry_id: str) -> Entry:
+    """Write that a request of unknown outcome made nothing, or that generations which ended
+    without success cost nothing, and release their money.
     """
-    entry = yield from find(engine, None, entry_id, None)
+    entry = await find(engine, None, entry_id, None)
     if entry.state == "accepted" and entry.may_be_written_off:
-        return (yield from run(engine.ledger.write_off, entry))
+        return await run(engine.ledger.write_off, entry)
     if entry.state != "unknown":
         raise InvalidInputError(
             f"Entry {entry_id} is {entry.result().status if entry.items else entry.state}: it can "
             "be written off once its outcome stays unknown, or once all its generations ended "
             "without success and without a cost. client.media.reconcile() asks how far it is."
         )
-    record = {"type": "OxenError", "message": "Written off: somebody saw that nothing was made."}
-    yield from run(engine.ledger.rejected, entry, record)
-    return (yield from find(engine, None, entry_id, None))
+    record = {"type": "OxenError", "message": "Written off by hand: nothing was made."}
+    await run(engine.ledger.rejected, entry, record)
+    return await find(engine, None, entry_id, None)
 
 
-def adopt(engine: Engine, entry_id: str, generation_ids: Sequence[str]) -> Steps[Entry]:
-    """Write down which generations a request of unknown outcome became."""
-    entry = yield from find(engine, None, entry_id, None)
+async def adopt(engine: Engine, entry_id: str, generation_ids: Sequence[str]) -> Entry:
+    """Write which generations a request of unknown outcome became."""
+    entry = await find(engine, None, entry_id, None)
     ids = _distinct(generation_ids)
     if entry.state != "unknown" or not ids:
         raise InvalidInputError(
             f"Entry {entry_id} is {entry.state}; only one of unknown outcome adopts generations."
         )
-    notes = (*entry.notes, "The answer to the request was lost; somebody named its generations.")
-    if not (yield from run(engine.ledger.accepted, entry, ids, notes)):
+    notes = (
+        *entry.notes,
+        "The answer to the request was lost; its generations were named by hand.",
+    )
+    if not await run(engine.ledger.accepted, entry, ids, notes):
         raise InvalidInputError("Those generations belong to another entry of the ledger.")
-    return (yield from find(engine, None, entry_id, None))
+    return await find(engine, None, entry_id, None)
 
 
 def _distinct(generation_ids: Sequence[str] | str) -> tuple[str, ...]:
-    """One id may be given alone; one given twice is one job."""
+    """Return ids, which may be one text, each once."""
     ids = (generation_ids,) if isinstance(generation_ids, str) else generation_ids
     return tuple(dict.fromkeys(ids))
 
 
-def _by_generations(engine: Engine, ids: tuple[str, ...]) -> Steps[Entry | None]:
-    owners = yield from run(engine.ledger.owners, ids)
-    owned = {owners.get(one) for one in ids}
+async def _by_generations(engine: Engine, ids: tuple[str, ...]) -> Entry | None:
+    owners = await run(engine.ledger.owners, ids)
+    owned = {owners.get(each) for each in ids}
     if len(owned) == 1 and (owner := owned.pop()):
-        entry = yield from run(engine.ledger.get, owner)
+        entry = await run(engine.ledger.get, owner)
         return entry and replace(
             entry, items=tuple(item for item in entry.items if item.generation_id in ids)
         )
     if any(owners.values()):
         raise InvalidInputError("Those generations belong to more than one request.")
-    return (yield from _take_in(engine, ids))
+    return await _adopt_foreign(engine, ids)
 
 
-def _take_in(engine: Engine, ids: tuple[str, ...]) -> Steps[Entry]:
-    """Open an entry for generations that were made elsewhere."""
-    rows: list[Generation] = []
-    for one in ids:
-        rows.append((yield from send(queue.get_call(engine.paths, one))))  # noqa: PERF401 - a comprehension cannot yield
+async def _adopt_foreign(engine: Engine, ids: tuple[str, ...]) -> Entry:
+    """Write an entry for generations that were made elsewhere."""
+    rows: list[Generation] = [await send(queue.get_call(engine.paths, each)) for each in ids]
     first = rows[0]
     request = {"model": first.model_name or "unknown", "prompt": first.prompt}
     intent = Intent(
-        scope=(yield from run(engine.scope)),
-        fingerprint="taken in",
+        scope=await run(engine.scope),
+        fingerprint="made elsewhere",
         kind="queue",
         model=first.model_name or "unknown",
         media_type=first.media_type or "image",
         request=request,
         count=len(ids),
     )
-    entry, _ = yield from run(engine.ledger.begin, intent)
-    yield from run(engine.ledger.accepted, entry, ids, ("Taken in by its ids.",))
-    items = tuple(MediaItem().updated(engine.located(row, entry)) for row in rows)
-    return (yield from run(engine.ledger.update, entry, items))
+    entry, _ = await run(engine.ledger.begin, intent)
+    await run(engine.ledger.accepted, entry, ids, ("Made elsewhere; added by its ids.",))
+    items = tuple(MediaItem().updated(engine.readable(row, entry)) for row in rows)
+    return await run(engine.ledger.update, entry, items)
 
 
-def _decide(engine: Engine, task: Task, entry: Entry) -> Steps[Entry]:
+async def _decide(engine: Engine, task: Task, entry: Entry) -> Entry:
     if entry.state in ("intended", "posting") and not entry.is_abandoned:
-        return entry  # somebody is at it
+        return entry  # another call is at work on it
     if entry.state == "intended":
         record = {"type": "OxenError", "message": "Its process ended before anything was sent."}
-        yield from run(engine.ledger.rejected, entry, record)
-        return (yield from find(engine, None, entry.entry_id, None))
+        await run(engine.ledger.abandon, entry, record)
+        return await find(engine, None, entry.entry_id, None)
     if entry.state in ("posting", "unknown") and entry.kind == "queue":
         try:
-            return (yield from shielded(look_for(engine, entry, None, task), task.haste))
-        except EnqueueOutcomeUnknown as doubt:
-            log.warning("%s", doubt)
-            return (yield from find(engine, None, entry.entry_id, None))
+            return await shield(look_for(engine, entry, None, task), task.stop)
+        except EnqueueOutcomeUnknown as error:
+            log.warning("%s", error)
+            return await find(engine, None, entry.entry_id, None)
     return entry
 
 
-def _bulk(engine: Engine, entries: Iterable[Entry]) -> Steps[dict[str, Generation]]:
-    """The rows of many jobs in few requests; single ones are asked for later."""
+async def _rows_of(engine: Engine, entries: Iterable[Entry]) -> dict[str, Generation]:
+    """Return the rows of many jobs in few requests; single ones are asked for later."""
     wanted = {
         item.generation_id
         for entry in entries
@@ -182,7 +181,7 @@ def _bulk(engine: Engine, entries: Iterable[Entry]) -> Steps[dict[str, Generatio
             break
         call = queue.generations_call(engine.paths, page=number, page_size=_PAGE_SIZE)
         try:
-            page = yield from engine.get(call)
+            page = await engine.get(call)
         except OxenError as error:
             log.debug("The list of generations could not be had: %s", error)
             break
@@ -192,21 +191,15 @@ def _bulk(engine: Engine, entries: Iterable[Entry]) -> Steps[dict[str, Generatio
     return rows
 
 
-def _update(
-    engine: Engine, entry: Entry, rows: dict[str, Generation], save_to: Any
-) -> Steps[Entry]:
+async def _update(engine: Engine, entry: Entry, rows: dict[str, Generation], save_to: Any) -> Entry:
     if entry.kind != "queue" or entry.state != "accepted":
         return entry
     if all((item.generation_id or "") in rows for item in entry.items):
-        items = tuple(
-            item.updated(engine.located(rows[item.generation_id or ""], entry))
-            for item in entry.items
-        )
-        entry = yield from engine.write(replace(entry, items=items))
+        entry = await engine.write(engine.merged(entry, rows))
     else:
-        entry = yield from engine.refresh(entry)
+        entry = await engine.refresh(entry)
     if save_to is not None and _to_fetch(entry):
-        entry, failure = yield from fetch_items(engine, entry, save_to)
+        entry, failure = await fetch_items(engine, entry, save_to)
         if failure is not None:
             log.warning("%s", failure)
     return entry

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from oxen_inference.catalog.models import Model
     from oxen_inference.client import AsyncOxenClient, OxenClient
     from oxen_inference.ledger.budgets import Budget
-    from oxen_inference.ledger.store import Entry
+    from oxen_inference.ledger.entries import Entry
     from oxen_inference.result import MediaItem
 
 
@@ -104,7 +104,7 @@ class Maker:
         """Return what the names stand for: allowed files, and results of earlier calls."""
         from oxen_inference.result import MediaItem
 
-        saved = {item.path: item for job in jobs for item in job.items if item.path}
+        saved = {str(item.path): item for job in jobs for item in job.items if item.path}
         return {
             name: inputs.allowed_file(name, self.inputs_from)
             or saved.get(name)

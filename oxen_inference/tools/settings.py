@@ -45,7 +45,7 @@ def check_limits(
     if on_interrupt not in ("detach", "cancel"):
         raise InvalidInputError(f'on_interrupt must be "detach" or "cancel", not {on_interrupt!r}.')
     if save_to is not None:
-        from oxen_inference.media.files import folder_to_save_in
+        from oxen_inference.media.results.files import folder_to_save_in
 
         folder_to_save_in(save_to)
 

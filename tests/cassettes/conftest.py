@@ -19,7 +19,7 @@ import yaml
 from vcr.stubs import aiohttp_stubs
 
 # Its connections inherit from http.client's, which are the recorder's while a cassette plays.
-import oxen_inference.media.public_connection  # noqa: F401
+import oxen_inference.media.results.public_connection  # noqa: F401
 from tests.conftest import REPOSITORY
 
 CASSETTES = REPOSITORY / "cassettes"

@@ -22,7 +22,7 @@ from oxen_inference import (
 from oxen_inference.catalog.api import Catalog
 from oxen_inference.catalog.async_api import AsyncCatalog
 from oxen_inference.events import Listener
-from oxen_inference.media.api import AsyncMediaHandle, MediaHandle
+from oxen_inference.media.facade import AsyncMediaHandle, MediaHandle
 from oxen_inference.queue import AsyncQueue, Queue
 
 

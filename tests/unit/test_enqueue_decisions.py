@@ -6,20 +6,19 @@ from typing import Any
 
 import pytest
 
-from oxen_inference import errors
+from oxen_inference import errors, paid_transport
 from oxen_inference.error_mapping import status_error
-from oxen_inference.media import till
-from oxen_inference.media.direct import read_direct
-from oxen_inference.media.enqueue import (
+from oxen_inference.media.queue_decision import (
     Accepted,
-    Doubtful,
+    OutcomeUnknown,
     Refused,
-    certainly_not_sent,
     error_of,
     error_record,
-    read_answer,
+    read_direct_answer,
     read_failure,
+    read_queue_answer,
     retry_delay,
+    surely_not_sent,
 )
 
 
@@ -44,7 +43,7 @@ def ids(*names: str) -> dict[str, Any]:
     ],
 )
 def test_what_has_an_id_was_accepted(payload: Any, asked: int, expected: tuple[str, ...]) -> None:
-    outcome = read_answer(payload, asked)
+    outcome = read_queue_answer(payload, asked)
     assert isinstance(outcome, Accepted)
     assert outcome.generation_ids == expected
     assert bool(outcome.notes) == (len(expected) != asked)
@@ -61,7 +60,7 @@ def test_what_has_an_id_was_accepted(payload: Any, asked: int, expected: tuple[s
     ],
 )  # fmt: skip
 def test_a_success_without_ids_is_doubtful(payload: Any) -> None:
-    assert isinstance(read_answer(payload, 1), Doubtful)
+    assert isinstance(read_queue_answer(payload, 1), OutcomeUnknown)
 
 
 @pytest.mark.parametrize(
@@ -75,30 +74,30 @@ def test_a_success_without_ids_is_doubtful(payload: Any) -> None:
 def test_a_refusal_inside_a_success_is_not_simply_believed(
     error: Any, cls: type[Exception]
 ) -> None:
-    outcome = read_answer({"generations": [], "error": error}, 1)
-    assert isinstance(outcome, Doubtful)
+    outcome = read_queue_answer({"generations": [], "error": error}, 1)
+    assert isinstance(outcome, OutcomeUnknown)
     assert isinstance(outcome.error, cls)
     assert outcome.is_refusal
 
 
 def test_a_direct_refusal_without_media_is_one() -> None:
     error = {"type": "insufficient_credits", "detail": "Insufficient credits"}
-    outcome = read_direct({"images": [], "error": error}, "image")
+    outcome = read_direct_answer({"images": [], "error": error}, "image")
     assert isinstance(outcome, Refused)
-    assert not outcome.again
+    assert not outcome.may_retry
 
 
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 413, 415, 422])
 def test_a_rejection_bought_nothing(status: int) -> None:
     outcome = read_failure(errors.APIStatusError("no", status_code=status))
     assert isinstance(outcome, Refused)
-    assert not outcome.again
+    assert not outcome.may_retry
 
 
 def test_too_many_requests_may_be_sent_again() -> None:
     outcome = read_failure(errors.RateLimitError("slow down"))
     assert isinstance(outcome, Refused)
-    assert outcome.again
+    assert outcome.may_retry
 
 
 def test_a_quota_that_is_used_up_is_not_waited_for() -> None:
@@ -107,19 +106,19 @@ def test_a_quota_that_is_used_up_is_not_waited_for() -> None:
     assert isinstance(error, errors.InsufficientCreditsError)
     outcome = read_failure(error)
     assert isinstance(outcome, Refused)
-    assert not outcome.again
+    assert not outcome.may_retry
 
 
 @pytest.mark.parametrize(
     "status", [301, 307, 308, 408, 409, 410, 425, 499, 500, 502, 503, 504, 529]
 )
 def test_every_other_status_is_doubtful(status: int) -> None:
-    assert isinstance(read_failure(errors.APIStatusError("?", status_code=status)), Doubtful)
+    assert isinstance(read_failure(errors.APIStatusError("?", status_code=status)), OutcomeUnknown)
 
 
 @pytest.mark.parametrize("error", [errors.APIResponseError("?"), ValueError("?"), KeyError("?")])
 def test_whatever_else_is_raised_is_doubtful(error: Exception) -> None:
-    assert isinstance(read_failure(error), Doubtful)
+    assert isinstance(read_failure(error), OutcomeUnknown)
 
 
 def transport_error(name: str, module: str, cause: BaseException | None = None) -> Exception:
@@ -141,7 +140,7 @@ def connection_error(cause: BaseException) -> errors.APIConnectionError:
 def test_what_failed_before_sending_is_sent_again(module: str, name: str) -> None:
     below = transport_error(name, module.replace("httpx", "httpcore"), OSError("refused"))
     error = connection_error(transport_error(name, f"{module}._exceptions", below))
-    assert certainly_not_sent(error)
+    assert surely_not_sent(error)
     assert isinstance(read_failure(error), Refused)
 
 
@@ -151,21 +150,21 @@ def test_what_failed_before_sending_is_sent_again(module: str, name: str) -> Non
 )  # fmt: skip
 def test_what_failed_later_is_doubtful(name: str) -> None:
     error = connection_error(transport_error(name, "httpx"))
-    assert not certainly_not_sent(error)
-    assert isinstance(read_failure(error), Doubtful)
+    assert not surely_not_sent(error)
+    assert isinstance(read_failure(error), OutcomeUnknown)
 
 
 def test_a_name_proves_nothing_where_another_library_stands_below() -> None:
     lie = transport_error("ServerTimeoutError", "aiohttp.client_exceptions")
     error = connection_error(transport_error("ConnectTimeout", "httpx", lie))
-    assert isinstance(read_failure(error), Doubtful)
+    assert isinstance(read_failure(error), OutcomeUnknown)
     unknown = connection_error(transport_error("ConnectError", "my_transport"))
-    assert isinstance(read_failure(unknown), Doubtful)
+    assert isinstance(read_failure(unknown), OutcomeUnknown)
 
 
 def test_a_connection_error_without_a_cause_is_doubtful() -> None:
-    assert isinstance(read_failure(errors.APIConnectionError("?")), Doubtful)
-    assert isinstance(read_failure(errors.APITimeoutError("?")), Doubtful)
+    assert isinstance(read_failure(errors.APIConnectionError("?")), OutcomeUnknown)
+    assert isinstance(read_failure(errors.APITimeoutError("?")), OutcomeUnknown)
 
 
 def test_delays_grow_and_obey_the_hub() -> None:
@@ -179,7 +178,7 @@ def test_an_error_survives_the_ledger() -> None:
     assert isinstance(kept, errors.BadRequestError)
     assert (str(kept), kept.status_code) == ("bad prompt", 400)
     assert isinstance(error_of({"type": "SystemExit", "message": "m"}), errors.OxenError)
-    assert "does not say" in str(error_of(None))
+    assert "no reason" in str(error_of(None))
 
 
 @pytest.mark.parametrize(
@@ -190,15 +189,15 @@ def test_an_error_survives_the_ledger() -> None:
     ],
 )  # fmt: skip
 def test_a_direct_success_without_media_is_doubtful(payload: Any) -> None:
-    outcome = read_direct(payload, "image")
-    assert isinstance(outcome, Doubtful)
+    outcome = read_direct_answer(payload, "image")
+    assert isinstance(outcome, OutcomeUnknown)
     assert not outcome.is_refusal
 
 
 def test_direct_media_comes_as_bytes_or_by_its_address() -> None:
     rows = [{"b64_json": "b3g="}, {"b64_json": "bad!"}, {"url": "https://files/ox.png"},
             {"b64_json": "data:image/png;base64,b3\ng="}]  # fmt: skip
-    made = read_direct({"data": rows}, "image")
+    made = read_direct_answer({"data": rows}, "image")
     assert isinstance(made, list)
     assert [(item.content, item.url, item.mime_type) for item in made] == [
         (b"ox", None, None),
@@ -221,7 +220,7 @@ def test_a_request_is_marked_as_sent_once_though_a_tunnel_is_asked_for_first() -
         marked.append(not marked)  # as the ledger: only one may send
         return marked[-1]
 
-    gate = till._Gate(mark)
+    gate = paid_transport._Gate(mark)
     gate.ask()  # before the CONNECT to a proxy
     gate.ask()  # before the request through it
-    assert (marked, gate.is_shut) == ([True], False)
+    assert (marked, gate.refused) == ([True], False)

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from oxen_inference.generation import Generation
-from oxen_inference.ledger.store import Entry
-from oxen_inference.media.lookup import match, together
-from oxen_inference.media.request import storable
+from oxen_inference.ledger.entries import Entry
+from oxen_inference.media.fingerprints import storable
+from oxen_inference.media.lost_jobs import match, merge_rows
 
 NOW = time.time()
 
@@ -127,14 +127,14 @@ def test_what_another_lost_request_may_own_is_not_taken() -> None:
 def test_the_candidates_are_named() -> None:
     doubt = match(entry(), [row("a"), row("b"), row("c", prompt="no")], {}, [])
     assert [one.generation_id for one in doubt.candidates] == ["a", "b"]
-    assert doubt.why_not == "2 generations match it and 1 were asked for"
+    assert doubt.why_not == "2 generations match it and 1 were requested"
 
 
 def test_lists_complete_each_other() -> None:
     rich = row(params={"seed": 7, "width": 640})
     lean = row(prompt=None, params={"seed": None}, cost=Decimal(1))
     for rows in ([rich, lean], [lean, rich]):
-        (merged,) = together(rows).values()
+        (merged,) = merge_rows(rows).values()
         assert (merged.prompt, merged.cost) == ("an ox", Decimal(1))
         assert merged.params == {"seed": 7, "width": 640}
         assert found(entry(seed=7, width=640), [merged]) == ("g",)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from oxen_inference.errors import APIResponseError
-from oxen_inference.generation import (
+from oxen_inference.generation_reading import (
     names_a_generation,
     read_event,
     read_generation,

@@ -29,9 +29,11 @@ from oxen_inference.errors import (
     KeyConflictError,
     LedgerError,
 )
+from oxen_inference.ledger import store
+from oxen_inference.ledger.entries import Entry, Intent, Scope
 from oxen_inference.ledger.leases import is_surely_dead, this_process
-from oxen_inference.ledger.schema import MIGRATIONS, LedgerWarning
-from oxen_inference.ledger.store import Intent, Scope, default_ledger
+from oxen_inference.ledger.schema import LedgerWarning
+from oxen_inference.ledger.store import default_ledger
 from oxen_inference.result import MediaItem
 from tests.support.open_files import no_more_files
 
@@ -42,9 +44,15 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def intent(**changes: Any) -> Intent:
     fields = {
         "scope": SCOPE, "fingerprint": "f", "kind": "queue", "model": "m", "media_type": "image",
-        "request": {"model": "m", "prompt": "an ox"}, "unit_cost": Decimal("0.10"),
+        "request": {"model": "m", "prompt": "an ox"},
     }  # fmt: skip
     return Intent(**{**fields, **changes})
+
+
+def begin_from(budget: Budget, ledger: Ledger, **changes: Any) -> tuple[Entry, bool]:
+    """Begin an entry that reserves ten cents for each generation."""
+    meant = intent(**changes)
+    return ledger.begin(meant, budget.reservation(ledger, Decimal("0.10"), meant.count))
 
 
 @pytest.fixture
@@ -96,7 +104,7 @@ def test_what_was_perhaps_sent_is_never_claimed(ledger: Ledger) -> None:
     unknown = ledger.get(entry.entry_id)
     assert unknown is not None
     assert not ledger.claim(unknown, intent(key="k"))
-    assert [one.entry_id for one in ledger.unresolved(SCOPE, besides="x")] == [entry.entry_id]
+    assert [one.entry_id for one in ledger.unresolved(SCOPE, except_for="x")] == [entry.entry_id]
 
 
 def test_a_generation_belongs_to_one_entry(ledger: Ledger) -> None:
@@ -108,7 +116,7 @@ def test_a_generation_belongs_to_one_entry(ledger: Ledger) -> None:
 
 def test_money_is_held_with_the_intent_and_settled_once(ledger: Ledger) -> None:
     budget = Budget("1.00", name="b", ledger=ledger)
-    entry, _ = ledger.begin(intent(budget=budget, count=2))
+    entry, _ = begin_from(budget, ledger, count=2)
     assert (budget.reserved, budget.remaining) == (Decimal("0.20"), Decimal("0.80"))
     assert ledger.get(entry.entry_id).reserved == Decimal("0.20")
     ledger.posting(entry)
@@ -123,21 +131,21 @@ def test_money_is_held_with_the_intent_and_settled_once(ledger: Ledger) -> None:
 def test_a_refused_intent_is_not_written(ledger: Ledger) -> None:
     budget = Budget("0.15", name="b", ledger=ledger)
     with pytest.raises(BudgetExceededError):
-        ledger.begin(intent(key="k", budget=budget, count=2))
+        begin_from(budget, ledger, key="k", count=2)
     assert ledger.entries() == []
     assert budget.reserved == 0
 
 
 def test_more_jobs_than_asked_for_are_held_too(ledger: Ledger) -> None:
     budget = Budget("1.00", name="b", ledger=ledger)
-    entry, _ = ledger.begin(intent(budget=budget))
+    entry, _ = begin_from(budget, ledger)
     ledger.accepted(entry, ["a", "b", "c"], [])
     assert budget.reserved == Decimal("0.30")
 
 
 def test_fewer_jobs_than_asked_for_hold_no_more(ledger: Ledger) -> None:
     budget = Budget("1.00", name="b", ledger=ledger)
-    entry, _ = ledger.begin(intent(budget=budget, count=3))
+    entry, _ = begin_from(budget, ledger, count=3)
     ledger.accepted(entry, ["a"], [])
     assert budget.reserved == Decimal("0.10")
     ledger.update(entry, [MediaItem(generation_id="a", status="succeeded", cost=Decimal("0.1"))])
@@ -157,59 +165,54 @@ def test_an_acceptance_that_could_not_be_written_is_written_with_what_comes_next
     assert ledger.get(entry.entry_id).state == "accepted"
 
 
-def test_a_ledger_of_an_earlier_version_is_brought_up_to_date(ledger: Ledger) -> None:
-    with closing(sqlite3.connect(in_its_folder(ledger.path))) as connection, connection:
-        for number, script in enumerate(MIGRATIONS[:2]):
-            connection.executescript(f"{script}; PRAGMA user_version = {number + 1}")
-        connection.executescript("""
-            INSERT INTO entries (entry_id, hub, account, key, fingerprint, kind, model, media_type,
-                request, defaults, count, state, created_at)
-            VALUES ('e', 'https://hub', 'me', 'k', 'f', 'queue', 'm', 'image', '{}', '{}', 3,
-                'accepted', 1.0);
-            INSERT INTO generations VALUES ('e', 0, 'a', '{"generation_id": "a"}');
-            INSERT INTO budgets VALUES ('b', '1.00', '0');
-            INSERT INTO reservations VALUES ('e', 'b', '0.10', 3);
-        """)
-    entry, mine = ledger.begin(intent(key="k"))
-    assert (entry.entry_id, entry.generation_ids, mine) == ("e", ("a",), False)
-    assert Budget("1.00", name="b", ledger=ledger).reserved == Decimal("0.10")
-
-
-def in_its_folder(path: Path | None) -> str:
-    assert path is not None
-    path.parent.mkdir(parents=True)
-    return str(path)
+def test_an_unreadable_older_ledger_is_not_silently_replaced(ledger: Ledger) -> None:
+    folder = ledger.path.parent
+    folder.mkdir(parents=True)
+    older = folder / "journal.sqlite3"
+    older.write_bytes(b"SQLite format 3")
+    with pytest.raises(LedgerError, match="Move the file away to start a new ledger"):
+        ledger.begin(intent())
+    assert not ledger.path.exists()
+    older.rename(folder / "kept.sqlite3")
+    ledger.begin(intent())
+    assert len(ledger.entries()) == 1
 
 
 def test_a_rejected_entry_holds_nothing_until_it_is_claimed(ledger: Ledger) -> None:
     budget = Budget("1.00", name="b", ledger=ledger)
-    entry, _ = ledger.begin(intent(key="k", budget=budget))
+    entry, _ = begin_from(budget, ledger, key="k")
     ledger.rejected(entry, {"type": "BadRequestError", "message": "no"})
     assert budget.reserved == 0
     rejected = ledger.find(SCOPE, "k")
     assert rejected is not None
     assert rejected.is_settled
-    assert ledger.claim(rejected, intent(key="k", budget=budget))
+    assert ledger.claim(rejected, intent(key="k"), budget.reservation(ledger, Decimal("0.10"), 1))
     assert budget.reserved == Decimal("0.10")
 
 
 def test_a_named_budget_elsewhere_is_refused(ledger: Ledger, tmp_path: Path) -> None:
     budget = Budget("0.15", name="b", ledger=Ledger(tmp_path / "other.sqlite3"))
     with pytest.raises(ConfigurationError, match=r"ledger=budget\.ledger"):
-        ledger.begin(intent(key="k", budget=budget))
+        begin_from(budget, ledger, key="k")
     assert ledger.entries() == []
     assert budget.reserved == 0
 
 
-def test_a_budget_without_a_name_is_held_where_its_entry_is(ledger: Ledger) -> None:
+def test_a_budget_without_a_name_belongs_to_the_first_ledger_that_pays(ledger: Ledger) -> None:
     budget = Budget("0.25")
-    entry, _ = ledger.begin(intent(key="k", budget=budget))
-    ledger.begin(intent(key="k", budget=budget))  # a twin holds nothing of its own
-    Ledger.in_memory().begin(intent(budget=budget))
-    assert budget.reserved == Decimal("0.20")
-    with pytest.raises(BudgetExceededError, match=r"this budget \$0\.05 is left"):
-        ledger.begin(intent(budget=budget))
-    assert len(ledger.entries()) == 1
+    budget.record("0.05")
+    assert budget.ledger is None
+    entry, _ = begin_from(budget, ledger, key="k")
+    begin_from(budget, ledger, key="k")  # a second call reserves nothing of its own
+    assert (budget.ledger, budget.spent, budget.reserved) == (
+        ledger, Decimal("0.05"), Decimal("0.10"),
+    )  # fmt: skip
+    with pytest.raises(ConfigurationError, match=r"is kept in Ledger\(.*Nothing was sent"):
+        begin_from(budget, Ledger.in_memory())
+    begin_from(budget, ledger)
+    with pytest.raises(BudgetExceededError, match=r"this budget \$0\.00 is left"):
+        begin_from(budget, ledger)
+    assert len(ledger.entries()) == 2
     ledger.rejected(entry, {"message": "no"})
     assert budget.reserved == Decimal("0.10")
 
@@ -296,7 +299,7 @@ def test_a_file_that_is_no_ledger_is_an_error(tmp_path: Path) -> None:
 def test_a_ledger_of_the_future_is_an_error(ledger: Ledger) -> None:
     ledger.entries()
     with closing(sqlite3.connect(str(ledger.path))) as connection, connection:
-        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+        connection.execute("PRAGMA user_version = 2")
     with pytest.raises(LedgerError, match="newer version"):
         Ledger(ledger.path).entries()
 
@@ -412,33 +415,31 @@ def test_a_closed_one_is_opened_when_needed(ledger: Ledger) -> None:
 
 
 def test_what_is_begun_is_told_and_nothing_is_written(ledger: Ledger) -> None:
-    assert ledger.begun(intent(key="k")) is None
-    assert ledger.begun(intent()) is None
+    assert ledger.find_existing(intent(key="k")) is None
+    assert ledger.find_existing(intent()) is None
     entry, _ = ledger.begin(intent(key="k"))
-    known = ledger.begun(intent(key="k"))
+    known = ledger.find_existing(intent(key="k"))
     assert known is not None
     assert known.entry_id == entry.entry_id
     with pytest.raises(KeyConflictError):
-        ledger.begun(intent(key="k", fingerprint="g"))
+        ledger.find_existing(intent(key="k", fingerprint="g"))
     assert len(ledger.entries()) == 1
 
 
 def test_of_two_that_begin_at_once_one_begins(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    budget, twins = Budget("1.00", name="b", ledger=ledger), []
-    reserving = Budget.reserving
+    budget, first = Budget("1.00", name="b", ledger=ledger), []
+    insert = store._insert
 
-    def slowly(self: Budget, file: Any) -> Any:
-        if not twins:  # between the look for the key and the writing
-            twins.append(None)
-            twins[0], _ = ledger.begin(intent(key="k", budget=budget))
-        return reserving(self, file)
+    def slowly(connection: Any, entry_id: str, meant: Intent) -> bool:
+        if not first:  # between the look-up of the key and the insert
+            first.append(insert(connection, "first", meant))
+        return insert(connection, entry_id, meant)
 
-    monkeypatch.setattr(Budget, "reserving", slowly)
-    entry, mine = ledger.begin(intent(key="k", budget=budget))
-    assert (entry.entry_id, mine) == (twins[0].entry_id, False)
-    assert budget.reserved == Decimal("0.10")
+    monkeypatch.setattr(store, "_insert", slowly)
+    entry, is_mine = begin_from(budget, ledger, key="k")
+    assert (entry.entry_id, is_mine, first) == ("first", False, [True])
     assert len(ledger.entries()) == 1
 
 
@@ -449,19 +450,19 @@ def test_money_is_given_back_if_nothing_was_begun(ledger: Ledger) -> None:
             "CREATE TRIGGER full BEFORE INSERT ON entries BEGIN SELECT RAISE(ABORT, 'full'); END"
         )
     with pytest.raises(LedgerError, match=r"at .*ledger\.sqlite3 cannot be used: full"):
-        ledger.begin(intent(budget=budget))
+        begin_from(budget, ledger)
     assert budget.reserved == 0
 
 
 def test_an_entry_that_nobody_will_send_holds_nothing(ledger: Ledger) -> None:
     budget = Budget("1.00", name="b", ledger=ledger)
-    entry, _ = ledger.begin(intent(key="k", budget=budget))
-    ledger.let_go(entry, {"type": "OxenError", "message": "interrupted"})
+    entry, _ = begin_from(budget, ledger, key="k")
+    ledger.abandon(entry, {"type": "OxenError", "message": "interrupted"})
     assert budget.reserved == 0
     assert ledger.get(entry.entry_id).state == "rejected"
-    sent, _ = ledger.begin(intent(budget=budget))
+    sent, _ = begin_from(budget, ledger)
     ledger.posting(sent)
-    ledger.let_go(sent, {"type": "OxenError", "message": "interrupted"})
+    ledger.abandon(sent, {"type": "OxenError", "message": "interrupted"})
     assert budget.reserved == Decimal("0.10")
     assert ledger.get(sent.entry_id).state == "posting"
 

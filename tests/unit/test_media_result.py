@@ -11,8 +11,9 @@ import pytest
 
 from oxen_inference import MediaResult
 from oxen_inference.errors import InvalidInputError
-from oxen_inference.generation import read_generation
-from oxen_inference.media.request import merge, scope_of, storable
+from oxen_inference.generation_reading import read_generation
+from oxen_inference.media.fingerprints import storable
+from oxen_inference.media.prepare import merge_parameters, scope_of
 from oxen_inference.result import MediaItem
 
 
@@ -67,7 +68,7 @@ def test_a_notebook_shows_what_there_is(tmp_path: Path) -> None:
     film = tmp_path / "film.mp4"
     film.write_bytes(b"film")
     items = (
-        MediaItem(status="succeeded", path=str(film), mime_type="video/mp4", size=4),
+        MediaItem(status="succeeded", path=film, mime_type="video/mp4", size=4),
         MediaItem(status="succeeded", url='https://x/?a="b"'),
         MediaItem(status="failed", error="<script>alert(1)</script>"),
     )
@@ -86,12 +87,12 @@ def test_an_item_keeps_what_a_row_leaves_out() -> None:
 
 
 def test_parameters_come_together_and_never_twice() -> None:
-    assert merge("p", {"a": 1}, {"b": 2}) == {"a": 1, "b": 2, "prompt": "p"}
-    assert merge("p", {"prompt": "p"}, {}) == {"prompt": "p"}
+    assert merge_parameters("p", {"a": 1}, {"b": 2}) == {"a": 1, "b": 2, "prompt": "p"}
+    assert merge_parameters("p", {"prompt": "p"}, {}) == {"prompt": "p"}
     with pytest.raises(InvalidInputError, match="a was given twice"):
-        merge(None, {"a": 1}, {"a": 1})
+        merge_parameters(None, {"a": 1}, {"a": 1})
     with pytest.raises(InvalidInputError, match="prompt was given twice"):
-        merge("p", {"prompt": "q"}, {})
+        merge_parameters("p", {"prompt": "q"}, {})
 
 
 def test_the_ledger_keeps_digests_of_long_data_urls() -> None:

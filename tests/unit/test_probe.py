@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from oxen_inference.media.probe import Probe, probe
+from oxen_inference.media.results.probe import Probe, probe
 from tests.support.small_files import WAV
 
 Probed = Callable[[bytes], "Probe | None"]

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from oxen_inference import AsyncOxenClient, Ledger, OxenClient
-from oxen_inference.media.api import Pace
+from oxen_inference.media.pace import Pace
 
 QUICK = Pace(
     image=(0.05, 0.2), gap=0.02, lookup=0.6, lookup_interval=0.03, settle=(), poll_timeout=2.0

@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from oxen_inference.media.api import Pace
+from oxen_inference.media.pace import Pace
 from tests.support.bad_hub import BadHub
 
 PATIENT = Pace(
@@ -21,17 +21,17 @@ PATIENT = Pace(
 def _context() -> multiprocessing.context.ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
-        ["oxen_inference.media.api", "oxen_inference.catalog.api", __name__]
+        ["oxen_inference.media.facade", "oxen_inference.catalog.api", __name__]
     )
     return context
 
 
-def generate(base_url: str, ledger: str, key: str, answers: Any = None, going: Any = None) -> None:
+def generate(base_url: str, path: str, key: str, answers: Any = None, going: Any = None) -> None:
     """Make one image under a key; put what came of it into `answers`."""
     from oxen_inference import Budget, Ledger, OxenClient
     from oxen_inference.errors import OxenError
 
-    ledger = Ledger(ledger)
+    ledger = Ledger(path)
     client = OxenClient(base_url=base_url, api_key="k", ledger=ledger, timeout=5)
     client.media.pace = PATIENT
     budget = Budget(1000, name="children", ledger=ledger)
@@ -40,7 +40,7 @@ def generate(base_url: str, ledger: str, key: str, answers: Any = None, going: A
     try:
         result = client.media.generate(
             model="bad-image", prompt=f"prompt of {key}", key=key, budget=budget,
-            save_to=Path(ledger).parent / "out", timeout=20,
+            save_to=Path(path).parent / "out", timeout=20,
         )  # fmt: skip
     except OxenError as error:
         answer: tuple[str, Any] = (type(error).__name__, str(error))

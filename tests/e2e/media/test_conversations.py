@@ -33,15 +33,15 @@ def test_a_job_under_way_is_joined_until_it_is_collected(
     client: OxenClient, oxen_sandbox: Sandbox
 ) -> None:
     handle = client.media.submit(**OX, conversation="a", key="first")
-    assert client.media.begun(**OX, conversation="a", key="second") is not None
-    assert client.media.begun(**OX, conversation="b") is None
-    assert client.media.begun(**OX, key="first") is not None
-    assert client.media.begun(**{**OX, "seed": 1}, conversation="a") is None
+    assert client.media.find(**OX, conversation="a", key="second") is not None
+    assert client.media.find(**OX, conversation="b") is None
+    assert client.media.find(**OX, key="first") is not None
+    assert client.media.find(**{**OX, "seed": 1}, conversation="a") is None
     result = client.media.generate(**OX, conversation="a", key="second")
     assert result.generation_ids == handle.generation_ids
     # Its own key now stands for it, too, and the conversation is free for another one.
     assert client.media.attach("second").generation_ids == handle.generation_ids
-    assert client.media.begun(**OX, conversation="a") is None
+    assert client.media.find(**OX, conversation="a") is None
     assert len(oxen_sandbox.jobs) == 1
 
 
@@ -70,7 +70,7 @@ def test_another_process_sees_it(client: OxenClient, oxen_sandbox: Sandbox) -> N
 def test_a_cancelled_job_is_not_joined(client: OxenClient, oxen_sandbox: Sandbox) -> None:
     oxen_sandbox.settings.image_seconds = 30
     client.media.submit(**OX, conversation="a").cancel()
-    assert client.media.begun(**OX, conversation="a") is None
+    assert client.media.find(**OX, conversation="a") is None
 
 
 def test_a_job_that_one_of_two_calls_left_is_still_the_other_s(ledger: Ledger) -> None:
@@ -82,7 +82,7 @@ def test_a_job_that_one_of_two_calls_left_is_still_the_other_s(ledger: Ledger) -
                 time.sleep(0.005)
             with pytest.raises(GenerationTimeout):
                 client.media.generate(**ox, key="k", timeout=0.1)
-            assert client.media.begun(**ox) is None  # another call means another picture
+            assert client.media.find(**ox) is None  # another call means another picture
             hub.seconds = 0
             assert patient.result().succeeded
     assert hub.posts["ox"] == 1
@@ -103,9 +103,9 @@ def test_a_part_that_was_handed_over_does_not_stand_for_the_whole(
             with pytest.raises(GenerationTimeout):
                 client.media.generate(**two, timeout=0.2)
             for one in hub.accepted[0].ids:
-                assert client.media.begun(**two) is not None
+                assert client.media.find(**two) is not None
                 ended.add(one)
                 with suppress(GenerationFailed):
                     client.media.attach(generation_ids=[one]).wait(timeout=5)
-            assert client.media.begun(**two) is None  # both were handed over, one by one
+            assert client.media.find(**two) is None  # both were handed over, one by one
     assert hub.posts["ox"] == 1

@@ -19,8 +19,8 @@ from urllib.parse import urlsplit
 import pytest
 from PIL import Image
 
-from oxen_inference.media.download import Source, fetch
-from oxen_inference.media.public_connection import FetchError, Patience, connect
+from oxen_inference.media.results.download import Source, fetch
+from oxen_inference.media.results.public_connection import FetchError, TransferLimits, connect
 from tests.support.bad_hub import PNG, BadHub
 from tests.support.scripted_server import Hold, ScriptedServer, http
 
@@ -155,7 +155,7 @@ def test_what_is_wrong_is_said_and_not_kept(
     hub.pages["/page"] = page
     with pytest.raises(FetchError, match=message.replace("70", str(len(PNG)))) as failed:
         fetch(f"{hub.origin}/page", tmp_path, "ox", "image", source(hub))
-    assert (failed.value.again, failed.value.is_expired) == (again, expired)
+    assert (failed.value.may_retry, failed.value.is_expired) == (again, expired)
     assert not list(tmp_path.iterdir())
 
 
@@ -165,7 +165,7 @@ def test_nobody_there(tmp_path: Path, sites: tuple[Site, Site]) -> None:
     other.server.server_close()
     with pytest.raises(FetchError, match="could not be reached") as failed:
         fetch(f"{other.origin}/ok", tmp_path, "ox", "image", source(hub, "127.0.0.1"))
-    assert failed.value.again
+    assert failed.value.may_retry
 
 
 @pytest.mark.parametrize(
@@ -247,8 +247,8 @@ def test_a_drip_is_given_up(where: str, tmp_path: Path) -> None:
             fetch(f"{hub.origin}/x.png", tmp_path, "x", "image", until)
         assert time.monotonic() - began < 4
         began = time.monotonic()
-        patience = Patience(silence=5, grace=0.3)
-        connection = connect(urlsplit(hub.origin), trusted=True, patience=patience)
+        limits = TransferLimits(idle_timeout=5, grace=0.3)
+        connection = connect(urlsplit(hub.origin), trusted=True, limits=limits)
         connection.request("GET", "/x.png")
         with pytest.raises(TimeoutError, match="too slowly"):
             connection.getresponse().read()
@@ -370,7 +370,7 @@ def test_a_host_that_does_not_exist_may_later(
 ) -> None:
     with pytest.raises(FetchError, match="has no address") as failed:
         fetch(f"http://{host}/x.png", tmp_path, "ox", "image", source(sites[0]))
-    assert failed.value.again
+    assert failed.value.may_retry
 
 
 def test_nothing_is_asked_for_once_the_time_is_over(
@@ -390,7 +390,7 @@ def test_silence_is_given_up(tmp_path: Path) -> None:
         mute = Source(hub=server.url, headers={}, timeout=0.1)
         with pytest.raises(FetchError, match="broke off: timed out") as failed:
             fetch(f"{server.url}/x.png", tmp_path, "ox", "image", mute)
-    assert failed.value.again
+    assert failed.value.may_retry
     assert not list(tmp_path.iterdir())
 
 
@@ -435,7 +435,7 @@ def test_a_proxy_resolves_the_name_itself(proxy: ScriptedServer, tmp_path: Path)
     hub = Source(hub="https://hub.invalid/api/ai", headers=KEY)
     with pytest.raises(FetchError, match="403") as failed:
         fetch("https://files.invalid/x.png", tmp_path, "ox", "image", hub)
-    assert failed.value.again
+    assert failed.value.may_retry
     (asked,) = proxy.requests
     assert (asked.method, asked.path) == ("CONNECT", "files.invalid:443")
     assert not {"authorization", "proxy-authorization"} & asked.headers.keys()

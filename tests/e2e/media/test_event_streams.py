@@ -88,18 +88,18 @@ class Silence:
 
 
 def test_a_route_that_never_answers_holds_one_line(hub: BadHub, ledger: Ledger) -> None:
-    hub.take_over = silence = Silence()
+    hub.take_over = idle_timeout = Silence()
     before = threading.enumerate()
     with quick_client(hub, ledger) as client:
         for number in range(6):
             assert client.media.generate(model="bad-image", prompt=f"ox {number}").succeeded
         lines = [one for one in threading.enumerate() if one.name == "oxen-events"]
         assert len([one for one in lines if one not in before]) == 1
-    assert silence.most == 1
+    assert idle_timeout.most == 1
 
 
 def test_a_route_that_never_answers_holds_one_line_of_a_loop(hub: BadHub, ledger: Ledger) -> None:
-    hub.take_over = silence = Silence()
+    hub.take_over = idle_timeout = Silence()
 
     async def make() -> None:
         async with quick_async_client(hub, ledger) as client:
@@ -107,7 +107,7 @@ def test_a_route_that_never_answers_holds_one_line_of_a_loop(hub: BadHub, ledger
                 await client.media.generate(model="bad-image", prompt=f"ox {number}")
 
     asyncio.run(make())
-    assert silence.most <= 2  # the hub may learn of a goodbye after the next hello
+    assert idle_timeout.most <= 2  # the hub may learn of a goodbye after the next hello
 
 
 def test_a_line_is_taken_up_again_in_use(hub: BadHub, ledger: Ledger) -> None:

@@ -308,7 +308,7 @@ def test_a_failed_download_loses_nothing(media: MediaCalls, tmp_path: Path) -> N
 def test_a_download_cut_short_is_fetched_again(media: MediaCalls, tmp_path: Path) -> None:
     media.hub.inject(Fault("truncate", after_bytes=100, method="GET", path="*/files/*"))
     result = media("generate", model="flux-2-dev", prompt="an ox", save_to=tmp_path / "out")
-    assert [str(path) for path in (tmp_path / "out").iterdir()] == list(result.paths)
+    assert list((tmp_path / "out").iterdir()) == list(result.paths)
 
 
 def test_presigned_storage_elsewhere_gets_no_key(media: MediaCalls, tmp_path: Path) -> None:
@@ -368,7 +368,7 @@ def test_direct_results_are_saved_or_in_hand(media: MediaCalls, tmp_path: Path) 
 def test_direct_bytes_that_nobody_saved_are_gone_and_that_is_said_at_once(
     hub: Sandbox, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("oxen_inference.media.fetching._FIRST_PAUSE", 1000.0)
+    monkeypatch.setattr("oxen_inference.media.results.fetch._FIRST_PAUSE", 1000.0)
     with OxenClient(base_url=hub.base_url, api_key=hub.api_key, ledger=ledger) as client:
         made = client.media.generate(model="flux-2-dev", prompt="x", direct=True)
         handle = client.media.attach(entry_id=made.entry_id)

@@ -22,9 +22,9 @@ Call = Callable[..., Any]
 def generate(media: MediaCalls) -> Call:
     """`media.generate` of a new client of either kind, which has read no catalog yet."""
 
-    def fresh(**wishes: Any) -> Any:
+    def fresh(**options: Any) -> Any:
         clear_cache()
-        asked = {"model": "bad-image", "prompt": "ox", "key": "k", **wishes}
+        asked = {"model": "bad-image", "prompt": "ox", "key": "k", **options}
         return media("generate", **asked)
 
     return fresh
@@ -95,7 +95,7 @@ def test_an_entry_of_an_earlier_version_is_found_by_what_was_sent(
     changed(monkeypatch, request_schema=schema_of(width={"enum": [512, 640]}))
     first = generate(width="512", num_generations=2)
     with ledger.file.writing() as connection:
-        connection.execute("UPDATE entries SET asked = NULL")
+        connection.execute("UPDATE entries SET caller_fingerprint = NULL")
     hub.fail_gets = lambda path: "/models" in path
     assert generate(width="512", num_generations=2).generation_ids == first.generation_ids
     with pytest.raises(OxenError):

@@ -155,11 +155,11 @@ class Stall:
 
 
 async def cancelled_when(
-    hub: BadHub, ledger: Ledger, happened: Callable[[], object], **wishes: Any
+    hub: BadHub, ledger: Ledger, happened: Callable[[], object], **options: Any
 ) -> None:
     """Begin a generation, and cancel it when something has happened at the hub."""
     async with quick_async_client(hub, ledger, timeout=8.0) as client:
-        task = asyncio.create_task(client.media.generate(model="bad-image", prompt="ox", **wishes))
+        task = asyncio.create_task(client.media.generate(model="bad-image", prompt="ox", **options))
         while not happened():  # noqa: ASYNC110 - the hub is in another thread
             await asyncio.sleep(0.01)
         task.cancel()
@@ -202,7 +202,7 @@ async def test_who_leaves_a_twin_that_is_being_sent_is_told_it_is_not_known(
         twin.cancel()
         with pytest.raises(asyncio.CancelledError):
             await twin
-        assert "whether Oxen accepted it is not known yet" in caplog.text
+        assert "it is not known yet whether Oxen accepted it" in caplog.text
         go.set()
         assert (await first).generation_ids == tuple(hub.accepted[0].ids)
     assert hub.posts["ox"] == 1

@@ -17,8 +17,7 @@ import pytest
 
 from oxen_inference import Budget, Ledger
 from oxen_inference.errors import BadRequestError, GenerationTimeout, LedgerError
-from oxen_inference.media import sending
-from oxen_inference.media.steps import Steps
+from oxen_inference.media import submit
 from oxen_inference.result import MediaResult
 from oxen_sandbox import Sandbox
 from tests.e2e.media.calls import MediaCalls, quick_async_client, quick_client
@@ -32,7 +31,7 @@ def generate(request: pytest.FixtureRequest, hub: BadHub, ledger: Ledger) -> Gen
     """`media.generate` of a new client of either kind, over either transport."""
     kind, _, own = request.param.partition(", ")
 
-    def generated(**wishes: Any) -> MediaResult:
+    def generated(**options: Any) -> MediaResult:
         call = MediaCalls(hub, ledger, kind)
         if own:
             of_its_own = {
@@ -40,7 +39,7 @@ def generate(request: pytest.FixtureRequest, hub: BadHub, ledger: Ledger) -> Gen
                 "async": openai.DefaultAsyncHttpxClient,
             }
             call.options["http_client"] = of_its_own[kind]()
-        return call("generate", model="bad-image", prompt="ox", **wishes)
+        return call("generate", model="bad-image", prompt="ox", **options)
 
     return generated
 
@@ -118,7 +117,7 @@ def test_what_is_made_at_once_and_cannot_be_written_is_still_the_callers(
         call = MediaCalls(hub, ledger, kind)
         made = call("generate", model="flux-2-dev", prompt="ox", direct=True, save_to=tmp_path)
     assert Path(made.paths[0]).is_file()
-    assert "Made and paid for, but not written down" in caplog.text
+    assert "Made and paid for, but not written to the ledger" in caplog.text
 
 
 def test_what_another_process_claimed_first_is_not_sent_again(
@@ -156,7 +155,7 @@ def test_a_collection_that_cannot_be_written_is_still_one(
 ) -> None:
     breaks(ledger, "UPDATE ON calls")
     assert generate(conversation="c").status == "succeeded"
-    assert "handed over" in caplog.text
+    assert "the result was delivered" in caplog.text
 
 
 def test_a_request_another_process_is_sending_is_not_waited_for_beyond_the_timeout(
@@ -190,12 +189,11 @@ def test_a_call_that_takes_an_abandoned_request_over_leaves_it_to_be_joined(
             ('{"host": "another", "boot": "", "pid": 1, "started": ""}', time.time()),
         )
 
-    def abandoned(*_: object) -> Steps[None]:
+    async def abandoned(*_: object) -> None:
         with ledger.file.writing() as connection:
             connection.execute("UPDATE entries SET created_at = 0")
-        yield from ()
 
-    monkeypatch.setattr(sending, "sleep", abandoned)
+    monkeypatch.setattr(submit, "sleep", abandoned)
     media("submit", **ox, key="k")
     joined = media("generate", **ox)
     assert joined.generation_ids == tuple(hub.accepted[0].ids)

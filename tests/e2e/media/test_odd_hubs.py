@@ -23,8 +23,8 @@ from oxen_inference.errors import (
     InsufficientCreditsError,
     InvalidInputError,
 )
-from oxen_inference.media import watchers
-from oxen_inference.media.watch import Watch
+from oxen_inference.media import background
+from oxen_inference.media.poller import Poller
 from oxen_inference.result import MediaResult
 from tests.e2e.media.calls import MediaCalls, quick_async_client, quick_client, settings
 from tests.support import bad_hub
@@ -38,13 +38,13 @@ def generate(hub: BadHub, ledger: Ledger, kind: str) -> Generate:
     """`media.generate` of a new client of either kind."""
     usual = {"model": "bad-image", "prompt": "ox"}
 
-    def generated(api_key: Any = "k", **wishes: Any) -> MediaResult:
+    def generated(api_key: Any = "k", **options: Any) -> MediaResult:
         async def awaited_key() -> Any:
             return api_key()
 
         key = awaited_key if kind == "async" and callable(api_key) else api_key
         call = MediaCalls(hub, ledger, kind, timeout=5.0, api_key=key)
-        return call("generate", **{**usual, **wishes})
+        return call("generate", **{**usual, **options})
 
     return generated
 
@@ -72,9 +72,14 @@ def test_text_that_has_no_bytes_is_refused_before_it_is_paid_for(
     hub: BadHub, generate: Generate, ledger: Ledger
 ) -> None:
     cut = "ox \ud83d"
-    for wishes in ({"prompt": cut}, {"key": cut}, {"conversation": cut}, {"params": {"seed": cut}}):
+    for options in (
+        {"prompt": cut},
+        {"key": cut},
+        {"conversation": cut},
+        {"params": {"seed": cut}},
+    ):
         with pytest.raises(InvalidInputError):
-            generate(**wishes)
+            generate(**options)
     assert not hub.posts
     assert not ledger.entries()
 
@@ -143,16 +148,16 @@ def test_an_event_is_heard_while_polling_rests(hub: BadHub, generate: Generate) 
 def test_a_bug_in_the_watching_strands_nobody(
     hub: BadHub, generate: Generate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rest, broken = Watch.seconds_to_next, threading.Event()
+    rest, broken = Poller.seconds_to_next, threading.Event()
 
-    def breaks_once(self: Watch) -> float | None:
+    def breaks_once(self: Poller) -> float | None:
         if not broken.is_set():
             broken.set()
             raise ZeroDivisionError
         return rest(self)
 
-    monkeypatch.setattr(Watch, "seconds_to_next", breaks_once)
-    monkeypatch.setattr(watchers, "_AFTER_A_BUG", 0.05)
+    monkeypatch.setattr(Poller, "seconds_to_next", breaks_once)
+    monkeypatch.setattr(background, "_AFTER_A_BUG", 0.05)
     assert generate(timeout=5).status == "succeeded"
     assert broken.is_set()
 

@@ -18,7 +18,8 @@ from typing import Any
 
 import pytest
 
-from oxen_inference import Budget, Ledger, OxenClient
+from oxen_inference import Budget, Ledger, OxenClient, drivers
+from oxen_inference.effects import StopRequest
 from oxen_inference.errors import (
     EnqueueOutcomeUnknown,
     GenerationTimeout,
@@ -26,8 +27,7 @@ from oxen_inference.errors import (
     InvalidInputError,
     NotFoundError,
 )
-from oxen_inference.media import runner, searching
-from oxen_inference.media.steps import Haste
+from oxen_inference.media import lost_jobs
 from tests.e2e.media.calls import QUICK, quick_async_client, quick_client
 from tests.support.bad_hub import BadHub
 
@@ -187,18 +187,18 @@ def test_ctrl_c_during_the_post_keeps_the_ids(client: OxenClient, hub: BadHub, l
 def test_ctrl_c_keeps_what_was_not_begun_from_being_bought(
     hub: BadHub, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "_pools", {})
-    monkeypatch.setitem(runner._WORKERS, "together", 1)  # the second waits for the first
+    monkeypatch.setattr(drivers, "_pools", {})
+    monkeypatch.setitem(drivers._WORKERS, "gather", 1)  # the second waits for the first
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    ask, asked, all_asked = Haste.ask, [], threading.Event()
+    ask, asked, all_asked = StopRequest.set, [], threading.Event()
 
-    def told(haste: Haste) -> None:
-        ask(haste)
-        asked.append(haste)
+    def told(stop: StopRequest) -> None:
+        ask(stop)
+        asked.append(stop)
         if len(asked) == 2:
             all_asked.set()
 
-    monkeypatch.setattr(Haste, "ask", told)
+    monkeypatch.setattr(StopRequest, "set", told)
     hub.plan = lambda *_: "ok" if all_asked.wait(8) else "status_400"
 
     def interrupt() -> None:
@@ -330,7 +330,7 @@ def test_more_than_asked_for_is_said(client: OxenClient, hub: BadHub, caplog: An
     hub.repeat_ids = [str(uuid.uuid4()) for _ in range(3)]
     handle = client.media.submit(model="bad-image", prompt="ox")
     assert handle.generation_ids == tuple(hub.repeat_ids)
-    assert handle.result.notes == ("Asked for 1 generations, Oxen made 3.",)
+    assert handle.result.notes == ("1 generations were requested, Oxen started 3.",)
     assert handle.result.notes[0] in caplog.text
 
 
@@ -389,7 +389,7 @@ async def test_the_async_client_gets_back_the_same(hub: BadHub, ledger: Ledger, 
 def test_a_long_history_is_read_until_it_goes_past_the_request(
     age: int, most: int, pages: int, hub: BadHub, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(searching, "_PAGES", most)
+    monkeypatch.setattr(lost_jobs, "_MAX_PAGES", most)
     hub.plan = lambda *_: "reset_after"
     rows = [foreign(hub, prompt="a cow", enqueued_at=int(time.time()) - age)] * 2500
     hub.foreign_rows = rows

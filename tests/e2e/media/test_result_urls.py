@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from oxen_inference.errors import DownloadError
-from oxen_inference.generation import read_generation
+from oxen_inference.generation_reading import read_generation
 from tests.e2e.media.calls import MediaCalls
 from tests.support.bad_hub import MODEL, PNG, BadHub
 

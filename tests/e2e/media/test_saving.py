@@ -13,7 +13,7 @@ import pytest
 from langchain_oxen import OxenMediaTool
 from oxen_inference import Ledger, OxenClient
 from oxen_inference.errors import DownloadError
-from oxen_inference.media import fetching
+from oxen_inference.media.results import fetch as fetching
 from oxen_inference.tools.text import explain
 from oxen_sandbox import Fault, Sandbox
 from tests.e2e.media.calls import THOROUGH, MediaCalls
@@ -61,8 +61,8 @@ def test_bytes_in_hand_are_kept_whatever_they_are(
     film = next(
         one for one, model in media.hub.models.items() if "video" in model["capabilities"]["output"]
     )
-    wishes: dict[str, Any] = {"direct": True, "allow_unknown_cost": True, "prompt": "an ox"}
-    made = media("generate", model=film, save_to=tmp_path / "to", **wishes)
+    options: dict[str, Any] = {"direct": True, "allow_unknown_cost": True, "prompt": "an ox"}
+    made = media("generate", model=film, save_to=tmp_path / "to", **options)
     assert [path.read_bytes() for path in (tmp_path / "to").iterdir()] == [content]
     assert len(made.notes) == 1
     assert Path(made.paths[0]).name in made.notes[0]
@@ -88,12 +88,12 @@ def test_a_folder_that_cannot_be_written_any_more_is_replaced(
     assert Path(again.paths[0]).parent == folder
 
 
-@pytest.mark.parametrize("ledger", ["on disk", "in memory"])
+@pytest.mark.parametrize("kept", ["on disk", "in memory"])
 def test_where_nothing_beside_the_ledger_can_be_written_there_is_a_place_of_the_systems(
-    ledger: str, media: MediaCalls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kept: str, media: MediaCalls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, beside = tmp_path / "to", tmp_path / "ledger" / "results"
-    if ledger == "in memory":
+    if kept == "in memory":
         media.options["ledger"] = None
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
@@ -122,9 +122,9 @@ def test_a_folder_that_vanished_is_made_again(media: MediaCalls, tmp_path: Path)
 def test_without_any_place_the_bytes_are_in_the_error(
     media: MediaCalls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetching, "_places", lambda *_: iter([tmp_path / "nowhere"]))
+    monkeypatch.setattr(fetching, "_folders", lambda *_: iter([tmp_path / "nowhere"]))
     answer_sound(media.hub, b"fLaC" + bytes(80))
-    with pytest.raises(DownloadError, match="would be paid for anew") as failed:
+    with pytest.raises(DownloadError, match="would be paid for again") as failed:
         media("generate", model=SOUND, prompt="moo", save_to=tmp_path / "to")
     assert failed.value.result is not None
     assert failed.value.result.items[0].content == b"fLaC" + bytes(80)

@@ -15,8 +15,8 @@ import pytest
 
 from oxen_inference import Ledger, MediaResult
 from oxen_inference.errors import DownloadError
-from oxen_inference.media import saving
-from oxen_inference.media.files import Fetched
+from oxen_inference.media.results import fetch
+from oxen_inference.media.results.files import Fetched
 from tests.e2e.media.calls import quick_async_client, quick_client
 from tests.support.bad_hub import PNG, BadHub
 
@@ -46,7 +46,7 @@ def held_files(hold: Callable[[], Any], asked: list[str]) -> Any:
 
 def one_file(made: list[MediaResult], folder: Path, asked: list[str]) -> None:
     (saved,) = folder.iterdir()
-    assert {one.paths for one in made} == {(str(saved),)}
+    assert {one.paths for one in made} == {(saved,)}
     assert len(asked) == 1
 
 
@@ -110,8 +110,8 @@ def test_a_fetch_that_fails_is_tried_by_the_next(
 def test_what_was_saved_longest_ago_is_not_remembered_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(saving, "_places", saving._Places())
-    monkeypatch.setattr(saving, "_REMEMBERED", 2)
+    monkeypatch.setattr(fetch, "_slots", fetch._Slots())
+    monkeypatch.setattr(fetch, "_MOST_REMEMBERED", 2)
     asked: list[str] = []
 
     def save(item: str) -> None:
@@ -120,7 +120,7 @@ def test_what_was_saved_longest_ago_is_not_remembered_for_ever(
             (tmp_path / item).touch()
             return Fetched(tmp_path / item, "", 0, None, None)
 
-        saving.save_once(saves, "entry", item, tmp_path)
+        fetch._save_once(saves, "entry", item, tmp_path)
 
     for item in "aabcba":
         save(item)
@@ -139,7 +139,7 @@ def test_nobody_waits_for_another_s_fetch_beyond_the_time_given(
         patient.start()
         while not asked:
             time.sleep(0.01)
-        with pytest.raises(DownloadError, match="Another call is still fetching it"):
+        with pytest.raises(DownloadError, match="Another call was still downloading it"):
             client.media.generate(**request, timeout=0.5)
         assert patient.is_alive()
         go.set()

@@ -1,4 +1,4 @@
-"""Files on the disk: written aside, known by their bytes, and named without taking a name."""
+"""Files on the disk: written under a temporary name, typed by their bytes, and never overwritten."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from oxen_inference.errors import InvalidInputError
-from oxen_inference.media.probe import Probe, probe
-from oxen_inference.media.public_connection import FetchError
+from oxen_inference.media.results.probe import Probe, probe
+from oxen_inference.media.results.public_connection import FetchError
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """The bytes that came. `is_whole`: as many as were told of, where that was told."""
+    """The bytes that arrived. `is_whole`: as many as were announced, where the size was."""
 
     sha256: str
     size: int
@@ -44,12 +44,12 @@ class Received:
 def save(
     content: bytes, folder: Path, stem: str, media_type: str, declared: str | None = None
 ) -> Fetched:
-    """Save bytes in hand whatever they are, since they cannot be had again. Raises `OSError`."""
+    """Save bytes whatever they are, since they cannot be fetched again. Raises `OSError`."""
     with temporary_file(folder) as (temporary, file):
         file.write(content)
         sync(file)
-        media = _as_asked(probe(temporary), media_type) if content else None
-        # Raw sound has no header to know it by.
+        media = _as_requested(probe(temporary), media_type) if content else None
+        # Raw audio has no header to recognize it by.
         declared = declared or ("audio/pcm" if media_type == "audio" else None)
         digest = hashlib.sha256(content).hexdigest()
         received = Received(digest, len(content), declared, is_whole=True)
@@ -86,29 +86,31 @@ def keep(
     suffix = media.suffix if media else _suffix_of(received.declared)
     path = _put(temporary, folder, f"{safe_name(stem)}.{suffix}")
     mime_type = media.mime_type if media else received.declared
-    note = _surprise(media, received.declared, media_type, path.name)
+    note = _mismatch_note(media, received.declared, media_type, path.name)
     return Fetched(path, received.sha256, received.size, media, mime_type, note)
 
 
-def _as_asked(media: Probe | None, media_type: str) -> Probe | None:
-    """Sound alone in a container for films is sound."""
+def _as_requested(media: Probe | None, media_type: str) -> Probe | None:
+    """Treat audio alone in a video container as audio."""
     if media is None or (media.kind, media_type) != ("video", "audio") or media.width:
         return media
     return replace(media, kind="audio", mime_type=media.mime_type.replace("video/", "audio/"))
 
 
-def _surprise(media: Probe | None, declared: str | None, media_type: str, name: str) -> str | None:
+def _mismatch_note(
+    media: Probe | None, declared: str | None, media_type: str, name: str
+) -> str | None:
     if media is None and not (declared or "").startswith(f"{media_type}/"):
-        return f"What Oxen gave is no {media_type} known here; it is kept as it came, as {name}."
+        return f"Unrecognized {media_type} format; saved unchanged as {name}."
     if media is not None and media.kind != media_type:
-        return f"Oxen gave {media.mime_type} where {media_type} was asked for: {name}."
+        return f"Oxen sent {media.mime_type} where {media_type} was requested: {name}."
     if media is not None and not media.complete:
-        return f"{name} seems to end too early; it is kept as it came."
+        return f"{name} seems to end too early; saved unchanged."
     return None
 
 
 def folder_to_save_in(save_to: str | os.PathLike[str]) -> Path:
-    """Return the folder, made if need be and tried out. Raises `InvalidInputError`."""
+    """Return the folder, created if needed and tested. Raises `InvalidInputError`."""
     folder = Path(save_to).expanduser()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -122,26 +124,26 @@ def folder_to_save_in(save_to: str | os.PathLike[str]) -> Path:
 
 
 def safe_name(stem: str) -> str:
-    """Return a file name that every system takes and that names no other folder."""
+    """Return a file name that every system accepts and that leads to no other folder."""
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip(".-")[:80]
     reserved = re.fullmatch(r"(?i)con|prn|aux|nul|com\d|lpt\d", name.partition(".")[0])
     return f"media-{name}" if reserved or not name else name
 
 
 def checked(path: Path, media_type: str, received: Received) -> Probe | None:
-    """What a fetched file is. Raises `FetchError` for what is no file, or ends too early."""
-    media = _as_asked(probe(path), media_type) if received.size else None
+    """Return what a downloaded file is. Raises `FetchError` for a page, or one that ends early."""
+    media = _as_requested(probe(path), media_type) if received.size else None
     if media is None and (not received.size or _is_text(path, received.declared)):
         shown = f" ({received.declared})" if received.declared else ""
-        raise FetchError(f"What was fetched is not {media_type}{shown}.", is_expired=True)
-    # Where its length was told and arrived, it is as whole as it ever was.
+        raise FetchError(f"The download is not {media_type}{shown}.", is_expired=True)
+    # A file whose announced size arrived is as complete as it can be.
     if media is not None and not media.complete and not received.is_whole:
-        raise FetchError("The file that was fetched ends too early.", again=True)
+        raise FetchError("The downloaded file ends too early.", may_retry=True)
     return media
 
 
 def _is_text(path: Path, declared: str | None) -> bool:
-    """Whether it is a page, an error or nothing at all, where a file should be."""
+    """Whether it is a page, an error or nothing, where a file should be."""
     with path.open("rb") as file:
         head = file.read(512).removeprefix(codecs.BOM_UTF8)
     if b"\0" in head:
@@ -166,8 +168,8 @@ def _suffix_of(mime_type: str | None) -> str:
 
 
 def _put(temporary: Path, folder: Path, name: str) -> Path:
-    """Give the finished file its name, never that of another."""
-    temporary.chmod(0o644)  # mkstemp's own mode shuts out the web server next door
+    """Give the finished file its name, and never replace another file."""
+    temporary.chmod(0o644)  # mkstemp's own mode would keep a web server from reading it
     stem, _, suffix = name.rpartition(".")
     number = 0
     while True:
@@ -177,7 +179,7 @@ def _put(temporary: Path, folder: Path, name: str) -> Path:
         except FileExistsError:
             number += 1
             continue
-        except OSError:  # a file system without links: hold the name, then take it
+        except OSError:  # a file system without links: reserve the name, then replace it
             try:
                 os.close(os.open(path, os.O_CREAT | os.O_EXCL))
             except FileExistsError:

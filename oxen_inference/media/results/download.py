@@ -1,7 +1,7 @@
-"""Fetching a result: from where, with which key, and onto the disk without surprises.
+"""Downloading a result: from where, with which key, and how much.
 
-The URL comes from a hub, and may have passed through a language model or a redirect: see
-`public_connection` for where it may lead.
+The URL comes from a hub, and may have passed through a language model or a redirect:
+`public_connection` refuses private addresses.
 """
 
 from __future__ import annotations
@@ -21,13 +21,20 @@ from typing import BinaryIO
 from urllib.parse import SplitResult, quote, unquote_to_bytes, urljoin, urlsplit
 
 from oxen_inference._version import __version__
-from oxen_inference.media.files import Fetched, Received, checked, keep, sync, temporary_file
-from oxen_inference.media.public_connection import (
+from oxen_inference.media.results.files import (
+    Fetched,
+    Received,
+    checked,
+    keep,
+    sync,
+    temporary_file,
+)
+from oxen_inference.media.results.public_connection import (
     FetchError,
-    Patience,
+    TransferLimits,
     connect,
     default_port,
-    words,
+    text_of,
 )
 
 MAX_BYTES = 2_000_000_000
@@ -39,21 +46,21 @@ _SPENT_URL = (401, 403, 404, 410)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Where results come from: the hub's own origin, which gets the headers, and who else may."""
+    """Where results may come from: the hub's own origin, which gets the headers, and others."""
 
     hub: str
     headers: Mapping[str, str]
     allowed_hosts: Collection[str] = ()
     """Hosts (``name`` or ``name:port``) that may be private addresses."""
     timeout: float = 60.0
-    """Seconds of silence; a file that comes in drips is given up, too."""
+    """Seconds without a byte; a file that comes too slowly is given up, too."""
     max_bytes: int = MAX_BYTES
     deadline: float | None = None
-    """The moment of `time.monotonic` at which fetching ends, done or not."""
+    """The moment of `time.monotonic` at which the download ends, complete or not."""
 
     @property
     def left(self) -> float | None:
-        """Seconds until fetching ends, done or not."""
+        """Seconds until the download ends, complete or not."""
         return None if self.deadline is None else self.deadline - time.monotonic()
 
     @property
@@ -62,7 +69,7 @@ class Source:
 
 
 def fetch(url: str, folder: Path, stem: str, media_type: str, source: Source) -> Fetched:
-    """Save what is at `url` as a new file in `folder`, named `stem` and by what it is.
+    """Save what is at `url` as a new file in `folder`, named by `stem` and its type.
 
     A data URL is decoded. Raises `FetchError`, and `OSError` where the disk is at fault; nothing
     is left behind then.
@@ -94,9 +101,9 @@ def _unpack(url: str, source: Source, file: BinaryIO) -> Received:
 
 
 def _receive(url: str, source: Source, file: BinaryIO) -> Received:
-    patience = Patience(silence=source.timeout, deadline=source.deadline)
+    limits = TransferLimits(idle_timeout=source.timeout, deadline=source.deadline)
     for _ in range(MAX_REDIRECTS + 1):
-        connection, response = _open(url, source, patience)
+        connection, response = _open(url, source, limits)
         try:
             if response.status in (301, 302, 303, 307, 308):
                 url = _redirected(url, response.getheader("location"))
@@ -104,7 +111,9 @@ def _receive(url: str, source: Source, file: BinaryIO) -> Received:
             _check_status(response)
             return _copy(response, file, source.max_bytes)
         except (OSError, http.client.HTTPException, zlib.error) as error:
-            raise FetchError(f"The download broke off: {words(error)}.", again=True) from error
+            raise FetchError(
+                f"The download broke off: {text_of(error)}.", may_retry=True
+            ) from error
         finally:
             response.close()
             connection.close()
@@ -114,13 +123,13 @@ def _receive(url: str, source: Source, file: BinaryIO) -> Received:
 def _redirected(url: str, location: str | None) -> str:
     if not location:
         raise FetchError("The download was redirected to nowhere.")
-    with suppress(UnicodeError):  # sent as it is, though the wire knows but Latin-1
+    with suppress(UnicodeError):  # sent as UTF-8, and decoded as Latin-1
         location = location.encode("latin-1").decode()
     try:
         target = urljoin(url, location)
         is_open = urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https"
     except ValueError as error:
-        raise FetchError(f"The download was redirected to no address: {error}.") from error
+        raise FetchError(f"The download was redirected to an invalid address: {error}.") from error
     if is_open:
         raise FetchError("The download was redirected from https to a connection anyone can read.")
     return target
@@ -133,14 +142,14 @@ def _check_status(response: http.client.HTTPResponse) -> None:
     what = f"The file's address answered with status {status}"
     if status in _SPENT_URL:
         raise FetchError(f"{what}; it may have expired.", is_expired=True)
-    raise FetchError(f"{what}.", again=status == 429 or status >= 500)
+    raise FetchError(f"{what}.", may_retry=status == 429 or status >= 500)
 
 
 def _copy(response: http.client.HTTPResponse, file: BinaryIO, limit: int) -> Received:
     encoding = response.getheader("content-encoding", "").strip().lower()
     if encoding not in ("", "identity", "gzip", "x-gzip"):
-        raise FetchError(f"The file came encoded as {encoding}, which was not asked for.")
-    # Not asked for either, but stores that keep a file compressed send it so to everyone.
+        raise FetchError(f"The file came encoded as {encoding}, which was not requested.")
+    # Not requested, but stores that keep a file compressed send it so to everyone.
     packed = zlib.decompressobj(zlib.MAX_WBITS | 16) if "gzip" in encoding else None
     declared = response.getheader("content-length")
     expected = int(declared) if declared and declared.isdigit() else None
@@ -149,7 +158,7 @@ def _copy(response: http.client.HTTPResponse, file: BinaryIO, limit: int) -> Rec
     digest, received, size = hashlib.sha256(), 0, 0
     while chunk := response.read(_CHUNK):
         if packed and not received and not chunk.startswith(_GZIP):
-            packed = None  # kept as it is under a wrong label
+            packed = None  # labeled gzip, and is not
         received += len(chunk)
         content = packed.decompress(chunk, limit - size + 1) if packed else chunk
         size += len(content)
@@ -158,9 +167,9 @@ def _copy(response: http.client.HTTPResponse, file: BinaryIO, limit: int) -> Rec
         digest.update(content)
         file.write(content)
     if expected is not None and received != expected:
-        raise FetchError(f"Only {received:,} of {expected:,} bytes arrived.", again=True)
+        raise FetchError(f"Only {received:,} of {expected:,} bytes arrived.", may_retry=True)
     if packed and not packed.eof:
-        raise FetchError("The file that was fetched ends too early.", again=True)
+        raise FetchError("The downloaded file ends too early.", may_retry=True)
     kind = (response.getheader("content-type") or "").partition(";")[0].strip().lower()
     is_whole = expected is not None or response.chunked or packed is not None
     return Received(digest.hexdigest(), size, kind or None, is_whole)
@@ -171,7 +180,7 @@ def _too_large(limit: int) -> str:
 
 
 def _open(
-    url: str, source: Source, patience: Patience
+    url: str, source: Source, limits: TransferLimits
 ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
     parts = _readable(url)
     own = _origin(parts) == _origin(urlsplit(source.hub))
@@ -179,21 +188,23 @@ def _open(
         "Accept": "*/*",
         "Accept-Encoding": "identity",
         "User-Agent": f"oxen-integrations/{__version__}",
-        # The key is the hub's alone, and an object store refuses a second kind of proof.
+        # The key is for the hub alone, and an object store refuses a second kind of credentials.
         **(source.headers if own else {}),
     }
     trusted = own or _is_allowed(parts, source.allowed_hosts)
     target = _encoded(parts.path or "/") + (f"?{_encoded(parts.query)}" if parts.query else "")
     try:
-        connection = connect(parts, trusted=trusted, patience=patience)
+        connection = connect(parts, trusted=trusted, limits=limits)
     except TimeoutError as error:
-        raise FetchError(f"{parts.hostname} was not asked: {words(error)}.", again=True) from error
+        raise FetchError(
+            f"{parts.hostname} was not asked: {text_of(error)}.", may_retry=True
+        ) from error
     try:
         connection.request("GET", target, headers=headers)
         return connection, connection.getresponse()
     except (OSError, http.client.HTTPException) as error:
         connection.close()
-        raise FetchError(f"{parts.hostname} could not be reached: {words(error)}.", again=True) from error  # fmt: skip
+        raise FetchError(f"{parts.hostname} could not be reached: {text_of(error)}.", may_retry=True) from error  # fmt: skip
     except ValueError as error:  # a host name or a header that HTTP does not take
         connection.close()
         raise FetchError(f"The file's address cannot be used: {error}.") from error
@@ -213,12 +224,12 @@ def _readable(url: str) -> SplitResult:
 
 
 def _encoded(text: str) -> str:
-    """Percent-encode what an address may not hold; what is encoded already stays as it is."""
+    """Percent-encode what an address may not contain; what is encoded already stays."""
     return quote(re.sub(r"%(?![0-9A-Fa-f]{2})", "%25", text), safe="/?:@!$&'()*+,;=~%")
 
 
 def _origin(parts: SplitResult) -> tuple[str, str | None, int]:
-    # A hub on this machine names its files by either name.
+    # A hub on this machine uses either name in its URLs.
     host = "localhost" if parts.hostname == "127.0.0.1" else parts.hostname
     return parts.scheme, host, parts.port or default_port(parts)
 

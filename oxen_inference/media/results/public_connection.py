@@ -1,7 +1,7 @@
-"""Connections to public addresses only: resolved once, checked, and connected to as checked.
+"""Connections to public addresses only: resolved once, checked, and opened to what was checked.
 
-A name cannot change its mind in between. That is why this stands on `http.client`: the SDK's
-transports resolve by themselves.
+A name cannot resolve to another address in between. That is why this uses `http.client`: the
+SDK's transports resolve names by themselves.
 """
 
 from __future__ import annotations
@@ -25,22 +25,24 @@ _EMBEDDED_IPV4 = ipaddress.ip_network("64:ff9b::/96")  # NAT64, RFC 6052
 
 
 class FetchError(OxenError):
-    """The file could not be fetched. `is_expired`: a fresh URL may do; `again`: so may trying."""
+    """The file could not be fetched. `is_expired`: a fresh URL may work; `may_retry`:
+    trying again may.
+    """
 
-    def __init__(self, message: str, *, is_expired: bool = False, again: bool = False) -> None:
+    def __init__(self, message: str, *, is_expired: bool = False, may_retry: bool = False) -> None:
         super().__init__(message)
         self.is_expired = is_expired
-        self.again = again
+        self.may_retry = may_retry
 
 
 @dataclass(kw_only=True)
-class Patience:
-    """How long an answer may take: seconds of silence, a drip of bytes, a moment by which it ends.
+class TransferLimits:
+    """How long a download may take: seconds without a byte, an average rate, and a deadline.
 
     `deadline` is one of `time.monotonic`; `least_rate` bytes a second on average after `grace`.
     """
 
-    silence: float
+    idle_timeout: float
     deadline: float | None = None
     least_rate: float = 4096.0
     grace: float = 60.0
@@ -53,31 +55,31 @@ class Patience:
         if self.received < (now - self.begun - self.grace) * self.least_rate:
             raise TimeoutError(f"it came too slowly, {self.received:,} bytes in all")
         if self.deadline is None:
-            return self.silence
+            return self.idle_timeout
         if now >= self.deadline:
             raise TimeoutError("the time given for it is over")
-        return min(self.silence, self.deadline - now)
+        return min(self.idle_timeout, self.deadline - now)
 
 
-class _PatientReader(io.RawIOBase):
-    """What a socket receives, for as long as patience lasts: between any two bytes, too."""
+class _LimitedReader(io.RawIOBase):
+    """What a socket receives within the limits, checked between any two reads."""
 
-    def __init__(self, sock: socket.socket, patience: Patience) -> None:
+    def __init__(self, sock: socket.socket, limits: TransferLimits) -> None:
         self._socket = sock
         self._raw = sock.makefile("rb", buffering=0)
-        self._patience = patience
+        self._limits = limits
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        self._socket.settimeout(self._patience.left())
+        self._socket.settimeout(self._limits.left())
         try:
             count = self._raw.readinto(buffer)
         except TimeoutError:
-            self._patience.left()  # says so where it was the last of it
+            self._limits.left()  # raises with the reason, where a limit was reached
             raise
-        self._patience.received += count or 0
+        self._limits.received += count or 0
         return count
 
     def close(self) -> None:
@@ -85,14 +87,16 @@ class _PatientReader(io.RawIOBase):
         super().close()
 
 
-def connect(parts: SplitResult, *, trusted: bool, patience: Patience) -> http.client.HTTPConnection:
+def connect(
+    parts: SplitResult, *, trusted: bool, limits: TransferLimits
+) -> http.client.HTTPConnection:
     """Return a connection to `parts`, refused unless `trusted` or all its addresses are public."""
-    connection = _connection(parts, trusted, patience.left())
+    connection = _connection(parts, trusted, limits.left())
 
     def answer(sock: socket.socket, *args: Any, **kwargs: Any) -> http.client.HTTPResponse:
         response = http.client.HTTPResponse(sock, *args, **kwargs)
         response.fp.close()
-        response.fp = io.BufferedReader(_PatientReader(sock, patience))
+        response.fp = io.BufferedReader(_LimitedReader(sock, limits))
         return response
 
     connection.response_class = answer  # type: ignore[assignment]  # called, never inherited from
@@ -134,7 +138,7 @@ def _addresses(host: str, port: int, trusted: bool) -> list[tuple[int, tuple[str
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise FetchError(f"{host} has no address: {words(error)}.", again=True) from error
+        raise FetchError(f"{host} has no address: {text_of(error)}.", may_retry=True) from error
     if not trusted:
         private = next((to[0] for *_, to in found if not is_public(str(to[0]))), None)
         if private is not None:
@@ -214,5 +218,5 @@ def default_port(parts: SplitResult) -> int:
     return 443 if parts.scheme == "https" else 80
 
 
-def words(error: Exception) -> str:
+def text_of(error: Exception) -> str:
     return str(error) or type(error).__name__

@@ -1,7 +1,7 @@
-"""What a file is, by its own bytes: kind, type, size in pixels, length in seconds, completeness.
+"""What a file is, by its own bytes: kind, type, size in pixels, duration, completeness.
 
-The few header fields that a result should state, read without an imaging library; what a
-format hides deeper stays None.
+Reads the few header fields that a result should state, without an imaging library; what a format
+stores deeper stays None.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ class Probe:
     height: int | None = None
     duration: float | None = None
     complete: bool = True
-    """False if the file seems to end too early; what comes after its end does not matter."""
+    """False if the file seems to end too early; bytes after its end do not matter."""
 
 
 def probe(path: Path) -> Probe | None:
     """Return what the file is, or None if it is no known media type."""
     with path.open("rb") as file:
-        head = file.read(_HEAD).ljust(64, b"\0")  # so that a stump has every field, if empty
+        head = file.read(_HEAD).ljust(64, b"\0")  # so that a truncated header has every field
         return _image(head, file) or _boxes(head, file) or _other(head, path) or _no_media(head)
 
 
@@ -45,7 +45,7 @@ def _image(head: bytes, file: BinaryIO) -> Probe | None:
         return Probe("image", "image/png", "png", width, height, complete=complete)
     if head.startswith(b"\xff\xd8\xff"):
         width, height, at = _jpeg_size(file)
-        # Not before its picture begins: a thumbnail has an end, too.
+        # Not before the image data begins: a thumbnail has an end marker, too.
         complete = width is None or _holds(file, b"\xff\xd9", at)
         return Probe("image", "image/jpeg", "jpg", width, height, complete=complete)
     if head[:6] in (b"GIF87a", b"GIF89a"):
@@ -109,7 +109,7 @@ _BRANDS = {
 }  # fmt: skip
 
 
-_NEEDED = (b"moov", b"mdat", b"moof", b"meta")  # anything else may be cut, or be no box at all
+_NEEDED = (b"moov", b"mdat", b"moof", b"meta")  # other boxes may be cut, or be no boxes at all
 
 
 def _boxes(head: bytes, file: BinaryIO) -> Probe | None:
@@ -220,7 +220,7 @@ def _wav_seconds(head: bytes, path: Path) -> float | None:
         if name == b"fmt " and at + 20 <= len(head):
             rate = struct.unpack("<I", head[at + 16 : at + 20])[0]
         if name == b"data":
-            # Who writes it as a stream does not know yet, and says nothing or as much as fits.
+            # A writer that streams does not know the size: it states 0 or the maximum.
             there = path.stat().st_size - at - 8
             size = min(size, there) if size else there
             return round(size / rate, 3) if rate else None

@@ -1,0 +1,170 @@
+"""Reading a `Generation` from any of the shapes it comes in."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from oxen_inference.error_mapping import human_text
+from oxen_inference.errors import APIResponseError
+from oxen_inference.generation import ACTIVE, TERMINAL, Generation
+from oxen_inference.money import read_money
+
+# Hubs, and the upstreams behind them, spell the same few states in many ways.
+_STATUS_WORDS = {
+    "succeeded": ("completed", "complete", "success", "successful", "done", "finished"),
+    "failed": ("error", "errored", "failure"),
+    "cancelled": ("canceled",),
+    "queued": ("pending", "in_queue", "starting"),
+    "processing": ("running", "in_progress", "rendering"),
+}
+_STATUS_OF = {word: status for status, words in _STATUS_WORDS.items() for word in words}
+
+# A completion event names these fields differently from a queue row (https://docs.oxen.ai).
+_EVENT_NAMES = {"url": "result_url", "error": "error_message", "model": "model_name"}
+_LISTS = {"images": "image/png", "videos": "video/mp4", "audios": "audio/mpeg"}
+_OWN_FIELDS = frozenset(
+    {
+        "generation_id", "status", "model_name", "prompt", "media_type", "result_url",
+        "error_message", "error", "enqueued_at", "started_at", "completed_at", "cost",
+    }
+)  # fmt: skip
+
+
+def read_generation(payload: object) -> Generation:
+    """Read one row: flat, or wrapped under ``generation``. Raises `APIResponseError`."""
+    row = payload
+    if isinstance(row, Mapping) and isinstance(row.get("generation"), Mapping):
+        row = row["generation"]
+    generation_id = _id(row)
+    if not isinstance(row, Mapping) or generation_id is None:
+        raise APIResponseError("Oxen described a generation without its id.", body=payload)
+    result_url = _result_url(row)
+    error_message = _error_text(row.get("error_message")) or _error_text(row.get("error"))
+    status = _status(row.get("status"))
+    if status not in ACTIVE | TERMINAL and row.get("completed_at"):
+        # An unknown word for a job that has ended: decide by what it left.
+        has_result = bool(_url(row.get("result_url")) or (result_url and not error_message))
+        error_message = error_message or (None if has_result else f"It ended as {status!r}.")
+        status = "succeeded" if has_result else "failed"
+    return Generation(
+        generation_id=generation_id,
+        status=status,
+        model_name=_text(row.get("model_name")) or _text(row.get("model")),
+        prompt=_text(row.get("prompt")),
+        media_type=_text(row.get("media_type")),
+        result_url=result_url,
+        error_message=error_message,
+        enqueued_at=_number(row.get("enqueued_at")),
+        started_at=_number(row.get("started_at")),
+        completed_at=_number(row.get("completed_at")),
+        cost=read_money(row.get("cost")),
+        params={k: v for k, v in row.items() if k not in _OWN_FIELDS},
+    )
+
+
+def without_inputs(job: Generation, inputs: Collection[str]) -> Generation:
+    """Return a job whose result URL is not one of its request's own parameters, by these names."""
+    listed = {_url(job.params.get(name), kind) for name, kind in _LISTS.items() if name in inputs}
+    if job.result_url is None or job.result_url not in listed:
+        return job
+    return replace(job, result_url=_result_url(job.params, inputs))
+
+
+def with_absolute_url(job: Generation, hub: str) -> Generation:
+    """Return a job with an absolute result URL: some hubs send the path alone."""
+    if job.result_url is None:
+        return job
+    try:
+        if urlsplit(job.result_url).scheme:
+            return job
+        return replace(job, result_url=urljoin(urljoin(hub, "/"), job.result_url))
+    except ValueError:  # not a URL: the download says so
+        return job
+
+
+def read_generations(payload: object) -> list[Generation]:
+    """Read a list of rows; a row without an id is left out. Raises `APIResponseError`."""
+    rows = payload.get("generations") if isinstance(payload, Mapping) else payload
+    if not isinstance(rows, Iterable) or isinstance(rows, str | Mapping):
+        raise APIResponseError("Oxen's list of generations has no rows in it.", body=payload)
+    return [read_generation(row) for row in rows if _id(row)]
+
+
+def names_a_generation(payload: object) -> bool:
+    """Whether a body holds a generation with its id: flat, wrapped, or in a list."""
+    if not isinstance(payload, Mapping):
+        return False
+    listed = payload.get("generations")
+    rows = [payload, payload.get("generation"), *(listed if isinstance(listed, list) else ())]
+    return any(_id(row) for row in rows)
+
+
+def read_event(payload: Mapping[str, Any]) -> Generation | None:
+    """Read a completion event's data as a row, or None if it names no job."""
+    if not _id(payload):
+        return None
+    return read_generation({_EVENT_NAMES.get(k, k): v for k, v in payload.items()})
+
+
+def _id(row: object) -> str | None:
+    given = row.get("generation_id") if isinstance(row, Mapping) else None
+    if isinstance(given, int) and not isinstance(given, bool):
+        return str(given)
+    text = _text(given)
+    # Half a surrogate pair can neither be stored nor sent.
+    return None if text is None or re.search(r"[\ud800-\udfff]", text) else text
+
+
+def _status(value: object) -> str:
+    word = re.sub(r"[\s-]+", "_", (_text(value) or "unknown").strip().lower())
+    return _STATUS_OF.get(word, word)
+
+
+def _error_text(value: object) -> str | None:
+    """Return why a job failed, from a text or an object in any known shape."""
+    text = human_text({"error": value})
+    if text is None and value and isinstance(value, Mapping | list):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return text
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value.strip() else None
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        return float(value)
+    try:
+        return float(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def _result_url(row: Mapping[str, Any], inputs: Collection[str] = ()) -> str | None:
+    if (own := _url(row.get("result_url"))) is not None:
+        return own
+    # Seen where result_url is empty: the shape of the synchronous endpoints.
+    for name, kind in _LISTS.items():
+        if name not in inputs and (listed := _url(row.get(name), kind)) is not None:
+            return listed
+    return None
+
+
+def _url(value: object, kind: str = "application/octet-stream") -> str | None:
+    """Return the first URL in a text, an object with a URL or base64, or a list of these."""
+    if isinstance(value, list):
+        return next((url for one in value if (url := _url(one, kind)) is not None), None)
+    if not isinstance(value, Mapping):
+        return _text(value)
+    encoded = _text(value.get("b64_json"))
+    if encoded is not None and not encoded.startswith("data:"):
+        encoded = f"data:{kind};base64,{''.join(encoded.split())}"
+    return _text(value.get("url")) or encoded

@@ -1,0 +1,433 @@
+"""Images, videos and audio, paid for once: `client.media`, sync and async.
+
+See docs/money.md for what is promised and what is not. The logic is in `generate`, `submit`,
+`wait` and `reconcile`; here it is offered to callers, and driven.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal, Protocol
+
+from oxen_inference.catalog import pricing, request_schema
+from oxen_inference.catalog.models import Model
+from oxen_inference.catalog.pricing import Quote
+from oxen_inference.drivers import AsyncDriver, BlockingDriver
+from oxen_inference.effects import run
+from oxen_inference.errors import InvalidInputError, OxenError
+from oxen_inference.events import AsyncEvents, Events
+from oxen_inference.ledger.budgets import USD, Budget
+from oxen_inference.ledger.entries import Entry, Scope
+from oxen_inference.ledger.store import Ledger, default_ledger
+from oxen_inference.media import generate as generating
+from oxen_inference.media import reconcile as reconciling
+from oxen_inference.media import submit as submitting
+from oxen_inference.media.background import AsyncBackgroundPoller, BackgroundPoller
+from oxen_inference.media.engine import Engine, Task, WaitOptions
+from oxen_inference.media.handles import AsyncMediaHandle, MediaHandle
+from oxen_inference.media.pace import Pace
+from oxen_inference.media.poller import Poller
+from oxen_inference.media.prepare import MediaRequest, find_model, merge_parameters, scope_of
+from oxen_inference.media.results.download import MAX_BYTES, Source
+from oxen_inference.result import MediaResult, Progress
+from oxen_inference.transport import AsyncSender, Sender
+
+__all__ = ["AsyncMedia", "AsyncMediaHandle", "Media", "MediaHandle", "Pace"]
+
+OnInterrupt = Literal["detach", "cancel"]
+SaveTo = str | os.PathLike[str] | None
+OnProgress = Callable[[Progress], Any] | None
+AsyncOnProgress = Callable[[Progress], Any | Awaitable[Any]] | None
+
+_REQUEST_OPTIONS = frozenset(
+    {
+        "model",
+        "key",
+        "conversation",
+        "max_cost",
+        "budget",
+        "allow_unknown_cost",
+        "direct",
+        "allow_paths",
+    }
+)
+_WAIT_OPTIONS = frozenset({"timeout", "on_interrupt", "save_to", "on_progress"})
+
+
+class MediaClient(Sender, Protocol):
+    """The client that `Media` belongs to."""
+
+    @property
+    def catalog(self) -> Any: ...
+    @property
+    def events(self) -> Events: ...
+
+
+class AsyncMediaClient(AsyncSender, Protocol):
+    """The client that `AsyncMedia` belongs to."""
+
+    @property
+    def catalog(self) -> Any: ...
+    @property
+    def events(self) -> AsyncEvents: ...
+
+
+class _MediaSettings:
+    """What the sync and the async form have in common: everything but the driving.
+
+    `pace` says how long to wait between requests; `allowed_hosts` which private hosts (``name``
+    or ``name:port``) results may be downloaded from; `max_download_bytes` how large one may be.
+    """
+
+    def __init__(
+        self,
+        client: MediaClient | AsyncMediaClient,
+        ledger: Any,
+        poller: Poller,
+        ensure_polling: Callable[[], None],
+        new_event: Callable[[], Any],
+    ) -> None:
+        self.pace = Pace()
+        self.allowed_hosts: set[str] = set()
+        self.max_download_bytes = MAX_BYTES
+        self._client = client
+        self._engine = Engine(
+            paths=client.paths,
+            catalog=client.catalog,
+            ledger=Ledger.of(default_ledger() if ledger is ... else ledger),
+            scope=self._scope,
+            pace=self._effective_pace,
+            poller=poller,
+            ensure_polling=ensure_polling,
+            new_event=new_event,
+            source=self._source,
+            client_timeout=client.timeout,
+            max_retries=client.max_retries,
+        )
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger in use."""
+        return self._engine.ledger
+
+    def _effective_pace(self) -> Pace:
+        limit = self._client.timeout
+        if isinstance(limit, int | float) and limit < self.pace.poll_timeout:
+            return replace(self.pace, poll_timeout=float(limit))
+        return self.pace
+
+    def _scope(self) -> Scope:
+        return scope_of(str(self._client.base_url), self._client.api_key)
+
+    def _source(self) -> Source:
+        return Source(
+            hub=str(self._client.base_url),
+            headers=self._client.auth_headers,
+            allowed_hosts=self.allowed_hosts,
+            max_bytes=self.max_download_bytes,
+        )
+
+    async def _quote(
+        self, model: str | Model, num_generations: int, params: Mapping[str, Any]
+    ) -> Quote:
+        known = await find_model(self._engine, model)
+        checked = request_schema.validate(known, params, partial=True)
+        return pricing.quote(known, checked, num_generations)
+
+    async def _reconcile(self, save_to: SaveTo) -> list[Entry]:
+        task = Task(options=WaitOptions(save_to=save_to))
+        return await reconciling.reconcile(self._engine, task, save_to)
+
+    async def _jobs(self) -> list[Entry]:
+        return await run(lambda: self._engine.ledger.entries(self._scope()))
+
+    async def _generate_many(
+        self, requests: Iterable[Mapping[str, Any]], common: Mapping[str, Any]
+    ) -> list[MediaResult | OxenError]:
+        checked: list[tuple[MediaRequest, WaitOptions] | OxenError] = []
+        for request in requests:
+            try:
+                checked.append(_split({**common, **request}))
+            except OxenError as error:  # noqa: PERF203 - one request's failure is not another's
+                checked.append(error)
+        return await generating.generate_many(self._engine, checked)
+
+
+class Media(_MediaSettings):
+    """`OxenClient.media`."""
+
+    def __init__(self, client: MediaClient, ledger: Any = ...) -> None:
+        self._driver = BlockingDriver(client)
+        poller = Poller(client.paths, self._effective_pace)
+        background = BackgroundPoller(client.events, self._driver, poller)
+        super().__init__(client, ledger, poller, background.ensure, self._driver.event)
+
+    def generate(
+        self,
+        *,
+        model: str | Model,
+        prompt: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        key: str | None = None,
+        conversation: str | None = None,
+        max_cost: USD | None = None,
+        budget: Budget | None = None,
+        allow_unknown_cost: bool = False,
+        allow_paths: bool = False,
+        direct: bool = False,
+        timeout: float | None = None,
+        on_interrupt: OnInterrupt = "detach",
+        save_to: SaveTo = None,
+        on_progress: OnProgress = None,
+        **more: Any,
+    ) -> MediaResult:
+        """Make something and return it, paid for once.
+
+        The model's parameters, `num_generations` among them, go in `params` or as keywords.
+        With a `key` it is paid for once, whatever happens and whoever calls again with it; in the
+        same `conversation` the same request joins one whose result nobody got. `timeout` is in
+        seconds. Raises `GenerationFailed` when nothing succeeded, `GenerationTimeout`,
+        `EnqueueOutcomeUnknown`, `DownloadError`, `BudgetExceededError`, `KeyConflictError`,
+        `InvalidInputError`, and the errors that the hub answers with.
+        """
+        request, options = _split(_arguments(locals(), more))
+        return self._driver.run(generating.generate(self._engine, request, options))
+
+    def submit(
+        self,
+        *,
+        model: str | Model,
+        prompt: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        key: str | None = None,
+        conversation: str | None = None,
+        max_cost: USD | None = None,
+        budget: Budget | None = None,
+        allow_unknown_cost: bool = False,
+        allow_paths: bool = False,
+        **more: Any,
+    ) -> MediaHandle:
+        """Enqueue as `generate` does, and return at once with a handle on the job."""
+        request, options = _split(_arguments(locals(), more))
+        entry = self._driver.run(generating.enqueue(self._engine, request, options))
+        return MediaHandle(self._engine, self._driver, entry)
+
+    def find(self, **request: Any) -> MediaHandle | None:
+        """Return the job that `generate` with these arguments would join, by its key or its
+        conversation; None if it would be paid for again. Sends nothing paid.
+        """
+        wanted, _ = _split(request)
+        entry = self._driver.run(submitting.find_existing(self._engine, wanted))
+        return None if entry is None else MediaHandle(self._engine, self._driver, entry)
+
+    def generate_many(
+        self, requests: Iterable[Mapping[str, Any]], **common: Any
+    ) -> list[MediaResult | OxenError]:
+        """Make many, each given by the arguments of `generate`; errors are returned in place."""
+        return self._driver.run(self._generate_many(requests, common))
+
+    def quote(
+        self,
+        model: str | Model,
+        *,
+        num_generations: int = 1,
+        params: Mapping[str, Any] | None = None,
+        **more: Any,
+    ) -> Quote:
+        """Return what `generate` would cost; free."""
+        merged = merge_parameters(None, params, more)
+        return self._driver.run(self._quote(model, num_generations, merged))
+
+    def attach(
+        self,
+        key: str | None = None,
+        *,
+        entry_id: str | None = None,
+        generation_ids: Sequence[str] | None = None,
+    ) -> MediaHandle:
+        """Return a handle on a job that was submitted before, here or elsewhere."""
+        entry = self._driver.run(reconciling.find(self._engine, key, entry_id, generation_ids))
+        return MediaHandle(self._engine, self._driver, entry)
+
+    def resume(
+        self,
+        key: str,
+        *,
+        timeout: float | None = None,
+        on_interrupt: OnInterrupt = "detach",
+        save_to: SaveTo = None,
+        on_progress: OnProgress = None,
+    ) -> MediaResult:
+        """Return what `generate` with that key made, waiting if needed; sends nothing paid."""
+        return self.attach(key).wait(
+            timeout, on_interrupt=on_interrupt, save_to=save_to, on_progress=on_progress
+        )
+
+    def reconcile(self, *, save_to: SaveTo = None) -> list[Entry]:
+        """Bring every unsettled job in the ledger up to date; return them as they are now.
+
+        Looks for the jobs of requests of unknown outcome; with `save_to`, downloads what was paid
+        for and never collected.
+        """
+        return self._driver.run(self._reconcile(save_to))
+
+    def jobs(self) -> list[Entry]:
+        """Return this account's jobs on this hub from the ledger, newest first."""
+        return self._driver.run(self._jobs())
+
+    def forget(self, entry_id: str) -> Entry:
+        """Declare that a request of unknown outcome made nothing, or that one whose generations
+        all ended without success and without a cost was not billed: its money is released.
+        """
+        return self._driver.run(reconciling.forget(self._engine, entry_id))
+
+    def adopt(self, entry_id: str, generation_ids: Sequence[str]) -> MediaHandle:
+        """Declare which generations a request of unknown outcome became."""
+        entry = self._driver.run(reconciling.adopt(self._engine, entry_id, generation_ids))
+        return MediaHandle(self._engine, self._driver, entry)
+
+
+class AsyncMedia(_MediaSettings):
+    """`AsyncOxenClient.media`: the asynchronous twin of `Media`."""
+
+    def __init__(self, client: AsyncMediaClient, ledger: Any = ...) -> None:
+        self._driver = AsyncDriver(client)
+        poller = Poller(client.paths, self._effective_pace)
+        background = AsyncBackgroundPoller(client.events, self._driver, poller)
+        super().__init__(client, ledger, poller, background.ensure, self._driver.event)
+
+    async def generate(
+        self,
+        *,
+        model: str | Model,
+        prompt: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        key: str | None = None,
+        conversation: str | None = None,
+        max_cost: USD | None = None,
+        budget: Budget | None = None,
+        allow_unknown_cost: bool = False,
+        allow_paths: bool = False,
+        direct: bool = False,
+        timeout: float | None = None,
+        on_interrupt: OnInterrupt = "detach",
+        save_to: SaveTo = None,
+        on_progress: AsyncOnProgress = None,
+        **more: Any,
+    ) -> MediaResult:
+        """See `Media.generate`. A canceled call detaches unless `on_interrupt` is "cancel"."""
+        request, options = _split(_arguments(locals(), more))
+        return await self._driver.run(generating.generate(self._engine, request, options))
+
+    async def submit(
+        self,
+        *,
+        model: str | Model,
+        prompt: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        key: str | None = None,
+        conversation: str | None = None,
+        max_cost: USD | None = None,
+        budget: Budget | None = None,
+        allow_unknown_cost: bool = False,
+        allow_paths: bool = False,
+        **more: Any,
+    ) -> AsyncMediaHandle:
+        """See `Media.submit`."""
+        request, options = _split(_arguments(locals(), more))
+        entry = await self._driver.run(generating.enqueue(self._engine, request, options))
+        return AsyncMediaHandle(self._engine, self._driver, entry)
+
+    async def find(self, **request: Any) -> AsyncMediaHandle | None:
+        """See `Media.find`."""
+        wanted, _ = _split(request)
+        entry = await self._driver.run(submitting.find_existing(self._engine, wanted))
+        return None if entry is None else AsyncMediaHandle(self._engine, self._driver, entry)
+
+    async def generate_many(
+        self, requests: Iterable[Mapping[str, Any]], **common: Any
+    ) -> list[MediaResult | OxenError]:
+        """See `Media.generate_many`."""
+        return await self._driver.run(self._generate_many(requests, common))
+
+    async def quote(
+        self,
+        model: str | Model,
+        *,
+        num_generations: int = 1,
+        params: Mapping[str, Any] | None = None,
+        **more: Any,
+    ) -> Quote:
+        """See `Media.quote`."""
+        merged = merge_parameters(None, params, more)
+        return await self._driver.run(self._quote(model, num_generations, merged))
+
+    async def attach(
+        self,
+        key: str | None = None,
+        *,
+        entry_id: str | None = None,
+        generation_ids: Sequence[str] | None = None,
+    ) -> AsyncMediaHandle:
+        """See `Media.attach`."""
+        entry = await self._driver.run(
+            reconciling.find(self._engine, key, entry_id, generation_ids)
+        )
+        return AsyncMediaHandle(self._engine, self._driver, entry)
+
+    async def resume(
+        self,
+        key: str,
+        *,
+        timeout: float | None = None,
+        on_interrupt: OnInterrupt = "detach",
+        save_to: SaveTo = None,
+        on_progress: AsyncOnProgress = None,
+    ) -> MediaResult:
+        """See `Media.resume`."""
+        handle = await self.attach(key)
+        return await handle.wait(
+            timeout, on_interrupt=on_interrupt, save_to=save_to, on_progress=on_progress
+        )
+
+    async def reconcile(self, *, save_to: SaveTo = None) -> list[Entry]:
+        """See `Media.reconcile`."""
+        return await self._driver.run(self._reconcile(save_to))
+
+    async def jobs(self) -> list[Entry]:
+        """See `Media.jobs`."""
+        return await self._driver.run(self._jobs())
+
+    async def forget(self, entry_id: str) -> Entry:
+        """See `Media.forget`."""
+        return await self._driver.run(reconciling.forget(self._engine, entry_id))
+
+    async def adopt(self, entry_id: str, generation_ids: Sequence[str]) -> AsyncMediaHandle:
+        """See `Media.adopt`."""
+        entry = await self._driver.run(reconciling.adopt(self._engine, entry_id, generation_ids))
+        return AsyncMediaHandle(self._engine, self._driver, entry)
+
+
+def _arguments(given: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a call's own keywords and the model's parameters as one request."""
+    own = {name: value for name, value in given.items() if name not in ("self", "more")}
+    return {**own, **more}
+
+
+def _split(request: Mapping[str, Any]) -> tuple[MediaRequest, WaitOptions]:
+    """Separate what a request wants, how to wait for it, and the model's parameters."""
+    if not request.get("model"):
+        raise InvalidInputError("model is missing: the id of a model, or a Model.")
+    known = {*_REQUEST_OPTIONS, *_WAIT_OPTIONS, "prompt", "params"}
+    more = {name: value for name, value in request.items() if name not in known}
+    params = merge_parameters(request.get("prompt"), request.get("params"), more)
+    wanted = {name: request[name] for name in _REQUEST_OPTIONS if name in request}
+    if not isinstance(wanted.get("budget"), Budget | None):
+        raise InvalidInputError(
+            f"budget must be a Budget, which keeps count from call to call, not "
+            f"{wanted['budget']!r}. For a limit to this call alone there is max_cost."
+        )
+    options = {name: request[name] for name in _WAIT_OPTIONS if name in request}
+    return MediaRequest(params=params, **wanted), WaitOptions(**options)

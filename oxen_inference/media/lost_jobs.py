@@ -1,0 +1,247 @@
+"""Finding the job that a request of unknown outcome may have become.
+
+A job is adopted only if it is the one and only explanation: same model, prompt and parameters,
+enqueued when the request was under way, as many as were requested, and neither owned nor matched
+by another request in the ledger. What cannot be known: whether somebody without this ledger made
+an identical job in the same minute.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from oxen_inference import queue
+from oxen_inference.effects import StopRequest, run, sleep
+from oxen_inference.errors import EnqueueOutcomeUnknown, NotFoundError, OxenError
+from oxen_inference.generation import TERMINAL, Generation
+from oxen_inference.ledger.entries import Entry, Scope
+from oxen_inference.media.engine import Engine, Task
+from oxen_inference.media.fingerprints import is_same_value, storable
+from oxen_inference.media.queue_decision import error_record
+from oxen_inference.transport import Call
+
+log = logging.getLogger("oxen_inference.media")
+
+CLOCK_SKEW = 30.0
+"""Seconds by which the hub's clock and this machine's may differ."""
+LATEST = 600.0
+"""Seconds after sending within which the hub must have enqueued the job."""
+
+_MAX_PAGES = 10
+_LISTED_AFTER = 120.0  # seconds after which a job that exists is surely listed
+_SHORTEST_SEARCH = 3.0  # seconds
+_LONGEST_PAUSE = 5.0  # seconds
+_MOST_CANDIDATES_SHOWN = 8
+
+_NOT_PARAMETERS = frozenset({"model", "prompt", "num_generations", "response_format"})
+# Who is billed and keeps the results: not every hub repeats these, or by these names.
+_PLACES = frozenset({"target_namespace", "target_repo", "target_directory"})
+_MISSING: Any = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """`adopted` if there is one explanation; `candidates` are all rows that may be the job.
+
+    `is_current`: the hub could be asked the last time.
+    """
+
+    adopted: tuple[Generation, ...] = ()
+    candidates: tuple[Generation, ...] = ()
+    why_not: str = ""
+    is_current: bool = True
+
+
+async def look_for(engine: Engine, entry: Entry, cause: Exception | None, task: Task) -> Entry:
+    """Return the entry once its job is found. Raises `EnqueueOutcomeUnknown` if it is not."""
+    pace = engine.pace()
+    seconds = pace.lookup
+    if task.left is not None:
+        seconds = min(seconds, max(task.left, _SHORTEST_SEARCH))
+    if cause is None and time.time() - (entry.posted_at or 0) > _LISTED_AFTER:
+        seconds = 2 * pace.lookup_interval
+    adopted, found = await search(engine, entry, seconds, task.stop)
+    if adopted is not None:
+        return adopted
+    record = error_record(cause) if cause else (entry.error or {"message": "its process ended"})
+    await run(engine.ledger.unknown, entry, record)
+    raise outcome_unknown(entry, record, found) from cause
+
+
+async def search(
+    engine: Engine, entry: Entry, seconds: float, stop: StopRequest
+) -> tuple[Entry | None, Match]:
+    """Look for an entry's job for some seconds; return the entry if it is found, and the match."""
+    until = time.monotonic() + seconds
+    found = Match(why_not="it could not be looked for", is_current=False)
+    previous: tuple[str, ...] = ()
+    pause = engine.pace().lookup_interval
+    while entry.kind != "direct":
+        found = await _look_once(engine, entry, found)
+        ids = tuple(row.generation_id for row in found.adopted)
+        # Twice the same: a second job like it may be listed a moment later.
+        if ids and ids == previous and found.is_current:
+            note = "The answer to the request was lost; its generations were found by their parameters."  # fmt: skip
+            written = await run(engine.ledger.accepted, entry, ids, (*entry.notes, note))
+            if written:  # pragma: no branch - another process may have taken them meanwhile
+                return await engine.reload(entry), found
+        previous = ids
+        if time.monotonic() >= until or (stop.is_set and not ids):
+            break
+        await sleep(min(pause, max(until - time.monotonic(), 0.05)), stop)
+        pause = min(pause * 1.5, _LONGEST_PAUSE)
+    return None, found
+
+
+async def _look_once(engine: Engine, entry: Entry, previous: Match) -> Match:
+    """Match everything the hub lists for the model; the `previous` match if the hub fails."""
+    filters: dict[str, Any] = {
+        "model": entry.model,
+        "namespace": entry.request.get("target_namespace"),
+    }
+    try:
+        active = await _list(engine, queue.list_call(engine.paths, **filters), None)
+        listed, has_list = list(active or ()), active is not None
+        for number in range(1, _MAX_PAGES + 1):
+            call = queue.generations_call(engine.paths, page=number, page_size=1000, **filters)
+            page = await _list(engine, call, None)
+            if page is None:  # a hub without a history still lists ended jobs by status
+                for status in sorted(TERMINAL):
+                    ended_call = queue.list_call(engine.paths, status=status, **filters)
+                    listed += await _list(engine, ended_call, [])
+                break
+            has_list = True
+            listed += page.generations
+            if number >= page.total_pages or reaches_back(entry, page.generations):
+                break
+    except OxenError as error:
+        log.debug("Could not look for the job: %s", error)
+        return replace(previous, is_current=False)
+    if not has_list:
+        return replace(previous, is_current=False)
+    rows = merge_rows(listed)
+    owners = await run(engine.ledger.owners, list(rows))
+    rivals = await run(
+        engine.ledger.unresolved, Scope(entry.hub, entry.account), except_for=entry.entry_id
+    )
+    return match(entry, rows.values(), owners, rivals)
+
+
+async def _list(engine: Engine, call: Call[Any], default: Any) -> Any:
+    try:
+        return await engine.get(call)
+    except NotFoundError:  # a hub without that route
+        return default
+
+
+def outcome_unknown(entry: Entry, record: Mapping[str, Any], found: Match) -> EnqueueOutcomeUnknown:
+    """Return the error for a request whose job was not found."""
+    ids = ", ".join(row.generation_id for row in found.candidates[:_MOST_CANDIDATES_SHOWN])
+    perhaps = f" It may be one of: {ids}." if ids else ""
+    if entry.kind == "direct":
+        why, then = "a direct generation has no id to look for", "its money stays reserved"
+    else:
+        why = found.why_not
+        then = "client.media.reconcile() looks again; until then its money stays reserved"
+    return EnqueueOutcomeUnknown(
+        f"Unknown whether Oxen accepted the request to {entry.model} "
+        f"({record.get('message')}), and {why}.{perhaps} It was not sent again, since that could "
+        f"be a second bill: {then}. (Ledger entry {entry.entry_id}.)",
+        result=entry.result(),
+        candidates=found.candidates,
+    )
+
+
+def match(
+    entry: Entry, rows: Iterable[Generation], owners: Mapping[str, str], rivals: Iterable[Entry]
+) -> Match:
+    """Decide which of `rows` are an entry's jobs. Pure.
+
+    `owners` says which entry a known generation belongs to; `rivals` are the other requests of
+    unknown outcome.
+    """
+    free = [row for row in rows if owners.get(row.generation_id, entry.entry_id) == entry.entry_id]
+    candidates = tuple(row for row in free if _may_be(entry, row))
+    exact = tuple(row for row in candidates if _is_exact(entry, row))
+    if any(_has_count(row, entry.count) for row in exact):
+        # The hub repeats how many were requested, so a row with another number is not ours.
+        exact = tuple(row for row in exact if _has_count(row, entry.count, None))
+    if not exact:
+        why = "no generation on the hub matches it" if not candidates else "none matches exactly"
+        return Match(candidates=candidates, why_not=why)
+    if len(exact) != entry.count:
+        why = f"{len(exact)} generations match it and {entry.count} were requested"
+        return Match(candidates=candidates, why_not=why)
+    if any(_is_exact(rival, row) for rival in rivals for row in exact):
+        why = "another request of unknown outcome matches the same generation"
+        return Match(candidates=candidates, why_not=why)
+    ordered = sorted(exact, key=lambda row: (row.enqueued_at or 0, row.generation_id))
+    return Match(adopted=tuple(ordered), candidates=candidates)
+
+
+def merge_rows(rows: Iterable[Generation]) -> dict[str, Generation]:
+    """Return one row for each generation; what one list leaves out another may state."""
+    known: dict[str, Generation] = {}
+    for row in rows:
+        earlier = known.get(row.generation_id)
+        known[row.generation_id] = row if earlier is None else _completed(row, earlier)
+    return known
+
+
+def reaches_back(entry: Entry, rows: Sequence[Generation]) -> bool:
+    """Whether a page of a list that begins with the newest ends before an entry was sent."""
+    times = [row.enqueued_at for row in rows if row.enqueued_at is not None]
+    sent = entry.posted_at or entry.created_at
+    return bool(times) and times[0] >= times[-1] and times[-1] < sent - CLOCK_SKEW - 1
+
+
+def _completed(row: Generation, earlier: Generation) -> Generation:
+    values = {f.name: getattr(row, f.name) for f in fields(row)}
+    missing = {name: getattr(earlier, name) for name, value in values.items() if value is None}
+    stated = {name: value for name, value in row.params.items() if value is not None}
+    return replace(row, **missing, params={**earlier.params, **stated})
+
+
+def _may_be(entry: Entry, row: Generation) -> bool:
+    return (
+        row.model_name == entry.model
+        and (row.prompt or "").strip() == (entry.prompt or "").strip()
+        and _is_in_time(entry, row)
+    )
+
+
+def _is_in_time(entry: Entry, row: Generation) -> bool:
+    if row.enqueued_at is None:
+        return False
+    sent = entry.posted_at or entry.created_at
+    # The hub's times are whole seconds.
+    return sent - CLOCK_SKEW - 1 <= row.enqueued_at <= sent + LATEST + CLOCK_SKEW
+
+
+def _is_exact(entry: Entry, row: Generation) -> bool:
+    if not _may_be(entry, row):
+        return False
+    if not _has_count(row, entry.count, 1, None):
+        return False
+    sent = {name: value for name, value in entry.request.items() if name not in _NOT_PARAMETERS}
+    if not all(
+        is_same_value(value, storable(row.params.get(name, _MISSING)))
+        for name, value in sent.items()
+        if not (name in _PLACES and row.params.get(name) is None)
+    ):
+        return False
+    # A parameter that was left out may show its default, and nothing else.
+    return all(
+        row.params.get(name) is None or is_same_value(default, row.params[name])
+        for name, default in entry.defaults.items()
+        if name not in sent and name not in _NOT_PARAMETERS
+    )
+
+
+def _has_count(row: Generation, *counts: int | None) -> bool:
+    """Whether a row states one of these numbers of generations; None: it states none."""
+    return any(is_same_value(row.params.get("num_generations"), count) for count in counts)

@@ -1,0 +1,286 @@
+"""A paid request before it is paid for: checked for free, priced, and written as data to send."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from oxen_inference.catalog import pricing, request_schema
+from oxen_inference.catalog.models import Model
+from oxen_inference.effects import invoke, run, within
+from oxen_inference.errors import (
+    APITimeoutError,
+    BudgetExceededError,
+    ConfigurationError,
+    InvalidInputError,
+)
+from oxen_inference.ledger.accounts import Reservation
+from oxen_inference.ledger.budgets import Budget, read_amount
+from oxen_inference.ledger.entries import Entry, Intent, Scope
+from oxen_inference.ledger.store import Ledger
+from oxen_inference.media.engine import Engine
+from oxen_inference.media.fingerprints import (
+    caller_parameters,
+    fingerprint,
+    is_same_value,
+    storable,
+)
+from oxen_inference.media.inputs import (
+    is_media_parameter,
+    read_inputs,
+    stable_form,
+    uses_earlier_result,
+    with_urls,
+)
+from oxen_inference.money import usd
+
+_SHORTEST_TIMEOUT = 0.1  # seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaRequest:
+    """What the caller wants, unchecked."""
+
+    model: str | Model
+    params: Mapping[str, Any]
+    key: str | None = None
+    conversation: str | None = None
+    max_cost: Any = None
+    budget: Budget | None = None
+    allow_unknown_cost: bool = False
+    direct: bool = False
+    allow_paths: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedRequest:
+    """A request that may be sent as it is."""
+
+    body: Mapping[str, Any]
+    intent: Intent
+    quote: pricing.Quote
+    unit_cost: Decimal | None
+    budget: Budget | None
+    is_edit: bool = False
+    """Whether a synchronous request edits images."""
+
+    @property
+    def is_direct(self) -> bool:
+        return self.intent.kind == "direct"
+
+    def reservation(self, ledger: Ledger) -> Reservation | None:
+        """Return the money to reserve in `ledger`. Raises `ConfigurationError`."""
+        if self.budget is None:
+            return None
+        return self.budget.reservation(ledger, self.unit_cost or Decimal(0), self.intent.count)
+
+
+def merge_parameters(
+    prompt: Any, params: Mapping[str, Any] | None, more: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Merge the ways to give a parameter. Raises `InvalidInputError` for one given twice."""
+    merged = {**(params or {}), **more}
+    twice = sorted(set(params or {}) & set(more))
+    if prompt is not None:
+        twice += ["prompt"] if merged.get("prompt") not in (None, prompt) else []
+        merged["prompt"] = prompt
+    if twice:
+        raise InvalidInputError(f"{', '.join(twice)} was given twice.")
+    return merged
+
+
+def scope_of(base_url: str, api_key: object) -> Scope:
+    """Return whose jobs these are. Keys that a function returns count as one account."""
+    hub = re.sub(r"/api(/ai)?/?$", "", base_url)
+    secret = api_key if isinstance(api_key, str) else ""
+    return Scope(hub, hashlib.sha256(f"oxen-ledger:{hub}:{secret}".encode()).hexdigest()[:20])
+
+
+def find_by_key(request: MediaRequest, ledger: Ledger, scope: Scope) -> Entry | None:
+    """Return the entry that a request's key stands for, if that is plain without its model.
+
+    So a paid result can be had again when the catalog cannot be read, or its prices and
+    parameters changed since. None decides nothing: the request has to be prepared and begun.
+    """
+    if not isinstance(request.key, str) or request.direct:
+        return None
+    entry = ledger.find(scope, request.key)
+    if entry is None or entry.may_be_claimed:
+        return None
+    model = request.model.id if isinstance(request.model, Model) else request.model
+    params = stable_form(read_inputs(request.params, request.allow_paths))
+    return entry if _is_request_of(entry, model, params) else None
+
+
+def _is_request_of(entry: Entry, model: str, params: Mapping[str, Any]) -> bool:
+    given = caller_parameters(model, params)
+    if fingerprint(given) in (entry.caller_fingerprint, entry.fingerprint):
+        return True
+    # The same parameters passed in another way were sent like this.
+    sent = {name: value for name, value in entry.request.items() if value is not None}
+    return is_same_value(storable(given), sent)
+
+
+async def prepare(
+    engine: Engine, request: MediaRequest, scope: Scope, left: float | None = None
+) -> PreparedRequest:
+    """Check everything that can be checked for free, and return what to send.
+
+    `left`: seconds that the catalog may take. Raises `InvalidInputError`, `ConfigurationError`,
+    `BudgetExceededError`, `ModelNotFoundError`, `APITimeoutError`.
+    """
+    model = await find_model(engine, request.model, left)
+    media_type = _media_type(model)
+    is_direct = request.direct or media_type == "audio"
+    await run(_check_key, request, is_direct, engine.ledger)
+    given = await run(read_inputs, request.params, request.allow_paths)
+    sent = await with_urls(given, engine.paths, scope.hub)
+    # A parameter of the queue, whatever the model's schema says of that name.
+    count = _count(model, sent.pop("num_generations", None))
+    if "num_generations" in request_schema.parameters(model).required:
+        sent["num_generations"] = count
+    checked = request_schema.validate(model, sent)
+    checked.pop("num_generations", None)
+    unit_cost = _check_cost(model, pricing.quote(model, checked, 1), count, request)
+    body = {"model": model.id, **checked, "num_generations": count}
+    if is_direct:
+        body = _direct_body(model, checked, count, media_type)
+    earlier = {name: stable_form(each) for name, each in given.items() if uses_earlier_result(each)}
+    stable_body = {**body, **{name: value for name, value in earlier.items() if name in body}}
+    intent = Intent(
+        scope=scope,
+        key=request.key,
+        conversation=None if is_direct else request.conversation,
+        fingerprint=fingerprint(stable_body),
+        caller_fingerprint=fingerprint(caller_parameters(model.id, stable_form(given))),
+        kind="direct" if is_direct else "queue",
+        model=model.id,
+        media_type=media_type,
+        request=storable(body),
+        defaults=_defaults(model, checked),
+        count=count,
+    )
+    return PreparedRequest(
+        body=body,
+        intent=intent,
+        quote=pricing.quote(model, checked, count),
+        unit_cost=unit_cost,
+        budget=request.budget,
+        is_edit=_is_edit(model, body),
+    )
+
+
+async def find_model(engine: Engine, model: str | Model, left: float | None = None) -> Model:
+    """Return a model by its id, in `left` seconds. Raises `APITimeoutError`."""
+    if isinstance(model, Model):
+        return model
+    if left is None:
+        found: Model = await invoke(engine.catalog.get, model)
+        return found
+    left = max(left, _SHORTEST_TIMEOUT)
+    try:
+        return await within(left, _get_model(engine, model))
+    except TimeoutError:
+        raise APITimeoutError(
+            f"The catalog did not answer in the {left:.3g} s that were left of the timeout. "
+            "Nothing was sent."
+        ) from None
+
+
+async def _get_model(engine: Engine, model: str) -> Model:
+    found: Model = await invoke(engine.catalog.get, model)
+    return found
+
+
+def _media_type(model: Model) -> str:
+    media_types = ("image", "video", "audio")
+    if model.kind in media_types:
+        return str(model.kind)
+    for media_type in media_types:
+        if model.makes(media_type):
+            return media_type
+    makes = " and ".join(model.outputs) or "nothing that the catalog names"
+    raise InvalidInputError(
+        f"{model.id} makes {makes}, not images, video or audio. "
+        "Find a model with client.catalog.list(output='image') or output='video'."
+    )
+
+
+def _count(model: Model, given: Any) -> int:
+    any_parameters = request_schema.Parameters({}, open=True)
+    try:
+        checked = request_schema.check_arguments(any_parameters, {"num_generations": given})
+    except ValueError as error:
+        raise InvalidInputError(f"{model.id} cannot be called like this: {error}.") from None
+    return int(checked.get("num_generations", 1))
+
+
+def _check_key(request: MediaRequest, is_direct: bool, ledger: Ledger) -> None:
+    if request.key is None:
+        return
+    if not isinstance(request.key, str) or not request.key.strip():
+        raise InvalidInputError("key must be a text that is not empty, or be left out.")
+    if is_direct:
+        raise ConfigurationError(
+            "A direct generation takes no key: the synchronous endpoints give no id by which it "
+            "could be found again. Leave out direct=True, or the key. (Audio is always direct.)"
+        )
+    if not ledger.durable:
+        raise ConfigurationError(
+            "A key needs a ledger that outlives the process: leave ledger=None out, or pass "
+            "ledger=Ledger(path) with a path that can be written."
+        )
+
+
+def _check_cost(
+    model: Model, quote: pricing.Quote, count: int, request: MediaRequest
+) -> Decimal | None:
+    """Return the most that one generation may cost, if known and allowed."""
+    limit = None if request.max_cost is None else read_amount(request.max_cost, "max_cost")
+    if quote.high is None:
+        if request.allow_unknown_cost or (limit is None and request.budget is None):
+            return limit / count if limit is not None else None
+        raise BudgetExceededError(
+            f"The cost of {model.id} is not known before ({quote.reason}), so it cannot be kept "
+            "within a limit. Nothing was sent. allow_unknown_cost=True allows it all the same."
+        )
+    total = quote.high * count
+    if limit is not None and total > limit:
+        raise BudgetExceededError(
+            f"This may cost {usd(total)}, more than max_cost={usd(limit)}. Nothing was sent."
+        )
+    if request.budget is not None and request.key is None and request.conversation is None:
+        request.budget.check(total)  # with either it may be paid for already
+    return quote.high
+
+
+def _direct_body(
+    model: Model, checked: Mapping[str, Any], count: int, media_type: str
+) -> dict[str, Any]:
+    if count > 1 and media_type != "image":
+        raise InvalidInputError(
+            f"The synchronous endpoint makes one {media_type} a call, not {count}."
+        )
+    several = {"n": count} if count > 1 else {}
+    return {"model": model.id, "response_format": "b64_json", **checked, **several}
+
+
+def _defaults(model: Model, checked: Mapping[str, Any]) -> dict[str, Any]:
+    known = request_schema.parameters(model)
+    return {name: known.default(name) for name in known.fields if name not in checked}
+
+
+def _is_edit(model: Model, body: Mapping[str, Any]) -> bool:
+    """Whether a synchronous request edits images.
+
+    Models that can edit name that endpoint, and also make images from words alone.
+    """
+    if not (model.endpoint or "").endswith("/images/edit"):
+        return False
+    return any(
+        is_media_parameter(name) for name, value in body.items() if isinstance(value, str | list)
+    )

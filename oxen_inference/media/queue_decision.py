@@ -1,0 +1,204 @@
+"""What became of a paid request, decided by what came back. Pure: nothing is sent here.
+
+Only one kind of request may be sent again: one that surely bought nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import random
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from oxen_inference import errors
+from oxen_inference.error_mapping import error_in_success, human_text
+from oxen_inference.errors import APIResponseError, OxenError
+from oxen_inference.generation_reading import read_generation, read_generations
+from oxen_inference.result import MediaItem
+
+# What HTTP and the hub's documentation define as "not done". 408, 409 and 5xx are not here: the
+# job may exist. Nor are redirects, which say nothing about what was done before.
+REJECTIONS = frozenset({400, 401, 402, 403, 404, 405, 406, 411, 413, 414, 415, 422, 431})
+# Inside a 200 only a refusal that the body names counts, and it is confirmed before it is believed.
+REJECTIONS_IN_SUCCESS = frozenset({400, 401, 402, 403, 404, 422})
+TOO_MANY = 429
+
+# A transport's exceptions for a request of which no byte was sent, by name, since no transport
+# is imported here: httpx's (https://www.python-httpx.org/exceptions/) and httpcore's.
+_BEFORE_SENDING = frozenset(
+    {"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol"}
+)
+_TRANSPORTS = frozenset({"httpx", "httpx2", "httpcore", "httpcore2"})
+# What may be below those in a chain of causes. With any other library there (aiohttp above all,
+# which reports a reset after sending as a failure to connect) the name proves nothing.
+_KNOWN_CAUSES = _TRANSPORTS | {"anyio", "asyncio", "builtins", "concurrent", "openai", "oxen_inference", "socket", "ssl", "_ssl"}  # fmt: skip
+
+_FIRST_DELAY, _LONGEST_DELAY = 0.5, 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The hub gave ids: these jobs exist and will be billed."""
+
+    generation_ids: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Nothing was bought. `may_retry`: the same request may succeed later."""
+
+    error: OxenError
+    may_retry: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeUnknown:
+    """Something may have been bought.
+
+    `is_refusal`: the hub named a refusal, but in an answer with a success status.
+    """
+
+    error: Exception
+    is_refusal: bool = False
+
+
+Outcome = Accepted | Refused | OutcomeUnknown
+
+
+def read_queue_answer(payload: object, requested: int) -> Outcome:
+    """Decide by the body of a 2xx answer to a queue request for `requested` generations."""
+    try:
+        rows = read_generations(payload)
+    except OxenError as error:
+        rows, unreadable = [], error
+    else:
+        unreadable = APIResponseError("Oxen's answer names no generation.", body=payload)
+    if not rows:
+        with suppress(OxenError):  # a single row, as the other routes answer
+            rows = [read_generation(payload)]
+    ids = tuple(dict.fromkeys(row.generation_id for row in rows))
+    if ids:
+        # Even beside an error: a job with an id exists.
+        return Accepted(ids, tuple(_notes(len(ids), requested, payload)))
+    refusal = error_in_success(payload)
+    if refusal is None:
+        return OutcomeUnknown(unreadable)
+    return OutcomeUnknown(refusal, is_refusal=refusal.status_code in REJECTIONS_IN_SUCCESS)
+
+
+_RESULT_LISTS = {"image": "images", "video": "videos", "audio": "audios"}
+
+
+def read_direct_answer(payload: object, media_type: str) -> Outcome | list[MediaItem]:
+    """Return the items of a 2xx answer of a synchronous endpoint, or decide what else it is."""
+    rows = None
+    if isinstance(payload, Mapping):
+        rows = payload.get(_RESULT_LISTS[media_type]) or payload.get("data")
+    found = [_read_item(row) for row in rows] if isinstance(rows, list) else []
+    items = [item for item in found if item is not None]
+    if items:
+        return items
+    error = error_in_success(payload)
+    if error is None:
+        return OutcomeUnknown(APIResponseError("Oxen's answer holds no result.", body=payload))
+    is_rejected = error.status_code in REJECTIONS_IN_SUCCESS
+    return Refused(error) if is_rejected else OutcomeUnknown(error)
+
+
+def _read_item(row: object) -> MediaItem | None:
+    if not isinstance(row, Mapping):
+        return None
+    url, encoded = row.get("url"), row.get("b64_json")
+    if isinstance(encoded, str) and encoded:
+        mime_type, encoded = _without_prefix(encoded)
+        try:
+            content = base64.b64decode(encoded, validate=True)
+        except binascii.Error:
+            return None
+        return MediaItem(status="succeeded", content=content, mime_type=mime_type)
+    return MediaItem(status="succeeded", url=url) if isinstance(url, str) and url else None
+
+
+def _without_prefix(encoded: str) -> tuple[str | None, str]:
+    """Return the type and the base64 of a data URL, which some upstreams send as `b64_json`."""
+    found = re.match(r"data:([^;,]*)[^,]*,", encoded)
+    text = encoded[found.end() :] if found else encoded
+    return (found[1] or None) if found else None, re.sub(r"\s+", "", text)
+
+
+def read_failure(error: Exception) -> Outcome:
+    """Decide by the error that was raised instead of an answer."""
+    if isinstance(error, errors.APIStatusError):
+        if error.status_code == TOO_MANY:
+            # Waiting helps against too many requests, not against a used-up quota.
+            return Refused(error, may_retry=error.is_retryable)
+        return Refused(error) if error.status_code in REJECTIONS else OutcomeUnknown(error)
+    if isinstance(error, errors.APIConnectionError) and surely_not_sent(error):
+        return Refused(error, may_retry=True)
+    return OutcomeUnknown(error)
+
+
+def surely_not_sent(error: BaseException) -> bool:
+    """Whether no byte of the request can have reached the hub."""
+    chain = list(_causes(error))
+    if any(_root(type(link)) not in _KNOWN_CAUSES for link in chain):
+        return False
+    return any(
+        base.__name__ in _BEFORE_SENDING and _root(base) in _TRANSPORTS
+        for link in chain
+        for base in type(link).__mro__
+    )
+
+
+def retry_delay(error: OxenError, attempt: int) -> float:
+    """Return the seconds to wait before attempt number `attempt` + 1 (from 0)."""
+    retry_after = getattr(error, "retry_after", None)
+    if retry_after is not None:
+        return float(retry_after)
+    spread = random.uniform(0.75, 1.0)  # noqa: S311 - spreads load, guards nothing
+    return min(_FIRST_DELAY * 2.0**attempt, _LONGEST_DELAY) * spread
+
+
+def error_record(error: BaseException) -> dict[str, Any]:
+    """Return an error as data for the ledger."""
+    record: dict[str, Any] = {"type": type(error).__name__, "message": str(error)}
+    status = getattr(error, "status_code", None)
+    return record if status is None else {**record, "status_code": status}
+
+
+def error_of(record: Mapping[str, Any] | None) -> OxenError:
+    """Return the error that a record of the ledger describes."""
+    record = record or {}
+    message = str(record.get("message") or "The request failed; the ledger has no reason.")
+    cls = getattr(errors, str(record.get("type")), OxenError)
+    if not (isinstance(cls, type) and issubclass(cls, OxenError)):
+        return OxenError(message)
+    if issubclass(cls, errors.APIStatusError):
+        return cls(message, status_code=record.get("status_code"))
+    return cls(message)
+
+
+def _notes(got: int, requested: int, payload: object) -> Iterator[str]:
+    if got != requested:
+        only = "only " if got < requested else ""
+        text = human_text(payload) if isinstance(payload, Mapping) and "error" in payload else None
+        reason = f': "{text}"' if text else ""
+        yield f"{requested} generations were requested, Oxen started {only}{got}{reason}."
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+
+
+def _root(cls: type) -> str:
+    return cls.__module__.partition(".")[0]

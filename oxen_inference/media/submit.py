@@ -1,0 +1,360 @@
+"""Sending a paid request, once, and finding out what became of it.
+
+What an answer means is decided in `queue_decision`; here it is carried out, in the order that
+writes to the ledger before money can move.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import openai
+
+from oxen_inference.effects import (
+    NotAllowed,
+    StopRequest,
+    invoke,
+    post_once,
+    run,
+    shield,
+    sleep,
+)
+from oxen_inference.errors import (
+    APIConnectionError,
+    APIResponseError,
+    APIStatusError,
+    GenerationTimeout,
+    InvalidInputError,
+    LedgerError,
+    OxenError,
+)
+from oxen_inference.ledger import conversations
+from oxen_inference.ledger.entries import Entry, Scope
+from oxen_inference.media.engine import Engine, Task
+from oxen_inference.media.lost_jobs import look_for, outcome_unknown, search
+from oxen_inference.media.prepare import MediaRequest, PreparedRequest, find_by_key, prepare
+from oxen_inference.media.queue_decision import (
+    Accepted,
+    Outcome,
+    OutcomeUnknown,
+    Refused,
+    error_of,
+    error_record,
+    read_direct_answer,
+    read_failure,
+    read_queue_answer,
+    retry_delay,
+)
+from oxen_inference.media.results.files import folder_to_save_in
+from oxen_inference.paths import Paths
+from oxen_inference.result import MediaItem
+from oxen_inference.transport import Call
+
+log = logging.getLogger("oxen_inference.media")
+
+_DIRECT_TIMEOUT, _SHORTEST_TIMEOUT = 1800.0, 10.0  # seconds
+_CONFIRMATION = 3.0
+"""Seconds to look for a job that the hub says it refused."""
+
+
+async def submit(engine: Engine, request: MediaRequest, task: Task) -> Entry:
+    """Check a request, write its intent, send it, and return what became of it."""
+    if task.stop.is_set:
+        raise OxenError("Interrupted before it was sent.")
+    task.options.check()
+    if task.options.save_to is not None:
+        await run(folder_to_save_in, task.options.save_to)
+    scope = await run(engine.scope)
+    known = await run(find_by_key, request, engine.ledger, scope)
+    entry = None if known is None else await _join_by_key(engine, known, request, task)
+    if entry is None:
+        entry = await _begin(engine, request, scope, task)
+    task.entry = entry
+    await task.notify("enqueued")
+    return entry
+
+
+async def find_existing(engine: Engine, request: MediaRequest) -> Entry | None:
+    """Return the job that such a request would join; None if it would be paid for again."""
+    scope = await run(engine.scope)
+    entry = await run(find_by_key, request, engine.ledger, scope)
+    if entry is None:
+        prepared = await prepare(engine, request, scope)
+        entry = await run(engine.ledger.find_existing, prepared.intent)
+    return None if entry is None or entry.state == "rejected" else entry
+
+
+async def when_decided(engine: Engine, entry: Entry, task: Task) -> Entry:
+    """Return an entry once it was accepted. Raises the error that it was refused with."""
+    while True:
+        if entry.state == "accepted":
+            return entry
+        if entry.state == "rejected":
+            raise error_of(entry.error)
+        if entry.state == "unknown" or (entry.state == "posting" and entry.is_abandoned):
+            return await shield(look_for(engine, entry, None, task), task.stop)
+        if entry.is_abandoned:
+            raise InvalidInputError(
+                "That request was never sent: the process that wrote it ended before. "
+                "Call generate again with the same key."
+            )
+        await poll_other_sender(engine, entry, task)
+        entry = await engine.reload(entry)
+
+
+async def _begin(engine: Engine, request: MediaRequest, scope: Scope, task: Task) -> Entry:
+    """Send a request, or join the one that its key or its conversation stands for."""
+    prepared = await prepare(engine, request, scope, task.left)
+    task.count = prepared.intent.count
+    await task.notify("quoted", str(prepared.quote))
+    entry, is_mine = await shield(_begin_and_send(engine, prepared, task), task.stop)
+    at_first = (entry.state, entry.attempt)
+    while not is_mine:
+        joined = await join_existing(engine, entry, at_first, task)
+        if joined is not None:
+            return joined
+        sent = await shield(_claim_and_send(engine, entry, prepared, task), task.stop)
+        if sent is not None:
+            return sent
+        entry = await engine.reload(entry)
+    return entry
+
+
+async def _join_by_key(
+    engine: Engine, entry: Entry, request: MediaRequest, task: Task
+) -> Entry | None:
+    """Join what a key stands for; None if it is to be sent after all."""
+    task.count = entry.count
+    if request.conversation is not None:
+        conversations.attend(entry.entry_id)
+        task.attended = entry.entry_id
+    joined = await join_existing(engine, entry, (entry.state, entry.attempt), task)
+    if joined is None and task.attended is not None:
+        conversations.leave(task.attended)
+        task.attended = None
+    return joined
+
+
+async def _begin_and_send(
+    engine: Engine, prepared: PreparedRequest, task: Task
+) -> tuple[Entry, bool]:
+    ledger = engine.ledger
+    reservation = await run(prepared.reservation, ledger)
+    entry, is_mine = await run(ledger.begin, prepared.intent, reservation)
+    task.entry = entry
+    if prepared.intent.conversation is not None:
+        task.attended = entry.entry_id
+    if is_mine:
+        task.entry = await _send_or_abandon(engine, entry, prepared, task)
+    return task.entry, is_mine
+
+
+async def _claim_and_send(
+    engine: Engine, entry: Entry, prepared: PreparedRequest, task: Task
+) -> Entry | None:
+    ledger = engine.ledger
+    reservation = await run(prepared.reservation, ledger)
+    if not await run(ledger.claim, entry, prepared.intent, reservation):
+        return None
+    claimed = await engine.reload(entry)
+    task.entry = await _send_or_abandon(engine, claimed, prepared, task)
+    return task.entry
+
+
+async def join_existing(
+    engine: Engine, entry: Entry, at_first: tuple[str, int], task: Task
+) -> Entry | None:
+    """Join a request that is made elsewhere; None if it may be claimed.
+
+    `at_first`: the state and attempt that the caller first saw.
+    """
+    while True:
+        task.entry = entry
+        if entry.state == "accepted":
+            return entry
+        if entry.state == "unknown" or (entry.state == "posting" and entry.is_abandoned):
+            return await shield(look_for(engine, entry, None, task), task.stop)
+        if entry.state == "rejected" and (entry.state, entry.attempt) != at_first:
+            raise error_of(entry.error)  # decided while it was joined: the answer for everyone
+        if entry.may_be_claimed:
+            return None
+        await poll_other_sender(engine, entry, task)
+        entry = await engine.reload(entry)
+
+
+async def poll_other_sender(engine: Engine, entry: Entry, task: Task) -> None:
+    """Wait a moment for the thread or process that is sending. Raises `GenerationTimeout`."""
+    if task.left is not None and task.left <= 0:
+        raise GenerationTimeout(
+            "Another thread or process was still sending this request at the end of the timeout.",
+            result=entry.result(),
+        )
+    await sleep(engine.pace().follow)
+
+
+async def _send_or_abandon(
+    engine: Engine, entry: Entry, prepared: PreparedRequest, task: Task
+) -> Entry:
+    try:
+        return await _send(engine, entry, prepared, task)
+    except BaseException as error:
+        # Other calls would wait for a request that nobody is going to send.
+        with suppress(LedgerError):
+            engine.ledger.abandon(entry, error_record(error))
+        raise
+
+
+async def _send(engine: Engine, entry: Entry, prepared: PreparedRequest, task: Task) -> Entry:
+    """Send until it is decided; only what surely bought nothing is sent again."""
+    call = _paid_call(engine, prepared, task.left)
+    attempt = 0
+    while True:
+        if task.stop.is_set:
+            await _reject(engine, entry, OxenError("Interrupted before it was sent."))
+        try:
+            outcome = await _attempt(engine, entry, call, prepared)
+        except NotAllowed:  # another call took the entry over
+            return await when_decided(engine, await engine.reload(entry), task)
+        if isinstance(outcome, list):
+            return await _record_results(engine, entry, outcome)
+        if isinstance(outcome, Accepted):
+            accepted = await _accept(engine, entry, outcome)
+            if accepted is not None:
+                return accepted
+            outcome = OutcomeUnknown(
+                APIResponseError("Oxen answered with the ids of an earlier job.")
+            )
+        if isinstance(outcome, OutcomeUnknown):
+            if outcome.is_refusal:
+                return await confirm_rejection(engine, entry, prepared, outcome.error)
+            return await look_for(engine, entry, outcome.error, task)
+        await _retry_or_reject(engine, entry, outcome, attempt, task)
+        attempt += 1
+
+
+async def _retry_or_reject(
+    engine: Engine, entry: Entry, outcome: Refused, attempt: int, task: Task
+) -> None:
+    """Wait before the next attempt. Raises the refusal where there is to be none."""
+    error = outcome.error
+    if not outcome.may_retry:
+        if isinstance(error, APIStatusError):
+            error = await invoke(engine.catalog.explain, error, entry.model)
+        await _reject(engine, entry, error)
+    delay = retry_delay(error, attempt)
+    longest = engine.pace().longest_retry_after if task.left is None else task.left
+    if attempt >= engine.max_retries or delay > longest:
+        await _reject(engine, entry, error)
+    await run(engine.ledger.return_to_intended, entry)
+    await sleep(delay, task.stop)
+
+
+async def confirm_rejection(
+    engine: Engine, entry: Entry, prepared: PreparedRequest, error: Any
+) -> Entry:
+    """Believe a refusal inside a success only if the hub lists nothing that it may have made."""
+    seconds = min(engine.pace().lookup, _CONFIRMATION)
+    # To its end even on an interrupt: what is believed here may be paid for again.
+    adopted, found = await search(engine, entry, seconds, StopRequest())
+    if adopted is not None:
+        return adopted
+    if found.is_current and not found.candidates:
+        explained = await invoke(engine.catalog.explain, error, prepared.intent.model)
+        await _reject(engine, entry, explained)
+    record = error_record(error)
+    await run(engine.ledger.unknown, entry, record)
+    raise outcome_unknown(entry, record, found) from error
+
+
+async def _attempt(
+    engine: Engine, entry: Entry, call: Call[object], prepared: PreparedRequest
+) -> Outcome | list[MediaItem]:
+    """Send the request one time, and decide by what comes back. Raises `NotAllowed`."""
+    is_sending = False
+
+    def may_send() -> bool:
+        nonlocal is_sending
+        is_sending = engine.ledger.posting(entry)
+        return is_sending
+
+    try:
+        payload = await post_once(call, may_send)
+    except (LedgerError, NotAllowed):
+        raise  # nothing was sent
+    except Exception as error:
+        if is_sending:
+            return read_failure(error)  # of whatever kind, it must not be sent again
+        if isinstance(error, OxenError):
+            return Refused(error, may_retry=isinstance(error, APIConnectionError))
+        raise  # it could not even be written as JSON: nothing was sent
+    except BaseException as error:
+        # The event loop is being closed: nothing can be awaited, but the ledger must know.
+        if is_sending:
+            engine.ledger.unknown(entry, error_record(error))
+        raise
+    if prepared.is_direct:
+        return read_direct_answer(payload, prepared.intent.media_type)
+    return read_queue_answer(payload, prepared.intent.count)
+
+
+def _paid_call(engine: Engine, prepared: PreparedRequest, left: float | None) -> Call[object]:
+    timeout = engine.client_timeout
+    if timeout == openai.DEFAULT_TIMEOUT:
+        # Ten minutes, the SDK's default, is long for a queue, and short for a video made at once.
+        seconds = _DIRECT_TIMEOUT if prepared.is_direct else engine.pace().enqueue_timeout
+        if left is not None and not prepared.is_direct:
+            # Never a very short one: an answer that comes too late is an unknown outcome.
+            seconds = min(seconds, max(left, _SHORTEST_TIMEOUT))
+        timeout = openai.Timeout(seconds, connect=5.0)
+    return Call(
+        method="post",
+        path=_direct_path(engine.paths, prepared) if prepared.is_direct else engine.paths.queue,
+        body=prepared.body,
+        read=lambda payload: payload,
+        once=True,
+        timeout=timeout,
+    )
+
+
+def _direct_path(paths: Paths, prepared: PreparedRequest) -> str:
+    return {
+        "image": paths.images_edit if prepared.is_edit else paths.images_generate,
+        "video": paths.videos_generate,
+        "audio": paths.audio_generate,
+    }[prepared.intent.media_type]
+
+
+async def _accept(engine: Engine, entry: Entry, outcome: Accepted) -> Entry | None:
+    """Write the ids to the ledger; None if they are known to be those of other requests."""
+    notes = (*entry.notes, *outcome.notes)
+    for note in outcome.notes:
+        log.warning(note)
+    items = tuple(MediaItem(generation_id=each) for each in outcome.generation_ids)
+    in_hand = replace(entry, state="accepted", items=items, notes=notes)
+    try:
+        if not await run(engine.ledger.accepted, entry, outcome.generation_ids, notes):
+            return None
+    except LedgerError as error:
+        # It was paid for: what the ledger cannot take must not be lost here, too.
+        log.error("Accepted, but not written to the ledger (%s): %s", error, outcome.generation_ids)  # noqa: TRY400 - the ids matter, not the trace
+        return in_hand
+    return await engine.reload(entry)
+
+
+async def _record_results(engine: Engine, entry: Entry, items: list[MediaItem]) -> Entry:
+    in_hand = replace(entry, state="accepted", items=tuple(items))
+    try:
+        await run(engine.ledger.record_results, entry, items)
+    except LedgerError as error:
+        log.error("Made and paid for, but not written to the ledger: %s", error)  # noqa: TRY400 - as above
+        return in_hand
+    return replace(await engine.reload(entry), items=tuple(items))
+
+
+async def _reject(engine: Engine, entry: Entry, error: OxenError) -> None:
+    """Write that nothing was bought, and raise the error."""
+    await run(engine.ledger.rejected, entry, error_record(error))
+    raise error

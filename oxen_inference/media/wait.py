@@ -1,0 +1,192 @@
+"""Waiting for paid jobs, asking what they cost, and leaving them when the caller has to go."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+
+from oxen_inference import queue
+from oxen_inference.effects import shield, sleep, wait_event
+from oxen_inference.errors import (
+    APIStatusError,
+    BadRequestError,
+    ConfigurationError,
+    GenerationTimeout,
+    NotFoundError,
+    OxenError,
+)
+from oxen_inference.ledger.entries import Entry
+from oxen_inference.media.engine import Engine, Task
+from oxen_inference.media.poller import Subscription
+
+log = logging.getLogger("oxen_inference.media")
+
+_PROGRESS_EVERY, _LONGEST_WAIT = 1.0, 60.0  # seconds
+_LONGEST_SETTLING = 10.0  # seconds
+
+
+def subscribe(engine: Engine, task: Task) -> Subscription | None:
+    """Have the task's jobs polled; None where there is nothing to wait for."""
+    entry = task.known_entry
+    pending = [i.generation_id for i in entry.items if i.generation_id and not i.is_terminal]
+    if entry.kind != "queue" or not pending:
+        return None
+    task.subscription = engine.poller.subscribe(
+        engine.new_event(),
+        pending,
+        media_type=entry.media_type,
+        model=entry.model,
+        namespace=entry.request.get("target_namespace"),
+    )
+    engine.ensure_polling()
+    return task.subscription
+
+
+async def wait(engine: Engine, task: Task) -> None:
+    """Wait until the task's jobs have ended.
+
+    Raises `GenerationTimeout`; `AuthenticationError` or `PermissionDeniedError` once Oxen has
+    refused to answer several times in a row; `ConfigurationError` where the client is closed.
+    """
+    subscription = task.subscription or subscribe(engine, task)
+    if subscription is None:
+        return
+    await task.notify("waiting")
+    while not subscription.is_done:
+        left = task.left
+        if left is not None and left <= 0:
+            await _time_out(engine, task, subscription.warning)
+            return
+        if subscription.fatal_error is not None:
+            task.entry = await engine.write(engine.merged(task.known_entry, subscription.rows))
+            await task.notify("detached")
+            raise _fatal_error(task.known_entry, subscription.fatal_error)
+        pause = _PROGRESS_EVERY if task.options.on_progress else _LONGEST_WAIT
+        await wait_event(subscription.event, pause if left is None else min(pause, left))
+        subscription.event.clear()
+        task.entry = engine.merged(task.known_entry, subscription.rows)
+        warning = subscription.warning if subscription.warning != task.warning else None
+        task.warning = subscription.warning
+        await task.notify("trouble" if warning else "waiting", warning)
+    task.entry = await engine.write(engine.merged(task.known_entry, subscription.rows))
+
+
+async def settle(engine: Engine, task: Task) -> None:
+    """Ask what the jobs cost; a cost that is not there yet is asked for again, a few times.
+
+    Within the caller's timeout, and not for long: `reconcile` asks again.
+    """
+    entry = task.known_entry
+    if all(item.cost is not None for item in entry.items):
+        return
+    # It is not documented whether a failed job is billed, so it is asked for once.
+    pauses = engine.pace().settle if entry.result().succeeded else ()
+    until = min(time.monotonic() + _LONGEST_SETTLING, task.deadline or math.inf)
+    for pause in (0.0, *pauses):
+        if until - time.monotonic() <= pause:
+            return
+        await sleep(pause)
+        rows = {}
+        for item in task.known_entry.items:
+            if item.cost is None and item.generation_id:
+                row = await engine.full_row(item.generation_id, until - time.monotonic())
+                if row is not None and row.is_terminal:
+                    rows[item.generation_id] = row
+        if rows:
+            task.entry = await engine.write(engine.merged(task.known_entry, rows))
+        if all(item.cost is not None for item in task.known_entry.items):
+            return
+
+
+async def cancel(engine: Engine, entry: Entry) -> Entry:
+    """Cancel what has not ended; return what really happened, since it may have finished."""
+    for item in entry.items:
+        if item.generation_id and not item.is_terminal:
+            await _cancel_one(engine, entry, item.generation_id)
+    for pause in (0.0, *engine.pace().settle):
+        await sleep(pause)
+        entry = await engine.refresh(entry)
+        if entry.result().is_terminal:
+            break
+    return entry
+
+
+async def _cancel_one(engine: Engine, entry: Entry, generation_id: str) -> None:
+    namespace = entry.request.get("target_namespace")
+    calls = (
+        queue.cancel_call(engine.paths, generation_id),
+        queue.older_cancel_call(engine.paths, generation_id, namespace=namespace),
+    )
+    for call in filter(None, calls):
+        try:
+            await engine.get(call)
+        except NotFoundError as error:
+            log.debug("Not canceled, since it is gone: %s", error)
+            continue
+        except BadRequestError as error:
+            log.debug("Not canceled, since it is finished: %s", error)
+        except OxenError as error:
+            log.warning("Could not cancel %s: %s", generation_id, error)
+        return
+
+
+async def detach_or_cancel(engine: Engine, task: Task, error: BaseException) -> None:
+    """On an interrupt, report or cancel the running job."""
+    if task.entry is None:
+        return
+    entry = await shield(engine.reload(task.entry))
+    if entry.state == "rejected" or entry.kind != "queue":
+        return
+    if entry.state != "accepted":
+        message = (
+            "Interrupted while it was being sent: it is not known yet whether Oxen accepted it. "
+            f"client.media.reconcile() finds out. (Ledger entry {entry.entry_id}.)"
+        )
+    elif entry.result().is_terminal:
+        message = f"Interrupted after the generation ended: {', '.join(entry.generation_ids)}."
+    elif task.options.on_interrupt == "cancel":
+        entry = await shield(cancel(engine, entry))
+        statuses = "; ".join(f"{item.generation_id} is {item.status}" for item in entry.items)
+        message = f"Interrupted and canceled: {statuses}."
+    else:
+        message = f"Interrupted: {_still_running(entry)}"
+    task.entry = entry
+    log.warning(message)
+    if hasattr(error, "add_note"):  # pragma: no branch - Python 3.10 has none
+        error.add_note(message)
+
+
+async def _time_out(engine: Engine, task: Task, warning: str | None) -> None:
+    if task.options.on_interrupt == "cancel":
+        task.entry = await shield(cancel(engine, task.known_entry))
+        if task.entry.result().is_terminal:
+            return  # the items tell what happened
+    entry = task.known_entry
+    await task.notify("detached")
+    last = f" Last warning: {warning}" if warning else ""
+    raise GenerationTimeout(
+        f"Not finished after {task.options.timeout:g} s: {_still_running(entry)}{last}",
+        result=entry.result(),
+    )
+
+
+def _fatal_error(entry: Entry, cause: APIStatusError | ConfigurationError) -> OxenError:
+    if isinstance(cause, ConfigurationError):
+        return ConfigurationError(f"{cause} Nothing is lost: {_still_running(entry)}")
+    ids = list(entry.generation_ids)
+    # Not by the ledger's key: under another API key that is another account's.
+    message = (
+        f"Oxen no longer answers how far it is ({cause.message.rstrip('.')}). Nothing is lost: "
+        f"the generation goes on at Oxen as {', '.join(ids)}; with an API key that may ask, "
+        f"client.media.attach(generation_ids={ids}).wait() gets it back."
+    )
+    error = type(cause)(message, response=cause.response, body=cause.body)
+    error.result = entry.result()
+    return error
+
+
+def _still_running(entry: Entry) -> str:
+    by = f"client.media.resume({entry.key!r})" if entry.key else "client.media.attach"
+    ids = ", ".join(entry.generation_ids)
+    return f"the generation goes on at Oxen as {ids}; {by} gets it back."
