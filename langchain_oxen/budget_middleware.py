@@ -294,11 +294,13 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
 
 def _opened(limit: Decimal, name: str, ledger: Ledger | None) -> Budget:
     """Return a run's budget: in the ledger, or where none lasts, in this process alone."""
-    from oxen_inference.ledger.budgets import Budget
+    from oxen_inference.ledger.budgets import Budget, RunBudget
     from oxen_inference.ledger.store import default_ledger
 
-    ledger = ledger or default_ledger()
-    return Budget(limit, name=name, ledger=ledger) if ledger.durable else Budget(limit)
+    if ledger is not None:
+        return Budget(limit, name=name, ledger=ledger) if ledger.durable else Budget(limit)
+    default = default_ledger()
+    return RunBudget(limit, name=name, ledger=default) if default.durable else Budget(limit)
 
 
 class _Dear(NamedTuple):

@@ -175,6 +175,36 @@ class Budget:
             )
 
 
+class RunBudget(Budget):
+    """The named budget of an agent's run, which moves to the ledger of the first client that pays.
+
+    Until then it counts what was recorded by hand in the ledger it was given.
+    """
+
+    def __init__(self, limit: USD, *, name: str, ledger: Ledger) -> None:
+        self._may_move = True
+        super().__init__(limit, name=name, ledger=ledger)
+
+    def reservation(self, ledger: Ledger, unit: Decimal, generations: int) -> Reservation:
+        with self._lock:
+            if self._may_move:
+                self._move(ledger)
+            reservation = super().reservation(ledger, unit, generations)
+            self._may_move = False
+        return reservation
+
+    def _move(self, ledger: Ledger) -> None:
+        known = self._totals()
+        if known.reserved or (self._ledger is not None and self._ledger.is_same(ledger)):
+            return
+        self._bind(ledger)
+        with ledger.file.writing() as connection:
+            # Once, also where the run goes on in another process.
+            accounts.charge(
+                connection, self._account, f"moved:{self._account}", known.spent, "another ledger"
+            )
+
+
 def _durable(ledger: Ledger, name: str) -> Ledger:
     if not ledger.durable:
         raise ConfigurationError(

@@ -243,20 +243,30 @@ class TestBudget:
     ) -> None:
         own = Ledger(tmp_path / "own.sqlite3") if kept == "in a file" else None
         options = {"api_key": oxen_sandbox.api_key, "base_url": oxen_sandbox.base_url}
+        with OxenClient(**options, ledger=own) as client:
+            paint = OxenMediaTool.for_model("flux-2-dev", client=client, name="paint")
+            calls = [[(f"call_{n}", "paint", {"prompt": f"ox {n}"})] for n in range(4)]
+            middleware = OxenBudgetMiddleware("0.03")
+            state = agent([*calls, "done"], [paint], middleware).invoke(ASK, thread())
+        statuses = [message.status for message in tool_messages(state)]
+        assert statuses == ["success", "success", "error", "error"]
+        assert len(oxen_sandbox.jobs) == 2
+
+    def test_one_run_pays_from_one_ledger(self, oxen_sandbox: Sandbox, tmp_path: Path) -> None:
+        options = {"api_key": oxen_sandbox.api_key, "base_url": oxen_sandbox.base_url}
+        own = Ledger(tmp_path / "own.sqlite3")
         with OxenClient(**options) as usual, OxenClient(**options, ledger=own) as other:
             tools = [
                 OxenMediaTool.for_model("flux-2-dev", client=client, name=name)
                 for client, name in ((usual, "draw"), (other, "paint"))
             ]
             calls = [
-                (f"call_{n}", name, {"prompt": f"ox {n}"})
-                for n, name in enumerate(("draw", "paint", "paint", "draw"))
+                [("call_1", "draw", {"prompt": "ox"})],
+                [("call_2", "paint", {"prompt": "ox"})],
             ]
-            turns = [*([call] for call in calls), "done"]
-            state = agent(turns, tools, OxenBudgetMiddleware("0.03")).invoke(ASK, thread())
-        statuses = [message.status for message in tool_messages(state)]
-        assert statuses == ["success", "success", "error", "error"]
-        assert len(oxen_sandbox.jobs) == 2
+            with pytest.raises(ConfigurationError, match=r"in one ledger.*Nothing was sent"):
+                agent([*calls, "done"], tools, OxenBudgetMiddleware("0.03")).invoke(ASK, thread())
+        assert len(oxen_sandbox.jobs) == 1
 
     def test_a_limit_holds_where_no_ledger_lasts(
         self, oxen_sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -22,6 +22,7 @@ from oxen_inference.errors import (
     LedgerError,
 )
 from oxen_inference.ledger.accounts import reserve
+from oxen_inference.ledger.budgets import RunBudget
 
 MONEY = st.decimals(0, 5, places=6)
 
@@ -160,3 +161,18 @@ def test_fifty_threads_cannot_exceed_it() -> None:
     with ThreadPoolExecutor(50) as threads:
         assert sum(threads.map(try_to_hold, range(200))) == 33
     assert budget.reserved == Decimal("0.99")
+
+
+def test_a_run_s_budget_moves_to_the_ledger_that_pays_and_counts_once(tmp_path: Path) -> None:
+    first, paying = Ledger(tmp_path / "first"), Ledger(tmp_path / "paying")
+    budget = RunBudget("1.00", name="agent-run:1", ledger=first)
+    budget.record("0.30", "chat")
+    hold(budget, paying, "entry", Decimal("0.50"))
+    assert budget.ledger is paying
+    assert (budget.spent, budget.reserved) == (Decimal("0.30"), Decimal("0.50"))
+    resumed = RunBudget("1.00", name="agent-run:1", ledger=first)
+    with pytest.raises(BudgetExceededError):
+        hold(resumed, paying, "another entry", Decimal("0.30"))
+    assert resumed.spent == Decimal("0.30")
+    with pytest.raises(ConfigurationError, match="in one ledger"):
+        hold(budget, first, "third entry", Decimal("0.01"))
