@@ -201,7 +201,7 @@ class AsyncDriver:
             case Within():
                 return await self._within(operation.work, operation.seconds)
             case Start():
-                self._in_background(operation.work)
+                _ = self._in_background(operation.work)
                 return None
             case Shield():
                 return await self._shield(operation.work, operation.stop)
