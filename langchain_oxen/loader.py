@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.document_loaders import BaseLoader
 from langchain_core.documents import Document
 
-from oxen_inference.catalog.access import CatalogAccess, checked_filters
+from oxen_inference.tools.catalog_access import CatalogAccess, checked_filters
 
 if TYPE_CHECKING:
     from oxen_inference.catalog.models import Model

@@ -34,7 +34,7 @@ from oxen_inference.clients import ClientCache, ClientHolder
 if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool
 
-    from oxen_inference.catalog.api import AsyncCatalog, Catalog
+    from oxen_inference.catalog.facade import AsyncCatalog, Catalog
     from oxen_inference.catalog.models import Model
 
 _METADATA_TIMEOUT = (

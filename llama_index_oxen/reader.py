@@ -7,7 +7,7 @@ from llama_index.core.bridge.pydantic import Field, PrivateAttr
 from llama_index.core.readers.base import BasePydanticReader, ResourcesReaderMixin
 from llama_index.core.schema import Document
 
-from oxen_inference.catalog.access import CatalogAccess
+from oxen_inference.tools.catalog_access import CatalogAccess
 
 if TYPE_CHECKING:
     from oxen_inference.catalog.models import Model

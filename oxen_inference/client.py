@@ -25,7 +25,7 @@ from oxen_inference.transport import Call
 from oxen_inference.transport_errors import translate
 
 if TYPE_CHECKING:
-    from oxen_inference.catalog.api import AsyncCatalog, Catalog
+    from oxen_inference.catalog.facade import AsyncCatalog, Catalog
     from oxen_inference.events import AsyncEvents, Events
     from oxen_inference.media.facade import AsyncMedia, Media
     from oxen_inference.queue import AsyncQueue, Queue
@@ -171,7 +171,7 @@ class OxenClient(_Shared, openai.OpenAI):
     @cached_property
     def catalog(self) -> Catalog:
         """The models: what there is, what it costs, what it takes."""
-        from oxen_inference.catalog.api import Catalog
+        from oxen_inference.catalog.facade import Catalog
 
         return Catalog(self)
 
@@ -221,7 +221,7 @@ class AsyncOxenClient(_Shared, openai.AsyncOpenAI):
     @cached_property
     def catalog(self) -> AsyncCatalog:
         """The models: what there is, what it costs, what it takes."""
-        from oxen_inference.catalog.api import AsyncCatalog
+        from oxen_inference.catalog.facade import AsyncCatalog
 
         return AsyncCatalog(self)
 

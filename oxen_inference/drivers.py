@@ -23,7 +23,6 @@ from oxen_inference.effects import (
     Send,
     Shield,
     Sleep,
-    Start,
     StopRequest,
     WaitEvent,
     WaitFuture,
@@ -90,6 +89,10 @@ class BlockingDriver:
         finally:
             work.close()
 
+    def start(self, work: Work[None], name: str) -> None:
+        """Begin `work` in the background, under `name`, and return at once. It must not raise."""
+        self._in_background(work, name)
+
     def _perform(self, operation: Any) -> Any:  # noqa: PLR0911 - one line per kind of operation
         match operation:
             case Send():
@@ -108,9 +111,6 @@ class BlockingDriver:
                 return _result(
                     self._in_background(operation.work, "oxen-within"), operation.seconds
                 )
-            case Start():
-                self._in_background(operation.work, operation.name)
-                return None
             case Shield():
                 return self._finish([_pool("paid").submit(self.run, operation.work)], [operation.stop])[0].result()  # fmt: skip
         assert isinstance(operation, Gather), operation  # noqa: S101 - a bug here, not a state
@@ -179,6 +179,10 @@ class AsyncDriver:
         finally:
             work.close()
 
+    def start(self, work: Work[None], name: str) -> None:
+        """Begin `work` in the background, under `name`, and return at once. It must not raise."""
+        self._in_background(work).set_name(name)
+
     async def _perform(self, operation: Any) -> Any:  # noqa: PLR0911 - one line per kind of operation
         match operation:
             case Send():
@@ -200,9 +204,6 @@ class AsyncDriver:
                 return await _wait_future(operation.future, operation.seconds)
             case Within():
                 return await self._within(operation.work, operation.seconds)
-            case Start():
-                _ = self._in_background(operation.work)
-                return None
             case Shield():
                 return await self._shield(operation.work, operation.stop)
         assert isinstance(operation, Gather), operation  # noqa: S101 - a bug here, not a state

@@ -111,12 +111,6 @@ class Within(Operation[T]):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Start(Operation[None]):
-    work: Work[None]
-    name: str
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Shield(Operation[T]):
     work: Work[T]
     stop: StopRequest
@@ -185,11 +179,6 @@ def wait_future(future: Future[T], seconds: float | None = None) -> Operation[T]
 def within(seconds: float, work: Work[T]) -> Operation[T]:
     """Do `work` in `seconds` altogether, or raise `TimeoutError` and leave it to itself."""
     return Within(work, seconds)
-
-
-def start(work: Work[None], name: str) -> Operation[None]:
-    """Begin `work` in the background, under `name`, and return at once. It must not raise."""
-    return Start(work, name)
 
 
 def shield(work: Work[T], stop: StopRequest | None = None) -> Operation[T]:

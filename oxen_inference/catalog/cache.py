@@ -1,7 +1,7 @@
 """What was fetched of the catalog, shared by every client of one hub and key in the process.
 
-However many threads and event loops ask at once, one of them fetches and the others wait for
-it. Nothing here does I/O.
+However many threads and event loops ask at once, one of them fetches and the others wait for it.
+Nothing here does I/O.
 """
 
 from __future__ import annotations
@@ -28,52 +28,52 @@ _MAX_ANSWERS = 512
 _QUIET_AFTER_FAILURE = 15.0  # seconds in which a failed fetch is not tried again
 
 
-class Abandoned(Exception):  # noqa: N818 - not an error: the next in line takes over
-    """The one who was fetching went away without an answer."""
+class Abandoned(Exception):  # noqa: N818 - not an error: another waiter takes over
+    """The leader of a fetch left without an answer."""
 
 
 @dataclass
 class Answer:
-    """What a fetch brought, and when."""
+    """What a fetch returned, and when."""
 
     models: Models
     fetched_at: float
-    wait_until: float = 0.0
-    """The hub failed since: serve this one until then."""
+    serve_until: float = 0.0
+    """The hub has failed since: this answer is served until then."""
 
 
 @dataclass
-class Flight:
-    """A fetch on its way."""
+class InFlight:
+    """A fetch that is under way."""
 
     key: str
     epoch: int
     thread: int = field(default_factory=threading.get_ident)
-    landing: Future[Models] = field(default_factory=Future)
+    result: Future[Models] = field(default_factory=Future)
 
     def __post_init__(self) -> None:
-        # Running futures cannot be cancelled: one waiter that gives up must not end it for all.
-        self.landing.set_running_or_notify_cancel()
+        # A running future cannot be canceled: one waiter that gives up must not end it for all.
+        self.result.set_running_or_notify_cancel()
 
 
 @dataclass(frozen=True)
-class Seat:
-    """A fresh answer, or else a flight to wait for, or to be the pilot of."""
+class Ticket:
+    """A fresh answer, or else a fetch to wait for, or to lead."""
 
     models: Models | None = None
-    flight: Flight | None = None
-    is_pilot: bool = False
+    in_flight: InFlight | None = None
+    is_leader: bool = False
 
 
 class CatalogCache:
-    """Answers by key, and the fetches on their way."""
+    """Answers by key, and the fetches under way."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         self._answers: OrderedDict[str, Answer] = OrderedDict()
         self._by_id: dict[str, Model] = {}
-        self._flights: dict[str, Flight] = {}
+        self._in_flight: dict[str, InFlight] = {}
         self._epoch = 0
 
     def fresh(self, key: str, ttl: float) -> Models | None:
@@ -91,55 +91,55 @@ class CatalogCache:
             answer = self._answers.get(EVERYTHING)
         return [model.id for model in answer.models] if answer else []
 
-    def board(self, key: str, ttl: float) -> Seat:
-        """Return a fresh answer, or the flight that is to bring one."""
+    def join(self, key: str, ttl: float) -> Ticket:
+        """Return a fresh answer, or the fetch that is to bring one: led by the first to ask."""
         with self._lock:
             known = self._fresh(key, ttl)
             if known is not None:
-                return Seat(models=known)
-            flight = self._flights.get(key)
-            if flight is not None:
-                return Seat(flight=flight)
-            flight = self._flights[key] = Flight(key, self._epoch)
-            return Seat(flight=flight, is_pilot=True)
+                return Ticket(models=known)
+            in_flight = self._in_flight.get(key)
+            if in_flight is not None:
+                return Ticket(in_flight=in_flight)
+            in_flight = self._in_flight[key] = InFlight(key, self._epoch)
+            return Ticket(in_flight=in_flight, is_leader=True)
 
-    def land(self, flight: Flight, models: Iterable[Model]) -> Models:
-        """Store what the pilot brought and hand it to everyone waiting."""
-        landed = tuple(models)
+    def complete(self, in_flight: InFlight, models: Iterable[Model]) -> Models:
+        """Store what the leader fetched and pass it to everyone who waits."""
+        fetched = tuple(models)
         with self._lock:
-            # An empty catalog is a hub's mistake, not news worth keeping.
-            if flight.epoch == self._epoch and (landed or flight.key != EVERYTHING):
-                self._store(flight.key, landed)
-        self._end(flight, models=landed)
-        return landed
+            # An empty catalog is a hub's mistake: it is not kept.
+            if in_flight.epoch == self._epoch and (fetched or in_flight.key != EVERYTHING):
+                self._store(in_flight.key, fetched)
+        self._end(in_flight, models=fetched)
+        return fetched
 
-    def divert(self, flight: Flight, error: Exception, *, stale_allowed: bool) -> Answer | None:
-        """End a failed flight: with the last known answer for everyone, or with `error`."""
+    def fail(self, in_flight: InFlight, error: Exception, *, may_be_stale: bool) -> Answer | None:
+        """End a failed fetch: with the last known answer for everyone, or with `error`."""
         with self._lock:
-            answer = self._answers.get(flight.key) if stale_allowed else None
+            answer = self._answers.get(in_flight.key) if may_be_stale else None
             if answer is not None:
-                answer.wait_until = self._clock() + _QUIET_AFTER_FAILURE
+                answer.serve_until = self._clock() + _QUIET_AFTER_FAILURE
         if answer is None:
-            self._end(flight, error=error)
+            self._end(in_flight, error=error)
         else:
-            self._end(flight, models=answer.models)
+            self._end(in_flight, models=answer.models)
         return answer
 
-    def abandon(self, flight: Flight) -> None:
-        """Give up a flight: one of those waiting takes over."""
-        self._end(flight, error=Abandoned())
+    def abandon(self, in_flight: InFlight) -> None:
+        """Give up a fetch: one of those who wait takes over."""
+        self._end(in_flight, error=Abandoned())
 
     def age(self, answer: Answer) -> float:
         """Return how many seconds old an answer is."""
         return self._clock() - answer.fetched_at
 
     def put(self, model: Model) -> None:
-        """Store one model that came outside a flight."""
+        """Store one model that was fetched by itself."""
         with self._lock:
             self._store(f"{EVERYTHING}/{model.id}", (model,))
 
     def forget(self) -> None:
-        """Drop everything; a fetch that is on its way serves its waiters and is not kept."""
+        """Drop everything; a fetch under way serves its waiters and is not kept."""
         with self._lock:
             self._epoch += 1
             self._answers.clear()
@@ -150,7 +150,7 @@ class CatalogCache:
         if answer is None:
             return None
         now = self._clock()
-        return answer.models if now - answer.fetched_at < ttl or now < answer.wait_until else None
+        return answer.models if now - answer.fetched_at < ttl or now < answer.serve_until else None
 
     def _store(self, key: str, models: Models) -> None:
         self._answers[key] = Answer(models, self._clock())
@@ -161,20 +161,22 @@ class CatalogCache:
         # Replaced as a whole: `peek` reads it without the lock.
         self._by_id = {**self._by_id, **{model.id: _richer(self._by_id, model) for model in models}}
 
-    def _end(self, flight: Flight, *, models: Models = (), error: Exception | None = None) -> None:
+    def _end(
+        self, in_flight: InFlight, *, models: Models = (), error: Exception | None = None
+    ) -> None:
         with self._lock:
-            if self._flights.get(flight.key) is flight:
-                del self._flights[flight.key]
-        # A pilot comes too late where somebody had waited too long, and gave the flight up.
+            if self._in_flight.get(in_flight.key) is in_flight:
+                del self._in_flight[in_flight.key]
+        # The leader is too late where a waiter timed out and gave the fetch up.
         with suppress(InvalidStateError):
             if error is None:
-                flight.landing.set_result(models)
+                in_flight.result.set_result(models)
             else:
-                flight.landing.set_exception(error)
+                in_flight.result.set_exception(error)
 
 
 def _richer(known: dict[str, Model], model: Model) -> Model:
-    """The list may leave out the schema that the single model has."""
+    """Return the fuller of two descriptions: the list may leave out the schema."""
     before = known.get(model.id)
     if model.request_schema is None and before is not None and before.request_schema is not None:
         return before

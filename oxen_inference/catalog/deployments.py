@@ -1,4 +1,4 @@
-"""Bringing a custom model up and down: the hub bills it by the second in between."""
+"""Activating and deactivating a custom model: the hub bills it by the second in between."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from oxen_inference.catalog.calls import activate_call, deactivate_call, get_call
 from oxen_inference.catalog.claims import Claim
+from oxen_inference.catalog.routes import activate_call, deactivate_call, get_call
 from oxen_inference.effects import invoke, send, sleep
 from oxen_inference.errors import (
     APIStatusError,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from oxen_inference.catalog.models import Model
     from oxen_inference.paths import Paths
 
-Progress = Callable[["Model"], Any]
+OnStatus = Callable[["Model"], Any]
 """Called with the model each time its status was asked for; async clients may await it."""
 
 _SLOWEST_POLL = 10.0
@@ -34,44 +34,49 @@ FIRST_RETRY = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
-    """How to wait: seconds in all, seconds between looks, and who is told."""
+class WaitForStatus:
+    """How to wait: seconds in all, seconds between requests, and whom to tell."""
 
     timeout: float = 900.0
     poll_every: float = 2.0
-    on_progress: Progress | None = None
+    on_status: OnStatus | None = None
 
 
-async def occupation(paths: Paths, waiting: Waiting, claim: Claim) -> Model:
-    """Bring a model up for one more user of it, who will ask `claim.leave` whether to release it."""
+async def activate_for(paths: Paths, waiting: WaitForStatus, claim: Claim) -> Model:
+    """Activate a model for one more user of it, who asks `claim.leave` whether to release it."""
     while not claim.enter():
         await sleep(waiting.poll_every)
-    return await activation(paths, claim.model_id, waiting, claim)
+    return await activate(paths, claim.model_id, waiting, claim)
 
 
-async def activation(
-    paths: Paths, model_id: str, waiting: Waiting | None, claim: Claim | None = None
+async def activate(
+    paths: Paths, model_id: str, waiting: WaitForStatus | None, claim: Claim | None = None
 ) -> Model:
-    """Bring `model_id` up unless it is; with `waiting`, until it is active.
+    """Activate `model_id` unless it is active; with `waiting`, until it is.
 
-    It is sent once: a second answer would hide what became of the first. What a live look says
-    decides where there is no good answer. What another user brings down on the way is brought up
-    again.
+    The activation is sent once: a second answer would hide what became of the first. The live
+    status decides where the answer is lost. If another user deactivates the model meanwhile, it
+    is activated again.
 
     Raises `InvalidInputError` for a base model, `DeploymentError` if it ends in another state.
     """
     claim = claim or Claim("", model_id)
     model = await send(get_call(paths, model_id, live=True))
-    _must_be_custom(model)
+    _check_custom(model)
     for _ in range(2):
-        model = await _brought_up(paths, model, waiting, claim)
+        model = await _activate_once(paths, model, waiting, claim)
         if waiting is None or model.deployment_status == "active":
-            return model  # else another user has brought it down before it was seen to be up
-    return await _brought_up(paths, model, waiting, claim, is_last=True)
+            return model  # else another user deactivated it before it was seen active
+    return await _activate_once(paths, model, waiting, claim, is_last=True)
 
 
-async def _brought_up(
-    paths: Paths, model: Model, waiting: Waiting | None, claim: Claim, *, is_last: bool = False
+async def _activate_once(
+    paths: Paths,
+    model: Model,
+    waiting: WaitForStatus | None,
+    claim: Claim,
+    *,
+    is_last: bool = False,
 ) -> Model:
     if model.deployment_status == "deactivating" and waiting:
         model = await _until(
@@ -88,17 +93,17 @@ async def _brought_up(
             model = await send(activate_call(paths, model.id))
         except OxenError as error:
             claim.ours = not _is_refusal(error)
-            model = await _in_spite_of(error, paths, model.id)
+            model = await _active_anyway(error, paths, model.id)
     if waiting is None:
         return model
-    # Ours that is inactive may have failed; one that goes down was told to, by whoever shares it.
+    # Our own activation that is inactive may have failed; deactivating is another user's doing.
     by_others = ("deactivating",) if claim.ours else ("deactivating", "inactive")
     undone = () if is_last else by_others
     return await _until(paths, model, waiting, goal="active", on_the_way="deploying", undone=undone)
 
 
-async def deactivation(paths: Paths, model_id: str, waiting: Waiting | None) -> Model:
-    """Bring `model_id` down; with `waiting`, until it is inactive."""
+async def deactivate(paths: Paths, model_id: str, waiting: WaitForStatus | None) -> Model:
+    """Deactivate `model_id`; with `waiting`, until it is inactive."""
     model = await send(deactivate_call(paths, model_id))
     if waiting is None:
         return model
@@ -106,20 +111,20 @@ async def deactivation(paths: Paths, model_id: str, waiting: Waiting | None) -> 
 
 
 async def release(paths: Paths, claim: Claim) -> None:
-    """Bring down what the last user has left, trying more than once. Raises `DeploymentError`."""
+    """Deactivate what the last user left, with retries. Raises `DeploymentError`."""
     try:
-        await _brought_down(paths, claim.model_id)
+        await _deactivate_with_retries(paths, claim.model_id)
     finally:
         claim.ended()
 
 
-async def _brought_down(paths: Paths, model_id: str) -> None:
+async def _deactivate_with_retries(paths: Paths, model_id: str) -> None:
     for attempt in count(1):  # pragma: no branch - it counts without end
         try:
             await send(deactivate_call(paths, model_id))
         except OxenError as error:
-            if _is_refusal(error) and (await _is_down(paths, model_id)):
-                return  # an earlier try worked, whose answer was lost
+            if _is_refusal(error) and await _is_inactive(paths, model_id):
+                return  # an earlier attempt succeeded, and its answer was lost
             if attempt == _RELEASE_TRIES or not error.is_retryable:
                 raise DeploymentError(
                     f"{model_id} could not be deactivated and may still be billed: {error} "
@@ -131,7 +136,7 @@ async def _brought_down(paths: Paths, model_id: str) -> None:
         await sleep(FIRST_RETRY * 2 ** (attempt - 1))
 
 
-async def _is_down(paths: Paths, model_id: str) -> bool:
+async def _is_inactive(paths: Paths, model_id: str) -> bool:
     try:
         model = await send(get_call(paths, model_id, live=True))
     except OxenError:
@@ -140,15 +145,15 @@ async def _is_down(paths: Paths, model_id: str) -> bool:
 
 
 def _is_refusal(error: OxenError) -> bool:
-    """Whether what was asked for was surely not done."""
-    in_doubt = isinstance(error, RequestTimeoutError | InternalServerError)
-    return isinstance(error, APIStatusError) and not in_doubt
+    """Whether the request surely had no effect."""
+    is_unknown = isinstance(error, RequestTimeoutError | InternalServerError)
+    return isinstance(error, APIStatusError) and not is_unknown
 
 
-async def _in_spite_of(error: OxenError, paths: Paths, model_id: str) -> Model:
-    """Return a model that is up, or coming up, whatever its activation was answered.
+async def _active_anyway(error: OxenError, paths: Paths, model_id: str) -> Model:
+    """Return a model that is active or deploying although its activation failed.
 
-    Its answer may have been lost, or somebody else was faster. Raises `error` where it is not.
+    The answer may have been lost, or another user was faster. Raises `error` where it is not.
     """
     try:
         model = await send(get_call(paths, model_id, live=True))
@@ -159,7 +164,7 @@ async def _in_spite_of(error: OxenError, paths: Paths, model_id: str) -> Model:
     return model
 
 
-def _must_be_custom(model: Model) -> None:
+def _check_custom(model: Model) -> None:
     if not model.is_custom and model.deployment_status is None:
         raise InvalidInputError(
             f"{model.id} is a base model: it is always active and needs no activation."
@@ -169,24 +174,24 @@ def _must_be_custom(model: Model) -> None:
 async def _until(
     paths: Paths,
     model: Model,
-    waiting: Waiting,
+    waiting: WaitForStatus,
     *,
     goal: str,
     on_the_way: str,
     undone: Collection[str] = (),
 ) -> Model:
-    """Look until the status is the `goal`, or one that says that somebody else has `undone` it."""
+    """Ask until the status is the `goal`, or one that means that another user has `undone` it."""
     started, pause, seen_on_the_way = time.monotonic(), waiting.poll_every, False
-    looked = False
+    asked = False
     while True:
         status = model.deployment_status or "unknown"
-        if waiting.on_progress:
-            await invoke(waiting.on_progress, model)
+        if waiting.on_status:
+            await invoke(waiting.on_status, model)
         if status == goal or (seen_on_the_way and status in undone):
             return model
         seen_on_the_way = seen_on_the_way or status == on_the_way
-        # What came before the first look may still be about the deployment before this one.
-        gone_wrong = status == "error" and looked
+        # A status from before the first request may be of the deployment before this one.
+        gone_wrong = status == "error" and asked
         fallen_back = seen_on_the_way and status not in (on_the_way, "unknown")
         if gone_wrong or fallen_back:
             raise DeploymentError(
@@ -204,11 +209,11 @@ async def _until(
             )
         await sleep(pause)
         pause = min(pause * 1.5, max(_SLOWEST_POLL, waiting.poll_every))
-        model = await _look_again(paths, model)
-        looked = True
+        model = await _ask_again(paths, model)
+        asked = True
 
 
-async def _look_again(paths: Paths, model: Model) -> Model:
+async def _ask_again(paths: Paths, model: Model) -> Model:
     try:
         return await send(get_call(paths, model.id, live=True))
     except OxenError as error:

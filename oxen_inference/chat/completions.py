@@ -16,7 +16,7 @@ from oxen_inference.chat.stalls import StallDetector, adrain, drain
 from oxen_inference.errors import APIStatusError, OxenError
 
 if TYPE_CHECKING:
-    from oxen_inference.catalog.api import AsyncCatalog, Catalog
+    from oxen_inference.catalog.facade import AsyncCatalog, Catalog
     from oxen_inference.catalog.models import Model
     from oxen_inference.paths import Paths
 

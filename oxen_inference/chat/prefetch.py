@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from oxen_inference.errors import OxenError
 
 if TYPE_CHECKING:
-    from oxen_inference.catalog.api import AsyncCatalog, Catalog
+    from oxen_inference.catalog.facade import AsyncCatalog, Catalog
     from oxen_inference.catalog.models import Model
 
 PRICE_TIMEOUT = 0.8

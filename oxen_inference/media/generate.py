@@ -15,8 +15,8 @@ from oxen_inference.ledger import conversations
 from oxen_inference.ledger.entries import Entry
 from oxen_inference.media import wait
 from oxen_inference.media.engine import Engine, Task, WaitOptions
+from oxen_inference.media.fetch import fetch_items
 from oxen_inference.media.prepare import MediaRequest
-from oxen_inference.media.results.fetch import fetch_items
 from oxen_inference.media.results.files import folder_to_save_in
 from oxen_inference.media.submit import submit, when_decided
 from oxen_inference.result import MediaResult

@@ -17,8 +17,8 @@ from oxen_inference.errors import (
 from oxen_inference.generation import Generation
 from oxen_inference.ledger.entries import Entry, Intent
 from oxen_inference.media.engine import Engine, Task
+from oxen_inference.media.fetch import fetch_items
 from oxen_inference.media.lost_jobs import look_for
-from oxen_inference.media.results.fetch import fetch_items
 from oxen_inference.media.results.files import folder_to_save_in
 from oxen_inference.result import MediaItem
 

@@ -14,8 +14,7 @@ import pytest
 
 from oxen_inference import AsyncOxenClient, OxenClient
 from oxen_inference.__main__ import main
-from oxen_inference.catalog import api
-from oxen_inference.catalog.api import clear_cache
+from oxen_inference.catalog.facade import clear_cache
 from oxen_inference.catalog.models import CatalogWarning
 from oxen_inference.errors import (
     AuthenticationError,
@@ -267,7 +266,7 @@ async def test_a_cancelled_task_leaves_the_fetch_to_those_who_wait(oxen_sandbox:
 def test_who_has_waited_too_long_asks_for_himself_and_the_other_gets_his_answer_too(
     oxen_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api, "PATIENCE", 0.01)
+    monkeypatch.setattr("oxen_inference.catalog.facade._WAIT_FOR_LEADER", 0.01)
     oxen_sandbox.inject(Fault("delay", path="*/models", seconds=0.3))
     with client_of(oxen_sandbox) as client, ThreadPoolExecutor(1) as pool:
         slow = pool.submit(client.catalog.list)
@@ -381,7 +380,7 @@ async def test_a_prefetch_that_fails_troubles_nobody(
 async def test_the_last_answer_serves_while_the_hub_is_down_and_says_so(
     oxen_sandbox: Sandbox,
 ) -> None:
-    from oxen_inference.catalog.api import AsyncCatalog, Catalog
+    from oxen_inference.catalog.facade import AsyncCatalog, Catalog
 
     client, async_client = client_of(oxen_sandbox), async_client_of(oxen_sandbox)
     known = Catalog(client, ttl=0.0).list()
@@ -402,7 +401,7 @@ def test_a_hub_that_was_never_up_is_an_error(oxen_sandbox: Sandbox) -> None:
 
 
 def test_a_key_that_is_refused_is_not_answered_from_memory(oxen_sandbox: Sandbox) -> None:
-    from oxen_inference.catalog.api import Catalog
+    from oxen_inference.catalog.facade import Catalog
 
     client = client_of(oxen_sandbox)
     Catalog(client, ttl=0.0).list()

@@ -19,8 +19,7 @@ from oxen_inference import (
     OxenError,
     RateLimitError,
 )
-from oxen_inference.catalog.api import Catalog
-from oxen_inference.catalog.async_api import AsyncCatalog
+from oxen_inference.catalog.facade import AsyncCatalog, Catalog
 from oxen_inference.events import Listener
 from oxen_inference.media.facade import AsyncMediaHandle, MediaHandle
 from oxen_inference.queue import AsyncQueue, Queue

@@ -38,10 +38,10 @@ def cache(clock: Clock) -> CatalogCache:
 
 
 def fetch(cache: CatalogCache, *models: Model, key: str = EVERYTHING) -> None:
-    seat = cache.board(key, 60)
-    assert seat.is_pilot
-    assert seat.flight is not None
-    cache.land(seat.flight, models)
+    ticket = cache.join(key, 60)
+    assert ticket.is_leader
+    assert ticket.in_flight is not None
+    cache.complete(ticket.in_flight, models)
 
 
 def test_an_answer_is_fresh_until_it_is_not(cache: CatalogCache, clock: Clock) -> None:
@@ -49,84 +49,84 @@ def test_an_answer_is_fresh_until_it_is_not(cache: CatalogCache, clock: Clock) -
     fetch(cache, OX)
     clock.now += 59
     assert cache.fresh(EVERYTHING, 60) == (OX,)
-    assert cache.board(EVERYTHING, 60).models == (OX,)
+    assert cache.join(EVERYTHING, 60).models == (OX,)
     clock.now += 1
     assert cache.fresh(EVERYTHING, 60) is None
-    assert cache.board(EVERYTHING, 60).is_pilot
+    assert cache.join(EVERYTHING, 60).is_leader
     assert cache.peek("ox") == OX
 
 
 def test_the_first_to_board_flies_and_all_land_together(cache: CatalogCache) -> None:
-    pilot, passenger = cache.board(EVERYTHING, 60), cache.board(EVERYTHING, 60)
-    assert pilot.flight is not None
-    assert pilot.flight is passenger.flight
-    assert (pilot.is_pilot, passenger.is_pilot) == (True, False)
-    assert cache.board("/models?x=1", 60).is_pilot
-    cache.land(pilot.flight, [OX])
-    assert pilot.flight.landing.result(0) == (OX,)
+    leader, waiter = cache.join(EVERYTHING, 60), cache.join(EVERYTHING, 60)
+    assert leader.in_flight is not None
+    assert leader.in_flight is waiter.in_flight
+    assert (leader.is_leader, waiter.is_leader) == (True, False)
+    assert cache.join("/models?x=1", 60).is_leader
+    cache.complete(leader.in_flight, [OX])
+    assert leader.in_flight.result.result(0) == (OX,)
 
 
 def test_an_error_is_everybodys(cache: CatalogCache) -> None:
-    seat = cache.board(EVERYTHING, 60)
-    assert seat.flight is not None
-    assert cache.divert(seat.flight, ValueError("down"), stale_allowed=True) is None
+    ticket = cache.join(EVERYTHING, 60)
+    assert ticket.in_flight is not None
+    assert cache.fail(ticket.in_flight, ValueError("down"), may_be_stale=True) is None
     with pytest.raises(ValueError, match="down"):
-        seat.flight.landing.result(0)
-    assert cache.board(EVERYTHING, 60).is_pilot
+        ticket.in_flight.result.result(0)
+    assert cache.join(EVERYTHING, 60).is_leader
 
 
 def test_a_stale_answer_serves_while_the_hub_is_down(cache: CatalogCache, clock: Clock) -> None:
     fetch(cache, OX)
     clock.now += 100
-    seat = cache.board(EVERYTHING, 60)
-    assert seat.flight is not None
-    answer = cache.divert(seat.flight, ValueError("down"), stale_allowed=True)
+    ticket = cache.join(EVERYTHING, 60)
+    assert ticket.in_flight is not None
+    answer = cache.fail(ticket.in_flight, ValueError("down"), may_be_stale=True)
     assert answer is not None
     assert (answer.models, cache.age(answer)) == ((OX,), 100)
-    assert seat.flight.landing.result(0) == (OX,)
+    assert ticket.in_flight.result.result(0) == (OX,)
     clock.now += 14
-    assert cache.board(EVERYTHING, 60).models == (OX,)
+    assert cache.join(EVERYTHING, 60).models == (OX,)
     clock.now += 2
-    assert cache.board(EVERYTHING, 60).is_pilot
+    assert cache.join(EVERYTHING, 60).is_leader
 
 
 def test_a_refusal_is_not_papered_over(cache: CatalogCache, clock: Clock) -> None:
     fetch(cache, OX)
     clock.now += 100
-    seat = cache.board(EVERYTHING, 60)
-    assert seat.flight is not None
-    assert cache.divert(seat.flight, ValueError("no such key"), stale_allowed=False) is None
+    ticket = cache.join(EVERYTHING, 60)
+    assert ticket.in_flight is not None
+    assert cache.fail(ticket.in_flight, ValueError("no such key"), may_be_stale=False) is None
 
 
-def test_those_waiting_take_over_from_a_pilot_who_left(cache: CatalogCache) -> None:
-    seat = cache.board(EVERYTHING, 60)
-    assert seat.flight is not None
-    assert not seat.flight.landing.cancel()
-    cache.abandon(seat.flight)
+def test_those_waiting_take_over_from_a_leader_who_left(cache: CatalogCache) -> None:
+    ticket = cache.join(EVERYTHING, 60)
+    assert ticket.in_flight is not None
+    assert not ticket.in_flight.result.cancel()
+    cache.abandon(ticket.in_flight)
     with pytest.raises(Abandoned):
-        seat.flight.landing.result(0)
-    assert cache.board(EVERYTHING, 60).is_pilot
-    cache.abandon(seat.flight)  # late, and of no effect
-    assert not cache.board(EVERYTHING, 60).is_pilot
+        ticket.in_flight.result.result(0)
+    assert cache.join(EVERYTHING, 60).is_leader
+    cache.abandon(ticket.in_flight)  # late, and of no effect
+    assert not cache.join(EVERYTHING, 60).is_leader
 
 
 def test_a_pilot_who_was_given_up_lands_all_the_same(cache: CatalogCache) -> None:
-    late = cache.board(EVERYTHING, 60)
-    assert late.flight is not None
-    cache.abandon(late.flight)
-    assert cache.land(late.flight, [OX]) == (OX,)
+    late = cache.join(EVERYTHING, 60)
+    assert late.in_flight is not None
+    cache.abandon(late.in_flight)
+    assert cache.complete(late.in_flight, [OX]) == (OX,)
     assert cache.fresh(EVERYTHING, 60) == (OX,)
-    lost = cache.board("/models?search=ox", 60)
-    assert lost.flight is not None
-    cache.abandon(lost.flight)
-    assert cache.divert(lost.flight, ValueError("no answer"), stale_allowed=True) is None
+    lost = cache.join("/models?search=ox", 60)
+    assert lost.in_flight is not None
+    cache.abandon(lost.in_flight)
+    assert cache.fail(lost.in_flight, ValueError("no answer"), may_be_stale=True) is None
 
 
 def test_what_was_on_its_way_when_all_was_forgotten_is_not_kept(cache: CatalogCache) -> None:
-    seat = cache.board(EVERYTHING, 60)
-    assert seat.flight is not None
+    ticket = cache.join(EVERYTHING, 60)
+    assert ticket.in_flight is not None
     cache.forget()
-    assert cache.land(seat.flight, [OX]) == (OX,)
+    assert cache.complete(ticket.in_flight, [OX]) == (OX,)
     assert cache.fresh(EVERYTHING, 60) is None
     assert cache.peek("ox") is None
 
@@ -186,7 +186,7 @@ def test_one_of_many_threads_flies(cache: CatalogCache) -> None:
 
     def ask() -> None:
         start.wait()
-        pilots.append(cache.board(EVERYTHING, 60).is_pilot)
+        pilots.append(cache.join(EVERYTHING, 60).is_leader)
 
     threads = [threading.Thread(target=ask) for _ in range(50)]
     for thread in threads:

@@ -139,18 +139,24 @@ def test_a_future_is_waited_for_and_left_alone(drive: Drive) -> None:
     pending.set_result(1)
 
 
-def test_background_work_starts_at_once(drive: Drive) -> None:
-    began = threading.Event()
+async def test_background_work_starts_at_once() -> None:
+    began: list[str] = []
 
-    async def background() -> None:
-        began.set()
+    async def background(name: str) -> None:
+        began.append(name)
 
-    async def work() -> bool:
-        await effects.start(background(), "oxen-test")
-        await effects.sleep(0.01)
-        return await effects.run(began.wait, 10)
+    AsyncDriver(AsyncEcho()).start(background("task"), "oxen-test")  # type: ignore[arg-type]
+    await asyncio.sleep(0)
+    assert began == ["task"]
+    ended = threading.Event()
 
-    assert drive(work())
+    async def in_a_thread() -> None:
+        began.append(threading.current_thread().name)
+        ended.set()
+
+    BlockingDriver(Echo()).start(in_a_thread(), "oxen-test")  # type: ignore[arg-type]
+    assert ended.wait(10)
+    assert began == ["task", "oxen-test"]
 
 
 def test_a_stop_request_ends_a_sleep(drive: Drive) -> None:

@@ -1,1 +1,1 @@
-"""From finished generations to files: downloaded from where it is safe, checked, and kept."""
+"""Files of finished generations: downloaded from where it is safe, checked, and kept."""

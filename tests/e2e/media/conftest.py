@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from oxen_inference import Ledger
-from oxen_inference.media.results import fetch as fetching
+from oxen_inference.media import fetch as fetching
 from tests.e2e.media.calls import MediaCalls
 from tests.support.bad_hub import BadHub
 

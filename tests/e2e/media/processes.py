@@ -21,7 +21,7 @@ PATIENT = Pace(
 def _context() -> multiprocessing.context.ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
-        ["oxen_inference.media.facade", "oxen_inference.catalog.api", __name__]
+        ["oxen_inference.media.facade", "oxen_inference.catalog.facade", __name__]
     )
     return context
 

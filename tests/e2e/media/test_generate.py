@@ -368,7 +368,7 @@ def test_direct_results_are_saved_or_in_hand(media: MediaCalls, tmp_path: Path) 
 def test_direct_bytes_that_nobody_saved_are_gone_and_that_is_said_at_once(
     hub: Sandbox, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("oxen_inference.media.results.fetch._FIRST_PAUSE", 1000.0)
+    monkeypatch.setattr("oxen_inference.media.fetch._FIRST_PAUSE", 1000.0)
     with OxenClient(base_url=hub.base_url, api_key=hub.api_key, ledger=ledger) as client:
         made = client.media.generate(model="flux-2-dev", prompt="x", direct=True)
         handle = client.media.attach(entry_id=made.entry_id)

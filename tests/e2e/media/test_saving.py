@@ -13,7 +13,7 @@ import pytest
 from langchain_oxen import OxenMediaTool
 from oxen_inference import Ledger, OxenClient
 from oxen_inference.errors import DownloadError
-from oxen_inference.media.results import fetch as fetching
+from oxen_inference.media import fetch as fetching
 from oxen_inference.tools.text import explain
 from oxen_sandbox import Fault, Sandbox
 from tests.e2e.media.calls import THOROUGH, MediaCalls

@@ -15,7 +15,7 @@ import pytest
 
 from oxen_inference import Ledger, MediaResult
 from oxen_inference.errors import DownloadError
-from oxen_inference.media.results import fetch
+from oxen_inference.media import fetch
 from oxen_inference.media.results.files import Fetched
 from tests.e2e.media.calls import quick_async_client, quick_client
 from tests.support.bad_hub import PNG, BadHub

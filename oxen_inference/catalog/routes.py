@@ -1,4 +1,4 @@
-"""The calls of `/models`, as data."""
+"""The calls below `/models`, as data."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from oxen_inference.errors import InvalidInputError
 from oxen_inference.paths import Paths, fill
 from oxen_inference.transport import Call
 
-_PATIENCE = 30.0  # seconds: a catalog that takes longer is not worth waiting for
+_TIMEOUT = 30.0  # seconds
 
 
 def list_call(paths: Paths, filters: Mapping[str, str] | None = None) -> Call[list[Model]]:
     """All models, or those that pass the filters the hub applies itself."""
     query = {paths.models_query[name]: value for name, value in (filters or {}).items()}
-    return Call(method="get", path=paths.models, query=query, read=read_models, timeout=_PATIENCE)
+    return Call(method="get", path=paths.models, query=query, read=read_models, timeout=_TIMEOUT)
 
 
 def search_call(paths: Paths, words: str) -> Call[list[Model]]:
     query = {paths.models_query["search"]: words} if "search" in paths.models_query else None
     return Call(
-        method="get", path=paths.models_search, query=query, read=read_models, timeout=_PATIENCE
+        method="get", path=paths.models_search, query=query, read=read_models, timeout=_TIMEOUT
     )
 
 
 def featured_call(paths: Paths) -> Call[list[Model]]:
-    return Call(method="get", path=paths.models_featured, read=read_models, timeout=_PATIENCE)
+    return Call(method="get", path=paths.models_featured, read=read_models, timeout=_TIMEOUT)
 
 
 def favorites_call(paths: Paths) -> Call[list[Model]]:
-    return Call(method="get", path=paths.models_favorites, read=read_models, timeout=_PATIENCE)
+    return Call(method="get", path=paths.models_favorites, read=read_models, timeout=_TIMEOUT)
 
 
 def get_call(paths: Paths, model_id: str, *, live: bool = False) -> Call[Model]:
     query = {"deployment_status": "live"} if live else None
-    return _model_call("get", paths.model, model_id, query=query, timeout=_PATIENCE)
+    return _model_call("get", paths.model, model_id, query=query, timeout=_TIMEOUT)
 
 
 def update_call(paths: Paths, model_id: str, changes: Mapping[str, Any]) -> Call[Model]:
@@ -66,7 +66,7 @@ def deactivate_call(paths: Paths, model_id: str) -> Call[Model]:
 
 def checked_id(model_id: str) -> str:
     """Return a model's id fit for a path. Raises `InvalidInputError`."""
-    # A name of dots would be resolved as a path, and name something else.
+    # A name of dots would be resolved as a path, to another route.
     if not isinstance(model_id, str) or not model_id.strip(" ."):
         raise InvalidInputError(f"A model's id is needed, not {model_id!r}.")
     return model_id.strip()

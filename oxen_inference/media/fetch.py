@@ -15,20 +15,18 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from oxen_inference import queue
 from oxen_inference.effects import run, run_on_network, sleep
 from oxen_inference.errors import DownloadError, NotFoundError, OxenError
 from oxen_inference.ledger.entries import Entry
+from oxen_inference.media.engine import Engine
 from oxen_inference.media.results import download, files
 from oxen_inference.media.results.download import Source
 from oxen_inference.media.results.files import Fetched
 from oxen_inference.media.results.public_connection import FetchError
 from oxen_inference.result import MediaItem
-
-if TYPE_CHECKING:
-    from oxen_inference.media.engine import Engine
 
 log = logging.getLogger("oxen_inference.media")
 
