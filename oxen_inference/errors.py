@@ -34,6 +34,9 @@
     ├── KeyConflictError                    ValueError: one key, two different requests
     └── LedgerError                        the ledger cannot be read or written
 
+``message`` says what went wrong, in Oxen's own words where it gave any. ``hint`` says what you can
+do about it, or is None. ``str(error)`` is both in one line.
+
 ``is_retryable`` says whether sending the same request again may help. It is never true where
 the first one may have been paid for. A status error found inside a 200 answer or a stream has
 ``response`` None and the status the upstream spoke of.
@@ -89,14 +92,33 @@ __all__ = [
 ]
 
 
+def end_sentence(text: str) -> str:
+    """Return `text` with a full stop, unless it ends with a mark of its own."""
+    text = text.rstrip()
+    return text if not text or text.endswith((".", "!", "?", ":", "…")) else f"{text}."
+
+
 class OxenError(openai.OpenAIError):
     """Base of every error this package raises."""
 
     is_retryable: ClassVar[bool] = False
     """Whether sending the same request again may succeed."""
 
+    hint: str | None = None
+    """What you can do about it, as one or more sentences; None where there is nothing to say."""
+
+    def __init__(self, message: str = "", *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+    def __str__(self) -> str:
+        if not self.hint:
+            return self.message
+        return f"{end_sentence(self.message)} {self.hint}".strip()
+
     @property
     def message(self) -> str:
+        """What went wrong, without the hint."""
         return str(self.args[0]) if self.args else ""
 
     @message.setter
@@ -118,8 +140,11 @@ class InvalidInputError(OxenError, ValueError):
 
 
 class _APIError(OxenError, openai.APIError):
-    def __init__(self, message: str, *, request: Any = None, body: object = None) -> None:
+    def __init__(
+        self, message: str, *, request: Any = None, body: object = None, hint: str | None = None
+    ) -> None:
         openai.APIError.__init__(self, message, request, body=body)
+        self.hint = hint
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Requests and responses hold headers (the key) and locks: errors travel without them.
@@ -156,9 +181,15 @@ class StreamError(_APIError):
     is_retryable = True
 
     def __init__(
-        self, message: str, *, request: Any = None, body: object = None, partial: Any = None
+        self,
+        message: str,
+        *,
+        request: Any = None,
+        body: object = None,
+        partial: Any = None,
+        hint: str | None = None,
     ) -> None:
-        super().__init__(message, request=request, body=body)
+        super().__init__(message, request=request, body=body, hint=hint)
         self.partial = partial
 
 
@@ -187,9 +218,10 @@ class APIStatusError(_APIError, openai.APIStatusError):
         body: object = None,
         status_code: int | None = None,
         request: Any = None,
+        hint: str | None = None,
     ) -> None:
         request = getattr(response, "request", None) or request
-        super().__init__(message, request=request, body=body)
+        super().__init__(message, request=request, body=body, hint=hint)
         self.response = response
         self.status_code = (
             getattr(response, "status_code", None) or status_code or self.default_status or 500
@@ -299,8 +331,10 @@ class InternalServerError(APIStatusError, openai.InternalServerError):
 class MediaError(OxenError):
     """A paid generation did not end as asked; `result` keeps what was paid for."""
 
-    def __init__(self, message: str, *, result: MediaResult | None = None) -> None:
-        super().__init__(message)
+    def __init__(
+        self, message: str, *, result: MediaResult | None = None, hint: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
         self.result = result
 
 
@@ -319,9 +353,14 @@ class EnqueueOutcomeUnknown(MediaError):  # noqa: N818 - same
     """
 
     def __init__(
-        self, message: str, *, result: MediaResult | None = None, candidates: tuple[Any, ...] = ()
+        self,
+        message: str,
+        *,
+        result: MediaResult | None = None,
+        candidates: tuple[Any, ...] = (),
+        hint: str | None = None,
     ) -> None:
-        super().__init__(message, result=result)
+        super().__init__(message, result=result, hint=hint)
         self.candidates = candidates
 
 
@@ -332,8 +371,15 @@ class DownloadError(MediaError):
 class DeploymentError(OxenError):
     """A custom model did not reach the state asked for; `status` is its last one."""
 
-    def __init__(self, message: str, *, model_id: str = "", status: str | None = None) -> None:
-        super().__init__(message)
+    def __init__(
+        self,
+        message: str,
+        *,
+        model_id: str = "",
+        status: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
         self.model_id = model_id
         self.status = status
 
