@@ -30,13 +30,12 @@ _MISSING_RESULT = re.compile(
 
 
 def with_hint(error: APIStatusError, body: Mapping[str, Any], url: str) -> APIStatusError:
-    """Return the error of a request, with a sentence on what to do where one is known.
+    """Return the error of a request, with a hint where one is known.
 
     `body` is the request's, `url` where it was sent.
     """
-    hint = _hint(error, body, url)
-    if hint:
-        error.message = f"{error.message.rstrip('.')}. {hint}"
+    if hint := _hint(error, body, url):
+        error.hint = f"{error.hint} {hint}" if error.hint else hint
     return error
 
 

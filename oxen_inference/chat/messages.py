@@ -119,7 +119,9 @@ def _attachments_message(media: list[Part]) -> Message:
 def _system_text(content: object) -> str:
     text, media = _split_media(content)
     if media:
-        raise InvalidInputError("A system message takes text only; put media in a user message.")
+        raise InvalidInputError(
+            "A system message takes text only.", hint="Put images and files in a user message."
+        )
     return text
 
 
@@ -159,18 +161,21 @@ def _check_media(part: Part) -> None:
         data, url = file.get("file_data"), file.get("file_url")
         if bool(data) == bool(url):
             raise InvalidInputError(
-                "A file needs exactly one of file_data (a data URL) and file_url; "
-                "uploaded files (file_id) are not supported by Oxen."
+                "A file needs exactly one of file_data (a data URL) and file_url; uploaded "
+                "files (file_id) are not supported by Oxen."
             )
         if data:
             _check_pdf(data, str(file.get("filename") or ""))
+
+
+_NO_PDF_HINT = "Convert it, or send its text."
 
 
 def _check_pdf(data: str, filename: str) -> None:
     if data.startswith("data:") and not data.lower().startswith("data:application/pdf"):
         mime_type = data[5:].partition(";")[0].partition(",")[0] or "unknown"
         raise InvalidInputError(
-            f"Oxen takes PDF documents only, not {mime_type}. Convert it, or send its text."
+            f"Oxen takes PDF documents only, not {mime_type}.", hint=_NO_PDF_HINT
         )
     # Frameworks label a file without a type as PDF, so its first bytes decide.
     if b"%PDF" not in _first_bytes(data):
@@ -179,9 +184,7 @@ def _check_pdf(data: str, filename: str) -> None:
         problem = (
             f"{filename} is {guess}" if has_other_type else f"{filename or 'the file'} is no PDF"
         )
-        raise InvalidInputError(
-            f"Oxen takes PDF documents only, and {problem}. Convert it, or send its text."
-        )
+        raise InvalidInputError(f"Oxen takes PDF documents only, and {problem}.", hint=_NO_PDF_HINT)
     _check_size(data, MAX_PDF_BYTES, "A PDF")
 
 
@@ -206,7 +209,8 @@ def _check_size(data_url: str, limit: int, label: str) -> None:
     if size > limit:
         raise InvalidInputError(
             f"{label} of {size:,} bytes is too large: Oxen takes up to {limit:,} "
-            f"({limit // 2**20} MB). Send a shorter one, or a public URL."
+            f"({limit // 2**20} MB).",
+            hint="Send a shorter one, or a public URL.",
         )
 
 

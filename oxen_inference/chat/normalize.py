@@ -182,13 +182,13 @@ class AnswerReader:
         """Return the last delta, with the complete answer. Raises where it is incomplete."""
         if not self.finished:
             raise StreamCutOffError(
-                "The answer was cut off: the stream ended with neither a finish reason nor "
-                "[DONE]. An upstream timed out or broke; asking again may help.",
+                "The answer was cut off: the stream ended with neither a finish reason nor [DONE].",
                 partial=self.answer(),
+                hint="An upstream timed out or broke; asking again may help.",
             )
         if not self._has_choice:
             raise APIResponseError(
-                "Oxen sent an empty answer: it has no choice. Asking again may help."
+                "Oxen sent an empty answer: it has no choice.", hint="Asking again may help."
             )
         last: list[ToolDelta] = self._tool_calls.finish(self._missing_arguments())
         return Delta(tools=last or (), end=self.answer())
@@ -204,9 +204,9 @@ class AnswerReader:
                 partial=self.answer(),
             )
         return APIResponseError(
-            f"Oxen answered with something that is not JSON: {shown}. If it is another server's "
-            "page, check the base URL.",
+            f"Oxen answered with something that is not JSON: {shown}.",
             body=text,
+            hint="If it is another server's page, check the base URL.",
         )
 
     def _read_other(self, chunk: Any) -> Delta | None:

@@ -24,7 +24,7 @@ def check_parameters(body: Mapping[str, Any]) -> None:
     if body.get("n") not in (None, 1):
         raise _invalid("n must be 1: Oxen's models give one answer per request.")
     if not body.get("model"):
-        raise _invalid("You must specify a model to call: pass model=...")
+        raise _invalid("You must specify a model to call.", hint="Pass model=...")
 
 
 def drop_empty_tools(body: dict[str, Any]) -> None:
@@ -63,13 +63,13 @@ def to_tool_choice(choice: str | dict[str, Any], names: list[str]) -> WireChoice
 def _choice_of(name: str, names: list[str]) -> dict[str, Any]:
     if name not in names:
         raise _invalid(
-            f"tool_choice {name!r} is not one of the tools: {', '.join(names)}. "
-            "It may also be 'auto', 'any', 'required' or 'none'."
+            f"tool_choice {name!r} is not one of the tools: {', '.join(names)}.",
+            hint="It may also be 'auto', 'any', 'required' or 'none'.",
         )
     return {"type": "function", "function": {"name": name}}
 
 
-def _invalid(message: str) -> Exception:
+def _invalid(message: str, *, hint: str | None = None) -> Exception:
     from oxen_inference.errors import InvalidInputError
 
-    return InvalidInputError(message)
+    return InvalidInputError(message, hint=hint)

@@ -62,15 +62,16 @@ class StallDetector:
             raise self._stalled() from error
         cause = str(error) or type(error).__name__
         raise StreamCutOffError(
-            f"The connection broke in the middle of the answer: {cause}. Asking again may help.",
+            f"The connection broke in the middle of the answer: {cause}.",
             partial=self._reader.answer(),
+            hint="Asking again may help.",
         ) from error
 
     def _stalled(self) -> StreamStalledError:
         return StreamStalledError(
-            f"The answer stalled: nothing arrived for {self._timeout:g} seconds. Asking again, or "
-            "a longer timeout, may help.",
+            f"The answer stalled: nothing arrived for {self._timeout:g} seconds.",
             partial=self._reader.answer(),
+            hint="Asking again, or a longer timeout, may help.",
         )
 
 

@@ -104,7 +104,11 @@ def test_nor_with_a_client_of_your_own(way: str) -> None:
     [
         ("503 Service Unavailable", "Down.", "behind it failed \\(status 503\\): asking again"),
         ("403 Forbidden", "Not for you.", "check what it may use"),
-        ("404 Not Found", "No route.", "It was sent to http://127.0.0.1.*: check the base URL"),
+        (
+            "404 Not Found",
+            "No route.",
+            "The request went to http://127.0.0.1.*: check the base URL",
+        ),
         (
             "400 Bad Request",
             "messages.2: `tool_use` ids were found without `tool_result` blocks",
