@@ -12,17 +12,13 @@ import openai
 from oxen_inference import errors, paths
 from oxen_inference._version import __version__
 from oxen_inference.aiohttp_client import make_http_client
-from oxen_inference.error_mapping import (
-    error_in_success,
-    hide,
-    human_text,
-    mentions,
-    status_error,
-)
+from oxen_inference.error_body import human_text
+from oxen_inference.error_mapping import error_in_success, status_error
 from oxen_inference.generation_reading import names_a_generation
+from oxen_inference.masking import hide, mentions
 from oxen_inference.settings import resolve_api_key, resolve_base_url
 from oxen_inference.transport import Call
-from oxen_inference.transport_errors import translate
+from oxen_inference.transport_errors import reraise
 
 if TYPE_CHECKING:
     from oxen_inference.catalog.facade import AsyncCatalog, Catalog
@@ -155,7 +151,7 @@ class OxenClient(_Shared, openai.OpenAI):
         try:
             answer = super().request(cast_to, options, **kwargs)
         except Exception as error:  # noqa: BLE001 - all of it is raised again
-            translate(error, self.base_url)
+            reraise(error, self.base_url)
         return self.without_key(answer)
 
     def _should_retry(self, response: Any) -> bool:
@@ -210,7 +206,7 @@ class AsyncOxenClient(_Shared, openai.AsyncOpenAI):
         try:
             answer = await super().request(cast_to, options, **kwargs)
         except Exception as error:  # noqa: BLE001 - all of it is raised again
-            translate(error, self.base_url)
+            reraise(error, self.base_url)
         return self.without_key(answer)
 
     async def send(self, call: Call[T]) -> T:
@@ -263,8 +259,8 @@ def _checked(payload: object) -> object:
     if not isinstance(payload, Mapping | list):
         shown = human_text(payload) or "an empty body"
         raise errors.APIResponseError(
-            f"Oxen answered with something that is not JSON: {shown[:300]}. If it is another "
-            "server's page, check the base URL.",
+            f"Oxen answered with something that is not JSON: {shown[:300]}.",
+            hint="If this is another server's page, check the base URL.",
             body=payload,
         )
     return payload

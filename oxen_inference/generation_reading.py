@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from oxen_inference.error_mapping import human_text
+from oxen_inference.error_body import human_text
 from oxen_inference.errors import APIResponseError
 from oxen_inference.generation import ACTIVE, TERMINAL, Generation
 from oxen_inference.money import read_money

@@ -17,9 +17,8 @@ from typing import Any
 import openai
 
 from oxen_inference.effects import NotAllowed
-from oxen_inference.errors import ConfigurationError
 from oxen_inference.transport import AsyncSender, Call, Sender
-from oxen_inference.transport_errors import CLOSED
+from oxen_inference.transport_errors import closed_client
 
 _current_gate: ContextVar[_Gate | None] = ContextVar("oxen_gate", default=None)
 # https://www.encode.io/httpcore/extensions/#trace: after connecting, before the first byte.
@@ -129,7 +128,7 @@ def _hook(request: Any) -> None:
 def _check_open(client: Sender | AsyncSender) -> None:
     # The connection here is another, but how far the job is could never be asked.
     if client.is_closed():
-        raise ConfigurationError(CLOSED)
+        raise closed_client()
 
 
 def _raise_refusal(gate: _Gate, error: Exception) -> None:

@@ -75,8 +75,8 @@ def resolve_api_key(api_key: Any = None, *, base_url: str) -> ApiKey:
     from oxen_inference.errors import MissingAPIKeyError
 
     raise MissingAPIKeyError(
-        "No Oxen API key. Set the environment variable OXEN_API_KEY, or pass api_key=... ; "
-        f"your key is at {KEYS_PAGE}. (OPENAI_API_KEY is never used.)"
+        "There is no Oxen API key; OPENAI_API_KEY is never used.",
+        hint=f"Set the environment variable OXEN_API_KEY, or pass api_key=... Find it at {KEYS_PAGE}",
     )
 
 
@@ -104,8 +104,9 @@ def _sendable(key: str, origin: str) -> str:
         from oxen_inference.errors import ConfigurationError
 
         raise ConfigurationError(
-            f"The API key in {origin} has characters no key can have (spaces, line breaks or "
-            f"non-ASCII). Copy it again from {KEYS_PAGE}."
+            f"The API key in {origin} has characters that no key has: a space, a line break or "
+            "a non-ASCII character.",
+            hint=f"Copy it again from {KEYS_PAGE}",
         )
     return key
 
@@ -132,11 +133,11 @@ def _with_scheme(host: str) -> str:
 
 
 def _parse(url: str, given: str, origin: str) -> SplitResult:
-    def refuse(problem: str, shown: str = given) -> Exception:
+    def refuse(problem: str, shown: str = given, hint: str = f"Example: {HUB_URL}") -> Exception:
         from oxen_inference.errors import ConfigurationError
 
         return ConfigurationError(
-            f"{origin} is not a usable base URL: {shown!r}: {problem}. Example: {HUB_URL}"
+            f"{origin} is not a usable base URL: {shown!r}: {problem}.", hint=hint
         )
 
     try:
@@ -145,7 +146,9 @@ def _parse(url: str, given: str, origin: str) -> SplitResult:
     except ValueError as error:
         raise refuse(str(error)) from None
     if parts.username is not None or parts.password is not None:
-        raise refuse("it must not contain credentials; pass the key as api_key", shown="***")
+        raise refuse(
+            "it must not contain credentials", shown="***", hint="Pass the API key as api_key=..."
+        )
     if parts.scheme.lower() not in ("http", "https"):
         raise refuse("it must start with http:// or https://")
     if not parts.hostname or re.search(r"[\s<>\"\\]", url):
@@ -180,7 +183,10 @@ def _key_from_config(netloc: str) -> str | None:
         from oxen_inference.errors import ConfigurationError
 
         # `from None`: the decoder's error carries the whole document, keys included.
-        raise ConfigurationError(f"{path} is not readable TOML: {error.args[0]}") from None
+        raise ConfigurationError(
+            f"{path} is not valid TOML: {error.args[0]}",
+            hint="Log in again with Oxen's command line, or set OXEN_API_KEY.",
+        ) from None
     for entry in entries if isinstance(entries, list) else []:
         if isinstance(entry, dict) and entry.get("host") == netloc:
             token = entry.get("auth_token")

@@ -18,7 +18,8 @@ from oxen_inference.chat.reasoning import FIELDS, ReasoningBlocks, split_content
 from oxen_inference.chat.sse import SurrogateJoiner, decode_text, is_json
 from oxen_inference.chat.tool_calls import ToolCallAssembler
 from oxen_inference.chat.usage import merge_usage, read_usage
-from oxen_inference.error_mapping import human_text, status_error
+from oxen_inference.error_body import human_text
+from oxen_inference.error_mapping import status_error
 from oxen_inference.errors import APIResponseError, OxenError, StreamCutOffError, StreamError
 
 _METADATA = ("created", "system_fingerprint", "service_tier", "provider", "citations")

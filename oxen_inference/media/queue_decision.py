@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from oxen_inference import errors
-from oxen_inference.error_mapping import error_in_success, human_text
+from oxen_inference.error_body import human_text
+from oxen_inference.error_mapping import error_in_success
 from oxen_inference.errors import APIResponseError, OxenError
 from oxen_inference.generation_reading import read_generation, read_generations
 from oxen_inference.result import MediaItem

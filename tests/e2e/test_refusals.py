@@ -102,8 +102,8 @@ def test_nor_with_a_client_of_your_own(way: str) -> None:
 @pytest.mark.parametrize(
     ("status", "said", "then"),
     [
-        ("503 Service Unavailable", "Down.", "behind it failed \\(status 503\\): asking again"),
-        ("403 Forbidden", "Not for you.", "check what it may use"),
+        ("503 Service Unavailable", "Down.", "behind it failed \\(status 503\\). Try again"),
+        ("403 Forbidden", "Not for you.", "Check what the API key may do"),
         (
             "404 Not Found",
             "No route.",

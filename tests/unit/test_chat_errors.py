@@ -109,7 +109,7 @@ def test_overflow(text: str) -> None:
         assert isinstance(error, core.ContextOverflowError)
         assert isinstance(adapter.to_langchain(error), langchain.ContextOverflowError)
         assert isinstance(error, openai.BadRequestError)
-        assert str(error) == text
+        assert error.message == text
 
 
 @pytest.mark.parametrize("text", OTHERS)

@@ -8,7 +8,9 @@ import openai
 import pytest
 
 from oxen_inference import errors
-from oxen_inference.error_mapping import error_in_success, hide, human_text, status_error
+from oxen_inference.error_body import human_text
+from oxen_inference.error_mapping import error_in_success, status_error
+from oxen_inference.masking import hide
 
 
 def answer(status: int, **headers: str) -> SimpleNamespace:
@@ -93,8 +95,8 @@ def test_each_status_has_its_class(
     assert isinstance(error, sdk)
     assert error.status_code == status
     assert error.is_retryable is retryable
-    assert "why" in str(error)
-    assert "why" in error.message
+    assert error.message == "why"
+    assert str(error).startswith("why")
 
 
 @pytest.mark.parametrize(
@@ -148,7 +150,7 @@ def test_every_error_pickles_and_copies_without_the_request() -> None:
     )
     assert isinstance(error, errors.RateLimitError)
     assert error.retry_after == 3
-    assert str(error) == "slow. Oxen asks to wait 3 s."
+    assert str(error) == "slow. Wait 3 seconds, as Oxen asks."
     for again in (pickle.loads(pickle.dumps(error)), copy.deepcopy(error)):
         assert type(again) is errors.RateLimitError
         assert str(again) == str(error)
@@ -172,8 +174,8 @@ def test_all_names_the_whole_tree() -> None:
 def test_a_page_of_a_proxy_becomes_a_sentence() -> None:
     error = status_error("<html><body><h1>Bad</h1></body></html>", response=answer(502))
     assert str(error) == (
-        "Oxen, or something before it, answered with status 502: "
-        "an HTML page instead of an API answer. Asking again may help."
+        "Oxen, or a proxy before it, answered with status 502: "
+        "an HTML page instead of an API answer. Try again."
     )
 
 
