@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.support.databases import postgres_database
 
 REPOSITORY = Path(__file__).parent.parent
 PUBLISHED = REPOSITORY.parent / "shared" / "contract"
@@ -28,6 +31,14 @@ def own_catalog() -> None:
     from oxen_inference.catalog.cache import clear_cache
 
     clear_cache()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of a database for these tests alone, on a real PostgreSQL."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    with postgres_database(f"oxen_{os.getpid()}_{worker}") as url:
+        yield url
 
 
 @pytest.fixture

@@ -1,19 +1,73 @@
 """A budget's account in the ledger: its limit, its reservations, and what was charged.
 
-Every function works in the caller's transaction, so that money moves together with its entry.
+Every function works in the caller's transaction, so that money moves together with its entry, and
+touches the budget's row last: there every payer of a budget meets. Amounts are stored as whole
+hundred-millionths of a dollar; reservations are rounded up.
 """
 
 from __future__ import annotations
 
-import sqlite3
-import time
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_CEILING, ROUND_HALF_UP, Decimal
 from typing import NamedTuple
 
+from sqlalchemy import Connection, bindparam, func, insert, select, update
+
 from oxen_inference.errors import BudgetExceededError, ConfigurationError, LedgerError
+from oxen_inference.ledger.schema import budgets, charges, reservations
+from oxen_inference.ledger.statements import insert_new, now
 from oxen_inference.money import usd
+
+log = logging.getLogger("oxen_inference.media")
+
+# Statements are made once: to make one takes longer than to run it.
+_TOTALS = select(budgets.c.amount, budgets.c.spent, budgets.c.reserved).where(
+    budgets.c.name == bindparam("account")
+)
+_HELD = (
+    select(reservations.c.budget, reservations.c.unit, reservations.c.open)
+    .where(reservations.c.entry_id == bindparam("entry"))
+    .with_for_update()
+)
+_SET_RESERVATION = (
+    update(reservations)
+    .where(reservations.c.entry_id == bindparam("entry"))
+    .values(budget=bindparam("account"), unit=bindparam("cost"), open=bindparam("number"))
+)
+_SET_OPEN = (
+    update(reservations)
+    .where(reservations.c.entry_id == bindparam("entry"))
+    .values(open=bindparam("number"))
+)
+_RESERVE = (
+    update(budgets)
+    .where(
+        budgets.c.name == bindparam("account"),
+        budgets.c.spent + budgets.c.reserved + bindparam("total") <= budgets.c.amount,
+    )
+    .values(reserved=budgets.c.reserved + bindparam("total"))
+)
+_ADD = (
+    update(budgets)
+    .where(budgets.c.name == bindparam("account"))
+    .values(
+        reserved=budgets.c.reserved + bindparam("more_reserved"),
+        spent=budgets.c.spent + bindparam("more_spent"),
+    )
+)
+_CHARGED = select(charges.c.amount).where(charges.c.charge_id == bindparam("charge"))
+_NUMBER_CHARGED = (
+    select(func.count())
+    .select_from(charges)
+    .where(charges.c.charge_id.in_(bindparam("names", expanding=True)))
+)
+_INSERT_CHARGE = insert_new(charges).values(charged_at=now())
+
+_UNITS_PER_USD = 10**8
+MOST_USD = Decimal(10) ** 9
+"""More is no cost that a generation can have, and no budget."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +93,25 @@ class Totals(NamedTuple):
         return self.limit - self.spent - self.reserved
 
 
-def open_account(connection: sqlite3.Connection, account: str, limit: Decimal) -> Decimal:
-    """Open an account where there is none yet; return the limit that it has."""
-    connection.execute(
-        "INSERT OR IGNORE INTO budgets (name, amount) VALUES (?, ?)", (account, str(limit))
+def to_units(amount: Decimal, rounding: str = ROUND_HALF_UP) -> int:
+    """Return USD as it is stored. Raises `LedgerError` for more than a database can hold."""
+    if amount > MOST_USD:
+        raise LedgerError(f"The ledger counts up to {usd(MOST_USD)}, not {usd(amount)}.")
+    return int((amount * _UNITS_PER_USD).to_integral_value(rounding))
+
+
+def to_usd(units: int) -> Decimal:
+    """Return what is stored as USD, without zeros at the end."""
+    amount = Decimal(units) / _UNITS_PER_USD
+    return (
+        amount.quantize(Decimal(1)) if amount == amount.to_integral_value() else amount.normalize()
     )
+
+
+def open_account(connection: Connection, account: str, limit: Decimal) -> Decimal:
+    """Open an account where there is none yet; return the limit that it has."""
+    row = {"name": account, "amount": to_units(limit), "spent": 0, "reserved": 0}
+    connection.execute(insert_new(budgets), row)
     return totals(connection, account).limit
 
 
@@ -53,27 +121,24 @@ def check_limit(account: str, known: Decimal, limit: Decimal) -> None:
         raise ConfigurationError(
             f"The budget {account!r} is already in this ledger with a limit of {usd(known)}, not "
             f"{usd(limit)}. Use that limit or another name, or change it: "
-            f"Budget({str(known)!r}, name={account!r}).change_limit({str(limit)!r})."
+            f"Budget({format(known, 'f')!r}, name={account!r}).change_limit({format(limit, 'f')!r})."
         )
 
 
-def change_limit(connection: sqlite3.Connection, account: str, limit: Decimal) -> None:
-    connection.execute("UPDATE budgets SET amount = ? WHERE name = ?", (str(limit), account))
+def change_limit(connection: Connection, account: str, limit: Decimal) -> None:
+    connection.execute(
+        update(budgets).where(budgets.c.name == account).values(amount=to_units(limit))
+    )
 
 
-def totals(connection: sqlite3.Connection, account: str) -> Totals:
-    """Return an account's totals, in one statement: consistent outside a transaction, too."""
-    rows = connection.execute(
-        "SELECT amount, spent, unit, open FROM budgets"
-        " LEFT JOIN reservations ON budget = name AND open > 0 WHERE name = ?",
-        (account,),
-    ).fetchall()
-    if not rows:
+def totals(connection: Connection, account: str) -> Totals:
+    """Return an account's totals."""
+    row = connection.execute(_TOTALS, {"account": account}).one_or_none()
+    if row is None:
         raise LedgerError(
-            f"The budget {account!r} is no longer in its ledger: the file was removed or replaced."
+            f"The budget {account!r} is no longer in its ledger, which was removed or replaced."
         )
-    reserved = (Decimal(row["unit"]) * int(row["open"]) for row in rows if row["unit"] is not None)
-    return Totals(Decimal(rows[0]["amount"]), Decimal(rows[0]["spent"]), sum(reserved, Decimal(0)))
+    return Totals(to_usd(row.amount), to_usd(row.spent), to_usd(row.reserved))
 
 
 def check_fits(known: Totals, amount: Decimal, label: str) -> None:
@@ -86,71 +151,113 @@ def check_fits(known: Totals, amount: Decimal, label: str) -> None:
         )
 
 
-def reserve(connection: sqlite3.Connection, entry_id: str, reservation: Reservation) -> None:
-    """Hold an entry's money in place of what it held before. Raises `BudgetExceededError`."""
+def reserve(connection: Connection, entry_id: str, reservation: Reservation) -> None:
+    """Hold money for a new entry. Raises `BudgetExceededError`."""
+    unit, count = to_units(reservation.unit, ROUND_CEILING), reservation.generations
+    account = reservation.account
+    connection.execute(
+        insert(reservations),
+        {"entry_id": entry_id, "budget": account, "unit": unit, "open": count},
+    )
+    _take(connection, reservation, unit * count)
+
+
+def reserve_again(connection: Connection, entry_id: str, reservation: Reservation) -> None:
+    """Hold money for an entry in place of what it held before. Raises `BudgetExceededError`."""
     release(connection, entry_id)
-    known = totals(connection, reservation.account)
-    check_fits(known, reservation.unit * reservation.generations, reservation.label)
-    connection.execute(
-        "INSERT OR REPLACE INTO reservations VALUES (?, ?, ?, ?)",
-        (entry_id, reservation.account, str(reservation.unit), reservation.generations),
-    )
+    unit, count = to_units(reservation.unit, ROUND_CEILING), reservation.generations
+    values = {"entry": entry_id, "account": reservation.account, "cost": unit, "number": count}
+    if connection.execute(_SET_RESERVATION, values).rowcount:
+        _take(connection, reservation, unit * count)
+    else:
+        reserve(connection, entry_id, reservation)
 
 
-def release(connection: sqlite3.Connection, entry_id: str) -> None:
-    """Free all that is still reserved for an entry."""
-    connection.execute("UPDATE reservations SET open = 0 WHERE entry_id = ?", (entry_id,))
-
-
-def resize(connection: sqlite3.Connection, entry_id: str, generation_ids: Iterable[str]) -> None:
-    """Reserve for the generations that the hub names, more or fewer than were requested."""
-    charges = [f"{entry_id}:{each}" for each in dict.fromkeys(generation_ids)]
-    settled = sum(
-        connection.execute("SELECT 1 FROM charges WHERE charge_id = ?", (each,)).fetchone()
-        is not None
-        for each in charges
-    )
-    connection.execute(
-        "UPDATE reservations SET open = ? WHERE entry_id = ?", (len(charges) - settled, entry_id)
-    )
-
-
-def settle(
-    connection: sqlite3.Connection, entry_id: str, generation_id: str, cost: Decimal, label: str
-) -> None:
-    """Replace one generation's reservation by its cost; a second call changes nothing."""
-    row = connection.execute(
-        "SELECT budget FROM reservations WHERE entry_id = ?", (entry_id,)
-    ).fetchone()
-    if row is not None and charge(
-        connection, row["budget"], f"{entry_id}:{generation_id}", cost, label
-    ):
-        connection.execute(
-            "UPDATE reservations SET open = max(open - 1, 0) WHERE entry_id = ?", (entry_id,)
+def _take(connection: Connection, reservation: Reservation, total: int) -> None:
+    values = {"account": reservation.account, "total": total}
+    if not connection.execute(_RESERVE, values).rowcount:
+        check_fits(totals(connection, reservation.account), to_usd(total), reservation.label)
+        raise BudgetExceededError(
+            f"Another request took what was left of {reservation.label}. Nothing was sent."
         )
 
 
-def reserved_for(connection: sqlite3.Connection, entry_id: str) -> Decimal:
-    """Return what is still reserved for an entry."""
-    row = connection.execute(
-        "SELECT unit, open FROM reservations WHERE entry_id = ?", (entry_id,)
-    ).fetchone()
-    return Decimal(0) if row is None else Decimal(row["unit"]) * int(row["open"])
+def release(connection: Connection, entry_id: str) -> None:
+    """Free all that is still reserved for an entry."""
+    resize(connection, entry_id, ())
+
+
+def resize(connection: Connection, entry_id: str, generation_ids: Iterable[str]) -> None:
+    """Reserve for the generations that the hub names, more or fewer than were requested."""
+    held = _held(connection, entry_id)
+    if held is None:
+        return
+    names = [f"{entry_id}:{each}" for each in dict.fromkeys(generation_ids)]
+    settled = connection.execute(_NUMBER_CHARGED, {"names": names}).scalar_one() if names else 0
+    is_open = len(names) - settled
+    _set_open(connection, entry_id, held, is_open, spent=0)
+
+
+def settle(
+    connection: Connection, entry_id: str, generation_id: str, cost: Decimal, label: str
+) -> None:
+    """Replace one generation's reservation by its cost. A cost that the hub corrects later
+    replaces the first; the same cost again changes nothing.
+    """
+    held = _held(connection, entry_id)
+    if held is None:
+        return
+    if cost > MOST_USD:
+        log.warning("Ignored: a cost of %s for generation %s.", usd(cost), generation_id)
+        return
+    charge_id, amount = f"{entry_id}:{generation_id}", to_units(cost)
+    before = connection.execute(_CHARGED, {"charge": charge_id}).scalar_one_or_none()
+    if before is None:
+        _insert_charge(connection, held.budget, charge_id, amount, label)
+        _set_open(connection, entry_id, held, max(held.open - 1, 0), spent=amount)
+    elif before != amount:
+        connection.execute(
+            update(charges).where(charges.c.charge_id == charge_id).values(amount=amount)
+        )
+        _set_open(connection, entry_id, held, held.open, spent=amount - before)
 
 
 def charge(
-    connection: sqlite3.Connection, account: str, charge_id: str, amount: Decimal, label: str
+    connection: Connection, account: str, charge_id: str, amount: Decimal, label: str
 ) -> bool:
     """Add a charge to what the account has spent; False if it was added before."""
-    added = connection.execute(
-        "INSERT OR IGNORE INTO charges VALUES (?, ?, ?, ?, ?)",
-        (charge_id, account, str(amount), label, time.time()),
-    ).rowcount
-    if not added:
+    if not _insert_charge(connection, account, charge_id, to_units(amount), label):
         return False
-    row = connection.execute("SELECT spent FROM budgets WHERE name = ?", (account,)).fetchone()
-    connection.execute(
-        "UPDATE budgets SET spent = ? WHERE name = ?",
-        (str(Decimal(row["spent"]) + amount), account),
-    )
+    values = {"account": account, "more_reserved": 0, "more_spent": to_units(amount)}
+    connection.execute(_ADD, values)
     return True
+
+
+class _Held(NamedTuple):
+    budget: str
+    unit: int
+    open: int
+
+
+def _held(connection: Connection, entry_id: str) -> _Held | None:
+    """Return an entry's reservation, locked until the transaction ends."""
+    row = connection.execute(_HELD, {"entry": entry_id}).one_or_none()
+    return None if row is None else _Held(row.budget, row.unit, row.open)
+
+
+def _set_open(
+    connection: Connection, entry_id: str, held: _Held, is_open: int, *, spent: int
+) -> None:
+    if is_open != held.open:
+        connection.execute(_SET_OPEN, {"entry": entry_id, "number": is_open})
+    change = (is_open - held.open) * held.unit
+    if change or spent:
+        values = {"account": held.budget, "more_reserved": change, "more_spent": spent}
+        connection.execute(_ADD, values)
+
+
+def _insert_charge(
+    connection: Connection, account: str, charge_id: str, amount: int, label: str
+) -> bool:
+    row = {"charge_id": charge_id, "budget": account, "amount": amount, "label": label}
+    return bool(connection.execute(_INSERT_CHARGE, row).rowcount)

@@ -104,7 +104,7 @@ class Budget:
         self._check_process()
         with self._lock:
             if self._ledger is not None:
-                with self._ledger.file.writing() as connection:
+                with self._ledger.database.writing() as connection:
                     accounts.change_limit(connection, self._account, new)
             self.limit = new
 
@@ -141,7 +141,7 @@ class Budget:
         return Reservation(self._account, self._label, unit, generations)
 
     def _bind(self, ledger: Ledger) -> None:
-        with ledger.file.writing() as connection:
+        with ledger.database.writing() as connection:
             known = accounts.open_account(connection, self._account, self.limit)
             accounts.check_limit(self._account, known, self.limit)
         if self._recorded:
@@ -149,7 +149,7 @@ class Budget:
         self._ledger = ledger
 
     def _charge(self, ledger: Ledger, cost: Decimal, what: str) -> None:
-        with ledger.file.writing() as connection:
+        with ledger.database.writing() as connection:
             accounts.charge(connection, self._account, f"record:{uuid.uuid4().hex}", cost, what)
 
     def _totals(self) -> Totals:
@@ -157,7 +157,7 @@ class Budget:
         with self._lock:
             if self._ledger is None:
                 return Totals(self.limit, self._recorded, Decimal(0))
-            with self._ledger.file.reading() as connection:
+            with self._ledger.database.reading() as connection:
                 known = accounts.totals(connection, self._account)
             self.limit = known.limit
             return known
@@ -198,7 +198,7 @@ class RunBudget(Budget):
         if known.reserved or (self._ledger is not None and self._ledger.is_same(ledger)):
             return
         self._bind(ledger)
-        with ledger.file.writing() as connection:
+        with ledger.database.writing() as connection:
             # Once, also where the run goes on in another process.
             accounts.charge(
                 connection, self._account, f"moved:{self._account}", known.spent, "another ledger"

@@ -3,95 +3,119 @@
 An agent that calls a tool again, with the same arguments, means the job whose result it did not
 get yet: one that timed out, whose process died, or whose outcome is unknown. Such a call joins
 that job instead of paying for another one, under its own key as well, so that it stays joined
-when it is itself interrupted and resumed. Two cases do not join: a job that a live call of this
-process waits for, since two calls side by side are two requests; and a job whose result was
-delivered.
+when it is itself interrupted and resumed. Two cases do not join: a job that another live call
+waits for, since two calls side by side are two requests; and a job whose result was delivered.
+
+Every function works in its caller's transaction.
 """
 
 from __future__ import annotations
 
 import json
-import sqlite3
-import threading
-from collections import Counter
-from collections.abc import Iterable, Iterator
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
 
+from sqlalchemy import Connection, Row, delete, exists, insert, select, update
+
+from oxen_inference.ledger.entries import Intent
+from oxen_inference.ledger.leases import is_alive
+from oxen_inference.ledger.schema import calls, entries, generations, leases, waits
+from oxen_inference.ledger.statements import now
 from oxen_inference.result import MediaItem
 
-_attended: Counter[str] = Counter()
-_attended_lock = threading.Lock()
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """The unfinished jobs that a call may mean, the newest first.
+
+    `free`: nobody waits for them. `watched`: by whom the others are waited for that may be free
+    soon: leases of other machines, which may have died just now, and their last heartbeats.
+    """
+
+    free: tuple[str, ...]
+    watched: dict[str, float]
 
 
-def attend(entry_id: str) -> None:
-    """Mark that a call of this process waits for an entry, until `leave`."""
-    with _attended_lock:
-        _attended[entry_id] += 1
+def attend(connection: Connection, entry_id: str, lease_id: str) -> str:
+    """Write that a call waits for an entry; return the wait's id, for `leave`."""
+    wait_id = uuid.uuid4().hex
+    connection.execute(insert(waits).values(wait_id=wait_id, entry_id=entry_id, lease_id=lease_id))
+    return wait_id
 
 
-def leave(entry_id: str) -> None:
-    with _attended_lock:
-        _attended[entry_id] -= 1
-        if _attended[entry_id] <= 0:
-            del _attended[entry_id]
+def leave(connection: Connection, wait_id: str) -> None:
+    connection.execute(delete(waits).where(waits.c.wait_id == wait_id))
 
 
-def add_call(
-    connection: sqlite3.Connection, conversation: str, key: str | None, entry_id: str
-) -> None:
+def add_call(connection: Connection, intent: Intent, entry_id: str) -> None:
     """Write that a call stands for an entry."""
     connection.execute(
-        "INSERT INTO calls (conversation, key, entry_id) VALUES (?, ?, ?)",
-        (conversation, key, entry_id),
-    )
-
-
-def mark_delivered(
-    connection: sqlite3.Connection, entry_id: str, generation_ids: Iterable[str]
-) -> None:
-    """Write that these generations were delivered; a call is when all of its entry's are."""
-    for each in generation_ids:
-        connection.execute(
-            "UPDATE generations SET delivered = 1 WHERE entry_id = ? AND generation_id = ?",
-            (entry_id, each),
+        insert(calls).values(
+            conversation=intent.conversation, key=intent.key, entry_id=entry_id, delivered=0
         )
-    connection.execute(
-        "UPDATE calls SET delivered = 1 WHERE entry_id = ? AND NOT EXISTS"
-        " (SELECT 1 FROM generations WHERE entry_id = ? AND delivered = 0)",
-        (entry_id, entry_id),
     )
 
 
-def entry_of_call(connection: sqlite3.Connection, hub: str, account: str, key: str) -> str | None:
-    """Return the id of the entry that a call joined, by the call's key."""
-    row = connection.execute(
-        "SELECT entry_id FROM calls JOIN entries USING (entry_id)"
-        " WHERE calls.key = ? AND hub = ? AND account = ?",
-        (key, hub, account),
-    ).fetchone()
-    return None if row is None else str(row["entry_id"])
+def mark_delivered(connection: Connection, entry_id: str, generation_ids: Iterable[str]) -> None:
+    """Write that these generations were delivered; a call is when all of its entry's are."""
+    connection.execute(
+        update(generations)
+        .where(
+            generations.c.entry_id == entry_id,
+            generations.c.generation_id.in_(list(generation_ids)),
+        )
+        .values(delivered=1)
+    )
+    is_missing = exists().where(generations.c.entry_id == entry_id, generations.c.delivered == 0)
+    connection.execute(
+        update(calls).where(calls.c.entry_id == entry_id, ~is_missing).values(delivered=1)
+    )
 
 
-def entry_to_join(
-    connection: sqlite3.Connection, conversation: str, hub: str, account: str, fingerprint: str
-) -> str | None:
-    """Return the id of the newest entry for the same request whose result nobody got."""
-    rows = connection.execute(
-        "SELECT DISTINCT entry_id FROM calls JOIN entries USING (entry_id)"
-        " WHERE conversation = ? AND delivered = 0 AND hub = ? AND account = ?"
-        " AND fingerprint = ? AND kind = 'queue' AND state IN ('posting', 'unknown', 'accepted')"
-        " ORDER BY created_at DESC",
-        (conversation, hub, account, fingerprint),
-    ).fetchall()
-    free = (row["entry_id"] for row in rows if row["entry_id"] not in _attended)
-    return next((entry_id for entry_id in free if _may_succeed(connection, entry_id)), None)
+def to_join(connection: Connection, intent: Intent) -> Candidates:
+    """Return the entries for the same request whose result nobody got."""
+    found = connection.execute(
+        select(entries.c.entry_id, entries.c.id)
+        .join(calls, calls.c.entry_id == entries.c.entry_id)
+        .where(
+            calls.c.conversation == intent.conversation,
+            calls.c.delivered == 0,
+            entries.c.hub == intent.scope.hub,
+            entries.c.account == intent.scope.account,
+            entries.c.fingerprint == intent.fingerprint,
+            entries.c.kind == "queue",
+            entries.c.state.in_(("posting", "unknown", "accepted")),
+        )
+        .distinct()
+        .order_by(entries.c.id.desc())
+    ).all()
+    free: list[str] = []
+    watched: dict[str, float] = {}
+    for row in found:
+        if not _may_succeed(connection, row.entry_id):
+            continue
+        waiting = [(w, is_alive(w.identity, w.age)) for w in _waits(connection, row.entry_id)]
+        if not any(alive for _, alive in waiting):
+            unknown = {w.lease_id: w.heartbeat_at for w, alive in waiting if alive is None}
+            watched |= unknown
+            free += [] if unknown else [row.entry_id]
+    return Candidates(tuple(free), watched)
 
 
-def _may_succeed(connection: sqlite3.Connection, entry_id: str) -> bool:
+def _waits(connection: Connection, entry_id: str) -> Iterable[Row[tuple[str, str, float, float]]]:
+    age = (now() - leases.c.heartbeat_at).label("age")
+    return connection.execute(
+        select(waits.c.lease_id, leases.c.identity, leases.c.heartbeat_at, age)
+        .join(leases, leases.c.lease_id == waits.c.lease_id)
+        .where(waits.c.entry_id == entry_id)
+    ).all()
+
+
+def _may_succeed(connection: Connection, entry_id: str) -> bool:
     """Whether a result can still be had: it has not ended without one."""
-    items = list(_items(connection, entry_id))
+    rows = connection.execute(
+        select(generations.c.item).where(generations.c.entry_id == entry_id)
+    ).scalars()
+    items = [MediaItem.from_dict(json.loads(item)) for item in rows]
     return not items or any(not i.is_terminal or i.status == "succeeded" for i in items)
-
-
-def _items(connection: sqlite3.Connection, entry_id: str) -> Iterator[MediaItem]:
-    for row in connection.execute("SELECT item FROM generations WHERE entry_id = ?", (entry_id,)):
-        yield MediaItem.from_dict(json.loads(row["item"]))

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from oxen_inference.ledger.leases import is_surely_dead
 from oxen_inference.result import MediaItem, MediaResult
-
-LEASE_SECONDS = 300.0
-"""After this long a request that is still ``posting`` was abandoned, wherever it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +40,7 @@ class Intent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One paid request in the ledger. Times are unix seconds, money is USD.
+    """One paid request in the ledger. Times are unix seconds by its clock, money is USD.
 
     `state`: see `store`. `request` is what was sent, with long data URLs as digests; `error` is
     the refusal, or why the outcome is unknown, with its type.
@@ -65,7 +60,8 @@ class Entry:
     count: int
     state: str
     attempt: int
-    owner: str | None
+    owner: str
+    """The lease of the process that is, or was, at work on it."""
     created_at: float
     posted_at: float | None
     decided_at: float | None
@@ -73,6 +69,8 @@ class Entry:
     notes: tuple[str, ...]
     items: tuple[MediaItem, ...]
     reserved: Decimal
+    is_abandoned: bool = False
+    """Whether its owner could no longer be at work on it when it was read."""
 
     @property
     def prompt(self) -> str | None:
@@ -93,12 +91,6 @@ class Entry:
         if self.state == "accepted":
             return all(item.is_terminal and item.cost is not None for item in self.items)
         return self.state == "rejected"
-
-    @property
-    def is_abandoned(self) -> bool:
-        """Whether its owner can no longer be at work on it."""
-        begun = self.posted_at if self.state == "posting" else self.created_at
-        return is_surely_dead(self.owner) or time.time() - (begun or 0) > LEASE_SECONDS
 
     @property
     def may_be_written_off(self) -> bool:

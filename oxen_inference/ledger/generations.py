@@ -6,71 +6,90 @@ Every function works in its caller's transaction.
 from __future__ import annotations
 
 import json
-import sqlite3
-import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from sqlalchemy import Connection, bindparam, select, update
 
 from oxen_inference.ledger import accounts
 from oxen_inference.ledger.entries import Entry
+from oxen_inference.ledger.schema import entries, generations
+from oxen_inference.ledger.statements import insert_new, now
 from oxen_inference.result import MediaItem
 
-
-def accept(
-    connection: sqlite3.Connection, entry: Entry, ids: Sequence[str], notes: Sequence[str]
-) -> bool:
-    """Write an accepted entry and its ids; False if other entries have them all."""
-    taken = [
-        each
-        for each in ids
-        if connection.execute(
-            "SELECT 1 FROM generations WHERE generation_id = ? AND entry_id <> ?",
-            (each, entry.entry_id),
-        ).fetchone()
-    ]
-    if taken and len(taken) == len(ids):
-        return False
-    connection.execute(
-        "UPDATE entries SET state = 'accepted', decided_at = ?, error = NULL, notes = ?"
-        " WHERE entry_id = ?",
-        (time.time(), json.dumps(notes), entry.entry_id),
+# Statements are made once: to make one takes longer than to run it.
+_LOCK = select(entries.c.id).where(entries.c.entry_id == bindparam("entry")).with_for_update()
+_OWNERS = select(generations.c.generation_id, generations.c.entry_id).where(
+    generations.c.hub == bindparam("hub"),
+    generations.c.account == bindparam("account"),
+    generations.c.generation_id.in_(bindparam("ids", expanding=True)),
+)
+_INSERT = insert_new(generations)
+_ITEMS = select(generations.c.generation_id, generations.c.item).where(
+    generations.c.entry_id == bindparam("entry")
+)
+_SET_ITEM = (
+    update(generations)
+    .where(
+        generations.c.entry_id == bindparam("entry"),
+        generations.c.generation_id == bindparam("generation"),
     )
+    .values(item=bindparam("content"))
+)
+_ACCEPT = (
+    update(entries)
+    .where(entries.c.entry_id == bindparam("entry"))
+    .values(state="accepted", decided_at=now(), error=None, notes=bindparam("remarks"))
+)
+_IS_BEHIND = select(entries.c.id).where(
+    entries.c.entry_id == bindparam("entry"),
+    entries.c.attempt == bindparam("number"),
+    entries.c.state == "posting",
+)
+
+
+def owners(
+    connection: Connection, hub: str, account: str, generation_ids: Iterable[str]
+) -> dict[str, str]:
+    """Return which entry each known generation belongs to."""
+    ids = list(generation_ids)
+    values = {"hub": hub, "account": account, "ids": ids}
+    rows = connection.execute(_OWNERS, values) if ids else ()
+    return {row.generation_id: row.entry_id for row in rows}
+
+
+def accept(connection: Connection, entry: Entry, ids: Sequence[str], notes: Sequence[str]) -> bool:
+    """Write an accepted entry and its ids; False if other entries have them all."""
+    _lock(connection, entry)
+    known = owners(connection, entry.hub, entry.account, ids)
+    if known and all(known.get(each, entry.entry_id) != entry.entry_id for each in ids):
+        return False
+    written = 0
     for position, each in enumerate(ids):
-        item = MediaItem(generation_id=each).to_dict()
-        connection.execute(
-            "INSERT OR IGNORE INTO generations (entry_id, position, generation_id, item)"
-            " VALUES (?, ?, ?, ?)",
-            (entry.entry_id, position, each, json.dumps(item)),
-        )
+        if each not in known:
+            item = MediaItem(generation_id=each)
+            written += _insert(connection, entry, position, each, item)
+    if not written and entry.entry_id not in known.values():
+        return False  # another entry took them at this moment
+    _write_accepted(connection, entry, notes)
     accounts.resize(connection, entry.entry_id, ids)
     return True
 
 
-def record_results(
-    connection: sqlite3.Connection, entry: Entry, items: Iterable[MediaItem]
-) -> None:
+def record_results(connection: Connection, entry: Entry, items: Iterable[MediaItem]) -> None:
     """Write the results of a direct request, which have no ids."""
-    connection.execute(
-        "UPDATE entries SET state = 'accepted', decided_at = ? WHERE entry_id = ?",
-        (time.time(), entry.entry_id),
-    )
+    _lock(connection, entry)
+    _write_accepted(connection, entry, entry.notes)
     for position, item in enumerate(items):
-        connection.execute(
-            "INSERT OR REPLACE INTO generations (entry_id, position, generation_id, item)"
-            " VALUES (?, ?, ?, ?)",
-            (entry.entry_id, position, _direct_id(entry.entry_id, position),
-             json.dumps(item.to_dict())),
-        )  # fmt: skip
+        _insert(connection, entry, position, _direct_id(entry.entry_id, position), item)
 
 
-def catch_up(connection: sqlite3.Connection, entry: Entry) -> None:
-    """Write that a request was accepted, where the file could not be written at the time."""
-    if (
-        entry.state != "accepted"
-        or not connection.execute(
-            "SELECT 1 FROM entries WHERE entry_id = ? AND attempt = ? AND state = 'posting'",
-            (entry.entry_id, entry.attempt),
-        ).fetchone()
-    ):
+def catch_up(connection: Connection, entry: Entry) -> None:
+    """Write that a request was accepted, where the ledger could not be written at the time."""
+    if entry.state != "accepted":
+        return
+    values = {"entry": entry.entry_id, "number": entry.attempt}
+    if connection.execute(_IS_BEHIND, values).first() is None:
         return
     if entry.kind == "queue":
         accept(connection, entry, entry.generation_ids, entry.notes)
@@ -78,16 +97,49 @@ def catch_up(connection: sqlite3.Connection, entry: Entry) -> None:
         record_results(connection, entry, entry.items)
 
 
-def update(connection: sqlite3.Connection, entry: Entry, items: Iterable[MediaItem]) -> None:
-    """Write how far the generations are, and settle those whose cost is known."""
+def update_items(connection: Connection, entry: Entry, items: Iterable[MediaItem]) -> None:
+    """Write how far the generations are, and settle those whose cost is known.
+
+    A generation that has ended stays so, whatever an older answer says.
+    """
+    _lock(connection, entry)
+    rows = connection.execute(_ITEMS, {"entry": entry.entry_id})
+    known = {row.generation_id: row.item for row in rows}
     for position, item in enumerate(items):
         generation_id = item.generation_id or _direct_id(entry.entry_id, position)
-        connection.execute(
-            "UPDATE generations SET item = ? WHERE entry_id = ? AND generation_id = ?",
-            (json.dumps(item.to_dict()), entry.entry_id, generation_id),
-        )
+        if generation_id not in known:
+            continue
+        before = MediaItem.from_dict(json.loads(known[generation_id]))
+        if before.is_terminal and not item.is_terminal:
+            item = replace(item, status=before.status, cost=before.cost)  # noqa: PLW2901 - as it is by now
+        content = json.dumps(item.to_dict())
+        values = {"entry": entry.entry_id, "generation": generation_id, "content": content}
+        connection.execute(_SET_ITEM, values)
         if item.is_terminal and item.cost is not None:
             accounts.settle(connection, entry.entry_id, generation_id, item.cost, entry.model)
+
+
+def _lock(connection: Connection, entry: Entry) -> None:
+    connection.execute(_LOCK, {"entry": entry.entry_id})
+
+
+def _write_accepted(connection: Connection, entry: Entry, notes: Sequence[str]) -> None:
+    connection.execute(_ACCEPT, {"entry": entry.entry_id, "remarks": json.dumps(list(notes))})
+
+
+def _insert(
+    connection: Connection, entry: Entry, position: int, generation_id: str, item: MediaItem
+) -> int:
+    row = {
+        "entry_id": entry.entry_id,
+        "position": position,
+        "hub": entry.hub,
+        "account": entry.account,
+        "generation_id": generation_id,
+        "item": json.dumps(item.to_dict()),
+        "delivered": 0,
+    }
+    return int(connection.execute(_INSERT, row).rowcount)
 
 
 def _direct_id(entry_id: str, position: int) -> str:

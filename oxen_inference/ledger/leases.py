@@ -1,44 +1,187 @@
-"""Which process wrote a ledger row, and whether it can still be at work on it."""
+"""Which process is at work on an entry, and whether it can still be.
+
+Every process that pays has a lease in the ledger: a row with a heartbeat, written by one thread
+of the process. On the same machine the process itself is looked up instead, which tells at once.
+"""
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import platform
+import threading
+import uuid
+import weakref
 from functools import lru_cache
 from pathlib import Path
 
+from sqlalchemy import delete, insert, update
+
+from oxen_inference.errors import LedgerError
+from oxen_inference.ledger.database import Database
+from oxen_inference.ledger.schema import leases
+from oxen_inference.ledger.statements import now
+
+log = logging.getLogger("oxen_inference.media")
+
+HEARTBEAT = 5.0
+"""Seconds between two heartbeats."""
+STALE = 30.0
+"""Seconds after its last heartbeat, by the database's clock, at which a lease has ended."""
+_FORGOTTEN = 7 * 86_400.0  # seconds after which nothing refers to a lease any more
+
+
+class Lease:
+    """This process's lease in one ledger, taken when first needed and kept until it ends."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._lock = threading.Lock()
+        self._id = ""
+        self._taken_by = 0
+
+    @property
+    def id(self) -> str:
+        """Its id; takes the lease where this process has none yet."""
+        if self._taken_by != os.getpid():
+            self._take()
+        return self._id
+
+    def _take(self) -> None:
+        if self._taken_by:  # after a fork: the lock may be held by a thread that did not come along
+            self._lock = threading.Lock()
+        with self._lock:
+            if self._taken_by == os.getpid():
+                return
+            lease_id = uuid.uuid4().hex
+            with self._database.writing() as connection:
+                connection.execute(delete(leases).where(leases.c.heartbeat_at < now() - _FORGOTTEN))
+                connection.execute(
+                    insert(leases).values(
+                        lease_id=lease_id, identity=this_process(), heartbeat_at=now()
+                    )
+                )
+            self._id, self._taken_by = lease_id, os.getpid()
+        _keep(self)
+
+    def beat(self) -> None:
+        """Write a heartbeat. Raises `LedgerError`."""
+        with self._database.writing() as connection:
+            connection.execute(
+                update(leases).where(leases.c.lease_id == self._id).values(heartbeat_at=now())
+            )
+
+
+def is_alive(identity: str | None, age: float | None) -> bool | None:
+    """Whether the process of a lease is at work; None for one that may have died just now.
+
+    `identity`: what `this_process` returned there; `age`: seconds since its last heartbeat. Both
+    are None for a lease that is gone.
+    """
+    running = _is_running_here(identity)
+    if running is None and (age is None or age > STALE):
+        return False
+    return running
+
+
+class _Heart:
+    """The one thread of a process that writes the heartbeats of its leases."""
+
+    def __init__(self) -> None:
+        self._leases: weakref.WeakSet[Lease] = weakref.WeakSet()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def keep(self, lease: Lease) -> None:
+        with self._lock:
+            self._leases.add(lease)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._beat, name="oxen-lease", daemon=True)
+                self._thread.start()
+
+    def _beat(self) -> None:
+        rest = threading.Event()
+        while True:
+            rest.wait(HEARTBEAT)
+            with self._lock:
+                kept = list(self._leases)
+                if not kept:
+                    self._thread = None
+                    return
+            for lease in kept:
+                try:
+                    lease.beat()
+                except LedgerError as error:  # noqa: PERF203 - the next heartbeat may succeed
+                    log.debug("No heartbeat: %s", error)
+                except Exception as error:  # noqa: BLE001 - a thread without a caller to tell
+                    log.debug("No heartbeat, unexpectedly: %r", error)
+            del kept
+
+
+_heart = _Heart()
+
+
+def _keep(lease: Lease) -> None:
+    _heart.keep(lease)
+
+
+def _renew_heart() -> None:
+    global _heart  # noqa: PLW0603 - threads and their locks do not survive a fork
+    _heart = _Heart()
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has none
+    os.register_at_fork(after_in_child=_renew_heart)
+
 
 @lru_cache(maxsize=4)
-def _of(pid: int) -> str:
-    return json.dumps(
-        {"host": platform.node(), "boot": _boot_id(), "pid": pid, "started": _started(pid)}
-    )
+def _identity(pid: int) -> str:
+    return json.dumps({**_place(), "pid": pid, "started": _started(pid)})
 
 
 def this_process() -> str:
     """Return this process's identity as text to store."""
-    return _of(os.getpid())
+    return _identity(os.getpid())
 
 
-def is_surely_dead(identity: str | None) -> bool:
-    """Whether the process with that identity has ended; False where that cannot be known."""
+def _is_running_here(identity: str | None) -> bool | None:
+    """Whether a process of this machine is running; None for another machine's, or if unknown."""
     try:
-        owner = json.loads(identity or "")
+        process = json.loads(identity or "")
     except ValueError:
-        return False
-    here = json.loads(this_process())
-    # A pid says nothing across hosts, or across containers, which differ in host name.
-    if owner.get("host") != here["host"] or not here["boot"]:
-        return False
-    if owner.get("boot") != here["boot"]:
-        return True  # the machine has been restarted since
-    return owner.get("started") is not None and _started(owner["pid"]) != owner["started"]
+        return None
+    here = _place()
+    # A process id means nothing on another machine, nor in another container on this one.
+    if (
+        not here["boot"]
+        or process.get("host") != here["host"]
+        or process.get("space") != here["space"]
+    ):
+        return None
+    if process.get("boot") != here["boot"]:
+        return False  # the machine was restarted since
+    if process.get("started") is None:
+        return None
+    return bool(_started(process["pid"]) == process["started"])
+
+
+@lru_cache(maxsize=1)
+def _place() -> dict[str, str | None]:
+    """Return what tells machines, and containers on one machine, apart."""
+    return {"host": platform.node(), "boot": _boot_id(), "space": _pid_namespace()}
 
 
 def _boot_id() -> str | None:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:  # pragma: no cover - where there is no /proc
+        return None
+
+
+def _pid_namespace() -> str | None:
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
     except OSError:  # pragma: no cover - where there is no /proc
         return None
 

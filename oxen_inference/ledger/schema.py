@@ -1,285 +1,174 @@
-"""The ledger's tables, and the SQLite file that holds them: opened once per process, one
-transaction at a time.
+"""The ledger's tables, the same on SQLite and PostgreSQL, and the migrations that make them.
+
+Money is in units of a hundred-millionth of a dollar (see `accounts`), times are unix seconds by
+the database's clock, JSON is text.
 """
 
 from __future__ import annotations
 
-import os
-import sqlite3
-import threading
-import time
-import warnings
-import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
-from oxen_inference.errors import InvalidInputError, LedgerError
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Double,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    insert,
+    select,
+)
+from sqlalchemy.exc import DatabaseError
 
-_BUSY_SECONDS = 30.0
+from oxen_inference.errors import LedgerError
 
-_VERSION = 1
-_SCHEMA = """
-    CREATE TABLE entries (
-        entry_id    TEXT PRIMARY KEY,
-        hub         TEXT NOT NULL,
-        account     TEXT NOT NULL,
-        key         TEXT,
-        fingerprint TEXT NOT NULL,
-        caller_fingerprint TEXT,
-        kind        TEXT NOT NULL,
-        model       TEXT NOT NULL,
-        media_type  TEXT NOT NULL,
-        request     TEXT NOT NULL,
-        defaults    TEXT NOT NULL,
-        count       INTEGER NOT NULL,
-        state       TEXT NOT NULL,
-        attempt     INTEGER NOT NULL DEFAULT 0,
-        owner       TEXT,
-        created_at  REAL NOT NULL,
-        posted_at   REAL,
-        decided_at  REAL,
-        error       TEXT,
-        notes       TEXT NOT NULL DEFAULT '[]'
-    );
-    CREATE UNIQUE INDEX entries_by_key ON entries (hub, account, key) WHERE key IS NOT NULL;
-    CREATE INDEX entries_by_state ON entries (hub, account, state);
-    CREATE TABLE generations (
-        entry_id      TEXT NOT NULL REFERENCES entries,
-        position      INTEGER NOT NULL,
-        generation_id TEXT NOT NULL,
-        item          TEXT NOT NULL,
-        delivered     INTEGER NOT NULL DEFAULT 0,
-        PRIMARY KEY (entry_id, position)
-    );
-    CREATE INDEX generations_by_id ON generations (generation_id);
-    CREATE TABLE calls (
-        conversation TEXT NOT NULL,
-        key          TEXT,
-        entry_id     TEXT NOT NULL REFERENCES entries,
-        delivered    INTEGER NOT NULL DEFAULT 0
-    );
-    CREATE INDEX calls_by_conversation ON calls (conversation) WHERE delivered = 0;
-    CREATE INDEX calls_by_key ON calls (key) WHERE key IS NOT NULL;
-    CREATE INDEX calls_by_entry ON calls (entry_id);
-    CREATE TABLE budgets (
-        name   TEXT PRIMARY KEY,
-        amount TEXT NOT NULL,
-        spent  TEXT NOT NULL DEFAULT '0'
-    );
-    CREATE TABLE reservations (
-        entry_id TEXT PRIMARY KEY,
-        budget   TEXT NOT NULL REFERENCES budgets,
-        unit     TEXT NOT NULL,
-        open     INTEGER NOT NULL
-    );
-    CREATE INDEX open_reservations ON reservations (budget) WHERE open > 0;
-    CREATE TABLE charges (
-        charge_id TEXT PRIMARY KEY,
-        budget    TEXT NOT NULL REFERENCES budgets,
-        amount    TEXT NOT NULL,
-        what      TEXT NOT NULL,
-        at        REAL NOT NULL
-    )
-"""
+metadata = MetaData()
 
+_Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows of this type by itself
 
-class LedgerWarning(UserWarning):
-    """The ledger is kept in memory, because its file cannot be created."""
-
-
-class LedgerFile:
-    """A database at `path`, or in memory where that is None.
-
-    Raises `LedgerError` for a file that is no ledger, cannot be opened, or is of another version:
-    paying without its records would not be safe. Only where it `may_be_memory`, and there is no
-    ledger yet, one that cannot be created is kept in memory.
-    """
-
-    def __init__(self, path: Path | None, *, may_be_memory: bool = False) -> None:
-        self.path = path
-        self._may_be_memory = may_be_memory
-        self._opened_by: int | None = None
-        self._connection: sqlite3.Connection | None = None
-        self._close_it: weakref.finalize[..., LedgerFile] | None = None
-        self._lock = threading.RLock()
-
-    @property
-    def durable(self) -> bool:
-        """Whether what is written survives this process. Opens the file."""
-        with self.reading():
-            return self.path is not None
-
-    @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
-        """Give the connection outside of any transaction."""
-        with self._guard() as connection:
-            yield connection
-
-    @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """Give the connection in a transaction that excludes every other writer.
-
-        It is committed, durably, at the end; rolled back if anything is raised.
-        """
-        with self._guard() as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
-
-    def close(self) -> None:
-        """Close the file, which is opened again when needed; one in memory stays."""
-        with self._lock:
-            if self.path is None:
-                return
-            if self._close_it is not None:
-                self._close_it()
-            self._connection = None
-
-    @contextmanager
-    def _guard(self) -> Iterator[sqlite3.Connection]:
-        if self._opened_by != os.getpid() and self._opened_by is not None:
-            # After a fork: neither the lock's owner nor SQLite's file locks came along.
-            self._lock = threading.RLock()
-            if self.path is not None:
-                self._connection = None
-            self._opened_by = os.getpid()
-        with self._lock:
-            try:
-                yield self._connection or self._open()
-            except sqlite3.Error as error:
-                raise LedgerError(f"The ledger {self._shown} cannot be used: {error}.") from error
-            except UnicodeEncodeError as error:
-                raise InvalidInputError(f"The ledger cannot hold that text: {error}.") from error
-
-    @property
-    def _shown(self) -> str:
-        return "in memory" if self.path is None else f"at {self.path}"
-
-    def _open(self) -> sqlite3.Connection:
-        is_new = self.path is None or not _may_exist(self.path)
-        if is_new and self.path is not None:
-            _check_no_older_ledger(self.path)
-        try:
-            connection = _connect_with_retries(self.path)
-        except (OSError, sqlite3.OperationalError) as error:
-            if _is_locked(error):
-                raise
-            if not (is_new and self._may_be_memory):
-                raise LedgerError(
-                    f"The ledger of paid generations at {self.path} cannot be opened ({error}). "
-                    "Nothing is paid without it. Make that file and its folder writable, point "
-                    "OXEN_STATE_DIR or Ledger(path) elsewhere, or keep none with ledger=None."
-                ) from error
-            connection = self._fall_back(error)
-        except sqlite3.DatabaseError as error:
-            raise LedgerError(
-                f"The file {self.path} is not a ledger ({error}). Move it away, or point "
-                "OXEN_STATE_DIR or Ledger(path) elsewhere."
-            ) from error
-        self._connection, self._opened_by = connection, os.getpid()
-        # A ledger that nobody refers to closes its file; at exit the system does.
-        self._close_it = weakref.finalize(self, _close_unless_forked, connection, os.getpid())
-        self._close_it.atexit = False
-        return connection
-
-    def _fall_back(self, error: Exception) -> sqlite3.Connection:
-        warnings.warn(
-            f"The ledger of paid generations cannot be written at {self.path} ({error}). It is "
-            "kept in memory: what a crash interrupts cannot be found again, and keys and budgets "
-            "with a name are refused. Set OXEN_STATE_DIR or pass Ledger(path) to move it.",
-            LedgerWarning,
-            stacklevel=8,
-        )
-        self.path = None
-        return _connect(None)
+migrations = Table(
+    "oxen_migrations",
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+)
+leases = Table(
+    "oxen_leases",
+    metadata,
+    Column("lease_id", Text, primary_key=True),
+    Column("identity", Text, nullable=False),
+    Column("heartbeat_at", Double, nullable=False),
+)
+entries = Table(
+    "oxen_entries",
+    metadata,
+    Column("id", _Id, Identity(), primary_key=True),
+    Column("entry_id", Text, nullable=False, unique=True),
+    Column("hub", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("key", Text),
+    Column("fingerprint", Text, nullable=False),
+    Column("caller_fingerprint", Text),
+    Column("kind", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("media_type", Text, nullable=False),
+    Column("request", Text, nullable=False),
+    Column("defaults", Text, nullable=False),
+    Column("count", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("posted_at", Double),
+    Column("decided_at", Double),
+    Column("error", Text),
+    Column("notes", Text, nullable=False),
+    Index("oxen_entries_by_key", "hub", "account", "key", unique=True),
+    Index("oxen_entries_by_state", "hub", "account", "state"),
+    Index("oxen_entries_by_fingerprint", "hub", "account", "fingerprint"),
+)
+generations = Table(
+    "oxen_generations",
+    metadata,
+    Column("entry_id", Text, ForeignKey(entries.c.entry_id), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("hub", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("generation_id", Text, nullable=False),
+    Column("item", Text, nullable=False),
+    Column("delivered", Integer, nullable=False),
+    Index("oxen_generations_by_id", "hub", "account", "generation_id", unique=True),
+)
+calls = Table(
+    "oxen_calls",
+    metadata,
+    Column("id", _Id, Identity(), primary_key=True),
+    Column("conversation", Text, nullable=False),
+    Column("key", Text),
+    Column("entry_id", Text, ForeignKey(entries.c.entry_id), nullable=False),
+    Column("delivered", Integer, nullable=False),
+    Index("oxen_calls_by_conversation", "conversation"),
+    Index("oxen_calls_by_key", "key"),
+    Index("oxen_calls_by_entry", "entry_id"),
+)
+waits = Table(
+    "oxen_waits",
+    metadata,
+    Column("wait_id", Text, primary_key=True),
+    Column("entry_id", Text, ForeignKey(entries.c.entry_id), nullable=False),
+    Column("lease_id", Text, nullable=False),
+    Index("oxen_waits_by_entry", "entry_id"),
+)
+budgets = Table(
+    "oxen_budgets",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("amount", BigInteger, nullable=False),
+    Column("spent", BigInteger, nullable=False),
+    Column("reserved", BigInteger, nullable=False),
+)
+reservations = Table(
+    "oxen_reservations",
+    metadata,
+    Column("entry_id", Text, ForeignKey(entries.c.entry_id), primary_key=True),
+    Column("budget", Text, ForeignKey(budgets.c.name), nullable=False),
+    Column("unit", BigInteger, nullable=False),
+    Column("open", Integer, nullable=False),
+)
+charges = Table(
+    "oxen_charges",
+    metadata,
+    Column("charge_id", Text, primary_key=True),
+    Column("budget", Text, ForeignKey(budgets.c.name), nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("charged_at", Double, nullable=False),
+)
 
 
-def _check_no_older_ledger(path: Path) -> None:
-    """Raise `LedgerError` where an empty ledger would silently replace an older version's."""
-    older = path.with_name("journal.sqlite3")
-    if path.name == "ledger.sqlite3" and _may_exist(older):
+MIGRATIONS: Sequence[Callable[[Connection], None]] = (metadata.create_all,)
+"""Entry n brings a database of version n to version n + 1. A released one is never edited."""
+
+
+def version_of(connection: Connection) -> int:
+    """Return the version of the tables; 0 where there are none."""
+    if not connection.dialect.has_table(connection, migrations.name):
+        return 0
+    found = connection.execute(select(migrations.c.version)).scalars().all()
+    return max(found, default=0)
+
+
+def migrate(connection: Connection) -> None:
+    """Bring the tables to this version, in the caller's transaction, which excludes others."""
+    version = version_of(connection)
+    check_version(version)
+    for number in range(version, len(MIGRATIONS)):
+        MIGRATIONS[number](connection)
+        connection.execute(insert(migrations).values(version=number + 1))
+
+
+def check_version(version: int) -> None:
+    """Raise `LedgerError` for tables of a newer version of this package."""
+    if version > len(MIGRATIONS):
         raise LedgerError(
-            f"{older} is a ledger of an earlier, unreleased version, which this version cannot "
-            "read. Jobs and budgets in it are unknown here. Move the file away to start a new "
-            "ledger."
+            "The ledger was written by a newer version of oxen-integrations. Upgrade, or use "
+            "another ledger."
         )
 
 
-def _may_exist(path: Path) -> bool:
-    """Whether there is a ledger already; an empty file is none yet."""
+def check_is_ledger(connection: Connection) -> None:
+    """Raise `LedgerError` where the tables have not been set up."""
     try:
-        return path.stat().st_size > 0
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:
-        return True  # unknown, so it is not replaced
-
-
-def _connect_with_retries(path: Path | None) -> sqlite3.Connection:
-    # Switching a new file to WAL is refused at once, without the busy timeout, while another
-    # process does the same (https://sqlite.org/wal.html).
-    give_up = time.monotonic() + _BUSY_SECONDS
-    while True:
-        try:
-            return _connect(path)
-        except sqlite3.OperationalError as error:  # noqa: PERF203 - waits, in any case
-            if not _is_locked(error) or time.monotonic() > give_up:
-                raise
-            time.sleep(0.02)
-
-
-def _is_locked(error: Exception) -> bool:
-    return "locked" in str(error) or "busy" in str(error)
-
-
-def _close_unless_forked(connection: sqlite3.Connection, opened_by: int) -> None:
-    if os.getpid() == opened_by:  # closing it in a child would drop the parent's locks
-        connection.close()
-
-
-def _connect(path: Path | None) -> sqlite3.Connection:
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # Prompts and result URLs are in it: made before SQLite would, for this user only.
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    connection = sqlite3.connect(
-        ":memory:" if path is None else path,
-        timeout=_BUSY_SECONDS,
-        isolation_level=None,
-        check_same_thread=False,
-    )
-    try:
-        connection.row_factory = sqlite3.Row
-        connection.execute("PRAGMA journal_mode = WAL")
-        # FULL: a commit has reached the disk, so that no intent is lost with the power.
-        connection.execute("PRAGMA synchronous = FULL")
-        _migrate(connection, path)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _migrate(connection: sqlite3.Connection, path: Path | None) -> None:
-    def version() -> int:
-        found: int = connection.execute("PRAGMA user_version").fetchone()[0]
-        return found
-
-    if version() == 0:
-        connection.execute("BEGIN IMMEDIATE")
-        if version() == 0:  # pragma: no branch - another process may have been faster
-            for statement in _SCHEMA.split(";"):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {_VERSION}")
-        connection.execute("COMMIT")
-    if version() > _VERSION:
+        version = version_of(connection)
+    except DatabaseError as error:
+        raise LedgerError(f"The ledger cannot be read: {error.orig}.") from error
+    check_version(version)
+    if version < len(MIGRATIONS):
         raise LedgerError(
-            f"The ledger {path} was written by a newer version of oxen-integrations. Upgrade, or "
-            "point OXEN_STATE_DIR or Ledger(path) elsewhere."
+            "The ledger's tables are missing or old. Call Ledger(url).setup() once, with rights to "
+            "create tables."
         )

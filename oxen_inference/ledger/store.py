@@ -8,54 +8,146 @@ An entry is written, durably, before its request is sent, and moves
         └─ rejected ◄┘          nothing was bought; the same key may try again
 
 ``intended`` proves that nothing was sent. ``posting`` and ``unknown`` mean that something may
-have been, and are never sent again. Every move checks the state it starts from, so that of two
-processes at work on one entry only one can send.
+have been, and are never sent again. Every move names the state and the attempt it starts from,
+so that of two processes at work on one entry only one can send. Two calls that mean one request
+are held apart by a lock on its key, or on its conversation and fingerprint.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import sqlite3
-import time
 import uuid
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import platformdirs
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Select,
+    Update,
+    bindparam,
+    insert,
+    or_,
+    select,
+    update,
+)
 
-from oxen_inference.errors import ConfigurationError, KeyConflictError
+from oxen_inference.errors import ConfigurationError, KeyConflictError, LedgerError
 from oxen_inference.ledger import accounts, conversations, generations
 from oxen_inference.ledger.accounts import Reservation
+from oxen_inference.ledger.database import Database, identity_of, read_url
 from oxen_inference.ledger.entries import Entry, Intent, Scope
-from oxen_inference.ledger.leases import this_process
-from oxen_inference.ledger.schema import LedgerFile
+from oxen_inference.ledger.leases import Lease, is_alive
+from oxen_inference.ledger.schema import calls, entries, leases, reservations
+from oxen_inference.ledger.schema import generations as generation_rows
+from oxen_inference.ledger.statements import now
 from oxen_inference.result import MediaItem
+
+# Statements are made once: to make one takes longer than to run it.
+_ENTRIES = (
+    select(
+        entries,
+        leases.c.identity.label("lease_identity"),
+        (now() - leases.c.heartbeat_at).label("lease_age"),
+        reservations.c.unit,
+        reservations.c.open,
+    )
+    .outerjoin(leases, leases.c.lease_id == entries.c.owner)
+    .outerjoin(reservations, reservations.c.entry_id == entries.c.entry_id)
+    .order_by(entries.c.id.desc())
+)
+_BY_ID = _ENTRIES.where(entries.c.entry_id == bindparam("entry"))
+_BY_KEY = _ENTRIES.where(
+    entries.c.hub == bindparam("hub"),
+    entries.c.account == bindparam("account"),
+    or_(
+        entries.c.key == bindparam("key"),
+        entries.c.entry_id.in_(select(calls.c.entry_id).where(calls.c.key == bindparam("key"))),
+    ),
+)
+_ITEMS = (
+    select(generation_rows.c.entry_id, generation_rows.c.item)
+    .join(entries, entries.c.entry_id == generation_rows.c.entry_id)
+    .order_by(generation_rows.c.entry_id, generation_rows.c.position)
+)
+_ITEMS_BY_ENTRY = _ITEMS.where(generation_rows.c.entry_id.in_(bindparam("entries", expanding=True)))
+_MOVE = update(entries).where(
+    entries.c.entry_id == bindparam("entry"),
+    entries.c.attempt == bindparam("number"),
+    entries.c.state.in_(bindparam("states", expanding=True)),
+)
+_CLAIM = _MOVE.values(
+    state="intended",
+    error=None,
+    decided_at=None,
+    posted_at=None,
+    created_at=now(),
+    attempt=entries.c.attempt + 1,
+    **{
+        name: bindparam(f"new_{name}")
+        for name in ("owner", "fingerprint", "caller_fingerprint", "request", "defaults", "count")
+    },
+)
+_POST = _MOVE.where(entries.c.owner == bindparam("from_owner")).values(
+    state="posting", posted_at=now()
+)
+_UNPOST = _MOVE.values(state="intended", posted_at=None)
+_DECIDE = _MOVE.values(state=bindparam("to_state"), error=bindparam("cause"), decided_at=now())
+_INSERT = insert(entries).values(state="intended", attempt=0, created_at=now(), notes="[]")
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What `Ledger.begin` did for a call: began its entry, or found the one it joins.
+
+    `wait_id`: for `Ledger.leave`, where the call belongs to a conversation.
+    """
+
+    entry: Entry
+    is_mine: bool
+    """Whether the entry is the caller's to send."""
+    wait_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Undecided:
+    """A call of the same conversation waits for the job on another machine, or is dead.
+
+    `begin` has to be asked again, with this, until each lease has ended or shows a newer heartbeat
+    than at first.
+    """
+
+    heartbeats: Mapping[str, float]
 
 
 class Ledger:
-    """The ledger in a SQLite file: `path`, or the user's state directory (`OXEN_STATE_DIR`).
+    """A ledger in a SQLite file, or in a PostgreSQL database that many machines share.
 
-    Safe to share between threads and processes. Raises `LedgerError` where it cannot be opened;
-    only a default one that cannot be created is kept in memory, with a `LedgerWarning`, and
-    `durable` is False.
+    `location`: a path, a ``postgresql://`` URL, a SQLAlchemy engine, or nothing for
+    ``OXEN_LEDGER_URL`` or else a file in the user's state directory (``OXEN_STATE_DIR``). Safe to
+    share between threads and processes. A file is created when first used; a database needs
+    `setup` once. Raises `LedgerError` where it cannot be opened; only a default file that cannot
+    be created is kept in memory, with a `LedgerWarning`, and `durable` is False.
     """
 
-    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
-        # Absolute: a relative path would name another ledger in another working directory.
-        absolute = default_path() if path is None else Path(path).expanduser().absolute()
-        self.file = LedgerFile(absolute, may_be_memory=absolute == default_path())
+    def __init__(self, location: str | os.PathLike[str] | Engine | None = None) -> None:
+        self._start(_database(location))
+
+    def _start(self, database: Database) -> None:
+        self.database = database
+        self._lease = Lease(database)
 
     @classmethod
     def in_memory(cls) -> Ledger:
         """Return a ledger that ends with the process: what ``ledger=None`` stands for."""
-        ledger = cls.__new__(cls)
-        ledger.file = LedgerFile(None)
-        return ledger
+        return cls._with(Database())
 
     @classmethod
     def of(cls, given: object) -> Ledger:
@@ -64,15 +156,24 @@ class Ledger:
             return given
         if given is None:
             return cls.in_memory()
-        if isinstance(given, str | os.PathLike):
+        if isinstance(given, str | os.PathLike | Engine):
             return cls(given)
         raise ConfigurationError(
-            "ledger must be a Ledger, the path of one, or None to keep it in memory; not "
+            "ledger must be a Ledger, the path or the URL of one, or None to keep it in memory; not "
             f"{type(given).__name__}."
         )
 
+    @classmethod
+    def _with(cls, database: Database) -> Ledger:
+        ledger = cls.__new__(cls)
+        ledger._start(database)
+        return ledger
+
     def __repr__(self) -> str:
-        return f"Ledger({str(self.path)!r})" if self.path else "Ledger.in_memory()"
+        if self.path is not None:
+            return f"Ledger({str(self.path)!r})"
+        where = str(self.database)
+        return "Ledger.in_memory()" if where == "in memory" else f"Ledger({where[3:]!r})"
 
     def __copy__(self) -> Ledger:
         return self
@@ -81,243 +182,252 @@ class Ledger:
         return self
 
     def __reduce__(self) -> Any:
-        return (Ledger, (str(self.path),)) if self.path else (Ledger.in_memory, ())
+        if self.path is not None:
+            # One that exists is never silently replaced by an empty one on another machine.
+            return _reopen_file, (str(self.path), self.path.exists())
+        if self.database.url is not None:
+            return _reopen_url, (identity_of(self.database.url),)
+        if str(self.database) == "in memory":
+            return Ledger.in_memory, ()
+        raise TypeError(
+            "A ledger on an engine of yours cannot be pickled: engines hold connections and "
+            "credentials. Use Ledger(url), or make it where it is used."
+        )
 
     @property
     def path(self) -> Path | None:
-        """The file, or None where it is kept in memory."""
-        return self.file.path
+        """The file, or None for a database or a ledger in memory."""
+        return self.database.path
 
     @property
     def durable(self) -> bool:
-        """Whether the ledger survives this process. Opens the file."""
-        return self.file.durable
+        """Whether the ledger survives this process. Opens it."""
+        return self.database.durable
+
+    def setup(self) -> None:
+        """Create or update the tables; may run as another user, with the rights to do so."""
+        self.database.setup()
 
     def is_same(self, other: Ledger) -> bool:
-        """Whether both stand for one file, or are one object."""
+        """Whether both stand for one file or database, or are one object."""
         if self is other:
             return True
         if not (self.durable and other.durable):
             return False  # each ledger in memory is another one
-        return os.path.realpath(str(self.path)) == os.path.realpath(str(other.path))
+        if self.path is not None and other.path is not None:
+            return os.path.realpath(self.path) == os.path.realpath(other.path)
+        return (self.path, str(self.database)) == (other.path, str(other.database))
 
     def close(self) -> None:
-        """Close the file; it is opened again when needed."""
-        self.file.close()
+        """Close the connections; they are opened again when needed."""
+        self.database.close()
 
     def entries(self, scope: Scope | None = None) -> list[Entry]:
         """Return the entries, newest first."""
-        if scope is None:
-            return self._select("1 = 1")
-        return self._select("hub = ? AND account = ?", scope.hub, scope.account)
+        with self.database.reading() as connection:
+            return _select(connection, *(() if scope is None else _in_scope(scope)))
 
     def unresolved(self, scope: Scope, *, except_for: str) -> list[Entry]:
         """Return the requests that may have been sent and have no ids yet."""
-        return self._select(
-            "hub = ? AND account = ? AND state IN ('posting', 'unknown') AND entry_id <> ?",
-            scope.hub,
-            scope.account,
-            except_for,
-        )
+        with self.database.reading() as connection:
+            return _select(
+                connection,
+                *_in_scope(scope),
+                entries.c.state.in_(("posting", "unknown")),
+                entries.c.entry_id != except_for,
+            )
 
     def find(self, scope: Scope, key: str) -> Entry | None:
         """Return the entry that a key stands for."""
-        found = self._select("hub = ? AND account = ? AND key = ?", scope.hub, scope.account, key)
-        if found:
-            return found[0]
-        with self.file.reading() as connection:
-            joined = conversations.entry_of_call(connection, scope.hub, scope.account, key)
-        return self.get(joined) if joined else None
+        with self.database.reading() as connection:
+            return _find(connection, scope, key)
 
     def get(self, entry_id: str) -> Entry | None:
-        found = self._select("entry_id = ?", entry_id)
-        return found[0] if found else None
+        with self.database.reading() as connection:
+            return _get(connection, entry_id)
 
-    def owners(self, generation_ids: Iterable[str]) -> dict[str, str]:
+    def owners(self, scope: Scope, generation_ids: Iterable[str]) -> dict[str, str]:
         """Return which entry each known generation belongs to."""
-        with self.file.reading() as connection:
-            rows = [
-                connection.execute(
-                    "SELECT generation_id, entry_id FROM generations WHERE generation_id = ?",
-                    (each,),
-                ).fetchone()
-                for each in generation_ids
-            ]
-        return {row["generation_id"]: row["entry_id"] for row in rows if row is not None}
+        with self.database.reading() as connection:
+            return generations.owners(connection, scope.hub, scope.account, generation_ids)
 
-    def begin(self, intent: Intent, reservation: Reservation | None = None) -> tuple[Entry, bool]:
+    def begin(
+        self,
+        intent: Intent,
+        reservation: Reservation | None = None,
+        undecided: Undecided | None = None,
+    ) -> Begun | Undecided:
         """Write an intent and reserve its money; or return what its key already stands for, or
         the unfinished job of its conversation that it joins.
 
-        The second value says whether the entry is the caller's to send. An entry begun in a
-        conversation is attended until `leave`. Raises `KeyConflictError`, `BudgetExceededError`.
+        Raises `KeyConflictError`, `BudgetExceededError`.
         """
-        known = self._join(intent)
-        if known is not None:
-            return known, False
-        entry_id = uuid.uuid4().hex
-        if intent.conversation is not None:
-            conversations.attend(entry_id)  # before anybody else can see it
-        try:
-            with self.file.writing() as connection:
-                written = _insert(connection, entry_id, intent)
-                if written and reservation is not None:
-                    accounts.reserve(connection, entry_id, reservation)
-                if written and intent.conversation is not None:
-                    conversations.add_call(connection, intent.conversation, intent.key, entry_id)
-        except BaseException:
-            _leave(intent, entry_id)
-            raise
-        if written:
-            return self._known(entry_id), True
-        _leave(intent, entry_id)
-        return self.begin(intent, reservation)  # another call was faster: join its entry
+        lease = self._lease.id
+        with self.database.writing() as connection:
+            self.database.lock(connection, *_lock_names(intent))
+            entry = None if intent.key is None else _find(connection, intent.scope, intent.key)
+            is_known_call = entry is not None
+            if entry is not None:
+                _check_same_request(entry, intent)
+            elif intent.conversation is not None:
+                found = conversations.to_join(connection, intent)
+                if found.free:
+                    entry = _known(connection, found.free[0])
+                elif still := _undecided(found.watched, undecided):
+                    return still
+            is_mine = entry is None
+            if entry is None:
+                entry = self._insert(connection, intent, lease)
+            wait_id = None
+            if intent.conversation is not None:
+                if not is_known_call:
+                    conversations.add_call(connection, intent, entry.entry_id)
+                wait_id = conversations.attend(connection, entry.entry_id, lease)
+            if is_mine and reservation is not None:
+                accounts.reserve(connection, entry.entry_id, reservation)
+                entry = replace(entry, reserved=reservation.unit * reservation.generations)
+            return Begun(entry, is_mine, wait_id)
 
     def find_existing(self, intent: Intent) -> Entry | None:
-        """Return the entry that `begin` would return instead of a new one; writes nothing."""
-        known = None if intent.key is None else self.find(intent.scope, intent.key)
-        if known is not None:
-            _check_same_request(known, intent)
-            return known
-        with self.file.reading() as connection:
-            entry_id = _entry_to_join(connection, intent)
-        return None if entry_id is None else self.get(entry_id)
+        """Return the entry that `begin` would join; None if it would begin one. Writes nothing."""
+        with self.database.reading() as connection:
+            entry = None if intent.key is None else _find(connection, intent.scope, intent.key)
+            if entry is not None:
+                _check_same_request(entry, intent)
+                return entry
+            if intent.conversation is None:
+                return None
+            found = conversations.to_join(connection, intent)
+            return _known(connection, found.free[0]) if found.free else None
 
-    def _join(self, intent: Intent) -> Entry | None:
-        """Return what an intent's key, or another call of its conversation, has begun."""
-        known = None if intent.key is None else self.find(intent.scope, intent.key)
-        if known is not None:
-            _check_same_request(known, intent)
-        elif intent.conversation is not None:
-            with self.file.writing() as connection:
-                entry_id = _entry_to_join(connection, intent)
-                if entry_id is not None:
-                    conversations.add_call(connection, intent.conversation, intent.key, entry_id)
-            known = self._known(entry_id) if entry_id is not None else None
-        if known is not None and intent.conversation is not None:
-            conversations.attend(known.entry_id)
-        return known
+    def attend(self, entry: Entry) -> str:
+        """Mark that a call waits for an entry; return the wait's id, for `leave`."""
+        lease = self._lease.id
+        with self.database.writing() as connection:
+            return conversations.attend(connection, entry.entry_id, lease)
+
+    def leave(self, wait_id: str) -> None:
+        with self.database.writing() as connection:
+            conversations.leave(connection, wait_id)
 
     def claim(self, entry: Entry, intent: Intent, reservation: Reservation | None = None) -> bool:
         """Take over an entry that surely was not sent: abandoned before that, or rejected.
 
         It becomes what the intent will send, since the model's schema may have changed.
         """
-        with self.file.writing() as connection:
-            claimed = connection.execute(
-                "UPDATE entries SET state = 'intended', owner = ?, error = NULL, decided_at = NULL,"
-                " created_at = ?, attempt = attempt + 1, fingerprint = ?, caller_fingerprint = ?,"
-                " request = ?, defaults = ?, count = ? WHERE entry_id = ? AND state = ?"
-                " AND attempt = ? AND state IN ('intended', 'rejected')",
-                (
-                    this_process(), time.time(), intent.fingerprint, intent.caller_fingerprint,
-                    json.dumps(intent.request), json.dumps(intent.defaults), intent.count,
-                    entry.entry_id, entry.state, entry.attempt,
-                ),
-            ).rowcount  # fmt: skip
+        if entry.state not in ("intended", "rejected"):
+            return False
+        lease = self._lease.id
+        with self.database.writing() as connection:
+            columns = {"owner": lease, **_request_columns(intent)}
+            new = {f"new_{name}": value for name, value in columns.items()}
+            claimed = self._move(connection, entry, (entry.state,), _CLAIM, **new)
             if claimed:
                 accounts.release(connection, entry.entry_id)
                 if reservation is not None:
-                    accounts.reserve(connection, entry.entry_id, reservation)
-        return bool(claimed)
+                    accounts.reserve_again(connection, entry.entry_id, reservation)
+            return claimed
 
     def posting(self, entry: Entry) -> bool:
         """Write that the request may be on its way from now on; False if it is not the caller's."""
-        with self.file.writing() as connection:
-            return bool(
-                connection.execute(
-                    "UPDATE entries SET state = 'posting', posted_at = ? WHERE entry_id = ?"
-                    " AND state = 'intended' AND owner = ? AND attempt = ?",
-                    (time.time(), entry.entry_id, entry.owner, entry.attempt),
-                ).rowcount
-            )
+        with self.database.writing() as connection:
+            own = {"from_owner": entry.owner}
+            return self._move(connection, entry, ("intended",), _POST, **own)
 
     def return_to_intended(self, entry: Entry) -> None:
         """Write that the request surely bought nothing, and will be tried again."""
-        self._move(entry, "intended", None)
+        with self.database.writing() as connection:
+            self._move(connection, entry, ("posting",), _UNPOST)
 
     def accepted(self, entry: Entry, generation_ids: Iterable[str], notes: Iterable[str]) -> bool:
         """Write the ids that the hub gave, or that were found; False if another entry has them."""
-        with self.file.writing() as connection:
+        with self.database.writing() as connection:
             return generations.accept(connection, entry, list(generation_ids), list(notes))
 
     def abandon(self, entry: Entry, error: Mapping[str, Any]) -> None:
         """Reject an entry that was not sent; any other stays as it is."""
-        with self.file.writing() as connection:
-            if connection.execute(
-                "UPDATE entries SET state = 'rejected', error = ?, decided_at = ?"
-                " WHERE entry_id = ? AND attempt = ? AND state = 'intended'",
-                (json.dumps(error), time.time(), entry.entry_id, entry.attempt),
-            ).rowcount:
-                accounts.release(connection, entry.entry_id)
+        self._decide(entry, ("intended",), "rejected", error)
 
     def rejected(self, entry: Entry, error: Mapping[str, Any]) -> None:
         """Write that nothing was bought, and release the money."""
-        self._move(entry, "rejected", error)
+        self._decide(entry, ("intended", "posting", "unknown"), "rejected", error)
 
     def unknown(self, entry: Entry, error: Mapping[str, Any]) -> None:
         """Write that the outcome is unknown; the money stays reserved."""
-        self._move(entry, "unknown", error)
+        self._decide(entry, ("posting", "unknown"), "unknown", error)
 
     def delivered(self, entry: Entry) -> None:
         """Write that the entry's generations, which may be some of its request's, were delivered."""
         ended = [item.generation_id for item in entry.items if item.generation_id and item.is_terminal]  # fmt: skip
-        with self.file.writing() as connection:
+        with self.database.writing() as connection:
             conversations.mark_delivered(connection, entry.entry_id, ended)
 
     def record_results(self, entry: Entry, items: Iterable[MediaItem]) -> None:
         """Write a direct request's results, which have no ids."""
-        with self.file.writing() as connection:
+        with self.database.writing() as connection:
             generations.record_results(connection, entry, items)
 
     def update(self, entry: Entry, items: Iterable[MediaItem]) -> Entry:
         """Write how far the generations are, and settle those whose cost is known."""
-        with self.file.writing() as connection:
+        with self.database.writing() as connection:
             generations.catch_up(connection, entry)
-            generations.update(connection, entry, items)
-        return self._known(entry.entry_id)
+            generations.update_items(connection, entry, items)
+            return _known(connection, entry.entry_id)
 
     def write_off(self, entry: Entry) -> Entry:
         """Write that generations which ended without a cost cost nothing."""
         items = [replace(i, cost=Decimal(0)) if i.cost is None else i for i in entry.items]
         note = "Written off by hand: what ended without success was not billed."
-        with self.file.writing() as connection:
+        with self.database.writing() as connection:
             connection.execute(
-                "UPDATE entries SET notes = ? WHERE entry_id = ?",
-                (json.dumps([*entry.notes, note]), entry.entry_id),
+                update(entries)
+                .where(entries.c.entry_id == entry.entry_id)
+                .values(notes=json.dumps([*entry.notes, note]))
             )
-            generations.update(connection, entry, items)
-        return self._known(entry.entry_id)
+            generations.update_items(connection, entry, items)
+            return _known(connection, entry.entry_id)
 
-    def _move(self, entry: Entry, state: str, error: Mapping[str, Any] | None) -> None:
-        with self.file.writing() as connection:
-            moved = connection.execute(
-                "UPDATE entries SET state = ?, error = ?, decided_at = ? WHERE entry_id = ?"
-                " AND attempt = ? AND state <> 'accepted'",
-                (
-                    state, json.dumps(error) if error else None, time.time(),
-                    entry.entry_id, entry.attempt,
-                ),
-            ).rowcount  # fmt: skip
+    @staticmethod
+    def _insert(connection: Connection, intent: Intent, lease: str) -> Entry:
+        entry_id = uuid.uuid4().hex
+        row = {
+            "entry_id": entry_id,
+            "hub": intent.scope.hub,
+            "account": intent.scope.account,
+            "key": intent.key,
+            "kind": intent.kind,
+            "model": intent.model,
+            "media_type": intent.media_type,
+            "owner": lease,
+            **_request_columns(intent),
+        }
+        connection.execute(_INSERT, row)
+        return _known(connection, entry_id)
+
+    def _decide(
+        self, entry: Entry, states: Sequence[str], state: str, error: Mapping[str, Any]
+    ) -> None:
+        with self.database.writing() as connection:
+            values = {"to_state": state, "cause": json.dumps(error)}
+            moved = self._move(connection, entry, states, _DECIDE, **values)
             if moved and state == "rejected":
                 accounts.release(connection, entry.entry_id)
 
-    def _known(self, entry_id: str) -> Entry:
-        entry = self.get(entry_id)
-        assert entry is not None, entry_id  # noqa: S101 - written by the caller
-        return entry
-
-    def _select(self, where: str, *values: object) -> list[Entry]:
-        with self.file.reading() as connection:
-            rows = connection.execute(
-                f"SELECT * FROM entries WHERE {where} ORDER BY created_at DESC, rowid DESC",  # noqa: S608 - `where` is never input
-                values,
-            ).fetchall()
-            return [_read(connection, row) for row in rows]
+    @staticmethod
+    def _move(
+        connection: Connection,
+        entry: Entry,
+        states: Sequence[str],
+        statement: Update,
+        **values: Any,
+    ) -> bool:
+        """Change an entry that is in one of these states, in the attempt that the caller saw."""
+        known = {"entry": entry.entry_id, "number": entry.attempt, "states": list(states)}
+        return bool(connection.execute(statement, {**known, **values}).rowcount)
 
 
 def default_path() -> Path:
-    """Return where the ledger is by default."""
+    """Return where the ledger's file is by default."""
     folder = os.environ.get("OXEN_STATE_DIR", "").strip()
     base = _absolute(folder) if folder else platformdirs.user_state_path("oxen-integrations")
     return base / "ledger.sqlite3"
@@ -330,44 +440,66 @@ def _absolute(folder: str) -> Path:
 
 
 def default_ledger() -> Ledger:
-    """Return the ledger at the default path; one object for all who use it."""
-    return _ledger_at(str(default_path()))
+    """Return the ledger at the default place; one object for all who use it."""
+    return _ledger_at(_default_url() or str(default_path()))
+
+
+def _default_url() -> str | None:
+    return os.environ.get("OXEN_LEDGER_URL", "").strip() or None
 
 
 @lru_cache(maxsize=16)
-def _ledger_at(path: str) -> Ledger:
-    return Ledger(path)
+def _ledger_at(location: str) -> Ledger:
+    return Ledger(location)
 
 
-def _insert(connection: sqlite3.Connection, entry_id: str, intent: Intent) -> bool:
-    """Write a new entry; False where its key is taken."""
-    return bool(
-        connection.execute(
-            "INSERT OR IGNORE INTO entries (entry_id, hub, account, key, fingerprint,"
-            " caller_fingerprint, kind, model, media_type, request, defaults, count, state, owner,"
-            " created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'intended', ?, ?)",
-            (
-                entry_id, intent.scope.hub, intent.scope.account, intent.key, intent.fingerprint,
-                intent.caller_fingerprint, intent.kind, intent.model, intent.media_type,
-                json.dumps(intent.request), json.dumps(intent.defaults), intent.count,
-                this_process(), time.time(),
-            ),
-        ).rowcount
-    )  # fmt: skip
+def _database(location: str | os.PathLike[str] | Engine | None) -> Database:
+    if isinstance(location, Engine):
+        return Database(engine=location)
+    given = location if location is not None else _default_url()
+    if isinstance(given, str) and "://" in given:
+        return Database(url=read_url(given))
+    # Absolute: a relative path would name another ledger in another working directory.
+    path = default_path() if given is None else Path(given).expanduser().absolute()
+    return Database(path=path, may_be_memory=path == default_path())
 
 
-def _entry_to_join(connection: sqlite3.Connection, intent: Intent) -> str | None:
-    if intent.conversation is None:
-        return None
-    scope = intent.scope
-    return conversations.entry_to_join(
-        connection, intent.conversation, scope.hub, scope.account, intent.fingerprint
-    )
+def _reopen_file(path: str, must_exist: bool) -> Ledger:
+    return Ledger._with(Database(path=Path(path), must_exist=must_exist))
 
 
-def _leave(intent: Intent, entry_id: str) -> None:
+def _reopen_url(identity: str) -> Ledger:
+    """Return the ledger of that identity, with the credentials of this process's environment."""
+    known = _default_url()
+    is_known = known is not None and "://" in known and identity_of(read_url(known)) == identity
+    return Ledger(known if is_known else identity)
+
+
+def _lock_names(intent: Intent) -> list[str]:
+    scope = f"{intent.scope.hub}\n{intent.scope.account}"
+    names = [] if intent.key is None else [f"key\n{scope}\n{intent.key}"]
     if intent.conversation is not None:
-        conversations.leave(entry_id)
+        names.append(f"conversation\n{scope}\n{intent.conversation}\n{intent.fingerprint}")
+    return names
+
+
+def _undecided(watched: Mapping[str, float], before: Undecided | None) -> Undecided | None:
+    """Return what is still to be waited for; None where all who wait have shown to be alive."""
+    known = {} if before is None else before.heartbeats
+    first = {lease: known.get(lease, beat) for lease, beat in watched.items()}
+    if all(first[lease] < beat for lease, beat in watched.items()):
+        return None
+    return Undecided(first)
+
+
+def _request_columns(intent: Intent) -> dict[str, Any]:
+    return {
+        "fingerprint": intent.fingerprint,
+        "caller_fingerprint": intent.caller_fingerprint,
+        "request": json.dumps(intent.request),
+        "defaults": json.dumps(intent.defaults),
+        "count": intent.count,
+    }
 
 
 def _check_same_request(known: Entry, intent: Intent) -> None:
@@ -387,17 +519,72 @@ def _check_same_request(known: Entry, intent: Intent) -> None:
     )
 
 
-def _read(connection: sqlite3.Connection, row: sqlite3.Row) -> Entry:
-    items = connection.execute(
-        "SELECT item FROM generations WHERE entry_id = ? ORDER BY position", (row["entry_id"],)
-    )
-    values = dict(row)
-    for name in ("request", "defaults"):
-        values[name] = json.loads(values[name])
-    values["error"] = json.loads(values["error"]) if values["error"] else None
-    values["notes"] = tuple(json.loads(values["notes"]))
+def _in_scope(scope: Scope) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return entries.c.hub == scope.hub, entries.c.account == scope.account
+
+
+def _find(connection: Connection, scope: Scope, key: str) -> Entry | None:
+    """Return the entry of a key, be it the key of a call that joined it."""
+    values = {"hub": scope.hub, "account": scope.account, "key": key}
+    found = _read_all(connection, _BY_KEY, _ITEMS_BY_ENTRY, values)
+    return next((entry for entry in found if entry.key == key), found[0] if found else None)
+
+
+def _get(connection: Connection, entry_id: str) -> Entry | None:
+    found = _read_all(connection, _BY_ID, _ITEMS_BY_ENTRY, {"entry": entry_id})
+    return found[0] if found else None
+
+
+def _known(connection: Connection, entry_id: str) -> Entry:
+    entry = _get(connection, entry_id)
+    if entry is None:
+        raise LedgerError(f"Entry {entry_id} is no longer in the ledger.")
+    return entry
+
+
+def _select(connection: Connection, *conditions: ColumnElement[bool]) -> list[Entry]:
+    """Return the entries that meet the conditions, newest first."""
+    items = _ITEMS.where(*conditions)
+    return _read_all(connection, _ENTRIES.where(*conditions), items, {})
+
+
+def _read_all(
+    connection: Connection, of_entries: Select[Any], of_items: Select[Any], values: dict[str, Any]
+) -> list[Entry]:
+    rows = connection.execute(of_entries, values).all()
+    items: dict[str, tuple[MediaItem, ...]] = {}
+    if any(row.state == "accepted" for row in rows):
+        ids = {"entries": [row.entry_id for row in rows]} if of_items is _ITEMS_BY_ENTRY else {}
+        for row in connection.execute(of_items, ids):
+            item = MediaItem.from_dict(json.loads(row.item))
+            items[row.entry_id] = (*items.get(row.entry_id, ()), item)
+    return [_read(row._asdict(), items.get(row.entry_id, ())) for row in rows]
+
+
+def _read(row: Mapping[str, Any], items: tuple[MediaItem, ...]) -> Entry:
+    is_open = row["state"] in ("intended", "posting")
     return Entry(
-        **values,
-        items=tuple(MediaItem.from_dict(json.loads(item["item"])) for item in items),
-        reserved=accounts.reserved_for(connection, row["entry_id"]),
+        entry_id=row["entry_id"],
+        hub=row["hub"],
+        account=row["account"],
+        key=row["key"],
+        fingerprint=row["fingerprint"],
+        caller_fingerprint=row["caller_fingerprint"],
+        kind=row["kind"],
+        model=row["model"],
+        media_type=row["media_type"],
+        request=json.loads(row["request"]),
+        defaults=json.loads(row["defaults"]),
+        count=row["count"],
+        state=row["state"],
+        attempt=row["attempt"],
+        owner=row["owner"],
+        created_at=row["created_at"],
+        posted_at=row["posted_at"],
+        decided_at=row["decided_at"],
+        error=json.loads(row["error"]) if row["error"] else None,
+        notes=tuple(json.loads(row["notes"])),
+        items=items,
+        reserved=accounts.to_usd((row["unit"] or 0) * (row["open"] or 0)),
+        is_abandoned=is_open and is_alive(row["lease_identity"], row["lease_age"]) is False,
     )

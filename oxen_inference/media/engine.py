@@ -65,8 +65,8 @@ class Task:
     stop: StopRequest = field(default_factory=StopRequest)
     warning: str | None = None
     """The last warning of the poller that the caller was told of."""
-    attended: str | None = None
-    """The entry that other calls of the conversation leave alone while this one lasts."""
+    wait_id: str | None = None
+    """The ledger's mark that keeps other calls of the conversation from joining this one's job."""
 
     @property
     def known_entry(self) -> Entry:

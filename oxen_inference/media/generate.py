@@ -11,7 +11,6 @@ from typing import TypeVar
 
 from oxen_inference.effects import Work, gather, run, with_deadline
 from oxen_inference.errors import DownloadError, GenerationFailed, LedgerError, OxenError
-from oxen_inference.ledger import conversations
 from oxen_inference.ledger.entries import Entry
 from oxen_inference.media import wait
 from oxen_inference.media.engine import Engine, Task, WaitOptions
@@ -124,19 +123,37 @@ async def finish(engine: Engine, task: Task) -> MediaResult:
 async def _handling_interrupt(engine: Engine, work: Work[T], tasks: list[Task]) -> T:
     """Do the work; if the caller is interrupted, report or cancel what is running."""
     try:
-        return await work
-    except (GeneratorExit, Exception):
+        result = await work
+    except GeneratorExit:  # nothing can be awaited any more
+        for task in tasks:
+            _leave(engine, task)
+        raise
+    except Exception:
+        await run(_leave_all, engine, tasks)
         raise
     except BaseException as error:
         for task in tasks:
             await wait.detach_or_cancel(engine, task, error)
+        await run(_leave_all, engine, tasks)
         raise
-    finally:
-        for task in tasks:
-            if task.subscription is not None:
-                engine.poller.unsubscribe(task.subscription)
-            if task.attended is not None:
-                conversations.leave(task.attended)
+    await run(_leave_all, engine, tasks)
+    return result
+
+
+def _leave_all(engine: Engine, tasks: list[Task]) -> None:
+    for task in tasks:
+        _leave(engine, task)
+
+
+def _leave(engine: Engine, task: Task) -> None:
+    """Say that nobody waits for the task's job any more."""
+    if task.subscription is not None:
+        engine.poller.unsubscribe(task.subscription)
+    if task.wait_id is not None:
+        try:
+            engine.ledger.leave(task.wait_id)
+        except LedgerError as error:
+            log.warning("Not written to the ledger (%s): the call is over", error)
 
 
 async def _mark_delivered(engine: Engine, task: Task) -> None:

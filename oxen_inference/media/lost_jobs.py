@@ -124,10 +124,9 @@ async def _look_once(engine: Engine, entry: Entry, previous: Match) -> Match:
     if not has_list:
         return replace(previous, is_current=False)
     rows = merge_rows(listed)
-    owners = await run(engine.ledger.owners, list(rows))
-    rivals = await run(
-        engine.ledger.unresolved, Scope(entry.hub, entry.account), except_for=entry.entry_id
-    )
+    scope = Scope(entry.hub, entry.account)
+    owners = await run(engine.ledger.owners, scope, list(rows))
+    rivals = await run(engine.ledger.unresolved, scope, except_for=entry.entry_id)
     return match(entry, rows.values(), owners, rivals)
 
 

@@ -16,6 +16,7 @@ from oxen_inference.errors import (
 )
 from oxen_inference.generation import Generation
 from oxen_inference.ledger.entries import Entry, Intent
+from oxen_inference.ledger.store import Begun
 from oxen_inference.media.engine import Engine, Task
 from oxen_inference.media.fetch import fetch_items
 from oxen_inference.media.lost_jobs import look_for
@@ -119,7 +120,7 @@ def _distinct(generation_ids: Sequence[str] | str) -> tuple[str, ...]:
 
 
 async def _by_generations(engine: Engine, ids: tuple[str, ...]) -> Entry | None:
-    owners = await run(engine.ledger.owners, ids)
+    owners = await run(engine.ledger.owners, await run(engine.scope), ids)
     owned = {owners.get(each) for each in ids}
     if len(owned) == 1 and (owner := owned.pop()):
         entry = await run(engine.ledger.get, owner)
@@ -145,7 +146,9 @@ async def _adopt_foreign(engine: Engine, ids: tuple[str, ...]) -> Entry:
         request=request,
         count=len(ids),
     )
-    entry, _ = await run(engine.ledger.begin, intent)
+    begun = await run(engine.ledger.begin, intent)
+    assert isinstance(begun, Begun)  # noqa: S101 - it belongs to no conversation
+    entry = begun.entry
     await run(engine.ledger.accepted, entry, ids, ("Made elsewhere; added by its ids.",))
     items = tuple(MediaItem().updated(engine.readable(row, entry)) for row in rows)
     return await run(engine.ledger.update, entry, items)

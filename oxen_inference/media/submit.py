@@ -31,8 +31,8 @@ from oxen_inference.errors import (
     LedgerError,
     OxenError,
 )
-from oxen_inference.ledger import conversations
 from oxen_inference.ledger.entries import Entry, Scope
+from oxen_inference.ledger.store import Undecided
 from oxen_inference.media.engine import Engine, Task
 from oxen_inference.media.lost_jobs import look_for, outcome_unknown, search
 from oxen_inference.media.prepare import MediaRequest, PreparedRequest, find_by_key, prepare
@@ -56,6 +56,7 @@ from oxen_inference.transport import Call
 log = logging.getLogger("oxen_inference.media")
 
 _DIRECT_TIMEOUT, _SHORTEST_TIMEOUT = 1800.0, 10.0  # seconds
+_UNDECIDED_PAUSE = 1.0  # seconds
 _CONFIRMATION = 3.0
 """Seconds to look for a job that the hub says it refused."""
 
@@ -129,12 +130,11 @@ async def _join_by_key(
     """Join what a key stands for; None if it is to be sent after all."""
     task.count = entry.count
     if request.conversation is not None:
-        conversations.attend(entry.entry_id)
-        task.attended = entry.entry_id
+        task.wait_id = await run(engine.ledger.attend, entry)
     joined = await join_existing(engine, entry, (entry.state, entry.attempt), task)
-    if joined is None and task.attended is not None:
-        conversations.leave(task.attended)
-        task.attended = None
+    if joined is None and task.wait_id is not None:
+        await run(engine.ledger.leave, task.wait_id)
+        task.wait_id = None
     return joined
 
 
@@ -143,13 +143,17 @@ async def _begin_and_send(
 ) -> tuple[Entry, bool]:
     ledger = engine.ledger
     reservation = await run(prepared.reservation, ledger)
-    entry, is_mine = await run(ledger.begin, prepared.intent, reservation)
-    task.entry = entry
-    if prepared.intent.conversation is not None:
-        task.attended = entry.entry_id
-    if is_mine:
-        task.entry = await _send_or_abandon(engine, entry, prepared, task)
-    return task.entry, is_mine
+    begun = await run(ledger.begin, prepared.intent, reservation)
+    while isinstance(begun, Undecided):
+        _check_time_left(task)
+        await sleep(_UNDECIDED_PAUSE, task.stop)
+        if task.stop.is_set:
+            raise OxenError("Interrupted before it was sent.")
+        begun = await run(ledger.begin, prepared.intent, reservation, begun)
+    task.entry, task.wait_id = begun.entry, begun.wait_id
+    if begun.is_mine:
+        task.entry = await _send_or_abandon(engine, begun.entry, prepared, task)
+    return task.entry, begun.is_mine
 
 
 async def _claim_and_send(
@@ -187,12 +191,16 @@ async def join_existing(
 
 async def poll_other_sender(engine: Engine, entry: Entry, task: Task) -> None:
     """Wait a moment for the thread or process that is sending. Raises `GenerationTimeout`."""
+    _check_time_left(task, entry)
+    await sleep(engine.pace().follow)
+
+
+def _check_time_left(task: Task, entry: Entry | None = None) -> None:
     if task.left is not None and task.left <= 0:
         raise GenerationTimeout(
             "Another thread or process was still sending this request at the end of the timeout.",
-            result=entry.result(),
+            result=entry.result() if entry else None,
         )
-    await sleep(engine.pace().follow)
 
 
 async def _send_or_abandon(

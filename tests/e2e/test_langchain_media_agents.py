@@ -34,9 +34,10 @@ from langchain_oxen import (
 from langchain_oxen.budget_middleware import OxenBudgetWarning
 from oxen_inference import Budget, Ledger, OxenClient
 from oxen_inference.errors import BudgetExceededError, ConfigurationError
-from oxen_inference.ledger.schema import LedgerWarning
+from oxen_inference.ledger.database import LedgerWarning
 from oxen_sandbox import Sandbox
 from tests.conftest import REPOSITORY
+from tests.support.databases import sql
 from tests.support.scripted_chat import ScriptedChat, tool_messages
 
 ASK = {"messages": [("user", "draw it")]}
@@ -110,8 +111,8 @@ class TestCrash:
         assert spent.spent == oxen_sandbox.charges[0].cost + Decimal("0.02")  # and two answers
 
     def budgets(self, folder: Path) -> list[str]:
-        with Ledger(folder / "state" / "ledger.sqlite3").file.reading() as connection:
-            return [row["name"] for row in connection.execute("SELECT name FROM budgets")]
+        ledger = Ledger(folder / "state" / "ledger.sqlite3")
+        return [row.name for row in sql(ledger, "SELECT name FROM oxen_budgets")]
 
 
 class TestReplay:

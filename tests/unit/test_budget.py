@@ -21,8 +21,9 @@ from oxen_inference.errors import (
     InvalidInputError,
     LedgerError,
 )
-from oxen_inference.ledger.accounts import reserve
 from oxen_inference.ledger.budgets import RunBudget
+from oxen_inference.ledger.entries import Intent, Scope
+from oxen_inference.ledger.store import Begun
 
 MONEY = st.decimals(0, 5, places=6)
 
@@ -90,7 +91,7 @@ def test_a_named_one_whose_ledger_was_replaced_pays_for_nothing(tmp_path: Path) 
     budget = Budget("1.00", name="studio", ledger=ledger)
     ledger.close()
     (tmp_path / "j.sqlite3").unlink()
-    with pytest.raises(LedgerError, match=r"'studio' is no longer in its ledger"):
+    with pytest.raises(LedgerError, match="is missing: it was removed"):
         budget.check("0.01")
 
 
@@ -142,10 +143,17 @@ def test_no_order_of_reservations_exceeds_it(limit: Decimal, amounts: list[Decim
     assert budget.reserved == reserved <= limit
 
 
+def an_intent(name: str) -> Intent:
+    return Intent(
+        scope=Scope("https://hub", "me"), fingerprint=name, kind="queue", model="m",
+        media_type="image", request={},
+    )  # fmt: skip
+
+
 def hold(budget: Budget, ledger: Ledger, entry_id: str, amount: Decimal) -> None:
     reservation = budget.reservation(ledger, amount, 1)
-    with ledger.file.writing() as connection:
-        reserve(connection, entry_id, reservation)
+    begun = ledger.begin(an_intent(entry_id), reservation)
+    assert isinstance(begun, Begun)
 
 
 def test_fifty_threads_cannot_exceed_it() -> None:

@@ -21,7 +21,7 @@ def entry(entry_id: str = "mine", count: int = 1, **request: Any) -> Entry:
     return Entry(
         entry_id=entry_id, hub="h", account="a", key=None, fingerprint="f", kind="queue",
         model="m", media_type="image", request=storable(body), defaults={"seed": None, "width": 1024},
-        count=count, state="unknown", attempt=0, owner=None, created_at=NOW, posted_at=NOW,
+        count=count, state="unknown", attempt=0, owner="lease", created_at=NOW, posted_at=NOW,
         decided_at=None, error=None, notes=(), items=(), reserved=Decimal(0),
     )  # fmt: skip
 

@@ -11,16 +11,17 @@ import sqlite3
 import stat
 import subprocess
 import sys
-import time
+import threading
 import warnings
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import create_engine
 
 from oxen_inference import Budget, Ledger
 from oxen_inference.errors import (
@@ -29,12 +30,12 @@ from oxen_inference.errors import (
     KeyConflictError,
     LedgerError,
 )
-from oxen_inference.ledger import store
+from oxen_inference.ledger.database import LedgerWarning
 from oxen_inference.ledger.entries import Entry, Intent, Scope
-from oxen_inference.ledger.leases import is_surely_dead, this_process
-from oxen_inference.ledger.schema import LedgerWarning
-from oxen_inference.ledger.store import default_ledger
+from oxen_inference.ledger.leases import STALE, is_alive, this_process
+from oxen_inference.ledger.store import Begun, Undecided, default_ledger
 from oxen_inference.result import MediaItem
+from tests.support.databases import emptied, other_machine, sql
 from tests.support.open_files import no_more_files
 
 SCOPE = Scope("https://hub", "me")
@@ -52,16 +53,34 @@ def intent(**changes: Any) -> Intent:
 def begin_from(budget: Budget, ledger: Ledger, **changes: Any) -> tuple[Entry, bool]:
     """Begin an entry that reserves ten cents for each generation."""
     meant = intent(**changes)
-    return ledger.begin(meant, budget.reservation(ledger, Decimal("0.10"), meant.count))
+    begun = ledger.begin(meant, budget.reservation(ledger, Decimal("0.10"), meant.count))
+    assert isinstance(begun, Begun)
+    return begun.entry, begun.is_mine
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
+def file(tmp_path: Path) -> Ledger:
     return Ledger(tmp_path / "state" / "ledger.sqlite3")
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger(request: pytest.FixtureRequest) -> Iterator[Ledger]:
+    if request.param == "sqlite":
+        yield request.getfixturevalue("file")
+    else:
+        ledger = Ledger(emptied(request.getfixturevalue("postgres")))
+        yield ledger
+        ledger.close()
+
+
+def begin(ledger: Ledger, **changes: Any) -> tuple[Entry, bool]:
+    begun = ledger.begin(intent(**changes))
+    assert isinstance(begun, Begun)
+    return begun.entry, begun.is_mine
+
+
 def test_an_entry_goes_its_way(ledger: Ledger) -> None:
-    entry, mine = ledger.begin(intent(key="k"))
+    entry, mine = begin(ledger, key="k")
     assert (entry.state, mine) == ("intended", True)
     assert ledger.posting(entry)
     assert not ledger.posting(entry)  # only one may send
@@ -70,7 +89,7 @@ def test_an_entry_goes_its_way(ledger: Ledger) -> None:
     assert accepted is not None
     assert (accepted.state, accepted.generation_ids) == ("accepted", ("a", "b"))
     assert accepted.notes == ("a note",)
-    assert ledger.owners(["a", "x"]) == {"a": entry.entry_id}
+    assert ledger.owners(SCOPE, ["a", "x"]) == {"a": entry.entry_id}
     assert ledger.entries() == [accepted]
     items = [MediaItem(generation_id=one, status="succeeded", cost=Decimal("0.1")) for one in "ab"]
     assert ledger.update(accepted, items).is_settled
@@ -78,24 +97,24 @@ def test_an_entry_goes_its_way(ledger: Ledger) -> None:
 
 
 def test_a_key_is_one_entry_and_one_request(ledger: Ledger) -> None:
-    first, _ = ledger.begin(intent(key="k"))
-    again, mine = ledger.begin(intent(key="k"))
+    first, _ = begin(ledger, key="k")
+    again, mine = begin(ledger, key="k")
     assert (again.entry_id, mine) == (first.entry_id, False)
     other = {"model": "m", "prompt": "a cow"}
     with pytest.raises(KeyConflictError, match="different: prompt"):
-        ledger.begin(intent(key="k", fingerprint="g", request=other))
-    assert len({ledger.begin(intent())[0].entry_id for _ in range(3)}) == 3
+        begin(ledger, key="k", fingerprint="g", request=other)
+    assert len({begin(ledger)[0].entry_id for _ in range(3)}) == 3
 
 
 def test_a_taken_over_entry_cannot_be_sent_by_its_first_owner(ledger: Ledger) -> None:
-    entry, _ = ledger.begin(intent(key="k"))
+    entry, _ = begin(ledger, key="k")
     assert ledger.claim(entry, intent(key="k"))
     assert not ledger.claim(entry, intent(key="k"))
     assert not ledger.posting(entry)
 
 
 def test_what_was_perhaps_sent_is_never_claimed(ledger: Ledger) -> None:
-    entry, _ = ledger.begin(intent(key="k"))
+    entry, _ = begin(ledger, key="k")
     ledger.posting(entry)
     posting = ledger.get(entry.entry_id)
     assert posting is not None
@@ -108,8 +127,8 @@ def test_what_was_perhaps_sent_is_never_claimed(ledger: Ledger) -> None:
 
 
 def test_a_generation_belongs_to_one_entry(ledger: Ledger) -> None:
-    one, _ = ledger.begin(intent())
-    two, _ = ledger.begin(intent())
+    one, _ = begin(ledger)
+    two, _ = begin(ledger)
     assert ledger.accepted(one, ["a"], [])
     assert not ledger.accepted(two, ["a"], [])
 
@@ -157,7 +176,7 @@ def test_fewer_jobs_than_asked_for_hold_no_more(ledger: Ledger) -> None:
 def test_an_acceptance_that_could_not_be_written_is_written_with_what_comes_next(
     kind: str, generation_id: str | None, ledger: Ledger
 ) -> None:
-    entry, _ = ledger.begin(intent(kind=kind))
+    entry, _ = begin(ledger, kind=kind)
     ledger.posting(entry)
     item = MediaItem(generation_id=generation_id, status="succeeded", url="https://cdn/x")
     in_hand = replace(entry, state="accepted", items=(item,))
@@ -165,17 +184,17 @@ def test_an_acceptance_that_could_not_be_written_is_written_with_what_comes_next
     assert ledger.get(entry.entry_id).state == "accepted"
 
 
-def test_an_unreadable_older_ledger_is_not_silently_replaced(ledger: Ledger) -> None:
-    folder = ledger.path.parent
+def test_an_unreadable_older_ledger_is_not_silently_replaced(file: Ledger) -> None:
+    folder = file.path.parent
     folder.mkdir(parents=True)
     older = folder / "journal.sqlite3"
     older.write_bytes(b"SQLite format 3")
     with pytest.raises(LedgerError, match="Move the file away to start a new ledger"):
-        ledger.begin(intent())
-    assert not ledger.path.exists()
+        begin(file)
+    assert not file.path.exists()
     older.rename(folder / "kept.sqlite3")
-    ledger.begin(intent())
-    assert len(ledger.entries()) == 1
+    begin(file)
+    assert len(file.entries()) == 1
 
 
 def test_a_rejected_entry_holds_nothing_until_it_is_claimed(ledger: Ledger) -> None:
@@ -217,20 +236,19 @@ def test_a_budget_without_a_name_belongs_to_the_first_ledger_that_pays(ledger: L
     assert budget.reserved == Decimal("0.10")
 
 
-def test_it_outlives_the_process_and_is_private(ledger: Ledger) -> None:
-    ledger.begin(intent(key="k"))
-    assert ledger.durable
-    assert Ledger(ledger.path).find(SCOPE, "k") is not None
-    assert stat.S_IMODE(ledger.path.stat().st_mode) == 0o600
-    with ledger.file.reading() as connection:
-        assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
-        assert connection.execute("PRAGMA synchronous").fetchone()[0] == 2
+def test_it_outlives_the_process_and_is_private(file: Ledger) -> None:
+    begin(file, key="k")
+    assert file.durable
+    assert Ledger(file.path).find(SCOPE, "k") is not None
+    assert stat.S_IMODE(file.path.stat().st_mode) == 0o600
+    assert sql(file, "PRAGMA journal_mode")[0][0] == "wal"
+    assert sql(file, "PRAGMA synchronous")[0][0] == 2
 
 
 def test_in_memory_is_not_durable() -> None:
     ledger = Ledger.in_memory()
     assert not ledger.durable
-    ledger.begin(intent(key="k"))
+    begin(ledger, key="k")
     ledger.close()  # nothing to open again
     assert ledger.find(SCOPE, "k") is not None
 
@@ -243,7 +261,7 @@ def test_a_default_place_where_none_can_be_made_falls_back_to_memory(
     ledger = Ledger()
     with pytest.warns(LedgerWarning, match="budgets with a name are refused"):
         assert not ledger.durable
-    ledger.begin(intent())
+    begin(ledger)
     assert ledger.path is None
 
 
@@ -252,7 +270,7 @@ def test_a_place_that_was_asked_for_never_falls_back(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "file" / "ledger.sqlite3")
     for _ in range(2):
         with pytest.raises(LedgerError, match=r"Nothing is paid without it.*OXEN_STATE_DIR"):
-            ledger.begin(intent())
+            begin(ledger)
     (tmp_path / "file").unlink()
     assert ledger.durable  # and it is not given up
 
@@ -298,10 +316,11 @@ def test_a_file_that_is_no_ledger_is_an_error(tmp_path: Path) -> None:
 
 def test_a_ledger_of_the_future_is_an_error(ledger: Ledger) -> None:
     ledger.entries()
-    with closing(sqlite3.connect(str(ledger.path))) as connection, connection:
-        connection.execute("PRAGMA user_version = 2")
+    sql(ledger, "INSERT INTO oxen_migrations VALUES (2)")
+    ledger.close()
+    again = Ledger(ledger.path or ledger.database.url.render_as_string(hide_password=False))
     with pytest.raises(LedgerError, match="newer version"):
-        Ledger(ledger.path).entries()
+        again.entries()
 
 
 def test_the_default_follows_the_environment(tmp_path: Path, monkeypatch: Any) -> None:
@@ -313,10 +332,10 @@ def test_the_default_follows_the_environment(tmp_path: Path, monkeypatch: Any) -
     assert "oxen-integrations" in str(Ledger().path)
 
 
-def test_it_travels_by_its_path(ledger: Ledger) -> None:
-    ledger.begin(intent(key="k"))
-    assert copy.deepcopy(ledger) is ledger
-    assert pickle.loads(pickle.dumps(ledger)).find(SCOPE, "k") is not None
+def test_it_travels_by_its_path(file: Ledger) -> None:
+    begin(file, key="k")
+    assert copy.deepcopy(file) is file
+    assert pickle.loads(pickle.dumps(file)).find(SCOPE, "k") is not None
 
 
 def in_a_child(act: Callable[[], object]) -> int:
@@ -332,22 +351,22 @@ def in_a_child(act: Callable[[], object]) -> int:
 
 
 @needs_fork
-def test_a_forked_child_writes_to_it(ledger: Ledger) -> None:
-    ledger.begin(intent(key="parent"))
+def test_a_forked_child_writes_to_it(file: Ledger) -> None:
+    begin(file, key="parent")
 
     def write() -> None:
-        ledger.close()  # what it has of the parent's, which goes on with it
-        ledger.begin(intent(key="child"))
+        file.close()  # what it has of the parent's, which goes on with it
+        begin(file, key="child")
 
     assert in_a_child(write) == 0
-    assert ledger.find(SCOPE, "child") is not None
-    assert ledger.find(SCOPE, "parent") is not None
+    assert file.find(SCOPE, "child") is not None
+    assert file.find(SCOPE, "parent") is not None
 
 
 @needs_fork
 def test_a_forked_child_has_what_was_in_memory() -> None:
     ledger = Ledger.in_memory()
-    entry, _ = ledger.begin(intent())
+    entry, _ = begin(ledger)
 
     def write() -> None:
         assert ledger.posting(entry)
@@ -366,34 +385,57 @@ def test_two_processes_open_a_new_one_at_once(tmp_path: Path) -> None:
 
 
 def test_a_process_is_known_to_be_dead_only_if_it_surely_is() -> None:
-    assert not is_surely_dead(this_process())
-    assert not is_surely_dead(None)
-    assert not is_surely_dead("nonsense")
+    assert is_alive(this_process(), STALE + 1000)  # it may have been asleep
+    assert is_alive(None, None) is False
+    assert is_alive("nonsense", 1.0) is None
     here = json.loads(this_process())
-    assert not is_surely_dead(json.dumps({**here, "host": "another", "pid": 1}))
+    elsewhere = json.dumps({**here, "host": "another", "pid": 1})
+    assert is_alive(elsewhere, 1.0) is None
+    assert is_alive(elsewhere, STALE + 1) is False
+    assert is_alive(json.dumps({**here, "space": "another container"}), 1.0) is None
     if not here["boot"]:
         pytest.skip("this system does not say when it was started")
-    assert is_surely_dead(json.dumps({**here, "boot": "before"}))
-    assert is_surely_dead(json.dumps({**here, "started": "0"}))  # the pid is another's by now
+    assert is_alive(json.dumps({**here, "boot": "before"}), 1.0) is False
+    assert is_alive(json.dumps({**here, "started": "0"}), 1.0) is False  # another's pid by now
     child = subprocess.Popen([sys.executable, "-c", "pass"])
     child.wait()
-    assert is_surely_dead(json.dumps({**here, "pid": child.pid}))
+    assert is_alive(json.dumps({**here, "pid": child.pid}), 1.0) is False
 
 
-def test_an_old_lease_is_abandoned(ledger: Ledger) -> None:
-    entry, _ = ledger.begin(intent())
+@pytest.mark.parametrize(("age", "is_abandoned"), [(1, False), (STALE + 5, True)])
+def test_another_machines_entry_is_abandoned_when_its_heartbeat_is_stale(
+    age: float, is_abandoned: bool, ledger: Ledger
+) -> None:
+    entry, _ = begin(ledger)
     assert not entry.is_abandoned
-    with ledger.file.writing() as connection:
-        connection.execute("UPDATE entries SET created_at = ?", (time.time() - 10_000,))
-    late = ledger.get(entry.entry_id)
-    assert late is not None
-    assert late.is_abandoned
+    lease = other_machine(ledger, age=age)
+    sql(ledger, "UPDATE oxen_entries SET owner = :lease", lease=lease)
+    found = ledger.get(entry.entry_id)
+    assert found is not None
+    assert found.is_abandoned is is_abandoned
+    assert found.may_be_claimed is is_abandoned
+    assert not ledger.posting(entry)  # it is not this process's any more
 
 
-def test_it_names_itself_and_copies_are_itself(ledger: Ledger) -> None:
-    assert repr(ledger) == f"Ledger({str(ledger.path)!r})"
+def test_a_lease_that_is_gone_has_ended(ledger: Ledger) -> None:
+    entry, _ = begin(ledger)
+    sql(ledger, "DELETE FROM oxen_leases")
+    found = ledger.get(entry.entry_id)
+    assert found is not None
+    assert found.is_abandoned
+
+
+def test_this_process_beats(ledger: Ledger) -> None:
+    begin(ledger)
+    sql(ledger, "UPDATE oxen_leases SET heartbeat_at = 1")
+    ledger._lease.beat()
+    assert sql(ledger, "SELECT heartbeat_at FROM oxen_leases")[0][0] > 1e9
+
+
+def test_it_names_itself_and_copies_are_itself(file: Ledger) -> None:
+    assert repr(file) == f"Ledger({str(file.path)!r})"
     assert repr(Ledger.in_memory()) == "Ledger.in_memory()"
-    assert copy.copy(ledger) is ledger
+    assert copy.copy(file) is file
 
 
 @pytest.mark.skipif(sys.version_info < (3, 13), reason="only 3.13 warns of unclosed databases")
@@ -406,18 +448,18 @@ def test_a_forgotten_one_is_closed(tmp_path: Path) -> None:
     assert not [one for one in warned if "database" in str(one.message)]
 
 
-def test_a_closed_one_is_opened_when_needed(ledger: Ledger) -> None:
-    ledger.close()
-    ledger.begin(intent(key="k"))
-    ledger.close()
-    ledger.close()
-    assert ledger.find(SCOPE, "k") is not None
+def test_a_closed_one_is_opened_when_needed(file: Ledger) -> None:
+    file.close()
+    begin(file, key="k")
+    file.close()
+    file.close()
+    assert file.find(SCOPE, "k") is not None
 
 
 def test_what_is_begun_is_told_and_nothing_is_written(ledger: Ledger) -> None:
     assert ledger.find_existing(intent(key="k")) is None
     assert ledger.find_existing(intent()) is None
-    entry, _ = ledger.begin(intent(key="k"))
+    entry, _ = begin(ledger, key="k")
     known = ledger.find_existing(intent(key="k"))
     assert known is not None
     assert known.entry_id == entry.entry_id
@@ -426,31 +468,31 @@ def test_what_is_begun_is_told_and_nothing_is_written(ledger: Ledger) -> None:
     assert len(ledger.entries()) == 1
 
 
-def test_of_two_that_begin_at_once_one_begins(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    budget, first = Budget("1.00", name="b", ledger=ledger), []
-    insert = store._insert
+def test_of_many_that_begin_at_once_one_begins(ledger: Ledger) -> None:
+    budget = Budget("1.00", name="b", ledger=ledger)
+    together = threading.Barrier(8)
 
-    def slowly(connection: Any, entry_id: str, meant: Intent) -> bool:
-        if not first:  # between the look-up of the key and the insert
-            first.append(insert(connection, "first", meant))
-        return insert(connection, entry_id, meant)
+    def one(_: int) -> tuple[str, bool]:
+        together.wait(30)
+        entry, is_mine = begin_from(budget, ledger, key="k", conversation="c")
+        return entry.entry_id, is_mine
 
-    monkeypatch.setattr(store, "_insert", slowly)
-    entry, is_mine = begin_from(budget, ledger, key="k")
-    assert (entry.entry_id, is_mine, first) == ("first", False, [True])
+    with ThreadPoolExecutor(8) as threads:
+        begun = list(threads.map(one, range(8)))
+    assert len({entry_id for entry_id, _ in begun}) == 1
+    assert sum(is_mine for _, is_mine in begun) == 1
+    assert budget.reserved == Decimal("0.10")
     assert len(ledger.entries()) == 1
 
 
-def test_money_is_given_back_if_nothing_was_begun(ledger: Ledger) -> None:
-    budget = Budget("1.00", name="b", ledger=ledger)
-    with ledger.file.writing() as connection:
-        connection.execute(
-            "CREATE TRIGGER full BEFORE INSERT ON entries BEGIN SELECT RAISE(ABORT, 'full'); END"
-        )
+def test_money_is_given_back_if_nothing_was_begun(file: Ledger) -> None:
+    budget = Budget("1.00", name="b", ledger=file)
+    sql(
+        file,
+        "CREATE TRIGGER full BEFORE INSERT ON oxen_entries BEGIN SELECT RAISE(ABORT, 'full'); END",
+    )
     with pytest.raises(LedgerError, match=r"at .*ledger\.sqlite3 cannot be used: full"):
-        begin_from(budget, ledger)
+        begin_from(budget, file)
     assert budget.reserved == 0
 
 
@@ -469,24 +511,140 @@ def test_an_entry_that_nobody_will_send_holds_nothing(ledger: Ledger) -> None:
 
 def test_a_broken_ledger_in_memory_says_where_it_is() -> None:
     ledger = Ledger.in_memory()
-    with ledger.file.writing() as connection:
-        connection.execute("DROP TABLE calls")
-        connection.execute("DROP TABLE generations")
-        connection.execute("DROP TABLE entries")
+    sql(ledger, "ALTER TABLE oxen_entries RENAME TO gone")
     with pytest.raises(LedgerError, match="The ledger in memory cannot be used"):
         ledger.entries()
+
+
+def test_calls_side_by_side_are_two_requests_and_later_ones_join(ledger: Ledger) -> None:
+    first = ledger.begin(intent(conversation="c", key="1"))
+    ledger.posting(first.entry)
+    ledger.accepted(first.entry, ["a"], [])
+    second = ledger.begin(intent(conversation="c", key="2"))
+    assert (first.is_mine, second.is_mine) == (True, True)
+    ledger.abandon(second.entry, {"message": "test"})
+    ledger.leave(first.wait_id)
+    ledger.leave(second.wait_id)
+    third = ledger.begin(intent(conversation="c", key="3"))
+    assert (third.entry.entry_id, third.is_mine) == (first.entry.entry_id, False)
+    assert ledger.find(SCOPE, "3").entry_id == first.entry.entry_id
+    ledger.leave(third.wait_id)
+    ledger.delivered(
+        replace(first.entry, items=(MediaItem(generation_id="a", status="succeeded"),))
+    )
+    assert ledger.begin(intent(conversation="c", key="4")).is_mine
+
+
+def test_whether_another_machine_still_waits_is_waited_for(ledger: Ledger) -> None:
+    first = ledger.begin(intent(conversation="c"))
+    ledger.posting(first.entry)
+    lease = other_machine(ledger, age=1)
+    sql(ledger, "UPDATE oxen_waits SET lease_id = :lease", lease=lease)
+    unknown = ledger.begin(intent(conversation="c"))
+    assert isinstance(unknown, Undecided)
+    still = ledger.begin(intent(conversation="c"), None, unknown)
+    assert isinstance(still, Undecided)
+    assert len(ledger.entries()) == 1
+
+    sql(
+        ledger,
+        "UPDATE oxen_leases SET heartbeat_at = heartbeat_at + 0.5 WHERE lease_id = :l",
+        l=lease,
+    )
+    alive = ledger.begin(intent(conversation="c"), None, still)
+    assert isinstance(alive, Begun)
+    assert alive.is_mine  # side by side
+    ledger.abandon(alive.entry, {"message": "test"})
+    ledger.leave(alive.wait_id)
+
+    sql(
+        ledger,
+        "UPDATE oxen_leases SET heartbeat_at = heartbeat_at - 1000 WHERE lease_id = :l",
+        l=lease,
+    )
+    joined = ledger.begin(intent(conversation="c"), None, still)
+    assert isinstance(joined, Begun)
+    assert (joined.entry.entry_id, joined.is_mine) == (first.entry.entry_id, False)
+
+
+def test_a_pickled_ledger_never_starts_anew(file: Ledger, tmp_path: Path) -> None:
+    budget = Budget("1.00", name="b", ledger=file)
+    travels = pickle.dumps(budget)
+    file.close()
+    file.path.unlink()
+    with pytest.raises(LedgerError, match="is missing"):
+        pickle.loads(travels)
+    assert not file.path.exists()
+
+
+def test_a_pickle_holds_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = Ledger("postgresql://me:hunter2@db.example:5433/oxen?application_name=x")
+    travels = pickle.dumps(ledger)
+    assert b"hunter2" not in travels
+    assert "hunter2" not in repr(ledger)
+    assert repr(ledger) == "Ledger('postgresql://db.example:5433/oxen')"
+    assert pickle.loads(travels).database.url.password is None
+    monkeypatch.setenv("OXEN_LEDGER_URL", "postgresql://you:other@db.example:5433/oxen")
+    assert pickle.loads(travels).database.url.password == "other"
+
+
+def test_an_engine_cannot_be_pickled_and_says_why() -> None:
+    ledger = Ledger(create_engine("sqlite://"))
+    with pytest.raises(TypeError, match=r"Use Ledger\(url\)"):
+        pickle.dumps(ledger)
+
+
+@pytest.mark.parametrize("url", ["mysql://x/y", "postgresql://x:y:z/::", "sqlite:///a"])
+def test_another_url_is_no_ledger(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="Example: postgresql://"):
+        Ledger(url)
+
+
+def test_a_database_that_was_not_set_up_says_so(postgres: str) -> None:
+    emptied(postgres)
+    ledger = Ledger(postgres)
+    sql(ledger, "DROP TABLE oxen_migrations")
+    ledger.close()
+    with pytest.raises(LedgerError, match=r"setup\(\) once"):
+        Ledger(postgres).entries()
+
+
+def test_a_cost_that_the_hub_corrects_is_charged_as_corrected(ledger: Ledger) -> None:
+    budget = Budget("1.00", name="b", ledger=ledger)
+    entry, _ = begin_from(budget, ledger)
+    ledger.accepted(entry, ["a"], [])
+    for cost in ("0.04", "0.09", "0.07", "0.07"):
+        done = MediaItem(generation_id="a", status="succeeded", cost=Decimal(cost))
+        ledger.update(entry, [done])
+        assert (budget.spent, budget.reserved) == (Decimal(cost), 0)
+
+
+def test_what_has_ended_stays_so(ledger: Ledger) -> None:
+    entry, _ = begin(ledger)
+    ledger.accepted(entry, ["a"], [])
+    ledger.update(entry, [MediaItem(generation_id="a", status="succeeded", cost=Decimal("0.1"))])
+    late = ledger.update(entry, [MediaItem(generation_id="a", status="processing")])
+    assert (late.items[0].status, late.cost) == ("succeeded", Decimal("0.1"))
+
+
+def test_an_absurd_cost_is_not_counted(ledger: Ledger) -> None:
+    budget = Budget("1.00", name="b", ledger=ledger)
+    entry, _ = begin_from(budget, ledger)
+    ledger.accepted(entry, ["a"], [])
+    ledger.update(entry, [MediaItem(generation_id="a", status="succeeded", cost=Decimal("1e30"))])
+    assert (budget.spent, budget.reserved) == (0, Decimal("0.10"))
 
 
 def test_a_ledger_that_another_process_is_making_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "j.sqlite3"
-    monkeypatch.setattr("oxen_inference.ledger.schema._BUSY_SECONDS", 0.2)
+    monkeypatch.setattr("oxen_inference.ledger.database._BUSY_SECONDS", 0.2)
     with sqlite3.connect(path, isolation_level=None, check_same_thread=False) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(LedgerError, match="database is locked"):
             Ledger(path).entries()  # and never falls back to memory
-        monkeypatch.setattr("oxen_inference.ledger.schema._BUSY_SECONDS", 0.0)
+        monkeypatch.setattr("oxen_inference.ledger.database._BUSY_SECONDS", 0.0)
         monkeypatch.setattr("time.sleep", lambda _: other.execute("COMMIT"))
         monkeypatch.setattr("time.monotonic", lambda: 0.0)
         ledger = Ledger(path)

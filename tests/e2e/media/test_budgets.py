@@ -143,7 +143,7 @@ def test_one_limit_over_clients_of_one_ledger(hub: BadHub, tmp_path: Path) -> No
     assert budget.reserved == Decimal("0.50")
     with quick_client(hub, Ledger(tmp_path / "b")) as elsewhere:
         with pytest.raises(ConfigurationError, match="Nothing was sent"):
-            elsewhere.media.submit(model="bad-image", prompt="ox", budget=budget)
+            elsewhere.media.submit(model="bad-image", prompt="ox", budget=budget, key="k")
         assert not elsewhere.media.jobs()
     clients[0].media.reconcile()
     for client in clients:

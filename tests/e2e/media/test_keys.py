@@ -14,6 +14,7 @@ from oxen_inference.result import MediaItem
 from tests.e2e.media.calls import MediaCalls
 from tests.support import bad_hub
 from tests.support.bad_hub import BadHub
+from tests.support.databases import sql
 
 Call = Callable[..., Any]
 
@@ -94,8 +95,7 @@ def test_an_entry_of_an_earlier_version_is_found_by_what_was_sent(
 ) -> None:
     changed(monkeypatch, request_schema=schema_of(width={"enum": [512, 640]}))
     first = generate(width="512", num_generations=2)
-    with ledger.file.writing() as connection:
-        connection.execute("UPDATE entries SET caller_fingerprint = NULL")
+    sql(ledger, "UPDATE oxen_entries SET caller_fingerprint = NULL")
     hub.fail_gets = lambda path: "/models" in path
     assert generate(width="512", num_generations=2).generation_ids == first.generation_ids
     with pytest.raises(OxenError):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from oxen_inference.result import MediaResult
 from oxen_sandbox import Sandbox
 from tests.e2e.media.calls import MediaCalls, quick_async_client, quick_client
 from tests.support.bad_hub import BadHub
+from tests.support.databases import other_machine, sql
 
 Generate = Callable[..., MediaResult]
 
@@ -51,16 +51,15 @@ over_either_transport = pytest.mark.parametrize(
 
 def breaks(ledger: Ledger, event: str, when: str = "1", how: str = "ABORT") -> None:
     """From now on the file refuses such a statement, as a full disk does."""
-    with ledger.file.writing() as connection:
-        connection.execute(
-            f"CREATE TRIGGER breaks BEFORE {event} WHEN {when}"
-            f" BEGIN SELECT RAISE({how}, 'disk is full'); END"
-        )
+    sql(
+        ledger,
+        f"CREATE TRIGGER breaks BEFORE {event} WHEN {when}"
+        f" BEGIN SELECT RAISE({how}, 'disk is full'); END",
+    )
 
 
 def mended(ledger: Ledger) -> None:
-    with ledger.file.writing() as connection:
-        connection.execute("DROP TRIGGER breaks")
+    sql(ledger, "DROP TRIGGER breaks")
 
 
 @over_either_transport
@@ -69,7 +68,7 @@ def test_nothing_is_sent_that_cannot_be_marked_as_sent(
     name: str | None, hub: BadHub, ledger: Ledger, generate: Generate
 ) -> None:
     budget = Budget("1", name=name, ledger=ledger if name else None)
-    breaks(ledger, "UPDATE ON entries", "NEW.state = 'posting'")
+    breaks(ledger, "UPDATE ON oxen_entries", "NEW.state = 'posting'")
     with pytest.raises(LedgerError, match="disk is full"):
         generate(key="k", budget=budget)
     assert not hub.posts
@@ -83,9 +82,10 @@ def test_nothing_is_sent_that_cannot_be_marked_as_sent(
 def test_what_another_process_took_over_is_not_sent(
     hub: BadHub, ledger: Ledger, generate: Generate
 ) -> None:
-    with ledger.file.writing() as connection:
-        connection.execute(
-            "CREATE TRIGGER taken AFTER INSERT ON entries BEGIN UPDATE entries SET"
+    ledger.entries()
+    with ledger.database.writing() as connection:
+        connection.exec_driver_sql(
+            "CREATE TRIGGER taken AFTER INSERT ON oxen_entries BEGIN UPDATE oxen_entries SET"
             " state = 'rejected', attempt = attempt + 1, error ="
             """ '{"type": "BadRequestError", "message": "refused over there"}'"""
             " WHERE entry_id = NEW.entry_id; END"
@@ -99,7 +99,7 @@ def test_what_another_process_took_over_is_not_sent(
 def test_an_acceptance_that_cannot_be_written_is_still_the_callers(
     how: str, hub: BadHub, ledger: Ledger, generate: Generate, caplog: Any
 ) -> None:
-    breaks(ledger, "UPDATE ON entries", "NEW.state = 'accepted'", how)
+    breaks(ledger, "UPDATE ON oxen_entries", "NEW.state = 'accepted'", how)
     result = generate(key="k")
     (ours,) = hub.accepted[0].ids
     assert (result.status, result.generation_ids) == ("succeeded", (ours,))
@@ -112,7 +112,7 @@ def test_an_acceptance_that_cannot_be_written_is_still_the_callers(
 def test_what_is_made_at_once_and_cannot_be_written_is_still_the_callers(
     ledger: Ledger, kind: str, tmp_path: Path, caplog: Any
 ) -> None:
-    breaks(ledger, "UPDATE ON entries", "NEW.state = 'accepted'")
+    breaks(ledger, "UPDATE ON oxen_entries", "NEW.state = 'accepted'")
     with Sandbox(image_seconds=0.05) as hub:
         call = MediaCalls(hub, ledger, kind)
         made = call("generate", model="flux-2-dev", prompt="ox", direct=True, save_to=tmp_path)
@@ -126,10 +126,10 @@ def test_what_another_process_claimed_first_is_not_sent_again(
     hub.plan = lambda _, attempt: "status_400" if attempt == 0 else "ok"
     with pytest.raises(BadRequestError):
         generate(key="k")
-    with ledger.file.writing() as connection:
-        connection.execute(
-            "CREATE TRIGGER taken BEFORE UPDATE ON entries WHEN OLD.state = 'rejected'"
-            " AND NEW.state = 'intended' BEGIN UPDATE entries SET state = 'rejected', attempt = 7,"
+    with ledger.database.writing() as connection:
+        connection.exec_driver_sql(
+            "CREATE TRIGGER taken BEFORE UPDATE ON oxen_entries WHEN OLD.state = 'rejected'"
+            " AND NEW.state = 'intended' BEGIN UPDATE oxen_entries SET state = 'rejected', attempt = 7,"
             """ error = '{"type": "BadRequestError", "message": "refused over there"}'"""
             " WHERE entry_id = OLD.entry_id; SELECT RAISE(IGNORE); END"
         )
@@ -141,7 +141,7 @@ def test_what_another_process_claimed_first_is_not_sent_again(
 def test_a_result_that_cannot_be_written_is_still_the_callers(
     hub: BadHub, ledger: Ledger, generate: Generate, tmp_path: Path, caplog: Any
 ) -> None:
-    breaks(ledger, "UPDATE ON generations")
+    breaks(ledger, "UPDATE ON oxen_generations")
     result = generate(key="k", save_to=tmp_path / "to")
     assert Path(result.paths[0]).is_file()
     assert f"disk is full.): ('{hub.accepted[0].ids[0]}',)" in caplog.text
@@ -153,7 +153,7 @@ def test_a_result_that_cannot_be_written_is_still_the_callers(
 def test_a_collection_that_cannot_be_written_is_still_one(
     hub: BadHub, ledger: Ledger, generate: Generate, caplog: Any
 ) -> None:
-    breaks(ledger, "UPDATE ON calls")
+    breaks(ledger, "UPDATE ON oxen_calls")
     assert generate(conversation="c").status == "succeeded"
     assert "the result was delivered" in caplog.text
 
@@ -161,15 +161,12 @@ def test_a_collection_that_cannot_be_written_is_still_one(
 def test_a_request_another_process_is_sending_is_not_waited_for_beyond_the_timeout(
     hub: BadHub, ledger: Ledger, generate: Generate
 ) -> None:
-    breaks(ledger, "UPDATE ON entries", "NEW.state = 'posting'")
+    breaks(ledger, "UPDATE ON oxen_entries", "NEW.state = 'posting'")
     with pytest.raises(LedgerError):
         generate(key="k")
     mended(ledger)
-    with ledger.file.writing() as connection:  # as another host left it
-        connection.execute(
-            "UPDATE entries SET state = 'intended', owner = ?, created_at = ?",
-            ('{"host": "another", "boot": "", "pid": 1, "started": ""}', time.time()),
-        )
+    lease = other_machine(ledger, age=1)
+    sql(ledger, "UPDATE oxen_entries SET state = 'intended', owner = :lease", lease=lease)
     with pytest.raises(GenerationTimeout, match="still sending this request"):
         generate(key="k", timeout=0.3)
     assert not hub.posts
@@ -179,19 +176,15 @@ def test_a_call_that_takes_an_abandoned_request_over_leaves_it_to_be_joined(
     hub: BadHub, ledger: Ledger, media: MediaCalls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ox = {"model": "bad-image", "prompt": "ox", "conversation": "c"}
-    breaks(ledger, "UPDATE ON entries", "NEW.state = 'posting'")
+    breaks(ledger, "UPDATE ON oxen_entries", "NEW.state = 'posting'")
     with pytest.raises(LedgerError):
         media("submit", **ox, key="k")
     mended(ledger)
-    with ledger.file.writing() as connection:  # as another host left it
-        connection.execute(
-            "UPDATE entries SET state = 'intended', owner = ?, created_at = ?",
-            ('{"host": "another", "boot": "", "pid": 1, "started": ""}', time.time()),
-        )
+    lease = other_machine(ledger, age=1)
+    sql(ledger, "UPDATE oxen_entries SET state = 'intended', owner = :lease", lease=lease)
 
     async def abandoned(*_: object) -> None:
-        with ledger.file.writing() as connection:
-            connection.execute("UPDATE entries SET created_at = 0")
+        sql(ledger, "UPDATE oxen_leases SET heartbeat_at = 0 WHERE lease_id = :lease", lease=lease)
 
     monkeypatch.setattr(submit, "sleep", abandoned)
     media("submit", **ox, key="k")

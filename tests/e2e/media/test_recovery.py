@@ -30,6 +30,7 @@ from oxen_inference.errors import (
 from oxen_inference.media import lost_jobs
 from tests.e2e.media.calls import QUICK, quick_async_client, quick_client
 from tests.support.bad_hub import BadHub
+from tests.support.databases import sql
 
 
 @pytest.fixture
@@ -99,8 +100,8 @@ def test_an_entry_nobody_sent_is_written_off(client: OxenClient, ledger: Ledger,
     hub.plan = lambda *_: "reset_before"
     with pytest.raises(EnqueueOutcomeUnknown):
         client.media.generate(model="bad-image", prompt="ox", key="k", budget=budget)
-    with ledger.file.writing() as connection:  # as a process that died before sending left it
-        connection.execute("UPDATE entries SET state = 'intended', created_at = 0")
+    # As a process that died before sending left it.
+    sql(ledger, "UPDATE oxen_entries SET state = 'intended', owner = 'nobody'")
     with pytest.raises(InvalidInputError, match="never sent"):
         client.media.resume("k")
     (entry,) = client.media.reconcile()
@@ -406,8 +407,7 @@ def test_what_was_lost_long_ago_is_looked_for_briefly(hub: BadHub, ledger: Ledge
     with quick_client(hub, ledger) as client:
         with pytest.raises(EnqueueOutcomeUnknown):
             client.media.submit(model="bad-image", prompt="ox", key="k")
-        with ledger.file.writing() as connection:
-            connection.execute("UPDATE entries SET posted_at = posted_at - 1000")
+        sql(ledger, "UPDATE oxen_entries SET posted_at = posted_at - 1000")
         client.media.pace = replace(QUICK, lookup=1000.0)
         with pytest.raises(EnqueueOutcomeUnknown, match="no generation on the hub matches"):
             client.media.resume("k")

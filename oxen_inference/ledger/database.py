@@ -1,0 +1,384 @@
+"""The database under a ledger: opened when first needed, once a process, on SQLite or PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import warnings
+import weakref
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    create_engine,
+    event,
+    make_url,
+    text,
+)
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.pool import StaticPool
+
+from oxen_inference.errors import ConfigurationError, InvalidInputError, LedgerError
+from oxen_inference.ledger import schema
+
+_BUSY_SECONDS = 30.0
+_STATEMENT_SECONDS = 30
+_SETUP_LOCK = "oxen ledger setup"
+
+
+class LedgerWarning(UserWarning):
+    """The ledger is kept in memory, because its file cannot be created."""
+
+
+class Database:
+    """Connections and transactions. Raises `LedgerError` for whatever the database says.
+
+    One of `path`, `url` and `engine`, or none for a database in memory. A file that
+    `may_be_memory` and cannot be created is kept in memory; one that `must_exist` is never
+    created.
+    """
+
+    def __init__(
+        self,
+        *,
+        path: Path | None = None,
+        url: URL | None = None,
+        engine: Engine | None = None,
+        may_be_memory: bool = False,
+        must_exist: bool = False,
+    ) -> None:
+        self.path = path
+        self.url = url
+        self._may_be_memory = may_be_memory
+        self._must_exist = must_exist
+        self._given = engine
+        self._engine: Engine | None = None
+        self._has_tables = False
+        self._file_id: tuple[int, int] | None = None
+        self._opened_by = os.getpid()
+        self._lock = threading.RLock()
+
+    @property
+    def durable(self) -> bool:
+        """Whether what is written survives this process. Opens the database."""
+        with self._errors():
+            self._open()
+        return not self._is_memory
+
+    @property
+    def _is_memory(self) -> bool:
+        return self.path is None and self.url is None and self._given is None
+
+    def __str__(self) -> str:
+        if self.path is not None:
+            return f"at {self.path}"
+        url = self.url if self._given is None else self._given.url
+        return "in memory" if url is None else f"at {identity_of(url)}"
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Give a connection that sees one state of the database."""
+        with self._errors():
+            engine = self._open()
+            if engine.dialect.name == "sqlite":
+                # One in memory is one connection for all threads.
+                held = self._lock if self._is_memory else nullcontext()
+                with held, self._sqlite_transaction(engine, "BEGIN") as connection:
+                    yield connection
+            else:
+                with engine.connect() as connection:
+                    yield connection
+
+    @contextmanager
+    def writing(self, *, has_tables: bool = True) -> Iterator[Connection]:
+        """Give a connection in a transaction: committed, durably, at the end, or rolled back."""
+        with self._errors():
+            engine = self._open(has_tables=has_tables)
+            if engine.dialect.name == "sqlite":
+                self._check_file()
+                # SQLite has one writer: threads of this process wait here, not in its busy loop.
+                with self._lock, self._sqlite_transaction(engine, "BEGIN IMMEDIATE") as connection:
+                    yield connection
+            else:
+                with engine.begin() as connection:
+                    connection.execute(
+                        text(f"SET LOCAL statement_timeout = '{_STATEMENT_SECONDS}s'")
+                    )
+                    yield connection
+
+    def _sqlite_transaction(self, engine: Engine, begin: str) -> AbstractContextManager[Connection]:
+        is_ours = self._given is None
+        return _transaction(engine if is_ours else _autocommit(engine), begin)
+
+    def lock(self, connection: Connection, *names: str) -> None:
+        """Hold these names until the transaction ends; SQLite's transactions exclude each other."""
+        if connection.dialect.name == "postgresql":
+            for number in sorted(_lock_number(name) for name in set(names)):
+                connection.execute(text("SELECT pg_advisory_xact_lock(:n)"), {"n": number})
+
+    def setup(self) -> None:
+        """Create or update the tables."""
+        with self.writing(has_tables=False) as connection:
+            self.lock(connection, _SETUP_LOCK)
+            schema.migrate(connection)
+
+    def close(self) -> None:
+        """Close the connections, which are opened again when needed; one in memory stays open."""
+        with self._lock:
+            if self._engine is not None and self._given is None and not self._is_memory:
+                self._engine.dispose()
+                self._engine, self._has_tables = None, False
+
+    def _open(self, *, has_tables: bool = True) -> Engine:
+        if self._opened_by != os.getpid():
+            self._renew_after_fork()
+        if self._engine is None or not self._has_tables:
+            with self._lock:
+                if self._engine is None:
+                    self._engine = self._connect()
+                if has_tables and not self._has_tables:
+                    with self._engine.connect() as connection:
+                        schema.check_is_ledger(connection)
+                    self._has_tables = True
+        return self._engine
+
+    def _renew_after_fork(self) -> None:
+        # Neither the lock's owner came along, nor may two processes share a connection.
+        self._lock = threading.RLock()
+        self._opened_by = os.getpid()
+        if self._engine is not None and not self._is_memory:
+            self._engine.dispose(close=False)
+
+    def _connect(self) -> Engine:
+        if self._given is not None:
+            return self._given
+        if self.url is not None:
+            return _postgresql(self.url)
+        engine = self._connect_sqlite()
+        if self.path is not None:
+            self._must_exist, self._file_id = True, _file_id(self.path)
+        # Nobody has to close a ledger: its file is closed with it. At exit the system does that.
+        weakref.finalize(self, _dispose_unless_forked, engine, os.getpid()).atexit = False
+        return engine
+
+    def _connect_sqlite(self) -> Engine:
+        path = self.path
+        is_new = path is None or not _may_exist(path)
+        if path is not None and is_new:
+            self._check_may_be_new(path)
+        try:
+            if path is not None:
+                path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                # Prompts and result URLs are in it: created before SQLite would, for this user only.
+                os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            return _prepared_sqlite(path)
+        except (OSError, DBAPIError) as error:
+            cause = error.orig if isinstance(error, DBAPIError) else error
+            if _is_locked(cause):
+                raise
+            if path is not None and is_new and self._may_be_memory:
+                return self._fall_back(path, cause)
+            if "not a database" in str(cause) or "malformed" in str(cause):
+                raise LedgerError(
+                    f"The file {path} is not a ledger ({cause}). Move it away, or point "
+                    "OXEN_STATE_DIR or Ledger(path) elsewhere."
+                ) from error
+            raise LedgerError(
+                f"The ledger of paid generations at {path} cannot be opened ({cause}). "
+                "Nothing is paid without it. Make that file and its folder writable, point "
+                "OXEN_STATE_DIR or Ledger(path) elsewhere, or keep none with ledger=None."
+            ) from error
+
+    def _check_file(self) -> None:
+        """Raise `LedgerError` if the file was removed or replaced while it was open."""
+        if self.path is not None and _file_id(self.path) != self._file_id:
+            raise LedgerError(
+                f"The ledger {self.path} was removed or replaced while it was in use. What is written "
+                "now would be lost, so nothing is paid. Restart the process once the file is back."
+            )
+
+    def _check_may_be_new(self, path: Path) -> None:
+        """Raise `LedgerError` where an empty ledger would silently replace another one."""
+        if self._must_exist:
+            raise LedgerError(
+                f"The ledger {path} is missing: it was removed, or is on another machine. What was "
+                "paid for and what is left of its budgets is not known here."
+            )
+        older = path.with_name("journal.sqlite3")
+        if path.name == "ledger.sqlite3" and _may_exist(older):
+            raise LedgerError(
+                f"{older} is a ledger of an earlier, unreleased version, which this version cannot "
+                "read. Jobs and budgets in it are unknown here. Move the file away to start a new "
+                "ledger."
+            )
+
+    def _fall_back(self, path: Path, cause: object) -> Engine:
+        warnings.warn(
+            f"The ledger of paid generations cannot be written at {path} ({cause}). It is kept in "
+            "memory: what a crash interrupts cannot be found again, and keys and budgets with a "
+            "name are refused. Set OXEN_STATE_DIR or pass Ledger(path) to move it.",
+            LedgerWarning,
+            stacklevel=8,
+        )
+        self.path = None
+        return _prepared_sqlite(None)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            if isinstance(error.orig, UnicodeEncodeError) or _is_bad_text(error.orig):
+                raise InvalidInputError(
+                    f"The ledger cannot hold that text: {error.orig}."
+                ) from error
+            raise LedgerError(f"The ledger {self} cannot be used: {_line(error.orig)}.") from error
+        except SQLAlchemyError as error:
+            raise LedgerError(f"The ledger {self} cannot be used: {_line(error)}.") from error
+        except UnicodeEncodeError as error:
+            raise InvalidInputError(f"The ledger cannot hold that text: {error}.") from error
+
+
+def read_url(given: str) -> URL:
+    """Return the URL of a PostgreSQL database. Raises `ConfigurationError` for another one."""
+    try:
+        url = make_url(given)
+    except (ArgumentError, ValueError):
+        raise ConfigurationError(
+            "The ledger's URL cannot be read. Example: postgresql://user@host/database"
+        ) from None
+    if url.get_backend_name() not in ("postgresql", "postgres"):
+        raise ConfigurationError(
+            f"A ledger is a path or a PostgreSQL URL, not {url.get_backend_name()}://. Example: "
+            "postgresql://user@host/database"
+        )
+    return url.set(drivername="postgresql+psycopg")
+
+
+def identity_of(url: URL) -> str:
+    """Return what names a database in errors and pickles: without user, password and options."""
+    where = url.query.get("host") if not url.host else None
+    host = url.host or (where if isinstance(where, str) else "") or "localhost"
+    return f"postgresql://{host}{f':{url.port}' if url.port else ''}/{url.database or ''}"
+
+
+def _postgresql(url: URL) -> Engine:
+    try:
+        # pgbouncer's transaction mode keeps no prepared statements between transactions.
+        return create_engine(url, pool_pre_ping=True, connect_args={"prepare_threshold": None})
+    except (ModuleNotFoundError, NoSuchModuleError) as error:
+        raise ConfigurationError(
+            "A ledger on PostgreSQL needs psycopg: pip install 'oxen-integrations[postgres]'"
+        ) from error
+
+
+def _prepared_sqlite(path: Path | None) -> Engine:
+    options: dict[str, Any] = {
+        "isolation_level": "AUTOCOMMIT",  # transactions are begun by hand, to choose their kind
+        "connect_args": {"timeout": _BUSY_SECONDS, "check_same_thread": False},
+        **({"poolclass": StaticPool} if path is None else {"max_overflow": 64}),
+    }
+    url = URL.create("sqlite", database=None if path is None else str(path))
+    engine = create_engine(url, **options)
+    event.listen(engine, "connect", _make_durable)
+    try:
+        _migrate_with_retries(engine)
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+def _make_durable(driver_connection: Any, _: object) -> None:
+    driver_connection.execute("PRAGMA journal_mode = WAL")
+    # FULL: a commit has reached the disk, so that no intent is lost with the power.
+    driver_connection.execute("PRAGMA synchronous = FULL")
+    driver_connection.execute("PRAGMA fullfsync = ON")  # what FULL means on macOS
+
+
+def _migrate_with_retries(engine: Engine) -> None:
+    # Switching a new file to WAL is refused at once, without the busy timeout, while another
+    # process does the same (https://sqlite.org/wal.html).
+    give_up = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            with engine.connect() as connection:
+                version = schema.version_of(connection)
+            if version != len(schema.MIGRATIONS):
+                with _transaction(engine, "BEGIN IMMEDIATE") as connection:
+                    schema.migrate(connection)
+        except DBAPIError as error:  # noqa: PERF203 - waits, in any case
+            if not _is_locked(error.orig) or time.monotonic() > give_up:
+                raise
+            time.sleep(0.02)
+        else:
+            return
+
+
+@contextmanager
+def _transaction(engine: Engine, begin: str) -> Iterator[Connection]:
+    with engine.connect() as connection:
+        connection.exec_driver_sql(begin)
+        try:
+            yield connection
+            connection.exec_driver_sql("COMMIT")
+        except BaseException:
+            if _in_transaction(connection):
+                connection.exec_driver_sql("ROLLBACK")
+            raise
+
+
+def _autocommit(engine: Engine) -> Engine:
+    return engine.execution_options(isolation_level="AUTOCOMMIT")
+
+
+def _dispose_unless_forked(engine: Engine, opened_by: int) -> None:
+    if os.getpid() == opened_by:  # closing it in a child would drop the parent's locks
+        engine.dispose()
+
+
+def _in_transaction(connection: Connection) -> bool:
+    driver: Any = connection.connection.dbapi_connection
+    return bool(driver.in_transaction)
+
+
+def _lock_number(name: str) -> int:
+    return int.from_bytes(sha256(name.encode(errors="replace")).digest()[:8], "big", signed=True)
+
+
+def _is_locked(error: object) -> bool:
+    return "locked" in str(error) or "busy" in str(error)
+
+
+def _is_bad_text(error: object) -> bool:
+    return "NUL" in str(error) or "0x00" in str(error)
+
+
+def _line(error: object) -> str:
+    """Return the first line of what a database says, which may quote the statement below."""
+    return str(error).strip().split("\n")[0].rstrip(".")
+
+
+def _file_id(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _may_exist(path: Path) -> bool:
+    """Whether there is a ledger already; an empty file is none yet."""
+    try:
+        return path.stat().st_size > 0
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True  # unknown, so it is not replaced
