@@ -15,7 +15,14 @@ import pytest
 from sqlalchemy import create_engine, insert, make_url, text
 
 from oxen_inference import Ledger
-from oxen_inference.ledger.schema import leases, metadata
+from oxen_inference.ledger.schema import (
+    MIGRATIONS,
+    leases,
+    metadata,
+    migrate,
+    migrations,
+    version_of,
+)
 from oxen_inference.ledger.statements import now
 
 _GIVEN = os.environ.get("OXEN_TEST_POSTGRES")  # tests run without OXEN_* variables
@@ -48,13 +55,16 @@ def postgres_database(name: str) -> Iterator[str]:
 
 
 def emptied(url: str) -> str:
-    """Give a database new tables."""
+    """Give a database empty tables."""
     engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"))
-    metadata.drop_all(engine)
+    with engine.begin() as connection:
+        if version_of(connection) == len(MIGRATIONS):
+            names = ", ".join(t.name for t in metadata.sorted_tables if t is not migrations)
+            connection.execute(text(f"TRUNCATE {names} CASCADE"))
+        else:
+            metadata.drop_all(connection)
+            migrate(connection)
     engine.dispose()
-    ledger = Ledger(url)
-    ledger.setup()
-    ledger.close()
     return url
 
 
