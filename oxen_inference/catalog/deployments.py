@@ -18,6 +18,7 @@ from oxen_inference.errors import (
     InvalidInputError,
     OxenError,
     RequestTimeoutError,
+    end_sentence,
 )
 
 if TYPE_CHECKING:
@@ -127,9 +128,10 @@ async def _deactivate_with_retries(paths: Paths, model_id: str) -> None:
                 return  # an earlier attempt succeeded, and its answer was lost
             if attempt == _RELEASE_TRIES or not error.is_retryable:
                 raise DeploymentError(
-                    f"{model_id} could not be deactivated and may still be billed: {error} "
-                    f"Call client.catalog.deactivate({model_id!r}), or use the hub's own page.",
+                    f"{model_id} could not be deactivated and may still be billed: "
+                    f"{end_sentence(error.message)}",
                     model_id=model_id,
+                    hint=f"Call client.catalog.deactivate({model_id!r}), or use the hub's own page.",
                 ) from error
         else:
             return
@@ -195,17 +197,18 @@ async def _until(
         fallen_back = seen_on_the_way and status not in (on_the_way, "unknown")
         if gone_wrong or fallen_back:
             raise DeploymentError(
-                f"{model.id} did not become {goal}: its deployment is {status}. The hub's page of "
-                "the model may say why.",
+                f"{model.id} did not become {goal}: its deployment is {status}.",
                 model_id=model.id,
                 status=status,
+                hint="The hub's page of the model may say why.",
             )
         if time.monotonic() - started + pause > waiting.timeout:
             raise DeploymentError(
                 f"{model.id} is still {status} after {waiting.timeout:g} seconds; "
-                f"it may yet become {goal}: client.catalog.get({model.id!r}, live=True) tells.",
+                f"it may yet become {goal}.",
                 model_id=model.id,
                 status=status,
+                hint=f"client.catalog.get({model.id!r}, live=True) tells.",
             )
         await sleep(pause)
         pause = min(pause * 1.5, max(_SLOWEST_POLL, waiting.poll_every))

@@ -11,7 +11,7 @@ from typing import Any
 from oxen_inference.catalog.json_schema import Schema, alternatives
 from oxen_inference.catalog.tool_names import item_kinds
 
-INSTEAD = "pass a pathlib.Path with allow_paths=True, a URL or a data URL"
+PATH_HINT = "Pass a URL, a data URL, or a pathlib.Path with allow_paths=True."
 # One letter is no scheme but a drive.
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:", re.IGNORECASE)
 _LONGEST_PATH = 4_096

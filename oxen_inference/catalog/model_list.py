@@ -97,8 +97,9 @@ def select(
             from oxen_inference.errors import InvalidInputError
 
             raise InvalidInputError(
-                "Models can be listed by provider at the base URL that ends in /api/ai only: "
-                "here none of them names one."
+                "None of the models names its provider.",
+                hint="Use the base URL that ends in /api/ai: models can be listed by provider "
+                "there only.",
             )
         passes = _FILTERS[name](wanted)
         passing = [model for model in chosen if passes(model)]

@@ -24,7 +24,7 @@ from oxen_inference.catalog.json_schema import (
     schemas_in,
     shown,
 )
-from oxen_inference.catalog.local_files import INSTEAD, local_file
+from oxen_inference.catalog.local_files import PATH_HINT, local_file
 
 if TYPE_CHECKING:
     from oxen_inference.catalog.arguments import Arguments
@@ -124,13 +124,16 @@ def validate(model: Model, params: Mapping[str, Any], *, partial: bool = False) 
     files = {name: file for name, file in files.items() if file is not None}
     sendable = {name: value for name, value in params.items() if name not in files}
     fitted, problems = _checked(known, sendable, partial=partial or bool(files))
-    problems += [f"{name} must be a URL, not {file}: {INSTEAD}" for name, file in files.items()]
+    problems += [f"{name} must be a URL, not {file}" for name, file in files.items()]
     if fitted.get("model", model.id) != model.id and "model" not in known.fields:
         problems.append(f"model is {model.id}, not {shown(fitted['model'])}")
     if problems:
         from oxen_inference.errors import InvalidInputError
 
-        raise InvalidInputError(f"{model.id} cannot be called like this: {'; '.join(problems)}.")
+        raise InvalidInputError(
+            f"{model.id} cannot be called like this: {'; '.join(problems)}.",
+            hint=PATH_HINT if files else None,
+        )
     return fitted
 
 

@@ -23,7 +23,8 @@ def unknown_model(error: APIStatusError, model_id: str, known: Iterable[str]) ->
     near = did_you_mean(model_id, ids)
     # Oxen says which model where it speaks of one, and less where a route is missing.
     said = error.message if model_id in error.message else f"Model not found: {model_id}"
-    better = ModelNotFoundError(f"{said.rstrip('.')}. {suggestion(near)}".strip(), **_kept(error))
+    hint = suggestion(near) or error.hint
+    better = ModelNotFoundError(said, hint=hint, **_kept(error))
     better.suggestions = near
     better.partial = error.partial
     return better
@@ -44,10 +45,9 @@ def inactive(error: APIStatusError, model: Model) -> APIStatusError:
     if model.is_deployed:
         return error
     better = ModelInactiveError(
-        f"{model.id} is a custom model and is {model.deployment_status}: "
-        f"client.catalog.activate({model.id!r}, wait=True), or "
-        f"`with client.catalog.deployed({model.id!r})`, which also ends its billing. "
-        f"(Oxen: {error.message})",
+        f"{model.id} is a custom model and is {model.deployment_status}. (Oxen: {error.message})",
+        hint=f"Call client.catalog.activate({model.id!r}, wait=True), or use "
+        f"`with client.catalog.deployed({model.id!r})`, which also ends its billing.",
         **_kept(error),
     )
     better.partial = error.partial

@@ -120,8 +120,9 @@ def check_limit(account: str, known: Decimal, limit: Decimal) -> None:
     if known != limit:
         raise ConfigurationError(
             f"The budget {account!r} is already in this ledger with a limit of {usd(known)}, not "
-            f"{usd(limit)}. Use that limit or another name, or change it: "
-            f"Budget({format(known, 'f')!r}, name={account!r}).change_limit({format(limit, 'f')!r})."
+            f"{usd(limit)}.",
+            hint="Use that limit or another name, or change it: "
+            f"Budget({format(known, 'f')!r}, name={account!r}).change_limit({format(limit, 'f')!r}).",
         )
 
 

@@ -134,9 +134,9 @@ class Budget:
             elif not self._ledger.is_same(ledger):
                 raise ConfigurationError(
                     f"{self!r} is kept in {self._ledger!r}, and this client uses {ledger!r}. Money "
-                    "is reserved together with its request, in one ledger. Pass the client "
-                    "ledger=budget.ledger, or the budget ledger=client.media.ledger. "
-                    "Nothing was sent."
+                    "is reserved together with its request, in one ledger. Nothing was sent.",
+                    hint="Pass the client ledger=budget.ledger, or the budget "
+                    "ledger=client.media.ledger.",
                 )
         return Reservation(self._account, self._label, unit, generations)
 
@@ -170,8 +170,9 @@ class Budget:
         if self.name is None and self._process != os.getpid():
             raise ConfigurationError(
                 f"{self!r} was made in another process, and a fork would have the whole limit once "
-                f"more. Give it a name, by which processes share it: "
-                f"Budget({str(self.limit)!r}, name=...)."
+                "more.",
+                hint="Give it a name, by which processes share it: "
+                f"Budget({str(self.limit)!r}, name=...).",
             )
 
 
@@ -208,8 +209,8 @@ class RunBudget(Budget):
 def _durable(ledger: Ledger, name: str) -> Ledger:
     if not ledger.durable:
         raise ConfigurationError(
-            f"The budget {name!r} needs a ledger that outlives the process, as its name does: pass "
-            "ledger=Ledger(path) with a path that can be written, or leave the name out."
+            f"The budget {name!r} needs a ledger that outlives the process, as its name does.",
+            hint="Pass ledger=Ledger(path) with a path that can be written, or leave the name out.",
         )
     return ledger
 

@@ -515,7 +515,8 @@ def _check_same_request(known: Entry, intent: Intent) -> None:
     )
     raise KeyConflictError(
         f"The key {intent.key!r} already stands for another request to {known.model} (different: "
-        f"{', '.join(names) or 'parameters'}). Use a new key for a different request."
+        f"{', '.join(names) or 'parameters'}).",
+        hint="Use a new key for a different request.",
     )
 
 

@@ -419,15 +419,15 @@ def _arguments(given: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, A
 def _split(request: Mapping[str, Any]) -> tuple[MediaRequest, WaitOptions]:
     """Separate what a request wants, how to wait for it, and the model's parameters."""
     if not request.get("model"):
-        raise InvalidInputError("model is missing: the id of a model, or a Model.")
+        raise InvalidInputError("model is missing: it is the id of a model, or a Model.")
     known = {*_REQUEST_OPTIONS, *_WAIT_OPTIONS, "prompt", "params"}
     more = {name: value for name, value in request.items() if name not in known}
     params = merge_parameters(request.get("prompt"), request.get("params"), more)
     wanted = {name: request[name] for name in _REQUEST_OPTIONS if name in request}
     if not isinstance(wanted.get("budget"), Budget | None):
         raise InvalidInputError(
-            f"budget must be a Budget, which keeps count from call to call, not "
-            f"{wanted['budget']!r}. For a limit to this call alone there is max_cost."
+            f"budget must be a Budget, which counts from call to call, not {wanted['budget']!r}.",
+            hint="To limit this call alone, pass max_cost.",
         )
     options = {name: request[name] for name in _WAIT_OPTIONS if name in request}
     return MediaRequest(params=params, **wanted), WaitOptions(**options)

@@ -45,13 +45,15 @@ async def fetch_items(
     """
     folder = None if save_to is None else await run(lambda: Path(save_to).expanduser())
     source = replace(engine.source(), deadline=deadline)
-    items, failures, notes = [], [], list(entry.notes)
+    items, failures, hints, notes = [], [], [], list(entry.notes)
     for position, item in enumerate(entry.items):
         try:
             saved, note = await _fetch_item(engine, entry, item, position, folder, source)
         except (FetchError, OSError) as error:  # noqa: PERF203 - one item's failure is not another's
             items.append(item)
-            failures.append(f"{item.generation_id or position}: {error}")
+            reason = error.message if isinstance(error, FetchError) else str(error)
+            failures.append(f"{item.generation_id or position}: {reason.rstrip('.')}")
+            hints.append(getattr(error, "hint", None))
         else:
             items.append(saved)
             notes += [note] if note else []
@@ -60,24 +62,28 @@ async def fetch_items(
     entry = await engine.write(replace(entry, items=tuple(items), notes=tuple(notes)))
     if not failures:
         return entry, None
-    return entry, DownloadError(_not_fetched(entry, failures), result=entry.result())
+    hints.append(_how_to_fetch_again(entry))
+    return entry, DownloadError(
+        f"Made and paid for, but not fetched: {'; '.join(failures)}.",
+        result=entry.result(),
+        hint=" ".join(dict.fromkeys(filter(None, hints))),
+    )
 
 
-def _not_fetched(entry: Entry, failures: list[str]) -> str:
-    problem = f"Made and paid for, but not fetched: {'; '.join(failures)}"
+def _how_to_fetch_again(entry: Entry) -> str:
     if entry.kind != "direct":
         return (
-            f"{problem} Asking again for the same job (resume, attach or the same key) fetches it "
-            "without paying."
+            "To fetch it without paying, ask for the same job again: client.media.resume, attach "
+            "or the same key."
         )
     if any(item.content is not None for item in entry.items):
-        then = " Its bytes are in this error: result.items[…].content."
-    elif not any(item.url for item in entry.items):
-        then = ""
-    else:
+        where = "Its bytes are in this error: result.items[…].content. "
+    elif any(item.url for item in entry.items):
         attached = f"client.media.attach(entry_id={entry.entry_id!r}).wait(save_to=…)"
-        then = f" Its address may work for a while: {attached} tries it."
-    return f"{problem}{then} A direct generation has no id: the same call would be paid for again."
+        where = f"Its address may work for a while: {attached} tries it. "
+    else:
+        where = ""
+    return f"{where}A direct generation has no id: the same call would be paid for again."
 
 
 async def _fetch_item(
@@ -185,7 +191,9 @@ async def _with_fresh_url(
         except NotFoundError:
             continue
         except OxenError as error:
-            raise FetchError(f"A fresh URL could not be had: {error}", may_retry=True) from error
+            raise FetchError(
+                f"A fresh URL could not be had: {error.message}", may_retry=True, hint=error.hint
+            ) from error
         return item.updated(engine.readable(row, entry))
     return item
 

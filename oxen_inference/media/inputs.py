@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from oxen_inference import queue
-from oxen_inference.catalog.local_files import INSTEAD
+from oxen_inference.catalog.local_files import PATH_HINT
 from oxen_inference.effects import send
 from oxen_inference.errors import InvalidInputError, NotFoundError
 from oxen_inference.generation_reading import with_absolute_url
@@ -106,8 +106,8 @@ def _read(name: str, value: Any, allow_paths: bool) -> Any:
     if isinstance(value, Path):
         if not allow_paths:
             raise InvalidInputError(
-                f"{name}: local files are only read with allow_paths=True. Give a URL, a data URL "
-                "or an earlier result."
+                f"{name} must be a URL, a data URL or an earlier result: local files are not read.",
+                hint="Pass allow_paths=True to have them read.",
             )
         return data_url(name, value)
     return value
@@ -143,7 +143,7 @@ def data_url(name: str, path: Path) -> str:
         if size > MAX_INLINE_BYTES:
             raise InvalidInputError(
                 f"{name}: {path.name} has {size:,} bytes; at most {MAX_INLINE_BYTES:,} are sent "
-                "inline. Give a URL instead."
+                "inline, and a larger file needs a URL."
             )
         content = path.read_bytes()
     except OSError as error:
@@ -157,7 +157,7 @@ def _check_json(params: Mapping[str, Any]) -> None:
         # As it is sent: half a surrogate pair, the rest of a cut emoji, has no bytes.
         json.dumps(params, allow_nan=False, ensure_ascii=False).encode()
     except (TypeError, ValueError) as error:
-        instead = f" For a file, {INSTEAD}." if "bytes" in str(error) else ""
         raise InvalidInputError(
-            f"The parameters cannot be written as JSON: {error}.{instead}"
+            f"The parameters cannot be written as JSON: {error}.",
+            hint=PATH_HINT if "bytes" in str(error) else None,
         ) from error

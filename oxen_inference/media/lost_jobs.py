@@ -142,14 +142,17 @@ def outcome_unknown(entry: Entry, record: Mapping[str, Any], found: Match) -> En
     ids = ", ".join(row.generation_id for row in found.candidates[:_MOST_CANDIDATES_SHOWN])
     perhaps = f" It may be one of: {ids}." if ids else ""
     if entry.kind == "direct":
-        why, then = "a direct generation has no id to look for", "its money stays reserved"
+        why = "a direct generation has no id to look for"
+        hint = "Look at Oxen whether it was made."
     else:
         why = found.why_not
-        then = "client.media.reconcile() looks again; until then its money stays reserved"
+        hint = "client.media.reconcile() looks again."
     return EnqueueOutcomeUnknown(
         f"Unknown whether Oxen accepted the request to {entry.model} "
         f"({record.get('message')}), and {why}.{perhaps} It was not sent again, since that could "
-        f"be a second bill: {then}. (Ledger entry {entry.entry_id}.)",
+        "be a second bill. Its money stays reserved.",
+        hint=f"{hint} Its entry in the ledger is {entry.entry_id}; "
+        "client.media.forget(entry_id) ends it by hand.",
         result=entry.result(),
         candidates=found.candidates,
     )

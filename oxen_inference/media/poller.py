@@ -283,7 +283,7 @@ class Poller:
         if failed and len(failed) == len(asked):
             raise failed[0][1]
         for job, error in failed:
-            self._warn([job], f"Asking for {job.generation_id} failed ({error}).")
+            self._warn([job], f"Asking for {job.generation_id} failed ({error.message}).")
 
     def _count_refusals(self, jobs: list[PolledJob], error: OxenError) -> None:
         if not isinstance(error, AuthenticationError | PermissionDeniedError):
@@ -396,7 +396,10 @@ class Poller:
             if isinstance(error, ConfigurationError):  # a closed client stays closed
                 for subscription in {each for job in jobs for each in job.subscriptions}:
                     subscription.fail(error)
-        self._warn(jobs, f"Asking for the jobs' status failed ({error}); trying again.")
+        self._warn(
+            jobs,
+            f"Asking for the jobs' status failed ({getattr(error, 'message', error)}); trying again.",
+        )
 
     def _warn(self, jobs: Iterable[PolledJob], message: str) -> None:
         with self._lock:

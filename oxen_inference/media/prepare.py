@@ -205,8 +205,8 @@ def _media_type(model: Model) -> str:
             return media_type
     makes = " and ".join(model.outputs) or "nothing that the catalog names"
     raise InvalidInputError(
-        f"{model.id} makes {makes}, not images, video or audio. "
-        "Find a model with client.catalog.list(output='image') or output='video'."
+        f"{model.id} makes {makes}, not images, video or audio.",
+        hint="client.catalog.list(output='image') lists those that do; so does output='video'.",
     )
 
 
@@ -227,12 +227,13 @@ def _check_key(request: MediaRequest, is_direct: bool, ledger: Ledger) -> None:
     if is_direct:
         raise ConfigurationError(
             "A direct generation takes no key: the synchronous endpoints give no id by which it "
-            "could be found again. Leave out direct=True, or the key. (Audio is always direct.)"
+            "could be found again. Audio is always direct.",
+            hint="Leave out direct=True, or the key.",
         )
     if not ledger.durable:
         raise ConfigurationError(
-            "A key needs a ledger that outlives the process: leave ledger=None out, or pass "
-            "ledger=Ledger(path) with a path that can be written."
+            "A key needs a ledger that outlives the process.",
+            hint="Leave out ledger=None, or pass ledger=Ledger(path) with a path that can be written.",
         )
 
 
@@ -245,13 +246,15 @@ def _check_cost(
         if request.allow_unknown_cost or (limit is None and request.budget is None):
             return limit / count if limit is not None else None
         raise BudgetExceededError(
-            f"The cost of {model.id} is not known before ({quote.reason}), so it cannot be kept "
-            "within a limit. Nothing was sent. allow_unknown_cost=True allows it all the same."
+            f"The cost of {model.id} is not known in advance ({quote.reason}), so it cannot be "
+            "kept within a limit. Nothing was sent.",
+            hint="Pass allow_unknown_cost=True to send it all the same.",
         )
     total = quote.high * count
     if limit is not None and total > limit:
         raise BudgetExceededError(
-            f"This may cost {usd(total)}, more than max_cost={usd(limit)}. Nothing was sent."
+            f"This may cost {usd(total)}, and the limit is {usd(limit)}. Nothing was sent.",
+            hint="Raise max_cost, or choose cheaper settings.",
         )
     if request.budget is not None and request.key is None and request.conversation is None:
         request.budget.check(total)  # with either it may be paid for already

@@ -167,21 +167,26 @@ def retry_delay(error: OxenError, attempt: int) -> float:
 
 def error_record(error: BaseException) -> dict[str, Any]:
     """Return an error as data for the ledger."""
-    record: dict[str, Any] = {"type": type(error).__name__, "message": str(error)}
-    status = getattr(error, "status_code", None)
-    return record if status is None else {**record, "status_code": status}
+    record: dict[str, Any] = {
+        "type": type(error).__name__,
+        "message": error.message if isinstance(error, OxenError) else str(error),
+        "hint": getattr(error, "hint", None),
+        "status_code": getattr(error, "status_code", None),
+    }
+    return {name: value for name, value in record.items() if value is not None}
 
 
 def error_of(record: Mapping[str, Any] | None) -> OxenError:
     """Return the error that a record of the ledger describes."""
     record = record or {}
     message = str(record.get("message") or "The request failed; the ledger has no reason.")
+    hint = record.get("hint")
     cls = getattr(errors, str(record.get("type")), OxenError)
     if not (isinstance(cls, type) and issubclass(cls, OxenError)):
-        return OxenError(message)
+        return OxenError(message, hint=hint)
     if issubclass(cls, errors.APIStatusError):
-        return cls(message, status_code=record.get("status_code"))
-    return cls(message)
+        return cls(message, status_code=record.get("status_code"), hint=hint)
+    return cls(message, hint=hint)
 
 
 def _notes(got: int, requested: int, payload: object) -> Iterator[str]:

@@ -89,7 +89,8 @@ async def forget(engine: Engine, entry_id: str) -> Entry:
         raise InvalidInputError(
             f"Entry {entry_id} is {entry.result().status if entry.items else entry.state}: it can "
             "be written off once its outcome stays unknown, or once all its generations ended "
-            "without success and without a cost. client.media.reconcile() asks how far it is."
+            "without success and without a cost.",
+            hint="client.media.reconcile() asks how far it is.",
         )
     record = {"type": "OxenError", "message": "Written off by hand: nothing was made."}
     await run(engine.ledger.rejected, entry, record)

@@ -99,8 +99,8 @@ async def when_decided(engine: Engine, entry: Entry, task: Task) -> Entry:
             return await shield(look_for(engine, entry, None, task), task.stop)
         if entry.is_abandoned:
             raise InvalidInputError(
-                "That request was never sent: the process that wrote it ended before. "
-                "Call generate again with the same key."
+                "That request was never sent: the process that wrote it ended before.",
+                hint="Call generate again with the same key.",
             )
         await poll_other_sender(engine, entry, task)
         entry = await engine.reload(entry)

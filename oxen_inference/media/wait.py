@@ -15,6 +15,7 @@ from oxen_inference.errors import (
     GenerationTimeout,
     NotFoundError,
     OxenError,
+    end_sentence,
 )
 from oxen_inference.ledger.entries import Entry
 from oxen_inference.media.engine import Engine, Task
@@ -141,7 +142,7 @@ async def detach_or_cancel(engine: Engine, task: Task, error: BaseException) -> 
     if entry.state != "accepted":
         message = (
             "Interrupted while it was being sent: it is not known yet whether Oxen accepted it. "
-            f"client.media.reconcile() finds out. (Ledger entry {entry.entry_id}.)"
+            f"client.media.reconcile() finds out. Its entry in the ledger is {entry.entry_id}."
         )
     elif entry.result().is_terminal:
         message = f"Interrupted after the generation ended: {', '.join(entry.generation_ids)}."
@@ -150,7 +151,7 @@ async def detach_or_cancel(engine: Engine, task: Task, error: BaseException) -> 
         statuses = "; ".join(f"{item.generation_id} is {item.status}" for item in entry.items)
         message = f"Interrupted and canceled: {statuses}."
     else:
-        message = f"Interrupted: {_still_running(entry)}"
+        message = f"Interrupted: {_still_running(entry)} {_how_to_resume(entry)}"
     task.entry = entry
     log.warning(message)
     if hasattr(error, "add_note"):  # pragma: no branch - Python 3.10 has none
@@ -168,25 +169,36 @@ async def _time_out(engine: Engine, task: Task, warning: str | None) -> None:
     raise GenerationTimeout(
         f"Not finished after {task.options.timeout:g} s: {_still_running(entry)}{last}",
         result=entry.result(),
+        hint=_how_to_resume(entry),
     )
 
 
 def _fatal_error(entry: Entry, cause: APIStatusError | ConfigurationError) -> OxenError:
     if isinstance(cause, ConfigurationError):
-        return ConfigurationError(f"{cause} Nothing is lost: {_still_running(entry)}")
-    ids = list(entry.generation_ids)
+        return ConfigurationError(
+            f"{end_sentence(cause.message)} Nothing is lost: {_still_running(entry)}",
+            hint=" ".join(filter(None, (cause.hint, _how_to_resume(entry)))),
+        )
     # Not by the ledger's key: under another API key that is another account's.
-    message = (
-        f"Oxen no longer answers how far it is ({cause.message.rstrip('.')}). Nothing is lost: "
-        f"the generation goes on at Oxen as {', '.join(ids)}; with an API key that may ask, "
+    ids = list(entry.generation_ids)
+    hint = (
+        "With an API key that may ask, "
         f"client.media.attach(generation_ids={ids}).wait() gets it back."
     )
-    error = type(cause)(message, response=cause.response, body=cause.body)
+    message = (
+        f"Oxen no longer answers how far it is ({cause.message.rstrip('.')}). Nothing is lost: "
+        f"{_still_running(entry)}"
+    )
+    error = type(cause)(message, response=cause.response, body=cause.body, hint=hint)
     error.result = entry.result()
     return error
 
 
 def _still_running(entry: Entry) -> str:
-    by = f"client.media.resume({entry.key!r})" if entry.key else "client.media.attach"
-    ids = ", ".join(entry.generation_ids)
-    return f"the generation goes on at Oxen as {ids}; {by} gets it back."
+    return f"the generation goes on at Oxen as {', '.join(entry.generation_ids)}."
+
+
+def _how_to_resume(entry: Entry) -> str:
+    ids = list(entry.generation_ids)
+    by = f"resume({entry.key!r})" if entry.key else f"attach(generation_ids={ids})"
+    return f"client.media.{by} gets it back."

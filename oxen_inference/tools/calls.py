@@ -1,4 +1,4 @@
-"""One call of a tool: what makes it the same call again, and what its model is told of errors."""
+"""One call of a tool: its exactly-once key, and what its language model reads of an error."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from oxen_inference.tools.inputs import EARLIER
 
-# What no choice of arguments can mend: for the developer, not for the model.
+# Errors that no choice of arguments can mend: for the developer, not for the language model.
 _FOR_DEVELOPERS = (
     "ConfigurationError",
     "AuthenticationError",
@@ -24,21 +24,25 @@ def call_key(conversation: str, call_id: str, model_id: str, arguments: Mapping[
     The model and the arguments are part of it: a person may edit a call, and some models count
     their calls from 0 in every turn.
     """
-    said = json.dumps([model_id, arguments], sort_keys=True, default=str)
-    return f"{conversation}:{call_id}:{hashlib.sha256(said.encode()).hexdigest()[:12]}"
+    request = json.dumps([model_id, arguments], sort_keys=True, default=str)
+    return f"{conversation}:{call_id}:{hashlib.sha256(request.encode()).hexdigest()[:12]}"
 
 
 def is_for_developers(error: Exception) -> bool:
-    """Whether a tool should raise `error` instead of telling its model about it."""
+    """Whether a tool should raise `error` instead of returning it to its language model."""
     return any(cls.__name__ in _FOR_DEVELOPERS for cls in type(error).__mro__)
 
 
 def explain_validation(error: Any) -> str:
     """Say in one line what is wrong with the arguments, without quoting them all."""
-    problems = []
-    for one in error.errors(include_url=False, include_input=False):
-        where = ".".join(str(step) for step in one["loc"])
-        problems.append(f"{where}: {one['msg']}" if where else str(one["msg"]))
-    said = "; ".join(problem.removeprefix("Value error, ") for problem in problems)
-    said = said.replace(EARLIER, "")  # a mark of ours, which the model did not write
-    return f"Error: {said}. Nothing was sent or paid for."
+    problems = "; ".join(map(_problem, error.errors(include_url=False, include_input=False)))
+    # The scheme of a reference is ours: the language model did not write it.
+    return f"Error: {problems.replace(EARLIER, '')}. Nothing was sent or paid for."
+
+
+def _problem(details: Mapping[str, Any]) -> str:
+    # Pydantic's own text puts "Value error, " before that of an exception.
+    raised = details.get("ctx", {}).get("error")
+    message = str(raised) if isinstance(raised, Exception) else str(details["msg"])
+    path = ".".join(str(step) for step in details["loc"])
+    return f"{path}: {message}" if path else message

@@ -26,8 +26,8 @@ def kind_of(model: Model) -> str:
         from oxen_inference.errors import InvalidInputError
 
         makes = " and ".join(model.outputs) or "nothing that the catalog names"
-        hint = " Use ChatOxen or, in LlamaIndex, Oxen for it." if model.is_chat else ""
-        raise InvalidInputError(f"{model.id} makes {makes}, not images, video or audio.{hint}")
+        hint = "Use ChatOxen or, in LlamaIndex, Oxen for it." if model.is_chat else None
+        raise InvalidInputError(f"{model.id} makes {makes}, not images, video or audio.", hint=hint)
     return made
 
 
@@ -59,8 +59,8 @@ def refuse_second_budget(name: str, own: Budget | None, other: Budget) -> None:
     from oxen_inference.errors import ConfigurationError
 
     raise ConfigurationError(
-        f"{name} has a budget of its own, {own!r}, and cannot be paid from {other!r}, too. Give "
-        "OxenBudgetMiddleware that budget, budget=..., or the tool none."
+        f"{name} has a budget of its own, {own!r}, and cannot be paid from {other!r}, too.",
+        hint="Give OxenBudgetMiddleware that budget, budget=..., or the tool none.",
     )
 
 

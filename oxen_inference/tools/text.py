@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ if TYPE_CHECKING:
 
 _LONG_SUMMARY = 300
 _LONG_ARGUMENT = 300
+# By the name of an error's class: what a language model can do about it.
 _ADVICE = {
     "GenerationTimeout": "Call the tool again with exactly the same arguments to keep waiting for "
     "it; that is not paid for again.",
@@ -24,17 +24,21 @@ _ADVICE = {
     "InsufficientCreditsError": "Tell the user.",
     "KeyConflictError": "Make a new call of the tool.",
     "ModelInactiveError": "Use another model, or tell the user.",
+    "RateLimitError": "Try again later, or tell the user.",
+    "RequestTimeoutError": "Try again later, or tell the user.",
+    "InternalServerError": "Try again later, or tell the user.",
+    "APIConnectionError": "Try again later, or tell the user.",
 }
-_WITHOUT_ID = {
+# Audio comes in the answer itself: there is no id to ask for it again.
+_ADVICE_ON_AUDIO = _ADVICE | {
     "EnqueueOutcomeUnknown": "It may be paid for: tell the user before you call the tool again.",
     "DownloadError": "Tell the user: to call the tool again makes and pays for another one.",
 }
-"""Advice on sound, which comes in the answer itself and cannot be asked for again."""
-# What only a developer can do, as errors of the client advise it.
-_FOR_DEVELOPERS = re.compile(
-    r"\bclient\.[a-z]|\ballow_[a-z]+|\bledger\b|\bresume, attach\b|\bChatOxen\b|\bpathlib\b"
-    r"|\bmax_retries\b|\bLedger entry\b"
-)
+# Instead of a message that speaks of what a language model does not know.
+_MESSAGES = {
+    "KeyConflictError": "An earlier call of the same id asked for something else.",
+    "ModelInactiveError": "The model is not active at present.",
+}
 
 
 def describe(result: MediaResult) -> str:
@@ -62,43 +66,41 @@ def describe_job(result: MediaResult) -> str:
 
 
 def explain(error: Exception) -> str:
-    """Say what went wrong, in Oxen's words, and what a model can do about it."""
-    result = getattr(error, "result", None)
-    advices = _ADVICE if result is None or result.media_type != "audio" else _ADVICE | _WITHOUT_ID
-    advice = next((advices[c.__name__] for c in type(error).__mro__ if c.__name__ in advices), None)
-    return f"Error: {for_models(error)}" + (f" {advice}" if advice else "")
+    """Say what went wrong, in Oxen's words, and what a language model can do about it.
+
+    The error's hint is left out: it is for developers.
+    """
+    return " ".join(filter(None, (f"Error: {for_models(error)}", _advice(error))))
 
 
 def for_models(error: Exception) -> str:
-    """Say what went wrong without what only a developer could do about it."""
-    kind, result = type(error).__name__, getattr(error, "result", None)
-    if kind == "GenerationTimeout" and result is not None:
+    """Say what went wrong, without advice, as one or more sentences."""
+    result = getattr(error, "result", None)
+    if type(error).__name__ == "GenerationTimeout" and result is not None:
         return describe_job(result)
-    if kind == "EnqueueOutcomeUnknown" and result is not None:
-        ids = ", ".join(row.generation_id for row in getattr(error, "candidates", ())[:8])
-        perhaps = f" It may be one of these generations: {ids}." if ids else ""
-        return (
-            f"Whether Oxen accepted the request to {result.model} cannot be told.{perhaps} It was "
-            "not sent again, since that could be paid for twice."
-        )
-    if kind == "KeyConflictError":
-        return "An earlier call of the same id asked for something else."
-    if kind == "ModelInactiveError":
-        return "The model is not active at present."
-    # What failed comes first, in the words of whatever failed, which may end without a stop.
-    said = str(error).partition(" Asking again")[0].strip()
-    return _without_developers_part(said) or kind
+    message = _by_class(_MESSAGES, error) or str(getattr(error, "message", error))
+    return _end_sentence(message) or type(error).__name__
 
 
-def _without_developers_part(said: str) -> str:
-    parts = re.split(r"(?<=[.;:!?])\s+", said)
-    kept: list[str] = []
-    for part in parts:
-        if not _FOR_DEVELOPERS.search(part):
-            kept.append(part)
-        elif kept and kept[-1][-1:] in ";:":
-            kept[-1] = f"{kept[-1][:-1]}."
-    return " ".join(kept)
+def _advice(error: Exception) -> str | None:
+    if suggestions := getattr(error, "suggestions", ()):
+        from oxen_inference.catalog.did_you_mean import suggestion
+
+        return suggestion(suggestions)
+    result = getattr(error, "result", None)
+    is_audio = result is not None and result.media_type == "audio"
+    return _by_class(_ADVICE_ON_AUDIO if is_audio else _ADVICE, error)
+
+
+def _by_class(table: Mapping[str, str], error: Exception) -> str | None:
+    names = (cls.__name__ for cls in type(error).__mro__)
+    return next((table[name] for name in names if name in table), None)
+
+
+def _end_sentence(text: str) -> str:
+    from oxen_inference.errors import end_sentence
+
+    return end_sentence(text)
 
 
 def references(result: MediaResult | None) -> dict[str, Any] | None:

@@ -454,7 +454,7 @@ class TestWordsForTheModel:
     ) -> None:
         oxen_sandbox.inject(Fault("reset", path="*/queue", method="POST", when="before"))
         said = self.told(draw, "client.", "reconcile", "Ledger")
-        assert "Whether Oxen accepted the request to flux-2-dev cannot be told" in said
+        assert "Unknown whether Oxen accepted the request to flux-2-dev" in said
         assert "does not pay twice" in said
         assert oxen_sandbox.jobs == []
 

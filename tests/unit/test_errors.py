@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import ast
 import copy
 import pickle
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -77,3 +80,34 @@ def test_langchain_s_error_has_the_same_message_and_hint() -> None:
 )
 def test_message_and_hint_are_one_line(message: str, text: str) -> None:
     assert str(errors.OxenError(message, hint="Do this.")) == text
+
+
+# What only a developer can do: call a client's method, pass an argument, set a variable.
+ADVICE = re.compile(
+    r"client\.\w|\w=\S|\bOXEN_|\b(?:Pass|Set|Leave out|Call|Check) |ChatOxen|pathlib|reconcile"
+    r"|resume\(|attach\("
+)
+
+
+def messages() -> Iterator[tuple[str, str]]:
+    """Yield the place and the literal text of every message that an error is made with."""
+    names = {cls.__name__ for cls in CLASSES}
+    for package in ("oxen_inference",):
+        for file in sorted(Path(__file__).parents[2].joinpath(package).rglob("*.py")):
+            for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+                if not isinstance(node, ast.Call) or not node.args:
+                    continue
+                name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+                if name not in {*names, "FetchError"}:
+                    continue
+                literals = (
+                    part for part in ast.walk(node.args[0]) if isinstance(part, ast.Constant)
+                )
+                text = "".join(str(part.value) for part in literals)
+                yield f"{file.name}:{node.lineno}", text
+
+
+def test_no_message_holds_advice_for_developers() -> None:
+    found = dict(messages())
+    assert len(found) > 100
+    assert {place: text for place, text in found.items() if ADVICE.search(text)} == {}

@@ -70,7 +70,7 @@ def test_a_pinned_file_is_sent_inline(tmp_path: Path) -> None:
         tool(input_image=[tmp_path / "none.png"])
     for unsendable in (b"ox", str(file)):
         with pytest.raises(
-            InvalidInputError, match=r"input_image must be a URL, not .*pass a pathlib\.Path"
+            InvalidInputError, match=r"input_image must be a URL, not .*a pathlib\.Path"
         ):
             tool(input_image=[unsendable])
 

@@ -210,7 +210,7 @@ def test_a_local_file_is_no_address(spec: Any, value: str) -> None:
     model = model_of({"image": spec, "prompt": {"type": "string"}}, required=["prompt"])
     with pytest.raises(InvalidInputError) as caught:
         validate(model, {"image": value})
-    assert "pass a pathlib.Path with allow_paths=True, a URL or a data URL" in str(caught.value)
+    assert caught.value.hint == "Pass a URL, a data URL, or a pathlib.Path with allow_paths=True."
     assert "image must be a URL, not the local file" in str(caught.value)
     plain = model_of({"image": {"type": "string"}})
     assert validate(plain, {"image": value}) == {"image": value}
@@ -239,7 +239,7 @@ def test_a_file_that_is_there_is_found_whatever_its_name(tmp_path: Path) -> None
         {"image": b"ox"},
         {"image": bytearray(b"ox")},
     ):
-        with pytest.raises(InvalidInputError, match=r"pass a pathlib\.Path"):
+        with pytest.raises(InvalidInputError, match=r"a pathlib\.Path"):
             validate(model, params)
     for no_file in ("an id of the hub", "~nobody-of-this-name/ox", "x" * 1000):
         assert validate(model, {"image": no_file}) == {"image": no_file}

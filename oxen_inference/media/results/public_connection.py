@@ -29,8 +29,15 @@ class FetchError(OxenError):
     trying again may.
     """
 
-    def __init__(self, message: str, *, is_expired: bool = False, may_retry: bool = False) -> None:
-        super().__init__(message)
+    def __init__(
+        self,
+        message: str,
+        *,
+        is_expired: bool = False,
+        may_retry: bool = False,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
         self.is_expired = is_expired
         self.may_retry = may_retry
 
@@ -143,8 +150,8 @@ def _addresses(host: str, port: int, trusted: bool) -> list[tuple[int, tuple[str
         private = next((to[0] for *_, to in found if not is_public(str(to[0]))), None)
         if private is not None:
             raise FetchError(
-                f"{host} is a private address ({private}), where no result is fetched from. If it "
-                "is yours, add it to client.media.allowed_hosts."
+                f"{host} is a private address ({private}), from which no result is fetched.",
+                hint="If it is yours, add it to client.media.allowed_hosts.",
             )
     return [(family, to) for family, _, _, _, to in found]  # type: ignore[misc]  # any family's
 
