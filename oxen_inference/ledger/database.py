@@ -28,6 +28,7 @@ from sqlalchemy.pool import StaticPool
 from oxen_inference.errors import ConfigurationError, InvalidInputError, LedgerError
 from oxen_inference.ledger import schema
 
+_URL_HINT = "Example: postgresql://user@host/database"
 _BUSY_SECONDS = 30.0
 _STATEMENT_SECONDS = 30
 _SETUP_LOCK = "oxen ledger setup"
@@ -187,13 +188,14 @@ class Database:
                 return self._fall_back(path, cause)
             if "not a database" in str(cause) or "malformed" in str(cause):
                 raise LedgerError(
-                    f"The file {path} is not a ledger ({cause}). Move it away, or point "
-                    "OXEN_STATE_DIR or Ledger(path) elsewhere."
+                    f"The file {path} is not a ledger ({cause}).",
+                    hint="Move it away, or point OXEN_STATE_DIR or Ledger(path) elsewhere.",
                 ) from error
             raise LedgerError(
                 f"The ledger of paid generations at {path} cannot be opened ({cause}). "
-                "Nothing is paid without it. Make that file and its folder writable, point "
-                "OXEN_STATE_DIR or Ledger(path) elsewhere, or keep none with ledger=None."
+                "Nothing is paid without it.",
+                hint="Make that file and its folder writable, point OXEN_STATE_DIR or Ledger(path) "
+                "elsewhere, or keep none with ledger=None.",
             ) from error
 
     def _check_file(self) -> None:
@@ -201,7 +203,8 @@ class Database:
         if self.path is not None and _file_id(self.path) != self._file_id:
             raise LedgerError(
                 f"The ledger {self.path} was removed or replaced while it was in use. What is written "
-                "now would be lost, so nothing is paid. Restart the process once the file is back."
+                "now would be lost, so nothing is paid.",
+                hint="Restart the process once the file is back.",
             )
 
     def _check_may_be_new(self, path: Path) -> None:
@@ -215,8 +218,8 @@ class Database:
         if path.name == "ledger.sqlite3" and _may_exist(older):
             raise LedgerError(
                 f"{older} is a ledger of an earlier, unreleased version, which this version cannot "
-                "read. Jobs and budgets in it are unknown here. Move the file away to start a new "
-                "ledger."
+                "read. Jobs and budgets in it are unknown here.",
+                hint="Move the file away to start a new ledger.",
             )
 
     def _fall_back(self, path: Path, cause: object) -> Engine:
@@ -251,13 +254,11 @@ def read_url(given: str) -> URL:
     try:
         url = make_url(given)
     except (ArgumentError, ValueError):
-        raise ConfigurationError(
-            "The ledger's URL cannot be read. Example: postgresql://user@host/database"
-        ) from None
+        raise ConfigurationError("The ledger's URL cannot be read.", hint=_URL_HINT) from None
     if url.get_backend_name() not in ("postgresql", "postgres"):
         raise ConfigurationError(
-            f"A ledger is a path or a PostgreSQL URL, not {url.get_backend_name()}://. Example: "
-            "postgresql://user@host/database"
+            f"A ledger is a path or a PostgreSQL URL, not {url.get_backend_name()}://.",
+            hint=_URL_HINT,
         )
     return url.set(drivername="postgresql+psycopg")
 
@@ -275,7 +276,8 @@ def _postgresql(url: URL) -> Engine:
         return create_engine(url, pool_pre_ping=True, connect_args={"prepare_threshold": None})
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         raise ConfigurationError(
-            "A ledger on PostgreSQL needs psycopg: pip install 'oxen-integrations[postgres]'"
+            "A ledger on PostgreSQL needs psycopg.",
+            hint="pip install 'oxen-integrations[postgres]'",
         ) from error
 
 

@@ -155,8 +155,8 @@ def check_version(version: int) -> None:
     """Raise `LedgerError` for tables of a newer version of this package."""
     if version > len(MIGRATIONS):
         raise LedgerError(
-            "The ledger was written by a newer version of oxen-integrations. Upgrade, or use "
-            "another ledger."
+            "The ledger was written by a newer version of oxen-integrations.",
+            hint="Upgrade, or use another ledger.",
         )
 
 
@@ -169,6 +169,6 @@ def check_is_ledger(connection: Connection) -> None:
     check_version(version)
     if version < len(MIGRATIONS):
         raise LedgerError(
-            "The ledger's tables are missing or old. Call Ledger(url).setup() once, with rights to "
-            "create tables."
+            "The ledger's tables are missing or old.",
+            hint="Call Ledger(url).setup() once, with rights to create tables.",
         )
