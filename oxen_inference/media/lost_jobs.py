@@ -79,6 +79,7 @@ async def search(
     until = time.monotonic() + seconds
     found = Match(why_not="it could not be looked for", is_current=False)
     previous: tuple[str, ...] = ()
+    is_last_look = False
     pause = engine.pace().lookup_interval
     while entry.kind != "direct":
         found = await _look_once(engine, entry, found)
@@ -90,10 +91,14 @@ async def search(
             if written:  # pragma: no branch - another process may have taken them meanwhile
                 return await engine.reload(entry), found
         previous = ids
-        if time.monotonic() >= until or (stop.is_set and not ids):
+        is_over = time.monotonic() >= until or stop.is_set
+        if is_over and (is_last_look or not ids):
             break
+        is_last_look = is_over  # to confirm what was found at the end of the time
         await sleep(min(pause, max(until - time.monotonic(), 0.05)), stop)
         pause = min(pause * 1.5, _LONGEST_PAUSE)
+    if found.adopted:
+        found = replace(found, adopted=(), why_not="the generation that matches it changed")
     return None, found
 
 

@@ -430,3 +430,13 @@ def test_a_cost_that_cannot_be_asked_for_is_asked_for_later(hub: BadHub, ledger:
     (entry,) = client.media.reconcile()
     assert entry.cost == budget.spent == Decimal("0.04")
     client.close()
+
+
+def test_what_is_found_at_the_end_of_the_time_is_confirmed(hub: BadHub, ledger: Ledger) -> None:
+    hub.plan = lambda *_: "reset_after"
+    hub.fail_gets = lambda path: bool(time.sleep(0.3)) and "/models" not in path
+    pace = replace(QUICK, lookup=0.1)
+    with quick_client(hub, ledger, pace=pace, timeout=5.0) as client:
+        made = client.media.submit(model="bad-image", prompt="ox", key="k")
+    assert made.generation_ids == tuple(hub.accepted[0].ids)
+    assert hub.posts["ox"] == 1
