@@ -79,9 +79,12 @@ async def search(
     until = time.monotonic() + seconds
     found = Match(why_not="it could not be looked for", is_current=False)
     previous: tuple[str, ...] = ()
-    is_last_look = False
+    is_confirming = False
     pause = engine.pace().lookup_interval
     while entry.kind != "direct":
+        # The time is over for a look that begins after it: one that began before may have been
+        # answered before the job was listed, however late the answer came.
+        is_over = time.monotonic() >= until or stop.is_set
         found = await _look_once(engine, entry, found)
         ids = tuple(row.generation_id for row in found.adopted)
         # Twice the same: a second job like it may be listed a moment later.
@@ -91,10 +94,9 @@ async def search(
             if written:  # pragma: no branch - another process may have taken them meanwhile
                 return await engine.reload(entry), found
         previous = ids
-        is_over = time.monotonic() >= until or stop.is_set
-        if is_over and (is_last_look or not ids):
+        if is_over and (is_confirming or not ids):
             break
-        is_last_look = is_over  # to confirm what was found at the end of the time
+        is_confirming = is_over
         await sleep(min(pause, max(until - time.monotonic(), 0.05)), stop)
         pause = min(pause * 1.5, _LONGEST_PAUSE)
     if found.adopted:

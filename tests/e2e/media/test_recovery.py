@@ -440,3 +440,31 @@ def test_what_is_found_at_the_end_of_the_time_is_confirmed(hub: BadHub, ledger: 
         made = client.media.submit(model="bad-image", prompt="ox", key="k")
     assert made.generation_ids == tuple(hub.accepted[0].ids)
     assert hub.posts["ox"] == 1
+
+
+def test_a_refusal_is_not_believed_by_a_look_before_the_job_could_be_listed(
+    hub: BadHub, ledger: Ledger
+) -> None:
+    """The answer to an early look may come late, from a busy hub or to a busy machine."""
+    hub.plan, hub.lag = (lambda *_: "refusal_in_200_after"), 0.3
+    answers: list[str] = []
+
+    def slow_at_first(path: str) -> bool:
+        if "/models" not in path:
+            answers.append(path)
+        return False
+
+    hub.fail_gets = slow_at_first
+    pace = replace(QUICK, lookup=0.6)
+    with quick_client(hub, ledger, pace=pace, timeout=5.0) as client:
+        send = client.send
+
+        def late(call: Any) -> Any:
+            answer = send(call)
+            if len(answers) == 2:  # both lists of the first look
+                time.sleep(0.7)
+            return answer
+
+        client.send = late  # type: ignore[method-assign]
+        made = client.media.submit(model="bad-image", prompt="ox", key="k")
+    assert made.generation_ids == tuple(hub.accepted[0].ids)
