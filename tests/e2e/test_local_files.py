@@ -35,7 +35,7 @@ def test_a_path_in_words_or_bytes_is_refused_and_says_how(
     client: OxenClient, oxen_sandbox: Sandbox, picture: Path, form: Any
 ) -> None:
     with pytest.raises(
-        InvalidInputError, match=r"pass a pathlib\.Path with allow_paths=True, a URL or a data URL"
+        InvalidInputError, match=r"Pass a URL, a data URL, or a pathlib\.Path with allow_paths=True"
     ):
         client.media.generate(model=MODEL, prompt="older", input_image=form(picture))
     assert oxen_sandbox.jobs == []
@@ -45,7 +45,7 @@ async def test_async_too(oxen_sandbox: Sandbox, picture: Path) -> None:
     key, url = oxen_sandbox.api_key, oxen_sandbox.base_url
     async with AsyncOxenClient(api_key=key, base_url=url) as client:
         for given in (str(picture), b"\x89PNG"):
-            with pytest.raises(InvalidInputError, match=r"pass a pathlib\.Path"):
+            with pytest.raises(InvalidInputError, match=r"a pathlib\.Path"):
                 await client.media.generate(model=MODEL, prompt="older", input_image=given)
     assert oxen_sandbox.jobs == []
 

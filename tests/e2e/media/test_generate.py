@@ -577,9 +577,9 @@ def test_inputs_are_sent_as_the_hub_takes_them(media: MediaCalls, tmp_path: Path
 def test_what_costs_nobody_knows_what_is_kept_from_a_limit(media: MediaCalls) -> None:
     hub_model = {**media.hub.models["flux-2-dev"], "pricing": None}
     model = read_model(hub_model)
-    with pytest.raises(BudgetExceededError, match="not known before"):
+    with pytest.raises(BudgetExceededError, match="not known in advance"):
         media("generate", model=model, prompt="an ox", max_cost="1")
-    with pytest.raises(BudgetExceededError, match="not known before"):
+    with pytest.raises(BudgetExceededError, match="not known in advance"):
         media("generate", model=model, prompt="an ox", budget=Budget("1"))
     assert paid(media.hub) == 0
     budget = Budget("1", name="b", ledger=media.ledger)
