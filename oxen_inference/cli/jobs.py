@@ -1,9 +1,8 @@
-"""The terminal's commands about paid jobs: `jobs`, `reconcile` and `fetch`. None of them pays."""
+"""The commands about paid jobs: `jobs`, `reconcile` and `fetch`. None of them pays."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timezone
@@ -11,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from oxen_inference.errors import InvalidInputError, NotFoundError
+from oxen_inference.cli.output import print_json, print_line, show_control
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,46 +35,53 @@ def add_commands(add: Callable[[str, Callable[..., int | None], str], Any]) -> N
 
 
 def _jobs(client: OxenClient, options: argparse.Namespace, out: Console) -> None:
-    _show(client.media.jobs(), options, out)
+    _print_entries(client.media.jobs(), options, out)
 
 
 def _reconcile(client: OxenClient, options: argparse.Namespace, out: Console) -> int:
     entries = client.media.reconcile(save_to=options.save_to)
-    _show(entries, options, out)
+    _print_entries(entries, options, out)
     if options.save_to is None:
         return 0
     items = [item for entry in entries if entry.kind == "queue" for item in entry.items]
     if not options.json:
         folder = Path(options.save_to).expanduser().absolute()
-        _say_saved(out, (item.path for item in items if _is_in(item, folder)))
+        _print_saved(out, (item.path for item in items if _is_in(item, folder)))
     lost = [item for item in items if item.status == "succeeded" and not item.path]
     for item in lost:
-        print(f"error: {item.generation_id} was paid for but not fetched", file=sys.stderr)
+        name = show_control(str(item.generation_id))
+        print(f"error: {name} was paid for but not fetched", file=sys.stderr)
     return 1 if lost else 0
 
 
 def _fetch(client: OxenClient, options: argparse.Namespace, out: Console) -> int:
-    handle = _found(client, options.name)
+    handle = _attach(client, options.name)
     result = handle.status()
     if not result.is_terminal:
         states = ", ".join(sorted({item.status for item in result.items}))
         raise ValueError(f"{options.name} has not ended yet: {states or 'not confirmed'}")
     result = handle.wait(save_to=options.save_to)
     if options.json:
-        _print_json(result.to_dict())
+        print_json(result.to_dict())
         return 0
-    _say_saved(out, result.paths)
+    _print_saved(out, result.paths)
     for note in result.notes:
-        print(note, file=sys.stderr)
+        print(show_control(note), file=sys.stderr)
     return 0
 
 
-def _found(client: OxenClient, name: str) -> MediaHandle:
-    ways: Sequence[dict[str, Any]] = ({"key": name}, {"entry_id": name}, {"generation_ids": [name]})
-    for way in ways:
+def _attach(client: OxenClient, name: str) -> MediaHandle:
+    from oxen_inference.errors import InvalidInputError, NotFoundError
+
+    meanings: Sequence[dict[str, Any]] = (
+        {"key": name},
+        {"entry_id": name},
+        {"generation_ids": [name]},
+    )
+    for meaning in meanings:
         try:
-            return client.media.attach(**way)
-        except (InvalidInputError, NotFoundError):  # noqa: PERF203 - the next may know it
+            return client.media.attach(**meaning)
+        except (InvalidInputError, NotFoundError):  # noqa: PERF203 - it may have the next meaning
             continue
     raise ValueError(
         f"neither the ledger nor Oxen knows {name!r} as a key, an entry's id or a generation's; "
@@ -87,14 +93,14 @@ def _is_in(item: MediaItem, folder: Path) -> bool:
     return item.path is not None and item.path.parent == folder
 
 
-def _say_saved(out: Console, paths: Iterable[Path | None]) -> None:
+def _print_saved(out: Console, paths: Iterable[Path | None]) -> None:
     for path in paths:
-        out.print(f"saved {path}", markup=False, highlight=False, soft_wrap=True)
+        print_line(out, f"saved {path}")
 
 
-def _show(entries: list[Entry], options: argparse.Namespace, out: Console) -> None:
+def _print_entries(entries: list[Entry], options: argparse.Namespace, out: Console) -> None:
     if options.json:
-        _print_json([_as_json(entry) for entry in entries])
+        print_json([_entry_as_json(entry) for entry in entries])
         return
     from rich.table import Table
     from rich.text import Text
@@ -104,22 +110,22 @@ def _show(entries: list[Entry], options: argparse.Namespace, out: Console) -> No
     table = Table(caption=_total(entries))
     columns = ("started", "model", "prompt", "state", "cost", "reserved", "generation ids", "key")
     for column in columns:
-        # An id must come through whole, to be given back.
-        least = _ID_WIDTH if column == "generation ids" else None
-        table.add_column(column, overflow="fold", min_width=least)
+        # An id must not be cut: the reader copies it.
+        min_width = _ID_WIDTH if column == "generation ids" else None
+        table.add_column(column, overflow="fold", min_width=min_width)
     for entry in entries:
         statuses = ", ".join(sorted({item.status for item in entry.items}))
         row = (
             _local_time(entry.created_at),
             entry.model,
-            _beginning(entry.prompt),
+            _shorten(entry.prompt),
             statuses or entry.state,
             "" if entry.cost is None else usd(entry.cost),
             usd(entry.reserved) if entry.reserved else "",
             ", ".join(entry.generation_ids),
             entry.key or "",
         )
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(show_control(cell)) for cell in row))
     out.print(table)
 
 
@@ -139,12 +145,12 @@ def _total(entries: list[Entry]) -> str:
     return ", ".join(parts)
 
 
-def _beginning(prompt: str | None) -> str:
-    words = " ".join((prompt or "").split())
-    return words if len(words) <= _SHOWN_PROMPT else f"{words[: _SHOWN_PROMPT - 1]}…"
+def _shorten(prompt: str | None) -> str:
+    text = " ".join((prompt or "").split())
+    return text if len(text) <= _SHOWN_PROMPT else f"{text[: _SHOWN_PROMPT - 1]}…"
 
 
-def _as_json(entry: Entry) -> dict[str, Any]:
+def _entry_as_json(entry: Entry) -> dict[str, Any]:
     result = entry.result()
     return {
         "entry_id": entry.entry_id,
@@ -166,7 +172,3 @@ def _as_json(entry: Entry) -> dict[str, Any]:
 def _local_time(seconds: float) -> str:
     moment = datetime.fromtimestamp(seconds, tz=timezone.utc).astimezone()
     return f"{moment:%Y-%m-%d %H:%M}"
-
-
-def _print_json(data: object) -> None:
-    print(json.dumps(data, indent=2, ensure_ascii=False, default=str))

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from oxen_inference import AsyncOxenClient, OxenClient
-from oxen_inference.__main__ import main
 from oxen_inference.catalog.facade import clear_cache
 from oxen_inference.catalog.models import CatalogWarning
+from oxen_inference.cli.main import main
 from oxen_inference.errors import (
     AuthenticationError,
     BadRequestError,

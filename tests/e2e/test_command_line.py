@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,11 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.table import Table
+from rich.text import Text
 
 from oxen_inference import OxenClient
-from oxen_inference.__main__ import main
+from oxen_inference.cli.main import main
+from oxen_inference.cli.output import SafeConsole
 from oxen_sandbox import Fault, Sandbox
-from tests.support.scripted_server import Hold, ScriptedServer
+from tests.support.scripted_server import Hold, ScriptedServer, http
 
 
 @pytest.fixture
@@ -103,3 +108,55 @@ def test_a_pipe_that_is_closed_early_is_no_error(hub: Sandbox, tmp_path: Path) -
     done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writer)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+ESCAPES = "\x1b[2J\x1b]0;title\x07\x9b2J\u202ename"
+
+
+def test_control_characters_of_a_hub_are_shown_as_text(
+    monkeypatch: pytest.MonkeyPatch, capfd: Any, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("OXEN_API_KEY", "key-12345678")
+    monkeypatch.setenv("OXEN_STATE_DIR", str(tmp_path))
+    model = {
+        "id": f"ox{ESCAPES}",
+        "display_name": ESCAPES,
+        "description": ESCAPES,
+        "summary": ESCAPES,
+        "developer": ESCAPES,
+        "capabilities": {"input": ["text"], "output": ["image"]},
+        "pricing": {"method": "per_image", "cost_per_image": "0.05"},
+        "request_schema": {"properties": {"size": {"type": "string", "default": ESCAPES}}},
+    }
+    job = {"generation_id": "gen-1", "status": "failed", "error_message": ESCAPES}
+    with ScriptedServer(http({"data": [model]})) as server:
+        monkeypatch.setenv("OXEN_BASE_URL", server.url)
+        ran = [main(["models"]), main(["find", "image"]), main(["models", "--json"])]
+        ran += [main(["find", "image", "--json"])]
+    with ScriptedServer(http(model)) as server:
+        monkeypatch.setenv("OXEN_BASE_URL", server.url)
+        ran += [main(["quote", model["id"]]), main(["quote", model["id"], "--json"])]
+    with ScriptedServer(http({"generation": job} | job)) as server:
+        monkeypatch.setenv("OXEN_BASE_URL", server.url)
+        ran += [main(["fetch", f"{ESCAPES}"]), main(["jobs"]), main(["jobs", "--json"])]
+    with ScriptedServer(http({"error": ESCAPES}, status="400 Bad Request")) as server:
+        monkeypatch.setenv("OXEN_BASE_URL", server.url)
+        assert main(["models"]) == 1
+    out, err = capfd.readouterr()
+    assert ran == [0] * 6 + [1, 0, 0], err
+    assert "title" in out
+    assert "title" in err
+    assert re.findall("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", out + err) == []
+
+
+def test_colors_reach_a_terminal_and_control_characters_do_not() -> None:
+    file = io.StringIO()
+    console = SafeConsole(file=file, force_terminal=True, color_system="standard", width=80)
+    table = Table("name")
+    table.add_row(Text(ESCAPES, style="red"))
+    console.print(table)
+    console.print(Text(ESCAPES, style="red"))
+    printed = file.getvalue()
+    assert "\x1b[31m" in printed
+    assert "\\x1b[2J\\x1b]0;title\\x07\\x9b2J\\u202ename" in printed
+    assert not re.search("\x1b\\[2J|\x1b]|\x07|\x9b|\u202e", printed)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from oxen_inference import Budget, Ledger, OxenClient
-from oxen_inference.__main__ import main
+from oxen_inference.cli.main import main
 from oxen_sandbox import Fault, Sandbox
 
 PROMPT = "an ox that stands at dawn in a meadow full of dew, seen from afar"

@@ -1,0 +1,73 @@
+"""The command line's parser, and its exit statuses."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from oxen_inference.cli import jobs, models, output
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from oxen_inference.client import OxenClient
+
+    Command = Callable[[OxenClient, argparse.Namespace, Console], int | None]
+
+OK, FAILED, INTERRUPTED = 0, 1, 130
+"""Exit statuses; argparse's own for wrong arguments is 2."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status. What went wrong is printed to stderr."""
+    options = _parser().parse_args(argv)
+    from oxen_inference.client import OxenClient
+    from oxen_inference.errors import MissingAPIKeyError, OxenError
+    from oxen_inference.settings import KEYS_PAGE
+
+    errors = output.stderr()
+    command: Command = options.command
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: errors.print(f"warning: {message}")
+        try:
+            with OxenClient(base_url=options.base_url) as client:
+                return command(client, options, output.stdout()) or OK
+        except MissingAPIKeyError as error:
+            errors.print(
+                f"error: {error.message} Set the environment variable OXEN_API_KEY, or log in with "
+                f"Oxen's own command line; your key is at {KEYS_PAGE}"
+            )
+            return FAILED
+        except (OxenError, ValueError) as error:
+            errors.print(f"error: {error}")
+            return FAILED
+        except KeyboardInterrupt:
+            return INTERRUPTED
+        except BrokenPipeError:
+            # `… | head` closed the pipe: nothing more can be printed, not even at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return OK
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m oxen_inference",
+        description="Oxen.ai's models, their prices, and what was paid for. "
+        "The key is OXEN_API_KEY, or the one Oxen's own command line saved.",
+    )
+    parser.add_argument("--base-url", help="the API's base URL (or OXEN_BASE_URL)")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, command: Command, text: str) -> Any:
+        added = commands.add_parser(name, help=text, description=text)
+        added.add_argument("--json", action="store_true", help="print JSON instead of a table")
+        added.set_defaults(command=command)
+        return added
+
+    models.add_commands(add)
+    jobs.add_commands(add)
+    return parser

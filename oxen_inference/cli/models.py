@@ -1,0 +1,138 @@
+"""The commands about models: `models`, `find` and `quote`. None of them pays."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from oxen_inference.cli.output import print_json, print_line, show_control
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from oxen_inference.catalog.models import Model
+    from oxen_inference.catalog.pricing import Quote
+    from oxen_inference.client import OxenClient
+
+_FILTERS = ("developer", "provider", "action", "input", "output", "method")
+
+
+def add_commands(add: Callable[[str, Callable[..., int | None], str], Any]) -> None:
+    """Add the commands to a parser."""
+    models = add("models", _models, "list the models")
+    for name in _FILTERS:
+        models.add_argument(f"--{name}")
+    models.add_argument("--deployed", action=argparse.BooleanOptionalAction, default=None)
+    models.add_argument("--search", metavar="WORDS")
+
+    find = add("find", _find, "find models for a need in words")
+    find.add_argument("need", nargs="+", help="e.g. cheapest ten-second video with sound")
+    find.add_argument("--max-price", metavar="USD")
+    find.add_argument("--limit", type=int, default=5)
+
+    quote = add("quote", _quote, "what a call would cost; free")
+    quote.add_argument("model")
+    quote.add_argument("params", nargs="*", metavar="name=value", help="e.g. duration=10")
+    quote.add_argument("--num-generations", type=int, default=1, metavar="N")
+
+
+def _models(client: OxenClient, options: argparse.Namespace, out: Console) -> None:
+    filters = {name: getattr(options, name) for name in (*_FILTERS, "deployed")}
+    if options.search is not None:
+        if any(value is not None for value in filters.values()):
+            raise ValueError("give --search or filters, not both")
+        models = client.catalog.search(options.search)
+    else:
+        models = client.catalog.list(**filters)
+    if models.reason:
+        print(f"no models: {show_control(models.reason)}", file=sys.stderr)
+    if options.json:
+        print_json([_model_as_json(model) for model in models])
+    elif models:
+        out.print(models)
+
+
+def _find(client: OxenClient, options: argparse.Namespace, out: Console) -> None:
+    from oxen_inference.catalog.find_models import describe, find_models
+
+    matches = find_models(
+        client.catalog.list(),
+        " ".join(options.need),
+        max_price=options.max_price,
+        limit=options.limit,
+    )
+    if options.json:
+        print_json([match.as_row() for match in matches])
+    else:
+        print_line(out, describe(matches))
+
+
+def _quote(client: OxenClient, options: argparse.Namespace, out: Console) -> None:
+    from oxen_inference.catalog.pricing import quote
+    from oxen_inference.catalog.request_schema import parameters, validate
+
+    model = client.catalog.get(options.model)
+    params = validate(model, _read_params(model, options.params), partial=True)
+    count = validate(model, {"num_generations": options.num_generations}, partial=True)
+    price = quote(model, {**params, **count})
+    known = parameters(model)
+    assumed = {name: known.default(name) for name in known.fields if name not in params}
+    assumed = {name: value for name, value in assumed.items() if value not in (None, "")}
+    if options.json:
+        print_json(_quote_as_json(model, {**params, **count}, price) | {"assumed": assumed})
+        return
+    reason = f" ({price.reason})" if price.known and price.reason else ""
+    print_line(out, f"{model.id}: {price}{reason}")
+    if assumed:
+        shown = {n: v if isinstance(v, str) else json.dumps(v) for n, v in assumed.items()}
+        defaults = " ".join(f"{name}={value}" for name, value in shown.items())
+        print_line(out, f"assumed, by default: {defaults}")
+
+
+def _read_params(model: Model, pairs: Iterable[str]) -> dict[str, Any]:
+    from oxen_inference.catalog.json_schema import types_of
+    from oxen_inference.catalog.request_schema import parameters
+
+    fields = parameters(model).fields
+    params: dict[str, Any] = {}
+    for pair in pairs:
+        name, is_pair, value = pair.partition("=")
+        if not is_pair or not name:
+            raise ValueError(f"{pair!r} is not name=value")
+        text_only = types_of(fields.get(name, {})) == {"string"}
+        params[name] = value if text_only else _json_or_text(value)
+    return params
+
+
+def _json_or_text(value: str) -> Any:
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value
+
+
+def _model_as_json(model: Model) -> dict[str, Any]:
+    from oxen_inference.catalog.model_text import metadata
+
+    return {
+        "id": model.id,
+        **metadata(model),
+        "inputs": list(model.inputs),
+        "outputs": list(model.outputs),
+        "pricing": model.raw.get("pricing"),
+        "request_schema": model.request_schema,
+    }
+
+
+def _quote_as_json(model: Model, params: dict[str, Any], price: Quote) -> dict[str, Any]:
+    return {
+        "model": model.id,
+        "params": params,
+        "low": None if price.low is None else f"{price.low:f}",
+        "high": None if price.high is None else f"{price.high:f}",
+        "exact": price.exact,
+        "reason": price.reason,
+    }
