@@ -1,4 +1,4 @@
-"""Every Oxen.ai model in LangChain: chat, media tools, the catalog.
+"""Every Oxen.ai model in LangChain: chat models, media tools, the catalog.
 
 Names load on first use: importing this package does not import openai.
 """
@@ -19,11 +19,10 @@ if find_spec("langchain_core") is None:
 if TYPE_CHECKING:
     from langchain_oxen.budget_middleware import OxenBudgetMiddleware
     from langchain_oxen.chat_models import ChatOxen
-    from langchain_oxen.find_models import OxenFindModelsTool
     from langchain_oxen.loader import OxenModelLoader
     from langchain_oxen.media_tool import OxenMediaTool
     from langchain_oxen.progress import MediaProgressBars
-    from langchain_oxen.toolkit import OxenToolkit
+    from langchain_oxen.toolkit import OxenFindModelsTool, OxenToolkit
 
 __all__ = [
     "ChatOxen",
@@ -36,11 +35,11 @@ __all__ = [
     "__version__",
 ]
 
-_HOME = {
+_MODULES = {
     "ChatOxen": "chat_models",
     "MediaProgressBars": "progress",
     "OxenBudgetMiddleware": "budget_middleware",
-    "OxenFindModelsTool": "find_models",
+    "OxenFindModelsTool": "toolkit",
     "OxenMediaTool": "media_tool",
     "OxenModelLoader": "loader",
     "OxenToolkit": "toolkit",
@@ -48,8 +47,8 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(f"langchain_oxen.{_HOME[name]}"), name)
+    if name in _MODULES:
+        return getattr(import_module(f"langchain_oxen.{_MODULES[name]}"), name)
     raise AttributeError(f"module 'langchain_oxen' has no attribute {name!r}")
 
 

@@ -1,4 +1,4 @@
-"""A person's say in an expensive call: the question with its price, and how the answer is read."""
+"""Asks a person to approve an expensive tool call: the interrupt with its price, and the answer."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from langgraph.types import Command, interrupt
 if TYPE_CHECKING:
     from oxen_inference.catalog.pricing import Quote
 
-_WORDS = {"yes": "approve", "y": "approve", "no": "reject", "n": "reject"}
+_DECISIONS = {"yes": "approve", "y": "approve", "no": "reject", "n": "reject"}
 _EDITED = (
     "Note: a person changed this call before it ran, on purpose. It ran with {arguments}. "
     "Do not repeat the original call.\n\n"
 )
 
 
-def ask(request: ToolCallRequest, price: Quote) -> ToolCallRequest | ToolMessage:
-    """Return the call to make, or what the model is told instead. Raises `GraphInterrupt`."""
+def request_approval(request: ToolCallRequest, quote: Quote) -> ToolCallRequest | ToolMessage:
+    """Return the approved call, or the message the model reads instead. Raises `GraphInterrupt`."""
     call = request.tool_call
-    decision = _decide(request, _question(request, price))
+    decision = _interrupt_until_valid(request, _approval_request(request, quote))
     if decision["type"] == "approve":
         return request
     if decision["type"] == "edit":
         args = decision["edited_action"].get("args") or {}
         return request.override(tool_call={**call, "args": args})
-    why = f" The reason: {decision['message']}" if decision.get("message") else ""
+    reason = f" The reason: {decision['message']}" if decision.get("message") else ""
     return ToolMessage(
-        f"A person said no to this call, and it was not made.{why} Do not repeat it unless the "
+        f"A person said no to this call, and it was not made.{reason} Do not repeat it unless the "
         "user asks for it.",
         name=call["name"],
         tool_call_id=call["id"],
@@ -39,8 +39,19 @@ def ask(request: ToolCallRequest, price: Quote) -> ToolCallRequest | ToolMessage
     )
 
 
-def _question(request: ToolCallRequest, quote: Quote) -> dict[str, Any]:
-    """The interrupt's value: LangChain's `ToolApprovalRequest`, with the price beside it."""
+def note_edit(
+    response: ToolMessage | Command[Any], executed: ToolCallRequest, original: ToolCallRequest
+) -> ToolMessage | Command[Any]:
+    """Return the response with a note for the model where a person changed its call."""
+    arguments = executed.tool_call["args"]
+    if arguments == original.tool_call["args"] or not isinstance(response, ToolMessage):
+        return response
+    note = _EDITED.format(arguments=arguments)
+    return response.model_copy(update={"content": f"{note}{response.text}"})
+
+
+def _approval_request(request: ToolCallRequest, quote: Quote) -> dict[str, Any]:
+    """Return the interrupt's value: LangChain's `ToolApprovalRequest`, and the price."""
     from oxen_inference.tools.text import asked_about
 
     call = request.tool_call
@@ -58,23 +69,23 @@ def _question(request: ToolCallRequest, quote: Quote) -> dict[str, Any]:
     }
 
 
-def _decide(request: ToolCallRequest, question: dict[str, Any]) -> dict[str, Any]:
-    """Ask until there is an answer that can be carried out. Raises `GraphInterrupt`."""
-    asked, problem = question, None
+def _interrupt_until_valid(request: ToolCallRequest, question: dict[str, Any]) -> dict[str, Any]:
+    """Ask until the answer can be carried out. Raises `GraphInterrupt`."""
+    value = question
     # Explicitly: on Python 3.10 no coroutine inherits the task that an interrupt belongs to.
     with set_config_context(request.runtime.config) as context:
         while True:
-            answer = context.run(interrupt, asked)
+            answer = context.run(interrupt, value)
             decision = _read_decision(answer)
-            problem = _problem(answer, decision, request.tool_call["name"])
+            problem = _find_problem(answer, decision, request.tool_call["name"])
             if decision is not None and problem is None:
                 return decision
             description = f"{problem} {question['description']}"
-            asked = {**question, "description": description, "problem": problem}
+            value = {**question, "description": description, "problem": problem}
 
 
-def _problem(answer: Any, decision: dict[str, Any] | None, tool: str) -> str | None:
-    """Say why an answer cannot be carried out, or None."""
+def _find_problem(answer: Any, decision: dict[str, Any] | None, tool: str) -> str | None:
+    """Return why an answer cannot be carried out, or None."""
     if decision is None:
         return f"The answer must be approve, reject or edit; {answer!r} is none of them."
     other = decision["edited_action"].get("name") if decision["type"] == "edit" else None
@@ -96,20 +107,9 @@ def _read_decision(answer: Any) -> dict[str, Any] | None:
         answer = "approve" if answer else "reject"
     if isinstance(answer, str):
         word = answer.strip().lower()
-        answer = {"type": _WORDS.get(word, word)}
+        answer = {"type": _DECISIONS.get(word, word)}
     if not isinstance(answer, Mapping) or answer.get("type") not in ("approve", "reject", "edit"):
         return None
     if answer["type"] == "edit" and not isinstance(answer.get("edited_action"), Mapping):
         return None
     return dict(answer)
-
-
-def noted(
-    answer: ToolMessage | Command[Any], asked: ToolCallRequest, request: ToolCallRequest
-) -> ToolMessage | Command[Any]:
-    """Tell the model where a person changed its call."""
-    arguments = asked.tool_call["args"]
-    if arguments == request.tool_call["args"] or not isinstance(answer, ToolMessage):
-        return answer
-    note = _EDITED.format(arguments=arguments)
-    return answer.model_copy(update={"content": f"{note}{answer.text}"})

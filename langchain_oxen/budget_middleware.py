@@ -1,4 +1,4 @@
-"""`OxenBudgetMiddleware`: a limit on what a run of an agent spends, and a person's say in it."""
+"""`OxenBudgetMiddleware`: limits what a run of an agent spends, and asks before expensive calls."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ from langgraph.runtime import Runtime
 from langgraph.types import Command
 from typing_extensions import NotRequired
 
-from langchain_oxen.approval import ask, noted
-from langchain_oxen.job_tools import OxenSubmitTool
+from langchain_oxen.approval import note_edit, request_approval
 from langchain_oxen.media_tool import OxenMediaTool
 from langchain_oxen.tool_base import ToolRequest
+from langchain_oxen.toolkit import OxenSubmitTool
 
 if TYPE_CHECKING:
     from oxen_inference.catalog.pricing import Quote
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from oxen_inference.ledger.store import Ledger
 
 _PAID_TOOLS = (OxenMediaTool, OxenSubmitTool)
-_MOST_KEPT = 1000  # budgets of runs; one that is asked for later is read from the ledger again
-ToolAnswer = ToolMessage | Command[Any]
+_MAX_CACHED = 1000  # budgets of runs; one that was dropped is read from the ledger again
+ToolResponse = ToolMessage | Command[Any]
 
 
 class OxenBudgetWarning(UserWarning):
@@ -52,24 +52,23 @@ class OxenBudgetWarning(UserWarning):
 
 
 class BudgetState(AgentState[Any]):
-    """The agent's state, and what the budget of its run is called."""
+    """The agent's state with the name of its run's budget."""
 
     oxen_budget: NotRequired[Annotated[str, PrivateStateAttr]]
 
 
 class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
-    """Keeps the spending of an agent within a limit, media and chat together.
+    """Keeps the spending of an agent within a limit, for media and chat.
 
-    `limit` USD are for each run, counted on across interrupts and restarts, or with
-    ``per="thread"`` for a whole conversation; or give a `budget` of your own, which may be shared
-    with anything else. Media calls are paid from it by reservation, before they are sent; chat
-    answers count as their cost becomes known (``response_metadata["cost"]``, else
-    ``"cost_estimate"``; an `OxenBudgetWarning` where there is neither), so that the one answer
-    under way can exceed it, and the next is not asked for: the run ends with a message, or with
-    ``on_exceeded="error"`` a `BudgetExceededError`.
+    `limit` is in USD and applies to each run, across interrupts and restarts, or with
+    ``per="thread"`` to a whole conversation. Or give a `budget`, which other code may share. Media
+    calls reserve their price before they are sent. A chat answer is counted when its cost is known
+    (``response_metadata["cost"]``, else ``"cost_estimate"``, else an `OxenBudgetWarning`), so one
+    answer can exceed the limit and no further one is requested: the run ends with a message, or
+    with ``on_exceeded="error"`` with a `BudgetExceededError`.
 
-    `ask_above` USD (or where the price is unknown) a media call waits for a person: an interrupt
-    with the price in it, of the form of LangChain's per-call approvals, answered with
+    A media call that costs more than `ask_above` USD, or an unknown amount, waits for a person: an
+    interrupt like LangChain's per-call approvals, with the price. Answer it with
     ``Command(resume={"type": "approve"})``, ``{"type": "reject", "message": "..."}`` or
     ``{"type": "edit", "edited_action": {"name": ..., "args": {...}}}``. It needs a checkpointer.
     """
@@ -91,9 +90,11 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
 
         super().__init__()
         if (limit is None) == (budget is None):
-            raise ConfigurationError("Give a limit or a budget, one of the two.")
+            raise ConfigurationError("Give either a limit or a budget.")
         if per not in ("run", "thread") or on_exceeded not in ("end", "error"):
-            raise ConfigurationError('per is "run" or "thread"; on_exceeded is "end" or "error".')
+            raise ConfigurationError(
+                'per must be "run" or "thread", and on_exceeded must be "end" or "error".'
+            )
         self._limit: Decimal | None = None if limit is None else read_amount(limit, "limit")
         self._ask_above = None if ask_above is None else read_amount(ask_above, "ask_above")
         self._budget = budget
@@ -103,16 +104,16 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
         self._budgets: OrderedDict[str, Budget] = OrderedDict()
         self._lock = threading.Lock()
 
-    # ------------------------------------------------------------------ which budget
+    # The budget of a run
 
     def before_agent(
         self,
         state: BudgetState,  # noqa: ARG002 - a hook's signature
         runtime: Runtime[Any],
     ) -> dict[str, Any] | None:
-        """Name the run's budget in the checkpoint, so that a resumed run spends from the same."""
-        about = getattr(runtime, "execution_info", None)
-        thread = getattr(about, "thread_id", None) if self._per == "thread" else None
+        """Name the run's budget in the checkpoint, so that a resumed run uses the same one."""
+        info = getattr(runtime, "execution_info", None)
+        thread = getattr(info, "thread_id", None) if self._per == "thread" else None
         return {"oxen_budget": f"thread:{thread}" if thread else f"run:{uuid.uuid4().hex}"}
 
     async def abefore_agent(
@@ -124,17 +125,17 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
         """Return the budget that the run in this state spends from."""
         if self._budget is not None:
             return self._budget
-        assert self._limit is not None  # noqa: S101 - one of the two was given
+        assert self._limit is not None  # noqa: S101 - checked in the constructor
         name = f"agent-{state['oxen_budget']}"
         with self._lock:
             if name not in self._budgets:
-                self._budgets[name] = _opened(self._limit, name, self._ledger)
-                while len(self._budgets) > _MOST_KEPT:
+                self._budgets[name] = _open_budget(self._limit, name, self._ledger)
+                while len(self._budgets) > _MAX_CACHED:
                     self._budgets.popitem(last=False)
             self._budgets.move_to_end(name)
             return self._budgets[name]
 
-    # ------------------------------------------------------------------ chat
+    # Chat
 
     @hook_config(can_jump_to=["end"])
     def before_model(
@@ -142,20 +143,20 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
         state: BudgetState,
         runtime: Runtime[Any],  # noqa: ARG002 - a hook's signature
     ) -> dict[str, Any] | None:
-        """End the run where nothing is left, before the model is asked again."""
+        """End the run before the next model call if nothing is left."""
         budget = self.budget_of(state)
         if budget.remaining > 0:
             return None
         from oxen_inference.errors import BudgetExceededError
         from oxen_inference.money import usd
 
-        said = (
+        message = (
             f"The budget of {usd(budget.limit)} is used up: {usd(budget.spent)} spent, "
-            f"{usd(budget.reserved)} reserved for what is not finished."
+            f"{usd(budget.reserved)} reserved for unfinished generations."
         )
         if self._on_exceeded == "error":
-            raise BudgetExceededError(said)
-        return {"jump_to": "end", "messages": [AIMessage(said)]}
+            raise BudgetExceededError(message)
+        return {"jump_to": "end", "messages": [AIMessage(message)]}
 
     @hook_config(can_jump_to=["end"])
     async def abefore_model(
@@ -168,9 +169,9 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
         request: ModelRequest[Any],
         handler: Callable[[ModelRequest[Any]], ModelResponse[Any]],
     ) -> ModelResponse[Any] | AIMessage | ExtendedModelResponse[Any]:
-        """Count what an answer cost, as soon as it is there."""
+        """Count the cost of an answer when it arrives."""
         response = handler(request)
-        self._count(request.state, response)
+        self._record_cost(request.state, response)
         return response
 
     async def awrap_model_call(
@@ -179,121 +180,136 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
         handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]],
     ) -> ModelResponse[Any] | AIMessage | ExtendedModelResponse[Any]:
         response = await handler(request)
-        await asyncio.to_thread(self._count, request.state, response)
+        await asyncio.to_thread(self._record_cost, request.state, response)
         return response
 
-    def _count(self, state: Mapping[str, Any], response: ModelResponse[Any]) -> None:
+    def _record_cost(self, state: Mapping[str, Any], response: ModelResponse[Any]) -> None:
         for message in response.result:
-            about = message.response_metadata
-            what = str(about.get("model_name") or "chat")
-            cost = about.get("cost", about.get("cost_estimate"))
+            metadata = message.response_metadata
+            model_id = str(metadata.get("model_name") or "chat")
+            cost = metadata.get("cost", metadata.get("cost_estimate"))
             if cost is not None and Decimal(str(cost)) > 0:
-                self.budget_of(state).record(Decimal(str(cost)), what)
+                self.budget_of(state).record(Decimal(str(cost)), model_id)
             elif cost is None and isinstance(message, AIMessage):
                 warnings.warn(
-                    f"What an answer of {what} cost is not known: the budget does not count it.",
+                    f"The cost of an answer by {model_id} is not known: the budget does not count it.",
                     OxenBudgetWarning,
                     stacklevel=2,
                 )
 
-    # ------------------------------------------------------------------ media
+    # Media
 
     def wrap_tool_call(
-        self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], ToolAnswer]
-    ) -> ToolAnswer:
-        """Let a media call be paid from the budget, after a person agreed where one is to.
+        self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], ToolResponse]
+    ) -> ToolResponse:
+        """Pay a media call from the budget, after asking a person where one must approve it.
 
-        Nobody is asked about a call that attaches to a job that is paid for already, nor about
-        one that does not fit the limit, which the model is told.
+        Nobody is asked about a call that joins a job that is paid for already, nor about one that
+        exceeds the budget, which the model reads as an error.
         """
         from oxen_inference.errors import BudgetExceededError, OxenError
 
         tool = request.tool
         if not isinstance(tool, _PAID_TOOLS):
             return handler(request)
-        paid = request.override(tool=tool.paid_from(self.budget_of(request.state)))
-        dear = self._dear(tool, request)
-        if dear is None:
+        paid = request.override(tool=tool.with_budget(self.budget_of(request.state)))
+        pending = self._needs_approval(tool, request)
+        if pending is None:
             return handler(paid)
         try:
-            is_begun = tool.is_begun(dear.call)
-            if not is_begun:
-                self._check(tool, request, dear)
+            is_paid = tool.joins_paid_job(pending.request)
+            if not is_paid:
+                self._check_budget(tool, request, pending)
         except BudgetExceededError as error:
-            return tool.refused(error, dear.call)
+            return tool.error_message(error, pending.request)
         except OxenError:
-            is_begun = False  # whether it is paid for cannot be told: a person is asked
-        if is_begun:
+            is_paid = False  # unknown, so a person is asked
+        if is_paid:
             return handler(paid)
-        agreed = ask(paid, dear.price)
-        return agreed if isinstance(agreed, ToolMessage) else noted(handler(agreed), agreed, paid)
+        approved = request_approval(paid, pending.quote)
+        if isinstance(approved, ToolMessage):
+            return approved
+        return note_edit(handler(approved), approved, paid)
 
     async def awrap_tool_call(
         self,
         request: ToolCallRequest,
-        handler: Callable[[ToolCallRequest], Awaitable[ToolAnswer]],
-    ) -> ToolAnswer:
+        handler: Callable[[ToolCallRequest], Awaitable[ToolResponse]],
+    ) -> ToolResponse:
         from oxen_inference.errors import BudgetExceededError, OxenError
 
         tool = request.tool
         if not isinstance(tool, _PAID_TOOLS):
             return await handler(request)
         budget = await asyncio.to_thread(self.budget_of, request.state)
-        paid = request.override(tool=tool.paid_from(budget))
-        dear = self._dear(tool, request)
-        if dear is None:
+        paid = request.override(tool=tool.with_budget(budget))
+        pending = self._needs_approval(tool, request)
+        if pending is None:
             return await handler(paid)
         try:
-            is_begun = await tool.ais_begun(dear.call)
-            if not is_begun:
-                await asyncio.to_thread(self._check, tool, request, dear)
+            is_paid = await tool.ajoins_paid_job(pending.request)
+            if not is_paid:
+                await asyncio.to_thread(self._check_budget, tool, request, pending)
         except BudgetExceededError as error:
-            return tool.refused(error, dear.call)
+            return tool.error_message(error, pending.request)
         except OxenError:
-            is_begun = False
-        if is_begun:
+            is_paid = False
+        if is_paid:
             return await handler(paid)
-        agreed = ask(paid, dear.price)
-        if isinstance(agreed, ToolMessage):
-            return agreed
-        return noted(await handler(agreed), agreed, paid)
+        approved = request_approval(paid, pending.quote)
+        if isinstance(approved, ToolMessage):
+            return approved
+        return note_edit(await handler(approved), approved, paid)
 
-    def _must_be_resumable(self, config: Mapping[str, Any]) -> None:
-        """Raise `ConfigurationError` where a question would end the run for good."""
-        from oxen_inference.errors import ConfigurationError
-
-        # LangGraph tells its tasks so (`langgraph._internal._constants.CONFIG_KEY_CHECKPOINTER`).
-        if (config.get("configurable") or {}).get("__pregel_checkpointer", True) is None:
-            raise ConfigurationError(
-                "ask_above asks a person by an interrupt, and an agent without a checkpointer "
-                "cannot be resumed: create_agent(..., checkpointer=InMemorySaver())."
-            )
-
-    def _dear(self, tool: OxenMediaTool | OxenSubmitTool, request: ToolCallRequest) -> _Dear | None:
-        """Return a call that a person is to be asked about; None for all others."""
+    def _needs_approval(
+        self, tool: OxenMediaTool | OxenSubmitTool, request: ToolCallRequest
+    ) -> NeedsApproval | None:
+        """Return the call if a person must approve it, else None."""
         if self._ask_above is None:
             return None
         call = request.tool_call
         try:
-            placed = tool.placed(call["args"], call["id"], request.runtime.config)
+            tool_request = tool.read_request(call["args"], call["id"], request.runtime.config)
             quote = tool.quote(call["args"])
         except (ValueError, TypeError):
-            return None  # the tool will say what is wrong; nothing will be paid
+            return None  # the tool will report the bad arguments; nothing is paid
         if quote.high is not None and quote.high <= self._ask_above:
             return None
-        self._must_be_resumable(request.runtime.config)
-        return _Dear(placed, quote)
+        _require_checkpointer(request.runtime.config)
+        return NeedsApproval(tool_request, quote)
 
-    def _check(
-        self, tool: OxenMediaTool | OxenSubmitTool, request: ToolCallRequest, dear: _Dear
+    def _check_budget(
+        self,
+        tool: OxenMediaTool | OxenSubmitTool,
+        request: ToolCallRequest,
+        pending: NeedsApproval,
     ) -> None:
-        """Raise `BudgetExceededError` for a call that does not fit: nobody need be asked."""
-        if dear.price.high is not None and tool.handle_tool_error is True:
-            self.budget_of(request.state).check(dear.price.high)
+        """Raise `BudgetExceededError` for a call that is too expensive to ask about."""
+        if pending.quote.high is not None and tool.handle_tool_error is True:
+            self.budget_of(request.state).check(pending.quote.high)
 
 
-def _opened(limit: Decimal, name: str, ledger: Ledger | None) -> Budget:
-    """Return a run's budget: in the ledger, or where none lasts, in this process alone."""
+class NeedsApproval(NamedTuple):
+    """A call that a person must approve, and its price."""
+
+    request: ToolRequest
+    quote: Quote
+
+
+def _require_checkpointer(config: Mapping[str, Any]) -> None:
+    """Raise `ConfigurationError` where an interrupt could never be resumed."""
+    from oxen_inference.errors import ConfigurationError
+
+    # LangGraph tells its tasks (`langgraph._internal._constants.CONFIG_KEY_CHECKPOINTER`).
+    if (config.get("configurable") or {}).get("__pregel_checkpointer", True) is None:
+        raise ConfigurationError(
+            "ask_above asks a person by an interrupt, and an agent without a checkpointer "
+            "cannot be resumed: create_agent(..., checkpointer=InMemorySaver())."
+        )
+
+
+def _open_budget(limit: Decimal, name: str, ledger: Ledger | None) -> Budget:
+    """Return a run's budget, kept in the ledger, or in this process if no ledger is durable."""
     from oxen_inference.ledger.budgets import Budget, RunBudget
     from oxen_inference.ledger.store import default_ledger
 
@@ -301,8 +317,3 @@ def _opened(limit: Decimal, name: str, ledger: Ledger | None) -> Budget:
         return Budget(limit, name=name, ledger=ledger) if ledger.durable else Budget(limit)
     default = default_ledger()
     return RunBudget(limit, name=name, ledger=default) if default.durable else Budget(limit)
-
-
-class _Dear(NamedTuple):
-    call: ToolRequest
-    price: Quote

@@ -19,14 +19,21 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
-from langchain_core.tools import BaseTool
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 from typing_extensions import Self, override
 
-from langchain_oxen import structured, tool_binding
-from langchain_oxen.lazy_profile import CatalogProfile
+from langchain_oxen import structured
 from langchain_oxen.messages_in import to_chunk, to_last_chunk, to_message
-from langchain_oxen.parameter_names import ALIASES, SENT, sort_arguments
+from langchain_oxen.parameters import (
+    ALIASES,
+    REQUEST_FIELDS,
+    Tool,
+    ToolChoice,
+    bind_kwargs,
+    convert_tools,
+    sort_arguments,
+)
+from langchain_oxen.profile import CatalogProfile
 from oxen_inference.chat.families import ReplaySetting
 from oxen_inference.clients import ClientCache, ClientHolder
 
@@ -38,8 +45,8 @@ if TYPE_CHECKING:
 class ChatOxen(ClientHolder, BaseChatModel):
     """Any chat model on Oxen.ai.
 
-    The key and the base URL come from ``OXEN_API_KEY`` and ``OXEN_BASE_URL`` where they are not
-    given. Making one sends nothing. Raises the errors of `langchain_oxen.errors`.
+    The key and the base URL default to ``OXEN_API_KEY`` and ``OXEN_BASE_URL``. Making an instance
+    sends nothing. Calls raise the errors of `langchain_oxen.errors`.
 
     ```python
     from langchain_oxen import ChatOxen
@@ -52,7 +59,7 @@ class ChatOxen(ClientHolder, BaseChatModel):
     model: str
     """Id of the model, as in the catalog: ``claude-sonnet-4-6``."""
     api_key: SecretStr | Callable[[], str] | None = None
-    """The key, or a function that returns it, asked before every request."""
+    """The key, or a function that returns it and is called before every request."""
     base_url: str | None = None
     """Base URL of the API; by default Oxen's hub."""
 
@@ -67,33 +74,33 @@ class ChatOxen(ClientHolder, BaseChatModel):
     presence_penalty: float | None = None
     """Penalty for tokens already present; not accepted by Anthropic's and Google's models."""
     stop: list[str] | str | None = None
-    """Texts at which an answer ends."""
+    """Texts at which the answer ends."""
     seed: int | None = None
     """Seed of the sampling, for models that take one."""
     parallel_tool_calls: bool | None = None
     """Whether one answer may call several tools; sent with tools only."""
     response_format: dict[str, Any] | type | None = None
-    """Form of the answer: a ``response_format`` object, a JSON schema or a pydantic class."""
+    """Format of the answer: a ``response_format`` object, a JSON schema or a pydantic class."""
     target_namespace: str | None = None
     """Namespace to bill; by default that of the key."""
     model_kwargs: dict[str, Any] = Field(default_factory=dict)
     """Further parameters of the request."""
     extra_body: Mapping[str, Any] | None = None
-    """Fields put into the request as they are, over all others."""
+    """Fields that are put into the request unchanged, in place of all others of their names."""
 
     timeout: float | None = None
-    """Seconds until an answer begins, and between any two parts of a streamed one."""
+    """Seconds until an answer begins, and between two parts of a streamed one."""
     max_retries: int | None = None
-    """How often a request that failed is sent again; 2 by default. A stream is not, once begun."""
+    """How often a failed request is sent again; 2 by default. A stream that began is not."""
     streaming: bool = False
-    """Whether `invoke` streams, too."""
+    """Whether `invoke` streams internally."""
     stream_usage: bool = True
     """Whether streams end with token counts."""
     reasoning_replay: ReplaySetting = "auto"
-    """Which of a model's earlier reasoning it is sent again: what its family needs, none, that of
+    """Which of its earlier reasoning the model is sent again: what its family needs, none, that of
     the tool calls since the last user message, or all."""
     cost: bool = True
-    """Whether answers say in ``response_metadata["cost"]`` what they cost, in USD."""
+    """Whether ``response_metadata["cost"]`` of an answer has its cost in USD."""
 
     default_headers: Mapping[str, str] | None = Field(default=None, exclude=True, repr=False)
     """Headers sent with every request."""
@@ -106,23 +113,23 @@ class ChatOxen(ClientHolder, BaseChatModel):
 
     _clients: ClientCache = PrivateAttr(default_factory=ClientCache)
 
-    # An error about one field must not show the others, the key among them.
+    # An error about one field must not show the others, such as the key.
     model_config = ConfigDict(hide_input_in_errors=True)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # Not in a validator: pydantic would put the typed errors into one of its own.
+        # Not in a validator: pydantic would wrap the typed errors in its own.
         with _typed_errors():
             self._resolve_settings()
 
     @model_validator(mode="before")
     @classmethod
     def _sort_arguments(cls, given: Any) -> Any:
-        """Read other chat models' names, and pass on what is no field to the API."""
+        """Read other chat models' names for a field; what is not a field is sent to the API."""
         if not isinstance(given, dict):
             return given
         values = sort_arguments(given, cls.model_fields.keys())
-        # `configurable_fields` hands the profile of one model to another.
+        # `configurable_fields` passes the profile of one model to another.
         if isinstance(values.get("profile"), CatalogProfile):
             del values["profile"]
         return values
@@ -134,7 +141,7 @@ class ChatOxen(ClientHolder, BaseChatModel):
         key = resolve_api_key(self.api_key, base_url=self.base_url)
         self.api_key = SecretStr(key) if isinstance(key, str) else key
 
-    # What LangChain asks a chat model about itself
+    # Identity, serialization, tracing
 
     @property
     @override
@@ -164,7 +171,7 @@ class ChatOxen(ClientHolder, BaseChatModel):
     @property
     def _sent_params(self) -> dict[str, Any]:
         fields = self.__dict__
-        return {name: value for name in SENT if (value := fields[name]) is not None}
+        return {name: value for name in REQUEST_FIELDS if (value := fields[name]) is not None}
 
     @property
     @override
@@ -193,7 +200,7 @@ class ChatOxen(ClientHolder, BaseChatModel):
     def _resolve_model_profile(self) -> ModelProfile:
         return cast("ModelProfile", CatalogProfile(self))
 
-    # Calls
+    # Requests
 
     @override
     def _generate(
@@ -274,7 +281,7 @@ class ChatOxen(ClientHolder, BaseChatModel):
         *,
         streamed: bool = False,
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the body of a request and the SDK's options for it."""
+        """Return the body of a request and the options of the call."""
         from langchain_oxen.messages_out import to_wire
         from oxen_inference.chat.families import policy_for
         from oxen_inference.chat.messages import model_takes_images, prepare_messages
@@ -295,7 +302,7 @@ class ChatOxen(ClientHolder, BaseChatModel):
             body["stop"] = stop
         if body.get("response_format") is not None:
             body["response_format"] = structured.response_format(body["response_format"])
-        tool_binding.settle(body, self.parallel_tool_calls)
+        convert_tools(body, self.parallel_tool_calls)
         body["messages"] = prepare_messages(
             to_wire(messages),
             policy=policy_for(body["model"], self.reasoning_replay),
@@ -313,22 +320,22 @@ class ChatOxen(ClientHolder, BaseChatModel):
     @override
     def bind_tools(
         self,
-        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        tools: Sequence[Tool],
         *,
-        tool_choice: dict[str, Any] | str | bool | None = None,
+        tool_choice: ToolChoice = None,
         strict: bool | None = None,
         parallel_tool_calls: bool | None = None,
         response_format: Any = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, AIMessage]:
-        """Return this model with tools to call.
+        """Return this model with tools that it may call.
 
         `tool_choice`: ``"auto"``, ``"none"``, ``"any"`` (the same as ``"required"`` and True),
         the name of a tool, or a dict as the API takes it. `strict`: arguments follow the schemas
         exactly, where the provider can enforce it.
         """
         with _typed_errors():
-            fields = tool_binding.bound(tools, tool_choice, strict)
+            fields = bind_kwargs(tools, tool_choice, strict)
         return self.bind(
             **fields,
             **({} if parallel_tool_calls is None else {"parallel_tool_calls": parallel_tool_calls}),
@@ -346,25 +353,25 @@ class ChatOxen(ClientHolder, BaseChatModel):
         strict: bool | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, Any]:
-        """Return this model giving objects of `schema` instead of messages.
+        """Return this model with answers as objects of `schema` instead of messages.
 
-        `schema`: a pydantic class (objects of it are returned), a TypedDict class or a JSON
-        schema (dicts are). `method`: ``"function_calling"`` works for every provider,
-        ``"json_schema"`` and ``"json_mode"`` for those that support them. With `include_raw`,
-        a dict of ``raw``, ``parsed`` and ``parsing_error``.
+        `schema`: a pydantic class (the answers are its instances), a TypedDict class or a JSON
+        schema (the answers are dicts). `method`: ``"function_calling"`` works with every provider,
+        ``"json_schema"`` and ``"json_mode"`` with those that support them. With `include_raw`,
+        the answer is a dict of ``raw``, ``parsed`` and ``parsing_error``.
         """
         return structured.with_structured_output(
             self, schema, method=method, include_raw=include_raw, strict=strict, **kwargs
         )
 
-    # Tokens, counted without a network
+    # Token counts, without a network
 
     @override
     def get_token_ids(self, text: str) -> list[int]:
         """Return token ids by `custom_get_token_ids`; the models' own tokenizers are not public."""
         if self.custom_get_token_ids is None:
             raise NotImplementedError(
-                "The models behind Oxen have tokenizers of their own; pass custom_get_token_ids, "
+                "The tokenizers of the models behind Oxen are not public. Pass custom_get_token_ids, "
                 "or use get_num_tokens, which estimates."
             )
         return self.custom_get_token_ids(text)
@@ -380,7 +387,7 @@ class ChatOxen(ClientHolder, BaseChatModel):
     def get_num_tokens_from_messages(
         self,
         messages: Sequence[BaseMessage],
-        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool] | None = None,
+        tools: Sequence[Tool] | None = None,
     ) -> int:
         """Estimate the tokens of messages and tools, without a network."""
         from langchain_core.utils.function_calling import convert_to_openai_tool
@@ -408,18 +415,18 @@ class ChatOxen(ClientHolder, BaseChatModel):
 
     def __getstate__(self) -> dict[Any, Any]:
         state = super().__getstate__()
-        ours = {**state["__dict__"], "http_client": None, "http_async_client": None}
-        return {**state, "__dict__": ours}
+        fields = {**state["__dict__"], "http_client": None, "http_async_client": None}
+        return {**state, "__dict__": fields}
 
     def __copy__(self) -> Self:
         copied = super().__copy__()
         if isinstance(copied.profile, CatalogProfile):
-            # A copy may be given another model or hub, and its profile is then that one's.
+            # A copy may get another model or hub, and needs a profile of its own.
             copied.__dict__["profile"] = CatalogProfile(copied)
         return copied
 
 
-# `load` builds only what this table lists, and packages outside LangChain have no other way in.
+# `load` builds only what this table lists; a package outside LangChain has no other way in.
 _PATH = tuple(ChatOxen.lc_id())
 ALL_SERIALIZABLE_MAPPINGS[_PATH] = _PATH
 
@@ -430,7 +437,7 @@ def _result(answer: Answer) -> ChatResult:
 
 @contextmanager
 def _typed_errors() -> Iterator[None]:
-    """Raise the core's errors as LangChain's kinds."""
+    """Raise the core's errors as those of `langchain_oxen.errors`."""
     try:
         yield
     except Exception as error:

@@ -1,13 +1,15 @@
-"""The core's errors, each also of LangChain's kind, so that both habits of catching work.
+"""The core's errors, each of which is also the matching LangChain error.
 
-    except langchain_oxen.errors.RateLimitError      this adapter
-    except oxen_inference.errors.RateLimitError      the core
+Each of these catches the same error:
+
+    except langchain_oxen.errors.RateLimitError
+    except oxen_inference.errors.RateLimitError
     except langchain_core.exceptions.ModelRateLimitError
     except openai.RateLimitError
 
-The tree is the core's: whatever is under `APIStatusError` there is under this one's, too. `KINDS`
-is the whole mapping. ``partial``, where an error has one, is an `AIMessage` with what had
-been streamed before it.
+The tree is the core's: a class below `APIStatusError` there is also below it here. `KINDS` is the
+whole mapping. ``partial``, where an error has one, is an `AIMessage` with what was streamed before
+the error.
 """
 
 from __future__ import annotations
@@ -183,17 +185,17 @@ KINDS: dict[type[core.OxenError], type[core.OxenError]] = {
 
 
 def to_langchain(error: core.OxenError) -> core.OxenError:
-    """Return `error` as this adapter's class for it, the same in every other way."""
+    """Return `error` as an instance of this adapter's class, with all its attributes."""
     cls = next((KINDS[base] for base in type(error).__mro__ if base in KINDS), None)
     if cls is None or isinstance(error, langchain.ModelError):
         return error
-    twin = cls.__new__(cls, *error.args)
-    twin.args = error.args
-    twin.__dict__.update(error.__dict__)
-    twin.__cause__ = error.__cause__
+    converted = cls.__new__(cls, *error.args)
+    converted.args = error.args
+    converted.__dict__.update(error.__dict__)
+    converted.__cause__ = error.__cause__
     partial: Any = getattr(error, "partial", None)
     if partial is not None:
         from langchain_oxen.messages_in import to_message
 
-        twin.partial = to_message(partial)  # type: ignore[attr-defined]  # those that have one
-    return twin.with_traceback(error.__traceback__)
+        converted.partial = to_message(partial)  # type: ignore[attr-defined]  # of errors that have one
+    return converted.with_traceback(error.__traceback__)

@@ -1,4 +1,4 @@
-"""The catalog as LangChain documents, one a model."""
+"""The catalog as LangChain documents, one for each model."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 class OxenModelLoader(BaseLoader):
-    """Load Oxen's models, one document each, with stable ids and flat metadata.
+    """Loads Oxen's models, one document each, with stable ids and flat metadata.
 
     Filters are `search`, or those of `client.catalog.list`: developer, provider, action, input,
-    output, method, deployed. Give a client, or the `api_key` and `base_url` of one; nothing is
-    fetched before documents are asked for.
+    output, method, deployed. Give a client, or the `api_key` and `base_url` of one. Nothing is
+    fetched before the documents are loaded.
     """
 
     def __init__(

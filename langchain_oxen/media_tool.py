@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 from typing_extensions import Self
 
-from langchain_oxen.tool_base import Answer, OxenTool, ToolRequest
+from langchain_oxen.tool_base import ContentAndArtifact, OxenTool, ToolRequest
 from oxen_inference.tools import inputs, text
-from oxen_inference.tools.connection import Connection
-from oxen_inference.tools.maker import Maker
-from oxen_inference.tools.settings import (
+from oxen_inference.tools.connection import Connection, connection_for
+from oxen_inference.tools.media_config import (
+    MediaToolConfig,
     check_limits,
-    connection_for,
-    kind_of,
-    refuse_second_budget,
+    check_single_budget,
+    media_type_of,
     tool_name,
 )
 
@@ -31,12 +30,12 @@ if TYPE_CHECKING:
 
 
 class OxenMediaTool(OxenTool):
-    """Makes images, videos or audio with one model; arguments, name and description are its own.
+    """Makes images, videos or audio with one model, whose parameters are the tool's arguments.
 
-    Make it with `for_model` or `afor_model`. In a LangGraph thread the key of a call is its
-    thread and tool-call id: a run that is resumed, replayed or repeated finds the generation it
-    paid for. The model gets a short text, the program an artifact: the `MediaResult` as plain
-    data with URLs, paths and ids, never bytes.
+    Make it with `for_model` or `afor_model`. In a LangGraph thread, the key of a call is the
+    thread's id and the tool call's id: a run that is resumed, replayed or repeated finds the
+    generation it paid for. The model reads a short text. Your program gets an artifact: the
+    `MediaResult` as plain data with URLs, paths and ids, never bytes.
 
     ```python
     from langchain_oxen import OxenMediaTool
@@ -49,23 +48,23 @@ class OxenMediaTool(OxenTool):
     model: Any = Field(repr=False)
     """The `Model` it calls."""
     pinned: dict[str, Any] = Field(default_factory=dict, repr=False)
-    """Parameters that are always sent and that the model does not see; a `Path` is read when the
+    """Parameters that are always sent and that the model does not see. A `Path` is read when the
     tool is made."""
     save_to: str | Path | None = None
-    """Folder that results are saved in; None leaves them where their URLs say, and audio, which
-    has none, in the system's folder for temporary files."""
+    """Folder that results are saved in. With None they stay at their URLs; audio, which has no
+    URL, is saved in the system's folder for temporary files."""
     max_cost: Any = None
     """Most USD that one call may cost."""
     budget: Any = None
-    """A `Budget` that all calls are paid from, or an amount for one of this tool's own."""
+    """A `Budget` that all calls are paid from, or an amount in USD for a budget of this tool."""
     allow_unknown_cost: bool = False
     """Whether a model without a price may run under `max_cost` or `budget`."""
     timeout: float | None = None
-    """Seconds a call waits; what is not ready then goes on, and is found by the next same call."""
+    """Seconds that a call waits. What is not ready then goes on; the same call again finds it."""
     on_interrupt: Literal["detach", "cancel"] = "detach"
-    """What becomes of a generation whose call times out or is cancelled."""
+    """What happens to a generation whose call times out or is canceled."""
     inputs_from: str | Path | None = None
-    """Folder whose files the model may name as inputs; none by default."""
+    """Folder whose files the model may name as inputs; by default it may name none."""
 
     @classmethod
     def for_model(
@@ -84,17 +83,17 @@ class OxenMediaTool(OxenTool):
         on_interrupt: Literal["detach", "cancel"] = "detach",
         **pinned: Any,
     ) -> Self:
-        """Make the tool of a model; an id is looked up, a `Model` in hand is taken as it is.
+        """Make the tool for a model; an id is looked up in the catalog.
 
-        `pinned` are parameters of the model, but for the names of this class's own fields:
-        `description`, `allow_unknown_cost`, `inputs_from`, … and ``pinned={...}`` for a parameter
-        whose name is taken. `ledger` is the ledger; None keeps none. Raises `ModelNotFoundError`,
-        `InvalidInputError`, `ConfigurationError`, before anything is paid.
+        `pinned` are parameters of the model, except for names of this class's own fields, such as
+        `description`, `allow_unknown_cost` and `inputs_from`; ``pinned={...}`` takes a parameter
+        whose name is one of those. ``ledger=None`` keeps no ledger. Raises `ModelNotFoundError`,
+        `InvalidInputError` and `ConfigurationError`, before anything is paid.
         """
         connection = connection_for(client, api_key, base_url, ledger, budget)
         if isinstance(model, str):
-            model = connection.sync().catalog.get(model)
-        return cls._of(
+            model = connection.get_client().catalog.get(model)
+        return cls._build(
             model, connection, pinned, name=name, save_to=save_to, max_cost=max_cost, budget=budget,
             timeout=timeout, on_interrupt=on_interrupt,
         )  # fmt: skip
@@ -116,12 +115,14 @@ class OxenMediaTool(OxenTool):
             connection_for, client, api_key, base_url, ledger, budget
         )
         if isinstance(model, str):
-            model = await (await connection.running()).catalog.get(model)
-        return cls._of(model, connection, options, budget=budget)
+            model = await (await connection.get_async_client()).catalog.get(model)
+        return cls._build(model, connection, options, budget=budget)
 
     @classmethod
-    def _of(cls, model: Model, connection: Connection, rest: dict[str, Any], **fields: Any) -> Self:
-        """Make the tool; whatever in `rest` is no field of the class is a pinned parameter."""
+    def _build(
+        cls, model: Model, connection: Connection, rest: dict[str, Any], **fields: Any
+    ) -> Self:
+        """Make the tool; a name in `rest` that is not a field of the class is a pinned parameter."""
         own = cls.model_fields.keys() - {"model", "connection", "args_schema", "response_format"}
         fields |= {name: rest[name] for name in rest.keys() & own}
         pinned = {**fields.pop("pinned", {}), **{n: v for n, v in rest.items() if n not in own}}
@@ -135,13 +136,15 @@ class OxenMediaTool(OxenTool):
 
         model = fields.get("model")
         if model is None or isinstance(model, str):
-            wanted = model or "flux-2-dev"
-            raise InvalidInputError(f"Models are looked up by OxenMediaTool.for_model({wanted!r}).")
-        kind_of(model)
+            model_id = model or "flux-2-dev"
+            raise InvalidInputError(
+                f"OxenMediaTool takes a Model, not an id: use OxenMediaTool.for_model({model_id!r})."
+            )
+        media_type_of(model)  # raises for a model that makes no media
         limits = ("max_cost", "timeout", "on_interrupt", "save_to")
         check_limits(**{name: fields[name] for name in limits if name in fields})
         budget = as_budget(fields.get("budget"))
-        pinned = inputs.inlined(fields.get("pinned") or {})
+        pinned = inputs.inline_files(fields.get("pinned") or {})
         pinned = request_schema.validate(model, pinned, partial=True)
         super().__init__(
             **{
@@ -168,63 +171,76 @@ class OxenMediaTool(OxenTool):
     def quote(self, arguments: Mapping[str, Any]) -> Quote:
         """Return what a call with these arguments will cost, or that it is unknown. Sends nothing.
 
-        Raises `ValueError` for arguments that the model would not take.
+        Raises `ValueError` for arguments that the model does not take.
         """
         from oxen_inference.catalog.pricing import quote
 
-        return quote(self.model, self.parameters(self.placed(arguments, None, {}).arguments))
+        request = self.read_request(arguments, None, {})
+        return quote(self.model, self.parameters(request.arguments))
 
-    def paid_from(self, budget: Budget) -> Self:
-        """Return the tool paying from `budget`. Raises `ConfigurationError` if it has another."""
-        refuse_second_budget(self.name, self.budget, budget)
+    def with_budget(self, budget: Budget) -> Self:
+        """Return this tool paid from `budget`. Raises `ConfigurationError` if it has another."""
+        check_single_budget(self.name, self.budget, budget)
         return self.model_copy(update={"budget": budget})
 
-    def is_begun(self, request: ToolRequest) -> bool:
-        """Whether this call would attach to a job that is paid for already."""
-        client = self.connection.sync()
-        return client.media.find(**self.order(client, request)) is not None
+    def joins_paid_job(self, request: ToolRequest) -> bool:
+        """Whether this call would join a job that is paid for already."""
+        client = self.connection.get_client()
+        return client.media.find(**self.request_kwargs(client, request)) is not None
 
-    async def ais_begun(self, request: ToolRequest) -> bool:
-        client = await self.connection.running()
-        return await client.media.find(**await self.aorder(client, request)) is not None
+    async def ajoins_paid_job(self, request: ToolRequest) -> bool:
+        client = await self.connection.get_async_client()
+        return await client.media.find(**await self.arequest_kwargs(client, request)) is not None
 
     def parameters(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parameters of the request that a call with these arguments makes."""
         to_params = getattr(self.args_schema, "to_params", dict)
         return {**to_params(arguments), **self.pinned}
 
+    def request_kwargs(self, client: OxenClient, request: ToolRequest) -> dict[str, Any]:
+        """Return what `client.media` takes for a call: parameters, key, limits."""
+        return self.media_config.request_kwargs(client, **self._request_fields(request))
+
+    async def arequest_kwargs(
+        self, client: AsyncOxenClient, request: ToolRequest
+    ) -> dict[str, Any]:
+        return await self.media_config.arequest_kwargs(client, **self._request_fields(request))
+
+    @property
+    def media_config(self) -> MediaToolConfig:
+        """The model and the settings of this tool, as the core takes them."""
+        settings = {name: getattr(self, name) for name in _SETTINGS}
+        return MediaToolConfig(model=self.model, **settings)
+
+    def _request_fields(self, request: ToolRequest) -> dict[str, Any]:
+        return {
+            "params": self.parameters(request.arguments),
+            "key": request.key_for(self.model.id),
+            "conversation": request.conversation,
+        }
+
     def _parse_input(
         self, tool_input: str | dict[str, Any], tool_call_id: str | None
     ) -> str | dict[str, Any]:
-        assert isinstance(tool_input, dict)  # noqa: S101 - `_to_args_and_kwargs` makes one of a text
-        marked = self.maker.marked(tool_input, self.args_schema)
+        assert isinstance(tool_input, dict)  # noqa: S101 - `_to_args_and_kwargs` makes one of a str
+        marked = self.media_config.mark_inputs(tool_input, self.args_schema)
         return super()._parse_input(marked, tool_call_id)
 
-    def _call(self, client: OxenClient, request: ToolRequest) -> Answer:
-        order = self.order(client, request)
-        result = client.media.generate(**order, **self.maker.waiting(), on_progress=request.tell)
-        return text.describe(result), text.references(result)
-
-    async def _acall(self, client: AsyncOxenClient, request: ToolRequest) -> Answer:
-        order = await self.aorder(client, request)
-        result = await client.media.generate(
-            **order, **self.maker.waiting(), on_progress=request.tell
+    def _call(self, client: OxenClient, request: ToolRequest) -> ContentAndArtifact:
+        result = client.media.generate(
+            **self.request_kwargs(client, request),
+            **self.media_config.wait_kwargs(),
+            on_progress=request.on_progress,
         )
         return text.describe(result), text.references(result)
 
-    def order(self, client: OxenClient, request: ToolRequest) -> dict[str, Any]:
-        """Return what `client.media` is to pay for, its inputs resolved, and under which key."""
-        params, key = self.parameters(request.arguments), request.key_for(self.model.id)
-        return self.maker.order(client, params, key=key, conversation=request.conversation)
-
-    async def aorder(self, client: AsyncOxenClient, request: ToolRequest) -> dict[str, Any]:
-        params, key = self.parameters(request.arguments), request.key_for(self.model.id)
-        return await self.maker.aorder(client, params, key=key, conversation=request.conversation)
-
-    @property
-    def maker(self) -> Maker:
-        """The model with these settings, as the core takes it."""
-        return Maker(model=self.model, **{name: getattr(self, name) for name in _SETTINGS})
+    async def _acall(self, client: AsyncOxenClient, request: ToolRequest) -> ContentAndArtifact:
+        result = await client.media.generate(
+            **await self.arequest_kwargs(client, request),
+            **self.media_config.wait_kwargs(),
+            on_progress=request.on_progress,
+        )
+        return text.describe(result), text.references(result)
 
 
-_SETTINGS = [one.name for one in fields(Maker) if one.name != "model"]
+_SETTINGS = [field.name for field in fields(MediaToolConfig) if field.name != "model"]

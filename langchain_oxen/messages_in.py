@@ -31,8 +31,8 @@ def to_message(answer: Answer) -> AIMessage:
     calls: list[ToolCall] = []
     invalid: list[InvalidToolCall] = []
     for call in answer.tool_calls:
-        arguments, problem = _arguments(call)
-        if problem is None:
+        arguments, error = _parse_arguments(call)
+        if error is None:
             calls.append(ToolCall(name=call.name, args=arguments, id=call.id, type="tool_call"))
         else:
             invalid.append(
@@ -41,21 +41,21 @@ def to_message(answer: Answer) -> AIMessage:
                     name=call.name,
                     args=call.arguments,
                     id=call.id,
-                    error=problem,
+                    error=error,
                 )
             )
-    more: dict[str, Any] = _last_kwargs(answer)
+    kwargs = _final_kwargs(answer)
     if answer.reasoning:
-        more["reasoning_content"] = answer.reasoning
+        kwargs["reasoning_content"] = answer.reasoning
     if answer.refusal:
-        more["refusal"] = answer.refusal
-    about = {"model_provider": PROVIDER, **_about(answer)}
+        kwargs["refusal"] = answer.refusal
+    metadata = {"model_provider": PROVIDER, **_final_metadata(answer)}
     if answer.logprobs:
-        about["logprobs"] = answer.logprobs
+        metadata["logprobs"] = answer.logprobs
     return AIMessage(
         content=answer.text,
-        additional_kwargs=more,
-        response_metadata=about,
+        additional_kwargs=kwargs,
+        response_metadata=metadata,
         tool_calls=calls,
         invalid_tool_calls=invalid,
         usage_metadata=to_usage(answer.usage),
@@ -64,32 +64,32 @@ def to_message(answer: Answer) -> AIMessage:
 
 def to_chunk(delta: Delta) -> ChatGenerationChunk:
     """Return the chunk for one step of a stream, other than the last."""
-    more: dict[str, Any] = {}
+    kwargs: dict[str, Any] = {}
     if delta.reasoning:
-        more["reasoning_content"] = delta.reasoning
+        kwargs["reasoning_content"] = delta.reasoning
     if delta.refusal:
-        more["refusal"] = delta.refusal
-    about: dict[str, Any] = {"model_provider": PROVIDER}
+        kwargs["refusal"] = delta.refusal
+    metadata: dict[str, Any] = {"model_provider": PROVIDER}
     if delta.logprobs:
-        about["logprobs"] = delta.logprobs
+        metadata["logprobs"] = delta.logprobs
     if delta.tools:
         message = AIMessageChunk(
             content=delta.text,
-            additional_kwargs=more,
-            response_metadata=about,
+            additional_kwargs=kwargs,
+            response_metadata=metadata,
             tool_call_chunks=_tool_chunks(delta),
         )
         return ChatGenerationChunk(message=message)
-    return _text_chunk(delta.text, more, about)
+    return _text_chunk(delta.text, kwargs, metadata)
 
 
 def to_last_chunk(delta: Delta, answer: Answer) -> ChatGenerationChunk:
-    """Return the last chunk of a stream, the only one with usage and what else is said once."""
+    """Return the last chunk of a stream, the only one with usage, cost and finish reason."""
     message = AIMessageChunk(
         content=delta.text,
-        additional_kwargs=_last_kwargs(answer),
-        response_metadata={"model_provider": PROVIDER, **_about(answer)},
-        tool_call_chunks=[*_tool_chunks(delta), *_spoilers(answer.tool_calls)],
+        additional_kwargs=_final_kwargs(answer),
+        response_metadata={"model_provider": PROVIDER, **_final_metadata(answer)},
+        tool_call_chunks=[*_tool_chunks(delta), *_invalidating_chunks(answer.tool_calls)],
         usage_metadata=to_usage(answer.usage),
         chunk_position="last",
     )
@@ -100,7 +100,7 @@ def to_usage(usage: Usage | None) -> UsageMetadata | None:
     """Return LangChain's form of token counts."""
     if usage is None:
         return None
-    found = UsageMetadata(
+    metadata = UsageMetadata(
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
         total_tokens=usage.total_tokens,
@@ -111,36 +111,32 @@ def to_usage(usage: Usage | None) -> UsageMetadata | None:
         "cache_read": usage.cache_read,
     }
     outputs = {"audio": usage.output_audio, "reasoning": usage.reasoning}
-    if any(count is not None for count in inputs.values()):
-        found["input_token_details"] = InputTokenDetails(**_known(inputs))  # type: ignore[typeddict-item]  # keys are its own
-    if any(count is not None for count in outputs.values()):
-        found["output_token_details"] = OutputTokenDetails(**_known(outputs))  # type: ignore[typeddict-item]  # same
-    return found
+    if details := {name: count for name, count in inputs.items() if count is not None}:
+        metadata["input_token_details"] = InputTokenDetails(**details)  # type: ignore[typeddict-item]  # keys are its own
+    if details := {name: count for name, count in outputs.items() if count is not None}:
+        metadata["output_token_details"] = OutputTokenDetails(**details)  # type: ignore[typeddict-item]  # same
+    return metadata
 
 
-def _known(counts: dict[str, int | None]) -> dict[str, int]:
-    return {name: count for name, count in counts.items() if count is not None}
+def _final_metadata(answer: Answer) -> dict[str, Any]:
+    """Return what a message's `response_metadata` says once, in the last chunk of a stream."""
+    fields = {"id": answer.id, "model_name": answer.model, "finish_reason": answer.finish_reason}
+    known = {name: value for name, value in fields.items() if value is not None}
+    return {**known, **answer.cost_fields(), **answer.metadata}
 
 
-def _about(answer: Answer) -> dict[str, Any]:
-    said = {"id": answer.id, "model_name": answer.model, "finish_reason": answer.finish_reason}
-    for name in ("cost", "cost_estimate"):
-        if (amount := getattr(answer, name)) is not None:
-            said[name] = f"{amount:f}"
-    return {**{k: v for k, v in said.items() if v is not None}, **answer.metadata}
-
-
-def _last_kwargs(answer: Answer) -> dict[str, Any]:
-    more: dict[str, Any] = dict(answer.extras)
+def _final_kwargs(answer: Answer) -> dict[str, Any]:
+    """Return what a message's `additional_kwargs` have once, in the last chunk of a stream."""
+    kwargs: dict[str, Any] = dict(answer.extras)
     if answer.reasoning_details:
-        more[answer.reasoning_field] = answer.reasoning_details
+        kwargs[answer.reasoning_field] = answer.reasoning_details
     if extras := {c.id: c.extra for c in answer.tool_calls if c.extra}:
-        more["tool_call_extras"] = extras
-    return more
+        kwargs["tool_call_extras"] = extras
+    return kwargs
 
 
-def _arguments(call: WireCall) -> tuple[dict[str, Any], str | None]:
-    """Return a call's arguments, or what is wrong with them."""
+def _parse_arguments(call: WireCall) -> tuple[dict[str, Any], str | None]:
+    """Return a call's arguments, and what is wrong with them or None."""
     if not call.name:
         return {}, "The model named no tool."
     try:
@@ -156,28 +152,28 @@ def _tool_chunks(delta: Delta) -> list[ToolCallChunk]:
     ]
 
 
-def _spoilers(calls: Iterable[WireCall]) -> list[ToolCallChunk]:
-    """Return fragments that keep calls with broken arguments from looking whole.
+def _invalidating_chunks(calls: Iterable[WireCall]) -> list[ToolCallChunk]:
+    """Return fragments that keep calls with broken arguments from looking complete.
 
-    LangChain completes half an object when it adds chunks up, so a call that was cut off at
-    ``{"prompt": "an ox in a`` would be run, and might be paid for, as if it had been meant.
+    LangChain completes a partial object when it adds chunks up. A call that was cut off at
+    ``{"prompt": "an ox in a`` would be run, and might be paid for, as if the model had meant it.
     """
-    spoilers = []
-    for place, call in enumerate(calls):
-        if _arguments(call)[1] is not None:
-            spoiler = next(s for s in _SPOILERS if not _passes(call.arguments + s))
-            spoilers.append(
-                ToolCallChunk(type="tool_call_chunk", name=None, args=spoiler, id=None, index=place)
+    chunks = []
+    for index, call in enumerate(calls):
+        if _parse_arguments(call)[1] is not None:
+            suffix = next(s for s in _INVALID_SUFFIXES if not _parses(call.arguments + s))
+            chunks.append(
+                ToolCallChunk(type="tool_call_chunk", name=None, args=suffix, id=None, index=index)
             )
-    return spoilers
+    return chunks
 
 
-# None where the text is invalid as it is; else a bracket that closes nothing, behind the end of
-# the string that is open, if one is.
-_SPOILERS = ("", "]", "}", '"]', '"}', '""]', '""}')
+# Nothing where the text is invalid already; else a bracket that closes nothing, after the end of
+# an open string if there is one.
+_INVALID_SUFFIXES = ("", "]", "}", '"]', '"}', '""]', '""}')
 
 
-def _passes(text: str) -> bool:
+def _parses(text: str) -> bool:
     try:
         return isinstance(parse_partial_json(text), dict)
     except ValueError:
@@ -187,28 +183,28 @@ def _passes(text: str) -> bool:
 _CHUNK = AIMessageChunk(content="", additional_kwargs={}, response_metadata={}).__dict__
 _GENERATION = ChatGenerationChunk(message=AIMessageChunk(content="")).__dict__
 _FRESH = ("additional_kwargs", "response_metadata", "tool_calls", "invalid_tool_calls", "tool_call_chunks")  # fmt: skip
-# Whether this version of LangChain has in its chunks what the short cut below knows of.
-_KNOWN_SHAPE = {k for k, v in _CHUNK.items() if isinstance(v, list | dict | set)} == set(
+# Whether this LangChain's chunks have just the fields that the shortcut below fills.
+_SHAPE_IS_KNOWN = {k for k, v in _CHUNK.items() if isinstance(v, list | dict | set)} == set(
     _FRESH
 ) and _GENERATION.keys() == {"text", "generation_info", "type", "message"}
 
 
-def _text_chunk(text: str, more: dict[str, Any], about: dict[str, Any]) -> ChatGenerationChunk:
+def _text_chunk(text: str, kwargs: dict[str, Any], metadata: dict[str, Any]) -> ChatGenerationChunk:
     """Return the chunk that the constructors would, in a third of the time.
 
-    It is what is made for every token: validating what needs no validation was a quarter of a
+    One is made for every token, and validating what needs no validation was a quarter of a
     stream's cost (``make bench``).
     """
-    if not _KNOWN_SHAPE:
-        message = AIMessageChunk(content=text, additional_kwargs=more, response_metadata=about)
+    if not _SHAPE_IS_KNOWN:
+        message = AIMessageChunk(content=text, additional_kwargs=kwargs, response_metadata=metadata)
         return ChatGenerationChunk(message=message)
-    message = _made(
+    message = _construct(
         AIMessageChunk,
         {
             **_CHUNK,
             "content": text,
-            "additional_kwargs": more,
-            "response_metadata": about,
+            "additional_kwargs": kwargs,
+            "response_metadata": metadata,
             "tool_calls": [],
             "invalid_tool_calls": [],
             "tool_call_chunks": [],
@@ -216,7 +212,7 @@ def _text_chunk(text: str, more: dict[str, Any], about: dict[str, Any]) -> ChatG
         {"content", "additional_kwargs", "response_metadata"},
         {},
     )
-    return _made(
+    return _construct(
         ChatGenerationChunk,
         {**_GENERATION, "text": text, "message": message},
         {"message", "text"},
@@ -228,57 +224,62 @@ _new = object.__new__
 _set = object.__setattr__
 
 
-def _made(cls: type[M], values: dict[str, Any], given: set[str], extra: dict[str, Any] | None) -> M:
-    made = _new(cls)
-    _set(made, "__dict__", values)
-    _set(made, "__pydantic_fields_set__", given)
-    _set(made, "__pydantic_extra__", extra)
-    _set(made, "__pydantic_private__", None)
-    return made
+def _construct(
+    cls: type[M], values: dict[str, Any], fields_set: set[str], extra: dict[str, Any] | None
+) -> M:
+    instance = _new(cls)
+    _set(instance, "__dict__", values)
+    _set(instance, "__pydantic_fields_set__", fields_set)
+    _set(instance, "__pydantic_extra__", extra)
+    _set(instance, "__pydantic_private__", None)
+    return instance
 
 
-def _blocks(message: AIMessage) -> list[blocks.ContentBlock]:
+# Standard content blocks (``message.content_blocks``)
+
+
+def _message_blocks(message: AIMessage) -> list[blocks.ContentBlock]:
     """Return the standard content blocks of a whole message."""
-    found = _said(message, indexed=False)
+    content = _text_blocks(message, indexed=False)
     for call in message.tool_calls:
-        found.append(
+        content.append(
             {"type": "tool_call", "id": call["id"], "name": call["name"], "args": call["args"]}
         )
-    found += [{**call, "type": "invalid_tool_call"} for call in message.invalid_tool_calls]
-    return found
+    content += [{**call, "type": "invalid_tool_call"} for call in message.invalid_tool_calls]
+    return content
 
 
 def _chunk_blocks(chunk: AIMessageChunk) -> list[blocks.ContentBlock]:
     """Return the standard content blocks of a chunk, each with the index of what it extends.
 
-    Of string indices LangChain merges only those that start with ``lc_``; with numbers, a tool
-    call and a text that happen to have the same one would run into each other.
+    LangChain merges string indices only if they start with ``lc_``. With numbers, a tool call and
+    a text of the same index would be merged.
     """
     is_sum = chunk.chunk_position == "last" and all(c["name"] for c in chunk.tool_call_chunks)
     if is_sum and chunk.tool_call_chunks:
-        return _blocks(chunk)
-    found = _said(chunk, indexed=True)
+        return _message_blocks(chunk)
+    content = _text_blocks(chunk, indexed=True)
     for call in chunk.tool_call_chunks:
-        found.append({**call, "type": "tool_call_chunk", "index": f"lc_tc_{call['index']}"})
-    return found
+        content.append({**call, "type": "tool_call_chunk", "index": f"lc_tc_{call['index']}"})
+    return content
 
 
-def _said(message: AIMessage, *, indexed: bool) -> list[Any]:
+def _text_blocks(message: AIMessage, *, indexed: bool) -> list[Any]:
     if not isinstance(message.content, str):
         raise NotImplementedError  # blocks already: LangChain reads them by itself
-    found: list[Any] = []
-    more = message.additional_kwargs
-    if reasoning := more.get("reasoning_content"):
-        found.append({"type": "reasoning", "reasoning": reasoning, "index": "lc_rs_0"})
+    content: list[Any] = []
+    kwargs = message.additional_kwargs
+    if reasoning := kwargs.get("reasoning_content"):
+        content.append({"type": "reasoning", "reasoning": reasoning, "index": "lc_rs_0"})
     if message.content:
-        found.append({"type": "text", "text": message.content, "index": "lc_txt_0"})
-    if refusal := more.get("refusal"):
+        content.append({"type": "text", "text": message.content, "index": "lc_txt_0"})
+    if refusal := kwargs.get("refusal"):
         value = {"type": "refusal", "refusal": refusal}
-        found.append({"type": "non_standard", "value": value, "index": "lc_rf_0"})
+        content.append({"type": "non_standard", "value": value, "index": "lc_rf_0"})
     if not indexed:
-        for block in found:
+        for block in content:
             del block["index"]
-    return found
+    return content
 
 
-register_translator(PROVIDER, _blocks, _chunk_blocks)
+register_translator(PROVIDER, _message_blocks, _chunk_blocks)

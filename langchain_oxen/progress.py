@@ -1,8 +1,8 @@
-"""How a generation comes along: told to callbacks, to LangGraph's custom stream, and to people.
+"""The progress of a generation, sent to callbacks and to LangGraph's custom stream, or shown as bars.
 
 Every step is a custom event named `EVENT` (`on_custom_event` handlers, `astream_events`), and a
-dict of the same data with ``"type": EVENT`` in ``stream_mode="custom"``. The two do not reach
-each other: https://docs.langchain.com/oss/python/langgraph/streaming.
+dict of the same data with ``"type": EVENT`` in ``stream_mode="custom"``. Both are needed, since
+neither reaches the other: https://docs.langchain.com/oss/python/langgraph/streaming.
 """
 
 from __future__ import annotations
@@ -23,33 +23,33 @@ from langchain_core.runnables.config import set_config_context
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Progress as Bars
+    from rich.progress import Progress as ProgressBars
     from rich.progress import TaskID
 
 EVENT = "oxen_media_progress"
 
 
 class ProgressRelay:
-    """Passes what the core says about one tool call on to whoever listens to the run."""
+    """Sends the progress of one tool call to the callbacks and the stream of its run."""
 
     def __init__(
         self, tool: str, tool_call_id: str | None, config: RunnableConfig, run_manager: Any
     ) -> None:
-        self._about = {"type": EVENT, "tool": tool, "tool_call_id": tool_call_id}
+        self._labels = {"type": EVENT, "tool": tool, "tool_call_id": tool_call_id}
         self._write = _stream_writer(config)
         # From the manager: on Python 3.10 no task inherits the run it belongs to.
         self._config: RunnableConfig = {"callbacks": run_manager.get_child()}
 
-    def tell(self, progress: Any) -> None:
-        """Pass a `Progress` on; what a sync call is given as ``on_progress``."""
-        dispatch_custom_event(EVENT, self._streamed(progress), config=self._config)
+    def send(self, progress: Any) -> None:
+        """Send one `Progress`; the ``on_progress`` of a synchronous call."""
+        dispatch_custom_event(EVENT, self._write_to_stream(progress), config=self._config)
 
-    async def atell(self, progress: Any) -> None:
-        await adispatch_custom_event(EVENT, self._streamed(progress), config=self._config)
+    async def asend(self, progress: Any) -> None:
+        await adispatch_custom_event(EVENT, self._write_to_stream(progress), config=self._config)
 
-    def _streamed(self, progress: Any) -> dict[str, Any]:
-        told = asdict(progress)
-        data = {**self._about, **told, "generation_ids": list(told["generation_ids"])}
+    def _write_to_stream(self, progress: Any) -> dict[str, Any]:
+        fields = asdict(progress)
+        data = {**self._labels, **fields, "generation_ids": list(fields["generation_ids"])}
         if self._write is not None:
             self._write(data)
         return data
@@ -57,7 +57,7 @@ class ProgressRelay:
 
 def _stream_writer(config: RunnableConfig) -> Any:
     """Return LangGraph's stream writer, or None outside a graph."""
-    # Whoever runs a graph has imported it; nobody else should have to.
+    # A run inside a graph has imported it; other runs should not have to.
     langgraph = sys.modules.get("langgraph.config")
     if langgraph is None:
         return None
@@ -69,19 +69,19 @@ def _stream_writer(config: RunnableConfig) -> Any:
 
 
 class MediaProgressBars(BaseCallbackHandler):
-    """A live bar for each generation: pass it in ``config={"callbacks": [MediaProgressBars()]}``.
+    """Shows a live bar for each generation: ``config={"callbacks": [MediaProgressBars()]}``.
 
-    Where the console is not a terminal, a line for each step instead. Bars vanish when their
-    generation ends, and what became of it stays as a line.
+    If the console is not a terminal, it prints a line for each step instead. When a generation
+    ends, its bar is replaced by a line with the outcome.
     """
 
-    run_inline = True  # a bar that lags behind is no bar
+    run_inline = True  # so that a bar never lags behind
 
     def __init__(self, console: Console | None = None) -> None:
         from rich.console import Console
 
         self.console = console or Console()
-        self._bars: Bars | None = None
+        self._bars: ProgressBars | None = None
         self._tasks: dict[UUID, TaskID] = {}
         self._last: dict[UUID, dict[str, Any]] = {}
         self._lock = threading.Lock()
@@ -90,10 +90,13 @@ class MediaProgressBars(BaseCallbackHandler):
         if name != EVENT:
             return
         with self._lock:
-            before = self._last.get(run_id, {})
+            previous = self._last.get(run_id, {})
             self._last[run_id] = data
             if not self.console.is_terminal:
-                if (before.get("phase"), before.get("status")) != (data["phase"], data["status"]):
+                if (previous.get("phase"), previous.get("status")) != (
+                    data["phase"],
+                    data["status"],
+                ):
                     self.console.print(_line(data), highlight=False, markup=False)
                 return
             self._show(run_id, data)
@@ -110,13 +113,13 @@ class MediaProgressBars(BaseCallbackHandler):
             self._bars.start()
         if run_id not in self._tasks:
             self._tasks[run_id] = self._bars.add_task(_label(data), total=None)
-        # How long a generation takes is not known: the bar moves, and fills as results arrive.
+        # The duration is not known: the bar pulses, and fills as results arrive.
         total = data["total"] if data["done"] else None
         self._bars.update(
             self._tasks[run_id], description=_label(data), total=total, completed=data["done"]
         )
 
-    def _finish(self, run_id: UUID, ended: str | None) -> None:
+    def _finish(self, run_id: UUID, outcome: str | None) -> None:
         with self._lock:
             last = self._last.pop(run_id, None)
             task = self._tasks.pop(run_id, None)
@@ -125,12 +128,12 @@ class MediaProgressBars(BaseCallbackHandler):
                 if not self._tasks:
                     self._bars.stop()
                     self._bars = None
-            if last is not None and (ended or self.console.is_terminal):
-                shown = {**last, "phase": ended or last["phase"]}
+            if last is not None and (outcome or self.console.is_terminal):
+                shown = {**last, "phase": outcome or last["phase"]}
                 self.console.print(_line(shown), highlight=False, markup=False)
 
 
-def _bars(console: Console) -> Bars:
+def _bars(console: Console) -> ProgressBars:
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     return Progress(

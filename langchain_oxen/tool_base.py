@@ -1,4 +1,4 @@
-"""What every tool here does alike: who is calling, what comes back when it fails."""
+"""What every tool here has in common: which call it is, and what comes back when it fails."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from langchain_core.tools import BaseTool, ToolException
 from pydantic import Field, ValidationError
 
 from langchain_oxen.progress import ProgressRelay
-from oxen_inference.tools import text as words
+from oxen_inference.tools import text
 from oxen_inference.tools.calls import call_key, explain_validation, is_for_developers
 from oxen_inference.tools.connection import Connection
 
@@ -22,24 +22,22 @@ if TYPE_CHECKING:
     from oxen_inference.client import AsyncOxenClient, OxenClient
     from oxen_inference.errors import OxenError
 
-Answer = tuple[Any, Any]
-"""What a tool run returns: content for the model, artifact for the program."""
+ContentAndArtifact = tuple[Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class ToolRequest:
-    """One call as the model made it: validated arguments, and where it comes from."""
+    """One call as the model made it: its arguments, validated, and where it comes from."""
 
     arguments: Mapping[str, Any]
     tool_call_id: str | None
     thread_id: str | None = None
     conversation: str | None = None
-    """Within which a repeated call joins a job whose result it did not get."""
-    tell: Callable[[Any], Any] | None = None
-    """Is told how it comes along; None for a call that is only looked at."""
+    """Within it, a repeated call joins a job whose result the first one did not get."""
+    on_progress: Callable[[Any], Any] | None = None
+    """Called with each `Progress`; None for a call that is only checked."""
 
-    def of(self, arguments: Mapping[str, Any]) -> ToolRequest:
-        """Return the same call with other arguments."""
+    def with_arguments(self, arguments: Mapping[str, Any]) -> ToolRequest:
         return replace(self, arguments=arguments)
 
     def key_for(self, model_id: str) -> str | None:
@@ -54,7 +52,7 @@ class OxenTool(BaseTool):
     """Base of the tools here. Subclasses do the work in `_call` and `_acall`.
 
     What the model can act on comes back as text with status ``error``: bad arguments, refusals,
-    budgets, failures. What it cannot is raised: a missing or refused key, unusable settings, an
+    budgets, failures. Everything else is raised: a missing or refused key, unusable settings, an
     unreadable ledger, bugs. ``handle_tool_error=False`` raises everything (`ToolException`).
     """
 
@@ -64,12 +62,41 @@ class OxenTool(BaseTool):
     handle_validation_error: bool | str | Callable[..., str] | None = explain_validation
 
     @abstractmethod
-    def _call(self, client: OxenClient, request: ToolRequest) -> Answer:
+    def _call(self, client: OxenClient, request: ToolRequest) -> ContentAndArtifact:
         """Do the work of one call. Raises `OxenError`."""
 
     @abstractmethod
-    async def _acall(self, client: AsyncOxenClient, request: ToolRequest) -> Answer:
+    async def _acall(self, client: AsyncOxenClient, request: ToolRequest) -> ContentAndArtifact:
         """Do the work of one call without blocking the running loop."""
+
+    def read_request(
+        self, arguments: Mapping[str, Any], tool_call_id: str | None, config: RunnableConfig
+    ) -> ToolRequest:
+        """Return the request that a call with these unchecked arguments would be.
+
+        Raises `ValueError` for arguments that do not fit the tool's schema.
+        """
+        parsed = self._parse_input(dict(arguments), tool_call_id)
+        request = ToolRequest(parsed if isinstance(parsed, dict) else {}, tool_call_id)
+        return self._with_thread(request, config)
+
+    def error_message(self, error: OxenError, request: ToolRequest) -> ToolMessage:
+        """Return an error as a message the model can act on, or raise it."""
+        if is_for_developers(error):
+            from langchain_oxen.errors import to_langchain
+
+            raise to_langchain(error)
+        content = text.explain(error)
+        if self.handle_tool_error is not True or not request.tool_call_id:
+            raise ToolException(content) from error
+        # A `ToolException` could not carry what was paid for in spite of the error.
+        return ToolMessage(
+            content,
+            artifact=text.references(getattr(error, "result", None)),
+            tool_call_id=request.tool_call_id,
+            name=self.name,
+            status="error",
+        )
 
     def _parse_input(
         self, tool_input: str | dict[str, Any], tool_call_id: str | None
@@ -84,8 +111,8 @@ class OxenTool(BaseTool):
     def _to_args_and_kwargs(
         self, tool_input: str | dict[str, Any], tool_call_id: str | None
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        # The one place where a tool is told the id of its call: `InjectedToolCallId` would make
-        # calls with plain arguments an error.
+        # LangChain passes the call's id only here. `InjectedToolCallId` would make calls with
+        # plain arguments an error.
         if isinstance(tool_input, str):
             fields = getattr(self.args_schema, "model_fields", {})
             tool_input = {next(iter(fields), "prompt"): tool_input}
@@ -97,15 +124,15 @@ class OxenTool(BaseTool):
         request: Any,
         config: RunnableConfig,
         run_manager: CallbackManagerForToolRun,
-    ) -> Answer:
+    ) -> ContentAndArtifact:
         from oxen_inference.errors import OxenError
 
         relay = ProgressRelay(self.name, request.tool_call_id, config, run_manager)
-        request = replace(self._placed(request, config), tell=relay.tell)
+        request = replace(self._with_thread(request, config), on_progress=relay.send)
         try:
-            return self._call(self.connection.sync(), request)
+            return self._call(self.connection.get_client(), request)
         except OxenError as error:
-            message = self.refused(error, request)
+            message = self.error_message(error, request)
             return message, message.artifact
 
     async def _arun(
@@ -113,52 +140,23 @@ class OxenTool(BaseTool):
         request: Any,
         config: RunnableConfig,
         run_manager: AsyncCallbackManagerForToolRun,
-    ) -> Answer:
-        client = await self.connection.running()
+    ) -> ContentAndArtifact:
+        client = await self.connection.get_async_client()
         from oxen_inference.errors import OxenError
 
         relay = ProgressRelay(self.name, request.tool_call_id, config, run_manager)
-        request = replace(self._placed(request, config), tell=relay.atell)
+        request = replace(self._with_thread(request, config), on_progress=relay.asend)
         try:
             return await self._acall(client, request)
         except OxenError as error:
-            message = self.refused(error, request)
+            message = self.error_message(error, request)
             return message, message.artifact
 
-    def _placed(self, request: ToolRequest, config: RunnableConfig) -> ToolRequest:
+    def _with_thread(self, request: ToolRequest, config: RunnableConfig) -> ToolRequest:
         thread_id = (config.get("configurable") or {}).get("thread_id")
         thread_id = None if thread_id is None else str(thread_id)
         return replace(
             request,
             thread_id=thread_id,
             conversation=f"langchain:{thread_id}" if thread_id else self.connection.session,
-        )
-
-    def placed(
-        self, arguments: Mapping[str, Any], tool_call_id: str | None, config: RunnableConfig
-    ) -> ToolRequest:
-        """Return what a call by the model with these arguments, still unchecked, would be.
-
-        Raises `ValueError` for arguments that do not fit.
-        """
-        given = self._parse_input(dict(arguments), tool_call_id)
-        request = ToolRequest(given if isinstance(given, dict) else {}, tool_call_id)
-        return self._placed(request, config)
-
-    def refused(self, error: OxenError, request: ToolRequest) -> ToolMessage:
-        """Return an error as something the model can act on, or raise it."""
-        if is_for_developers(error):
-            from langchain_oxen.errors import to_langchain
-
-            raise to_langchain(error)
-        text = words.explain(error)
-        if self.handle_tool_error is not True or not request.tool_call_id:
-            raise ToolException(text) from error
-        # Built here because a `ToolException` cannot carry what was paid for all the same.
-        return ToolMessage(
-            text,
-            artifact=words.references(getattr(error, "result", None)),
-            tool_call_id=request.tool_call_id,
-            name=self.name,
-            status="error",
         )

@@ -1,29 +1,46 @@
-"""`OxenToolkit`: media models as tools, and the tools to work while they render."""
+"""`OxenToolkit`: a tool for each media model, and tools to submit, check, cancel and find models."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.tools import BaseTool, BaseToolkit
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator
+from typing_extensions import Self
 
-from langchain_oxen.find_models import OxenFindModelsTool
-from langchain_oxen.job_tools import OxenCancelTool, OxenCheckTool, OxenSubmitTool
 from langchain_oxen.media_tool import OxenMediaTool
-from oxen_inference.tools import jobs
-from oxen_inference.tools.connection import Connection
-from oxen_inference.tools.settings import connection_for, refuse_twins
+from langchain_oxen.tool_base import ContentAndArtifact, OxenTool, ToolRequest
+from oxen_inference.tools import jobs, text
+from oxen_inference.tools.connection import Connection, connection_for
+from oxen_inference.tools.media_config import check_single_budget, check_unique_names
+
+if TYPE_CHECKING:
+    from oxen_inference.catalog.models import Model
+    from oxen_inference.catalog.pricing import Quote
+    from oxen_inference.client import AsyncOxenClient, OxenClient
+    from oxen_inference.ledger.budgets import Budget
+    from oxen_inference.result import MediaResult
+
+_TOOL_OPTIONS = (
+    "save_to",
+    "max_cost",
+    "budget",
+    "allow_unknown_cost",
+    "timeout",
+    "on_interrupt",
+    "inputs_from",
+)
 
 
 class OxenToolkit(BaseToolkit):
-    """A tool for each of `models`, and with `background` those to submit, check, cancel and find.
+    """A tool for each of `models`, and with `background` tools to submit, check, cancel and find.
 
-    `models` are ids, `Model` objects, or `OxenMediaTool` objects with settings of their own; all
-    other options are as in `OxenMediaTool.for_model`. An agent may use these models and no
-    others, or where none are named any media model of the catalog, through ``oxen_submit``.
+    `models` are ids, `Model` objects, or `OxenMediaTool` objects with settings of their own. All
+    other options are those of `OxenMediaTool.for_model`. An agent may use only these models. If
+    you name none, it may use any media model of the catalog through ``oxen_submit``.
 
     ```python
     from langchain_oxen import OxenToolkit
@@ -47,9 +64,9 @@ class OxenToolkit(BaseToolkit):
     on_interrupt: Literal["detach", "cancel"] = "detach"
     inputs_from: str | Path | None = None
     background: bool = True
-    """Whether the tools to submit, check, cancel and find models are there, too."""
+    """Whether to add the tools to submit, check, cancel and find models."""
 
-    _connection: Connection | None = PrivateAttr(default=None)
+    _shared_connection: Connection | None = PrivateAttr(default=None)
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     @field_validator("budget")
@@ -57,69 +74,217 @@ class OxenToolkit(BaseToolkit):
     def _one_budget(cls, budget: Any) -> Any:
         from oxen_inference.ledger.budgets import as_budget
 
-        return as_budget(budget)  # here, so that an amount is one for all tools together
+        return as_budget(budget)  # here, so that an amount is one budget for all tools
 
     @field_validator("models", mode="before")
     @classmethod
-    def _one_or_several(cls, models: Any) -> Any:
+    def _list_of_models(cls, models: Any) -> Any:
         return [models] if isinstance(models, str) else models
 
     def get_tools(self) -> list[BaseTool]:
         """Return the tools; ids are looked up in the catalog now. Blocks."""
-        shared = self._shared()
-        catalog = shared.sync().catalog
-        known = [catalog.get(one) if isinstance(one, str) else one for one in self.models]
-        return self._tools(shared, known)
+        connection = self._connection()
+        catalog = connection.get_client().catalog
+        models = [catalog.get(m) if isinstance(m, str) else m for m in self.models]
+        return self._build_tools(connection, models)
 
     async def aget_tools(self) -> list[BaseTool]:
         """Return the tools without blocking the running loop."""
-        shared = await asyncio.to_thread(self._shared)
-        catalog = (await shared.running()).catalog
-        known = [await catalog.get(one) if isinstance(one, str) else one for one in self.models]
-        return await asyncio.to_thread(self._tools, shared, known)
+        connection = await asyncio.to_thread(self._connection)
+        catalog = (await connection.get_async_client()).catalog
+        models = [await catalog.get(m) if isinstance(m, str) else m for m in self.models]
+        return await asyncio.to_thread(self._build_tools, connection, models)
 
-    def _shared(self) -> Connection:
-        if self._connection is None:
-            self._connection = connection_for(
+    def _connection(self) -> Connection:
+        if self._shared_connection is None:
+            self._shared_connection = connection_for(
                 self.client, self.api_key, self.base_url, self.ledger, self.budget
             )
-        return self._connection
+        return self._shared_connection
 
-    def _tools(self, shared: Connection, known: list[Any]) -> list[BaseTool]:
-        options = {name: getattr(self, name) for name in _HANDED_ON}
-        makers = [
-            one if isinstance(one, OxenMediaTool) else OxenMediaTool(
-                model=one, connection=shared, **options
-            )
-            for one in known
-        ]  # fmt: skip
-        refuse_twins(
-            [maker.name for maker in makers],
-            "give one of them a name of its own, OxenMediaTool.for_model(..., name=...).",
+    def _build_tools(self, connection: Connection, models: list[Any]) -> list[BaseTool]:
+        options = {name: getattr(self, name) for name in _TOOL_OPTIONS}
+        media_tools = [
+            model
+            if isinstance(model, OxenMediaTool)
+            else OxenMediaTool(model=model, connection=connection, **options)
+            for model in models
+        ]
+        check_unique_names(
+            [tool.name for tool in media_tools],
+            "give one of them another name, OxenMediaTool.for_model(..., name=...).",
         )
         if not self.background:
-            return list(makers)
-        by_id = {maker.model.id: maker for maker in makers}
+            return list(media_tools)
         return [
-            *makers,
+            *media_tools,
             OxenSubmitTool(
-                connection=shared, makers=by_id, any_model=not makers, template=options
+                connection=connection,
+                media_tools={tool.model.id: tool for tool in media_tools},
+                any_model=not media_tools,
+                tool_options=options,
             ),
-            OxenCheckTool(connection=shared, save_to=self.save_to),
-            OxenCancelTool(connection=shared),
+            OxenCheckTool(connection=connection, save_to=self.save_to),
+            OxenCancelTool(connection=connection),
             OxenFindModelsTool(
-                name="oxen_find_models", description=jobs.FIND, connection=shared,
-                only=[maker.model for maker in makers], media_only=True,
+                name="oxen_find_models",
+                description=jobs.FIND,
+                connection=connection,
+                only=[tool.model for tool in media_tools],
+                media_only=True,
             ),
-        ]  # fmt: skip
+        ]
 
 
-_HANDED_ON = (
-    "save_to",
-    "max_cost",
-    "budget",
-    "allow_unknown_cost",
-    "timeout",
-    "on_interrupt",
-    "inputs_from",
-)
+class OxenSubmitTool(OxenTool):
+    """Starts a generation and returns its ids at once, with one of `media_tools`.
+
+    With `any_model`, any media model of the catalog may be used, by a tool with `tool_options`.
+    """
+
+    name: str = "oxen_submit"
+    description: str = jobs.SUBMIT
+    args_schema: Any = jobs.SubmitArguments
+    media_tools: dict[str, OxenMediaTool] = Field(default_factory=dict, repr=False)
+    """Model id → tool."""
+    any_model: bool = False
+    tool_options: dict[str, Any] = Field(default_factory=dict, repr=False)
+
+    def quote(self, arguments: Mapping[str, Any]) -> Quote:
+        """Return what a call with these arguments will cost, or that it is unknown."""
+        from oxen_inference.catalog.pricing import Quote
+
+        tool = self.media_tools.get(str(arguments.get("model")))
+        if tool is None:
+            return Quote(reason=f"{arguments.get('model')} is not one of this tool's models")
+        return tool.quote(jobs.model_arguments(arguments))
+
+    def joins_paid_job(self, request: ToolRequest) -> bool:
+        """Whether this call would join a job that is paid for already."""
+        tool = self.media_tools.get(request.arguments["model"])
+        return tool is not None and tool.joins_paid_job(_model_request(tool, request))
+
+    async def ajoins_paid_job(self, request: ToolRequest) -> bool:
+        tool = self.media_tools.get(request.arguments["model"])
+        return tool is not None and await tool.ajoins_paid_job(_model_request(tool, request))
+
+    def with_budget(self, budget: Budget) -> Self:
+        """Return this tool paid from `budget`. Raises `ConfigurationError` if it has another."""
+        check_single_budget(self.name, self.tool_options.get("budget"), budget)
+        media_tools = {id_: tool.with_budget(budget) for id_, tool in self.media_tools.items()}
+        tool_options = {**self.tool_options, "budget": budget}
+        return self.model_copy(update={"media_tools": media_tools, "tool_options": tool_options})
+
+    def _call(self, client: OxenClient, request: ToolRequest) -> ContentAndArtifact:
+        tool = self._allowed_tool(request)
+        if tool is None:
+            tool = self._build_tool(client.catalog.get(request.arguments["model"]))
+        kwargs = tool.request_kwargs(client, _model_request(tool, request))
+        return _submitted(client.media.submit(**kwargs).result)
+
+    async def _acall(self, client: AsyncOxenClient, request: ToolRequest) -> ContentAndArtifact:
+        tool = self._allowed_tool(request)
+        if tool is None:
+            tool = self._build_tool(await client.catalog.get(request.arguments["model"]))
+        kwargs = await tool.arequest_kwargs(client, _model_request(tool, request))
+        return _submitted((await client.media.submit(**kwargs)).result)
+
+    def _allowed_tool(self, request: ToolRequest) -> OxenMediaTool | None:
+        model_id = request.arguments["model"]
+        if not self.any_model:
+            jobs.check_allowed(model_id, self.media_tools)
+        return self.media_tools.get(model_id)
+
+    def _build_tool(self, model: Model) -> OxenMediaTool:
+        return OxenMediaTool(model=model, connection=self.connection, **self.tool_options)
+
+
+def _model_request(tool: OxenMediaTool, request: ToolRequest) -> ToolRequest:
+    """Return the request to a model's own tool that a submission means."""
+    arguments = jobs.model_arguments(request.arguments)
+    parsed = tool._parse_input(arguments, request.tool_call_id)
+    assert isinstance(parsed, dict)  # noqa: S101 - a dict went in
+    return request.with_arguments(parsed)
+
+
+def _submitted(result: MediaResult) -> ContentAndArtifact:
+    return jobs.describe_submitted(result), text.references(result)
+
+
+class OxenCheckTool(OxenTool):
+    """Says how far generations are, and saves finished ones to `save_to`."""
+
+    name: str = "oxen_check"
+    description: str = jobs.CHECK
+    args_schema: Any = jobs.CheckArguments
+    save_to: str | Path | None = None
+
+    def _call(self, client: OxenClient, request: ToolRequest) -> ContentAndArtifact:
+        return _report(jobs.check(client, **self._check_kwargs(request)))
+
+    async def _acall(self, client: AsyncOxenClient, request: ToolRequest) -> ContentAndArtifact:
+        return _report(await jobs.acheck(client, **self._check_kwargs(request)))
+
+    def _check_kwargs(self, request: ToolRequest) -> dict[str, Any]:
+        return {
+            "generation_ids": request.arguments["generation_ids"],
+            "wait": request.arguments["wait_seconds"],
+            "save_to": self.save_to,
+            "on_progress": request.on_progress,
+        }
+
+
+class OxenCancelTool(OxenTool):
+    """Asks the hub to cancel generations, and says which state they are in."""
+
+    name: str = "oxen_cancel"
+    description: str = jobs.CANCEL
+    args_schema: Any = jobs.CancelArguments
+
+    def _call(self, client: OxenClient, request: ToolRequest) -> ContentAndArtifact:
+        return _report(jobs.cancel(client, request.arguments["generation_ids"]))
+
+    async def _acall(self, client: AsyncOxenClient, request: ToolRequest) -> ContentAndArtifact:
+        return _report(await jobs.acancel(client, request.arguments["generation_ids"]))
+
+
+def _report(results: list[jobs.Job]) -> ContentAndArtifact:
+    return jobs.describe_jobs(results), jobs.jobs_as_data(results)
+
+
+class OxenFindModelsTool(OxenTool):
+    """Finds models for a need: text for the language model, rows of plain data as the artifact.
+
+    Give a client, or the `api_key` and `base_url` of one. Costs nothing.
+    """
+
+    name: str = "find_models"
+    description: str = (
+        "Find AI models on Oxen.ai for a need described in words. Returns a short ranked list "
+        "with ids, prices and the parameters to use."
+    )
+    args_schema: Any = jobs.FindModelsInput
+    only: Sequence[Any] = Field(default=(), repr=False)
+    """The `Model` objects to choose from; empty means the catalog's."""
+    media_only: bool = False
+    """Whether to find only models that make images, videos or audio."""
+
+    def __init__(
+        self,
+        *,
+        api_key: Any = None,
+        base_url: str | None = None,
+        client: OxenClient | AsyncOxenClient | None = None,
+        **fields: Any,
+    ) -> None:
+        connection = Connection(client=client, api_key=api_key, base_url=base_url)
+        super().__init__(**{"connection": connection, **fields})
+
+    def _call(self, client: OxenClient, request: ToolRequest) -> ContentAndArtifact:
+        return self._search(self.only or client.catalog.list(), request)
+
+    async def _acall(self, client: AsyncOxenClient, request: ToolRequest) -> ContentAndArtifact:
+        return self._search(self.only or await client.catalog.list(), request)
+
+    def _search(self, models: Sequence[Any], request: ToolRequest) -> ContentAndArtifact:
+        return jobs.search_models(models, request.arguments, media_only=self.media_only)

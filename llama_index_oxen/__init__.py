@@ -29,7 +29,7 @@ __all__ = [
     "__version__",
 ]
 
-_HOME = {
+_MODULES = {
     "Oxen": "llm",
     "OxenModelReader": "reader",
     "OxenToolSpec": "tool_spec",
@@ -37,8 +37,8 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(f"llama_index_oxen.{_HOME[name]}"), name)
+    if name in _MODULES:
+        return getattr(import_module(f"llama_index_oxen.{_MODULES[name]}"), name)
     raise AttributeError(f"module 'llama_index_oxen' has no attribute {name!r}")
 
 

@@ -1,4 +1,4 @@
-"""What an Oxen tool says on a workflow's stream, and what it can be told.
+"""The events of Oxen's tools on a workflow's stream, and the decision you can send back.
 
 ```python
 from llama_index_oxen.events import OxenProgressEvent, OxenSpendingDecision, OxenSpendingRequest
@@ -9,7 +9,7 @@ from llama_index.core.workflow import Event, HumanResponseEvent, InputRequiredEv
 
 
 class OxenProgressEvent(Event):
-    """How a generation comes along; the fields of `oxen_inference.result.Progress`."""
+    """The progress of a generation; the fields of `oxen_inference.result.Progress`."""
 
     tool_name: str
     tool_id: str | None = None
@@ -23,9 +23,9 @@ class OxenProgressEvent(Event):
 
 
 class OxenSpendingRequest(InputRequiredEvent):
-    """Asks a person before money is spent; answered by an `OxenSpendingDecision` for `call`.
+    """Asks a person before money is spent; answer with an `OxenSpendingDecision` for `call`.
 
-    Prices are USD as decimal strings, None where they are not known.
+    Prices are USD as decimal strings, or None where they are not known.
     """
 
     call: str

@@ -20,14 +20,17 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr, SecretStr
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
-from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.types import BaseOutputParser, PydanticProgramMode
 
 from llama_index_oxen import tool_calls
-from llama_index_oxen.messages_in import Growing, to_completion, to_message, to_response
-from llama_index_oxen.metadata import llm_metadata
-from llama_index_oxen.structured_predict import StructuredPrediction
+from llama_index_oxen.messages_in import (
+    StreamedResponse,
+    to_completion,
+    to_message,
+    to_response,
+)
+from llama_index_oxen.structured import StructuredOutputLLM
 from oxen_inference.chat.families import ReplaySetting
 from oxen_inference.clients import ClientCache, ClientHolder
 
@@ -37,17 +40,15 @@ if TYPE_CHECKING:
     from oxen_inference.catalog.facade import AsyncCatalog, Catalog
     from oxen_inference.catalog.models import Model
 
-_METADATA_TIMEOUT = (
-    1.0  # seconds that reading the metadata may take, once, of a model nobody here knows
-)
+_METADATA_TIMEOUT = 1.0  # seconds that reading `metadata` may take, once, for an unknown model
 
 
-class Oxen(ClientHolder, StructuredPrediction, FunctionCallingLLM):
+class Oxen(ClientHolder, StructuredOutputLLM):
     """Any chat model on Oxen.ai.
 
-    The key and the base URL come from ``OXEN_API_KEY`` and ``OXEN_BASE_URL`` where they are not
-    given. Making one sends nothing. Raises the errors of `oxen_inference.errors`; those of a
-    stream have what came before them in ``partial``, as a `ChatMessage`.
+    The key and the base URL default to ``OXEN_API_KEY`` and ``OXEN_BASE_URL``. Making an instance
+    sends nothing. Calls raise the errors of `oxen_inference.errors`; an error in a stream has what
+    came before it in ``partial``, as a `ChatMessage`.
 
     ```python
     from llama_index_oxen import Oxen
@@ -62,37 +63,34 @@ class Oxen(ClientHolder, StructuredPrediction, FunctionCallingLLM):
         default=None,
         exclude=True,
         repr=False,
-        description="The key, or a function that returns it, asked before every request.",
+        description="The key, or a function that returns it and is called before every request.",
     )
     api_base: str | None = Field(default=None, description="Base URL of the API; Oxen's hub.")
     temperature: float | None = Field(default=None, description="Sampling temperature, 0 to 2.")
     max_tokens: int | None = Field(default=None, description="Most tokens an answer may have.")
     timeout: float | None = Field(
         default=None,
-        description="Seconds until an answer begins, and between any two parts of a streamed one.",
+        description="Seconds until an answer begins, and between two parts of a streamed one.",
     )
     max_retries: int = Field(
         default=2,
-        description="How often a request that failed is sent again. A stream is not, once begun.",
+        description="How often a failed request is sent again. A stream that began is not.",
     )
     additional_kwargs: dict[str, Any] = Field(
         default_factory=dict, description="Further parameters of every request."
     )
     context_window: int | None = Field(
-        default=None, description="Tokens that fit the model, where the catalog does not say."
+        default=None, description="Tokens in the model's context, if the catalog does not say."
     )
     is_function_calling_model: bool | None = Field(
-        default=None, description="Whether the model calls tools; all chat models are taken to."
-    )
-    structured_mode: Literal["tool", "json_schema"] = Field(
-        default="tool", description="How objects are asked for: by a tool call or a JSON schema."
+        default=None, description="Whether the model calls tools; by default every one does."
     )
     reasoning_replay: ReplaySetting = Field(
         default="auto",
         description="Which of its earlier reasoning the model is sent again: what its family "
         "needs, none, that of the tool calls since the last user message, or all.",
     )
-    cost: bool = Field(default=True, description="Whether `raw` says what an answer cost, in USD.")
+    cost: bool = Field(default=True, description="Whether `raw` has an answer's cost in USD.")
     default_headers: Mapping[str, str] | None = Field(
         default=None, exclude=True, repr=False, description="Headers sent with every request."
     )
@@ -112,7 +110,7 @@ class Oxen(ClientHolder, StructuredPrediction, FunctionCallingLLM):
     _clients: ClientCache = PrivateAttr(default_factory=ClientCache)
     _entry: Any = PrivateAttr(default=None)
 
-    # An error about one field must not show the others, the key among them.
+    # An error about one field must not show the others, such as the key.
     model_config = ConfigDict(hide_input_in_errors=True)
 
     def __init__(
@@ -178,21 +176,22 @@ class Oxen(ClientHolder, StructuredPrediction, FunctionCallingLLM):
     def class_name(cls) -> str:
         return "Oxen"
 
-    # What LlamaIndex asks an LLM about itself
+    # Metadata
 
     @property
     def metadata(self) -> LLMMetadata:
-        """What the model can do: the overrides, the catalog, and a table shipped with this.
+        """What the model can do, from this object's settings, the catalog, and a shipped table.
 
-        Where neither catalog nor table knows the length of the context, reading this fetches
-        the catalog, for a second at most; inside a running event loop that goes on beside.
+        If neither catalog nor table knows the context's length, reading this fetches the catalog,
+        for a second at most; inside a running event loop, the fetch goes on in the background.
         Offline it is `oxen_inference.catalog.profiles.DEFAULT_CONTEXT_WINDOW`.
         """
-        return self._metadata(self._known() or self._looked_up())
+        return self._metadata(self._cached_entry() or self._look_up_entry())
 
     def to_payload(self) -> dict[str, Any]:
-        """Describe this for events; called with every request, it waits for nothing."""
-        return {"class_name": self.class_name(), **self._metadata(self._known()).model_dump()}
+        """Describe this LLM for events; called with every request, it never waits."""
+        metadata = self._metadata(self._cached_entry())
+        return {"class_name": self.class_name(), **metadata.model_dump()}
 
     def _metadata(self, entry: Model | None) -> LLMMetadata:
         from oxen_inference.catalog.profiles import profile_for
@@ -203,25 +202,33 @@ class Oxen(ClientHolder, StructuredPrediction, FunctionCallingLLM):
             max_input_tokens=self.context_window,
             tool_calling=self.is_function_calling_model,
         )
-        return llm_metadata(profile, num_output=self.max_tokens)
+        num_output = self.max_tokens or profile.max_output_tokens
+        options: dict[str, Any] = {"num_output": num_output} if num_output else {}
+        return LLMMetadata(
+            model_name=profile.model_id,
+            context_window=profile.context_window,
+            is_chat_model=True,
+            is_function_calling_model=bool(profile.tool_calling),
+            **options,
+        )
 
-    def _known(self) -> Model | None:
+    def _cached_entry(self) -> Model | None:
         if self._entry is not None and self._entry.id != self.model:
-            self._entry = None  # this is a copy for another model, or was assigned one
+            self._entry = None  # this is a copy for another model, or `model` was assigned
         if self._entry is None and self._has_client:
             self._entry = self._client().catalog.cached(self.model)
         entry: Model | None = self._entry
         return entry
 
-    def _looked_up(self) -> Model | None:
+    def _look_up_entry(self) -> Model | None:
         from oxen_inference.catalog.profiles import context_length
 
         if self.context_window or context_length(self.model):
             return None
         self._entry = self._catalog_entry(self.model, _METADATA_TIMEOUT)
-        return self._known()
+        return self._cached_entry()
 
-    # Calls
+    # Requests
 
     @llm_chat_callback()
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
@@ -235,7 +242,7 @@ class Oxen(ClientHolder, StructuredPrediction, FunctionCallingLLM):
 
     @llm_chat_callback()
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
-        """Yield the answer as it comes; the last response has usage and cost.
+        """Yield the answer as it arrives; the last response has usage and cost.
 
         Closing the generator closes the connection.
         """
@@ -245,12 +252,12 @@ class Oxen(ClientHolder, StructuredPrediction, FunctionCallingLLM):
     async def astream_chat(
         self, messages: Sequence[ChatMessage], **kwargs: Any
     ) -> ChatResponseAsyncGen:
-        """Return an asynchronous generator of the answer as it comes."""
+        """Return an asynchronous generator of the answer as it arrives."""
         return self._astream(messages, kwargs)
 
     @llm_completion_callback()
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
-        """Return the answer to a prompt, which is sent as a user's message."""
+        """Return the answer to a prompt, which is sent as a user message."""
         return to_completion(self._chat(self._prompt(prompt, formatted), kwargs))
 
     @llm_completion_callback()
@@ -264,7 +271,7 @@ class Oxen(ClientHolder, StructuredPrediction, FunctionCallingLLM):
     def stream_complete(
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> CompletionResponseGen:
-        """Yield the answer to a prompt as it comes."""
+        """Yield the answer to a prompt as it arrives."""
         messages = self._prompt(prompt, formatted)
 
         def responses() -> CompletionResponseGen:
@@ -277,7 +284,7 @@ class Oxen(ClientHolder, StructuredPrediction, FunctionCallingLLM):
     async def astream_complete(
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> CompletionResponseAsyncGen:
-        """Return an asynchronous generator of the answer to a prompt as it comes."""
+        """Return an asynchronous generator of the answer to a prompt as it arrives."""
         messages = self._prompt(prompt, formatted)
 
         async def responses() -> CompletionResponseAsyncGen:
@@ -292,56 +299,56 @@ class Oxen(ClientHolder, StructuredPrediction, FunctionCallingLLM):
             prompt = self.completion_to_prompt(prompt)
         return [ChatMessage(role=MessageRole.USER, content=prompt)]
 
-    def _chat(self, messages: Sequence[ChatMessage], given: dict[str, Any]) -> ChatResponse:
+    def _chat(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> ChatResponse:
         from oxen_inference.chat.completions import complete
 
         client = self._client()
-        body, options = self._request(client.catalog, messages, given)
+        body, options = self._request(client.catalog, messages, kwargs)
         with _partial_as_message():
             return to_response(complete(client, body, **options))
 
-    async def _achat(self, messages: Sequence[ChatMessage], given: dict[str, Any]) -> ChatResponse:
+    async def _achat(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> ChatResponse:
         client = await self._async_client()
         from oxen_inference.chat.completions import acomplete
 
-        body, options = self._request(client.catalog, messages, given)
+        body, options = self._request(client.catalog, messages, kwargs)
         with _partial_as_message():
             return to_response(await acomplete(client, body, **options))
 
     def _stream(
-        self, messages: Sequence[ChatMessage], given: dict[str, Any]
+        self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]
     ) -> Generator[ChatResponse, None, None]:
         from oxen_inference.chat.completions import stream
 
         client = self._client()
-        body, options = self._request(client.catalog, messages, given, streamed=True)
-        growing = Growing()
+        body, options = self._request(client.catalog, messages, kwargs, streamed=True)
+        streamed = StreamedResponse()
         with _partial_as_message(), closing(stream(client, body, **options)) as deltas:  # type: ignore[type-var]  # it is a generator
             for delta in deltas:
-                yield growing.add(delta)
+                yield streamed.add(delta)
 
     async def _astream(
-        self, messages: Sequence[ChatMessage], given: dict[str, Any]
+        self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]
     ) -> AsyncGenerator[ChatResponse, None]:
         client = await self._async_client()
         from oxen_inference.chat.completions import astream
 
-        body, options = self._request(client.catalog, messages, given, streamed=True)
-        growing = Growing()
+        body, options = self._request(client.catalog, messages, kwargs, streamed=True)
+        streamed = StreamedResponse()
         with _partial_as_message():
             async with aclosing(astream(client, body, **options)) as deltas:  # type: ignore[type-var]  # it is a generator
                 async for delta in deltas:
-                    yield growing.add(delta)
+                    yield streamed.add(delta)
 
     def _request(
         self,
         catalog: Catalog | AsyncCatalog,
         messages: Sequence[ChatMessage],
-        given: dict[str, Any],
+        kwargs: dict[str, Any],
         *,
         streamed: bool = False,
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the body of a request and the SDK's options for it."""
+        """Return the body of a request and the options of the call."""
         from llama_index_oxen.messages_out import to_wire
         from oxen_inference.chat.families import policy_for
         from oxen_inference.chat.messages import model_takes_images, prepare_messages
@@ -351,17 +358,17 @@ class Oxen(ClientHolder, StructuredPrediction, FunctionCallingLLM):
             pop_sdk_options,
         )
 
-        given = {name: value for name, value in given.items() if value is not None}
-        given.pop("stream", None)
-        options = {"timeout": self.timeout, "priced": self.cost, **pop_sdk_options(given)}
-        extra_body = given.pop("extra_body", {})
+        kwargs = {name: value for name, value in kwargs.items() if value is not None}
+        kwargs.pop("stream", None)
+        options = {"timeout": self.timeout, "priced": self.cost, **pop_sdk_options(kwargs)}
+        extra_body = kwargs.pop("extra_body", {})
 
-        own = {"temperature": self.temperature, "max_tokens": self.max_tokens}
+        fields = {"temperature": self.temperature, "max_tokens": self.max_tokens}
         body: dict[str, Any] = {
             "model": self.model,
-            **{name: value for name, value in own.items() if value is not None},
+            **{name: value for name, value in fields.items() if value is not None},
             **self.additional_kwargs,
-            **given,
+            **kwargs,
         }
         drop_empty_tools(body)
         body["messages"] = prepare_messages(
@@ -393,7 +400,7 @@ class Oxen(ClientHolder, StructuredPrediction, FunctionCallingLLM):
         """Return what `chat` takes for a conversation with tools.
 
         `tool_choice`: the name of a tool, ``"auto"``, ``"required"``, ``"none"`` or a dict as the
-        API takes it; it goes before `tool_required`.
+        API takes it; it takes precedence over `tool_required`.
         """
         messages = list(chat_history or [])
         if isinstance(user_msg, str):
@@ -412,24 +419,25 @@ class Oxen(ClientHolder, StructuredPrediction, FunctionCallingLLM):
         allow_parallel_tool_calls: bool = False,
         **_: Any,
     ) -> ChatResponse:
-        return response if allow_parallel_tool_calls else tool_calls.only_first(response)
+        return response if allow_parallel_tool_calls else tool_calls.only_first_call(response)
 
     def get_tool_calls_from_response(
         self, response: ChatResponse, error_on_no_tool_call: bool = True, **_: Any
     ) -> list[ToolSelection]:
-        """Return the tool calls of a response, or of a stream's so far.
+        """Return the tool calls in a response, which may be one of a stream.
 
-        Raises ValueError where there is none, or one that cannot be read, unless told not to.
+        Raises ValueError for no call, or one that cannot be read, unless
+        ``error_on_no_tool_call=False``.
         """
-        found = tool_calls.selections(response)
+        calls = tool_calls.selections(response)
         if not error_on_no_tool_call:
-            return found
-        tool_calls.refuse_broken(response, found)
-        if not found:
-            said = (response.message.content or "")[:200]
-            why = tool_calls.cut_off(response) or ""
-            raise ValueError(f"The model called no tool; it said: {said!r}. {why}".strip())
-        return found
+            return calls
+        tool_calls.raise_if_malformed(response, calls)
+        if not calls:
+            text = (response.message.content or "")[:200]
+            reason = tool_calls.cut_off_reason(response) or ""
+            raise ValueError(f"The model called no tool. The text: {text!r}. {reason}".strip())
+        return calls
 
     # Clients
 
@@ -447,18 +455,18 @@ class Oxen(ClientHolder, StructuredPrediction, FunctionCallingLLM):
         return self.http_client, self.async_http_client
 
     def __getstate__(self) -> dict[str, Any]:
-        # Connections and their locks stay behind.
-        bare = self.model_copy(update={"http_client": None, "async_http_client": None})
-        return super(Oxen, bare).__getstate__()
+        # Connections and their locks cannot be pickled.
+        copied = self.model_copy(update={"http_client": None, "async_http_client": None})
+        return super(Oxen, copied).__getstate__()
 
 
 @contextmanager
 def _partial_as_message() -> Iterator[None]:
-    """Turn what had come before an error into a message."""
+    """Turn the partial answer of an error into a `ChatMessage`."""
     try:
         yield
     except Exception as error:
         partial: Any = getattr(error, "partial", None)
         if partial is not None:
-            error.partial = to_message(partial)  # type: ignore[attr-defined]  # those that have one
+            error.partial = to_message(partial)  # type: ignore[attr-defined]  # of errors that have one
         raise

@@ -1,4 +1,4 @@
-"""The work behind the tools: arguments in, money asked about, generation made, result in words."""
+"""The calls of the spec's tools: check the arguments, ask about money, generate, report."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING, Any
 from llama_index.core.bridge.pydantic import ValidationError
 
 from llama_index_oxen.events import OxenProgressEvent
-from llama_index_oxen.run_context import Place, place_of
-from llama_index_oxen.spending import asked_first, must_ask, refuse_unasked
 from llama_index_oxen.tool_calls import MALFORMED
 from llama_index_oxen.tool_result import OxenToolResult
-from oxen_inference.tools import jobs, running, text
+from llama_index_oxen.workflow_context import (
+    CallSite,
+    needs_approval,
+    raise_cannot_ask,
+    read_call_site,
+    request_approval,
+)
+from oxen_inference.tools import jobs, text
 from oxen_inference.tools.calls import explain_validation, is_for_developers
 from oxen_inference.tools.connection import Connection
-from oxen_inference.tools.inputs import required_media
-from oxen_inference.tools.maker import Maker
-from oxen_inference.tools.settings import kind_of
+from oxen_inference.tools.media_config import ROLES, MediaToolConfig, media_type_of, roles_of
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -29,56 +32,53 @@ if TYPE_CHECKING:
     from oxen_inference.catalog.models import Model
     from oxen_inference.result import MediaResult
 
-ROLES = ("generate_image", "edit_image", "generate_video", "generate_audio")
-
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """One call of a tool, and where it comes from; `ctx` is None outside a workflow."""
+class _ProgressWriter:
+    """Writes the progress of one call to the workflow's stream; `ctx` is None outside of one."""
 
     tool: str
-    ctx: Context | None = None
-    place: Place | None = None
+    ctx: Context | None
+    site: CallSite | None
 
-    def tell(self, progress: Any) -> None:
-        """Put a step of a generation on the workflow's stream."""
+    def __call__(self, progress: Any) -> None:
         if self.ctx is None:
             return
-        told = {**asdict(progress), "generation_ids": list(progress.generation_ids)}
-        tool_id = self.place.tool_id if self.place else None
-        event = OxenProgressEvent(tool_name=self.tool, tool_id=tool_id, **told)
-        self.ctx.write_event_to_stream(event)
+        fields = {**asdict(progress), "generation_ids": list(progress.generation_ids)}
+        tool_id = self.site.tool_id if self.site else None
+        self.ctx.write_event_to_stream(
+            OxenProgressEvent(tool_name=self.tool, tool_id=tool_id, **fields)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class MediaCalls:
-    """What all tools of a spec share; each method answers one call, and has an async twin."""
+    """What all tools of a spec share; each method answers one call and has an async version."""
 
     connection: Connection
-    given: Sequence[str | Model]
+    given_models: Sequence[str | Model]
     settings: Mapping[str, Any]
-    """Fields of `Maker`."""
+    """Fields of `MediaToolConfig`."""
     confirm_above: Decimal | None
     show_images: bool
 
     # Models
 
     def models(self) -> dict[str, Model]:
-        """Return the models given, by id; looks ids up. Raises `ModelNotFoundError`."""
-        catalog = self.connection.sync().catalog
-        found = [catalog.get(one) if isinstance(one, str) else one for one in self.given]
-        return _by_id(found)
+        """Return the given models by id; looks ids up. Raises `ModelNotFoundError`."""
+        catalog = self.connection.get_client().catalog
+        models = [catalog.get(m) if isinstance(m, str) else m for m in self.given_models]
+        return {model.id: model for model in models}
 
     async def amodels(self) -> dict[str, Model]:
-        """Return the models given without blocking the running loop."""
-        catalog = (await self.connection.running()).catalog
-        return _by_id(
-            [await catalog.get(one) if isinstance(one, str) else one for one in self.given]
-        )
+        """Return the given models without blocking the running loop."""
+        catalog = (await self.connection.get_async_client()).catalog
+        models = [await catalog.get(m) if isinstance(m, str) else m for m in self.given_models]
+        return {model.id: model for model in models}
 
     # Generations
 
-    def make(
+    def generate(
         self,
         tool: str,
         arguments: Mapping[str, Any],
@@ -86,27 +86,31 @@ class MediaCalls:
         *,
         wait: bool = True,
     ) -> OxenToolResult:
-        """Make something, by `model` or the one that the arguments and the tool's role name."""
+        """Generate with `model`, or with the one that the arguments or the tool's role mean."""
         from oxen_inference.errors import OxenError
 
-        client = self.connection.sync()
+        client = self.connection.get_client()
         try:
             if model is None:
-                name = _choice(tool, arguments, self.models() if self.given else None)
-                model = name if not isinstance(name, str) else client.catalog.get(name)
-                arguments = _own(arguments, generic=not self.given or not wait)
-            maker, params = self._prepared(model, arguments)
-            order = maker.order(client, params, key=None, conversation=self.connection.session)
-            if must_ask(self.confirm_above, model, params) and client.media.find(**order) is None:
-                refuse_unasked(tool)
+                given = self.models() if self.given_models else None
+                choice = _choose_model(tool, arguments, given)
+                model = choice if not isinstance(choice, str) else client.catalog.get(choice)
+                arguments = _model_arguments(arguments, nested=given is None or not wait)
+            config, params = self._check_arguments(model, arguments)
+            kwargs = config.request_kwargs(
+                client, params, key=None, conversation=self.connection.session
+            )
+            must_ask = needs_approval(self.confirm_above, model, params)
+            if must_ask and client.media.find(**kwargs) is None:
+                raise_cannot_ask(tool)
             if not wait:
-                return _submitted(client.media.submit(**order).result)
-            result = client.media.generate(**order, **maker.waiting())
+                return _submitted(client.media.submit(**kwargs).result)
+            result = client.media.generate(**kwargs, **config.wait_kwargs())
         except (OxenError, ValidationError) as error:
-            return refused(error)
-        return self._made(result)
+            return error_result(error)
+        return self._generated(result)
 
-    async def amake(
+    async def agenerate(
         self,
         tool: str,
         arguments: Mapping[str, Any],
@@ -115,58 +119,66 @@ class MediaCalls:
         *,
         wait: bool = True,
     ) -> OxenToolResult:
-        """Do what `make` does without blocking the running loop; once, however often replayed."""
-        client = await self.connection.running()
+        """Do what `generate` does without blocking the loop; a replayed call is paid for once."""
+        client = await self.connection.get_async_client()
         from oxen_inference.errors import OxenError
 
-        call = Call(tool, ctx, None if ctx is None else await place_of(ctx))
+        site = None if ctx is None else await read_call_site(ctx)
         try:
             if model is None:
-                name = _choice(tool, arguments, await self.amodels() if self.given else None)
-                model = name if not isinstance(name, str) else await client.catalog.get(name)
-                arguments = _own(arguments, generic=not self.given or not wait)
-            maker, params = self._prepared(model, arguments)
+                given = await self.amodels() if self.given_models else None
+                choice = _choose_model(tool, arguments, given)
+                model = choice if not isinstance(choice, str) else await client.catalog.get(choice)
+                arguments = _model_arguments(arguments, nested=given is None or not wait)
+            config, params = self._check_arguments(model, arguments)
             key, conversation = None, self.connection.session
-            if call.place is not None:
-                key, conversation = call.place.key(tool, model.id, params), call.place.conversation
-            order = await maker.aorder(client, params, key=key, conversation=conversation)
-            if (
-                must_ask(self.confirm_above, model, params)
-                and await client.media.find(**order) is None
-            ):
+            if site is not None:
+                key, conversation = site.key(tool, model.id, params), site.conversation
+            kwargs = await config.arequest_kwargs(
+                client, params, key=key, conversation=conversation
+            )
+            must_ask = needs_approval(self.confirm_above, model, params)
+            if must_ask and await client.media.find(**kwargs) is None:
                 self._check_budget(model, params)
-                if ctx is None or call.place is None:
-                    refuse_unasked(tool)
-                elif refusal := await asked_first(ctx, call.place, tool, model, params):
-                    return refusal
+                if ctx is None or site is None:
+                    raise_cannot_ask(tool)
+                elif rejection := await request_approval(ctx, site, tool, model, params):
+                    return rejection
             if not wait:
-                return _submitted((await client.media.submit(**order)).result)
-            result = await client.media.generate(**order, **maker.waiting(), on_progress=call.tell)
+                return _submitted((await client.media.submit(**kwargs)).result)
+            result = await client.media.generate(
+                **kwargs, **config.wait_kwargs(), on_progress=_ProgressWriter(tool, ctx, site)
+            )
         except (OxenError, ValidationError) as error:
-            return refused(error)
-        return self._made(result)
+            return error_result(error)
+        return self._generated(result)
 
-    def _prepared(self, model: Model, arguments: Mapping[str, Any]) -> tuple[Maker, dict[str, Any]]:
-        """Check arguments as a model wrote them. Raises `InvalidInputError`, ValidationError."""
+    def _check_arguments(
+        self, model: Model, arguments: Mapping[str, Any]
+    ) -> tuple[MediaToolConfig, dict[str, Any]]:
+        """Return the parameters that a model's arguments mean, and the settings of the call.
+
+        Raises `InvalidInputError`, ValidationError.
+        """
         from oxen_inference.catalog.request_schema import arguments_model
         from oxen_inference.errors import InvalidInputError
 
         if arguments.keys() == MALFORMED.keys():
             raise InvalidInputError("The call was cut off or is no JSON object. Nothing was sent.")
-        kind_of(model)
-        maker, schema = Maker(model=model, **self.settings), arguments_model(model)
-        checked = schema.model_validate(maker.marked(arguments, schema))
-        return maker, schema.to_params(checked.model_dump())
+        media_type_of(model)  # raises for a model that makes no media
+        config, schema = MediaToolConfig(model=model, **self.settings), arguments_model(model)
+        validated = schema.model_validate(config.mark_inputs(arguments, schema))
+        return config, schema.to_params(validated.model_dump())
 
     def _check_budget(self, model: Model, params: Mapping[str, Any]) -> None:
-        """Raise `BudgetExceededError` for a call that does not fit: nobody need be asked."""
+        """Raise `BudgetExceededError` for a call that is too expensive to ask about."""
         from oxen_inference.catalog.pricing import quote
 
         budget, high = self.settings["budget"], quote(model, params).high
         if budget is not None and high is not None:
             budget.check(high)
 
-    def _made(self, result: MediaResult) -> OxenToolResult:
+    def _generated(self, result: MediaResult) -> OxenToolResult:
         shown = result.paths if self.show_images and result.media_type == "image" else ()
         return OxenToolResult(
             text=text.describe(result),
@@ -181,86 +193,77 @@ class MediaCalls:
         from oxen_inference.errors import OxenError
 
         try:
-            asked = self._asked(arguments)
-            return _report(running.check(self.connection.sync(), **asked, on_progress=_ignored))
+            kwargs = self._check_kwargs(arguments, _ProgressWriter("oxen_check", None, None))
+            return _report(jobs.check(self.connection.get_client(), **kwargs))
         except (OxenError, ValidationError) as error:
-            return refused(error)
+            return error_result(error)
 
     async def acheck(self, arguments: Mapping[str, Any], ctx: Context | None) -> OxenToolResult:
         """Say how far generations are without blocking the running loop."""
-        client = await self.connection.running()
+        client = await self.connection.get_async_client()
         from oxen_inference.errors import OxenError
 
-        call = Call("oxen_check", ctx, None if ctx is None else await place_of(ctx))
+        site = None if ctx is None else await read_call_site(ctx)
         try:
-            asked = self._asked(arguments)
-            return _report(await running.acheck(client, **asked, on_progress=call.tell))
+            kwargs = self._check_kwargs(arguments, _ProgressWriter("oxen_check", ctx, site))
+            return _report(await jobs.acheck(client, **kwargs))
         except (OxenError, ValidationError) as error:
-            return refused(error)
+            return error_result(error)
 
     def cancel(self, arguments: Mapping[str, Any]) -> OxenToolResult:
         """Cancel generations that are not ready yet."""
         from oxen_inference.errors import OxenError
 
         try:
-            asked = jobs.CancelArguments.model_validate(arguments)
-            return _report(running.cancel(self.connection.sync(), asked.generation_ids))
+            ids = jobs.CancelArguments.model_validate(arguments).generation_ids
+            return _report(jobs.cancel(self.connection.get_client(), ids))
         except (OxenError, ValidationError) as error:
-            return refused(error)
+            return error_result(error)
 
     async def acancel(self, arguments: Mapping[str, Any]) -> OxenToolResult:
         """Cancel generations without blocking the running loop."""
-        client = await self.connection.running()
+        client = await self.connection.get_async_client()
         from oxen_inference.errors import OxenError
 
         try:
-            asked = jobs.CancelArguments.model_validate(arguments)
-            return _report(await running.acancel(client, asked.generation_ids))
+            ids = jobs.CancelArguments.model_validate(arguments).generation_ids
+            return _report(await jobs.acancel(client, ids))
         except (OxenError, ValidationError) as error:
-            return refused(error)
+            return error_result(error)
 
-    def find(self, arguments: Mapping[str, Any]) -> OxenToolResult:
-        """Find the model for a need, among those given or in the catalog."""
+    def find_models(self, arguments: Mapping[str, Any]) -> OxenToolResult:
+        """Find models for a need, among those given or in the catalog."""
         from oxen_inference.errors import OxenError
 
         try:
-            known = list(self.models().values()) or self.connection.sync().catalog.list()
-            return _found(known, arguments)
+            models = list(self.models().values()) or self.connection.get_client().catalog.list()
+            return _search(models, arguments)
         except (OxenError, ValidationError) as error:
-            return refused(error)
+            return error_result(error)
 
-    async def afind(self, arguments: Mapping[str, Any]) -> OxenToolResult:
-        """Find the model for a need without blocking the running loop."""
-        client = await self.connection.running()
+    async def afind_models(self, arguments: Mapping[str, Any]) -> OxenToolResult:
+        """Find models for a need without blocking the running loop."""
+        client = await self.connection.get_async_client()
         from oxen_inference.errors import OxenError
 
         try:
-            known = list((await self.amodels()).values()) or await client.catalog.list()
-            return _found(known, arguments)
+            models = list((await self.amodels()).values()) or await client.catalog.list()
+            return _search(models, arguments)
         except (OxenError, ValidationError) as error:
-            return refused(error)
+            return error_result(error)
 
-    def _asked(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        asked = jobs.CheckArguments.model_validate(arguments)
+    def _check_kwargs(self, arguments: Mapping[str, Any], on_progress: Any) -> dict[str, Any]:
+        checked = jobs.CheckArguments.model_validate(arguments)
         return {
-            "generation_ids": asked.generation_ids,
-            "wait": asked.wait_seconds,
+            "generation_ids": checked.generation_ids,
+            "wait": checked.wait_seconds,
             "save_to": self.settings["save_to"],
+            "on_progress": on_progress,
         }
 
 
-def roles_of(model: Model) -> tuple[str, ...]:
-    """Return which of `ROLES` a model plays. Raises `InvalidInputError` if it makes no media."""
-    kind = kind_of(model)
-    if kind != "image" or not model.takes("image"):
-        return (f"generate_{kind}",)
-    if required_media(model.request_schema):
-        return ("edit_image",)
-    return ("generate_image", "edit_image")
-
-
-def refused(error: Exception) -> OxenToolResult:
-    """Return an error as something the model can act on, or raise it."""
+def error_result(error: Exception) -> OxenToolResult:
+    """Return an error as a result the model can act on, or raise it."""
     if isinstance(error, ValidationError):
         return OxenToolResult(text=explain_validation(error), is_error=True)
     if is_for_developers(error):
@@ -269,55 +272,47 @@ def refused(error: Exception) -> OxenToolResult:
     return OxenToolResult(text=text.explain(error), data=paid, is_error=True)
 
 
-def _choice(
+def _choose_model(
     tool: str, arguments: Mapping[str, Any], given: Mapping[str, Model] | None
 ) -> Model | str:
     """Return the model that a call means, or its id. Raises `InvalidInputError`."""
     from oxen_inference.errors import InvalidInputError
 
-    named = arguments.get("model")
+    model_id = arguments.get("model")
     if given is None:
-        if not named:
+        if not model_id:
             raise InvalidInputError("Name a model: model='…'; oxen_find_models finds one.")
-        return str(named)
-    if named:
-        jobs.refuse_stranger(str(named), given)
-        return given[str(named)]
-    fitting = [model for model in given.values() if tool not in ROLES or tool in roles_of(model)]
-    if not fitting:
+        return str(model_id)
+    if model_id:
+        jobs.check_allowed(str(model_id), given)
+        return given[str(model_id)]
+    suitable = [model for model in given.values() if tool not in ROLES or tool in roles_of(model)]
+    if not suitable:
         raise InvalidInputError(
             f"No model given to this tool spec is for {tool}: {', '.join(given)}."
         )
-    if len(fitting) > 1:
-        ids = ", ".join(model.id for model in fitting)
+    if len(suitable) > 1:
+        ids = ", ".join(model.id for model in suitable)
         raise InvalidInputError(f"Name one of the models, model='…': {ids}.")
-    return fitting[0]
+    return suitable[0]
 
 
-def _own(arguments: Mapping[str, Any], *, generic: bool) -> dict[str, Any]:
-    """Return the arguments of the model's own, from a call that names the model."""
-    if generic:
-        return jobs.own_arguments(jobs.SubmitArguments.model_validate(arguments).model_dump())
+def _model_arguments(arguments: Mapping[str, Any], *, nested: bool) -> dict[str, Any]:
+    """Return the model's own arguments; `nested` ones are in ``parameters``."""
+    if nested:
+        return jobs.model_arguments(jobs.SubmitArguments.model_validate(arguments).model_dump())
     return {name: value for name, value in arguments.items() if name != "model"}
 
 
-def _by_id(models: list[Model]) -> dict[str, Model]:
-    return {model.id: model for model in models}
-
-
 def _submitted(result: MediaResult) -> OxenToolResult:
-    return OxenToolResult(text=jobs.submitted(result), data=text.references(result))
+    return OxenToolResult(text=jobs.describe_submitted(result), data=text.references(result))
 
 
-def _report(results: list[running.Found]) -> OxenToolResult:
-    return OxenToolResult(text=running.report(results), data=running.references(results))
+def _report(results: list[jobs.Job]) -> OxenToolResult:
+    return OxenToolResult(text=jobs.describe_jobs(results), data=jobs.jobs_as_data(results))
 
 
-def _found(models: Sequence[Model], arguments: Mapping[str, Any]) -> OxenToolResult:
-    asked = jobs.FindModelsInput.model_validate(arguments).model_dump()
-    words, rows = jobs.found(models, asked)
-    return OxenToolResult(text=words, data=rows)
-
-
-def _ignored(_: object) -> None:
-    """Nobody listens to a call outside a workflow."""
+def _search(models: Sequence[Model], arguments: Mapping[str, Any]) -> OxenToolResult:
+    checked = jobs.FindModelsInput.model_validate(arguments).model_dump()
+    found, rows = jobs.search_models(models, checked)
+    return OxenToolResult(text=found, data=rows)

@@ -17,7 +17,7 @@ from llama_index.core.base.llms.types import (
     ToolCallBlock,
 )
 
-from oxen_inference.chat.tool_calls import read_arguments
+from oxen_inference.chat.tool_calls import read_arguments, wire_tool_call
 
 if TYPE_CHECKING:
     from oxen_inference.chat.answer import Answer, Delta, ToolCall, ToolDelta
@@ -37,24 +37,27 @@ def to_message(answer: Answer) -> ChatMessage:
                 additional_information={answer.reasoning_field: details} if details else {},
             )
         )
-    more: dict[str, Any] = dict(answer.extras)
-    images = _take_images(more)
+    kwargs: dict[str, Any] = dict(answer.extras)
+    images = _pop_images(kwargs)
     if answer.text or not (blocks or images or answer.tool_calls):
         blocks.append(TextBlock(text=answer.text))
     blocks += images
     blocks += [_tool_block(call.id, call.name, _arguments(call)) for call in answer.tool_calls]
     if answer.tool_calls:
-        more["tool_calls"] = [_wire(c.id, c.name, c.arguments, c.extra) for c in answer.tool_calls]
+        kwargs["tool_calls"] = [
+            wire_tool_call(call.id, call.name, call.arguments, call.extra)
+            for call in answer.tool_calls
+        ]
     if answer.refusal:
-        more["refusal"] = answer.refusal
-    return ChatMessage(role=_ASSISTANT, blocks=blocks, additional_kwargs=more)
+        kwargs["refusal"] = answer.refusal
+    return ChatMessage(role=_ASSISTANT, blocks=blocks, additional_kwargs=kwargs)
 
 
 def to_response(answer: Answer, *, delta: str | None = None) -> ChatResponse:
-    """Return the response for a whole answer; of a stream it is the last, and `delta` its text.
+    """Return the response for a whole answer, or with `delta` the last response of a stream.
 
     ``raw`` is plain data: ``usage`` in OpenAI's names, where `TokenCountingHandler` looks for it,
-    ``cost`` in USD as a decimal string where it is known, else ``cost_estimate`` where that is,
+    ``cost`` or else ``cost_estimate`` in USD as a decimal string, where one is known,
     ``finish_reason``, ``model``, ``id``.
     """
     return ChatResponse(
@@ -62,12 +65,12 @@ def to_response(answer: Answer, *, delta: str | None = None) -> ChatResponse:
         delta=delta,
         raw=_raw(answer),
         logprobs=_logprobs(answer.logprobs),
-        additional_kwargs=_counts(answer),
+        additional_kwargs=_token_counts(answer),
     )
 
 
-class Growing:
-    """The responses of a stream: each has what is new, and the whole message so far."""
+class StreamedResponse:
+    """Makes the responses of a stream: each has what is new, and the whole message so far."""
 
     __slots__ = ("_calls", "_reasoning", "_refusal", "_text")
 
@@ -80,75 +83,77 @@ class Growing:
         if delta.end is not None:
             return to_response(delta.end, delta=delta.text)
         blocks: list[Any] = []
-        news: dict[str, Any] = {}
-        more: dict[str, Any] = {}
+        response_kwargs: dict[str, Any] = {}
+        message_kwargs: dict[str, Any] = {}
         if delta.text:
             self._text += delta.text
         if delta.reasoning:
             self._reasoning += delta.reasoning
-            news["thinking_delta"] = delta.reasoning
+            response_kwargs["thinking_delta"] = delta.reasoning
         if self._reasoning:
             blocks.append(ThinkingBlock(content=self._reasoning))
         if self._text or not (self._reasoning or self._calls or delta.tools):
             blocks.append(TextBlock(text=self._text))
         if delta.tools or self._calls:
-            self._hear(delta.tools)
+            self._add_fragments(delta.tools)
             blocks += [_tool_block(*call) for call in self._calls]
-            more["tool_calls"] = [_wire(*call) for call in self._calls]
+            message_kwargs["tool_calls"] = [wire_tool_call(*call) for call in self._calls]
         if delta.refusal or self._refusal:
             self._refusal += delta.refusal
-            more["refusal"] = self._refusal
+            message_kwargs["refusal"] = self._refusal
         return ChatResponse(
-            message=ChatMessage(role=_ASSISTANT, blocks=blocks, additional_kwargs=more),
+            message=ChatMessage(role=_ASSISTANT, blocks=blocks, additional_kwargs=message_kwargs),
             delta=delta.text,
             logprobs=_logprobs(delta.logprobs) if delta.logprobs else None,
-            additional_kwargs=news,
+            additional_kwargs=response_kwargs,
         )
 
-    def _hear(self, pieces: Iterable[ToolDelta]) -> None:
-        for piece in pieces:
-            if piece.index == len(self._calls):
+    def _add_fragments(self, fragments: Iterable[ToolDelta]) -> None:
+        for fragment in fragments:
+            if fragment.index == len(self._calls):
                 self._calls.append(["", "", ""])
-            call = self._calls[piece.index]
-            call[0] = piece.id or call[0]
-            call[1] += piece.name or ""
-            call[2] += piece.arguments
+            call = self._calls[fragment.index]
+            call[0] = fragment.id or call[0]
+            call[1] += fragment.name or ""
+            call[2] += fragment.arguments
 
 
 def to_completion(response: ChatResponse) -> CompletionResponse:
-    """Return a chat's response as that of a completion."""
-    more = {**response.message.additional_kwargs, **response.additional_kwargs}
+    """Return the response of a chat as that of a completion."""
+    kwargs = {**response.message.additional_kwargs, **response.additional_kwargs}
     if images := [block for block in response.message.blocks if isinstance(block, ImageBlock)]:
-        more["images"] = images
+        kwargs["images"] = images
     return CompletionResponse(
         text=response.message.content or "",
         delta=response.delta,
         raw=response.raw,
         logprobs=response.logprobs,
-        additional_kwargs=more,
+        additional_kwargs=kwargs,
     )
 
 
-def _take_images(more: dict[str, Any]) -> list[ImageBlock]:
-    """Take the images out of an answer's extras; what is none of a known form stays.
+def _pop_images(kwargs: dict[str, Any]) -> list[ImageBlock]:
+    """Remove the images from an answer's extras and return them; unknown forms stay as other_images.
 
     Core takes a message's ``images`` for documents of its own, and fails on anything else
     (`ChatMessage.legacy_additional_kwargs_image`).
     """
-    given = more.pop("images", None) or []
-    read = [(_image(one), one) for one in (given if isinstance(given, list) else [given])]
-    if unknown := [one for block, one in read if block is None]:
-        more["other_images"] = unknown
-    return [block for block, _ in read if block is not None]
+    images = kwargs.pop("images", None) or []
+    images = images if isinstance(images, list) else [images]
+    blocks = [_image_block(image) for image in images]
+    unknown = [image for image, block in zip(images, blocks, strict=True) if block is None]
+    if unknown:
+        kwargs["other_images"] = unknown
+    return [block for block in blocks if block is not None]
 
 
-def _image(given: Any) -> ImageBlock | None:
-    """Return the block for an image an answer has, or None for one in no known form.
+def _image_block(image: Any) -> ImageBlock | None:
+    """Return the block for an image in an answer, or None for an unknown form.
 
     https://openrouter.ai/docs/guides/overview/multimodal/image-generation
     """
-    place = given.get("image_url") if isinstance(given, dict) else given
-    url = place.get("url") if isinstance(place, dict) else place
+    value = image.get("image_url") if isinstance(image, dict) else image
+    url = value.get("url") if isinstance(value, dict) else value
     if not isinstance(url, str):
         return None
     try:
@@ -159,12 +164,6 @@ def _image(given: Any) -> ImageBlock | None:
 
 def _tool_block(call_id: str, name: str, arguments: Any) -> ToolCallBlock:
     return ToolCallBlock(tool_call_id=call_id, tool_name=name, tool_kwargs=arguments)
-
-
-def _wire(call_id: Any, name: str, arguments: str, extra: Any = None) -> dict[str, Any]:
-    function = {"name": name, "arguments": arguments}
-    call = {"id": call_id, "type": "function", "function": function}
-    return {**call, "extra_content": extra} if extra else call
 
 
 def _arguments(call: ToolCall) -> dict[str, Any] | str:
@@ -183,13 +182,10 @@ def _raw(answer: Answer) -> dict[str, Any]:
     }
     if answer.usage is not None:
         raw["usage"] = answer.usage.as_openai()
-    for name in ("cost", "cost_estimate"):
-        if (amount := getattr(answer, name)) is not None:
-            raw[name] = f"{amount:f}"
-    return raw
+    return {**raw, **answer.cost_fields()}
 
 
-def _counts(answer: Answer) -> dict[str, Any]:
+def _token_counts(answer: Answer) -> dict[str, Any]:
     if answer.usage is None:
         return {}
     names = ("prompt_tokens", "completion_tokens", "total_tokens")
@@ -197,8 +193,8 @@ def _counts(answer: Answer) -> dict[str, Any]:
     return {name: counts[name] for name in names}
 
 
-def _logprobs(said: dict[str, Any] | None) -> list[list[LogProb]] | None:
-    tokens = (said or {}).get("content")
+def _logprobs(logprobs: dict[str, Any] | None) -> list[list[LogProb]] | None:
+    tokens = (logprobs or {}).get("content")
     if not isinstance(tokens, list):
         return None
     return [_alternatives(token) for token in tokens if isinstance(token, dict)]
@@ -206,12 +202,12 @@ def _logprobs(said: dict[str, Any] | None) -> list[list[LogProb]] | None:
 
 def _alternatives(token: dict[str, Any]) -> list[LogProb]:
     top = token.get("top_logprobs")
-    every = top if isinstance(top, list) and top else [token]
-    return [_logprob(one) for one in every if isinstance(one, dict)]
+    alternatives = top if isinstance(top, list) and top else [token]
+    return [_logprob(each) for each in alternatives if isinstance(each, dict)]
 
 
 def _logprob(token: dict[str, Any]) -> LogProb:
-    """Return one of them; a value that is none of its kind is left out."""
+    """Return one alternative; a value of the wrong type is left out."""
     logprob, bytes_ = token.get("logprob"), token.get("bytes")
     is_number = isinstance(logprob, int | float)
     are_bytes = isinstance(bytes_, list) and all(isinstance(each, int) for each in bytes_)

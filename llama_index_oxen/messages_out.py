@@ -1,112 +1,259 @@
-"""LlamaIndex's messages as the dicts that go over the wire. Nothing given is changed."""
+"""LlamaIndex's messages and content blocks as the dicts that Oxen takes.
+
+The messages that are given are never changed.
+"""
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from llama_index.core.base.llms.types import (
+    AudioBlock,
+    CachePoint,
     ChatMessage,
+    CitableBlock,
+    CitationBlock,
+    DocumentBlock,
     ImageBlock,
     MessageRole,
+    TextBlock,
     ThinkingBlock,
     ToolCallBlock,
+    VideoBlock,
 )
 
-from llama_index_oxen.blocks_out import to_parts
 from oxen_inference.chat import reasoning
-from oxen_inference.chat.tool_calls import sendable_arguments
+from oxen_inference.chat.messages import Part, data_url, media_part, text_part, unsupported_document
+from oxen_inference.chat.tool_calls import sendable_arguments, wire_tool_call
+from oxen_inference.errors import InvalidInputError
 
-Wire = dict[str, Any]
+WireMessage = dict[str, Any]
 
 _ASSISTANT = (MessageRole.ASSISTANT, MessageRole.CHATBOT, MessageRole.MODEL)
 _SYSTEM = (MessageRole.SYSTEM, MessageRole.DEVELOPER)
 
 
-def to_wire(messages: Sequence[ChatMessage]) -> list[Wire]:
-    """Return the messages for `oxen_inference.chat.messages.prepare_messages`."""
+def to_wire(messages: Sequence[ChatMessage]) -> list[WireMessage]:
+    """Return the messages for `oxen_inference.chat.messages.prepare_messages`.
+
+    Raises `InvalidInputError` for a content block that Oxen has no form for.
+    """
     return [_convert(message) for message in messages]
 
 
-def _convert(message: ChatMessage) -> Wire:
-    more = message.additional_kwargs
+def _convert(message: ChatMessage) -> WireMessage:
+    kwargs = message.additional_kwargs
     if message.role in _ASSISTANT:
-        return _named(message, _assistant(message))
+        return _with_name(message, _assistant(message))
     if message.role == MessageRole.TOOL:
-        call_id = more.get("tool_call_id") or more.get("id") or ""
+        call_id = kwargs.get("tool_call_id") or kwargs.get("id") or ""
         return {"role": "tool", "tool_call_id": call_id, "content": _content(message)}
     if message.role == MessageRole.FUNCTION:
-        return {"role": "function", "name": more.get("name"), "content": message.content or ""}
+        return {"role": "function", "name": kwargs.get("name"), "content": message.content or ""}
     role = "system" if message.role in _SYSTEM else "user"
-    return _named(message, {"role": role, "content": _content(message)})
+    return _with_name(message, {"role": role, "content": _content(message)})
 
 
-def _content(message: ChatMessage) -> str | list[Wire]:
+def _content(message: ChatMessage) -> str | list[Part]:
     parts = to_parts(message.blocks)
     if len(parts) == 1 and parts[0].keys() == {"type", "text"}:
         return str(parts[0]["text"])
     return parts or ""
 
 
-def _assistant(message: ChatMessage) -> Wire:
-    # Models take no pictures of their own back, so they need not be read.
-    told = [block for block in message.blocks if not isinstance(block, ImageBlock)]
-    parts = [part for part in to_parts(told) if part["type"] == "text"]
-    marked = any("cache_control" in part for part in parts)
-    content: Any = parts if marked else "\n".join(part["text"] for part in parts)
-    wire: Wire = {
+def _assistant(message: ChatMessage) -> WireMessage:
+    # Models do not take their own images back, so the files need not be read.
+    blocks = [block for block in message.blocks if not isinstance(block, ImageBlock)]
+    parts = [part for part in to_parts(blocks) if part["type"] == "text"]
+    is_cached = any("cache_control" in part for part in parts)
+    content: Any = parts if is_cached else "\n".join(part["text"] for part in parts)
+    wire: WireMessage = {
         "role": "assistant",
         "content": content or message.additional_kwargs.get("refusal"),
     }
-    if calls := _calls(message):
+    if calls := _tool_calls(message):
         wire["tool_calls"] = calls
     elif not wire["content"]:
         wire["content"] = ""
-    thoughts = [block for block in message.blocks if isinstance(block, ThinkingBlock)]
-    if text := "".join(block.content or "" for block in thoughts):
+    thinking = [block for block in message.blocks if isinstance(block, ThinkingBlock)]
+    if text := "".join(block.content or "" for block in thinking):
         wire["reasoning_content"] = text
     for field in reasoning.FIELDS:
-        given = (block.additional_information.get(field) or [] for block in thoughts)
-        if details := [detail for each in given for detail in each]:
+        values = (block.additional_information.get(field) or [] for block in thinking)
+        if details := [detail for value in values for detail in value]:
             wire[field] = details
     return wire
 
 
-def _calls(message: ChatMessage) -> list[Wire]:
-    """Return the calls in the blocks, completed by those that only `additional_kwargs` has."""
-    beside = [_plain(call) for call in message.additional_kwargs.get("tool_calls") or []]
-    extras = {call.get("id"): call.get("extra_content") for call in beside}
-    found = [
-        _call(block.tool_call_id, block.tool_name, block.tool_kwargs)
+def _tool_calls(message: ChatMessage) -> list[WireMessage]:
+    """Return the calls in the blocks, and those that only `additional_kwargs` has."""
+    listed = [_as_dict(call) for call in message.additional_kwargs.get("tool_calls") or []]
+    extras = {call.get("id"): call.get("extra_content") for call in listed}
+    calls: list[tuple[Any, Any, Any]] = [
+        (block.tool_call_id, block.tool_name, block.tool_kwargs)
         for block in message.blocks
         if isinstance(block, ToolCallBlock)
     ]
-    known = {call["id"] for call in found}
-    for call in beside:
+    ids = {call_id or "" for call_id, _, _ in calls}
+    for call in listed:
         function = call.get("function") or {}
-        if call.get("id") not in known:
-            found.append(
-                _call(call.get("id"), function.get("name"), function.get("arguments") or "{}")
-            )
+        if call.get("id") not in ids:
+            calls.append((call.get("id"), function.get("name"), function.get("arguments") or "{}"))
     return [
-        {**call, "extra_content": extras[call["id"]]} if extras.get(call["id"]) else call
-        for call in found
+        wire_tool_call(call_id or "", name, _as_json(arguments), extras.get(call_id or ""))
+        for call_id, name, arguments in calls
     ]
 
 
-def _plain(call: Any) -> dict[str, Any]:
+def _as_dict(call: Any) -> dict[str, Any]:
     """Return a call as a dict: other integrations keep the SDK's objects in a history."""
     return dict(call) if isinstance(call, dict) else dict(call.model_dump())
 
 
-def _call(call_id: Any, name: Any, arguments: Any) -> Wire:
+def _as_json(arguments: Any) -> str:
     if not isinstance(arguments, str):
         arguments = json.dumps(arguments, default=str)
-    function = {"name": name, "arguments": sendable_arguments(arguments)}
-    return {"id": call_id or "", "type": "function", "function": function}
+    return sendable_arguments(arguments)
 
 
-def _named(message: ChatMessage, wire: Wire) -> Wire:
+def _with_name(message: ChatMessage, wire: WireMessage) -> WireMessage:
     name = message.additional_kwargs.get("name")
     return {**wire, "name": name} if name else wire
+
+
+# Content
+
+# Extensions of audio files whose MIME type has another name.
+_AUDIO_MIME = {"mp3": "mpeg", "m4a": "mp4", "mpga": "mpeg"}
+_PDF = b"%PDF"
+_UNTITLED = "input_document"  # core's title for a document that was given none
+
+
+def to_parts(blocks: Iterable[Any]) -> list[Part]:
+    """Return the parts for a message's blocks, without its thinking and its tool calls.
+
+    Files and buffers are read and sent inline; URLs are left to the provider. Raises
+    `InvalidInputError` for an empty or unreadable one.
+    """
+    parts: list[Part] = []
+    for block in blocks:
+        if isinstance(block, CachePoint):
+            _add_cache_control(parts, block)
+        else:
+            parts += _block_parts(block)
+    return parts
+
+
+def _block_parts(block: Any) -> list[Part]:
+    if isinstance(block, TextBlock):
+        return [text_part(block.text)]
+    if isinstance(block, ImageBlock):
+        return [media_part("image", _image_url(block), detail=block.detail)]
+    if isinstance(block, AudioBlock):
+        return [media_part("audio", _audio_url(block))]
+    if isinstance(block, VideoBlock):
+        return [media_part("video", _video_url(block), detail=block.detail)]
+    if isinstance(block, DocumentBlock):
+        return [_document(block)]
+    if isinstance(block, CitableBlock):
+        source = text_part(f"Source: {block.title} ({block.source})")
+        return [source, *to_parts(block.content)]
+    if isinstance(block, CitationBlock):
+        return _citation(block)
+    if isinstance(block, ThinkingBlock | ToolCallBlock):
+        return []
+    raise InvalidInputError(
+        f"Oxen's chat API has no content like a {type(block).__name__}; it takes text, images, "
+        "video, audio and PDF documents."
+    )
+
+
+def _add_cache_control(parts: list[Part], point: CachePoint) -> None:
+    """Mark the part before a cache point, where providers look for the mark."""
+    if parts:
+        control = {"type": point.cache_control.type}
+        if point.cache_control.ttl != "5m":  # every provider's default
+            control["ttl"] = point.cache_control.ttl
+        parts[-1] = {**parts[-1], "cache_control": control}
+
+
+def _citation(block: CitationBlock) -> list[Part]:
+    cited = block.cited_content
+    if not isinstance(cited, TextBlock):
+        return to_parts([cited])
+    return [text_part(f"“{cited.text}” ({block.title}, {block.source})")]
+
+
+def _image_url(block: ImageBlock) -> str:
+    if block.url is not None:
+        return str(block.url)
+    data = _read(block, "image")
+    mime_type = block.image_mimetype or ImageBlock(image=data).image_mimetype
+    return data_url(mime_type or "image/png", data)
+
+
+def _audio_url(block: AudioBlock) -> str:
+    if block.url is not None:
+        return str(block.url)
+    data = _read(block, "audio")
+    extension = (block.format or AudioBlock(audio=data).format or "wav").lower().lstrip(".")
+    is_type = "/" in extension
+    mime_type = extension if is_type else f"audio/{_AUDIO_MIME.get(extension, extension)}"
+    return data_url(mime_type, data)
+
+
+def _video_url(block: VideoBlock) -> str:
+    if block.url is not None:
+        return str(block.url)
+    data = _read(block, "video")
+    mime_type = block.video_mimetype or VideoBlock(video=data).video_mimetype
+    return data_url(mime_type or "video/mp4", data)
+
+
+def _document(block: DocumentBlock) -> Part:
+    """Return a PDF as a file, and a text document as text."""
+    title = block.title
+    if block.path and title == _UNTITLED:
+        title = Path(block.path).name
+    if block.url:
+        return media_part("file", str(block.url), filename=title)
+    data = _read(block, "document")
+    mime_type = block.document_mimetype
+    if mime_type == "application/pdf" or data[:1024].lstrip().startswith(_PDF):
+        return media_part("file", data_url("application/pdf", data), filename=title)
+    if mime_type is None or mime_type.startswith("text/") or mime_type == "application/json":
+        try:
+            return text_part(f"{title}:\n\n{data.decode()}")
+        except UnicodeDecodeError:
+            mime_type = "an unknown type"
+    raise unsupported_document(mime_type)
+
+
+def _read(block: Any, kind: str) -> bytes:
+    value = block.data if kind == "document" else getattr(block, kind)
+    try:
+        if isinstance(value, bytes):
+            data = base64.b64decode(value)  # the blocks keep bytes in base64
+        elif value is not None:
+            data = _read_buffer(value)
+        else:
+            data = getattr(block, f"resolve_{kind}")().read()
+    except (OSError, ValueError) as error:
+        where = f" {block.path}" if block.path else ""
+        raise InvalidInputError(f"The {kind}{where} cannot be read: {error}.") from error
+    if not data:
+        raise InvalidInputError(f"The {kind} is empty.")
+    return bytes(data)
+
+
+def _read_buffer(buffer: Any) -> bytes:
+    """Read a buffer from its start and restore its position: the caller may send it again."""
+    position = buffer.tell()
+    buffer.seek(0)
+    data: bytes = buffer.read()
+    buffer.seek(position)
+    return data

@@ -1,4 +1,4 @@
-"""The catalog as LlamaIndex documents, one a model."""
+"""The catalog as LlamaIndex documents, one for each model."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 class OxenModelReader(BasePydanticReader, ResourcesReaderMixin):
-    """Read Oxen's models, one document each, with stable ids and flat metadata.
+    """Reads Oxen's models, one document each, with stable ids and flat metadata.
 
     Loading and listing take `search`, or the filters of `client.catalog.list`: developer,
     provider, action, input, output, method, deployed. A resource is a model, by its id. Give a
-    client, or the `api_key` and `api_base` of one; the key is never serialized, and nothing is
-    fetched before documents are asked for.
+    client, or the `api_key` and `api_base` of one. The key is never serialized. Nothing is fetched
+    before the documents are loaded.
     """
 
     is_remote: bool = True

@@ -1,20 +1,29 @@
-"""Answers as objects: by a tool call, or by a JSON schema for models that keep to one better.
+"""Answers as objects: by a tool call, or by a JSON schema.
 
-Core's programs read what a stream has brought so far, and give that for the object when the stream
-ends in the middle of it. Here the last object is one of its class, or an error says why not.
+Core's programs parse what a stream has delivered so far, and return that as the object when the
+stream ends in the middle of it. Here the last object is a valid instance, or an error says why not.
+
+No method is abstract: core wraps implementations of abstract methods in spans, and these would be
+internal ones.
 """
 
 from __future__ import annotations
 
 import re
-from abc import abstractmethod
 from collections.abc import AsyncGenerator, Generator
 from typing import TYPE_CHECKING, Any, Literal
 
-from llama_index.core.bridge.pydantic import ValidationError
+from llama_index.core import instrumentation
+from llama_index.core.bridge.pydantic import Field, ValidationError
+from llama_index.core.instrumentation.events.llm import (
+    LLMStructuredPredictEndEvent,
+    LLMStructuredPredictStartEvent,
+)
+from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.output_parsers.pydantic import PydanticOutputParser
 from llama_index.core.program.function_program import FunctionCallingProgram, get_function_tool
 from llama_index.core.program.utils import create_flexible_model, get_program_for_llm
+from llama_index.core.prompts import PromptTemplate
 from llama_index.core.types import BasePydanticProgram, PydanticProgramMode
 
 from llama_index_oxen import tool_calls
@@ -24,19 +33,95 @@ if TYPE_CHECKING:
     from llama_index.core.bridge.pydantic import BaseModel
     from llama_index.core.prompts.base import BasePromptTemplate
 
-    from llama_index_oxen.llm import Oxen
-
 Mode = Literal["tool", "json_schema"]
+dispatcher: Any = instrumentation.get_dispatcher(__name__)  # type: ignore[attr-defined]  # core re-exports it for all its users
+
+
+class StructuredOutputLLM(FunctionCallingLLM):
+    """An LLM that makes objects with this module's programs; core's do not know JSON schemas."""
+
+    structured_mode: Mode = Field(
+        default="tool", description="How objects are requested: by a tool call or a JSON schema."
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)  # as in core: the signature that type checkers see
+
+    @dispatcher.span  # type: ignore[untyped-decorator]  # core leaves it untyped
+    def structured_predict(
+        self,
+        output_cls: Any,
+        prompt: PromptTemplate,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
+    ) -> Any:
+        """Return an object of `output_cls`, a pydantic class. Raises `OxenError`, ValueError."""
+        _send_start_event(output_cls, prompt, prompt_args)
+        program = self._program(output_cls, prompt)
+        output = program(llm_kwargs=llm_kwargs, **prompt_args)
+        dispatcher.event(LLMStructuredPredictEndEvent(output=output))
+        return output
+
+    @dispatcher.span  # type: ignore[untyped-decorator]  # core leaves it untyped
+    async def astructured_predict(
+        self,
+        output_cls: Any,
+        prompt: PromptTemplate,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
+    ) -> Any:
+        """Return an object of `output_cls` without blocking the running loop."""
+        _send_start_event(output_cls, prompt, prompt_args)
+        program = self._program(output_cls, prompt)
+        output = await program.acall(llm_kwargs=llm_kwargs, **prompt_args)
+        dispatcher.event(LLMStructuredPredictEndEvent(output=output))
+        return output
+
+    def _structured_stream_call(
+        self,
+        output_cls: Any,
+        prompt: PromptTemplate,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
+    ) -> Generator[Any, None, None]:
+        program = self._program(output_cls, prompt)
+        objects: Generator[Any, None, None] = program.stream_call(
+            llm_kwargs=llm_kwargs, **prompt_args
+        )
+        return objects
+
+    async def _structured_astream_call(
+        self,
+        output_cls: Any,
+        prompt: PromptTemplate,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
+    ) -> AsyncGenerator[Any, None]:
+        program: Any = self._program(output_cls, prompt)
+        objects: AsyncGenerator[Any, None] = await program.astream_call(
+            llm_kwargs=llm_kwargs, **prompt_args
+        )
+        return objects
+
+    def _program(self, output_cls: Any, prompt: PromptTemplate) -> Any:
+        return program_for(self, output_cls, prompt, mode=self.structured_mode)
+
+
+def _send_start_event(output_cls: Any, prompt: PromptTemplate, prompt_args: dict[str, Any]) -> None:
+    event = LLMStructuredPredictStartEvent(
+        output_cls=output_cls, template=prompt, template_args=prompt_args
+    )
+    dispatcher.event(event)
 
 
 def program_for(
-    llm: Oxen, output_cls: type[BaseModel], prompt: BasePromptTemplate
+    llm: FunctionCallingLLM, output_cls: type[BaseModel], prompt: BasePromptTemplate, *, mode: Mode
 ) -> BasePydanticProgram[Any]:
-    """Return what makes objects of `output_cls` with `llm`, in the mode it is set to."""
-    default = llm.pydantic_program_mode == PydanticProgramMode.DEFAULT
-    if default and llm.structured_mode == "json_schema":
+    """Return the program that makes objects of `output_cls` with `llm`."""
+    is_default = llm.pydantic_program_mode == PydanticProgramMode.DEFAULT
+    if is_default and mode == "json_schema":
         return SchemaProgram(llm, output_cls, prompt)
-    if default and llm.metadata.is_function_calling_model:
+    if is_default and llm.metadata.is_function_calling_model:
         return ToolProgram(llm, output_cls, prompt)
     return get_program_for_llm(
         output_cls, prompt, llm, pydantic_program_mode=llm.pydantic_program_mode
@@ -44,9 +129,11 @@ def program_for(
 
 
 class _Program(BasePydanticProgram[Any]):
-    """Streams objects; how one is asked for and read is the subclass's."""
+    """Streams objects; a subclass says how one is requested and read."""
 
-    def __init__(self, llm: Oxen, output_cls: type[BaseModel], prompt: BasePromptTemplate) -> None:
+    def __init__(
+        self, llm: FunctionCallingLLM, output_cls: type[BaseModel], prompt: BasePromptTemplate
+    ) -> None:
         self._llm = llm
         self._output_cls = output_cls
         self._prompt = prompt
@@ -58,44 +145,46 @@ class _Program(BasePydanticProgram[Any]):
     def stream_call(
         self, *_: Any, llm_kwargs: dict[str, Any] | None = None, **variables: Any
     ) -> Generator[Any, None, None]:
-        """Yield the object as far as it is there; fields that are not yet are None or missing.
+        """Yield the object as it grows; fields that have not arrived are None or missing.
 
-        Raises ValueError at the end where there is none, or half of one.
+        Raises ValueError at the end if there is no complete object.
         """
-        for response in self._llm.stream_chat(**self._request(variables, llm_kwargs)):
-            yield self._grown(response)
+        for response in self._llm.stream_chat(**self._chat_kwargs(variables, llm_kwargs)):
+            yield self._object_so_far(response)
 
     async def astream_call(
         self, *_: Any, llm_kwargs: dict[str, Any] | None = None, **variables: Any
     ) -> AsyncGenerator[Any, None]:
-        """Return a generator of the object as far as it is there."""
-        responses = await self._llm.astream_chat(**self._request(variables, llm_kwargs))
+        """Return a generator of the object as it grows."""
+        responses = await self._llm.astream_chat(**self._chat_kwargs(variables, llm_kwargs))
 
-        async def partials() -> AsyncGenerator[Any, None]:
+        async def objects() -> AsyncGenerator[Any, None]:
             async for response in responses:
-                yield self._grown(response)
+                yield self._object_so_far(response)
 
-        return partials()
+        return objects()
 
-    @abstractmethod
-    def _request(self, variables: dict[str, Any], given: dict[str, Any] | None) -> dict[str, Any]:
-        """Return what `chat` takes to ask for the object."""
+    def _chat_kwargs(
+        self, variables: dict[str, Any], llm_kwargs: dict[str, Any] | None
+    ) -> dict[str, Any]:
+        """Return what `chat` takes to request the object."""
+        raise NotImplementedError
 
-    @abstractmethod
-    def _whole(self, response: ChatResponse) -> Any:
-        """Return the object of an answer that has ended. Raises ValueError where there is none."""
+    def _read_object(self, response: ChatResponse) -> Any:
+        """Return the object of a finished answer. Raises ValueError if there is none."""
+        raise NotImplementedError
 
-    @abstractmethod
-    def _so_far(self, response: ChatResponse) -> Any:
-        """Return the data of an object that is still on its way."""
+    def _read_partial(self, response: ChatResponse) -> Any:
+        """Return the data of an object that is still growing."""
+        raise NotImplementedError
 
     def _messages(self, variables: dict[str, Any]) -> list[ChatMessage]:
         return self._llm._extend_messages(self._prompt.format_messages(llm=self._llm, **variables))
 
-    def _grown(self, response: ChatResponse) -> Any:
+    def _object_so_far(self, response: ChatResponse) -> Any:
         if tool_calls.has_ended(response):
-            return self._whole(response)
-        data = self._so_far(response)
+            return self._read_object(response)
+        data = self._read_partial(response)
         try:
             return self._output_cls.model_validate(data)
         except ValidationError:
@@ -104,72 +193,80 @@ class _Program(BasePydanticProgram[Any]):
 
 
 class ToolProgram(_Program):
-    """Asks for a call of a tool whose arguments are the object."""
+    """Requests a call of a tool whose arguments are the object."""
 
     def __call__(self, *_: Any, llm_kwargs: dict[str, Any] | None = None, **variables: Any) -> Any:
-        """Return an object. Raises `OxenError`, and ValueError for an answer that is none."""
-        return self._core()(llm_kwargs=llm_kwargs, **variables)
+        """Return an object. Raises `OxenError`, and ValueError for an answer without one."""
+        return self._core_program()(llm_kwargs=llm_kwargs, **variables)
 
     async def acall(
         self, *_: Any, llm_kwargs: dict[str, Any] | None = None, **variables: Any
     ) -> Any:
         """Do what a call does, without blocking the running loop."""
-        return await self._core().acall(llm_kwargs=llm_kwargs, **variables)
+        return await self._core_program().acall(llm_kwargs=llm_kwargs, **variables)
 
-    def _core(self) -> FunctionCallingProgram[Any]:
+    def _core_program(self) -> FunctionCallingProgram[Any]:
         return FunctionCallingProgram.from_defaults(
             self._output_cls, prompt=self._prompt, llm=self._llm, tool_choice="required"
         )
 
-    def _request(self, variables: dict[str, Any], given: dict[str, Any] | None) -> dict[str, Any]:
+    def _chat_kwargs(
+        self, variables: dict[str, Any], llm_kwargs: dict[str, Any] | None
+    ) -> dict[str, Any]:
+        own = ("tool_required", "tool_choice")
         return self._llm._prepare_chat_with_tools(
             [get_function_tool(self._output_cls)],
             chat_history=self._messages(variables),
             tool_choice="required",
-            **{k: v for k, v in (given or {}).items() if k not in ("tool_required", "tool_choice")},
+            **{name: value for name, value in (llm_kwargs or {}).items() if name not in own},
         )
 
-    def _whole(self, response: ChatResponse) -> Any:
+    def _read_object(self, response: ChatResponse) -> Any:
         call = self._llm.get_tool_calls_from_response(response)[0]
         return self._output_cls.model_validate(call.tool_kwargs)
 
-    def _so_far(self, response: ChatResponse) -> Any:
+    def _read_partial(self, response: ChatResponse) -> Any:
         calls = tool_calls.selections(response)
         return calls[0].tool_kwargs if calls else {}
 
 
 class SchemaProgram(_Program):
-    """Asks for an answer that follows the JSON schema of a class, and reads it as one of it."""
+    """Requests an answer that follows the JSON schema of a class."""
 
     def __call__(self, *_: Any, llm_kwargs: dict[str, Any] | None = None, **variables: Any) -> Any:
-        """Return an object. Raises `OxenError`, and ValueError for an answer that is none."""
-        return self._whole(self._llm.chat(**self._request(variables, llm_kwargs)))
+        """Return an object. Raises `OxenError`, and ValueError for an answer without one."""
+        return self._read_object(self._llm.chat(**self._chat_kwargs(variables, llm_kwargs)))
 
     async def acall(
         self, *_: Any, llm_kwargs: dict[str, Any] | None = None, **variables: Any
     ) -> Any:
         """Do what a call does, without blocking the running loop."""
-        return self._whole(await self._llm.achat(**self._request(variables, llm_kwargs)))
+        return self._read_object(await self._llm.achat(**self._chat_kwargs(variables, llm_kwargs)))
 
-    def _request(self, variables: dict[str, Any], given: dict[str, Any] | None) -> dict[str, Any]:
+    def _chat_kwargs(
+        self, variables: dict[str, Any], llm_kwargs: dict[str, Any] | None
+    ) -> dict[str, Any]:
         name = re.sub(r"[^a-zA-Z0-9_-]", "_", self._output_cls.__name__)
         schema = {"name": name, "schema": self._output_cls.model_json_schema()}
-        form = {"type": "json_schema", "json_schema": schema}
-        return {**(given or {}), "messages": self._messages(variables), "response_format": form}
+        return {
+            **(llm_kwargs or {}),
+            "messages": self._messages(variables),
+            "response_format": {"type": "json_schema", "json_schema": schema},
+        }
 
-    def _whole(self, response: ChatResponse) -> Any:
-        said = response.message.content or ""
+    def _read_object(self, response: ChatResponse) -> Any:
+        text = response.message.content or ""
         refusal = response.message.additional_kwargs.get("refusal")
-        if refusal and not said:
+        if refusal and not text:
             raise ValueError(f"The model refused: {refusal}")
         try:
-            return PydanticOutputParser(self._output_cls).parse(said)
+            return PydanticOutputParser(self._output_cls).parse(text)
         except ValueError as error:
-            if cut := tool_calls.cut_off(response):
-                raise ValueError(f"{cut} It said: {said[:200]!r}") from error
+            if reason := tool_calls.cut_off_reason(response):
+                raise ValueError(f"{reason} The text: {text[:200]!r}") from error
             raise
 
-    def _so_far(self, response: ChatResponse) -> Any:
+    def _read_partial(self, response: ChatResponse) -> Any:
         _, brace, rest = (response.message.content or "").partition("{")
-        read = tool_calls.partial_json(brace + rest) if brace else None
-        return read if isinstance(read, dict) else {}
+        data = tool_calls.partial_json(brace + rest) if brace else None
+        return data if isinstance(data, dict) else {}

@@ -1,4 +1,4 @@
-"""Tools, the choice between them, and the calls in a response."""
+"""The tools in a request, the choice between them, and the calls in a response."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from oxen_inference.chat.tool_calls import read_arguments
 if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool
 
-Choice = str | dict[str, Any] | None
+ToolChoice = str | dict[str, Any] | None
 
-# Two of them: a lone value core would hand to a tool with one parameter as if it were meant for it.
+# Two fields: core passes a single value to a tool with one parameter as if it were that parameter.
 MALFORMED = {"malformed_arguments": "", "problem": "The call was cut off or is no JSON object."}
 
 
 def request_fields(
-    tools: Sequence[BaseTool], choice: Choice, *, required: bool, parallel: bool
+    tools: Sequence[BaseTool], choice: ToolChoice, *, required: bool, parallel: bool
 ) -> dict[str, Any]:
-    """Return the fields of a request with these tools; nothing where there are none.
+    """Return the fields of a request with these tools; an empty dict without tools.
 
-    Raises `InvalidInputError` for a choice that is none of them.
+    Raises `InvalidInputError` for a choice that names none of them.
     """
     if not tools:
         return {}
-    # OpenAI's limit on descriptions is not that of every provider, and models differ in it.
+    # OpenAI's limit on descriptions is not every provider's, and it differs between models.
     specs = [tool.metadata.to_openai_tool(skip_length_check=True) for tool in tools]
     fields: dict[str, Any] = {"tools": specs}
     if choice is None and required:
@@ -40,7 +40,7 @@ def request_fields(
     if choice is not None:
         fields["tool_choice"] = to_tool_choice(choice, [spec["function"]["name"] for spec in specs])
     if not parallel:
-        # True is every provider's default, and some of their models refuse to be told.
+        # True is every provider's default, and some models refuse the parameter.
         fields["parallel_tool_calls"] = False
     return fields
 
@@ -50,83 +50,85 @@ def has_ended(response: ChatResponse) -> bool:
     return isinstance(response.raw, dict) and "finish_reason" in response.raw
 
 
-def cut_off(response: ChatResponse) -> str | None:
-    """Say that an answer ended for want of tokens, and what to do; None where it did not."""
+def cut_off_reason(response: ChatResponse) -> str | None:
+    """Return why an answer that ran out of tokens is incomplete and what to do, or None."""
     reason = response.raw.get("finish_reason") if isinstance(response.raw, dict) else None
     if not ran_out_of_tokens(reason):
         return None
     return (
-        f"The answer was cut off (finish_reason {reason!r}) before it was whole: raise max_tokens, "
-        "or ask for less."
+        f"The answer was cut off (finish_reason {reason!r}) before it was complete: raise "
+        "max_tokens, or ask for less."
     )
 
 
 def selections(response: ChatResponse) -> list[ToolSelection]:
-    """Return the calls in a response, of a stream in whatever state it is.
+    """Return the tool calls in a response, which may be one of a stream.
 
-    While a stream goes on, half an object is read as far as it goes. In an answer that has ended
-    it is a call that was cut off: completing it would run, and perhaps pay for, what nobody asked
-    for, so the tool gets its text as ``malformed_arguments``, and the model the tool's complaint.
+    While a stream goes on, a partial object is read as far as it goes. In a finished answer it is a
+    call that was cut off. Completing it would run, and perhaps pay for, what nobody asked for, so
+    the tool gets the text as ``malformed_arguments``, and the model reads the tool's error.
     """
     ended = has_ended(response)
     return [
         ToolSelection(
             tool_id=call_id or "",
             tool_name=name or "",
-            tool_kwargs=_arguments(arguments, ended=ended),
+            tool_kwargs=_parse_arguments(arguments, ended=ended),
         )
         for call_id, name, arguments in _calls(response.message)
     ]
 
 
-def refuse_broken(response: ChatResponse, found: Sequence[ToolSelection]) -> None:
-    """Raise ValueError for a call that cannot be read, and say what to do about it."""
-    for call in found:
+def raise_if_malformed(response: ChatResponse, calls: Sequence[ToolSelection]) -> None:
+    """Raise ValueError for a call whose arguments cannot be read, with what to do about it."""
+    for call in calls:
         if call.tool_kwargs.keys() == MALFORMED.keys():
-            why = cut_off(response) or "Its arguments are no JSON object; asking again may help."
+            hint = cut_off_reason(response) or (
+                "Its arguments are not a JSON object; asking again may help."
+            )
             text = call.tool_kwargs["malformed_arguments"]
-            raise ValueError(f"The call of {call.tool_name} cannot be read: {text[:200]!r}. {why}")
+            raise ValueError(f"The call of {call.tool_name} cannot be read: {text[:200]!r}. {hint}")
 
 
-def only_first(response: ChatResponse) -> ChatResponse:
-    """Return the response with its first tool call only, for callers that can take but one."""
+def only_first_call(response: ChatResponse) -> ChatResponse:
+    """Return the response with its first tool call only."""
     message = response.message
     calls = [block for block in message.blocks if isinstance(block, ToolCallBlock)]
-    more = dict(message.additional_kwargs)
-    if len(more.get("tool_calls") or ()) > 1:
-        more["tool_calls"] = more["tool_calls"][:1]
-    kept = [block for block in message.blocks if block not in calls[1:]]
-    changed = {"blocks": kept, "additional_kwargs": more}
-    return response.model_copy(update={"message": message.model_copy(update=changed)})
+    kwargs = dict(message.additional_kwargs)
+    if len(kwargs.get("tool_calls") or ()) > 1:
+        kwargs["tool_calls"] = kwargs["tool_calls"][:1]
+    blocks = [block for block in message.blocks if block not in calls[1:]]
+    update = {"blocks": blocks, "additional_kwargs": kwargs}
+    return response.model_copy(update={"message": message.model_copy(update=update)})
 
 
 def _calls(message: ChatMessage) -> list[tuple[str | None, str | None, Any]]:
     blocks = [block for block in message.blocks if isinstance(block, ToolCallBlock)]
     if blocks:
         return [(block.tool_call_id, block.tool_name, block.tool_kwargs) for block in blocks]
-    found = []
+    calls = []
     for call in message.additional_kwargs.get("tool_calls") or []:
-        plain = call if isinstance(call, dict) else call.model_dump()
-        function = plain.get("function") or {}
-        found.append((plain.get("id"), function.get("name"), function.get("arguments")))
-    return found
+        fields = call if isinstance(call, dict) else call.model_dump()
+        function = fields.get("function") or {}
+        calls.append((fields.get("id"), function.get("name"), function.get("arguments")))
+    return calls
 
 
-def _arguments(given: Any, *, ended: bool) -> dict[str, Any]:
-    if isinstance(given, dict):
-        return given
-    text = given if isinstance(given, str) else ""
+def _parse_arguments(arguments: Any, *, ended: bool) -> dict[str, Any]:
+    if isinstance(arguments, dict):
+        return arguments
+    text = arguments if isinstance(arguments, str) else ""
     try:
         return read_arguments(text)
     except ValueError:
         if ended:
             return {**MALFORMED, "malformed_arguments": text}
-    read = partial_json(text)
-    return read if isinstance(read, dict) else {}
+    partial = partial_json(text)
+    return partial if isinstance(partial, dict) else {}
 
 
 def partial_json(text: str) -> Any:
-    """Return the beginning of a JSON text, read as far as it goes, or None."""
+    """Return the beginning of a JSON text, parsed as far as it goes, or None."""
     try:
         return from_json(text, allow_partial="trailing-strings")
     except ValueError:

@@ -1,4 +1,4 @@
-"""What an Oxen tool returns: words for the model, data for the program."""
+"""What an Oxen tool returns: text for the model, data for the program."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 class OxenToolResult(BaseModel):
     """The ``raw_output`` of an Oxen tool; its ``str`` is what the model reads.
 
-    `data` is plain, without bytes: a `MediaResult` as `to_dict` writes it, several under
-    ``results``, or the rows of models that were found.
+    `data` is plain data without bytes: a `MediaResult` as `to_dict` writes it, several of them
+    under ``results``, or rows of the models that were found.
     """
 
     text: str
     data: Any = None
     is_error: bool = False
     images: list[Path] = Field(default_factory=list)
-    """Saved pictures that the model is to see."""
+    """Saved images that the model is shown."""
 
     def __str__(self) -> str:
         return self.text
@@ -39,19 +39,19 @@ class OxenToolResult(BaseModel):
 
 
 class OxenFunctionTool(FunctionTool):
-    """A `FunctionTool` whose output says when it failed, and shows pictures where asked to.
+    """A `FunctionTool` whose output is marked as an error where it is one, and has image blocks.
 
-    Core makes a tool's result a text and calls it a success, whatever it is.
+    Core turns any result of a tool into text, and calls it a success.
     """
 
     def call(self, *args: Any, **kwargs: Any) -> ToolOutput:
-        return _completed(super().call(*args, **kwargs))
+        return _complete(super().call(*args, **kwargs))
 
     async def acall(self, *args: Any, **kwargs: Any) -> ToolOutput:
-        return _completed(await super().acall(*args, **kwargs))
+        return _complete(await super().acall(*args, **kwargs))
 
 
-def _completed(output: ToolOutput) -> ToolOutput:
+def _complete(output: ToolOutput) -> ToolOutput:
     result: OxenToolResult = output.raw_output
     output.is_error = result.is_error
     output.blocks += [ImageBlock(path=path) for path in result.images if path.is_file()]

@@ -12,10 +12,17 @@ from llama_index.core.tools import ToolMetadata
 from llama_index.core.tools.tool_spec.base import SPEC_FUNCTION_TYPE, BaseToolSpec
 from llama_index.core.workflow import Context
 
-from llama_index_oxen.media_calls import ROLES, MediaCalls, roles_of
+from llama_index_oxen.media_calls import MediaCalls
 from llama_index_oxen.tool_result import OxenFunctionTool, OxenToolResult
 from oxen_inference.tools import jobs, text
-from oxen_inference.tools.settings import check_limits, connection_for, refuse_twins, tool_name
+from oxen_inference.tools.connection import connection_for
+from oxen_inference.tools.media_config import (
+    ROLES,
+    check_limits,
+    check_unique_names,
+    roles_of,
+    tool_name,
+)
 
 if TYPE_CHECKING:
     from oxen_inference.catalog.models import Model
@@ -23,32 +30,32 @@ if TYPE_CHECKING:
     from oxen_inference.ledger.budgets import USD, Budget
 
 _NONE: Any = None
-"""The context of a call outside a workflow; core wants it annotated as `Context` all the same."""
+"""The context of a call outside a workflow; core looks for an annotation as `Context`."""
 
-_JOBS: Mapping[str, tuple[str, str, type[BaseModel]]] = {
+_JOB_TOOLS: Mapping[str, tuple[str, str, type[BaseModel]]] = {
     "submit": ("oxen_submit", jobs.SUBMIT, jobs.SubmitArguments),
     "check": ("oxen_check", jobs.CHECK, jobs.CheckArguments),
     "cancel": ("oxen_cancel", jobs.CANCEL, jobs.CancelArguments),
     "find_models": ("oxen_find_models", jobs.FIND, jobs.FindModelsInput),
 }
-"""Function of the spec → name, description and arguments of its tool."""
+"""Method of the spec → name, description and arguments of its tool."""
 
-_FUNCTIONS = (*ROLES, *_JOBS)
+_METHODS = (*ROLES, *_JOB_TOOLS)
 
 
 class OxenToolSpec(BaseToolSpec):
-    """Makes tools of Oxen's media models: one for each of `models`, with its own parameters.
+    """Tools for Oxen's media models: one for each of `models`, with the model's own parameters.
 
-    `models` are ids or `Model` objects; none means any of the catalog, named in the call. With
-    `background`, tools to submit, check, cancel and find models come along. In a workflow, a call
-    that is repeated by a replay or a resumed run is paid for once; progress is on its stream.
+    `models` are ids or `Model` objects. If you name none, a call names any model of the catalog.
+    With `background`, there are also tools to submit, check, cancel and find models. In a workflow,
+    a call that a replay or a resumed run repeats is paid for once, and progress is on the stream.
 
-    `save_to`: folder for results. `max_cost`: most USD one call may cost. `budget`: a `Budget` all
-    calls are paid from, or an amount for one of their own. `on_interrupt`: what becomes of a generation whose call times out or is
-    cancelled with its workflow. `inputs_from`: folder whose files the model may name as inputs.
-    `confirm_above`: calls that cost more USD, or an unknown amount, ask a person first, by an
-    `OxenSpendingRequest`; 0 asks always. `show_images`: results have image blocks, which a model
-    that sees is shown. `ledger`: the ledger; None keeps none.
+    `save_to`: folder for results. `max_cost`: most USD that one call may cost. `budget`: a `Budget`
+    that all calls are paid from, or an amount in USD. `on_interrupt`: what happens to a generation
+    whose call times out or is canceled with its workflow. `inputs_from`: folder whose files the
+    model may name as inputs. `confirm_above`: a call that costs more USD, or an unknown amount,
+    first asks a person with an `OxenSpendingRequest`; 0 always asks. `show_images`: results have
+    image blocks, for models that see. `ledger`: a `Ledger`; None keeps none.
 
     ```python
     from llama_index_oxen import OxenToolSpec
@@ -84,11 +91,11 @@ class OxenToolSpec(BaseToolSpec):
         check_limits(max_cost=max_cost, timeout=timeout, on_interrupt=on_interrupt, save_to=save_to)
         budget = as_budget(budget)
         if show_images and save_to is None:
-            # Results on the hub need its key: a model's provider cannot fetch them by URL.
+            # Results on the hub need its key, so a model's provider cannot fetch them by URL.
             save_to = Path(tempfile.gettempdir()) / "oxen-images"
         self._calls = MediaCalls(
             connection=connection_for(client, api_key, api_base, ledger, budget),
-            given=[models] if isinstance(models, str) else list(models),
+            given_models=[models] if isinstance(models, str) else list(models),
             settings={
                 "budget": budget,
                 "max_cost": max_cost,
@@ -103,50 +110,50 @@ class OxenToolSpec(BaseToolSpec):
             ),
             show_images=show_images,
         )
-        names = _FUNCTIONS if background else ROLES
+        names = _METHODS if background else ROLES
         self.spec_functions = [(name, f"a{name}") for name in names]
 
-    # Functions: each takes what its tool takes. The sync ones are for use outside workflows.
+    # Methods: each takes what its tool takes. Call the sync ones only outside workflows.
 
     def generate_image(self, ctx: Context = _NONE, **arguments: Any) -> OxenToolResult:  # noqa: ARG002 - core looks for it here
-        """Make images: `prompt`, parameters of the model, and `model` where there are several."""
-        return self._calls.make("generate_image", arguments)
+        """Make images: `prompt`, parameters of the model, and `model` if there are several."""
+        return self._calls.generate("generate_image", arguments)
 
     async def agenerate_image(self, ctx: Context = _NONE, **arguments: Any) -> OxenToolResult:
         """Make images without blocking the running loop."""
-        return await self._calls.amake("generate_image", arguments, ctx)
+        return await self._calls.agenerate("generate_image", arguments, ctx)
 
     def edit_image(self, ctx: Context = _NONE, **arguments: Any) -> OxenToolResult:  # noqa: ARG002 - same
         """Change an image."""
-        return self._calls.make("edit_image", arguments)
+        return self._calls.generate("edit_image", arguments)
 
     async def aedit_image(self, ctx: Context = _NONE, **arguments: Any) -> OxenToolResult:
         """Change an image without blocking the running loop."""
-        return await self._calls.amake("edit_image", arguments, ctx)
+        return await self._calls.agenerate("edit_image", arguments, ctx)
 
     def generate_video(self, ctx: Context = _NONE, **arguments: Any) -> OxenToolResult:  # noqa: ARG002 - same
         """Make a video."""
-        return self._calls.make("generate_video", arguments)
+        return self._calls.generate("generate_video", arguments)
 
     async def agenerate_video(self, ctx: Context = _NONE, **arguments: Any) -> OxenToolResult:
         """Make a video without blocking the running loop."""
-        return await self._calls.amake("generate_video", arguments, ctx)
+        return await self._calls.agenerate("generate_video", arguments, ctx)
 
     def generate_audio(self, ctx: Context = _NONE, **arguments: Any) -> OxenToolResult:  # noqa: ARG002 - same
-        """Make a sound."""
-        return self._calls.make("generate_audio", arguments)
+        """Make audio."""
+        return self._calls.generate("generate_audio", arguments)
 
     async def agenerate_audio(self, ctx: Context = _NONE, **arguments: Any) -> OxenToolResult:
-        """Make a sound without blocking the running loop."""
-        return await self._calls.amake("generate_audio", arguments, ctx)
+        """Make audio without blocking the running loop."""
+        return await self._calls.agenerate("generate_audio", arguments, ctx)
 
     def submit(self, ctx: Context = _NONE, **arguments: Any) -> OxenToolResult:  # noqa: ARG002 - same
         """Start a generation and return its ids: `model`, `prompt`, `parameters`."""
-        return self._calls.make("oxen_submit", arguments, wait=False)
+        return self._calls.generate("oxen_submit", arguments, wait=False)
 
     async def asubmit(self, ctx: Context = _NONE, **arguments: Any) -> OxenToolResult:
         """Start a generation without blocking the running loop."""
-        return await self._calls.amake("oxen_submit", arguments, ctx, wait=False)
+        return await self._calls.agenerate("oxen_submit", arguments, ctx, wait=False)
 
     def check(self, ctx: Context = _NONE, **arguments: Any) -> OxenToolResult:  # noqa: ARG002 - same
         """Say how far generations are: `generation_ids`, `wait_seconds`."""
@@ -166,11 +173,11 @@ class OxenToolSpec(BaseToolSpec):
 
     def find_models(self, **arguments: Any) -> OxenToolResult:
         """Find media models: `need`, `output`, `input`, `max_price`, `limit`."""
-        return self._calls.find(arguments)
+        return self._calls.find_models(arguments)
 
     async def afind_models(self, **arguments: Any) -> OxenToolResult:
         """Find media models without blocking the running loop."""
-        return await self._calls.afind(arguments)
+        return await self._calls.afind_models(arguments)
 
     # Tools
 
@@ -181,27 +188,30 @@ class OxenToolSpec(BaseToolSpec):
     ) -> list[Any]:
         """Return the tools; ids of models are looked up in the catalog now. Blocks.
 
-        A role that one model plays has a tool of its name, ``generate_image``; where several do,
+        A role that only one model fills has a tool of its name, ``generate_image``. If several do,
         each has its own, ``generate_image_with_…``. Raises `ModelNotFoundError`,
-        `InvalidInputError` for a model that makes no media, and `ConfigurationError` where two
+        `InvalidInputError` for a model that makes no media, and `ConfigurationError` if two tools
         would have one name.
         """
         metadata = func_to_metadata_mapping or {}
         models = list(self._calls.models().values())
-        played = [roles_of(model) for model in models]
+        roles = [roles_of(model) for model in models]
         tools: list[Any] = []
         for function in spec_functions or self.spec_functions:
-            name = _function_name(function)
+            name = _method_name(function)
             if name in ROLES and models:
-                fitting = [m for m, roles in zip(models, played, strict=True) if name in roles]
-                for model in fitting:
-                    title = name if len(fitting) == 1 else tool_name(model, name)
-                    about = metadata.get(name) or _about_model(model, name, title)
-                    tools.append(self._model_tool(model, about))
+                suitable = [m for m, filled in zip(models, roles, strict=True) if name in filled]
+                for model in suitable:
+                    title = name if len(suitable) == 1 else tool_name(model, name)
+                    tools.append(
+                        self._model_tool(
+                            model, metadata.get(name) or _model_metadata(model, name, title)
+                        )
+                    )
             else:
-                function_pair = getattr(self, name), getattr(self, f"a{name}")
-                tools.append(_tool(*function_pair, metadata.get(name) or _about(name)))
-        refuse_twins(
+                methods = getattr(self, name), getattr(self, f"a{name}")
+                tools.append(_tool(*methods, metadata.get(name) or _generic_metadata(name)))
+        check_unique_names(
             [tool.metadata.name for tool in tools],
             "make a spec for each of their models, with names by func_to_metadata_mapping.",
         )
@@ -213,19 +223,19 @@ class OxenToolSpec(BaseToolSpec):
         func_to_metadata_mapping: dict[str, ToolMetadata] | None = None,
     ) -> list[Any]:
         """Return the tools without blocking the running loop; raises what `to_tool_list` does."""
-        # Core's own, which early versions of it lack.
+        # Early versions of core lack it.
         return await asyncio.to_thread(self.to_tool_list, spec_functions, func_to_metadata_mapping)
 
     def _model_tool(self, model: "Model", metadata: ToolMetadata) -> Any:
         name = metadata.get_name()
 
-        def make(ctx: Context = _NONE, **arguments: Any) -> OxenToolResult:  # noqa: ARG001 - core looks for it here
-            return self._calls.make(name, arguments, model)
+        def generate(ctx: Context = _NONE, **arguments: Any) -> OxenToolResult:  # noqa: ARG001 - core looks for it here
+            return self._calls.generate(name, arguments, model)
 
-        async def amake(ctx: Context = _NONE, **arguments: Any) -> OxenToolResult:
-            return await self._calls.amake(name, arguments, ctx, model)
+        async def agenerate(ctx: Context = _NONE, **arguments: Any) -> OxenToolResult:
+            return await self._calls.agenerate(name, arguments, ctx, model)
 
-        return _tool(make, amake, metadata)
+        return _tool(generate, agenerate, metadata)
 
 
 def _tool(function: Any, coroutine: Any, metadata: ToolMetadata) -> OxenFunctionTool:
@@ -236,19 +246,19 @@ def _tool(function: Any, coroutine: Any, metadata: ToolMetadata) -> OxenFunction
     return tool
 
 
-def _function_name(function: SPEC_FUNCTION_TYPE) -> str:
-    name = function if isinstance(function, str) else function[0]
-    known = name if name in _FUNCTIONS else name.removeprefix("a")
-    if known not in _FUNCTIONS:
+def _method_name(function: SPEC_FUNCTION_TYPE) -> str:
+    given = function if isinstance(function, str) else function[0]
+    name = given if given in _METHODS else given.removeprefix("a")
+    if name not in _METHODS:
         from oxen_inference.errors import InvalidInputError
 
         raise InvalidInputError(
-            f"{name!r} is no function of OxenToolSpec; there are {', '.join(_FUNCTIONS)}."
+            f"OxenToolSpec has no function {given!r}. Choose from {', '.join(_METHODS)}."
         )
-    return known
+    return name
 
 
-def _about_model(model: "Model", role: str, name: str) -> ToolMetadata:
+def _model_metadata(model: "Model", role: str, name: str) -> ToolMetadata:
     from oxen_inference.catalog.request_schema import arguments_model
 
     description = text.tool_description(model, {})
@@ -257,16 +267,16 @@ def _about_model(model: "Model", role: str, name: str) -> ToolMetadata:
     return ToolMetadata(description, name, arguments_model(model))
 
 
-def _about(name: str) -> ToolMetadata:
-    """Describe a tool that is told the model in its call."""
-    if name in _JOBS:
-        title, description, schema = _JOBS[name]
+def _generic_metadata(name: str) -> ToolMetadata:
+    """Describe a tool whose calls name the model."""
+    if name in _JOB_TOOLS:
+        title, description, schema = _JOB_TOOLS[name]
         return ToolMetadata(description, title, schema)
-    what = {
+    purpose = {
         "generate_image": "Makes images with any image model on Oxen.",
         "edit_image": "Changes an image with any model on Oxen that can.",
         "generate_video": "Makes videos with any video model on Oxen. Takes some minutes.",
-        "generate_audio": "Makes sounds with any audio model on Oxen.",
+        "generate_audio": "Makes audio with any audio model on Oxen.",
     }[name]
-    description = f"{what} oxen_find_models names models, their parameters and prices."
+    description = f"{purpose} oxen_find_models names models, their parameters and prices."
     return ToolMetadata(description, name, jobs.SubmitArguments)

@@ -11,7 +11,6 @@ import inspect
 import sys
 import threading
 import weakref
-from abc import abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -43,13 +42,16 @@ class ClientHolder:
         # The model class declares it: an annotation here would become one of its fields.
         _clients: ClientCache
 
-    @abstractmethod
+    # Not abstract: LlamaIndex wraps implementations of abstract methods in spans. They would record
+    # the key, and a tracer that reads a property from within such a span would hang.
+
     def _client_settings(self) -> dict[str, Any]:
         """Return the arguments of `OxenClient` that are set, without the HTTP client."""
+        raise NotImplementedError
 
-    @abstractmethod
     def _http_clients(self) -> tuple[Any, Any]:
         """Return the developer's own HTTP clients, synchronous and asynchronous, or None each."""
+        raise NotImplementedError
 
     def _client(self) -> OxenClient:
         return self._clients.sync_client(self._client_settings(), self._http_clients()[0])

@@ -60,6 +60,11 @@ class Answer:
     metadata: dict[str, Any] = field(default_factory=dict)
     """Further facts about the answer: created, system_fingerprint, service_tier, …"""
 
+    def cost_fields(self) -> dict[str, str]:
+        """Return ``cost`` or ``cost_estimate`` as a decimal string in USD, where it is known."""
+        costs = {"cost": self.cost, "cost_estimate": self.cost_estimate}
+        return {name: f"{amount:f}" for name, amount in costs.items() if amount is not None}
+
 
 @dataclass(slots=True)
 class Delta:

@@ -37,6 +37,25 @@ _ATTACHED = "The result follows as an attachment."
 _LEFT_OUT = "[{} attachment(s) left out: this model takes no images]"
 
 
+# How files begin in base64.
+_SIGNATURES = (
+    ("iVBORw0KGgo", "image/png"),
+    ("/9j/", "image/jpeg"),
+    ("R0lGOD", "image/gif"),
+    ("JVBERi0", "application/pdf"),
+    ("T2dnUw", "audio/ogg"),
+    ("ZkxhQ", "audio/flac"),
+    ("SUQz", "audio/mpeg"),
+    ("//vQ", "audio/mpeg"),
+    ("GkXfo", "video/webm"),
+)
+
+
+def text_part(text: str) -> Part:
+    """Return the content part for a text."""
+    return {"type": "text", "text": text}
+
+
 def media_part(
     kind: MediaKind, url: str, *, filename: str | None = None, detail: str | None = None
 ) -> Part:
@@ -56,6 +75,24 @@ def media_part(
         }
     inner = {"url": url, **({"detail": detail} if detail else {})}
     return {"type": f"{kind}_url", f"{kind}_url": inner}
+
+
+def data_url(mime_type: str, data: bytes | str) -> str:
+    """Return the data URL for `data`: bytes, or a str that is base64 already."""
+    encoded = data if isinstance(data, str) else base64.b64encode(data).decode()
+    return f"data:{mime_type};base64,{encoded}"
+
+
+def sniff_mime_type(encoded: str) -> str | None:
+    """Return the MIME type that the beginning of a file in base64 shows, or None."""
+    if encoded.startswith("UklGR"):  # RIFF: the kind comes eight bytes later
+        return "image/webp" if "V0VCU" in encoded[:24] else "audio/wav"
+    return next((mime for start, mime in _SIGNATURES if encoded.startswith(start)), None)
+
+
+def unsupported_document(mime_type: str) -> InvalidInputError:
+    """Return the error for a document that is not a PDF."""
+    return InvalidInputError(f"Oxen takes PDF documents only, not {mime_type}.", hint=_NO_PDF_HINT)
 
 
 def model_takes_images(model: Model | None) -> bool:
@@ -174,9 +211,7 @@ _NO_PDF_HINT = "Convert it, or send its text."
 def _check_pdf(data: str, filename: str) -> None:
     if data.startswith("data:") and not data.lower().startswith("data:application/pdf"):
         mime_type = data[5:].partition(";")[0].partition(",")[0] or "unknown"
-        raise InvalidInputError(
-            f"Oxen takes PDF documents only, not {mime_type}.", hint=_NO_PDF_HINT
-        )
+        raise unsupported_document(mime_type)
     # Frameworks label a file without a type as PDF, so its first bytes decide.
     if b"%PDF" not in _first_bytes(data):
         guess = mimetypes.guess_type(filename)[0]

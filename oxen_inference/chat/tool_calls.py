@@ -383,3 +383,10 @@ def sendable_arguments(arguments: str | None) -> str:
     except ValueError:
         is_valid = False
     return arguments or "{}" if is_valid else json.dumps({"malformed_arguments": arguments})
+
+
+def wire_tool_call(call_id: Any, name: Any, arguments: str, extra: Any = None) -> dict[str, Any]:
+    """Return a complete call as a message has it; `extra` is its ``extra_content``."""
+    function = {"name": name, "arguments": arguments}
+    call = {"id": call_id, "type": "function", "function": function}
+    return {**call, "extra_content": extra} if extra else call

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from oxen_inference.tools.inputs import EARLIER
+from oxen_inference.tools.inputs import REFERENCE
 
 # Errors that no choice of arguments can mend: for the developer, not for the language model.
 _FOR_DEVELOPERS = (
@@ -37,7 +37,7 @@ def explain_validation(error: Any) -> str:
     """Say in one line what is wrong with the arguments, without quoting them all."""
     problems = "; ".join(map(_problem, error.errors(include_url=False, include_input=False)))
     # The scheme of a reference is ours: the language model did not write it.
-    return f"Error: {problems.replace(EARLIER, '')}. Nothing was sent or paid for."
+    return f"Error: {problems.replace(REFERENCE, '')}. Nothing was sent or paid for."
 
 
 def _problem(details: Mapping[str, Any]) -> str:

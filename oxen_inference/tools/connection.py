@@ -1,4 +1,4 @@
-"""How a set of tools reaches Oxen: one client for all of them, one per event loop, none stored."""
+"""How a set of tools reaches Oxen: one client for all of them, and one for each event loop."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class Connection:
     """Copies are the same connection; a pickled one leaves its key and its clients behind.
 
-    `client`: an `OxenClient` or `AsyncOxenClient` to use; its twin is made with its settings.
-    `ledger` ``...`` means the default one. Unpickled, it finds its key in the environment.
+    `client`: an `OxenClient` or `AsyncOxenClient`; the other kind is made with its settings.
+    `ledger`: ``...`` means the default one. After unpickling, the key comes from the environment.
     """
 
     def __init__(
@@ -31,13 +31,13 @@ class Connection:
         base_url: str | None = None,
         ledger: Any = ...,
     ) -> None:
-        self._given = client
+        self._client = client
         self._api_key = SecretStr(api_key) if isinstance(api_key, str) else api_key
         self._base_url = base_url
         self._ledger = ledger
         self._clients = ClientCache()
         self.session = f"session:{uuid.uuid4().hex}"
-        """Stands for the conversation where a call belongs to no thread."""
+        """The conversation of calls that belong to no thread."""
 
     def __repr__(self) -> str:
         return f"Connection({self._base_url or 'from the environment'!r})"
@@ -46,53 +46,70 @@ class Connection:
         return self
 
     def __deepcopy__(self, _: Any) -> Connection:
-        return self  # another one would watch the same jobs again
+        return self  # a second connection would poll the same jobs again
 
     def __reduce__(self) -> tuple[Any, ...]:
         from oxen_inference.ledger.store import Ledger
 
         settings = self._settings()
         ledger = settings.get("ledger", ...)
-        known = ledger is None or isinstance(ledger, Ledger)
-        return _rebuild, (settings["base_url"], ledger if known else ...)
+        can_travel = ledger is None or isinstance(ledger, Ledger)
+        return _rebuild, (settings["base_url"], ledger if can_travel else ...)
 
     def check(self) -> None:
         """Raise `ConfigurationError` now if there is no key, or no usable base URL."""
         from oxen_inference.settings import resolve_api_key, resolve_base_url
 
-        if self._given is None:
+        if self._client is None:
             resolve_api_key(self._api_key, base_url=resolve_base_url(self._base_url))
 
-    def sync(self) -> OxenClient:
+    def get_client(self) -> OxenClient:
         """Return the blocking client."""
         from oxen_inference.client import OxenClient
 
-        if isinstance(self._given, OxenClient):
-            return self._given
+        if isinstance(self._client, OxenClient):
+            return self._client
         return self._clients.sync_client(self._settings(), None)
 
-    async def running(self) -> AsyncOxenClient:
+    async def get_async_client(self) -> AsyncOxenClient:
         """Return the client of the running loop."""
         # The first import of openai takes most of a second.
         module = await asyncio.to_thread(import_module, "oxen_inference.client")
-        if isinstance(self._given, module.AsyncOxenClient):
-            return self._given  # type: ignore[no-any-return]  # the class comes by its module
+        if isinstance(self._client, module.AsyncOxenClient):
+            return self._client  # type: ignore[no-any-return]  # the class comes by its module
         return self._clients.async_client(self._settings(), None)
 
     def _settings(self) -> dict[str, Any]:
-        if self._given is None:
+        if self._client is None:
             settings = {"api_key": self._api_key, "base_url": self._base_url}
             return settings if self._ledger is ... else {**settings, "ledger": self._ledger}
-        provider = getattr(self._given, "_api_key_provider", None)  # the SDK's name for a callable
+        provider = getattr(self._client, "_api_key_provider", None)  # the SDK's, for a callable key
         is_usable = provider is not None and not inspect.iscoroutinefunction(provider)
         return {
-            "api_key": provider if is_usable else self._given.api_key,
-            "base_url": str(self._given.base_url),
-            "ledger": self._given._oxen_ledger,
-            "timeout": self._given.timeout,
-            "max_retries": self._given.max_retries,
-            "default_headers": self._given._custom_headers,
+            "api_key": provider if is_usable else self._client.api_key,
+            "base_url": str(self._client.base_url),
+            "ledger": self._client._oxen_ledger,
+            "timeout": self._client.timeout,
+            "max_retries": self._client.max_retries,
+            "default_headers": self._client._custom_headers,
         }
+
+
+def connection_for(
+    client: Any, api_key: Any, base_url: Any, ledger: Any, budget: Any
+) -> Connection:
+    """Return the connection for such settings. Raises `ConfigurationError` if they are unusable."""
+    if client is not None and not (api_key is None and base_url is None and ledger is ...):
+        from oxen_inference.errors import ConfigurationError
+
+        raise ConfigurationError(
+            "A client has its own api_key, base_url and ledger: give either the client or these."
+        )
+    if client is None and ledger is ... and getattr(budget, "ledger", None) is not None:
+        ledger = budget.ledger  # intent and reservation in one transaction
+    connection = Connection(client=client, api_key=api_key, base_url=base_url, ledger=ledger)
+    connection.check()
+    return connection
 
 
 def _rebuild(base_url: str | None, ledger: Any) -> Connection:

@@ -1,9 +1,9 @@
-"""Pictures, films and sounds that a model names as inputs: URLs, earlier results, allowed files.
+"""Images, videos and audio that a model names as inputs: URLs, earlier results, allowed files.
 
-A model may say ``"input_image": "<generation id>"`` for what it made before. A name without a
-scheme is carried through validation as a URL of our own, and resolved when the call is made, so
-that validation needs neither network nor ledger. Only files below a folder the developer named
-are ever read; anything else that is no URL is refused.
+A model may say ``"input_image": "<generation id>"`` for what it made before. Such a reference is
+carried through validation as a URL with a scheme of our own, and is resolved when the call is made,
+so that validation needs neither network nor ledger. Only files below a folder that the developer
+named are ever read. Everything else that is not a URL is refused.
 """
 
 from __future__ import annotations
@@ -13,79 +13,79 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-EARLIER = "oxen-result:"
+REFERENCE = "oxen-result:"
 """Scheme of a name that stands for an earlier result or an allowed file."""
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
-_SENDABLE = ("http", "https", "data", EARLIER.rstrip(":"))
+_SENDABLE = ("http", "https", "data", REFERENCE.rstrip(":"))
 _NAMED_LIKE_MEDIA = re.compile(r"(^|_)(image|video|audio|frame)s?(_ur[il]s?)?$")
 
 
 def required_media(schema: Mapping[str, Any] | None) -> tuple[str, ...]:
-    """Return the names of the media inputs that a model cannot do without."""
+    """Return the names of the media inputs that a model requires."""
     fields = _properties(schema)
     required = (schema or {}).get("required")
     names = required if isinstance(required, list) else []
-    return tuple(n for n in names if n in fields and _is_media(n, _items_of(fields[n])))
+    return tuple(n for n in names if n in fields and _is_media(n, _item_schema(fields[n])))
 
 
-def mark(
+def mark_references(
     arguments: Mapping[str, Any],
     schema: Mapping[str, Any] | None,
     wire_names: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Return `arguments` with every media input that is not a URL marked as `EARLIER`.
+    """Return `arguments` with the scheme `REFERENCE` before every media input that is not a URL.
 
-    `wire_names`: argument to parameter, where a tool calls one otherwise.
+    `wire_names`: argument to parameter, where a tool's argument has another name.
     """
     from oxen_inference.catalog.tool_names import by_wire_names
 
     fields, result = _properties(schema), {}
     for name, value in arguments.items():
         wire = (wire_names or {}).get(name, name)
-        known = by_wire_names(value, fields.get(wire), schema or {})
-        result[name] = _map(known, fields.get(wire), wire, _marked)
+        renamed = by_wire_names(value, fields.get(wire), schema or {})
+        result[name] = _map_media(renamed, fields.get(wire), wire, _mark)
     return result
 
 
-def marked(value: Any) -> list[str]:
-    """Return the names in `value` that `mark` has marked, each once."""
+def find_references(value: Any) -> list[str]:
+    """Return the names in `value` that `mark_references` marked, each once."""
     if isinstance(value, str):
-        return [value.removeprefix(EARLIER)] if value.startswith(EARLIER) else []
+        return [value.removeprefix(REFERENCE)] if value.startswith(REFERENCE) else []
     inner = value.values() if isinstance(value, Mapping) else value
-    found = (marked(one) for one in inner) if isinstance(value, Mapping | list) else ()
-    return list(dict.fromkeys(name for names in found for name in names))
+    nested = map(find_references, inner) if isinstance(value, Mapping | list) else ()
+    return list(dict.fromkeys(name for names in nested for name in names))
 
 
-def resolved(value: Any, known: Mapping[str, Any]) -> Any:
-    """Return `value` with every marked name replaced by what `known` has for it."""
+def replace_references(value: Any, values: Mapping[str, Any]) -> Any:
+    """Return `value` with every marked name replaced by its entry in `values`."""
     if isinstance(value, str):
-        return known[value.removeprefix(EARLIER)] if value.startswith(EARLIER) else value
+        return values[value.removeprefix(REFERENCE)] if value.startswith(REFERENCE) else value
     if isinstance(value, list):
-        return [resolved(one, known) for one in value]
+        return [replace_references(item, values) for item in value]
     if isinstance(value, Mapping):
-        return {name: resolved(one, known) for name, one in value.items()}
+        return {name: replace_references(item, values) for name, item in value.items()}
     return value
 
 
-def inlined(value: Any, name: str = "") -> Any:
-    """Return `value` with every `Path` in it as a data URL: the developer gave that very file.
+def inline_files(value: Any, name: str = "") -> Any:
+    """Return `value` with the content of every `Path` in it as a data URL.
 
-    Raises `InvalidInputError` for one that cannot be read or is too large.
+    Raises `InvalidInputError` for a file that cannot be read or is too large.
     """
     if isinstance(value, Path):
         from oxen_inference.media.inputs import data_url
 
         return data_url(name, value)
     if isinstance(value, list | tuple):
-        return [inlined(one, name) for one in value]
+        return [inline_files(item, name) for item in value]
     if isinstance(value, Mapping):
-        return {inner: inlined(one, str(inner)) for inner, one in value.items()}
+        return {inner: inline_files(item, str(inner)) for inner, item in value.items()}
     return value
 
 
 def allowed_file(name: str, folder: str | Path | None) -> Path | None:
-    """Return the file called `name` below `folder`, or None if there is none to be read."""
+    """Return the file called `name` below `folder`, or None if there is no such file."""
     if folder is None:
         return None
     base = Path(folder).expanduser().resolve()
@@ -94,7 +94,7 @@ def allowed_file(name: str, folder: str | Path | None) -> Path | None:
     return file if file.is_relative_to(base) and file.is_file() else None
 
 
-def refuse_unsendable(params: Mapping[str, Any], schema: Mapping[str, Any] | None) -> None:
+def check_sendable(params: Mapping[str, Any], schema: Mapping[str, Any] | None) -> None:
     """Raise `InvalidInputError` for a media input that is neither http(s) nor a data URL."""
     fields = _properties(schema)
 
@@ -109,43 +109,48 @@ def refuse_unsendable(params: Mapping[str, Any], schema: Mapping[str, Any] | Non
         return value
 
     for name, value in params.items():
-        _map(value, fields.get(name), name, check)
+        _map_media(value, fields.get(name), name, check)
 
 
-def _marked(value: str) -> str:
-    return value if not value.strip() or _URL.match(value) else EARLIER + value.strip()
+def _mark(value: str) -> str:
+    return value if not value.strip() or _URL.match(value) else REFERENCE + value.strip()
 
 
-def _map(value: Any, spec: Any, name: str, change: Callable[[str], str]) -> Any:
+def _map_media(value: Any, schema: Any, name: str, change: Callable[[str], str]) -> Any:
     """Apply `change` to every string of a parameter that is a media input."""
-    spec = spec if isinstance(spec, Mapping) else {}
+    schema = schema if isinstance(schema, Mapping) else {}
     if isinstance(value, str):
-        return change(value) if _is_media(name, spec) else value
+        return change(value) if _is_media(name, schema) else value
     if isinstance(value, list):
-        items = spec.get("items")
+        items = schema.get("items")
         items = items if isinstance(items, Mapping) else {}
-        about = {"renderType": spec.get("renderType"), **items}
-        return [_map(one, about, name, change) for one in value]
+        item_schema = {"renderType": schema.get("renderType"), **items}
+        return [_map_media(item, item_schema, name, change) for item in value]
     if isinstance(value, Mapping):
-        fields = _properties(spec)
-        return {inner: _map(one, fields.get(inner), inner, change) for inner, one in value.items()}
+        fields = _properties(schema)
+        return {
+            inner: _map_media(item, fields.get(inner), inner, change)
+            for inner, item in value.items()
+        }
     return value
 
 
-def _is_media(name: str, spec: Mapping[str, Any]) -> bool:
-    if spec.get("enum"):
+def _is_media(name: str, schema: Mapping[str, Any]) -> bool:
+    if schema.get("enum"):
         return False
-    render = str(spec.get("renderType") or "")
-    if render.endswith("-url") or spec.get("format") in ("uri", "url"):
+    render = str(schema.get("renderType") or "")
+    if render.endswith("-url") or schema.get("format") in ("uri", "url"):
         return True
-    return bool(_NAMED_LIKE_MEDIA.search(name)) and spec.get("type", "string") == "string"
+    return bool(_NAMED_LIKE_MEDIA.search(name)) and schema.get("type", "string") == "string"
 
 
-def _items_of(spec: Any) -> Mapping[str, Any]:
-    """Return the schema of a list's items, or of what is no list."""
-    spec = spec if isinstance(spec, Mapping) else {}
-    items = spec.get("items")
-    return {"renderType": spec.get("renderType"), **items} if isinstance(items, Mapping) else spec
+def _item_schema(schema: Any) -> Mapping[str, Any]:
+    """Return the schema of a list's items, or `schema` itself where it is not a list's."""
+    schema = schema if isinstance(schema, Mapping) else {}
+    items = schema.get("items")
+    return (
+        {"renderType": schema.get("renderType"), **items} if isinstance(items, Mapping) else schema
+    )
 
 
 def _properties(schema: Any) -> Mapping[str, Any]:

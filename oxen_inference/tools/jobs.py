@@ -1,20 +1,29 @@
-"""What the tools to submit, check and cancel generations, and to find models, take and say."""
+"""The tools around a generation: submit it, check it, cancel it, and find a model for it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from oxen_inference.tools import text
-from oxen_inference.tools.settings import MEDIA
+from oxen_inference.tools.calls import is_for_developers
+from oxen_inference.tools.media_config import MEDIA
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from oxen_inference.catalog.models import Model
+    from oxen_inference.client import AsyncOxenClient, OxenClient
+    from oxen_inference.errors import OxenError
     from oxen_inference.result import MediaResult
 
-_LONGEST_WAIT = 600  # seconds; a model that wants more can ask again
+    Job: TypeAlias = "MediaResult | UnknownJob"
+
+_MAX_WAIT = 600  # seconds; a model that wants more can ask again
 
 SUBMIT = (
     "Starts generating an image or a video with a model on Oxen and returns generation ids at "
@@ -38,8 +47,8 @@ class _Arguments(BaseModel):
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
 
-def _not_given() -> None:
-    """Default of what may be left out."""
+def _none() -> None:
+    """Return the default of an argument whose schema should name none."""
 
 
 class SubmitArguments(_Arguments):
@@ -48,9 +57,9 @@ class SubmitArguments(_Arguments):
     parameters: dict[str, Any] = Field(
         default_factory=dict, description="Further parameters of the model, by name."
     )
-    # A default would overrule what `parameters` says; a factory writes none into the schema.
+    # A default in the schema would overrule what `parameters` says; a factory writes none there.
     num_generations: int | None = Field(
-        default_factory=_not_given, ge=1, le=4,
+        default_factory=_none, ge=1, le=4,
         description="How many, 1 if left out; each is paid for.",
     )  # fmt: skip
 
@@ -58,7 +67,7 @@ class SubmitArguments(_Arguments):
 class CheckArguments(_Arguments):
     generation_ids: list[str] = Field(min_length=1, description="Ids as submitting returned them.")
     wait_seconds: float = Field(
-        default=0, ge=0, le=_LONGEST_WAIT, description="How long to wait if it is not ready."
+        default=0, ge=0, le=_MAX_WAIT, description="How long to wait if it is not ready."
     )
 
 
@@ -82,29 +91,32 @@ class FindModelsInput(BaseModel):
     limit: int = Field(default=5, ge=1, le=20, description="How many to name at most.")
 
 
-def own_arguments(submission: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a submission's arguments as those of the model's own tool.
+# Submitting
 
-    Raises `InvalidInputError` for one that was given twice, not alike.
+
+def model_arguments(submission: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of the model's own tool that a submission means.
+
+    Raises `InvalidInputError` for an argument that is given twice, with different values.
     """
     from oxen_inference.errors import InvalidInputError
 
     arguments = dict(submission.get("parameters") or {})
     for name in ("prompt", "num_generations"):
-        own = submission.get(name)
-        if own is None:
+        value = submission.get(name)
+        if value is None:
             continue
-        if arguments.get(name, own) != own:
+        if arguments.get(name, value) != value:
             raise InvalidInputError(
-                f"{name} was given twice: {own!r}, and {arguments[name]!r} in parameters. Give it "
+                f"{name} was given twice: {value!r}, and {arguments[name]!r} in parameters. Give it "
                 "once."
             )
-        arguments[name] = own
+        arguments[name] = value
     return arguments
 
 
-def refuse_stranger(model_id: str, allowed: Iterable[str]) -> None:
-    """Raise `InvalidInputError` for a model that is none of the `allowed` ones."""
+def check_allowed(model_id: str, allowed: Iterable[str]) -> None:
+    """Raise `InvalidInputError` for a model that is not among `allowed`."""
     from oxen_inference.catalog.did_you_mean import did_you_mean, suggestion
     from oxen_inference.errors import InvalidInputError
 
@@ -116,7 +128,7 @@ def refuse_stranger(model_id: str, allowed: Iterable[str]) -> None:
         )
 
 
-def submitted(result: MediaResult) -> str:
+def describe_submitted(result: MediaResult) -> str:
     """Say what was started."""
     if result.is_terminal:  # the same call, replayed
         return text.describe_job(result)
@@ -124,14 +136,140 @@ def submitted(result: MediaResult) -> str:
     return f"Started: {result.media_type} by {result.model}. Generation ids: {ids}."
 
 
-def found(
+# Checking and canceling
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownJob:
+    """A generation whose state could not be read, and why, in words."""
+
+    generation_id: str
+    error: str
+
+    def __str__(self) -> str:
+        return f"{self.generation_id}: {self.error}"
+
+
+def check(
+    client: OxenClient,
+    generation_ids: Sequence[str],
+    *,
+    wait: float,
+    save_to: Any,
+    on_progress: Callable[[Any], Any] | None,
+) -> list[Job]:
+    """Return the state of generations, waiting up to `wait` seconds for each.
+
+    Raises `InvalidInputError` if none is known.
+    """
+    from oxen_inference.errors import OxenError
+
+    def check_one(generation_id: str) -> Job:
+        try:
+            handle = client.media.attach(generation_ids=[generation_id])
+            if not wait and not (snapshot := handle.status()).is_terminal:
+                return snapshot
+            return handle.wait(wait or None, save_to=save_to, on_progress=on_progress)
+        except OxenError as error:
+            return _from_error(generation_id, error)
+
+    return _require_any([check_one(generation_id) for generation_id in generation_ids])
+
+
+async def acheck(
+    client: AsyncOxenClient,
+    generation_ids: Sequence[str],
+    *,
+    wait: float,
+    save_to: Any,
+    on_progress: Callable[[Any], Any] | None,
+) -> list[Job]:
+    """Do what `check` does, waiting for all of them at once."""
+    from oxen_inference.errors import OxenError
+
+    async def check_one(generation_id: str) -> Job:
+        try:
+            handle = await client.media.attach(generation_ids=[generation_id])
+            if not wait and not (snapshot := await handle.status()).is_terminal:
+                return snapshot
+            return await handle.wait(wait or None, save_to=save_to, on_progress=on_progress)
+        except OxenError as error:
+            return _from_error(generation_id, error)
+
+    return _require_any(list(await asyncio.gather(*map(check_one, generation_ids))))
+
+
+def cancel(client: OxenClient, generation_ids: Sequence[str]) -> list[Job]:
+    """Cancel generations and return their state. Raises `InvalidInputError` if none is known."""
+    from oxen_inference.errors import OxenError
+
+    def cancel_one(generation_id: str) -> Job:
+        try:
+            return client.media.attach(generation_ids=[generation_id]).cancel()
+        except OxenError as error:
+            return _from_error(generation_id, error)
+
+    return _require_any([cancel_one(generation_id) for generation_id in generation_ids])
+
+
+async def acancel(client: AsyncOxenClient, generation_ids: Sequence[str]) -> list[Job]:
+    """Do what `cancel` does, without blocking the running loop."""
+    from oxen_inference.errors import OxenError
+
+    async def cancel_one(generation_id: str) -> Job:
+        try:
+            handle = await client.media.attach(generation_ids=[generation_id])
+            return await handle.cancel()
+        except OxenError as error:
+            return _from_error(generation_id, error)
+
+    return _require_any([await cancel_one(generation_id) for generation_id in generation_ids])
+
+
+def describe_jobs(jobs: Iterable[Job]) -> str:
+    """Say how far several jobs are, a line or more for each."""
+    return "\n".join(
+        str(job) if isinstance(job, UnknownJob) else text.describe_job(job) for job in jobs
+    )
+
+
+def jobs_as_data(jobs: Iterable[Job]) -> dict[str, Any]:
+    """Return several jobs as plain data."""
+    rows = [asdict(job) if isinstance(job, UnknownJob) else text.references(job) for job in jobs]
+    return {"results": rows}
+
+
+def _from_error(generation_id: str, error: OxenError) -> Job:
+    """Return what an error says about a generation. Raises one that only developers can mend."""
+    if is_for_developers(error):
+        raise error
+    result: MediaResult | None = getattr(error, "result", None)
+    if result is not None:
+        return result
+    is_missing = type(error).__name__ == "NotFoundError"
+    reason = "Oxen knows no generation of this id." if is_missing else text.for_models(error)
+    return UnknownJob(generation_id, reason)
+
+
+def _require_any(jobs: list[Job]) -> list[Job]:
+    if all(isinstance(job, UnknownJob) for job in jobs):
+        from oxen_inference.errors import InvalidInputError
+
+        raise InvalidInputError(describe_jobs(jobs))
+    return jobs
+
+
+# Finding a model
+
+
+def search_models(
     models: Iterable[Model], arguments: Mapping[str, Any], *, media_only: bool = True
 ) -> tuple[str, list[dict[str, Any]]]:
     """Return the models for a need, in words and as rows of plain data."""
     from oxen_inference.catalog.find_models import describe, find_models
 
     models = list(models)
-    media = [model for model in models if any(model.makes(kind) for kind in MEDIA)]
+    media = [model for model in models if any(model.makes(each) for each in MEDIA)]
     matches = find_models(media if media_only else models, **arguments)
     parameters = [text.describe_parameters(m.model) for m in matches if m.model in media]
     return "\n".join([describe(matches), *parameters]), [match.as_row() for match in matches]

@@ -124,7 +124,9 @@ def test_no_other_model_hides_in_model_kwargs() -> None:
     "name", ["openai_api_key", "openai_api_base", "deepseek_api_key", "use_responses_api"]
 )
 def test_settings_of_other_classes_never_travel(name: str) -> None:
-    with pytest.raises(ValueError, match=f"ChatOxen has no {name}: the key is api_key") as caught:
+    with pytest.raises(
+        ValueError, match=f"ChatOxen does not take {name}. Remove it. The key is api_key"
+    ) as caught:
         ChatOxen(model="ox-1", api_key=KEY, **{name: "sk-for-somebody-else"})
     assert "sk-for-somebody-else" not in str(caught.value)
 
@@ -622,7 +624,7 @@ def test_both_habits_of_catching() -> None:
 def test_an_unknown_parameter_is_sent_with_a_warning() -> None:
     with ScriptedServer(OK) as server:
         with pytest.warns(
-            UserWarning, match="temperatur is no parameter.*did you mean temperature"
+            UserWarning, match="temperatur is not a parameter.*did you mean temperature"
         ):
             model = chat(server, temperatur=0.2)
         model.invoke("hi")

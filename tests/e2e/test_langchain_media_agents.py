@@ -235,7 +235,7 @@ class TestBudget:
 
     def test_two_budgets_for_one_tool_are_an_error(self, client: OxenClient) -> None:
         draw = OxenMediaTool.for_model("flux-2-dev", client=client, name="draw", budget=Budget("1"))
-        with pytest.raises(ConfigurationError, match="has a budget of its own"):
+        with pytest.raises(ConfigurationError, match="already has a budget"):
             agent([[DRAW], "done"], [draw], OxenBudgetMiddleware("1")).invoke(ASK, thread())
 
     @pytest.mark.parametrize("kept", ["in a file", "in memory"])
@@ -289,7 +289,7 @@ class TestBudget:
     def test_a_budget_that_is_no_longer_kept_is_read_from_the_ledger(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(budget_middleware, "_MOST_KEPT", 1)
+        monkeypatch.setattr(budget_middleware, "_MAX_CACHED", 1)
         middleware = OxenBudgetMiddleware("1")
         runs: list[Any] = [middleware.before_agent({"messages": []}, Runtime()) for _ in range(2)]
         middleware.budget_of(runs[0]).record(Decimal("0.4"), "chat")
@@ -348,7 +348,7 @@ class TestBudget:
             one.invoke(ASK)
         assert studio.spent == Decimal(spent)
         told = [str(one.message) for one in warned if issubclass(one.category, OxenBudgetWarning)]
-        assert told == ([] if about else ["What an answer of ox-1 cost is not known: the budget does not count it."])  # fmt: skip
+        assert told == ([] if about else ["The cost of an answer by ox-1 is not known: the budget does not count it."])  # fmt: skip
 
     def test_counts_what_chatoxen_costs(self, client: OxenClient, oxen_sandbox: Sandbox) -> None:
         draw = OxenMediaTool.for_model("flux-2-dev", client=client, name="draw")

@@ -206,7 +206,7 @@ class TestPaidOnce:
         draw = await OxenMediaTool.afor_model(
             "flux-2-dev", api_key=oxen_sandbox.api_key, base_url=oxen_sandbox.base_url, timeout=0.3
         )
-        (await draw.connection.running()).media.pace = FAST
+        (await draw.connection.get_async_client()).media.pace = FAST
         assert (await draw.ainvoke(call(draw, "c1", prompt="ox"), IN_A_THREAD)).status == "error"
         patient = draw.model_copy(update={"timeout": None})
         await patient.ainvoke(call(draw, "c2", prompt="ox"), IN_A_THREAD)
@@ -239,7 +239,7 @@ class TestPaidOnce:
             "flux-2-dev", api_key=oxen_sandbox.api_key, base_url=oxen_sandbox.base_url,
             ledger=None, timeout=0.3,
         )  # fmt: skip
-        draw.connection.sync().media.pace = FAST
+        draw.connection.get_client().media.pace = FAST
         assert answer(draw, "c1", prompt="ox").status == "error"
         draw.timeout = None
         assert answer(draw, "c2", prompt="ox").status == "success"

@@ -467,7 +467,7 @@ def test_a_model_without_tools_is_asked_for_an_object_in_words(hub: Sandbox) -> 
 @pytest.mark.parametrize("mode", ["tool", "json_schema"])
 def test_a_program_says_what_it_makes(hub: Sandbox, mode: Any) -> None:
     llm = Oxen(MODEL, api_key=hub.api_key, api_base=hub.base_url, structured_mode=mode)
-    assert program_for(llm, Ox, PROMPT).output_cls is Ox
+    assert program_for(llm, Ox, PROMPT, mode=mode).output_cls is Ox
 
 
 class Vague(BaseModel):

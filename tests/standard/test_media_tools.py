@@ -11,7 +11,7 @@ from langchain_tests.integration_tests import ToolsIntegrationTests
 from langchain_tests.unit_tests import ToolsUnitTests
 
 from langchain_oxen import OxenFindModelsTool, OxenMediaTool
-from langchain_oxen.job_tools import OxenCancelTool, OxenCheckTool, OxenSubmitTool
+from langchain_oxen.toolkit import OxenCancelTool, OxenCheckTool, OxenSubmitTool
 from oxen_inference import Model, OxenClient
 from oxen_inference.catalog.model_reading import read_model
 from oxen_inference.tools.connection import Connection

@@ -19,7 +19,7 @@ from oxen_inference.chat.usage import Usage
 
 
 def test_the_short_cut_makes_what_the_constructors_make(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert messages_in._KNOWN_SHAPE, "this LangChain's chunks have fields the short cut lacks"
+    assert messages_in._SHAPE_IS_KNOWN, "this LangChain's chunks have fields the short cut lacks"
     about = {"model_provider": PROVIDER}
     short = to_chunk(Delta(text="hi", reasoning="hm"))
     long = ChatGenerationChunk(
@@ -35,7 +35,7 @@ def test_the_short_cut_makes_what_the_constructors_make(monkeypatch: pytest.Monk
         assert a.__pydantic_extra__ == b.__pydantic_extra__
         assert a.model_dump() == b.model_dump()
     assert to_chunk(Delta(text="x")).message.tool_calls is not short.message.tool_calls  # type: ignore[attr-defined]
-    monkeypatch.setattr(messages_in, "_KNOWN_SHAPE", False)
+    monkeypatch.setattr(messages_in, "_SHAPE_IS_KNOWN", False)
     assert to_chunk(Delta(text="hi", reasoning="hm")) == long
 
 

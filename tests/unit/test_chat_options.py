@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from langchain_oxen import ChatOxen
+from langchain_oxen.parameters import convert_tools
 from langchain_oxen.structured import response_format
-from langchain_oxen.tool_binding import settle
 from oxen_inference.errors import InvalidInputError
 
 
@@ -36,7 +36,7 @@ def test_a_choice_of_tools_is_spelt_for_the_wire(choice: Any, sent: Any) -> None
 @pytest.mark.parametrize("choice", [None, False])
 def test_no_choice_is_none_that_is_sent(choice: Any) -> None:
     body = {"tools": [draw], "tool_choice": choice}
-    settle(body, None)
+    convert_tools(body, None)
     assert "tool_choice" not in body
     assert len(body["tools"]) == 1
 

@@ -127,7 +127,7 @@ def test_a_copy_is_the_same_tool_and_a_pickle_leaves_the_key_behind(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     original = tool(aspect_ratio="1:1", max_cost="0.10")
-    original.connection.sync()
+    original.connection.get_client()
     assert copy.deepcopy(original).connection is original.connection
     assert copy.copy(original.connection) is original.connection
     stored = pickle.dumps(original)
@@ -136,8 +136,8 @@ def test_a_copy_is_the_same_tool_and_a_pickle_leaves_the_key_behind(
     assert convert_to_openai_tool(loaded) == convert_to_openai_tool(original)
     assert loaded.pinned == original.pinned
     monkeypatch.setenv("OXEN_API_KEY", "another-key")
-    assert loaded.connection.sync().api_key == "another-key"
-    assert str(loaded.connection.sync().base_url).startswith("http://localhost:1/api/ai")
+    assert loaded.connection.get_client().api_key == "another-key"
+    assert str(loaded.connection.get_client().base_url).startswith("http://localhost:1/api/ai")
 
 
 def test_a_pickle_keeps_its_named_budget_and_refuses_an_unnamed_one(tmp_path: Path) -> None:
@@ -161,9 +161,9 @@ def test_a_second_budget_is_refused(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger.sqlite3")
     studio = Budget("5", name="studio", ledger=ledger)
     drawing = tool(budget=studio)
-    assert drawing.paid_from(Budget("5", name="studio", ledger=ledger)).budget.name == "studio"
-    with pytest.raises(ConfigurationError, match="has a budget of its own"):
-        drawing.paid_from(Budget("1"))
+    assert drawing.with_budget(Budget("5", name="studio", ledger=ledger)).budget.name == "studio"
+    with pytest.raises(ConfigurationError, match="already has a budget"):
+        drawing.with_budget(Budget("1"))
 
 
 class TestKeys:

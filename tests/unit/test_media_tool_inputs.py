@@ -31,7 +31,7 @@ SCHEMA: dict[str, Any] = {
 
 
 def test_names_are_marked_in_media_inputs_only() -> None:
-    marked = inputs.mark(
+    marked = inputs.mark_references(
         {
             "prompt": "ox",
             "style": "gen-1",
@@ -44,9 +44,9 @@ def test_names_are_marked_in_media_inputs_only() -> None:
         },
         SCHEMA,
     )
-    assert inputs.marked(marked) == ["gen-1", "gen-2", "gen-3", "gen-4"]
+    assert inputs.find_references(marked) == ["gen-1", "gen-2", "gen-3", "gen-4"]
     known = {f"gen-{n}": f"https://x.test/{n}" for n in range(1, 5)}
-    assert inputs.resolved(marked, known) == {
+    assert inputs.replace_references(marked, known) == {
         "prompt": "ox",
         "style": "gen-1",
         "seed": 7,
@@ -61,23 +61,23 @@ def test_names_are_marked_in_media_inputs_only() -> None:
 def test_renamed_inputs_are_marked_by_what_they_stand_for() -> None:
     source = {"type": "string", "renderType": "image-url"}
     schema = {"properties": {"the source": source, "more": {"properties": {"a b": source}}}}
-    marked = inputs.mark(
+    marked = inputs.mark_references(
         {"the_source": "gen-1", "more": {"a_b": "gen-2"}}, schema, {"the_source": "the source"}
     )
-    assert inputs.marked(marked) == ["gen-1", "gen-2"]
+    assert inputs.find_references(marked) == ["gen-1", "gen-2"]
 
 
 @pytest.mark.parametrize("value", ["https://x.test/a.png", "data:image/png;base64,AAAA", ""])
 def test_urls_stay_as_they_are(value: str) -> None:
-    assert inputs.mark({"input_image": value}, SCHEMA) == {"input_image": value}
+    assert inputs.mark_references({"input_image": value}, SCHEMA) == {"input_image": value}
 
 
 @pytest.mark.parametrize("value", ["file:///etc/passwd", "FILE:/etc/passwd", "gopher://x"])
 def test_other_schemes_are_refused(value: str) -> None:
     with pytest.raises(InvalidInputError, match="cannot be used as an input"):
-        inputs.refuse_unsendable({"input_image": value}, SCHEMA)
+        inputs.check_sendable({"input_image": value}, SCHEMA)
     with pytest.raises(InvalidInputError):
-        inputs.refuse_unsendable({"elements": [{"frontal_image_url": value}]}, SCHEMA)
+        inputs.check_sendable({"elements": [{"frontal_image_url": value}]}, SCHEMA)
 
 
 def test_files_are_found_below_the_allowed_folder_and_nowhere_else(tmp_path: Path) -> None:

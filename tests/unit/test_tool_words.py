@@ -26,7 +26,7 @@ from oxen_inference.errors import (
     RateLimitError,
 )
 from oxen_inference.result import MediaItem, MediaResult
-from oxen_inference.tools.settings import kind_of, tool_name
+from oxen_inference.tools.media_config import media_type_of, tool_name
 from oxen_inference.tools.text import asked_about, describe_parameters, explain
 
 HINT = "Call client.media.reconcile() or pass allow_unknown_cost=True."
@@ -110,14 +110,14 @@ def test_the_hubs_own_words_are_kept() -> None:
 def test_a_chat_model_is_refused_without_what_only_developers_use() -> None:
     chat = read_model({"id": "talker", "capabilities": {"output": ["text"]}})
     with pytest.raises(InvalidInputError) as caught:
-        kind_of(chat)
+        media_type_of(chat)
     assert "ChatOxen" in (caught.value.hint or "")
     assert explain(caught.value) == "Error: talker makes text, not images, video or audio."
 
 
 def test_a_model_that_makes_words_too_is_known_by_the_media_it_makes() -> None:
     row = {"id": "both", "endpoint": "/chat/completions", "capabilities": {"output": ["text", "image"]}}  # fmt: skip
-    assert kind_of(read_model(row)) == "image"
+    assert media_type_of(read_model(row)) == "image"
 
 
 def test_a_person_is_shown_an_address_without_its_signature() -> None:

@@ -1,0 +1,137 @@
+"""The parameters that `ChatOxen` takes, under all their names, and the tools in a request."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Collection, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_openai_tool
+
+from oxen_inference.chat.options import WireChoice, drop_empty_tools, to_tool_choice
+
+Tool = dict[str, Any] | type | Callable[..., Any] | BaseTool
+ToolChoice = dict[str, Any] | str | bool | None
+
+ALIASES = {
+    "model_name": "model",
+    "oxen_api_key": "api_key",
+    "oxen_api_base": "base_url",
+    "api_base": "base_url",
+    "max_completion_tokens": "max_tokens",
+    "stop_sequences": "stop",
+    "request_timeout": "timeout",
+    "headers": "default_headers",
+}
+"""Names that other chat models use for a parameter → its name here."""
+
+REQUEST_FIELDS = (
+    "temperature",
+    "max_tokens",
+    "top_p",
+    "frequency_penalty",
+    "presence_penalty",
+    "seed",
+    "stop",
+    "target_namespace",
+)
+"""Fields that are sent under their own names."""
+
+_UNSUPPORTED = {"organization", "use_responses_api", "use_previous_response_id", "tiktoken_model_name", "include_response_headers"}  # fmt: skip
+# Parameters of the API or of its models that need no warning.
+_KNOWN = {"reasoning_effort", "reasoning", "thinking", "top_k", "min_p", "logprobs", "top_logprobs", "logit_bias", "user", "metadata", "service_tier", "verbosity", "repetition_penalty", "prediction", "modalities", "audio", "tools", "tool_choice", "n", "stream", "stream_options"}  # fmt: skip
+_CALLER = 6  # stack levels from here to the caller that makes a model
+
+
+def sort_arguments(given: Mapping[str, Any], fields: Collection[str]) -> dict[str, Any]:
+    """Return the values of `fields`: aliases are read, and the rest goes into `model_kwargs`.
+
+    Raises `ValueError` for settings that only another class has.
+    """
+    values = {name: value for name, value in given.items() if name in fields}
+    model_kwargs = given.get("model_kwargs") or {}
+    own = (*REQUEST_FIELDS, "model")
+    unknown = {name: value for name, value in model_kwargs.items() if name not in own}
+    for name, value in model_kwargs.items():
+        if name in own:
+            warnings.warn(
+                f"{name} is a parameter of ChatOxen: pass it directly, not in model_kwargs.",
+                stacklevel=_CALLER,
+            )
+            values.setdefault(name, value)
+    for name, value in given.items():
+        if (field := ALIASES.get(name)) is not None:
+            values.setdefault(field, value)
+        elif name not in fields:
+            unknown[name] = value
+    # Settings left over from a move to this class must not travel in every request.
+    if unsupported := sorted(name for name in unknown if _is_unsupported(name)):
+        raise ValueError(
+            f"ChatOxen does not take {', '.join(unsupported)}. Remove it. The key is api_key, the "
+            "base URL is base_url, and a proxy is set in an http_client of your own."
+        )
+    for name in unknown.keys() - model_kwargs.keys() - _KNOWN:
+        _warn_unknown(name, [*fields, *ALIASES])
+    if unknown:
+        values["model_kwargs"] = unknown
+    return values
+
+
+def bind_kwargs(
+    tools: Sequence[Tool], tool_choice: ToolChoice, strict: bool | None
+) -> dict[str, Any]:
+    """Return what `bind` takes for these tools; an empty dict without tools.
+
+    Raises `InvalidInputError` for a choice that names none of them.
+    """
+    converted = [convert_to_openai_tool(tool, strict=strict) for tool in tools]
+    if not converted:
+        return {}
+    choice = _convert_choice(tool_choice, converted)
+    return {"tools": converted, **({} if choice is None else {"tool_choice": choice})}
+
+
+def convert_tools(body: dict[str, Any], parallel_tool_calls: bool | None) -> None:
+    """Convert the tools and the choice in a request's body; drop all about tools if it has none.
+
+    Raises `InvalidInputError` for a choice that names none of them.
+    """
+    drop_empty_tools(body)
+    if "tools" not in body:
+        return
+    body["tools"] = [convert_to_openai_tool(tool) for tool in body["tools"]]
+    if parallel_tool_calls is not None:
+        body.setdefault("parallel_tool_calls", parallel_tool_calls)
+    if "tool_choice" in body:
+        choice = _convert_choice(body["tool_choice"], body["tools"])
+        if choice is None:
+            del body["tool_choice"]
+        else:
+            body["tool_choice"] = choice
+
+
+def _is_unsupported(name: str) -> bool:
+    return name in _UNSUPPORTED or name.startswith("openai_") or name.endswith("_api_key")
+
+
+def _warn_unknown(name: str, known: Collection[str]) -> None:
+    near = get_close_matches(name, known, n=1)
+    warnings.warn(
+        f"{name} is not a parameter of ChatOxen and is sent to the API unchanged"
+        + (f"; did you mean {near[0]}?" if near else ".")
+        + " If it is intended, put it into model_kwargs.",
+        stacklevel=_CALLER + 1,
+    )
+
+
+def _convert_choice(choice: ToolChoice, tools: list[dict[str, Any]]) -> WireChoice | None:
+    if choice is None or choice is False:
+        return None
+    return "required" if choice is True else to_tool_choice(choice, [_name(tool) for tool in tools])
+
+
+def _name(tool: dict[str, Any]) -> str:
+    function = tool.get("function")
+    return str((function if isinstance(function, dict) else tool).get("name") or tool.get("type"))

@@ -1,0 +1,200 @@
+"""The settings of a media tool, checked early, and what a call of it asks `client.media` for."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from oxen_inference.tools import inputs
+
+if TYPE_CHECKING:
+    from oxen_inference.catalog.models import Model
+    from oxen_inference.client import AsyncOxenClient, OxenClient
+    from oxen_inference.ledger.budgets import Budget
+    from oxen_inference.ledger.entries import Entry
+    from oxen_inference.result import MediaItem
+
+MEDIA = ("image", "video", "audio")
+ROLES = ("generate_image", "edit_image", "generate_video", "generate_audio")
+_MAX_NAME_LENGTH = 64  # of a function, in OpenAI's and Anthropic's APIs
+
+
+@dataclass(frozen=True, kw_only=True)
+class MediaToolConfig:
+    """A model and how it may be used; the fields are those of the adapters' media tools."""
+
+    model: Model = field(repr=False)
+    save_to: str | Path | None = None
+    max_cost: Any = None
+    budget: Budget | None = None
+    allow_unknown_cost: bool = False
+    timeout: float | None = None
+    on_interrupt: Literal["detach", "cancel"] = "detach"
+    inputs_from: str | Path | None = None
+
+    def mark_inputs(self, arguments: Mapping[str, Any], schema: Any) -> dict[str, Any]:
+        """Return arguments as they come from a model, in a form that `schema` can validate."""
+        names = getattr(schema, "oxen_wire_names", {})
+        return inputs.mark_references(arguments, self.model.request_schema, names)
+
+    def request_kwargs(
+        self,
+        client: OxenClient,
+        params: Mapping[str, Any],
+        *,
+        key: str | None,
+        conversation: str | None,
+    ) -> dict[str, Any]:
+        """Return what `client.media.generate`, `submit` and `find` take; inputs are resolved."""
+        if names := inputs.find_references(params):
+            jobs = client.media.jobs() if _any_path(names) else []
+            params = inputs.replace_references(params, self._resolve(names, jobs))
+        return self._request_kwargs(params, key, conversation, durable=client.media.ledger.durable)
+
+    async def arequest_kwargs(
+        self,
+        client: AsyncOxenClient,
+        params: Mapping[str, Any],
+        *,
+        key: str | None,
+        conversation: str | None,
+    ) -> dict[str, Any]:
+        """Do what `request_kwargs` does, without blocking the running loop."""
+        if names := inputs.find_references(params):
+            jobs = await client.media.jobs() if _any_path(names) else []
+            values = await asyncio.to_thread(self._resolve, names, jobs)
+            params = inputs.replace_references(params, values)
+        durable = await asyncio.to_thread(lambda: client.media.ledger.durable)
+        return self._request_kwargs(params, key, conversation, durable=durable)
+
+    def wait_kwargs(self) -> dict[str, Any]:
+        """Return what `client.media.generate` takes beyond that: how to wait and where to save."""
+        return {
+            "timeout": self.timeout,
+            "on_interrupt": self.on_interrupt,
+            "save_to": self.save_to or self._audio_folder,
+        }
+
+    def _request_kwargs(
+        self, params: Mapping[str, Any], key: str | None, conversation: str | None, *, durable: bool
+    ) -> dict[str, Any]:
+        inputs.check_sendable(params, self.model.request_schema)
+        # Audio comes in the response itself and has no id to be found by. Without a ledger that
+        # outlives the process, a key would promise too much.
+        has_key = durable and media_type_of(self.model) != "audio"
+        return {
+            "model": self.model,
+            "params": params,
+            "key": key if has_key else None,
+            "conversation": conversation,
+            "max_cost": self.max_cost,
+            "budget": self.budget,
+            "allow_unknown_cost": self.allow_unknown_cost,
+            "allow_paths": self.inputs_from is not None,
+        }
+
+    @property
+    def _audio_folder(self) -> Path | None:
+        """Where audio is saved if `save_to` is not set: it has no URL and would be lost."""
+        is_audio = media_type_of(self.model) == "audio"
+        return Path(tempfile.gettempdir()) / "oxen-audio" if is_audio else None
+
+    def _resolve(self, names: list[str], jobs: list[Entry]) -> dict[str, Path | MediaItem]:
+        """Return the allowed file or the earlier result that each name stands for."""
+        from oxen_inference.result import MediaItem
+
+        saved = {str(item.path): item for job in jobs for item in job.items if item.path}
+        return {
+            name: inputs.allowed_file(name, self.inputs_from)
+            or saved.get(name)
+            or MediaItem(generation_id=name)
+            for name in names
+        }
+
+
+def media_type_of(model: Model) -> str:
+    """Return which of `MEDIA` a model makes. Raises `InvalidInputError` if it makes none."""
+    if model.kind in MEDIA:
+        return str(model.kind)
+    media_type = next((each for each in MEDIA if model.makes(each)), None)
+    if media_type is None:
+        from oxen_inference.errors import InvalidInputError
+
+        makes = " and ".join(model.outputs) or "nothing that the catalog names"
+        hint = "Use ChatOxen or, in LlamaIndex, Oxen for it." if model.is_chat else None
+        raise InvalidInputError(f"{model.id} makes {makes}, not images, video or audio.", hint=hint)
+    return media_type
+
+
+def roles_of(model: Model) -> tuple[str, ...]:
+    """Return which of `ROLES` a model can fill. Raises `InvalidInputError` if it makes no media."""
+    media_type = media_type_of(model)
+    if media_type != "image" or not model.takes("image"):
+        return (f"generate_{media_type}",)
+    if inputs.required_media(model.request_schema):
+        return ("edit_image",)
+    return ("generate_image", "edit_image")
+
+
+def tool_name(model: Model, role: str | None = None) -> str:
+    """Return the name of a model's tool, in letters that every API takes."""
+    words = re.sub(r"[^A-Za-z0-9]+", "_", model.id).strip("_")
+    name = f"{role or f'generate_{media_type_of(model)}'}_with_{words}"
+    if len(name) <= _MAX_NAME_LENGTH and words and model.id.isascii():
+        return name
+    # What is left of the id may be the same for another model.
+    suffix = hashlib.sha256(model.id.encode(errors="replace")).hexdigest()[:6]
+    return f"{name[: _MAX_NAME_LENGTH - len(suffix) - 1].rstrip('_')}_{suffix}"
+
+
+def check_limits(
+    *, max_cost: Any = None, timeout: Any = None, on_interrupt: Any = "detach", save_to: Any = None
+) -> None:
+    """Raise `InvalidInputError` for a limit of the wrong kind, or a folder that is not writable."""
+    from oxen_inference.errors import InvalidInputError
+    from oxen_inference.ledger.budgets import read_amount
+
+    if max_cost is not None:
+        read_amount(max_cost, "max_cost")
+    if timeout is not None and not (isinstance(timeout, int | float) and timeout > 0):
+        raise InvalidInputError(f"timeout must be a number of seconds above 0, not {timeout!r}.")
+    if on_interrupt not in ("detach", "cancel"):
+        raise InvalidInputError(f'on_interrupt must be "detach" or "cancel", not {on_interrupt!r}.')
+    if save_to is not None:
+        from oxen_inference.media.results.files import folder_to_save_in
+
+        folder_to_save_in(save_to)
+
+
+def check_single_budget(name: str, own: Budget | None, other: Budget) -> None:
+    """Raise `ConfigurationError` if a tool that has a budget is to be paid from another one."""
+    if own is None or own is other:
+        return
+    if own.name is not None and (own.name, own.ledger) == (other.name, other.ledger):
+        return
+    from oxen_inference.errors import ConfigurationError
+
+    raise ConfigurationError(
+        f"{name} already has a budget, {own!r}, and cannot also be paid from {other!r}.",
+        hint="Pass the tool's budget to OxenBudgetMiddleware(budget=...), or make the tool without "
+        "one.",
+    )
+
+
+def check_unique_names(names: Sequence[str], remedy: str) -> None:
+    """Raise `ConfigurationError` if two tools have one name: an agent would run either."""
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        from oxen_inference.errors import ConfigurationError
+
+        raise ConfigurationError(f"Two tools are called {', '.join(repeated)}: {remedy}")
+
+
+def _any_path(names: list[str]) -> bool:
+    return any(mark in name for name in names for mark in "./\\")
