@@ -159,7 +159,8 @@ class Budget:
                 return Totals(self.limit, self._recorded, Decimal(0))
             with self._ledger.database.reading() as connection:
                 known = accounts.totals(connection, self._account)
-            self.limit = known.limit
+            if known.limit != self.limit:  # it was changed elsewhere
+                self.limit = known.limit
             return known
 
     @property

@@ -11,12 +11,6 @@ from tests.conftest import REPOSITORY
 PACKAGES = ("oxen_inference", "langchain_oxen", "llama_index_oxen", "oxen_sandbox")
 
 REMAINING: list[set[str]] = [
-    {"langchain_oxen.chat_models", "langchain_oxen.structured"},
-    {
-        "llama_index_oxen.llm",
-        "llama_index_oxen.structured",
-        "llama_index_oxen.structured_predict",
-    },
     {"oxen_inference.catalog.arguments", "oxen_inference.catalog.request_schema"},
     {
         "oxen_sandbox.app",

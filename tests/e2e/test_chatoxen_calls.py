@@ -618,7 +618,7 @@ def test_both_habits_of_catching() -> None:
             with pytest.raises(kind) as caught:
                 chat(server, max_retries=0).invoke("hi")
             assert caught.value.retry_after == 3  # type: ignore[attr-defined]
-            assert str(caught.value) == "slow down. Oxen asks to wait 3 s."
+            assert str(caught.value) == "slow down. Wait 3 seconds, as Oxen asks."
 
 
 def test_an_unknown_parameter_is_sent_with_a_warning() -> None:

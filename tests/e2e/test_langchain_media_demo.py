@@ -75,7 +75,7 @@ def test_on_the_hub_it_asks_first(tmp_path: Path, oxen_sandbox: Sandbox) -> None
 @pytest.mark.parametrize(
     ("environment", "said"),
     [
-        ({}, "Error: No Oxen API key."),
+        ({}, "Error: There is no Oxen API key"),
         ({"OXEN_API_KEY": "k", "OXEN_BASE_URL": "nonsense://"}, "is not a usable base URL"),
         ({"OXEN_API_KEY": "k", "OXEN_BASE_URL": "http://127.0.0.1:9/api/ai"}, "Could not reach Oxen"),
     ],

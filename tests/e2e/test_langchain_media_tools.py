@@ -136,7 +136,7 @@ class TestWhatTheModelCanActOn:
         draw = OxenMediaTool.for_model(
             "flux-2-dev", client=client, max_cost="0.001", handle_tool_error=False
         )
-        with pytest.raises(ToolException, match=r"max_cost=\$0.001"):
+        with pytest.raises(ToolException, match=r"the limit is \$0.001"):
             answer(draw, prompt="ox")
         with pytest.raises(ToolException, match="guidance must be between"):
             answer(draw, prompt="ox", guidance=99)

@@ -73,7 +73,7 @@ def test_everything_can_be_overridden() -> None:
 
 def test_both_frameworks_get_it_in_their_terms() -> None:
     langchain = pytest.importorskip("langchain_oxen.profile")
-    llama_index = pytest.importorskip("llama_index_oxen.metadata")
+    llama_index = pytest.importorskip("llama_index_oxen")
     profile = profile_for("gpt-4o", read_model(SEES))
     translated = langchain.model_profile(profile)
     assert translated["max_input_tokens"] == 128_000
@@ -82,9 +82,8 @@ def test_both_frameworks_get_it_in_their_terms() -> None:
     assert translated["tool_calling"] is True
     assert "structured_output" not in translated
     assert langchain.model_profile(Profile(model_id="x")) == {}
-    metadata = llama_index.llm_metadata(profile)
+    metadata = llama_index.Oxen("gpt-4o", api_key="k").metadata
     assert (metadata.context_window, metadata.is_function_calling_model) == (128_000, True)
-    assert llama_index.llm_metadata(profile_for("x")).context_window == DEFAULT_CONTEXT_WINDOW
 
 
 def test_openai_is_not_imported() -> None:
