@@ -49,6 +49,6 @@ class OxenModelLoader(BaseLoader):
 
 
 def _document(model: Model) -> Document:
-    from oxen_inference.catalog.model_text import document_id, metadata, page
+    from oxen_inference.catalog.documents import document_id, metadata, page
 
     return Document(page_content=page(model), metadata=metadata(model), id=document_id(model))

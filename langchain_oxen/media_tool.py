@@ -130,7 +130,8 @@ class OxenMediaTool(OxenTool):
         return cls(model=model, connection=connection, pinned=pinned, **given)
 
     def __init__(self, **fields: Any) -> None:
-        from oxen_inference.catalog import request_schema
+        from oxen_inference.catalog.parameters import validate
+        from oxen_inference.catalog.tool_args import arguments_model
         from oxen_inference.errors import InvalidInputError
         from oxen_inference.ledger.budgets import as_budget
 
@@ -145,12 +146,12 @@ class OxenMediaTool(OxenTool):
         check_limits(**{name: fields[name] for name in limits if name in fields})
         budget = as_budget(fields.get("budget"))
         pinned = inputs.inline_files(fields.get("pinned") or {})
-        pinned = request_schema.validate(model, pinned, partial=True)
+        pinned = validate(model, pinned, partial=True)
         super().__init__(
             **{
                 "name": tool_name(model),
                 "description": text.tool_description(model, pinned),
-                "args_schema": request_schema.arguments_model(model, pinned=pinned),
+                "args_schema": arguments_model(model, pinned=pinned),
                 **fields,
                 "budget": budget,
                 "pinned": pinned,
@@ -163,7 +164,7 @@ class OxenMediaTool(OxenTool):
         return {**state, "__dict__": {**state["__dict__"], "args_schema": None}}
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
-        from oxen_inference.catalog.request_schema import arguments_model
+        from oxen_inference.catalog.tool_args import arguments_model
 
         super().__setstate__(state)
         self.args_schema = arguments_model(self.model, pinned=self.pinned)

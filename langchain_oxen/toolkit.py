@@ -253,15 +253,15 @@ def _report(results: list[jobs.Job]) -> ContentAndArtifact:
 
 
 class OxenFindModelsTool(OxenTool):
-    """Finds models for a need: text for the language model, rows of plain data as the artifact.
+    """Finds models by filters: text for the language model, rows of plain data as the artifact.
 
     Give a client, or the `api_key` and `base_url` of one. Costs nothing.
     """
 
     name: str = "find_models"
     description: str = (
-        "Find AI models on Oxen.ai for a need described in words. Returns a short ranked list "
-        "with ids, prices and the parameters to use."
+        "Find AI models on Oxen.ai by what they must make, take, last and cost. Returns a short "
+        "ranked list with ids, prices and the parameters to use."
     )
     args_schema: Any = jobs.FindModelsInput
     only: Sequence[Any] = Field(default=(), repr=False)

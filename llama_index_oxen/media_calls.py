@@ -160,7 +160,7 @@ class MediaCalls:
 
         Raises `InvalidInputError`, ValidationError.
         """
-        from oxen_inference.catalog.request_schema import arguments_model
+        from oxen_inference.catalog.tool_args import arguments_model
         from oxen_inference.errors import InvalidInputError
 
         if arguments.keys() == MALFORMED.keys():

@@ -83,6 +83,6 @@ class OxenModelReader(BasePydanticReader, ResourcesReaderMixin):
 
 
 def _document(model: "Model") -> Document:
-    from oxen_inference.catalog.model_text import document_id, metadata, page
+    from oxen_inference.catalog.documents import document_id, metadata, page
 
     return Document(text=page(model), metadata=metadata(model), id_=document_id(model))

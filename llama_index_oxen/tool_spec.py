@@ -172,7 +172,7 @@ class OxenToolSpec(BaseToolSpec):
         return await self._calls.acancel(arguments)
 
     def find_models(self, **arguments: Any) -> OxenToolResult:
-        """Find media models: `need`, `output`, `input`, `max_price`, `limit`."""
+        """Find media models: see the fields of `oxen_inference.tools.jobs.FindModelsInput`."""
         return self._calls.find_models(arguments)
 
     async def afind_models(self, **arguments: Any) -> OxenToolResult:
@@ -259,7 +259,7 @@ def _method_name(function: SPEC_FUNCTION_TYPE) -> str:
 
 
 def _model_metadata(model: "Model", role: str, name: str) -> ToolMetadata:
-    from oxen_inference.catalog.request_schema import arguments_model
+    from oxen_inference.catalog.tool_args import arguments_model
 
     description = text.tool_description(model, {})
     if role == "edit_image":

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from oxen_inference.catalog.claims import Claim
 from oxen_inference.catalog.routes import activate_call, deactivate_call, get_call
 from oxen_inference.effects import invoke, send, sleep
 from oxen_inference.errors import (
@@ -32,6 +33,80 @@ _SLOWEST_POLL = 10.0
 _RELEASE_TRIES = 5
 FIRST_RETRY = 2.0
 """Seconds before a deactivation that failed is tried again; twice as long each time."""
+ENDING_TAKES = 90.0
+"""Seconds that deactivating may take at the most; after that the next user goes on."""
+
+
+@dataclass(slots=True)
+class _Users:
+    count: int = 0
+    have_activated: bool = False
+    end_by: float = 0.0
+    """When the last of them will have deactivated it."""
+
+
+class _Deployments:
+    """Who uses which deployment in this process."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.users: dict[tuple[str, str], _Users] = {}
+
+
+_deployments = _Deployments()
+
+
+def _start_empty() -> None:
+    global _deployments  # noqa: PLW0603 - the parent's deployments are not the child's to undo
+    _deployments = _Deployments()
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has none
+    os.register_at_fork(after_in_child=_start_empty)
+
+
+@dataclass(slots=True)
+class Claim:
+    """One user's claim on a model of a hub: the last to leave undoes what any of them activated."""
+
+    hub: str
+    model_id: str
+    has_activated: bool = False
+    _counted_in: _Deployments | None = field(default=None, repr=False)
+
+    def enter(self) -> bool:
+        """Join the users; False while the last user before is deactivating it."""
+        with _deployments.lock:
+            users = _deployments.users.setdefault((self.hub, self.model_id), _Users())
+            if not users.count and time.monotonic() < users.end_by:
+                return False
+            users.count += 1
+            self._counted_in = _deployments
+        return True
+
+    def leave(self) -> bool:
+        """Leave the users; True if you must deactivate it now, and call `ended` after that."""
+        if self._counted_in is not _deployments:
+            return False  # it never entered, or did so before a fork
+        with _deployments.lock:
+            self._counted_in = None
+            users = _deployments.users[self.hub, self.model_id]
+            users.count -= 1
+            users.have_activated |= self.has_activated
+            if users.count:
+                return False
+            if not users.have_activated:
+                del _deployments.users[self.hub, self.model_id]
+                return False
+            users.end_by = time.monotonic() + ENDING_TAKES
+        return True
+
+    def ended(self) -> None:
+        """Let the next user in."""
+        with _deployments.lock:
+            users = _deployments.users.get((self.hub, self.model_id))
+            if users and not users.count:
+                del _deployments.users[self.hub, self.model_id]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,16 +164,16 @@ async def _activate_once(
             undone=("deploying", "active"),
         )
     if model.deployment_status not in ("active", "deploying"):
-        claim.ours = True  # before it is sent: a lost answer may have been a yes
+        claim.has_activated = True  # before it is sent: a lost answer may have been a yes
         try:
             model = await send(activate_call(paths, model.id))
         except OxenError as error:
-            claim.ours = not _is_refusal(error)
+            claim.has_activated = not _is_refusal(error)
             model = await _active_anyway(error, paths, model.id)
     if waiting is None:
         return model
     # Our own activation that is inactive may have failed; deactivating is another user's doing.
-    by_others = ("deactivating",) if claim.ours else ("deactivating", "inactive")
+    by_others = ("deactivating",) if claim.has_activated else ("deactivating", "inactive")
     undone = () if is_last else by_others
     return await _until(paths, model, waiting, goal="active", on_the_way="deploying", undone=undone)
 

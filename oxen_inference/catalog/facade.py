@@ -27,8 +27,8 @@ from oxen_inference.catalog.cache import (
     clear_cache,
     shared_cache,
 )
-from oxen_inference.catalog.claims import Claim
 from oxen_inference.catalog.deployments import (
+    Claim,
     OnStatus,
     WaitForStatus,
     activate,
@@ -36,9 +36,9 @@ from oxen_inference.catalog.deployments import (
     deactivate,
     release,
 )
-from oxen_inference.catalog.model_list import ModelList, select
+from oxen_inference.catalog.filters import ModelList, select
 from oxen_inference.catalog.models import CatalogWarning, Model
-from oxen_inference.catalog.unknown_model import could_be_inactive, inactive, unknown_model
+from oxen_inference.catalog.suggestions import could_be_inactive, inactive, unknown_model
 from oxen_inference.drivers import AsyncDriver, BlockingDriver
 from oxen_inference.effects import Work, send, shield, wait_future, within
 from oxen_inference.errors import APIStatusError, NotFoundError, OxenError

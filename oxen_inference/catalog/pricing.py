@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from oxen_inference.catalog.call_fields import Fields, effective
 from oxen_inference.catalog.chat_cost import chat_cost
-from oxen_inference.catalog.price_tables import image_prices, second_prices
-from oxen_inference.catalog.pricing_amounts import (
-    Amount,
-    image_count,
-    output_seconds,
-    several_asked,
+from oxen_inference.catalog.effective import EffectiveCall, effective
+from oxen_inference.catalog.pricing_quantities import (
+    Quantity,
+    prompt_count,
+    result_count,
+    result_seconds,
 )
+from oxen_inference.catalog.pricing_tiers import image_prices, second_prices
 from oxen_inference.money import usd
 
 if TYPE_CHECKING:
@@ -62,20 +62,19 @@ def quote(model: Model, params: Mapping[str, Any], num_generations: int = 1) -> 
 
     Parameters left out have the defaults of the model's `request_schema`. Tokens are taken from
     `prompt_tokens` and `completion_tokens`, or `max_tokens` as the most there can be. Does not
-    validate: a call that the schema forbids is priced as if it did not (`request_schema.validate`
+    validate: a call that the schema forbids is priced as if it did not (`parameters.validate`
     checks; `client.media.quote` does both).
     """
     pricing = model.pricing
     if pricing is None:
         return Quote(reason=f"{model.id} has no published price")
-    fields = effective(model, params)
     method = pricing.method or ""
     if method == "token":
         once = _tokens(pricing, params)
     elif method == "per_image":
-        once = _images(pricing, fields)
+        once = _images(pricing, effective(model, params))
     elif method in _OUTPUT_SECOND:
-        once = _seconds(pricing, fields)
+        once = _seconds(pricing, effective(model, params))
     elif method == "time":
         once = _compute_time(pricing)
     else:
@@ -84,7 +83,7 @@ def quote(model: Model, params: Mapping[str, Any], num_generations: int = 1) -> 
     times = _generations(params, num_generations)
     if times is None:
         return Quote(reason="num_generations is not a whole number of 1 or more")
-    return _times(once, Amount(Decimal(times), Decimal(times)))
+    return _times(once, Quantity(Decimal(times), Decimal(times)))
 
 
 def _generations(params: Mapping[str, Any], num_generations: int) -> int | None:
@@ -93,7 +92,7 @@ def _generations(params: Mapping[str, Any], num_generations: int) -> int | None:
     return count if isinstance(count, int) and not isinstance(count, bool) and count > 0 else None
 
 
-def _times(once: Quote, times: Amount) -> Quote:
+def _times(once: Quote, times: Quantity) -> Quote:
     if once.low is None or once.high is None:
         return once
     return Quote(once.low * times.low, once.high * times.high, once.reason or times.reason)
@@ -137,32 +136,41 @@ def _tokens(pricing: Pricing, params: Mapping[str, Any]) -> Quote:
     return Quote(prompt * into, prompt * into + (most or 0) * out, "the answer may be shorter")
 
 
-def _images(pricing: Pricing, fields: Fields) -> Quote:
-    prices = image_prices(pricing, fields)
+def _images(pricing: Pricing, call: EffectiveCall) -> Quote:
+    prices = image_prices(pricing, call)
     if prices == {None} and not pricing.cost_per_image_grid:
         return Quote(reason="billed by image, and the price of an image is not published")
-    made = image_count(fields)
-    asked = several_asked(fields)
-    if isinstance(made, str):
-        return Quote(reason=made)
+    count = _count(call)
+    if isinstance(count, str):
+        return Quote(reason=count)
     price = _range(prices, "the price depends on quality and resolution")
-    return _times(_times(price, made), asked)
+    return _times(_times(price, count), prompt_count(call))
 
 
-def _seconds(pricing: Pricing, fields: Fields) -> Quote:
-    rates = second_prices(pricing, fields)
+def _seconds(pricing: Pricing, call: EffectiveCall) -> Quote:
+    rates = second_prices(pricing, call)
     if not rates:
         return Quote(reason="billed by second, and the price of a second is not published")
-    length = output_seconds(fields)
+    length = result_seconds(call)
     if isinstance(length, str):
         at = _range(rates, None)
         shown = f" ({at} a second)" if at.known else ""
         return Quote(reason=f"billed by second{shown}, and {length}")
-    count = image_count(fields)
+    count = _count(call)
     if isinstance(count, str):
         return Quote(reason=count)
-    price = _range(rates, "the price depends on resolution and sound")
+    price = _range(rates, "the price depends on resolution and audio")
     return _times(_times(price, length), count)
+
+
+def _count(call: EffectiveCall) -> Quantity | str:
+    """Return how many results a call makes, or in words why its price cannot be known."""
+    if call.unread is not None:
+        return f"{call.unread}, which this version does not read"
+    unknown = call.unknown_number()
+    if unknown is not None:
+        return f"{unknown} may multiply the price: this version does not know what it means"
+    return result_count(call)
 
 
 def price_hint(model: Model) -> str | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from oxen_inference.catalog.model_reading import read_model, read_models
 from oxen_inference.catalog.models import Model
+from oxen_inference.catalog.reading import read_model, read_models
 from oxen_inference.errors import InvalidInputError
 from oxen_inference.paths import Paths, fill
 from oxen_inference.transport import Call

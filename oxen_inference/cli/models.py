@@ -6,9 +6,11 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterable
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from oxen_inference.cli.output import print_json, print_line, show_control
+from oxen_inference.money import read_money
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,15 +30,27 @@ def add_commands(add: Callable[[str, Callable[..., int | None], str], Any]) -> N
     models.add_argument("--deployed", action=argparse.BooleanOptionalAction, default=None)
     models.add_argument("--search", metavar="WORDS")
 
-    find = add("find", _find, "find models for a need in words")
-    find.add_argument("need", nargs="+", help="e.g. cheapest ten-second video with sound")
-    find.add_argument("--max-price", metavar="USD")
+    find = add("find", _find, "find models by what they must do")
+    find.add_argument("words", nargs="*", help="rank by how many of them a description has")
+    find.add_argument("--output", help="what it must make: text, image, video or audio")
+    find.add_argument("--input", help="what it must take")
+    find.add_argument("--seconds", type=float, help="how long the result must be")
+    find.add_argument("--with-audio", action="store_true", help="only videos with audio")
+    find.add_argument("--max-price", type=_usd, metavar="USD", help="for one call")
+    find.add_argument("--cheapest", action="store_true", help="the cheapest first")
     find.add_argument("--limit", type=int, default=5)
 
     quote = add("quote", _quote, "what a call would cost; free")
     quote.add_argument("model")
     quote.add_argument("params", nargs="*", metavar="name=value", help="e.g. duration=10")
     quote.add_argument("--num-generations", type=int, default=1, metavar="N")
+
+
+def _usd(text: str) -> Decimal:
+    amount = read_money(text)
+    if amount is None:
+        raise argparse.ArgumentTypeError(f"not an amount of USD: {text!r}")
+    return amount
 
 
 def _models(client: OxenClient, options: argparse.Namespace, out: Console) -> None:
@@ -56,23 +70,28 @@ def _models(client: OxenClient, options: argparse.Namespace, out: Console) -> No
 
 
 def _find(client: OxenClient, options: argparse.Namespace, out: Console) -> None:
-    from oxen_inference.catalog.find_models import describe, find_models
+    from oxen_inference.catalog.search import find_models, numbered_lines
 
     matches = find_models(
         client.catalog.list(),
-        " ".join(options.need),
+        " ".join(options.words),
+        output=options.output,
+        input=options.input,
+        seconds=options.seconds,
+        with_audio=options.with_audio,
         max_price=options.max_price,
+        cheapest=options.cheapest,
         limit=options.limit,
     )
     if options.json:
         print_json([match.as_row() for match in matches])
     else:
-        print_line(out, describe(matches))
+        print_line(out, numbered_lines(matches))
 
 
 def _quote(client: OxenClient, options: argparse.Namespace, out: Console) -> None:
+    from oxen_inference.catalog.parameters import parameters, validate
     from oxen_inference.catalog.pricing import quote
-    from oxen_inference.catalog.request_schema import parameters, validate
 
     model = client.catalog.get(options.model)
     params = validate(model, _read_params(model, options.params), partial=True)
@@ -93,8 +112,8 @@ def _quote(client: OxenClient, options: argparse.Namespace, out: Console) -> Non
 
 
 def _read_params(model: Model, pairs: Iterable[str]) -> dict[str, Any]:
-    from oxen_inference.catalog.json_schema import types_of
-    from oxen_inference.catalog.request_schema import parameters
+    from oxen_inference.catalog.parameters import parameters
+    from oxen_inference.catalog.schema import types_of
 
     fields = parameters(model).fields
     params: dict[str, Any] = {}
@@ -115,7 +134,7 @@ def _json_or_text(value: str) -> Any:
 
 
 def _model_as_json(model: Model) -> dict[str, Any]:
-    from oxen_inference.catalog.model_text import metadata
+    from oxen_inference.catalog.documents import metadata
 
     return {
         "id": model.id,

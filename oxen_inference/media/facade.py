@@ -11,8 +11,9 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, Protocol
 
-from oxen_inference.catalog import pricing, request_schema
+from oxen_inference.catalog import pricing
 from oxen_inference.catalog.models import Model
+from oxen_inference.catalog.parameters import validate
 from oxen_inference.catalog.pricing import Quote
 from oxen_inference.drivers import AsyncDriver, BlockingDriver
 from oxen_inference.effects import run
@@ -133,7 +134,7 @@ class _MediaSettings:
         self, model: str | Model, num_generations: int, params: Mapping[str, Any]
     ) -> Quote:
         known = await find_model(self._engine, model)
-        checked = request_schema.validate(known, params, partial=True)
+        checked = validate(known, params, partial=True)
         return pricing.quote(known, checked, num_generations)
 
     async def _reconcile(self, save_to: SaveTo) -> list[Entry]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from oxen_inference import queue
-from oxen_inference.catalog.local_files import PATH_HINT
+from oxen_inference.catalog.parameters import PATH_HINT
 from oxen_inference.effects import send
 from oxen_inference.errors import InvalidInputError, NotFoundError
 from oxen_inference.generation_reading import with_absolute_url

@@ -9,8 +9,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from oxen_inference.catalog import pricing, request_schema
+from oxen_inference.catalog import pricing
 from oxen_inference.catalog.models import Model
+from oxen_inference.catalog.parameters import (
+    Parameters,
+    check_arguments,
+    parameters,
+    validate,
+)
 from oxen_inference.effects import invoke, run, within
 from oxen_inference.errors import (
     APITimeoutError,
@@ -141,9 +147,9 @@ async def prepare(
     sent = await with_urls(given, engine.paths, scope.hub)
     # A parameter of the queue, whatever the model's schema says of that name.
     count = _count(model, sent.pop("num_generations", None))
-    if "num_generations" in request_schema.parameters(model).required:
+    if "num_generations" in parameters(model).required:
         sent["num_generations"] = count
-    checked = request_schema.validate(model, sent)
+    checked = validate(model, sent)
     checked.pop("num_generations", None)
     unit_cost = _check_cost(model, pricing.quote(model, checked, 1), count, request)
     body = {"model": model.id, **checked, "num_generations": count}
@@ -211,9 +217,9 @@ def _media_type(model: Model) -> str:
 
 
 def _count(model: Model, given: Any) -> int:
-    any_parameters = request_schema.Parameters({}, open=True)
+    any_parameters = Parameters({}, open=True)
     try:
-        checked = request_schema.check_arguments(any_parameters, {"num_generations": given})
+        checked = check_arguments(any_parameters, {"num_generations": given})
     except ValueError as error:
         raise InvalidInputError(f"{model.id} cannot be called like this: {error}.") from None
     return int(checked.get("num_generations", 1))
@@ -273,7 +279,7 @@ def _direct_body(
 
 
 def _defaults(model: Model, checked: Mapping[str, Any]) -> dict[str, Any]:
-    known = request_schema.parameters(model)
+    known = parameters(model)
     return {name: known.default(name) for name in known.fields if name not in checked}
 
 

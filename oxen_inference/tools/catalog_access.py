@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from oxen_inference.catalog.facade import AsyncCatalog
-    from oxen_inference.catalog.model_list import ModelList
+    from oxen_inference.catalog.filters import ModelList
     from oxen_inference.catalog.models import Model
     from oxen_inference.client import AsyncOxenClient, OxenClient
 

@@ -38,13 +38,10 @@ def mark_references(
 
     `wire_names`: argument to parameter, where a tool's argument has another name.
     """
-    from oxen_inference.catalog.tool_names import by_wire_names
-
     fields, result = _properties(schema), {}
     for name, value in arguments.items():
         wire = (wire_names or {}).get(name, name)
-        renamed = by_wire_names(value, fields.get(wire), schema or {})
-        result[name] = _map_media(renamed, fields.get(wire), wire, _mark)
+        result[name] = _map_media(value, fields.get(wire), wire, _mark)
     return result
 
 

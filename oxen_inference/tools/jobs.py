@@ -38,8 +38,8 @@ CANCEL = (
     "cancelled one is billed is not known."
 )
 FIND = (
-    "Finds models on Oxen that make images, videos or audio, for a need described in words. "
-    "Returns a short ranked list with ids, prices and parameters. Costs nothing."
+    "Finds models on Oxen that make images, videos or audio, by what they must make, take, last "
+    "and cost. Returns a short ranked list with ids, prices and parameters. Costs nothing."
 )
 
 
@@ -78,16 +78,18 @@ class CancelArguments(_Arguments):
 _Modality = Literal["text", "image", "video", "audio"]
 
 
-class FindModelsInput(BaseModel):
-    """What the model is needed for."""
+class FindModelsInput(_Arguments):
+    """What the model must do. Everything may be left out."""
 
-    need: str = Field(
-        description="What is needed, in words, e.g. 'cheapest model that turns an image into a "
-        "ten-second film with sound'."
-    )
     output: _Modality | None = Field(default=None, description="What it must make.")
     input: _Modality | None = Field(default=None, description="What it must take.")
+    seconds: float | None = Field(default=None, gt=0, description="How long the result must be.")
+    with_audio: bool = Field(default=False, description="Whether a video must have audio.")
     max_price: float | None = Field(default=None, ge=0, description="Most USD for one call.")
+    cheapest: bool = Field(default=False, description="Whether the cheapest come first.")
+    words: str = Field(
+        default="", description="Words to rank by: those that a good model's description has."
+    )
     limit: int = Field(default=5, ge=1, le=20, description="How many to name at most.")
 
 
@@ -117,7 +119,7 @@ def model_arguments(submission: Mapping[str, Any]) -> dict[str, Any]:
 
 def check_allowed(model_id: str, allowed: Iterable[str]) -> None:
     """Raise `InvalidInputError` for a model that is not among `allowed`."""
-    from oxen_inference.catalog.did_you_mean import did_you_mean, suggestion
+    from oxen_inference.catalog.suggestions import did_you_mean, suggestion
     from oxen_inference.errors import InvalidInputError
 
     allowed = list(allowed)
@@ -266,10 +268,10 @@ def search_models(
     models: Iterable[Model], arguments: Mapping[str, Any], *, media_only: bool = True
 ) -> tuple[str, list[dict[str, Any]]]:
     """Return the models for a need, in words and as rows of plain data."""
-    from oxen_inference.catalog.find_models import describe, find_models
+    from oxen_inference.catalog.search import find_models, numbered_lines
 
     models = list(models)
     media = [model for model in models if any(model.makes(each) for each in MEDIA)]
     matches = find_models(media if media_only else models, **arguments)
     parameters = [text.describe_parameters(m.model) for m in matches if m.model in media]
-    return "\n".join([describe(matches), *parameters]), [match.as_row() for match in matches]
+    return "\n".join([numbered_lines(matches), *parameters]), [match.as_row() for match in matches]

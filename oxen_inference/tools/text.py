@@ -84,7 +84,7 @@ def for_models(error: Exception) -> str:
 
 def _advice(error: Exception) -> str | None:
     if suggestions := getattr(error, "suggestions", ()):
-        from oxen_inference.catalog.did_you_mean import suggestion
+        from oxen_inference.catalog.suggestions import suggestion
 
         return suggestion(suggestions)
     result = getattr(error, "result", None)
@@ -160,7 +160,7 @@ def tool_description(model: Model, pinned: Mapping[str, Any]) -> str:
 
 def describe_parameters(model: Model) -> str:
     """Name a model's parameters in one line: what must be given, what may be chosen."""
-    from oxen_inference.catalog.request_schema import arguments_model
+    from oxen_inference.catalog.tool_args import arguments_model
 
     schema = arguments_model(model).model_json_schema()
     required = schema.get("required", [])

@@ -177,9 +177,9 @@ def record() -> dict[str, Any]:
     `quotes`: by model and pricing, a number for each call of `calls`, an index into `outcomes`,
     which are [low, high, reason].
     """
-    from oxen_inference.catalog.model_reading import read_model
     from oxen_inference.catalog.pricing import quote
-    from oxen_inference.catalog.request_schema import arguments_model
+    from oxen_inference.catalog.reading import read_model
+    from oxen_inference.catalog.tool_args import arguments_model
 
     outcomes: dict[tuple[str | None, str | None, str | None], int] = {}
     calls, quotes, arguments = {}, {}, {}

@@ -11,7 +11,6 @@ from tests.conftest import REPOSITORY
 PACKAGES = ("oxen_inference", "langchain_oxen", "llama_index_oxen", "oxen_sandbox")
 
 REMAINING: list[set[str]] = [
-    {"oxen_inference.catalog.arguments", "oxen_inference.catalog.request_schema"},
     {
         "oxen_sandbox.app",
         "oxen_sandbox.catalog_api",

@@ -15,10 +15,11 @@ import jsonschema
 import pytest
 from pydantic import ValidationError
 
-from oxen_inference.catalog.model_reading import read_model
 from oxen_inference.catalog.models import Model
+from oxen_inference.catalog.parameters import validate
 from oxen_inference.catalog.pricing import quote
-from oxen_inference.catalog.request_schema import arguments_model, validate
+from oxen_inference.catalog.reading import read_model
+from oxen_inference.catalog.tool_args import arguments_model
 from oxen_inference.errors import InvalidInputError
 from tests.conftest import PUBLISHED
 

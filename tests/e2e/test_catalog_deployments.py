@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 
 from oxen_inference import AsyncOxenClient, Model, OxenClient
-from oxen_inference.catalog import claims
+from oxen_inference.catalog import deployments
 from oxen_inference.catalog.models import CatalogWarning
 from oxen_inference.errors import (
     DeploymentError,
@@ -457,8 +457,8 @@ def test_who_comes_while_the_last_one_leaves_brings_it_up_again(
 
 def test_a_child_of_the_process_counts_its_own(client: OxenClient, oxen_sandbox: Sandbox) -> None:
     with client.catalog.deployed(CUSTOM, poll_every=EVERY):
-        claims._anew()
-        assert not claims.Claim(str(client.base_url), CUSTOM).leave()
+        deployments._start_empty()
+        assert not deployments.Claim(str(client.base_url), CUSTOM).leave()
         client.catalog.deactivate(CUSTOM, wait=True, poll_every=EVERY)
         with client.catalog.deployed(CUSTOM, poll_every=EVERY):
             pass
@@ -468,10 +468,10 @@ def test_a_child_of_the_process_counts_its_own(client: OxenClient, oxen_sandbox:
 def test_a_leaving_that_was_given_up_keeps_nobody_out(
     client: OxenClient, oxen_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(claims, "ENDING_TAKES", 0.05)
-    first = claims.Claim(str(client.base_url), CUSTOM)
+    monkeypatch.setattr(deployments, "ENDING_TAKES", 0.05)
+    first = deployments.Claim(str(client.base_url), CUSTOM)
     first.enter()
-    first.ours = True
+    first.has_activated = True
     client.catalog.activate(CUSTOM, wait=True, poll_every=EVERY)
     assert first.leave()  # and its process is interrupted before it does anything
     with client.catalog.deployed(CUSTOM, poll_every=EVERY):

@@ -19,7 +19,9 @@ from oxen_inference.errors import ModelNotFoundError
 from oxen_sandbox import Sandbox
 from tests.conftest import REPOSITORY
 
-NEED = "cheapest model that turns an image into a ten-second film with sound"
+NEED = {
+    "output": "video", "input": "image", "seconds": 10, "with_audio": True, "cheapest": True,
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -95,16 +97,14 @@ def test_neither_keys_nor_clients_travel(options: dict[str, str], oxen_sandbox: 
 async def test_an_agent_finds_models(options: dict[str, str], oxen_sandbox: Sandbox) -> None:
     langchain_oxen = pytest.importorskip("langchain_oxen")
     tool = langchain_oxen.OxenFindModelsTool(**options)
-    call = {"type": "tool_call", "id": "1", "name": tool.name, "args": {"need": NEED}}
+    call = {"type": "tool_call", "id": "1", "name": tool.name, "args": NEED}
     message = tool.invoke(call)
     assert message.content.startswith("1. kling-video-o3-pro-reference-to-video")
     assert message.artifact[0]["params"] == {"generate_audio": True, "duration": 10}
     assert (await tool.ainvoke(call)).content == message.content
-    assert tool.invoke({"need": "an opera", "output": "text", "max_price": 0}) == (
-        "No model of the catalog does that."
-    )
+    assert tool.invoke({"output": "text", "max_price": 0}) == ("No model of the catalog does that.")
     assert oxen_sandbox.api_key not in repr(tool) + str(tool.model_dump())
-    assert copy.deepcopy(tool).invoke({"need": NEED}) == message.content
+    assert copy.deepcopy(tool).invoke(NEED) == message.content
 
 
 # LlamaIndex
@@ -216,8 +216,11 @@ def test_a_terminal_shows_models_and_quotes(oxen_sandbox: Sandbox) -> None:
     )  # fmt: skip
     assert (exact["low"], exact["params"]["seconds"]) == ("4.48", "8")
     assert exact["assumed"] == {"aspect_ratio": "landscape", "resolution": "standard"}
-    found = run(oxen_sandbox, "find", *NEED.split())
+    wanted = "--output video --input image --seconds 10 --with-audio --cheapest"
+    found = run(oxen_sandbox, "find", *wanted.split())
     assert found.stdout.startswith("1. kling-video-o3-pro-reference-to-video")
+    refused = run(oxen_sandbox, "find", "--max-price", "cheap")
+    assert (refused.returncode, "not an amount of USD: 'cheap'" in refused.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def test_what_is_listed_for_people_is_there_for_programs(hub: Sandbox, capsys: A
     rows = json.loads(capsys.readouterr().out)
     assert "flux-2-dev" in [row["id"] for row in rows]
     assert all(row["outputs"] for row in rows)
-    assert main(["find", "cheapest", "image", "--limit", "2", "--json"]) == 0
+    assert main(["find", "--output", "image", "--cheapest", "--limit", "2", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert len(found) == 2
     assert main(["quote", "flux-2-dev", "prompt=an ox", "seed=7", "--json"]) == 0

@@ -533,7 +533,7 @@ class TestWorkingMeanwhile:
         message = answer(kit["oxen_submit"], model="flux-1-dev", prompt="ox")
         assert message.status == "error"
         assert "Did you mean flux-2-dev?" in message.text
-        found = answer(kit["oxen_find_models"], need="an image").artifact
+        found = answer(kit["oxen_find_models"], output="image").artifact
         assert [row["id"] for row in found] == ["flux-2-dev"]
         assert oxen_sandbox.jobs == []
 
@@ -542,7 +542,7 @@ class TestWorkingMeanwhile:
     ) -> None:
         kit = self.kit(client)
         assert "generate_image_with_flux_2_dev" not in kit
-        found = answer(kit["oxen_find_models"], need="cheapest image model")
+        found = answer(kit["oxen_find_models"], output="image", cheapest=True)
         model_id = found.artifact[0]["id"]
         assert f"Parameters of {model_id}" in found.text
         assert answer(kit["oxen_submit"], "s1", model=model_id, prompt="ox").status == "success"

@@ -28,7 +28,7 @@ from llama_index_oxen.events import OxenProgressEvent, OxenSpendingDecision, Oxe
 from llama_index_oxen.tool_calls import MALFORMED
 from llama_index_oxen.tool_result import OxenToolResult
 from oxen_inference import Model, errors
-from oxen_inference.catalog.model_reading import read_model
+from oxen_inference.catalog.reading import read_model
 from oxen_inference.ledger.budgets import Budget
 from oxen_inference.ledger.store import Ledger
 from oxen_sandbox import Fault, Sandbox
@@ -148,7 +148,7 @@ async def test_submit_check_cancel_find(hub: Sandbox, asynchronous: bool) -> Non
     cancelled = await call("cancel", generation_ids=ids)
     assert "cancelled" in str(cancelled)
     assert cancelled.data["results"][0]["status"] == "cancelled"
-    found = await call("find_models", need="an image of an ox")
+    found = await call("find_models", output="image")
     assert IMAGE in str(found)
     assert (await call("check", ids=ids)).is_error
 
@@ -529,7 +529,7 @@ async def test_arguments_that_make_no_sense_are_explained_to_the_model(
         ("cancel", {"ids": []}, "generation_ids"),
         ("cancel", {"generation_ids": ["none"]}, "none"),
         ("check", {"generation_ids": ["none"]}, "none"),
-        ("find_models", {}, "need"),
+        ("find_models", {"need": "an image"}, "need"),
         ("submit", {}, "model"),
         (
             "generate_image",

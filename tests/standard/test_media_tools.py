@@ -13,7 +13,7 @@ from langchain_tests.unit_tests import ToolsUnitTests
 from langchain_oxen import OxenFindModelsTool, OxenMediaTool
 from langchain_oxen.toolkit import OxenCancelTool, OxenCheckTool, OxenSubmitTool
 from oxen_inference import Model, OxenClient
-from oxen_inference.catalog.model_reading import read_model
+from oxen_inference.catalog.reading import read_model
 from oxen_inference.tools.connection import Connection
 from oxen_sandbox import Sandbox
 from oxen_sandbox.models import Catalog
@@ -82,7 +82,7 @@ class TestCancelAlone(Alone):
 
 class TestFindAlone(Alone):
     tool_class = OxenFindModelsTool
-    example = {"need": "an image of an ox", "max_price": 0.5}
+    example = {"output": "image", "words": "ox", "max_price": 0.5}
 
 
 class OverHTTP(ToolsIntegrationTests):
@@ -158,7 +158,7 @@ class TestCancel(OnAJob):
 
 
 class TestFind(OverHTTP):
-    example = {"need": "the cheapest model that makes images"}
+    example = {"output": "image", "cheapest": True}
 
     @property
     def tool_constructor(self) -> BaseTool:

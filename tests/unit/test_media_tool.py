@@ -19,7 +19,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_oxen import OxenMediaTool, OxenToolkit
 from langchain_oxen.tool_base import ToolRequest
 from oxen_inference import Budget, Ledger, Model, OxenClient
-from oxen_inference.catalog.model_reading import read_model
+from oxen_inference.catalog.reading import read_model
 from oxen_inference.errors import ConfigurationError, InvalidInputError, MissingAPIKeyError
 from oxen_inference.tools.connection import Connection
 from oxen_sandbox.models import Catalog

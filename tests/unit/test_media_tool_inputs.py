@@ -60,9 +60,9 @@ def test_names_are_marked_in_media_inputs_only() -> None:
 
 def test_renamed_inputs_are_marked_by_what_they_stand_for() -> None:
     source = {"type": "string", "renderType": "image-url"}
-    schema = {"properties": {"the source": source, "more": {"properties": {"a b": source}}}}
+    schema = {"properties": {"the source": source, "more": {"properties": {"a": source}}}}
     marked = inputs.mark_references(
-        {"the_source": "gen-1", "more": {"a_b": "gen-2"}}, schema, {"the_source": "the source"}
+        {"the_source": "gen-1", "more": {"a": "gen-2"}}, schema, {"the_source": "the source"}
     )
     assert inputs.find_references(marked) == ["gen-1", "gen-2"]
 

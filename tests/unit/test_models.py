@@ -16,12 +16,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oxen_inference.catalog.model_list import ModelList, select
-from oxen_inference.catalog.model_reading import normal_endpoint, read_model, read_models
-from oxen_inference.catalog.model_text import metadata, page
+from oxen_inference.catalog.documents import metadata, page
+from oxen_inference.catalog.filters import ModelList, select
 from oxen_inference.catalog.models import CatalogWarning, Model
+from oxen_inference.catalog.parameters import parameters
 from oxen_inference.catalog.pricing import price_hint, quote
-from oxen_inference.catalog.request_schema import arguments_model, parameters
+from oxen_inference.catalog.reading import normal_endpoint, read_model, read_models
+from oxen_inference.catalog.tool_args import arguments_model
 from oxen_inference.errors import APIResponseError, InvalidInputError
 
 FILM: dict[str, Any] = {

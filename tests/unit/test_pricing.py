@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oxen_inference.catalog.call_fields import read_seconds
 from oxen_inference.catalog.chat_cost import chat_cost, chat_cost_estimate
-from oxen_inference.catalog.model_reading import read_model
+from oxen_inference.catalog.effective import read_seconds
 from oxen_inference.catalog.models import Model
 from oxen_inference.catalog.pricing import Quote, price_hint, quote
-from oxen_inference.catalog.pricing_looks import means
+from oxen_inference.catalog.pricing_tiers import same_tier
+from oxen_inference.catalog.reading import read_model
 from oxen_inference.money import usd
 
 NO_PARAMS: dict[str, Any] = {}
@@ -155,18 +155,10 @@ def of_schema(pricing: dict[str, Any], schema: dict[str, Any]) -> Model:
 @pytest.mark.parametrize(
     "schema",
     [
-        {"allOf": [{"properties": {"num_images": {**INT, "default": 4}}}]},
-        {"$ref": "#/$defs/In", "$defs": {"In": {"properties": {"n": {**INT, "default": 4}}}}},
-        {
-            "allOf": [
-                {"properties": {"n": INT}},
-                {"properties": {"n": {"allOf": [{"$ref": "#/$defs/N"}]}}},
-            ],
-            "$defs": {"N": {"default": 4}},
-        },
         {"properties": {"numImages": {**INT, "default": 4}}},
         {"properties": {"settings": {"properties": {"num_images": {**INT, "default": 4}}}}},
         {"properties": {"settings": {"type": "object", "default": {"num_images": 4}}}},
+        {"properties": {"num_images": {"anyOf": [INT, {"type": "null"}], "default": 4}}},
     ],
 )
 def test_a_count_is_found_wherever_the_schema_has_it(schema: dict[str, Any]) -> None:
@@ -175,11 +167,36 @@ def test_a_count_is_found_wherever_the_schema_has_it(schema: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize(
-    "name",
-    ["images_per_prompt", "takes_per_seed", "quantity", "count", "samples", "batch_size", "num_samples", "variants",
-     "imagesPerPrompt", "repeat", "best_of", "mysteries", "num_seeds"],
+    ("schema", "keyword"),
+    [
+        ({"allOf": [{"properties": {"num_images": {**INT, "default": 4}}}]}, "allOf"),
+        ({"$ref": "#/$defs/In", "$defs": {"In": {"properties": {"n": {**INT, "default": 4}}}}}, "$ref"),
+        ({"properties": {"n": {"$ref": "#/$defs/N"}}, "$defs": {"N": {"default": 4}}}, "$ref"),
+        ({"properties": {"n": {**INT, "default": 1, "multipleOf": 4}}}, "multipleOf"),
+        ({"properties": {"quality": {"type": "string", "pattern": "^(a+)+$"}}}, "pattern"),
+        ({"properties": {"settings": {"properties": {"n": {"oneOf": [INT]}}}}}, "oneOf"),
+        ({"properties": {"n": {**INT, "default": 1}}, "anyOf": [{"required": ["n"]}]}, "anyOf"),
+    ],
 )  # fmt: skip
-def test_what_may_be_a_count_is_never_undercounted(name: str) -> None:
+def test_a_keyword_that_is_not_read_leaves_the_price_unknown(
+    schema: dict[str, Any], keyword: str
+) -> None:
+    model = of_schema({"method": "per_image", "cost_per_image": 1}, schema)
+    for params in ({}, {"n": 1, "quality": "a"}):
+        price = quote(model, params)
+        assert not price.known
+        assert f"has the keyword {keyword}, which this version does not read" in str(price)
+
+
+def test_a_keyword_that_is_not_read_of_a_prompt_changes_no_price() -> None:
+    prompt = {"type": "string", "maxLength": 2000, "pattern": "."}
+    assert quote(picture({"prompt": prompt}, cost_per_image=1), {"prompt": "an ox"}).exact
+
+
+@pytest.mark.parametrize(
+    "name", ["images_per_prompt", "quantity", "count", "samples", "batch_size", "num_samples", "variants", "imagesPerPrompt"]
+)  # fmt: skip
+def test_what_counts_results_is_never_undercounted(name: str) -> None:
     default = picture({name: {**INT, "default": 4}}, cost_per_image=1)
     assert quote(default, NO_PARAMS).high == 4
     assert quote(default, {name: 3}).high == 3
@@ -190,32 +207,59 @@ def test_what_may_be_a_count_is_never_undercounted(name: str) -> None:
     assert quote(per_film, NO_PARAMS).high == 2
 
 
-def test_a_count_that_is_none_is_whatever_the_schema_allows() -> None:
-    model = picture({"repeat": {**INT, "minimum": -1, "maximum": 6}}, cost_per_image=1)
-    assert quote(model, {"repeat": -1}).high == 6
-
-
-def test_a_measure_of_a_name_that_says_nothing_is_no_count() -> None:
-    model = picture({"mysteries": {"type": "number", "default": 4}}, cost_per_image=1)
-    assert quote(model, NO_PARAMS).exact
-
-
-def test_a_count_by_name_without_an_end_is_unknown() -> None:
-    price = quote(picture({"count": INT}, cost_per_image=1), NO_PARAMS)
+@pytest.mark.parametrize("name", ["mysteries", "best_of", "takes_per_seed", "extend_seconds"])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {**INT, "default": 4}, {"type": "number"}, {"enum": ["2", "4"]}, {"type": ["string", "integer"]},
+        {"anyOf": [INT, {"type": "null"}]}, {},
+    ],
+)  # fmt: skip
+def test_a_number_under_a_name_nobody_knows_leaves_the_price_unknown(name: str, spec: Any) -> None:
+    price = quote(picture({name: spec}, cost_per_image=1), NO_PARAMS)
     assert not price.known
-    assert "count may multiply the results" in (price.reason or "")
+    assert f"{name} may multiply the price" in str(price)
+    inside = picture({"settings": {"type": "object", "properties": {name: spec}}}, cost_per_image=1)
+    assert f"settings.{name} may" in str(quote(inside, NO_PARAMS))
 
 
-def test_results_on_top_are_added_to_the_one_there_is() -> None:
-    model = picture({"additional_images": {**INT, "default": 2}}, cost_per_image=1)
-    assert ends(quote(model, NO_PARAMS)) == between("1", "3")
+@pytest.mark.parametrize(
+    ("params", "name"),
+    [
+        ({"mysteries": 4}, "mysteries"),
+        ({"mysteries": "4"}, "mysteries"),
+        ({"mysteries": [1, 2]}, "mysteries"),
+        ({"mysteries": ["an ox", "a cow"]}, "mysteries"),
+        ({"camera": {"zoom": {"by": 2.5}}}, "camera.zoom.by"),
+        ({"elements": [{"image_url": "https://x.test/a", "repeat": 3}]}, "elements[].repeat"),
+        ({"shots": [{"prompt": "a", "num_images": 3}]}, "shots[].num_images"),
+        ({"deep": {"a": {"b": {"c": {"d": {"e": {"f": {"g": {"h": {"i": {"n": 2}}}}}}}}}}}, "deep.a"),
+    ],
+)  # fmt: skip
+def test_a_number_that_a_call_gives_under_such_a_name_does_too(params: Any, name: str) -> None:
+    model = picture({"prompt": {"type": "string"}}, cost_per_image=1)
+    assert str(quote(model, params)).startswith(f"unknown: {name}")
+
+
+@pytest.mark.parametrize(
+    ("spec", "value"),
+    [
+        ({"type": "string"}, "the 4 oxen"), ({"type": "string"}, "4"), (BOOL, True),
+        ({"enum": ["2x", "fast"]}, "2x"), ({"type": "array"}, ["https://x.test/a", "https://x.test/b"]),
+        ({"type": "object"}, {"mode": "fast"}),
+    ],
+)  # fmt: skip
+def test_what_is_no_number_under_such_a_name_changes_no_price(spec: Any, value: Any) -> None:
+    model = picture({"mystery": spec}, cost_per_image=1)
+    assert quote(model, NO_PARAMS).exact
+    assert quote(model, {"mystery": value}).exact
 
 
 @pytest.mark.parametrize(
     "name",
     ["seed", "steps", "num_inference_steps", "guidance_scale", "height", "width", "fps", "quality",
-     "safety_tolerance", "threshold", "max_sequence_length", "top_k", "clip_skip", "sample_rate",
-     "sample_steps", "image_strength", "input_count", "frames_per_second", "num_frames"],
+     "safety_tolerance", "max_sequence_length", "top_k", "sample_rate", "sample_steps",
+     "image_strength", "frames_per_second", "num_frames"],
 )  # fmt: skip
 def test_what_measures_something_else_leaves_the_quote_exact(name: str) -> None:
     model = picture({name: {**INT, "default": 8, "maximum": 12}}, cost_per_image=1)
@@ -351,38 +395,19 @@ def test_a_duration_nobody_gives_is_a_range() -> None:
 @pytest.mark.parametrize(
     ("duration", "low", "high"),
     [
-        ({"$ref": "#/$defs/D"}, "0.5", "0.5"),
-        ({"allOf": [{"$ref": "#/$defs/D"}]}, "0.5", "0.5"),
-        ({"allOf": [{"$ref": "#/$defs/D"}], "default": 7}, "0.7", "0.7"),
         ({"anyOf": [{**INT, "maximum": 12}, {"const": "auto"}], "default": "auto"}, "0.1", "1.2"),
-        ({"oneOf": [{"enum": ["4s", "8s"]}, {"const": "auto"}]}, "0.4", "0.8"),
-        ({"anyOf": [{"$ref": "#/$defs/D"}, {"type": "null"}], "default": None}, "0.1", "1.0"),
+        ({"anyOf": [{"enum": ["4s", "8s"]}, {"const": "auto"}]}, "0.4", "0.8"),
+        ({"anyOf": [{**INT, "maximum": 10}, {"type": "null"}], "default": None}, "0.1", "1.0"),
+        ({"anyOf": [{**INT, "default": 5}, {"type": "null"}], "default": 7}, "0.7", "0.7"),
     ],
 )
-def test_a_duration_is_read_through_references_and_unions(
-    duration: dict[str, Any], low: str, high: str
-) -> None:
-    pricing = {"method": "per_video_output_second", "cost_per_second": "0.1"}
-    five = {"type": "integer", "default": 5, "maximum": 10}
-    model = of_schema(pricing, {"properties": {"duration": duration}, "$defs": {"D": five}})
-    assert ends(quote(model, NO_PARAMS)) == between(low, high)
+def test_a_duration_is_read_through_unions(duration: dict[str, Any], low: str, high: str) -> None:
+    assert ends(quote(film({"duration": duration}), NO_PARAMS)) == between(low, high)
 
 
 def test_a_union_with_an_open_branch_is_unknown() -> None:
     union = {"anyOf": [{**INT, "maximum": 12}, {"type": "number"}]}
     assert not quote(film({"duration": union}), NO_PARAMS).known
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "high"),
-    [("extend_seconds", 10, "1.5"), ("extra_minutes", 1, "6.5"), ("extension_ms", 500, "0.6")],
-)
-def test_what_may_make_it_longer_is_never_undercounted(name: str, value: int, high: str) -> None:
-    model = film({"duration": {**INT, "default": 5}, name: {**INT, "default": value}})
-    assert ends(quote(model, NO_PARAMS)) == between("0.5", high)
-    assert quote(model, {name: 0}).exact
-    open_end = film({"duration": {**INT, "default": 5}, name: INT})
-    assert not quote(open_end, NO_PARAMS).known
 
 
 def test_frames_are_seconds_where_their_rate_is_known() -> None:
@@ -730,7 +755,7 @@ def test_a_price_list_in_a_few_words() -> None:
     ],
 )  # fmt: skip
 def test_resolutions_have_many_names(key: str, value: str, same: bool) -> None:
-    assert means(key, value) is same
+    assert same_tier(key, value) is same
 
 
 _VALUE = (

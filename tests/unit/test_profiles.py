@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from oxen_inference.catalog.model_reading import read_model
 from oxen_inference.catalog.profiles import (
     DEFAULT_CONTEXT_WINDOW,
     Profile,
@@ -17,6 +16,7 @@ from oxen_inference.catalog.profiles import (
     profile_for,
     shipped_facts,
 )
+from oxen_inference.catalog.reading import read_model
 
 SEES = {"id": "gpt-4o", "capabilities": {"input": ["text", "image"], "output": ["text"]}}
 

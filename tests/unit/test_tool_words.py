@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from oxen_inference.catalog.model_reading import read_model
 from oxen_inference.catalog.pricing import quote
+from oxen_inference.catalog.reading import read_model
 from oxen_inference.errors import (
     APITimeoutError,
     BadRequestError,

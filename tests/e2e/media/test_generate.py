@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from oxen_inference import AsyncOxenClient, Budget, Ledger, MediaResult, OxenClient
-from oxen_inference.catalog.model_reading import read_model
+from oxen_inference.catalog.reading import read_model
 from oxen_inference.errors import (
     BudgetExceededError,
     DownloadError,

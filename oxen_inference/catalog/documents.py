@@ -5,23 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from oxen_inference.catalog.call_fields import effective
-from oxen_inference.catalog.json_schema import bounds, choices_of, shown, types_of
+from oxen_inference.catalog.effective import effective
 from oxen_inference.catalog.models import MODALITIES
+from oxen_inference.catalog.parameters import parameters
 from oxen_inference.catalog.pricing import price_hint
-from oxen_inference.catalog.pricing_amounts import duration_range
-from oxen_inference.catalog.pricing_looks import can_have_sound
-from oxen_inference.catalog.request_schema import parameters
+from oxen_inference.catalog.pricing_quantities import duration_range
+from oxen_inference.catalog.pricing_tiers import can_have_audio
+from oxen_inference.catalog.schema import bounds, choices_of, shown, types_of
 
 if TYPE_CHECKING:
     from oxen_inference.catalog.models import Model
 
 Scalar = str | int | float
 
-_VERBS = {"text": "writes text", "image": "makes images", "video": "makes videos (films)",
-          "audio": "makes sound"}  # fmt: skip
+_VERBS = {"text": "writes text", "image": "makes images", "video": "makes videos"}
 _FILES = ("file", "files", "pdf", "pdfs", "document", "documents")
-"""What catalogs call inputs that are none of the modalities."""
+"""What entries call inputs that are not among the modalities."""
 
 
 def document_id(model: Model) -> str:
@@ -38,10 +37,11 @@ def metadata(model: Model) -> dict[str, Scalar]:
     """Return a model's facts as scalars, which every vector store can filter by.
 
     `makes_video`, `takes_image` and so on are 1 or 0, since LlamaIndex's filters know no booleans;
-    `takes_file` means documents, as PDFs; lengths are in seconds and costs in USD. What is not known is left out.
+    `takes_file` means documents such as PDFs; lengths are in seconds and costs in USD. What is not
+    known is left out.
     """
-    pricing, fields = model.pricing, effective(model, {})
-    longest = duration_range(fields)
+    pricing, call = model.pricing, effective(model, {})
+    longest = duration_range(call)
     facts: dict[str, Scalar | None] = {
         "source": document_id(model),
         "model_id": model.id,
@@ -56,7 +56,7 @@ def metadata(model: Model) -> dict[str, Scalar]:
         "deployment_status": model.deployment_status,
         "pricing_method": pricing.method if pricing else None,
         "price": price_hint(model),
-        "can_have_sound": int(can_have_sound(fields, pricing)) if model.makes("video") else None,
+        "can_have_audio": int(can_have_audio(call, pricing)) if model.makes("video") else None,
         "longest_seconds": float(longest[1]) if longest and model.makes("video") else None,
     }
     facts |= {f"makes_{modality}": int(model.makes(modality)) for modality in MODALITIES}
@@ -89,12 +89,12 @@ def _lines(model: Model) -> Iterator[str]:
             for made in model.outputs
             if (source, made) != ("text", "text")
         )
-    fields = effective(model, {})
-    length = duration_range(fields)
+    call = effective(model, {})
+    length = duration_range(call)
     if length and model.makes("video"):
         yield f"Length: {length[0]:g} to {length[1]:g} seconds."
-    if model.makes("video") and can_have_sound(fields, model.pricing):
-        yield "Can have sound (audio)."
+    if model.makes("video") and can_have_audio(call, model.pricing):
+        yield "Can have audio."
     price = price_hint(model)
     yield f"Price: {price}." if price else "Price: not published."
     if model.deployment_status:
@@ -104,12 +104,12 @@ def _lines(model: Model) -> Iterator[str]:
         yield "Parameters:"
         for name, spec in known.fields.items():
             if not known.is_hidden(name):
-                yield f"- {name}: {_describe(spec, required=known.must_be_given(name))}"
+                yield f"- {name}: {_parameter_text(spec, required=known.must_be_given(name))}"
 
 
-def _describe(spec: Mapping[str, Any], *, required: bool) -> str:
+def _parameter_text(spec: Mapping[str, Any], *, required: bool) -> str:
     choices = choices_of(spec)
-    least, _, most, _ = bounds(spec)
+    least, most = bounds(spec)
     parts = ["required" if required else "optional"]
     if choices:
         parts.append(f"one of {', '.join(shown(choice) for choice in choices)}")

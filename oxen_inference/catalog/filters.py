@@ -1,4 +1,4 @@
-"""A list of models that shows itself as a table, and says why when it is empty."""
+"""Filters over a list of models, and the list itself: a table that says why it is empty."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from oxen_inference.catalog.did_you_mean import did_you_mean, suggestion
 from oxen_inference.catalog.models import MODALITIES, Model
 from oxen_inference.catalog.pricing import price_hint
+from oxen_inference.catalog.suggestions import did_you_mean, suggestion
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -71,29 +71,29 @@ class ModelList(list[Model]):
 def select(
     models: Iterable[Model],
     filters: Mapping[str, Any],
-    asked: Mapping[str, str] | None = None,
+    applied_by_hub: Mapping[str, str] | None = None,
 ) -> ModelList:
     """Return the models that pass every filter that is not None; `note` says which let none pass.
 
-    Filters: developer, provider, action, search, input, output, method, deployed. `asked` are
-    those that the hub has applied already: a model it should have left out, by what it says of
-    itself, goes. Raises `InvalidInputError` for a provider where no model names one.
+    Filters: developer, provider, action, search, input, output, method, deployed. A model that
+    contradicts a filter `applied_by_hub` is left out too. Raises `InvalidInputError` for a provider
+    where no model names one.
     """
-    chosen, note = list(models), None
-    if not chosen:
-        said = ", ".join(f"{name}={value!r}" for name, value in (asked or {}).items())
-        note = f"the hub lists no models with {said}" if said else "the hub lists no models"
-    for name, wanted in (asked or {}).items():
-        if name not in _STATED or not chosen:
+    selected, note = list(models), None
+    if not selected:
+        listed = ", ".join(f"{name}={value!r}" for name, value in (applied_by_hub or {}).items())
+        note = f"the hub lists no models with {listed}" if listed else "the hub lists no models"
+    for name, wanted in (applied_by_hub or {}).items():
+        if name not in _STATED or not selected:
             continue
-        passing = [model for model in chosen if not _contradicts(name, wanted, model)]
+        passing = [model for model in selected if not _contradicts(name, wanted, model)]
         if not passing:
-            note = _why_empty(name, wanted, chosen)
-        chosen = passing
+            note = _why_empty(name, wanted, selected)
+        selected = passing
     for name, wanted in filters.items():
-        if wanted is None or not chosen:
+        if wanted is None or not selected:
             continue
-        if name == "provider" and not any(map(_providers, chosen)):
+        if name == "provider" and not any(map(_providers, selected)):
             from oxen_inference.errors import InvalidInputError
 
             raise InvalidInputError(
@@ -102,11 +102,17 @@ def select(
                 "there only.",
             )
         passes = _FILTERS[name](wanted)
-        passing = [model for model in chosen if passes(model)]
+        passing = [model for model in selected if passes(model)]
         if not passing:
-            note = _why_empty(name, wanted, chosen)
-        chosen = passing
-    return ModelList(chosen, note)
+            note = _why_empty(name, wanted, selected)
+        selected = passing
+    return ModelList(selected, note)
+
+
+def modality(value: str) -> str:
+    """Spell a modality as the catalog does: "Images" is "image"."""
+    word = str(value).strip().lower()
+    return word[:-1] if word[:-1] in MODALITIES else word
 
 
 def _why_empty(name: str, wanted: Any, models: list[Model]) -> str:
@@ -118,25 +124,20 @@ def _why_empty(name: str, wanted: Any, models: list[Model]) -> str:
     return f"{note}; there are {', '.join(values[:12])}. {near}".strip()
 
 
-def _modality(value: str) -> str:
-    word = str(value).strip().lower()
-    return word[:-1] if word[:-1] in MODALITIES else word
-
-
 def _letters(value: object) -> str:
     return re.sub(r"[^a-z0-9]+", "", str(value).lower())
 
 
 def _contradicts(name: str, wanted: object, model: Model) -> bool:
-    """Whether what a model says of itself rules a filter's value out; silence does not."""
+    """Whether an entry's own fields rule a filter's value out; missing fields do not."""
     stated = _STATED[name](model)
     if stated is None:
         return False
     word = _letters(wanted)
-    said = list(filter(None, map(_letters, stated)))
+    values = list(filter(None, map(_letters, stated)))
     if name == "action":
-        return word not in said
-    return bool(word and said) and not any(word in one or one in word for one in said)
+        return word not in values
+    return bool(word and values) and not any(word in one or one in word for one in values)
 
 
 def _actions(model: Model) -> list[str]:
@@ -144,7 +145,7 @@ def _actions(model: Model) -> list[str]:
 
 
 def _stated_actions(model: Model) -> list[str] | None:
-    """The kinds of fine-tuning; none for a documented null, None where nothing is said."""
+    """Return the kinds of fine-tuning: none for a documented null, None where nothing is stated."""
     tuning = model.raw.get("fine_tuning", "")
     if tuning is None:
         return []
@@ -160,14 +161,14 @@ def _providers(model: Model) -> list[str]:
     return _names(model, "provider")
 
 
-def _names(model: Model, what: str) -> list[str]:
-    """What a row calls its developer or provider, in whichever fields."""
+def _names(model: Model, role: str) -> list[str]:
+    """Return what an entry calls its developer or provider, in whichever fields."""
     found: list[object] = []
-    for key in (what, f"{what}s", f"{what}_name"):
+    for key in (role, f"{role}s", f"{role}_name"):
         value = model.raw.get(key)
-        for one in value if isinstance(value, list) else [value]:
-            found += one.values() if isinstance(one, Mapping) else [one]
-    return [one for one in found if isinstance(one, str) and one.strip()]
+        for each in value if isinstance(value, list) else [value]:
+            found += each.values() if isinstance(each, Mapping) else [each]
+    return [name for name in found if isinstance(name, str) and name.strip()]
 
 
 def _text_of(model: Model) -> str:
@@ -204,8 +205,8 @@ _FILTERS: dict[str, Callable[[Any], Callable[[Model], bool]]] = {
     "search": lambda wanted: (
         lambda model: all(word in _text_of(model) for word in str(wanted).lower().split())
     ),
-    "input": lambda wanted: lambda model: model.takes(_modality(wanted)),
-    "output": lambda wanted: lambda model: model.makes(_modality(wanted)),
+    "input": lambda wanted: lambda model: model.takes(modality(wanted)),
+    "output": lambda wanted: lambda model: model.makes(modality(wanted)),
     "method": lambda wanted: lambda model: str(wanted).lower() in _VALUES["method"](model),
     "deployed": lambda wanted: (
         lambda model: (

@@ -10,17 +10,31 @@ import json
 import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
-from oxen_inference.catalog.field_reading import Row, kind_of, number_in, text_in
-from oxen_inference.catalog.models import MODALITIES, CatalogWarning, Deployment, Model, made_at
-from oxen_inference.catalog.price_reading import read_pricing
+from oxen_inference.catalog.models import (
+    MODALITIES,
+    CatalogWarning,
+    Deployment,
+    Model,
+    Pricing,
+    made_at,
+)
 from oxen_inference.errors import APIResponseError
+from oxen_inference.money import read_money
+
+Row = Mapping[str, Any]
 
 _MADE_BY_METHOD = {
     "per_image": "image",
     "per_video_output_second": "video",
     "per_audio_output_second": "audio",
+}
+_OLDER_PRICES = {
+    "video_cost_per_second": "cost_per_second",
+    "video_cost_per_second_with_audio": "cost_per_second_with_audio",
+    "video_cost_per_second_high_res": "cost_per_second_high_res",
 }
 
 
@@ -121,9 +135,9 @@ def _read(row: Row, model_id: str) -> Model:
     problems: list[str] = []
     if not isinstance(row.get("id", row.get("name")), str):
         problems.append("its id is not a string" if "id" in row else "it has no id field")
-    endpoint = text_in(row, "endpoint", problems)
+    endpoint = _text_in(row, "endpoint", problems)
     endpoint = normal_endpoint(endpoint) if endpoint else None
-    pricing = read_pricing(row.get("pricing"), problems)
+    pricing = _read_pricing(row.get("pricing"), problems)
     inputs, outputs = _read_capabilities(row, problems)
     if not outputs:
         method = pricing.method if pricing else None
@@ -131,13 +145,13 @@ def _read(row: Row, model_id: str) -> Model:
         outputs = (guess,) if guess else ()
     return Model(
         id=model_id,
-        object=text_in(row, "object", problems) or "model",
-        created=number_in(row, "created", problems),
-        owned_by=text_in(row, "owned_by", problems),
-        display_name=text_in(row, "display_name", problems),
-        description=text_in(row, "description", problems),
-        summary=text_in(row, "summary", problems),
-        model_type=(text_in(row, "model_type", problems) or "").lower() or None,
+        object=_text_in(row, "object", problems) or "model",
+        created=_number_in(row, "created", problems),
+        owned_by=_text_in(row, "owned_by", problems),
+        display_name=_text_in(row, "display_name", problems),
+        description=_text_in(row, "description", problems),
+        summary=_text_in(row, "summary", problems),
+        model_type=(_text_in(row, "model_type", problems) or "").lower() or None,
         endpoint=endpoint,
         inputs=inputs,
         outputs=outputs,
@@ -145,17 +159,92 @@ def _read(row: Row, model_id: str) -> Model:
         deployments=_read_deployments(row.get("deployments"), problems),
         request_schema=_read_schema(row, problems),
         developer=_read_developer(row, problems),
-        source_model=text_in(row, "source_model", problems),
-        released_at=text_in(row, "released_at", problems),
+        source_model=_text_in(row, "source_model", problems),
+        released_at=_text_in(row, "released_at", problems),
         raw=row,
         problems=tuple(problems),
     )
 
 
+def _read_pricing(value: object, problems: list[str]) -> Pricing | None:
+    if value is None:
+        return None
+    if not isinstance(value, Mapping):
+        problems.append(f"pricing is {_type_in_words(value)}, not an object")
+        return None
+    fields = {_OLDER_PRICES.get(str(name), str(name)): price for name, price in value.items()}
+    fields |= {name: price for name, price in value.items() if price is not None}
+
+    def price(name: str) -> Decimal | None:
+        return _price(fields.get(name), f"pricing.{name}", problems)
+
+    by_resolution = fields.get("cost_per_second_by_resolution")
+    grid = fields.get("cost_per_image_grid")
+    return Pricing(
+        method=_method(fields, problems),
+        input_cost_per_token=price("input_cost_per_token"),
+        output_cost_per_token=price("output_cost_per_token"),
+        cost_per_second=price("cost_per_second"),
+        cost_per_second_high_res=price("cost_per_second_high_res"),
+        cost_per_second_with_audio=price("cost_per_second_with_audio"),
+        cost_per_second_by_resolution=_prices(
+            by_resolution, "pricing.cost_per_second_by_resolution", problems
+        ),
+        cost_per_image=price("cost_per_image"),
+        cost_per_image_grid=_grid(grid, problems),
+        raw=value,
+    )
+
+
+def _method(fields: Row, problems: list[str]) -> str | None:
+    method = _text_in(fields, "method", problems)
+    if method:
+        return re.sub(r"[\s-]+", "_", method.lower())
+    if "video_cost_per_second" in fields:  # the older page's shape does not always name one
+        return "per_video_output_second"
+    if fields.get("cost_per_image") is not None or fields.get("cost_per_image_grid"):
+        return "per_image"
+    if fields.get("input_cost_per_token") is not None:
+        return "token"
+    return None
+
+
+def _grid(value: object, problems: list[str]) -> dict[str, dict[str, Decimal | None]]:
+    if not isinstance(value, Mapping):
+        if value is not None:
+            problems.append(
+                f"pricing.cost_per_image_grid is {_type_in_words(value)}, not an object"
+            )
+        return {}
+    name = "pricing.cost_per_image_grid"
+    return {
+        # A quality with one price for every tier.
+        str(quality): _prices(tiers, f"{name}.{quality}", problems)
+        if isinstance(tiers, Mapping)
+        else {"default": _price(tiers, f"{name}.{quality}", problems)}
+        for quality, tiers in value.items()
+    }
+
+
+def _prices(value: object, name: str, problems: list[str]) -> dict[str, Decimal | None]:
+    if not isinstance(value, Mapping):
+        if value is not None:
+            problems.append(f"{name} is {_type_in_words(value)}, not an object")
+        return {}
+    return {str(key): _price(price, f"{name}.{key}", problems) for key, price in value.items()}
+
+
+def _price(value: object, name: str, problems: list[str]) -> Decimal | None:
+    price = read_money(value)
+    if price is None and value is not None:
+        problems.append(f"{name} is {_type_in_words(value)}, not a price")
+    return price
+
+
 def _read_capabilities(row: Row, problems: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     capabilities = row.get("capabilities")
     if capabilities is not None and not isinstance(capabilities, Mapping):
-        problems.append(f"capabilities is {kind_of(capabilities)}, not an object")
+        problems.append(f"capabilities is {_type_in_words(capabilities)}, not an object")
     fields = capabilities if isinstance(capabilities, Mapping) else {}
     return (
         _modalities(fields.get("input", fields.get("inputs")), "capabilities.input", problems),
@@ -171,7 +260,7 @@ def _modalities(value: object, name: str, problems: list[str]) -> tuple[str, ...
     elif isinstance(value, Mapping):  # {"text": true, "image": false}
         value = [key for key, has in value.items() if has]
     if not isinstance(value, list | tuple):
-        problems.append(f"{name} is {kind_of(value)}, not a list")
+        problems.append(f"{name} is {_type_in_words(value)}, not a list")
         return ()
     words = [item.strip().lower() for item in value if isinstance(item, str) and item.strip()]
     if len(words) < len(value):
@@ -185,7 +274,7 @@ def _read_deployments(value: object, problems: list[str]) -> tuple[Deployment, .
         return ()
     rows = [value] if isinstance(value, Mapping | str) else value
     if not isinstance(rows, list | tuple):
-        problems.append(f"deployments is {kind_of(value)}, not a list")
+        problems.append(f"deployments is {_type_in_words(value)}, not a list")
         return ()
     read: list[Deployment] = []
     for row in rows:
@@ -210,14 +299,43 @@ def _read_schema(row: Row, problems: list[str]) -> Mapping[str, Any] | None:
             return None
     if value is None or isinstance(value, Mapping):
         return value
-    problems.append(f"{name} is {kind_of(value)}, not an object")
+    problems.append(f"{name} is {_type_in_words(value)}, not an object")
     return None
 
 
 def _read_developer(row: Row, problems: list[str]) -> str | None:
     value = row.get("developer")
     if isinstance(value, Mapping):
-        return text_in(value, "name", problems)
+        return _text_in(value, "name", problems)
     if value is None:
-        return text_in(row, "developer_name", problems)
-    return text_in(row, "developer", problems)
+        return _text_in(row, "developer_name", problems)
+    return _text_in(row, "developer", problems)
+
+
+def _text_in(row: Row, name: str, problems: list[str]) -> str | None:
+    """Return a field's text, trimmed; None where it is missing, empty or something else."""
+    value = row.get(name)
+    if value is None or isinstance(value, str):
+        return value.strip() or None if value else None
+    problems.append(f"{name} is {_type_in_words(value)}, not a string")
+    return None
+
+
+def _number_in(row: Row, name: str, problems: list[str]) -> float | None:
+    """Return a field's number, also where it is written as a string."""
+    value = row.get(name)
+    if value is None:
+        return None
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        problems.append(f"{name} is {_type_in_words(value)}, not a number")
+        return None
+
+
+def _type_in_words(value: object) -> str:
+    """Return in words what a value is."""
+    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean"}
+    return names.get(type(value), "a number" if isinstance(value, int | float) else "odd")
