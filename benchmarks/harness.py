@@ -1,7 +1,7 @@
 """How a case is measured: contestants take turns, against a sandbox in a process of its own.
 
-A suite is a module beside this one with `TITLE`, `ABOUT`, `CASES` and, if wanted, `SANDBOX`:
-flags for ``python -m oxen_sandbox``.
+A suite is a module beside this one with `TITLE`, `ABOUT`, `CASES` and, if wanted, `SANDBOX`,
+flags for ``python -m oxen_sandbox``, and `REPLIES`, what the sandbox's chat models answer.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ import asyncio
 import gc
 import importlib
 import inspect
+import json
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -91,7 +93,7 @@ def measure(case: Case, hub: Hub) -> dict[str, Any]:
 
 
 @contextmanager
-def sandbox(flags: Sequence[str] = ()) -> Iterator[Hub]:
+def sandbox(flags: Sequence[str] = (), replies: Sequence[Mapping[str, Any]] = ()) -> Iterator[Hub]:
     """A sandbox in another process, so that it takes no time of ours."""
     command = [sys.executable, "-m", "oxen_sandbox", "--port", "0", *flags]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -101,9 +103,22 @@ def sandbox(flags: Sequence[str] = ()) -> Iterator[Hub]:
                 process.stdout.readline().strip().removeprefix("export ").split("=", 1)
                 for _ in range(2)
             )
-            yield Hub(exports["OXEN_BASE_URL"], exports["OXEN_API_KEY"])
+            hub = Hub(exports["OXEN_BASE_URL"], exports["OXEN_API_KEY"])
+            if replies:
+                control(hub, "replies", replies)
+            yield hub
         finally:
             process.terminate()
+
+
+def control(hub: Hub, what: str, body: Any) -> None:
+    """Tell the sandbox how to behave: `what` is `faults` or `replies`."""
+    origin = hub.base_url.removesuffix("/api/ai")
+    headers = {"content-type": "application/json"}
+    request = urllib.request.Request(
+        f"{origin}/_sandbox/{what}", json.dumps(body).encode(), headers
+    )
+    urllib.request.urlopen(request).close()
 
 
 def load_suite(name: str) -> Any:

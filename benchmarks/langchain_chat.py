@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Callable
 from typing import Any
 
 import openai
 
-from benchmarks.harness import Case, Contestant, Hub
+from benchmarks.harness import Case, Contestant, Hub, control
 from langchain_oxen import ChatOxen
 
 TITLE = "LangChain chat"
@@ -24,8 +22,11 @@ ABOUT = (
     "answer; the others do not."
 )
 MODEL = "claude-sonnet-4-6"
-LONG = "Write exactly 500 words."
-SHORT = "Write exactly 20 words."
+LONG, SHORT = "Tell me all about oxen.", "What is an ox?"
+REPLIES = [
+    {"text": " ".join(["ox"] * 500), "when": {"stream": True}, "times": None},
+    {"text": " ".join(["ox"] * 20), "times": None},
+]
 INVOKES, STREAMS, AT_ONCE = 20, 4, 100
 
 
@@ -104,14 +105,8 @@ def abatch_of(make: Make) -> Contestant:
 
 def let_it_think(hub: Hub) -> None:
     """Have every answer take half a second, so that a hundred are in flight as they would be."""
-    origin = hub.base_url.removesuffix("/api/ai")
     fault = {"action": "delay", "path": "*/chat/completions", "seconds": 0.5, "times": None}
-    request = urllib.request.Request(
-        f"{origin}/_sandbox/faults",
-        json.dumps(fault).encode(),
-        {"content-type": "application/json"},
-    )
-    urllib.request.urlopen(request).close()
+    control(hub, "faults", fault)
 
 
 def messages(text: str) -> Any:

@@ -25,8 +25,11 @@ ABOUT = (
 )
 MODEL = "claude-sonnet-4-6"
 CHUNKS = 500
-LONG = [ChatMessage(f"Write exactly {CHUNKS} words.")]
-SHORT = [ChatMessage("Write exactly 20 words.")]
+LONG, SHORT = [ChatMessage("Tell me all about oxen.")], [ChatMessage("What is an ox?")]
+REPLIES = [
+    {"text": " ".join(["ox"] * CHUNKS), "when": {"stream": True}, "times": None},
+    {"text": " ".join(["ox"] * 20), "times": None},
+]
 AT_ONCE = 20
 
 
@@ -95,7 +98,7 @@ def agent_of(make: Make) -> Contestant:
         agent = FunctionAgent(tools=[FunctionTool.from_defaults(weigh)], llm=make(hub))
 
         async def run() -> int:
-            handler = agent.run(f"Write exactly {CHUNKS} words.")
+            handler = agent.run("Tell me all about oxen.")
             deltas = 0
             async for event in handler.stream_events():
                 deltas += isinstance(event, AgentStream) and bool(event.delta)
@@ -112,7 +115,7 @@ def cold_start_of(import_line: str, expression: str) -> Contestant:
         code = (
             "import os\nfrom llama_index.core.llms import ChatMessage\n"
             f"{import_line}\nllm = {expression}\n"
-            "print(llm.chat([ChatMessage('Write exactly 20 words.')]))"
+            "print(llm.chat([ChatMessage('What is an ox?')]))"
         )
         variables = {"OXEN_BASE_URL": hub.base_url, "OXEN_API_KEY": hub.api_key}
         return lambda: _python(code, variables)

@@ -49,7 +49,7 @@ def run_suite(name: str, rounds: int | None = None) -> dict[str, Any]:
         if rounds:
             case = type(case)(**{**vars(case), "rounds": rounds})  # noqa: PLW2901 - the same case
         # A hub of its own for each case: what one leaves behind slows no other.
-        with sandbox(getattr(suite, "SANDBOX", ())) as hub:
+        with sandbox(getattr(suite, "SANDBOX", ()), getattr(suite, "REPLIES", ())) as hub:
             cases.append(measure(case, hub))
         print(report.as_text(cases[-1]), flush=True)
     return {

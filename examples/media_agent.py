@@ -1,4 +1,4 @@
-"""An agent that draws an ox at dawn and films it: on a local sandbox, or with --hub on Oxen.
+"""An agent that makes an image and a video of it: on a local sandbox, or with --hub on Oxen.
 
 python examples/media_agent.py          no key, no bill
 python examples/media_agent.py --hub    needs OXEN_API_KEY; shows the price and asks first
@@ -24,11 +24,14 @@ from langchain_oxen import ChatOxen, MediaProgressBars, OxenBudgetMiddleware, Ox
 from oxen_inference import Ledger, OxenClient, OxenError
 from oxen_inference.money import usd
 
-CHAT, PAINTER, CAMERA = "claude-sonnet-4-6", "flux-2-dev", "kling-video-o3-pro-reference-to-video"
-TASK = "Draw an ox at dawn, then film it for five seconds."
+CHAT_MODEL = "claude-sonnet-4-6"
+IMAGE_MODEL = "flux-2-dev"
+VIDEO_MODEL = "kling-video-o3-pro-reference-to-video"
+TASK = 'Make an image of "an ox at dawn". Then make a video of "the ox walking home", duration 5.'
 SYSTEM = (
-    "You draw and film. To film something you drew, give its URL to the film tool as an input "
-    "image. Make each thing once, and end by saying where the files are."
+    "You make images and videos. Where a video starts from an image you made, give the image's "
+    "URL to the video tool as an input image. Make each thing once, and end by saying where the "
+    "files are."
 )
 OUTPUT = Path("demo-output")
 LIMIT = "2.00"
@@ -65,7 +68,7 @@ def sandbox_client(console: Console) -> Iterator[OxenClient]:
             ledger=Ledger(Path(ledger) / "ledger.sqlite3"),
         ) as client,
     ):
-        console.print("On the local sandbox: no key, no bill, made-up prices and pictures.")
+        console.print("On the local sandbox: no key, no bill, made-up prices and images.")
         yield client
 
 
@@ -76,16 +79,22 @@ def hub_client() -> Iterator[OxenClient]:
 
 
 def run(client: OxenClient, console: Console, *, ask_first: bool) -> None:
-    draw = OxenMediaTool.for_model(
-        PAINTER, client=client, name="draw", save_to=OUTPUT, output_format="png"
+    image = OxenMediaTool.for_model(
+        IMAGE_MODEL, client=client, name="image", save_to=OUTPUT, output_format="png"
     )
-    film = OxenMediaTool.for_model(CAMERA, client=client, name="film", save_to=OUTPUT)
-    if ask_first and not agreed(console, draw, film, str(client.base_url)):
+    video = OxenMediaTool.for_model(VIDEO_MODEL, client=client, name="video", save_to=OUTPUT)
+    if ask_first and not agreed(console, image, video, str(client.base_url)):
         console.print("Nothing was sent.")
         return
+    chat = ChatOxen(
+        model=CHAT_MODEL,
+        parallel_tool_calls=False,  # the video needs the image's URL
+        api_key=client.api_key,
+        base_url=str(client.base_url),
+    )
     agent = create_agent(
-        ChatOxen(model=CHAT, api_key=client.api_key, base_url=str(client.base_url)),
-        tools=[draw, film],
+        chat,
+        tools=[image, video],
         system_prompt=SYSTEM,
         middleware=[OxenBudgetMiddleware(LIMIT, ledger=client.media.ledger)],
     )
@@ -107,9 +116,9 @@ def run(client: OxenClient, console: Console, *, ask_first: bool) -> None:
     show(console, made)
 
 
-def agreed(console: Console, draw: OxenMediaTool, film: OxenMediaTool, hub: str) -> bool:
+def agreed(console: Console, image: OxenMediaTool, video: OxenMediaTool, hub: str) -> bool:
     """Show what it will cost and ask."""
-    for tool, arguments in ((draw, {"prompt": TASK}), (film, {"prompt": TASK, "duration": 5})):
+    for tool, arguments in ((image, {"prompt": TASK}), (video, {"prompt": TASK, "duration": 5})):
         console.print(f"{tool.model.id}: {tool.quote(arguments)}")
     console.print(f"The agent may spend ${LIMIT} at most, chat included.")
     try:
@@ -135,7 +144,7 @@ def show(console: Console, made: list[dict[str, Any]]) -> None:
         )
     console.print(table)
     known = sum((Decimal(item["cost"]) for item in made if item["cost"]), Decimal(0))
-    console.print(f"Pictures and films: {usd(known)}.")
+    console.print(f"Images and videos: {usd(known)}.")
 
 
 if __name__ == "__main__":

@@ -1,17 +1,15 @@
 """`/models`: list, search, favorites, deployments; and the older `/evaluations/models`."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from oxen_sandbox.errors import invalid_params
+from oxen_sandbox.hub import Hub
 from oxen_sandbox.models import legacy, outputs
 from oxen_sandbox.request_json import json_body
 from oxen_sandbox.state import Account
-
-if TYPE_CHECKING:
-    from oxen_sandbox.hub import Hub
 
 _EDITABLE = {"display_name", "description", "summary", "image_url"}
 
@@ -19,7 +17,7 @@ _EDITABLE = {"display_name", "description", "summary", "image_url"}
 class CatalogApi:
     """Handlers over `hub.models`."""
 
-    def __init__(self, hub: "Hub") -> None:
+    def __init__(self, hub: Hub) -> None:
         self._hub = hub
 
     async def index(self, request: Request) -> Response:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from oxen_sandbox.chat_families import Family
 from oxen_sandbox.chat_message_checks import check_messages, check_replayed_reasoning, json_type
-from oxen_sandbox.chat_schema import fault
 from oxen_sandbox.errors import Rejected
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
@@ -166,7 +165,7 @@ def _check_function(name: str, function: Mapping[str, Any], family: Family) -> N
             400,
             f"Invalid schema for function '{name}': schema must be a JSON Schema of 'type: \"object\"', got 'type: \"{kind}\"'.",
         )
-    if wrong := fault(parameters):
+    if wrong := _schema_fault(parameters):
         raise Rejected(400, f"Invalid schema for function '{name}': {wrong}.")
     if function.get("strict") and family.strict_schemas:
         _check_strict(parameters, f"function '{name}'", ())
@@ -231,7 +230,7 @@ def _check_response_format(body: Mapping[str, Any], family: Family) -> None:
         named = wanted.get("json_schema")
         if not isinstance(named, Mapping) or not named.get("name"):
             raise Rejected(400, "Missing required parameter: 'response_format.json_schema.name'.")
-        if wrong := fault(named.get("schema") or {}):
+        if wrong := _schema_fault(named.get("schema") or {}):
             raise Rejected(400, f"Invalid schema for response_format '{named['name']}': {wrong}.")
         if named.get("strict") and family.strict_schemas:
             _check_strict(named.get("schema"), f"response_format '{named['name']}'", ())
@@ -240,3 +239,83 @@ def _check_response_format(body: Mapping[str, Any], family: Family) -> None:
             400,
             "'messages' must contain the word 'json' in some form, to use 'response_format' of type 'json_object'.",
         )
+
+
+_TYPES = {"object", "array", "string", "number", "integer", "boolean", "null"}
+
+
+def _is_schema(value: Any) -> bool:
+    return isinstance(value, (dict, bool))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_pattern(value: Any) -> bool:
+    try:
+        re.compile(value)
+    except (TypeError, re.error):
+        return False
+    return True
+
+
+_KEYWORDS: dict[str, Callable[[Any], bool]] = {
+    "type": lambda v: bool(v) and _TYPES.issuperset(map(str, v if isinstance(v, list) else [v])),
+    "enum": lambda v: isinstance(v, list) and bool(v),
+    "required": lambda v: (
+        isinstance(v, bool)  # draft 3
+        or (isinstance(v, list) and all(isinstance(name, str) for name in v))
+    ),
+    "pattern": _is_pattern,
+    "multipleOf": lambda v: _is_number(v) and v > 0,
+    "$ref": lambda v: isinstance(v, str),
+    **dict.fromkeys(("items", "additionalProperties"), _is_schema),
+    **dict.fromkeys(("properties", "$defs", "definitions"), lambda v: isinstance(v, dict)),
+    **dict.fromkeys(
+        ("anyOf", "oneOf", "allOf", "prefixItems"), lambda v: isinstance(v, list) and bool(v)
+    ),
+    **dict.fromkeys(("minimum", "maximum"), _is_number),
+    **dict.fromkeys(
+        ("exclusiveMinimum", "exclusiveMaximum"), lambda v: isinstance(v, (int, float))
+    ),
+    **dict.fromkeys(("minLength", "maxLength", "minItems", "maxItems", "minProperties"), _is_count),
+}
+
+
+def _schema_fault(schema: Any, path: tuple[str, ...] = ()) -> str | None:
+    """Return where and why a schema is not well formed, or None where it is."""
+    if not _is_schema(schema):
+        return f"In context=({', '.join(map(repr, path))}), {schema!r} is not a schema"
+    if isinstance(schema, bool):
+        return None
+    for keyword, value in schema.items():
+        if keyword in _KEYWORDS and value is not None and not _KEYWORDS[keyword](value):
+            return (
+                f"In context=({', '.join(map(repr, path))}), {value!r} is not valid for '{keyword}'"
+            )
+    return next(
+        (
+            found
+            for where, part in _parts(schema)
+            if (found := _schema_fault(part, (*path, *where)))
+        ),
+        None,
+    )
+
+
+def _parts(schema: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield the schemas inside a schema, with the way to each."""
+    for group in ("properties", "$defs", "definitions"):
+        for name, part in (schema.get(group) or {}).items():
+            yield (group, name), part
+    for group in ("anyOf", "oneOf", "allOf", "prefixItems"):
+        for index, part in enumerate(schema.get(group) or ()):
+            yield (group, str(index)), part
+    for group in ("items", "additionalProperties"):
+        if schema.get(group) is not None:
+            yield (group,), schema[group]

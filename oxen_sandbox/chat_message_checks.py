@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from oxen_sandbox.chat_families import Family
-from oxen_sandbox.chat_media import Attachment, decode, sniff
 from oxen_sandbox.errors import Rejected
 
 _ROLES = ("system", "user", "assistant", "tool")
@@ -126,7 +127,7 @@ def _check_url(at: str, kind: str, value: Any, family: Family, *, after_text: bo
         raise Rejected(
             400, f"Invalid '{at}': a data URL of type {attached.mime} is not {wanted} data."
         )
-    if kind == "image_url" and sniff(attached.data) not in _IMAGES:
+    if kind == "image_url" and _file_format(attached.data) not in _IMAGES:
         raise Rejected(
             400,
             f"You uploaded an unsupported image. Please make sure your image is valid and has one of the following formats: {list(_IMAGES)}.",
@@ -157,7 +158,7 @@ def _check_file(at: str, file: Mapping[str, Any]) -> None:
             raise Rejected(400, f"Invalid '{at}.file.file_url': expected an http(s) URL.")
         return
     attached = _decoded(at, str(file["file_data"]))
-    if attached.mime != "application/pdf" or sniff(attached.data) != "pdf":
+    if attached.mime != "application/pdf" or _file_format(attached.data) != "pdf":
         raise Rejected(
             400, f"Invalid '{at}.file': only PDF files are supported, got {attached.mime}."
         )
@@ -165,9 +166,9 @@ def _check_file(at: str, file: Mapping[str, Any]) -> None:
         raise Rejected(400, f"Invalid '{at}.file': files are limited to 24 MB.")
 
 
-def _decoded(at: str, url: str) -> Attachment:
+def _decoded(at: str, url: str) -> _Attachment:
     try:
-        return decode(url)
+        return _decode(url)
     except ValueError as error:
         raise Rejected(
             400, f"Invalid '{at}': expected a base64-encoded data URL with a MIME type."
@@ -233,3 +234,31 @@ def check_replayed_reasoning(messages: Sequence[Mapping[str, Any]], refusal: str
     for index, message in enumerate(messages[last_user + 1 :], last_user + 1):
         if message.get("tool_calls") and message.get("reasoning_content") is None:
             raise Rejected(400, refusal.format(index=index))
+
+
+class _Attachment(NamedTuple):
+    """A decoded data URL."""
+
+    mime: str
+    data: bytes
+
+
+def _decode(url: str) -> _Attachment:
+    """Decode a base64 data URL; raises ValueError where it is not one."""
+    head, _, payload = url.partition(",")
+    match = re.fullmatch(r"data:([\w.+-]+/[\w.+-]+)(?:;[\w=.-]+)*;base64", head)
+    if not match or not payload:
+        raise ValueError("not a base64 data URL")
+    try:
+        return _Attachment(match[1].lower(), base64.b64decode(payload, validate=True))
+    except binascii.Error as error:
+        raise ValueError(str(error)) from error
+
+
+def _file_format(data: bytes) -> str | None:
+    """Return the image format or `pdf` a file begins like, else None."""
+    starts = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif", b"%PDF-": "pdf"}
+    for start, kind in starts.items():
+        if data.startswith(start):
+            return kind
+    return "webp" if data[:4] == b"RIFF" and data[8:12] == b"WEBP" else None

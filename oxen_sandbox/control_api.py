@@ -1,25 +1,24 @@
-"""`/_sandbox/*`: the judge's view and the faults, over HTTP, without a key."""
+"""`/_sandbox/*`: faults, scripted replies and the judge's view over HTTP, without a key."""
 
 import json
 from dataclasses import fields
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from oxen_sandbox.chat_replies import Reply
 from oxen_sandbox.errors import Rejected
 from oxen_sandbox.faults import Fault
+from oxen_sandbox.hub import Hub
 from oxen_sandbox.state import Settings
-
-if TYPE_CHECKING:
-    from oxen_sandbox.hub import Hub
 
 
 class ControlApi:
     """Handlers over the hub itself."""
 
-    def __init__(self, hub: "Hub") -> None:
+    def __init__(self, hub: Hub) -> None:
         self._hub = hub
 
     async def faults(self, _: Request) -> Response:
@@ -30,7 +29,9 @@ class ControlApi:
         """POST /_sandbox/faults: one fault or a list of them"""
         data = _body(request)
         try:
-            faults = [Fault.from_json(one) for one in (data if isinstance(data, list) else [data])]
+            faults = [
+                Fault.from_json(item) for item in (data if isinstance(data, list) else [data])
+            ]
         except (TypeError, ValueError) as error:
             raise Rejected(400, str(error)) from None
         self._hub.faults.inject(*faults)
@@ -40,6 +41,28 @@ class ControlApi:
         """DELETE /_sandbox/faults"""
         self._hub.faults.clear()
         return await self.faults(request)
+
+    async def replies(self, _: Request) -> Response:
+        """GET /_sandbox/replies: the scripted ones that no request has fetched yet"""
+        left = [reply.to_json() for reply in self._hub.replies.left()]
+        return JSONResponse({"replies": left})
+
+    async def reply(self, request: Request) -> Response:
+        """POST /_sandbox/replies: one scripted reply or a list of them"""
+        data = _body(request)
+        try:
+            replies = [
+                Reply.from_json(item) for item in (data if isinstance(data, list) else [data])
+            ]
+        except ValueError as error:
+            raise Rejected(400, str(error)) from None
+        self._hub.replies.add(replies)
+        return await self.replies(request)
+
+    async def clear_replies(self, request: Request) -> Response:
+        """DELETE /_sandbox/replies"""
+        self._hub.replies.clear()
+        return await self.replies(request)
 
     async def state(self, _: Request) -> Response:
         """GET /_sandbox/state"""

@@ -3,16 +3,15 @@
 import hashlib
 import hmac
 import secrets
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from oxen_sandbox.clock import Clock
 from oxen_sandbox.errors import Rejected, not_found
 from oxen_sandbox.parameters import inputs
 from oxen_sandbox.shapes import Shape
-
-if TYPE_CHECKING:
-    from oxen_sandbox.hub import Hub
+from oxen_sandbox.state import Job, Settings
 
 _REPO = "generations"
 
@@ -20,10 +19,15 @@ _REPO = "generations"
 class Files:
     """Every result by id; it is rendered when it is first fetched."""
 
-    def __init__(self, hub: "Hub") -> None:
-        self._hub = hub
+    def __init__(
+        self, clock: Clock, settings: Settings, find_job: Callable[[str], Job | None]
+    ) -> None:
+        self._clock = clock
+        self._settings = settings
+        self._find_job = find_job
         self._secret = secrets.token_bytes(16)
         self._direct: dict[str, tuple[Shape, str]] = {}
+        self.hub_origin = ""
         self.storage_origin = ""
 
     def reset(self) -> None:
@@ -38,12 +42,12 @@ class Files:
         """A URL to fetch the file with, good for `url_seconds` from now."""
         shape, _ = self._made(file_id)
         name = f"{file_id}.{shape.suffix}"
-        expires = str(int((self._hub.clock.now() + self._hub.settings.url_seconds) * 1000))
+        expires = str(int((self._clock.now() + self._settings.url_seconds) * 1000))
         query = f"expires={expires}&signature={self._sign(name, expires).decode()}"
-        if self._hub.settings.presigned_urls:
+        if self._settings.presigned_urls:
             return f"{self.storage_origin}/storage/{name}?{query}"
         return (
-            f"{self._hub.origin}/api/repos/{namespace}/{_REPO}/workspaces/{file_id}"
+            f"{self.hub_origin}/api/repos/{namespace}/{_REPO}/workspaces/{file_id}"
             f"/files/{name}?{query}"
         )
 
@@ -52,7 +56,7 @@ class Files:
         expires = query.get("expires", "")
         if not hmac.compare_digest(query.get("signature", "").encode(), self._sign(name, expires)):
             raise not_found("File not found")
-        if int(expires) <= self._hub.clock.now() * 1000:
+        if int(expires) <= self._clock.now() * 1000:
             raise Rejected(403, "This URL has expired.")
         return self._made(name.partition(".")[0])
 
@@ -68,7 +72,7 @@ class Files:
     def _reachable(self, url: str) -> bool:
         try:
             parts = urlsplit(url)
-            if f"{parts.scheme}://{parts.netloc}" in {self._hub.origin, self.storage_origin}:
+            if f"{parts.scheme}://{parts.netloc}" in {self.hub_origin, self.storage_origin}:
                 query = {key: values[0] for key, values in parse_qs(parts.query).items()}
                 self.open(parts.path.rpartition("/")[2], query)
         except (Rejected, ValueError):
@@ -78,7 +82,7 @@ class Files:
     def _made(self, file_id: str) -> tuple[Shape, str]:
         if file_id in self._direct:
             return self._direct[file_id]
-        job = self._hub.state.jobs.get(file_id)
+        job = self._find_job(file_id)
         if job is None or job.shape is None:
             raise not_found("File not found")
         return job.shape, str(job.params.get("prompt") or job.model_name)

@@ -1,19 +1,17 @@
 """What the hub checks before it accepts a generation: model, modality, number, prompt, credits."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from oxen_sandbox.errors import Rejected, invalid_params
+from oxen_sandbox.hub import Hub
 from oxen_sandbox.models import JSON, outputs
 from oxen_sandbox.state import Account
-
-if TYPE_CHECKING:
-    from oxen_sandbox.hub import Hub
 
 _MAX_GENERATIONS = 4
 
 
 def media_model(
-    hub: "Hub", account: Account, body: JSON, kinds: set[str], count_names: tuple[str, ...] = ()
+    hub: Hub, account: Account, body: JSON, kinds: set[str], count_names: tuple[str, ...] = ()
 ) -> tuple[JSON, str, int]:
     """The model, its media type and how many to make; raises `Rejected`."""
     if not body.get("model"):

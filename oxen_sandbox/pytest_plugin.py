@@ -1,5 +1,6 @@
 """The fixtures `oxen_sandbox` and `oxen_sandbox_env`: a hub of its own for each test."""
 
+import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ def oxen_sandbox(
 ) -> Iterator["Sandbox"]:
     """A running `Sandbox`, forgotten after the test; skips where the extra is not installed.
 
-    The ledger of paid jobs, with its budgets, is the test's own as well (`OXEN_STATE_DIR`).
+    A reply that was scripted (`reply`) and never fetched fails the test. The ledger of paid jobs, with its budgets, is the test's own as well (`OXEN_STATE_DIR`).
     """
     try:
         from oxen_sandbox import Sandbox
@@ -27,6 +28,9 @@ def oxen_sandbox(
     # Starting a hub takes a few milliseconds: a fresh one is the surest isolation.
     with Sandbox() as hub:
         yield hub
+        if left := hub.replies:
+            listed = "\n".join(f"  {json.dumps(reply.to_json())}" for reply in left)
+            pytest.fail(f"No chat request fetched these scripted replies:\n{listed}", pytrace=False)
 
 
 @pytest.fixture

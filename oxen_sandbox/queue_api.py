@@ -1,18 +1,16 @@
 """`/queue` and `/generations`: enqueue, poll, cancel, browse."""
 
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from oxen_sandbox.errors import invalid_params
+from oxen_sandbox.hub import Hub
 from oxen_sandbox.preflight import media_model
 from oxen_sandbox.request_json import json_body
 from oxen_sandbox.state import STATUSES, Account, Job
-
-if TYPE_CHECKING:
-    from oxen_sandbox.hub import Hub
 
 _MAX_PAGE = 1000
 
@@ -20,7 +18,7 @@ _MAX_PAGE = 1000
 class QueueApi:
     """Handlers over `hub.state.jobs`."""
 
-    def __init__(self, hub: "Hub") -> None:
+    def __init__(self, hub: Hub) -> None:
         self._hub = hub
 
     async def create(self, request: Request) -> Response:

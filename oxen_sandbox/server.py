@@ -6,6 +6,7 @@ import os
 import socket
 import struct
 import threading
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from types import TracebackType
 from typing import Any
@@ -15,6 +16,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from typing_extensions import Self
 from uvicorn.server import ServerState
 
+from oxen_sandbox.app import App
+from oxen_sandbox.chat_replies import Reply, When
 from oxen_sandbox.clock import Clock
 from oxen_sandbox.events import Events
 from oxen_sandbox.faults import Fault, Faults
@@ -93,6 +96,11 @@ class Sandbox:
         return self.hub.faults
 
     @property
+    def replies(self) -> list[Reply]:
+        """The scripted replies that no chat request has fetched yet."""
+        return self.hub.replies.left()
+
+    @property
     def events(self) -> Events:
         """The event streams: `publish` an event of your own, `drop` all connections."""
         return self.hub.events
@@ -121,8 +129,30 @@ class Sandbox:
         """Arm faults."""
         self.hub.faults.inject(*faults)
 
+    def reply(
+        self,
+        text: str = "",
+        *,
+        tool_calls: Sequence[tuple[str, Mapping[str, Any] | str]] = (),
+        reasoning: str | None = None,
+        refusal: str | None = None,
+        finish_reason: str | None = None,
+        usage: Mapping[str, Any] | None = None,
+        when: When | None = None,
+        times: int | None = 1,
+    ) -> None:
+        """Script the next answer of the chat models; several are given in the order they came.
+
+        `tool_calls` are pairs of a name and its arguments. `when` is a function of the request
+        body, or members the body must have. It answers `times` requests (None: any number).
+        """
+        reply = Reply(
+            text, tuple(tool_calls), reasoning, refusal, finish_reason, usage or {}, when, times
+        )
+        self.hub.replies.add([reply])
+
     def add_account(self, namespace: str) -> str:
-        """Another user of the hub; returns his key."""
+        """Add another user of the hub; returns the key."""
         return self.hub.add_account(namespace).key
 
     def reset(self) -> None:
@@ -135,7 +165,7 @@ class Sandbox:
             raise RuntimeError("this sandbox is already running")
         listeners = [_listen(self._host, self._port), _listen(self._host, 0)]
         shown = "127.0.0.1" if self._host in {"0.0.0.0", ""} else self._host  # noqa: S104 - compared only
-        self.hub.origin, self.hub.files.storage_origin = (
+        self.hub.files.hub_origin, self.hub.files.storage_origin = (
             f"http://{shown}:{listener.getsockname()[1]}" for listener in listeners
         )
         self._up.clear()
@@ -200,7 +230,7 @@ class Sandbox:
         loop, stopped = asyncio.get_running_loop(), asyncio.Event()
         self._stop = lambda: loop.call_soon_threadsafe(stopped.set)
         config = uvicorn.Config(
-            self.hub, ws="none", proxy_headers=False, lifespan="off", access_log=False, log_config=None,
+            App(self.hub), ws="none", proxy_headers=False, lifespan="off", access_log=False, log_config=None,
             log_level="error", timeout_keep_alive=75,
         )  # fmt: skip
         config.load()

@@ -2,27 +2,25 @@
 
 import base64
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from oxen_sandbox.errors import Rejected, invalid_params
+from oxen_sandbox.hub import Hub
 from oxen_sandbox.media_files import render
 from oxen_sandbox.models import JSON
 from oxen_sandbox.preflight import media_model
 from oxen_sandbox.request_json import json_body
 from oxen_sandbox.state import Account
 
-if TYPE_CHECKING:
-    from oxen_sandbox.hub import Hub
-
 
 class SynchronousApi:
     """Handlers that answer when the generation is done."""
 
-    def __init__(self, hub: "Hub") -> None:
+    def __init__(self, hub: Hub) -> None:
         self._hub = hub
 
     async def generate_image(self, request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""The LlamaIndex LLM, replayed: every way of calling, tools, structure, pictures, errors."""
+"""The LlamaIndex LLM, replayed: every way of calling, tools, structure, images, errors."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ async def test_an_async_stream_of_a_model_that_thinks(hub: SimpleNamespace) -> N
 
 def test_a_tool_is_called_and_answered(hub: SimpleNamespace) -> None:
     tool = FunctionTool.from_defaults(weather)
-    response = llm(hub).predict_and_call([tool], "What is the weather in Paris?")
+    response = llm(hub).predict_and_call([tool], 'What is the weather in "Paris"?')
     assert response.sources[0].tool_name == "weather"
     assert "sunny in Paris" in str(response)
 
@@ -80,9 +80,9 @@ def test_a_structured_answer(hub: SimpleNamespace) -> None:
     assert isinstance(city, City)
 
 
-def test_a_picture_is_seen(hub: SimpleNamespace) -> None:
+def test_an_image_is_seen(hub: SimpleNamespace) -> None:
     message = ChatMessage(
-        role="user", blocks=[ImageBlock(image=PNG), TextBlock(text="What is in this picture?")]
+        role="user", blocks=[ImageBlock(image=PNG), TextBlock(text="What is in this image?")]
     )
     assert llm(hub).chat([message]).message.content
 

@@ -100,7 +100,7 @@ def test_a_tool_call(oxen_sandbox: Sandbox) -> None:
         model="gpt-5-4-2026-03-05",
         messages=[
             {"role": "system", "content": "Use tools when appropriate."},
-            *user("What is the weather in San Francisco?"),
+            *user('What is the weather in "San Francisco"?'),
         ],
         tools=[WEATHER],
     )

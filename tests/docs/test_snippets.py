@@ -34,6 +34,7 @@ def reader(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Reader]:
         monkeypatch.setitem(sys.modules, "__main__", reader.main)
         yield reader
         reader.close()
+        assert not sandbox.replies, "the page scripts replies that no snippet fetches"
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def model(request: pytest.FixtureRequest) -> Iterator[ChatOxen]:
         yield ChatOxen(model=request.param, api_key=hub.api_key, base_url=hub.base_url)
 
 
-QUESTION: Any = {"messages": [{"role": "user", "content": "What is the weather in Paris?"}]}
+QUESTION: Any = {"messages": [{"role": "user", "content": 'What is the weather in "Paris"?'}]}
 
 
 def test_an_agent_calls_its_tool_and_answers(model: ChatOxen) -> None:

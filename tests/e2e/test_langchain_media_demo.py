@@ -27,33 +27,31 @@ def demo(folder: Path, *arguments: str, answer: str = "", **environment: str) ->
 
 
 def files(folder: Path) -> tuple[Path, Path]:
-    (picture,) = folder.glob("demo-output/*.png")
-    (film,) = folder.glob("demo-output/*.mp4")
-    return picture, film
+    (image,) = folder.glob("demo-output/*.png")
+    (video,) = folder.glob("demo-output/*.mp4")
+    return image, video
 
 
-def test_draws_and_films_on_the_sandbox(tmp_path: Path) -> None:
+def test_it_makes_an_image_and_a_video_on_the_sandbox(tmp_path: Path) -> None:
     began = time.monotonic()
     status, printed = demo(tmp_path)
     assert status == 0, printed
     assert time.monotonic() - began < 60
-    picture, film = files(tmp_path)
-    with Image.open(picture) as image:
-        assert image.format == "PNG"
-    with av.open(str(film)) as container:
+    image, video = files(tmp_path)
+    with Image.open(image) as opened:
+        assert opened.format == "PNG"
+    with av.open(str(video)) as container:
         assert float(container.duration) / av.time_base == pytest.approx(5, abs=0.1)
         assert next(container.decode(video=0)).width > 0
     assert printed.splitlines()[0].startswith("On the local sandbox: no key, no bill")
-    for said in (
-        "draw: enqueued", "draw: done (", "film: done (",  # progress, readable without a terminal
-        picture.name, film.name, f"{film.stat().st_size:,} B", "5.0", "$0.60",
+    for text in (
+        "image: enqueued", "image: done (", "video: done (",  # readable without a terminal
+        image.name, video.name, f"{video.stat().st_size:,} B", "5.0", "$0.60",
     ):  # fmt: skip
-        assert said in printed
-    ids = re.findall(r"│ ([0-9a-f-]{36}) │", printed)
-    assert [one[:8] in path.name for one, path in zip(ids, (picture, film), strict=True)] == [
-        True,
-        True,
-    ]
+        assert text in printed
+    first, second = re.findall(r"│ ([0-9a-f-]{36}) │", printed)
+    assert first[:8] in image.name
+    assert second[:8] in video.name
 
 
 def test_on_the_hub_it_asks_first(tmp_path: Path, oxen_sandbox: Sandbox) -> None:
@@ -67,22 +65,24 @@ def test_on_the_hub_it_asks_first(tmp_path: Path, oxen_sandbox: Sandbox) -> None
     status, printed = demo(tmp_path, "--hub", answer="y\n", **hub)
     assert status == 0, printed
     assert len(oxen_sandbox.jobs) == 2
-    drawn, filmed = oxen_sandbox.jobs
-    assert drawn.generation_id in filmed.params["input_images"][0]
-    assert filmed.params["duration"] == 5
+    image, video = oxen_sandbox.jobs
+    assert image.params["prompt"] == "an ox at dawn"
+    assert video.params["prompt"] == "the ox walking home"
+    assert image.generation_id in video.params["input_images"][0]
+    assert video.params["duration"] == 5
 
 
 @pytest.mark.parametrize(
-    ("environment", "said"),
+    ("environment", "text"),
     [
         ({}, "Error: There is no Oxen API key"),
         ({"OXEN_API_KEY": "k", "OXEN_BASE_URL": "nonsense://"}, "is not a usable base URL"),
         ({"OXEN_API_KEY": "k", "OXEN_BASE_URL": "http://127.0.0.1:9/api/ai"}, "Could not reach Oxen"),
     ],
 )  # fmt: skip
-def test_errors_are_one_sentence(tmp_path: Path, environment: dict[str, str], said: str) -> None:
+def test_errors_are_one_sentence(tmp_path: Path, environment: dict[str, str], text: str) -> None:
     status, printed = demo(tmp_path, "--hub", **environment)
     assert status == 1
-    assert said in printed
+    assert text in printed
     assert "Traceback" not in printed
     assert len(printed.strip().splitlines()) == 1

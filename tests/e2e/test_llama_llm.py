@@ -475,9 +475,19 @@ class Vague(BaseModel):
     weight: int = 0
 
 
+def reply_with_object(hub: Sandbox, mode: str, cls: type[BaseModel], values: Any) -> None:
+    """Script an object as a tool call or as JSON."""
+    if mode == "tool":
+        hub.reply(tool_calls=[(cls.__name__, values)])
+    else:
+        hub.reply(json.dumps(values))
+
+
 @pytest.mark.parametrize("mode", ["tool", "json_schema"])
 async def test_an_object_that_may_be_empty_is_streamed_as_it_comes(hub: Sandbox, mode: Any) -> None:
     llm = Oxen(MODEL, api_key=hub.api_key, api_base=hub.base_url, structured_mode=mode)
+    for _ in range(2):
+        reply_with_object(hub, mode, Vague, {"name": "Bruno"})
     streams = [
         list(llm.stream_structured_predict(Vague, PROMPT, name="Bruno")),
         [o async for o in await llm.astream_structured_predict(Vague, PROMPT, name="Bruno")],
@@ -496,6 +506,8 @@ async def test_an_object_that_was_cut_off_is_an_error(hub: Sandbox, mode: Any, m
     )
     words = r"finish_reason 'length'.*raise max_tokens"
     for cls in (Ox, Vague):
+        for _ in range(4):
+            reply_with_object(hub, mode, cls, {"name": "Bruno", "weight": 812})
         with pytest.raises(ValueError, match=words):
             llm.structured_predict(cls, PROMPT, name="Bruno")
         with pytest.raises(ValueError, match=words):

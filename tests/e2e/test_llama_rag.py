@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from llama_index.core import Document, SummaryIndex, VectorStoreIndex
@@ -42,14 +43,21 @@ def sources(response: object) -> set[str]:
     return {node.get_content() for node in response.source_nodes}  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("mode", ["compact", "refine", "tree_summarize", "simple_summarize"])
+@pytest.mark.parametrize(
+    ("mode", "requests"),
+    [("compact", 1), ("refine", 2), ("tree_summarize", 1), ("simple_summarize", 1)],
+)
 def test_a_query_engine_answers_from_its_sources(
-    index: VectorStoreIndex, llm: Oxen, mode: str
+    index: VectorStoreIndex, llm: Oxen, hub: Sandbox, mode: str, requests: int
 ) -> None:
+    for number in range(1, requests + 1):
+        hub.reply(f"Answer {number}.")
     engine = index.as_query_engine(llm=llm, response_mode=mode)
     answer = engine.query("How much does Bruno weigh?")
-    assert "812" in str(answer)
+    assert str(answer) == f"Answer {requests}."
     assert sources(answer) == set(TEXTS)
+    sent = str([request.json for request in hub.requests])
+    assert all(text in sent for text in TEXTS)
 
 
 async def test_a_streaming_answer_has_its_sources(index: VectorStoreIndex, llm: Oxen) -> None:
@@ -70,19 +78,37 @@ async def test_a_streaming_answer_has_its_sources(index: VectorStoreIndex, llm: 
 async def test_a_chat_engine_remembers(
     index: VectorStoreIndex, llm: Oxen, hub: Sandbox, mode: ChatMode
 ) -> None:
+    def has_the_sources(request: dict[str, Any]) -> bool:
+        return all(text in str(request["messages"]) for text in TEXTS)
+
+    for answer_text in ("It weighs 812 kg.", "In Ravenna.", "In Siena."):
+        hub.reply(answer_text, when=has_the_sources)
     engine = index.as_chat_engine(chat_mode=mode, llm=llm)
-    assert "812" in str(engine.chat("How much does Bruno weigh?"))
+    assert str(engine.chat("How much does Bruno weigh?")) == "It weighs 812 kg."
     answer = engine.stream_chat("And where does Bruno live?")
-    assert "Ravenna" in "".join(answer.response_gen)
+    assert "".join(answer.response_gen) == "In Ravenna."
     assert sources(answer) == set(TEXTS)
     again = await engine.astream_chat("Where does Berta live?")
-    assert "Siena" in "".join([piece async for piece in again.async_response_gen()])
+    assert "".join([piece async for piece in again.async_response_gen()]) == "In Siena."
+    assert "It weighs 812 kg." in str(hub.requests[-1].json["messages"])
     assert [m.role.value for m in engine.chat_history] == ["user", "assistant"] * 3
     await llm.aclose()
 
 
-@pytest.mark.parametrize("selector", [PydanticSingleSelector, LLMSingleSelector])
-def test_a_router_picks_an_engine(index: VectorStoreIndex, llm: Oxen, selector: type) -> None:
+CHOICE = {"index": 1, "reason": "It is about a weight."}
+
+
+@pytest.mark.parametrize(
+    ("selector", "reply"),
+    [
+        (PydanticSingleSelector, {"tool_calls": [("SingleSelection", CHOICE)]}),
+        (LLMSingleSelector, {"text": '[{"choice": 1, "reason": "It is about a weight."}]'}),
+    ],
+)
+def test_a_router_picks_an_engine(
+    index: VectorStoreIndex, llm: Oxen, hub: Sandbox, selector: type, reply: dict[str, Any]
+) -> None:
+    hub.reply(**reply)
     summary = SummaryIndex.from_documents([Document(text="Summary: two oxen, Bruno and Berta.")])
     engines = [
         QueryEngineTool.from_defaults(

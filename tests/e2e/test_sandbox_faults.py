@@ -264,8 +264,16 @@ def parts(answer: Answer) -> Iterator[dict[str, Any]]:
                 yield from choice["delta"].get("tool_calls") or []
 
 
+TWO_CALLS = [("get_weather", {"city": "Paris"}), ("get_weather", {"city": "Rome"})]
+
+
+def two_calls(hub: Sandbox, *faults: Fault) -> Answer:
+    hub.reply(tool_calls=TWO_CALLS)
+    return chat_stream(hub, *faults, body=TOOLS)
+
+
 def odd(hub: Sandbox, *styles: str) -> Answer:
-    return chat_stream(hub, Fault("odd_stream", style=styles), body=TOOLS)
+    return two_calls(hub, Fault("odd_stream", style=styles))
 
 
 def arguments(answer: Answer) -> str:
@@ -274,7 +282,7 @@ def arguments(answer: Answer) -> str:
 
 def test_odd_tool_calls(oxen_sandbox: Sandbox) -> None:
     hub = oxen_sandbox
-    usual = chat_stream(hub, body=TOOLS)
+    usual = two_calls(hub)
     calls = [part for part in parts(usual) if part.get("id")]
     assert len(calls) == 2
     assert len(list(parts(usual))) > 2
@@ -285,9 +293,9 @@ def test_odd_tool_calls(oxen_sandbox: Sandbox) -> None:
         if any(choice["delta"].get("tool_calls") for choice in chunk["choices"])
     ]  # fmt: skip
     both = chunk["choices"][0]["delta"]["tool_calls"]
-    assert [json.loads(one["function"]["arguments"]) for one in both] == [
-        {"city": "Paris"}, {"city": "Rome"}
-    ]  # fmt: skip
+    assert [
+        (call["function"]["name"], json.loads(call["function"]["arguments"])) for call in both
+    ] == TWO_CALLS
 
     assert {part["index"] for part in parts(odd(hub, "null_index"))} == {None}
     assert not any("index" in part for part in parts(odd(hub, "no_index")))
@@ -300,7 +308,7 @@ def test_odd_tool_calls(oxen_sandbox: Sandbox) -> None:
 
 def test_odd_endings_and_beginnings(oxen_sandbox: Sandbox) -> None:
     hub = oxen_sandbox
-    usual = chat_stream(hub, body=TOOLS).chunks
+    usual = two_calls(hub).chunks
 
     def finishes(chunks: list[Any]) -> int:
         return sum(

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing_extensions import assert_type
 
 from oxen_sandbox import Fault, Sandbox
+from oxen_sandbox.chat_replies import Reply
 
 
 def a_hub() -> None:
@@ -13,6 +14,9 @@ def a_hub() -> None:
         assert_type(hub.base_url, str)
         assert_type(hub.credits, Decimal)
         hub.credits = Decimal(3)
+        hub.reply("text", when=lambda request: request["stream"])
+        hub.reply(tool_calls=[("weigh", {"name": "Bruno"})], when={"stream": True}, times=None)
+        assert_type(hub.replies, list[Reply])
         hub.inject(Fault("respond", status=429, retry_after=1), Fault("reset", when="after"))
 
 

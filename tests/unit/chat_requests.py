@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from oxen_sandbox.chat_model import complete
+from oxen_sandbox.chat import complete
+from oxen_sandbox.chat_replies import Replies, Reply
 
 GPT = {"id": "gpt-4o", "capabilities": {"input": ["text", "image", "file"]}}
 CLAUDE = {"id": "claude-sonnet-4-6", "capabilities": {"input": ["text", "image", "file"]}}
@@ -44,6 +45,13 @@ def say(messages: Messages | str, model: dict[str, Any] = GPT, **extra: Any) -> 
     return content
 
 
+def script(*replies: Reply) -> Replies:
+    """Scripted replies, in order."""
+    scripted = Replies()
+    scripted.add(replies)
+    return scripted
+
+
 def calls(message: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     """The tool calls of an assistant message, as (name, arguments)."""
     return [
@@ -77,13 +85,13 @@ def answered(message: dict[str, Any], *results: str) -> Messages:
 WEATHER = tool("get_weather", "Get the current weather of a city", {"city": {"type": "string"}})
 ADD = tool("add", "Add two numbers", {"a": {"type": "integer"}, "b": {"type": "integer"}})
 IMAGE = tool(
-    "flux_2_dev",
-    "Make an image with FLUX.2 [dev].",
+    "generate_image",
+    "Make an image.",
     {"prompt": {"type": "string"}, "width": {"type": "integer"}},
     ["prompt"],
 )
 VIDEO = tool(
-    "kling_video",
+    "generate_video",
     "Make a video from a prompt, and from an image where its URL is given.",
     {
         "prompt": {"type": "string"},

@@ -1,183 +1,56 @@
-"""What the sandbox's chat models say: prose, JSON, reasoning, usage, and the same as a stream."""
+"""How an answer of the sandbox's chat models is cut, counted and streamed."""
 
 from __future__ import annotations
 
-import base64
-import io
 import json
-import struct
 from typing import Any
 
 import pytest
-from PIL import Image
 
-from oxen_sandbox.chat_model import complete, stream
+from oxen_sandbox.chat import chunks, complete
+from oxen_sandbox.chat_replies import Reply
 
 from .chat_requests import (
     CLAUDE,
     DEEPSEEK,
     GEMINI,
     GPT,
-    IMAGE,
     O_SERIES,
-    VIDEO,
     WEATHER,
-    answered,
     ask,
     body,
-    calls,
-    say,
+    script,
     user,
 )
 
-PNG = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", 640, 360) + b"\x08\x02\0\0\0"
 
-
-def data_url(mime: str, data: bytes) -> str:
-    return f"data:{mime};base64,{base64.b64encode(data).decode()}"
-
-
-@pytest.mark.parametrize(
-    ("request_text", "expected"),
-    [
-        ("Hello!", "How can I help"),
-        ("What is 6 * 7?", "6 * 7 = 42"),
-        ("What is 6 - 7?", "6 - 7 = -1"),
-        ("What is 6 / 4?", "6 / 4 = 1.5"),
-        ("What is 6 / 0?", "6 / 0 = inf"),
-        ("Say hello world", "hello world"),
-        ("Write a poem about a lighthouse", "a lighthouse"),
-        ("What is the capital of France?", "capital of France"),
-    ],
-)
-def test_it_answers_in_the_words_of_the_request(request_text: str, expected: str) -> None:
-    assert expected in say(request_text)
-
-
-def test_the_same_request_has_the_same_answer_and_another_id() -> None:
-    first, second = (complete(body("Tell me about oxen"), GPT) for _ in range(2))
-    assert first["choices"] == second["choices"]
-    assert first["id"] != second["id"]
-
-
-def test_it_remembers_what_the_user_said() -> None:
-    history = [
-        user("My name is Ada."),
-        {"role": "assistant", "content": "Hello Ada."},
-        user("What is my name?"),
-    ]
-    assert say(history) == "Your name is Ada."
-
-
-@pytest.mark.parametrize("number", [1, 20, 500])
-def test_a_number_of_words_can_be_asked_for(number: int) -> None:
-    request = body(f"say {number} words", stream=True)
-    pieces = [c["choices"][0]["delta"].get("content") for c in stream(request, GPT)]
-    assert len("".join(filter(None, pieces)).split()) == number
-    assert len(list(filter(None, pieces))) == number  # one word, one chunk
-
-
-@pytest.mark.parametrize(
-    ("form", "options"),
-    [
-        ("PNG", {}),
-        ("GIF", {}),
-        ("JPEG", {"progressive": True}),
-        ("WEBP", {"lossless": False}),
-        ("WEBP", {"lossless": True}),
-        ("WEBP", {"icc_profile": b"ox"}),
-    ],
-)
-def test_it_sees_the_size_of_a_picture(form: str, options: dict[str, Any]) -> None:
-    file = io.BytesIO()
-    Image.new("RGB", (300, 20)).save(file, form, **options)
-    url = data_url(f"image/{form.lower()}", file.getvalue())
-    image = {"type": "image_url", "image_url": {"url": url}}
-    assert f"a {form} image of 300 × 20 pixels" in say([user([image])])
-
-
-@pytest.mark.parametrize("start", [b"\xff\xd8\xff\xe0\0\x10JFIF", b"GIF89a", b"RIFF\0\0\0\0WEBP"])
-def test_a_picture_cut_short_has_no_size(start: bytes) -> None:
-    image = {"type": "image_url", "image_url": data_url("image/jpeg", start)}
-    assert "a JPEG image (" in say([user([image])])
-
-
-def test_it_describes_attachments_by_type_and_size() -> None:
-    image = {"type": "image_url", "image_url": {"url": data_url("image/png", PNG)}}
-    said = say([user([{"type": "text", "text": "What is this?"}, image])])
-    assert "PNG image of 640 × 360 pixels" in said
-    video = {"type": "video_url", "video_url": {"url": "https://example.com/clip.mp4"}}
-    assert "a video at https://example.com/clip.mp4" in say([user([video])], GEMINI)
-    pdf = data_url("application/pdf", b"%PDF-1.4 /Type /Page /Type /Pages")
-    document = {"type": "file", "file": {"file_data": pdf}}
-    assert "PDF document of 1 page" in say([user([document])], CLAUDE)
+def answer(request: dict[str, Any], reply: Reply, model: dict[str, Any] = GPT) -> dict[str, Any]:
+    return complete(request, model, script(reply))
 
 
 @pytest.mark.parametrize("stop", ["help", ["nothing", "help"]])
 def test_stop_cuts_the_text_before_it(stop: Any) -> None:
-    choice = complete(body("Hello", stop=stop), GPT)["choices"][0]
+    reply = Reply("Hello! How can I help you?")
+    choice = answer(body("Hello", stop=stop), reply)["choices"][0]
     assert choice["message"]["content"] == "Hello! How can I "
     assert choice["finish_reason"] == "stop"
 
 
 @pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
 def test_the_token_limit_ends_the_text(name: str) -> None:
-    answer = complete(body("say 50 words", **{name: 10}), GPT)
-    choice = answer["choices"][0]
+    completion = answer(body("Hello", **{name: 10}), Reply("ox " * 50))
+    choice = completion["choices"][0]
     assert choice["finish_reason"] == "length"
     assert len(choice["message"]["content"].split()) == 10
-    assert answer["usage"]["completion_tokens"] == 10
+    assert completion["usage"]["completion_tokens"] == 10
 
 
 def test_the_token_limit_cuts_arguments_as_upstreams_do() -> None:
-    request = body("Draw an ox at dawn", tools=[IMAGE], max_tokens=11)
-    choice = complete(request, GPT)["choices"][0]
+    reply = Reply(tool_calls=[("get_weather", {"city": "Oslo"})])
+    choice = answer(body("Hello", tools=[WEATHER], max_tokens=11), reply)["choices"][0]
     assert choice["finish_reason"] == "length"
     with pytest.raises(json.JSONDecodeError):
         json.loads(choice["message"]["tool_calls"][0]["function"]["arguments"])
-
-
-JOKE = {
-    "type": "object",
-    "properties": {"setup": {"type": "string"}, "punchline": {"type": "string"}},
-    "required": ["setup", "punchline"],
-}
-
-
-def test_json_schema_is_obeyed() -> None:
-    wanted = {"type": "json_schema", "json_schema": {"name": "Joke", "schema": JOKE}}
-    joke = json.loads(say("Tell me a joke about cats", response_format=wanted))
-    assert set(joke) == {"setup", "punchline"}
-    assert "cats" in joke["setup"]
-
-
-@pytest.mark.parametrize(
-    ("prompt", "keys"),
-    [
-        ("Tell me a joke. Return JSON with 'setup' and 'punchline' keys.", {"setup", "punchline"}),
-        ("List 3 colors as a JSON array", {"colors"}),
-        (f"Tell me a joke. Follow this JSON schema: {json.dumps(JOKE)}", {"setup", "punchline"}),
-    ],
-)
-def test_json_object_follows_the_words(prompt: str, keys: set[str]) -> None:
-    made = json.loads(say(prompt, response_format={"type": "json_object"}))
-    assert set(made) == keys
-
-
-def test_json_comes_after_the_tools_it_needs() -> None:
-    report = {
-        "type": "object",
-        "properties": {"city": {"type": "string"}, "summary": {"type": "string"}},
-        "required": ["city", "summary"],
-    }
-    wanted = {"type": "json_schema", "json_schema": {"name": "Report", "schema": report}}
-    asked = [user("What is the weather in Oslo?")]
-    first = ask(asked, tools=[WEATHER], response_format=wanted)
-    assert calls(first) == [("get_weather", {"city": "Oslo"})]
-    turns = [*asked, *answered(first, "Snow, -3 degrees")]
-    made = json.loads(say(turns, tools=[WEATHER], response_format=wanted))
-    assert made["city"] == "Oslo"
-    assert "Snow" in made["summary"]
 
 
 @pytest.mark.parametrize(
@@ -196,8 +69,8 @@ def test_models_reason_as_their_family_does(
     model: dict[str, Any], extra: dict[str, Any], field: str | None
 ) -> None:
     message = ask("Why is the sky blue?", model, **extra)
-    told = [name for name in ("reasoning", "reasoning_content") if message.get(name)]
-    assert told == ([field] if field else [])
+    shown = [name for name in ("reasoning", "reasoning_content") if message.get(name)]
+    assert shown == ([field] if field else [])
     assert message["content"]
 
 
@@ -231,14 +104,14 @@ def test_marked_prefixes_are_written_once_and_read_afterwards() -> None:
     assert read["cache_creation_input_tokens"] == 0
 
 
-def joined(chunks: list[dict[str, Any]]) -> dict[str, Any]:
+def joined(streamed: list[dict[str, Any]]) -> dict[str, Any]:
     """Put the deltas of a stream together again."""
     message: dict[str, Any] = {"content": ""}
     made: dict[int, dict[str, str]] = {}
-    for chunk in chunks:
+    for chunk in streamed:
         for choice in chunk["choices"]:
             delta = choice["delta"]
-            for name in ("content", "reasoning", "reasoning_content"):
+            for name in ("content", "reasoning", "reasoning_content", "refusal"):
                 if delta.get(name):
                     message[name] = message.get(name, "") + delta[name]
             for part in delta.get("tool_calls", ()):
@@ -250,25 +123,43 @@ def joined(chunks: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("model", [GPT, CLAUDE, DEEPSEEK, GEMINI])
-@pytest.mark.parametrize("words", ["Draw an ox and film it", "Tell me a story about an ox"])
-def test_a_stream_says_what_the_completion_says(model: dict[str, Any], words: str) -> None:
-    request = body(words, model, tools=[IMAGE, VIDEO], stream_options={"include_usage": True})
-    whole = complete(request, model)
-    chunks = list(stream(request, model))
-    again, message = joined(chunks), whole["choices"][0]["message"]
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply("An ox walks home."),
+        Reply(tool_calls=[("get_weather", {"city": "Oslo"}), ("get_weather", {"city": "Rome"})]),
+        Reply("Let me look.", [("get_weather", {"city": "Oslo"})]),
+        Reply("Yes.", reasoning="It is so."),
+        Reply(refusal="I will not.", finish_reason="content_filter"),
+    ],
+)
+def test_a_stream_says_what_the_completion_says(model: dict[str, Any], reply: Reply) -> None:
+    request = body("Hello", model, tools=[WEATHER], stream_options={"include_usage": True})
+    whole = answer(request, reply, model)
+    streamed = list(chunks(whole, request))
+    again, message = joined(streamed), whole["choices"][0]["message"]
     assert again["content"] == (message["content"] or "")
-    assert again.get("reasoning_content") == message.get("reasoning_content")
+    for name in ("reasoning_content", "refusal"):
+        assert again.get(name) == message.get(name)
     made = [call["function"] for call in message.get("tool_calls", ())]
     assert again["calls"] == made
-    *_, finish, usage = chunks
+    *_, finish, usage = streamed
     assert finish["choices"][0]["finish_reason"] == whole["choices"][0]["finish_reason"]
     assert usage["choices"] == []
     assert usage["usage"] == whole["usage"]
-    assert len({chunk["id"] for chunk in chunks}) == 1
+    assert len({chunk["id"] for chunk in streamed}) == 1
+
+
+@pytest.mark.parametrize("size", [1, 20, 500])
+def test_one_word_is_one_chunk(size: int) -> None:
+    whole = answer(body("Hello"), Reply(" ".join(["ox"] * size)))
+    deltas = [chunk["choices"][0]["delta"] for chunk in chunks(whole, body("Hello"))]
+    assert sum(bool(delta.get("content")) for delta in deltas) == size
 
 
 def test_reasoning_streams_first_with_null_content() -> None:
-    deltas = [c["choices"][0]["delta"] for c in stream(body("Why?", DEEPSEEK), DEEPSEEK)]
+    request = body("Why?", DEEPSEEK)
+    deltas = [c["choices"][0]["delta"] for c in chunks(complete(request, DEEPSEEK), request)]
     assert deltas[0] == {"role": "assistant", "content": None}
     spoken = next(i for i, delta in enumerate(deltas) if delta.get("content"))
     assert all(delta["content"] is None for delta in deltas[:spoken])
@@ -276,4 +167,5 @@ def test_reasoning_streams_first_with_null_content() -> None:
 
 
 def test_usage_is_streamed_only_when_asked_for() -> None:
-    assert all(chunk["choices"] for chunk in stream(body("Hello"), GPT))
+    whole = complete(body("Hello"), GPT)
+    assert all(chunk["choices"] for chunk in chunks(whole, body("Hello")))

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oxen_sandbox.chat_model import complete, stream
+from oxen_sandbox.chat import chunks, complete
 from oxen_sandbox.errors import Rejected
 
 from .chat_requests import CLAUDE, DEEPSEEK, GEMINI, GPT, O_SERIES, WEATHER, body, tool, user
@@ -321,11 +321,6 @@ def test_attachments_above_their_limit(kind: str, limit: int) -> None:
     assert f"limited to {limit} MB" in refusal(GEMINI, body([user([attached])], GEMINI))
 
 
-def test_a_stream_is_refused_before_it_starts() -> None:
-    with pytest.raises(Rejected):
-        stream(body([]), GPT)
-
-
 KEYS = st.sampled_from(["type", "text", "url", "function", "name", "properties", "enum", "id"])
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=4) | st.just("text"),
@@ -353,4 +348,4 @@ def test_a_spoiled_request_is_answered_or_refused(spoiled: st.DataObject, model:
         key = spoiled.draw(st.sampled_from(choices))
     place[key] = spoiled.draw(JSON)
     with contextlib.suppress(Rejected):
-        assert list(stream(request, model))
+        assert list(chunks(complete(request, model), request))
