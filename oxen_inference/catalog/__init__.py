@@ -1,7 +1,7 @@
 """The models: what there is, what it costs, what it takes.
 
-`facade` is `client.catalog`; it fetches once for everyone (`cache`), reads whatever a hub sends
-(`reading`) into `models`, and activates custom ones (`deployments`). `parameters` checks a call by
+`facade` is `client.catalog`, and runs the logic of `base`: fetch once for everyone (`cache`), read
+whatever a hub sends (`reading`) into `models`, activate custom ones (`deployments`). `parameters` checks a call by
 the model's JSON Schema (`schema`), `tool_args` makes a tool's arguments of it. `pricing` quotes:
 `effective` has a call's parameters, `parameter_roles` what each does to the price,
 `pricing_quantities` how many results and seconds there are, `pricing_tiers` which price applies.

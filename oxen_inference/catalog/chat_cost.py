@@ -1,4 +1,4 @@
-"""What a chat answer did cost, by its token counts. USD, in `Decimal`."""
+"""The cost of a chat answer, by its token counts. USD, in `Decimal`."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _PRICED_APART = (
 
 
 def chat_cost(model: Model, usage: Mapping[str, Any] | None) -> Decimal | None:
-    """Return what a chat answer cost by its `usage` as received, or None where that is unknown.
+    """Return what a chat answer cost, by its `usage` as received; None where that is unknown.
 
-    Unknown are: compute time, and tokens without a published price (cached or audio ones).
+    Compute time is unknown, and so are tokens without a published price (cached or audio ones).
     """
     pricing = model.pricing
     if pricing is None or pricing.method not in (None, "token") or not usage:
@@ -33,9 +33,9 @@ def chat_cost(model: Model, usage: Mapping[str, Any] | None) -> Decimal | None:
 
 
 def chat_cost_estimate(model: Model, usage: Mapping[str, Any] | None) -> Decimal | None:
-    """Return what all tokens would cost at the list price: of use where `chat_cost` is unknown.
+    """Return what all tokens would cost at the list price, for use where `chat_cost` is unknown.
 
-    What is read from a cache is cheaper, what is written to one and sound are dearer.
+    Tokens read from a cache are cheaper than that; tokens written to one, and audio, are dearer.
     """
     pricing = model.pricing
     if pricing is None or pricing.method not in (None, "token") or not usage:
@@ -65,7 +65,7 @@ def _token_counts(usage: Mapping[str, Any]) -> tuple[int, int] | None:
             return None
     total = _first_count(usage, "total_tokens")
     if total is not None and total > prompt + completion:
-        # Some upstreams leave the reasoning out of the completion and bill it as output.
+        # Some upstreams leave reasoning out of the completion and bill it as output.
         reasoning = sum(_first_count(part, "reasoning_tokens") or 0 for part in details)
         if total != prompt + completion + reasoning:
             return None

@@ -56,9 +56,9 @@ class EffectiveCall:
         return [name for name in names if role_of(name) in roles]
 
     def named(self, *roles: Role) -> list[str]:
-        """Return the parameters of these roles that count: those with a value, else all of them.
+        """Return the parameters of these roles that matter: those with a value, else all of them.
 
-        A default counts beside what is given: nobody says which of two the model follows.
+        A default counts beside a given value: which of the two the model follows is not documented.
         """
         names = self.all_named(*roles)
         return [n for n in names if n in self.values or n in self.nulls] or names

@@ -1,4 +1,4 @@
-"""One model of Oxen's catalog, its price list and its deployments, as typed facts."""
+"""A model of Oxen's catalog, its price list and its deployments."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 MODALITIES = ("text", "image", "video", "audio")
 """What a model can make, as `capabilities.output` spells it."""
 
-# The part of an endpoint that says what comes out, in any of the spellings seen.
-_MADE_AT = (
+# The part of an endpoint that tells the output, in any of the known spellings.
+_OUTPUT_BY_WORD = (
     ("transcription", "text"),
     ("embedding", "embedding"),
     ("chat", "text"),
@@ -51,7 +51,7 @@ class Pricing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
-    """One deployment of a custom model; `status` in the hub's own word."""
+    """One deployment of a custom model; `status` is the hub's own word."""
 
     status: str
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -91,14 +91,14 @@ class Model:
 
     @property
     def name(self) -> str:
-        """What people call it: the display name, or the id where there is none."""
+        """Its display name, or the id where there is none."""
         return self.display_name or self.id
 
     @property
     def kind(self) -> str | None:
-        """The one thing it makes first: a modality, or None if nothing says so."""
+        """Its main output: a modality, or None where none is known."""
         if len(self.outputs) > 1:
-            tie_break = made_at(self.endpoint)
+            tie_break = output_of(self.endpoint)
             if tie_break in self.outputs:
                 return tie_break
         return self.outputs[0] if self.outputs else None
@@ -106,8 +106,8 @@ class Model:
     @property
     def is_chat(self) -> bool:
         """Whether it answers in text to `/chat/completions`."""
-        elsewhere = made_at(self.endpoint) and "completion" not in (self.endpoint or "")
-        return self.makes("text") and not elsewhere
+        other_route = output_of(self.endpoint) and "completion" not in (self.endpoint or "")
+        return self.makes("text") and not other_route
 
     def makes(self, modality: str) -> bool:
         """Whether `modality` is among its outputs."""
@@ -119,14 +119,14 @@ class Model:
 
     @property
     def is_custom(self) -> bool:
-        """Whether it is somebody's own, which has to be activated before use."""
+        """Whether it is a user's own model, which has to be activated before use."""
         if self.model_type:
             return self.model_type == "custom"
         return bool(self.deployments)
 
     @property
     def deployment_status(self) -> str | None:
-        """The best status among its deployments; None where it has none and needs none."""
+        """The best status among its deployments; None for a base model, which needs none."""
         statuses = {deployment.status for deployment in self.deployments}
         if not statuses:
             return "inactive" if self.is_custom else None
@@ -138,7 +138,7 @@ class Model:
         return self.deployment_status in (None, "active")
 
 
-def made_at(endpoint: str | None) -> str | None:
-    """Return the modality that an endpoint's answers have, or None."""
+def output_of(endpoint: str | None) -> str | None:
+    """Return the modality of an endpoint's answers, or None."""
     lowered = (endpoint or "").lower()
-    return next((made for word, made in _MADE_AT if word in lowered), None)
+    return next((output for word, output in _OUTPUT_BY_WORD if word in lowered), None)

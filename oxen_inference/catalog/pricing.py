@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from oxen_inference.catalog.chat_cost import chat_cost
 from oxen_inference.catalog.effective import EffectiveCall, effective
 from oxen_inference.catalog.pricing_quantities import (
     Quantity,
@@ -24,8 +23,6 @@ from oxen_inference.money import usd
 
 if TYPE_CHECKING:
     from oxen_inference.catalog.models import Model, Pricing
-
-__all__ = ["Quote", "chat_cost", "price_hint", "quote"]
 
 _OUTPUT_SECOND = ("per_video_output_second", "per_audio_output_second")
 

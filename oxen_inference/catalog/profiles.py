@@ -1,9 +1,9 @@
 """What a chat model can do, in neutral terms that both adapters translate.
 
-Modalities come from the catalog where it is loaded. It does not speak of context lengths,
-tool calling or structured output: lengths come from a table of facts shipped with this version
-(`context_lengths.json`, with its date), tool calling is assumed of every chat model, and every
-field can be overridden. Nothing is fetched, and openai is not imported.
+Modalities come from the catalog where it is loaded. Where the entry gives no context length, it
+comes from a table of facts shipped with this version (`context_lengths.json`, with its date). Tool
+calling is assumed of every chat model. Every field can be overridden. Nothing is fetched, and
+openai is not imported.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ DEFAULT_CONTEXT_WINDOW = 32_768
 """Tokens assumed where a framework insists on a number and none is known: the shortest context
 in the shipped table, since too small a guess costs a little and too large a one fails."""
 
-# Not in the published model object; read in case a hub adds one.
+# Not in the published OpenAPI file, but seen in the hub's entries.
 _LENGTH_FIELDS = ("context_length", "context_window", "max_context_length", "max_input_tokens")
 
 

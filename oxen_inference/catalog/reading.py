@@ -1,7 +1,7 @@
-"""Models read from any of the shapes they come in: today's, older ones, and odd ones.
+"""Read models from any shape that a hub sends: today's, older ones, and malformed ones.
 
-Only `id` is needed to use a model; every other field may be missing, renamed or of an
-unexpected type, and is then left out, kept in `raw`, and named in `Model.problems`.
+Only `id` is needed to use a model. Any other field may be missing, renamed or of an unexpected
+type; it is then left out, kept in `raw`, and named in `Model.problems`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -19,14 +20,14 @@ from oxen_inference.catalog.models import (
     Deployment,
     Model,
     Pricing,
-    made_at,
+    output_of,
 )
 from oxen_inference.errors import APIResponseError
 from oxen_inference.money import read_money
 
 Row = Mapping[str, Any]
 
-_MADE_BY_METHOD = {
+_OUTPUT_OF_METHOD = {
     "per_image": "image",
     "per_video_output_second": "video",
     "per_audio_output_second": "audio",
@@ -41,7 +42,7 @@ _OLDER_PRICES = {
 def read_model(payload: object, *, fallback_id: str | None = None) -> Model:
     """Read one model: flat, or under ``data`` or ``model``; in today's shape or an older one.
 
-    Never raises for an odd field. Raises `APIResponseError` if nothing in it names a model.
+    A malformed field raises nothing. Raises `APIResponseError` if nothing in it names a model.
     """
     row = _unwrap(payload)
     model_id = _name_of(row) or fallback_id
@@ -51,25 +52,30 @@ def read_model(payload: object, *, fallback_id: str | None = None) -> Model:
 
 
 def read_models(payload: object) -> list[Model]:
-    """Read a list of models in any known envelope; what is odd is named in a `CatalogWarning`.
+    """Read a list of models in any known envelope.
 
-    Never raises: a row that names no model is left out, since nothing could be done with it.
+    Never raises: what cannot be read is named in a `CatalogWarning`, and a row that names no model
+    is left out.
     """
     models: dict[str, Model] = {}
-    odd: list[str] = []
-    for position, (name, row) in enumerate(_rows(payload, odd), start=1):
+    problems: list[str] = []
+    for position, (name, row) in enumerate(_rows(payload, problems), start=1):
         try:
             model = read_model(row, fallback_id=name)
         except APIResponseError:
-            odd.append(f"row {position} names no model and is left out")
+            problems.append(f"row {position} names no model and is left out")
             continue
-        odd += [f"{model.id}: {problem}" for problem in model.problems]
+        problems += [f"{model.id}: {problem}" for problem in model.problems]
         if model.id in models:
-            odd.append(f"{model.id} is listed twice; the first is used")
+            problems.append(f"{model.id} is listed twice; the first is used")
         models.setdefault(model.id, model)
-    if odd:
-        shown = "; ".join(odd[:10]) + (f"; and {len(odd) - 10} more" if len(odd) > 10 else "")
-        warnings.warn(f"Oxen's catalog is odd: {shown}.", CatalogWarning, stacklevel=2)
+    if problems:
+        more = f"; and {len(problems) - 10} more" if len(problems) > 10 else ""
+        warnings.warn(
+            f"Parts of Oxen's catalog could not be read: {'; '.join(problems[:10])}{more}.",
+            CatalogWarning,
+            stacklevel=2,
+        )
     return list(models.values())
 
 
@@ -94,8 +100,8 @@ def _unwrap(payload: object) -> object:
     return payload
 
 
-def _rows(payload: object, odd: list[str]) -> Iterator[tuple[str | None, object]]:
-    """The rows of a list, each with the name it was filed under, if any."""
+def _rows(payload: object, problems: list[str]) -> Iterator[tuple[str | None, object]]:
+    """Yield the rows of a list, each with the key that it stood under, if any."""
     for _ in range(4):
         if not isinstance(payload, Mapping) or _name_of(payload):
             break
@@ -107,12 +113,12 @@ def _rows(payload: object, odd: list[str]) -> Iterator[tuple[str | None, object]
         if _name_of(payload):
             yield None, payload
             return
-        filed = {name: row for name, row in payload.items() if isinstance(row, Mapping)}
-        if filed:
-            yield from ((str(name), row) for name, row in filed.items())
+        by_key = {key: row for key, row in payload.items() if isinstance(row, Mapping)}
+        if by_key:
+            yield from ((str(key), row) for key, row in by_key.items())
             return
     if not isinstance(payload, Iterable) or isinstance(payload, str | bytes | Mapping):
-        odd.append("there is no list of models in the answer")
+        problems.append("there is no list of models in the answer")
         return
     yield from ((None, row) for row in payload)
 
@@ -141,7 +147,7 @@ def _read(row: Row, model_id: str) -> Model:
     inputs, outputs = _read_capabilities(row, problems)
     if not outputs:
         method = pricing.method if pricing else None
-        guess = made_at(endpoint) or _MADE_BY_METHOD.get(method or "")
+        guess = output_of(endpoint) or _OUTPUT_OF_METHOD.get(method or "")
         outputs = (guess,) if guess else ()
     return Model(
         id=model_id,
@@ -328,14 +334,15 @@ def _number_in(row: Row, name: str, problems: list[str]) -> float | None:
         return None
     if isinstance(value, int | float) and not isinstance(value, bool):
         return value
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        problems.append(f"{name} is {_type_in_words(value)}, not a number")
-        return None
+    if isinstance(value, str):
+        with suppress(ValueError):
+            return float(value)
+    problems.append(f"{name} is {_type_in_words(value)}, not a number")
+    return None
 
 
 def _type_in_words(value: object) -> str:
-    """Return in words what a value is."""
     names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean"}
-    return names.get(type(value), "a number" if isinstance(value, int | float) else "odd")
+    return names.get(
+        type(value), "a number" if isinstance(value, int | float) else "something else"
+    )

@@ -72,8 +72,8 @@ def checked_id(model_id: str) -> str:
     return model_id.strip()
 
 
-def known_filters(paths: Paths, filters: Mapping[str, Any]) -> dict[str, str]:
-    """Return the filters that the hub is to apply."""
+def filters_of_hub(paths: Paths, filters: Mapping[str, Any]) -> dict[str, str]:
+    """Return the filters that the hub applies itself."""
     return {
         name: str(value)
         for name, value in filters.items()
@@ -81,8 +81,8 @@ def known_filters(paths: Paths, filters: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def filters_here(paths: Paths, filters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the filters left to apply to what the hub answered."""
+def other_filters(paths: Paths, filters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the filters left to apply to the hub's answer."""
     return {name: value for name, value in filters.items() if name not in paths.models_query}
 
 

@@ -1,8 +1,7 @@
 """The part of JSON Schema that models' `request_schema` uses, and the check of a value by it.
 
-A keyword outside that part restricts nothing and is named by `unread_keywords`, since whoever
-quotes a price must know that a rule was not understood. Written for schemas that nobody proof-read:
-a keyword with an odd value restricts nothing either
+A keyword outside that part restricts nothing. `unread_keywords` names it, since a price that
+depends on it is unknown. A keyword with a malformed value restricts nothing either
 (https://json-schema.org/draft/2020-12, https://spec.openapis.org/oas/v3.0.3#schema-object).
 """
 
@@ -271,7 +270,7 @@ def _coerce_type(value: Any, rules: Schema) -> Any:
         kinds = ("number", "integer") if value.is_integer() else ("number",)
     else:
         names = {str: "string", list: "array", dict: "object", type(None): "null"}
-        kinds = (names.get(type(value), "odd"),)
+        kinds = (names.get(type(value), "other"),)
     if types.isdisjoint(kinds):
         wanted = sorted(types - {"null"}) or ["null"]
         raise SchemaMismatch(f"must be {' or '.join(_TYPES_IN_WORDS[name] for name in wanted)}")

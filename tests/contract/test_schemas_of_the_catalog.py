@@ -109,9 +109,9 @@ def test_every_bound_is_kept(model: Model) -> None:
         for bound, beyond in (("minimum", -1), ("maximum", 1)):
             if bound in spec:
                 assert accepted(model, **{name: spec[bound]})[name] == spec[bound]
-                said = refused(model, **{name: spec[bound] + beyond})
-                assert name in said
-                assert str(spec[bound]).removesuffix(".0") in said
+                message = refused(model, **{name: spec[bound] + beyond})
+                assert name in message
+                assert str(spec[bound]).removesuffix(".0") in message
 
 
 def wrong_values(spec: dict[str, Any]) -> Iterator[Any]:
@@ -146,9 +146,9 @@ def test_every_unknown_name_is_refused_with_the_closest_one(model: Model) -> Non
         if len(name) < 5:
             continue
         misspelled = name[:-2] + name[-1] + name[-2] + "x"
-        said = refused(model, **{misspelled: 1})
+        message = refused(model, **{misspelled: 1})
         assert re.search(
-            rf"{misspelled} is not one of its parameters \(did you mean .*\b{name}\b", said
+            rf"{misspelled} is not one of its parameters \(did you mean .*\b{name}\b", message
         )
 
 

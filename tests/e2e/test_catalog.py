@@ -1,4 +1,4 @@
-"""The catalog over real HTTP: what is asked of the hub, how often, and what comes back."""
+"""The catalog over real HTTP: which requests reach the hub, how often, and what comes back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from oxen_inference import AsyncOxenClient, OxenClient
-from oxen_inference.catalog.facade import clear_cache
+from oxen_inference.catalog.cache import clear_cache
 from oxen_inference.catalog.models import CatalogWarning
 from oxen_inference.cli.main import main
 from oxen_inference.errors import (
@@ -41,7 +41,7 @@ def async_client_of(hub: Sandbox, **options: Any) -> AsyncOxenClient:
     return AsyncOxenClient(api_key=hub.api_key, base_url=hub.base_url, max_retries=0, **options)
 
 
-def asked(hub: Sandbox) -> list[str]:
+def requests_of(hub: Sandbox) -> list[str]:
     return [f"{r.method} {r.path.removeprefix('/api/ai')}" for r in hub.requests]
 
 
@@ -51,18 +51,18 @@ def asked(hub: Sandbox) -> list[str]:
 def test_models_are_listed_by_what_they_do(oxen_sandbox: Sandbox) -> None:
     with client_of(oxen_sandbox) as client:
         everything = client.catalog.list()
-        films = client.catalog.list(output="video", input="image")
-        assert films
-        assert all(m.makes("video") and m.takes("image") for m in films)
+        videos = client.catalog.list(output="video", input="image")
+        assert videos
+        assert all(m.makes("video") and m.takes("image") for m in videos)
         assert {m.pricing.method for m in client.catalog.list(method="per_image") if m.pricing} == {
             "per_image"
         }
         assert [m.id for m in client.catalog.list(deployed=False)] == [CUSTOM]
-        assert len(everything) > len(films)
-    assert asked(oxen_sandbox) == ["GET /models"]
+        assert len(everything) > len(videos)
+    assert requests_of(oxen_sandbox) == ["GET /models"]
 
 
-def test_the_hubs_own_filters_are_the_hubs(oxen_sandbox: Sandbox) -> None:
+def test_the_hub_applies_the_filters_that_it_has(oxen_sandbox: Sandbox) -> None:
     with client_of(oxen_sandbox) as client:
         assert {m.developer for m in client.catalog.list(developer="openai")} == {"OpenAI"}
         assert client.catalog.list(provider="fal", output="video")
@@ -84,7 +84,7 @@ def test_an_empty_list_says_why(oxen_sandbox: Sandbox) -> None:
         assert client.catalog.list(output="video").note is None
 
 
-async def test_async_has_all_of_it(oxen_sandbox: Sandbox) -> None:
+async def test_the_async_catalog_has_the_same_methods(oxen_sandbox: Sandbox) -> None:
     async with async_client_of(oxen_sandbox) as client:
         catalog = client.catalog
         assert [m.id for m in await catalog.list(deployed=False)] == [CUSTOM]
@@ -117,7 +117,7 @@ def test_favorites_and_custom_models_change(oxen_sandbox: Sandbox) -> None:
 # One model
 
 
-def test_a_model_is_got_once_and_from_the_list_where_that_says_it_all(
+def test_a_model_is_fetched_once_and_taken_from_a_full_list(
     oxen_sandbox: Sandbox,
 ) -> None:
     with client_of(oxen_sandbox) as client:
@@ -128,10 +128,10 @@ def test_a_model_is_got_once_and_from_the_list_where_that_says_it_all(
         client.catalog.list()
         assert client.catalog.get("google-veo-3").request_schema
         assert client.catalog.get("gpt-4o").is_chat
-    assert asked(oxen_sandbox) == ["GET /models/flux-2-dev", "GET /models"]
+    assert requests_of(oxen_sandbox) == ["GET /models/flux-2-dev", "GET /models"]
 
 
-async def test_live_always_asks(oxen_sandbox: Sandbox) -> None:
+async def test_live_always_sends_a_request(oxen_sandbox: Sandbox) -> None:
     with client_of(oxen_sandbox) as client:
         for _ in range(2):
             assert client.catalog.get(CUSTOM, live=True).deployment_status == "inactive"
@@ -152,10 +152,10 @@ def test_an_unknown_id_gets_the_closest_ones(oxen_sandbox: Sandbox) -> None:
         for nothing in ("", " ", "..", None):
             with pytest.raises(InvalidInputError, match="id is needed"):
                 client.catalog.get(nothing)  # type: ignore[arg-type]
-    assert asked(oxen_sandbox) == ["GET /models/flux-2-dve", "GET /models"]
+    assert requests_of(oxen_sandbox) == ["GET /models/flux-2-dve", "GET /models"]
 
 
-def test_the_beginning_of_an_id_is_answered_with_those_that_have_it(oxen_sandbox: Sandbox) -> None:
+def test_the_beginning_of_an_id_suggests_the_ids_that_have_it(oxen_sandbox: Sandbox) -> None:
     with client_of(oxen_sandbox) as client:
         with pytest.raises(ModelNotFoundError) as kling:
             client.catalog.get("kling")
@@ -181,10 +181,10 @@ async def test_a_refused_call_is_explained_where_the_model_is_the_reason(
         explained = client.catalog.explain(unknown, "gpt-4oo")
         assert isinstance(explained, ModelNotFoundError)
         assert explained.suggestions[0] == "gpt-4o"
-        said = client.catalog.explain(inactive, CUSTOM)
-        assert isinstance(said, ModelInactiveError)
-        assert f"client.catalog.activate('{CUSTOM}', wait=True)" in str(said)
-        assert inactive.message in str(said)
+        better = client.catalog.explain(inactive, CUSTOM)
+        assert isinstance(better, ModelInactiveError)
+        assert f"client.catalog.activate('{CUSTOM}', wait=True)" in str(better)
+        assert inactive.message in str(better)
         assert client.catalog.explain(other, "flux-2-dev") is other
         oxen_sandbox.inject(
             Fault("respond", path="*/chat/completions", status=404),
@@ -246,7 +246,7 @@ def test_100_threads_and_100_tasks_cost_one_get(oxen_sandbox: Sandbox) -> None:
         thread.join(60)
     assert len(counts) == 200
     assert len(set(counts)) == 1
-    assert asked(oxen_sandbox) == ["GET /models"]
+    assert requests_of(oxen_sandbox) == ["GET /models"]
 
 
 async def test_a_cancelled_task_leaves_the_fetch_to_those_who_wait(oxen_sandbox: Sandbox) -> None:
@@ -263,7 +263,7 @@ async def test_a_cancelled_task_leaves_the_fetch_to_those_who_wait(oxen_sandbox:
     assert len(oxen_sandbox.requests) == 2
 
 
-def test_who_has_waited_too_long_asks_for_himself_and_the_other_gets_his_answer_too(
+def test_a_caller_that_waited_too_long_fetches_itself(
     oxen_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("oxen_inference.catalog.facade._WAIT_FOR_LEADER", 0.01)
@@ -297,11 +297,11 @@ async def test_the_loop_goes_on_while_a_thread_fetches(oxen_sandbox: Sandbox) ->
             ticks += 1
         assert await waiting
     assert ticks > 10
-    assert asked(oxen_sandbox) == ["GET /models"]
+    assert requests_of(oxen_sandbox) == ["GET /models"]
     thread.join()
 
 
-def test_everyones_failure_is_the_same_one(oxen_sandbox: Sandbox) -> None:
+def test_all_callers_get_the_same_error(oxen_sandbox: Sandbox) -> None:
     oxen_sandbox.inject(Fault("respond", path="*/models", status=500, seconds=0.3))
     failures: list[OxenError] = []
 
@@ -358,7 +358,7 @@ async def test_prefetching_is_in_the_background(oxen_sandbox: Sandbox) -> None:
     assert len(oxen_sandbox.requests) == 2
 
 
-async def test_a_prefetch_that_fails_troubles_nobody(
+async def test_a_failed_prefetch_raises_nothing(
     oxen_sandbox: Sandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     oxen_sandbox.inject(Fault("respond", path="*/models", status=500, times=2))
@@ -394,7 +394,7 @@ async def test_the_last_answer_serves_while_the_hub_is_down_and_says_so(
     await async_client.close()
 
 
-def test_a_hub_that_was_never_up_is_an_error(oxen_sandbox: Sandbox) -> None:
+def test_without_an_earlier_answer_a_failure_is_an_error(oxen_sandbox: Sandbox) -> None:
     oxen_sandbox.inject(DOWN)
     with pytest.raises(InternalServerError):
         client_of(oxen_sandbox).catalog.list()
@@ -416,7 +416,7 @@ def test_a_key_that_is_refused_is_not_answered_from_memory(oxen_sandbox: Sandbox
 @pytest.mark.parametrize(
     "body", ['{"object":"list","data":null}', "{}", '{"data":"soon"}', '{"data":[{}]}']
 )
-def test_a_list_that_is_none_is_empty_warned_of_and_not_kept(body: str) -> None:
+def test_an_answer_without_a_list_is_empty_with_a_warning_and_not_kept(body: str) -> None:
     good = json.dumps({"data": [{"id": "ox", "object": "model"}]})
     with ScriptedServer(http(body), http(good)) as server:
         client = OxenClient(api_key="k", base_url=server.url, max_retries=0)
@@ -450,7 +450,7 @@ def test_a_404_of_the_route_names_no_models() -> None:
         assert not isinstance(caught.value, ModelNotFoundError)
 
 
-def test_a_hub_that_does_not_filter_is_filtered_for() -> None:
+def test_filters_that_the_hub_ignores_are_applied_here() -> None:
     body = json.dumps(
         {"data": [{"id": "a", "developer": {"name": "Dev"}}, {"id": "b", "developer": "Other"}]}
     )
@@ -470,19 +470,19 @@ def test_an_empty_catalog_says_why_in_a_terminal(
             assert "no models: the hub lists no models" in capsys.readouterr().err
 
 
-def test_a_quote_in_a_terminal_reads_parameters_through_unions(
+def test_a_quote_in_a_terminal_reads_parameters_of_an_any_of(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("OXEN_API_KEY", "k")
     duration = {"anyOf": [{"type": "integer", "maximum": 12}, {"const": "auto"}]}
-    film = {
-        "id": "film",
+    video = {
+        "id": "video",
         "pricing": {"method": "per_video_output_second", "cost_per_second": "0.1"},
         "request_schema": {"properties": {"duration": duration}},
     }
-    with ScriptedServer(http(json.dumps(film))) as server:
-        assert main(["--base-url", server.url, "quote", "film", "duration=10"]) == 0
-    assert capsys.readouterr().out == "film: $1.00\n"
+    with ScriptedServer(http(json.dumps(video))) as server:
+        assert main(["--base-url", server.url, "quote", "video", "duration=10"]) == 0
+    assert capsys.readouterr().out == "video: $1.00\n"
 
 
 # The older base URL

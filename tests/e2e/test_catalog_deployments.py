@@ -64,12 +64,14 @@ def test_activating_returns_at_once_or_waits(client: OxenClient, oxen_sandbox: S
 async def test_async_too(async_client: AsyncOxenClient, oxen_sandbox: Sandbox) -> None:
     seen: list[str | None] = []
 
-    async def told(model: Model) -> None:
+    async def on_status(model: Model) -> None:
         await asyncio.sleep(0)
         seen.append(model.deployment_status)
 
     async with async_client as client:
-        async with client.catalog.deployed(CUSTOM, poll_every=EVERY, on_progress=told) as model:
+        async with client.catalog.deployed(
+            CUSTOM, poll_every=EVERY, on_progress=on_status
+        ) as model:
             assert model.is_deployed
             assert status(oxen_sandbox) == "active"
         assert status(oxen_sandbox) in ("deactivating", "inactive")
@@ -94,7 +96,9 @@ def test_an_unknown_model_gets_the_closest_ids(client: OxenClient) -> None:
         client.catalog.deactivate("my-custom-modle")
 
 
-async def test_and_so_it_does_asynchronously(async_client: AsyncOxenClient) -> None:
+async def test_an_unknown_model_gets_the_closest_ids_asynchronously(
+    async_client: AsyncOxenClient,
+) -> None:
     with pytest.raises(ModelNotFoundError, match=f"Did you mean {CUSTOM}"):
         await async_client.catalog.activate("my-custom-modle")
     await async_client.close()
@@ -111,20 +115,22 @@ def test_a_deployment_that_fails_says_so(client: OxenClient, oxen_sandbox: Sandb
     assert client.catalog.activate(CUSTOM, wait=True, poll_every=EVERY).is_deployed
 
 
-def test_waiting_has_an_end(client: OxenClient, oxen_sandbox: Sandbox) -> None:
+def test_waiting_ends_at_the_timeout(client: OxenClient, oxen_sandbox: Sandbox) -> None:
     oxen_sandbox.settings.deploy_seconds = 60
     with pytest.raises(DeploymentError, match=r"still deploying after 0\.2 seconds"):
         client.catalog.activate(CUSTOM, wait=True, poll_every=EVERY, timeout=0.2)
 
 
-def test_a_look_that_fails_is_looked_again(client: OxenClient, oxen_sandbox: Sandbox) -> None:
+def test_a_failed_status_request_is_repeated(client: OxenClient, oxen_sandbox: Sandbox) -> None:
     oxen_sandbox.inject(
         Fault("respond", method="GET", path=f"*/{CUSTOM}", status=502, skip=1, times=2)
     )
     assert client.catalog.activate(CUSTOM, wait=True, poll_every=EVERY).is_deployed
 
 
-def test_a_look_that_is_refused_ends_the_waiting(client: OxenClient, oxen_sandbox: Sandbox) -> None:
+def test_a_rejected_status_request_ends_the_waiting(
+    client: OxenClient, oxen_sandbox: Sandbox
+) -> None:
     oxen_sandbox.inject(Fault("respond", status=403, method="GET", path=f"*/{CUSTOM}", skip=1))
     with (
         pytest.raises(PermissionDeniedError),
@@ -147,7 +153,7 @@ def test_what_a_block_activates_is_deactivated_after_it(
 
 
 @pytest.mark.parametrize("failure", [ValueError, KeyboardInterrupt, SystemExit])
-def test_whatever_happened_inside(
+def test_a_block_deactivates_whatever_is_raised_inside(
     client: OxenClient, oxen_sandbox: Sandbox, failure: type[BaseException]
 ) -> None:
     with pytest.raises(failure), client.catalog.deployed(CUSTOM, poll_every=EVERY):
@@ -155,7 +161,7 @@ def test_whatever_happened_inside(
     assert posts(oxen_sandbox) == ["activate", "deactivate"]
 
 
-async def test_a_cancelled_block_is_ended_too(
+async def test_a_canceled_block_deactivates_too(
     async_client: AsyncOxenClient, oxen_sandbox: Sandbox
 ) -> None:
     inside = asyncio.Event()
@@ -177,7 +183,7 @@ async def test_a_cancelled_block_is_ended_too(
     await async_client.close()
 
 
-async def test_being_cancelled_while_it_comes_up_brings_it_down(
+async def test_a_block_canceled_while_deploying_deactivates(
     async_client: AsyncOxenClient, oxen_sandbox: Sandbox
 ) -> None:
     oxen_sandbox.settings.deploy_seconds = 60
@@ -198,7 +204,7 @@ async def test_being_cancelled_while_it_comes_up_brings_it_down(
 
 
 @pytest.mark.parametrize("fault", ["fail", "lost answer and no look"])
-def test_an_activation_that_goes_wrong_is_undone(
+def test_a_failed_activation_is_undone(
     client: OxenClient, oxen_sandbox: Sandbox, fault: str
 ) -> None:
     if fault == "fail":
@@ -231,7 +237,7 @@ def test_an_activation_whose_answer_is_lost_is_sent_once_and_undone(
     assert posts(oxen_sandbox) == ["activate", "deactivate"]
 
 
-async def test_async_sends_it_once_too(oxen_sandbox: Sandbox) -> None:
+async def test_an_async_activation_is_sent_once_too(oxen_sandbox: Sandbox) -> None:
     oxen_sandbox.inject(Fault("respond", status=502, path="*/activate", when="after"))
     key, url = oxen_sandbox.api_key, oxen_sandbox.base_url
     async with AsyncOxenClient(api_key=key, base_url=url, max_retries=2) as client:
@@ -240,17 +246,17 @@ async def test_async_sends_it_once_too(oxen_sandbox: Sandbox) -> None:
     assert posts(oxen_sandbox) == ["activate", "deactivate"]
 
 
-def test_who_is_refused_since_somebody_else_was_faster_waits_and_leaves_it_alone(
+def test_an_activation_rejected_since_another_user_was_faster_waits_and_is_not_undone(
     client: OxenClient, oxen_sandbox: Sandbox
 ) -> None:
-    # The first request brings it up for somebody else, whatever this client is told.
+    # The first request brings it up for somebody else, whatever this client is on_status.
     oxen_sandbox.inject(Fault("respond", status=409, path="*/activate", when="after"))
     with client.catalog.deployed(CUSTOM, poll_every=EVERY) as model:
         assert model.is_deployed
     assert posts(oxen_sandbox) == ["activate"]
 
 
-def test_a_deactivation_whose_answer_is_lost_is_no_alarm(
+def test_a_deactivation_whose_answer_is_lost_raises_nothing(
     client: OxenClient, oxen_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("oxen_inference.catalog.deployments.FIRST_RETRY", 0.01)
@@ -260,7 +266,7 @@ def test_a_deactivation_whose_answer_is_lost_is_no_alarm(
     assert status(oxen_sandbox) in ("deactivating", "inactive")
 
 
-def test_where_nobody_can_look_whether_it_is_down_it_is_an_alarm(
+def test_a_deactivation_that_cannot_be_confirmed_raises(
     client: OxenClient, oxen_sandbox: Sandbox
 ) -> None:
     def use() -> None:
@@ -272,7 +278,7 @@ def test_where_nobody_can_look_whether_it_is_down_it_is_an_alarm(
         use()
 
 
-def test_an_activation_that_was_refused_leaves_nothing_to_undo(
+def test_a_rejected_activation_leaves_nothing_to_undo(
     client: OxenClient, oxen_sandbox: Sandbox
 ) -> None:
     oxen_sandbox.inject(Fault("respond", path="*/activate", status=402))
@@ -281,7 +287,9 @@ def test_an_activation_that_was_refused_leaves_nothing_to_undo(
     assert posts(oxen_sandbox) == ["activate"]
 
 
-def test_what_was_active_before_stays_so(client: OxenClient, oxen_sandbox: Sandbox) -> None:
+def test_a_model_that_was_active_before_stays_active(
+    client: OxenClient, oxen_sandbox: Sandbox
+) -> None:
     client.catalog.activate(CUSTOM, wait=True, poll_every=EVERY)
     with client.catalog.deployed(CUSTOM):
         pass
@@ -289,7 +297,7 @@ def test_what_was_active_before_stays_so(client: OxenClient, oxen_sandbox: Sandb
     assert posts(oxen_sandbox) == ["activate"]
 
 
-def test_what_somebody_else_is_bringing_up_is_waited_for_and_left_alone(
+def test_a_model_that_another_user_activates_is_waited_for_and_stays_active(
     client: OxenClient, oxen_sandbox: Sandbox
 ) -> None:
     client.catalog.activate(CUSTOM)
@@ -298,7 +306,9 @@ def test_what_somebody_else_is_bringing_up_is_waited_for_and_left_alone(
     assert posts(oxen_sandbox) == ["activate"]
 
 
-def test_what_is_going_down_is_brought_up_again(client: OxenClient, oxen_sandbox: Sandbox) -> None:
+def test_a_model_that_is_deactivating_is_activated_again(
+    client: OxenClient, oxen_sandbox: Sandbox
+) -> None:
     client.catalog.activate(CUSTOM, wait=True, poll_every=EVERY)
     client.catalog.deactivate(CUSTOM)
     with client.catalog.deployed(CUSTOM, poll_every=EVERY) as model:
@@ -306,7 +316,7 @@ def test_what_is_going_down_is_brought_up_again(client: OxenClient, oxen_sandbox
     assert posts(oxen_sandbox) == ["activate", "deactivate", "activate", "deactivate"]
 
 
-def test_deactivating_is_tried_again_while_the_hub_is_down(
+def test_deactivating_is_repeated_while_the_hub_is_down(
     client: OxenClient, oxen_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("oxen_inference.catalog.deployments.FIRST_RETRY", 0.01)
@@ -323,7 +333,7 @@ def stuck(oxen_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("stuck")
-def test_a_model_that_cannot_be_brought_down_is_reported(client: OxenClient) -> None:
+def test_a_model_that_cannot_be_deactivated_raises(client: OxenClient) -> None:
     with (
         pytest.raises(DeploymentError, match="may still be billed"),
         client.catalog.deployed(CUSTOM, poll_every=EVERY),
@@ -332,7 +342,7 @@ def test_a_model_that_cannot_be_brought_down_is_reported(client: OxenClient) -> 
 
 
 @pytest.mark.usefixtures("stuck")
-def test_and_that_hides_no_error_from_inside(client: OxenClient) -> None:
+def test_a_failed_deactivation_hides_no_error_from_inside(client: OxenClient) -> None:
     def use() -> None:
         with client.catalog.deployed(CUSTOM, poll_every=EVERY):
             raise ValueError("inside")
@@ -345,7 +355,9 @@ def test_and_that_hides_no_error_from_inside(client: OxenClient) -> None:
 
 
 @pytest.mark.usefixtures("stuck")
-async def test_nor_asynchronously(async_client: AsyncOxenClient) -> None:
+async def test_a_failed_async_deactivation_hides_no_error_from_inside(
+    async_client: AsyncOxenClient,
+) -> None:
     with (
         pytest.warns(CatalogWarning, match="may still be billed"),
         pytest.raises(ValueError, match="inside"),
@@ -356,7 +368,7 @@ async def test_nor_asynchronously(async_client: AsyncOxenClient) -> None:
 
 
 @pytest.mark.parametrize("is_ours", [True, False])
-def test_what_somebody_else_brings_down_too_early_is_brought_up_again(
+def test_a_model_that_another_user_deactivates_too_early_is_activated_again(
     is_ours: bool, client: OxenClient, oxen_sandbox: Sandbox
 ) -> None:
     if not is_ours:
@@ -371,7 +383,7 @@ def test_what_somebody_else_brings_down_too_early_is_brought_up_again(
     assert posts(oxen_sandbox) == ["activate", "deactivate", "activate", "deactivate"]
 
 
-def test_what_somebody_else_brings_down_again_and_again_is_given_up(
+def test_a_model_that_another_user_deactivates_repeatedly_raises(
     client: OxenClient, oxen_sandbox: Sandbox
 ) -> None:
     def down(model: Model) -> None:
@@ -391,7 +403,7 @@ def test_what_somebody_else_brings_down_again_and_again_is_given_up(
 
 
 @pytest.mark.parametrize("first_out", [0, 1])
-def test_the_last_to_leave_brings_it_down(
+def test_the_last_block_deactivates(
     first_out: int, client: OxenClient, oxen_sandbox: Sandbox
 ) -> None:
     other = OxenClient(api_key=oxen_sandbox.api_key, base_url=oxen_sandbox.base_url)
@@ -415,7 +427,7 @@ async def test_sync_and_async_users_are_counted_together(
     await async_client.close()
 
 
-async def test_who_gives_up_brings_nothing_down_that_another_waits_for(
+async def test_a_canceled_block_deactivates_nothing_that_another_waits_for(
     async_client: AsyncOxenClient, oxen_sandbox: Sandbox
 ) -> None:
     oxen_sandbox.settings.deploy_seconds = 0.6
@@ -439,7 +451,7 @@ async def test_who_gives_up_brings_nothing_down_that_another_waits_for(
     await async_client.close()
 
 
-def test_who_comes_while_the_last_one_leaves_brings_it_up_again(
+def test_a_block_that_begins_while_the_last_one_ends_activates_again(
     client: OxenClient, oxen_sandbox: Sandbox
 ) -> None:
     leaving = ExitStack()
@@ -455,7 +467,7 @@ def test_who_comes_while_the_last_one_leaves_brings_it_up_again(
     assert posts(oxen_sandbox) == ["activate", "deactivate"] * 2
 
 
-def test_a_child_of_the_process_counts_its_own(client: OxenClient, oxen_sandbox: Sandbox) -> None:
+def test_a_forked_child_counts_its_own_blocks(client: OxenClient, oxen_sandbox: Sandbox) -> None:
     with client.catalog.deployed(CUSTOM, poll_every=EVERY):
         deployments._start_empty()
         assert not deployments.Claim(str(client.base_url), CUSTOM).leave()
@@ -465,7 +477,7 @@ def test_a_child_of_the_process_counts_its_own(client: OxenClient, oxen_sandbox:
     assert posts(oxen_sandbox) == ["activate", "deactivate"] * 2
 
 
-def test_a_leaving_that_was_given_up_keeps_nobody_out(
+def test_a_deactivation_that_was_given_up_blocks_no_one(
     client: OxenClient, oxen_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deployments, "ENDING_TAKES", 0.05)
@@ -479,7 +491,7 @@ def test_a_leaving_that_was_given_up_keeps_nobody_out(
     assert posts(oxen_sandbox) == ["activate", "deactivate"]
 
 
-def test_two_threads_may_use_it(client: OxenClient, oxen_sandbox: Sandbox) -> None:
+def test_two_threads_may_share_a_deployment(client: OxenClient, oxen_sandbox: Sandbox) -> None:
     used: list[bool] = []
 
     def use() -> None:

@@ -224,7 +224,7 @@ def test_a_terminal_shows_models_and_quotes(oxen_sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "text"),
     [
         (("quote", "flux-2-dve"), "error: Model not found: flux-2-dve. Did you mean flux-2-dev"),
         (("quote", "google-veo-3", "duration=7"), "duration must be one of 4, 6, 8, not 7"),
@@ -235,11 +235,11 @@ def test_a_terminal_shows_models_and_quotes(oxen_sandbox: Sandbox) -> None:
     ],
 )
 def test_what_goes_wrong_is_one_sentence(
-    oxen_sandbox: Sandbox, arguments: tuple[str, ...], said: str
+    oxen_sandbox: Sandbox, arguments: tuple[str, ...], text: str
 ) -> None:
     done = run(oxen_sandbox, *arguments)
     assert done.returncode == 1
-    assert said in done.stderr
+    assert text in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not done.stdout
 
@@ -247,6 +247,4 @@ def test_what_goes_wrong_is_one_sentence(
 def test_no_key_is_one_sentence() -> None:
     done = run(None, "models")
     assert done.returncode == 1
-    assert done.stderr.startswith(
-        "error: No Oxen API key. Set the environment variable OXEN_API_KEY"
-    )
+    assert done.stderr.startswith("error: There is no Oxen API key")

@@ -17,7 +17,7 @@ MODEL = "qwen-image-edit"
 
 
 @pytest.fixture
-def picture(tmp_path: Path) -> Path:
+def image(tmp_path: Path) -> Path:
     file = tmp_path / "ox.png"
     file.write_bytes(b"\x89PNG\r\n\x1a\n" + b"0" * 30)
     return file
@@ -32,36 +32,36 @@ def client(oxen_sandbox: Sandbox) -> OxenClient:
 
 @pytest.mark.parametrize("form", [str, Path.read_bytes, lambda _: "cow.webp"])
 def test_a_path_in_words_or_bytes_is_refused_and_says_how(
-    client: OxenClient, oxen_sandbox: Sandbox, picture: Path, form: Any
+    client: OxenClient, oxen_sandbox: Sandbox, image: Path, form: Any
 ) -> None:
     with pytest.raises(
         InvalidInputError, match=r"Pass a URL, a data URL, or a pathlib\.Path with allow_paths=True"
     ):
-        client.media.generate(model=MODEL, prompt="older", input_image=form(picture))
+        client.media.generate(model=MODEL, prompt="older", input_image=form(image))
     assert oxen_sandbox.jobs == []
 
 
-async def test_async_too(oxen_sandbox: Sandbox, picture: Path) -> None:
+async def test_async_too(oxen_sandbox: Sandbox, image: Path) -> None:
     key, url = oxen_sandbox.api_key, oxen_sandbox.base_url
     async with AsyncOxenClient(api_key=key, base_url=url) as client:
-        for given in (str(picture), b"\x89PNG"):
+        for given in (str(image), b"\x89PNG"):
             with pytest.raises(InvalidInputError, match=r"a pathlib\.Path"):
                 await client.media.generate(model=MODEL, prompt="older", input_image=given)
     assert oxen_sandbox.jobs == []
 
 
 def test_a_path_that_is_allowed_is_read(
-    client: OxenClient, oxen_sandbox: Sandbox, picture: Path
+    client: OxenClient, oxen_sandbox: Sandbox, image: Path
 ) -> None:
-    client.media.generate(model=MODEL, prompt="older", input_image=picture, allow_paths=True)
+    client.media.generate(model=MODEL, prompt="older", input_image=image, allow_paths=True)
     assert oxen_sandbox.jobs[0].params["input_image"].startswith("data:image/png;base64,")
 
 
 def test_a_file_that_is_pinned_to_a_tool_is_read(
-    client: OxenClient, oxen_sandbox: Sandbox, picture: Path
+    client: OxenClient, oxen_sandbox: Sandbox, image: Path
 ) -> None:
-    edit = OxenMediaTool.for_model(MODEL, client=client, input_image=picture)
-    picture.unlink()
+    edit = OxenMediaTool.for_model(MODEL, client=client, input_image=image)
+    image.unlink()
     assert edit.invoke({"prompt": "older"}).startswith("Made 1 image")
     assert oxen_sandbox.jobs[0].params["input_image"].startswith("data:image/png;base64,")
     assert "base64" not in repr(edit)

@@ -1,4 +1,4 @@
-"""The cache alone: freshness, flights, their pilots and their passengers."""
+"""The cache alone: how fresh answers are, and who fetches while others wait."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_an_answer_is_fresh_until_it_is_not(cache: CatalogCache, clock: Clock) -
     assert cache.peek("ox") == OX
 
 
-def test_the_first_to_board_flies_and_all_land_together(cache: CatalogCache) -> None:
+def test_the_first_caller_leads_and_all_get_its_answer(cache: CatalogCache) -> None:
     leader, waiter = cache.join(EVERYTHING, 60), cache.join(EVERYTHING, 60)
     assert leader.in_flight is not None
     assert leader.in_flight is waiter.in_flight
@@ -66,7 +66,7 @@ def test_the_first_to_board_flies_and_all_land_together(cache: CatalogCache) -> 
     assert leader.in_flight.result.result(0) == (OX,)
 
 
-def test_an_error_is_everybodys(cache: CatalogCache) -> None:
+def test_all_who_wait_get_the_error(cache: CatalogCache) -> None:
     ticket = cache.join(EVERYTHING, 60)
     assert ticket.in_flight is not None
     assert cache.fail(ticket.in_flight, ValueError("down"), may_be_stale=True) is None
@@ -90,7 +90,7 @@ def test_a_stale_answer_serves_while_the_hub_is_down(cache: CatalogCache, clock:
     assert cache.join(EVERYTHING, 60).is_leader
 
 
-def test_a_refusal_is_not_papered_over(cache: CatalogCache, clock: Clock) -> None:
+def test_a_lasting_error_is_not_hidden_by_an_old_answer(cache: CatalogCache, clock: Clock) -> None:
     fetch(cache, OX)
     clock.now += 100
     ticket = cache.join(EVERYTHING, 60)
@@ -98,7 +98,7 @@ def test_a_refusal_is_not_papered_over(cache: CatalogCache, clock: Clock) -> Non
     assert cache.fail(ticket.in_flight, ValueError("no such key"), may_be_stale=False) is None
 
 
-def test_those_waiting_take_over_from_a_leader_who_left(cache: CatalogCache) -> None:
+def test_a_waiter_takes_over_from_a_leader_that_left(cache: CatalogCache) -> None:
     ticket = cache.join(EVERYTHING, 60)
     assert ticket.in_flight is not None
     assert not ticket.in_flight.result.cancel()
@@ -110,7 +110,7 @@ def test_those_waiting_take_over_from_a_leader_who_left(cache: CatalogCache) -> 
     assert not cache.join(EVERYTHING, 60).is_leader
 
 
-def test_a_pilot_who_was_given_up_lands_all_the_same(cache: CatalogCache) -> None:
+def test_a_late_answer_of_an_abandoned_leader_is_kept(cache: CatalogCache) -> None:
     late = cache.join(EVERYTHING, 60)
     assert late.in_flight is not None
     cache.abandon(late.in_flight)
@@ -122,7 +122,7 @@ def test_a_pilot_who_was_given_up_lands_all_the_same(cache: CatalogCache) -> Non
     assert cache.fail(lost.in_flight, ValueError("no answer"), may_be_stale=True) is None
 
 
-def test_what_was_on_its_way_when_all_was_forgotten_is_not_kept(cache: CatalogCache) -> None:
+def test_a_fetch_from_before_a_clear_is_not_kept(cache: CatalogCache) -> None:
     ticket = cache.join(EVERYTHING, 60)
     assert ticket.in_flight is not None
     cache.forget()
@@ -140,7 +140,7 @@ def test_an_empty_catalog_does_not_replace_a_full_one(cache: CatalogCache, clock
     assert cache.fresh("/models?developer_name=nobody", 60) == ()
 
 
-def test_the_fuller_description_of_a_model_is_the_one_shown(cache: CatalogCache) -> None:
+def test_the_fuller_description_of_a_model_is_kept(cache: CatalogCache) -> None:
     full = Model(id="ox", request_schema={"properties": {}})
     cache.put(full)
     fetch(cache, OX)
@@ -180,7 +180,7 @@ def test_caches_are_bounded() -> None:
     assert len(catalog_cache._caches) == 64
 
 
-def test_one_of_many_threads_flies(cache: CatalogCache) -> None:
+def test_one_of_many_threads_leads(cache: CatalogCache) -> None:
     pilots: list[bool] = []
     start = threading.Barrier(50)
 

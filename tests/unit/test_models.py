@@ -25,8 +25,8 @@ from oxen_inference.catalog.reading import normal_endpoint, read_model, read_mod
 from oxen_inference.catalog.tool_args import arguments_model
 from oxen_inference.errors import APIResponseError, InvalidInputError
 
-FILM: dict[str, Any] = {
-    "id": "filmer",
+VIDEO: dict[str, Any] = {
+    "id": "video-maker",
     "object": "model",
     "created": 1750000000,
     "owned_by": "oxen",
@@ -52,13 +52,13 @@ def quietly(payload: object) -> list[Model]:
 def test_a_documented_model_is_read_without_complaint() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        (model,) = read_models({"object": "list", "data": [FILM]})
+        (model,) = read_models({"object": "list", "data": [VIDEO]})
     assert (model.id, model.name, model.developer, model.kind) == (
-        "filmer", "Filmer", "Acme", "video",
+        "video-maker", "Filmer", "Acme", "video",
     )  # fmt: skip
     assert model.pricing is not None
     assert model.pricing.cost_per_second == Decimal("0.1")
-    assert model.raw == FILM
+    assert model.raw == VIDEO
     assert not model.problems
 
 
@@ -74,7 +74,7 @@ def test_a_documented_model_is_read_without_complaint() -> None:
     ],
 )
 def test_one_model_comes_flat_or_wrapped(envelope: Any) -> None:
-    assert read_model(envelope(FILM)) == read_model(FILM)
+    assert read_model(envelope(VIDEO)) == read_model(VIDEO)
 
 
 @pytest.mark.parametrize(
@@ -89,11 +89,11 @@ def test_one_model_comes_flat_or_wrapped(envelope: Any) -> None:
     ],
 )
 def test_lists_come_in_several_envelopes(envelope: Any) -> None:
-    assert [model.id for model in quietly(envelope([FILM, CHAT]))] == ["filmer", "talker"]
+    assert [model.id for model in quietly(envelope([VIDEO, CHAT]))] == ["video-maker", "talker"]
 
 
 def test_an_older_payload_reads_like_todays() -> None:
-    older = copy.deepcopy(FILM)
+    older = copy.deepcopy(VIDEO)
     older["name"] = older.pop("id")
     older["json_request_schema"] = older.pop("request_schema")
     older["pricing"] = {
@@ -103,8 +103,8 @@ def test_an_older_payload_reads_like_todays() -> None:
         "video_cost_per_second_high_res": None,
     }
     (model,) = quietly({"models": [older]})
-    assert model.id == "filmer"
-    assert model.request_schema == FILM["request_schema"]
+    assert model.id == "video-maker"
+    assert model.request_schema == VIDEO["request_schema"]
     assert model.pricing is not None
     assert model.pricing.cost_per_second == Decimal("0.1")
     assert model.pricing.cost_per_second_with_audio == Decimal("0.2")
@@ -128,10 +128,10 @@ def test_an_endpoint_is_the_same_in_every_spelling(spelled: str, normal: str) ->
 
 
 def test_outputs_say_what_a_model_makes_and_the_endpoint_breaks_ties() -> None:
-    row = {**FILM, "capabilities": {"output": ["image"]}, "endpoint": "/videos/generate"}
+    row = {**VIDEO, "capabilities": {"output": ["image"]}, "endpoint": "/videos/generate"}
     assert read_model(row).kind == "image"
     both = {"output": ["image", "video"]}
-    assert read_model({**FILM, "capabilities": both}).kind == "video"
+    assert read_model({**VIDEO, "capabilities": both}).kind == "video"
     unsaid = {"id": "x", "endpoint": "https://hub.oxen.ai/api/ai/images/edit"}
     assert read_model(unsaid).outputs == ("image",)
     assert read_model({"id": "x", "pricing": {"method": "per_image"}}).outputs == ("image",)
@@ -147,13 +147,13 @@ def test_only_what_answers_to_chat_is_chat() -> None:
     assert not read_model(
         {"id": "x", "capabilities": text, "endpoint": "/audio/transcriptions"}
     ).is_chat
-    assert not read_model(FILM).is_chat
+    assert not read_model(VIDEO).is_chat
 
 
 def test_unknown_words_and_fields_are_kept() -> None:
     model = read_model(
         {
-            **FILM,
+            **VIDEO,
             "pricing": {"method": "per_megapixel", "cost_per_megapixel": 1},
             "deployments": [{"status": "thawing", "gpu": "h100"}],
         }
@@ -190,13 +190,13 @@ def test_a_custom_model_without_deployments_is_inactive() -> None:
 
 
 def test_what_cannot_be_read_is_named_with_its_model() -> None:
-    rows = [{**FILM, "pricing": "cheap", "created": [], "capabilities": 3}, CHAT, 17, {}]
+    rows = [{**VIDEO, "pricing": "cheap", "created": [], "capabilities": 3}, CHAT, 17, {}]
     with pytest.warns(CatalogWarning) as caught:
         models = read_models({"data": rows})
-    said = str(caught[0].message)
-    assert [model.id for model in models] == ["filmer", "talker"]
-    for part in ("filmer: pricing is a string", "filmer: created", "row 3", "row 4"):
-        assert part in said
+    text = str(caught[0].message)
+    assert [model.id for model in models] == ["video-maker", "talker"]
+    for part in ("video-maker: pricing is a string", "video-maker: created", "row 3", "row 4"):
+        assert part in text
 
 
 @pytest.mark.parametrize(
@@ -246,17 +246,17 @@ def test_prices_say_how_they_are_billed_where_nothing_else_does(
 
 def test_a_price_that_is_no_price_is_unknown_and_not_free() -> None:
     for odd in ("free", -1, True, [], {}, "NaN", "1e999999"):
-        model = read_model({**FILM, "pricing": {"method": "per_image", "cost_per_image": odd}})
+        model = read_model({**VIDEO, "pricing": {"method": "per_image", "cost_per_image": odd}})
         assert quote(model, {}).low in (None, Decimal("1e999999"))
 
 
 def test_a_payload_wrapped_without_end_is_given_up() -> None:
-    endless: Any = FILM
+    endless: Any = VIDEO
     for _ in range(20):
         endless = {"data": endless}
     with pytest.raises(APIResponseError, match="without its id"):
         read_model(endless)
-    assert "filmer" not in [model.id for model in quietly(endless)]
+    assert "video-maker" not in [model.id for model in quietly(endless)]
 
 
 def test_a_payload_that_names_no_model() -> None:
@@ -273,24 +273,26 @@ def test_a_list_that_is_none_is_empty_and_says_so() -> None:
 
 
 def test_models_travel_and_hash() -> None:
-    model = read_model(FILM)
+    model = read_model(VIDEO)
     assert pickle.loads(pickle.dumps(model)) == model
     assert copy.deepcopy(model) == model
-    assert {model: 1}[read_model(FILM)] == 1
+    assert {model: 1}[read_model(VIDEO)] == 1
     with pytest.raises(AttributeError):
         model.id = "other"  # type: ignore[misc]
 
 
 def test_an_empty_selection_says_why() -> None:
-    models = quietly([FILM, CHAT])
+    models = quietly([VIDEO, CHAT])
     assert select(models, {"output": "vidoe"}).note == (
         "none of the 2 models has output='vidoe'; there are video. Did you mean video?"
     )
-    assert [m.id for m in select(models, {"output": "videos", "developer": "ACME"})] == ["filmer"]
+    assert [m.id for m in select(models, {"output": "videos", "developer": "ACME"})] == [
+        "video-maker"
+    ]
     assert select([], {}, {"provider": "x"}).note == "the hub lists no models with provider='x'"
 
 
-def test_what_a_row_says_of_itself_outdoes_a_hub_that_does_not_filter() -> None:
+def test_entries_that_contradict_a_filter_are_left_out() -> None:
     rows = [
         {"id": "theirs", "developer": {"name": "Other"}, "provider": "P", "fine_tuning": None},
         {"id": "ours", "developer_name": "ACME Labs", "provider_name": "Q",
@@ -299,8 +301,8 @@ def test_what_a_row_says_of_itself_outdoes_a_hub_that_does_not_filter() -> None:
     ]  # fmt: skip
     models = quietly(rows)
 
-    def left(**asked: str) -> list[str]:
-        return [model.id for model in select(models, {}, asked)]
+    def left(**filters: str) -> list[str]:
+        return [model.id for model in select(models, {}, filters)]
 
     assert left(developer="acme labs") == ["ours", "silent"]
     assert left(provider="q") == ["ours", "silent"]
@@ -323,7 +325,7 @@ def test_an_empty_list_gives_its_reason_wherever_it_is_shown() -> None:
         console = Console(record=True, width=120, file=nowhere)
         console.print(empty)
     assert empty.reason in console.export_text()
-    assert ModelList(quietly([FILM]), note="old").reason is None
+    assert ModelList(quietly([VIDEO]), note="old").reason is None
 
 
 def test_a_list_shows_itself_as_a_table_and_trusts_no_markup() -> None:
@@ -351,7 +353,7 @@ _JUNK = st.recursive(
 @st.composite
 def mutated(draw: st.DrawFn) -> dict[str, Any]:
     """A model's payload with some of its fields dropped, retyped, renamed or nested."""
-    row = copy.deepcopy(FILM)
+    row = copy.deepcopy(VIDEO)
     for _ in range(draw(st.integers(1, 6))):
         holder = draw(st.sampled_from([row, *(v for v in row.values() if isinstance(v, dict))]))
         names = [name for name in holder if holder is not row or name != "id"]
@@ -369,16 +371,18 @@ def mutated(draw: st.DrawFn) -> dict[str, Any]:
                 holder[name] = draw(st.sampled_from([[holder[name]], {"value": holder[name]}]))
             case "string":
                 holder[name] = str(holder[name])
-    row["id"] = "filmer"
+    row["id"] = "video-maker"
     return row
 
 
 @given(rows=st.lists(mutated() | _JUNK, max_size=3), spot=st.integers(0, 3))
 @settings(max_examples=120, deadline=None)
-def test_no_odd_model_hides_a_readable_one(rows: list[Any], spot: int) -> None:
+def test_no_malformed_model_hides_a_readable_one(rows: list[Any], spot: int) -> None:
     models = quietly({"data": [*rows[:spot], CHAT, *rows[spot:]]})
     assert "talker" in [model.id for model in models]
-    readable = {row["id"] for row in rows if isinstance(row, dict) and row.get("id") == "filmer"}
+    readable = {
+        row["id"] for row in rows if isinstance(row, dict) and row.get("id") == "video-maker"
+    }
     assert readable <= {model.id for model in models}
 
 

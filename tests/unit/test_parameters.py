@@ -236,7 +236,7 @@ def test_a_file_that_is_there_is_found_whatever_its_name(tmp_path: Path) -> None
 def test_what_belongs_to_every_request_is_never_unknown() -> None:
     common = {
         "target_namespace": "ox-lab",
-        "target_repo": "films",
+        "target_repo": "oxen",
         "target_directory": "today",
         "response_format": "b64_json",
         "num_generations": 4,

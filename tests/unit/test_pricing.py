@@ -25,13 +25,13 @@ def model_of(pricing: Any, **properties: Any) -> Model:
     return read_model({"id": "m", "pricing": pricing, "request_schema": schema})
 
 
-def film(properties: dict[str, Any], **pricing: Any) -> Model:
+def video(properties: dict[str, Any], **pricing: Any) -> Model:
     return model_of(
         {"method": "per_video_output_second", "cost_per_second": "0.1", **pricing}, **properties
     )
 
 
-def picture(properties: dict[str, Any], **pricing: Any) -> Model:
+def image(properties: dict[str, Any], **pricing: Any) -> Model:
     return model_of({"method": "per_image", **pricing}, **properties)
 
 
@@ -49,11 +49,11 @@ FIVE = {"type": "integer", "default": 5, "minimum": 3, "maximum": 15}
 SIZES = {"type": "string", "enum": ["480p", "720p", "1080p"], "default": "720p"}
 
 
-# Pictures
+# Images
 
 
-def test_pictures_cost_their_number() -> None:
-    model = picture({}, cost_per_image=0.013)
+def test_images_cost_their_number() -> None:
+    model = image({}, cost_per_image=0.013)
     assert quote(model, NO_PARAMS) == Quote(Decimal("0.013"), Decimal("0.013"))
     assert quote(model, NO_PARAMS, 4).high == Decimal("0.052")
     assert quote(model, {"num_generations": 3}).high == Decimal("0.039")
@@ -65,18 +65,18 @@ def test_pictures_cost_their_number() -> None:
     "name", ["n", "num_images", "num_outputs", "number_of_images", "batch_size"]
 )
 def test_a_models_own_count_multiplies(name: str) -> None:
-    model = picture({name: {**INT, "default": 2, "maximum": 4}}, cost_per_image="0.01")
+    model = image({name: {**INT, "default": 2, "maximum": 4}}, cost_per_image="0.01")
     assert ends(quote(model, NO_PARAMS)) == between("0.02", "0.02")
     assert ends(quote(model, {name: "3"}, 2)) == between("0.06", "0.06")
-    open_count = picture({name: {**INT, "minimum": 1, "maximum": 4}}, cost_per_image="0.01")
+    open_count = image({name: {**INT, "minimum": 1, "maximum": 4}}, cost_per_image="0.01")
     assert ends(quote(open_count, NO_PARAMS)) == between("0.01", "0.04")
-    unbounded = picture({name: INT}, cost_per_image="0.01")
+    unbounded = image({name: INT}, cost_per_image="0.01")
     assert "how many results" in (quote(unbounded, NO_PARAMS).reason or "")
     assert not quote(model, {name: "lots"}).known
 
 
-def test_a_most_is_a_range() -> None:
-    model = picture({"max_images": {**INT, "default": 6}}, cost_per_image="0.01")
+def test_a_count_limit_is_a_range() -> None:
+    model = image({"max_images": {**INT, "default": 6}}, cost_per_image="0.01")
     assert ends(quote(model, NO_PARAMS)) == between("0.01", "0.06")
 
 
@@ -90,30 +90,32 @@ def test_a_most_is_a_range() -> None:
     ],
 )
 def test_counts_of_two_names_multiply(properties: Any, params: Any, low: str, high: str) -> None:
-    price = quote(picture(properties, cost_per_image=1), params)
+    price = quote(image(properties, cost_per_image=1), params)
     assert ends(price) == between(low, high)
 
 
 def test_a_second_count_without_an_end_leaves_the_price_unknown() -> None:
     properties = {"num_images": {**INT, "default": 1}, "batch_size": INT}
-    assert not quote(picture(properties, cost_per_image=1), {"num_images": 1}).known
+    assert not quote(image(properties, cost_per_image=1), {"num_images": 1}).known
 
 
 def test_a_null_that_is_sent_leaves_the_choice_to_the_model() -> None:
     count = {"anyOf": [{**INT, "maximum": 4}, {"type": "null"}], "default": 1}
-    pictures = picture({"num_images": count}, cost_per_image="0.1")
-    assert ends(quote(pictures, {"num_images": None})) == between("0.1", "0.4")
-    assert ends(quote(pictures, NO_PARAMS)) == between("0.1", "0.1")
+    images = image({"num_images": count}, cost_per_image="0.1")
+    assert ends(quote(images, {"num_images": None})) == between("0.1", "0.4")
+    assert ends(quote(images, NO_PARAMS)) == between("0.1", "0.1")
     seconds = {"type": ["integer", "null"], "default": 5, "minimum": 5, "maximum": 10}
-    assert ends(quote(film({"duration": seconds}), {"duration": None})) == between("0.5", "1")
-    sound = {"type": ["boolean", "null"], "default": False}
-    loud = film({"generate_audio": sound, "duration": FIVE}, cost_per_second_with_audio="0.2")
-    assert ends(quote(loud, {"generate_audio": None})) == between("0.5", "1")
+    assert ends(quote(video({"duration": seconds}), {"duration": None})) == between("0.5", "1")
+    audio = {"type": ["boolean", "null"], "default": False}
+    with_audio = video(
+        {"generate_audio": audio, "duration": FIVE}, cost_per_second_with_audio="0.2"
+    )
+    assert ends(quote(with_audio, {"generate_audio": None})) == between("0.5", "1")
     size = {"type": ["string", "null"], "enum": ["480p", "1080p", None], "default": "480p"}
-    sized = film({"resolution": size, "duration": FIVE}, cost_per_second_by_resolution=BY_SIZE)
+    sized = video({"resolution": size, "duration": FIVE}, cost_per_second_by_resolution=BY_SIZE)
     assert ends(quote(sized, {"resolution": None}))[1] == 1
     inside = {"settings": {"properties": {"num_images": {**INT, "default": 1, "maximum": 3}}}}
-    nested = picture(inside, cost_per_image=1)
+    nested = image(inside, cost_per_image=1)
     assert ends(quote(nested, {"settings": {"num_images": None}})) == between("1", "3")
 
 
@@ -128,24 +130,22 @@ def test_a_null_that_is_sent_leaves_the_choice_to_the_model() -> None:
     ],
 )
 def test_a_list_of_prompts_may_make_one_result_each(name: str, value: Any) -> None:
-    model = picture({name: {"type": "array"}}, cost_per_image=1)
+    model = image({name: {"type": "array"}}, cost_per_image=1)
     assert ends(quote(model, {name: value})) == between("1", "4")
-    assert (
-        quote(picture({name: {"type": "array", "default": value}}, cost_per_image=1), {}).high == 4
-    )
+    assert quote(image({name: {"type": "array", "default": value}}, cost_per_image=1), {}).high == 4
     assert ends(quote(model, NO_PARAMS)) == between("1", "1")
 
 
 @pytest.mark.parametrize("name", ["input_images", "image_urls", "loras", "negative_prompts"])
 def test_a_list_of_inputs_multiplies_nothing(name: str) -> None:
-    model = picture({name: {"type": "array"}}, cost_per_image=1)
+    model = image({name: {"type": "array"}}, cost_per_image=1)
     assert ends(quote(model, {name: ["a", "b"]})) == between("1", "1")
     assert ends(quote(model, {name: [{"path": "a", "scale": 2}] * 2})) == between("1", "1")
 
 
 def test_inputs_and_steps_are_no_counts() -> None:
     properties = {"num_inference_steps": {**INT, "default": 30}, "input_images": {"type": "array"}}
-    assert quote(picture(properties, cost_per_image=1), {"num_frames": 9}).high == 1
+    assert quote(image(properties, cost_per_image=1), {"num_frames": 9}).high == 1
 
 
 def of_schema(pricing: dict[str, Any], schema: dict[str, Any]) -> Model:
@@ -190,21 +190,21 @@ def test_a_keyword_that_is_not_read_leaves_the_price_unknown(
 
 def test_a_keyword_that_is_not_read_of_a_prompt_changes_no_price() -> None:
     prompt = {"type": "string", "maxLength": 2000, "pattern": "."}
-    assert quote(picture({"prompt": prompt}, cost_per_image=1), {"prompt": "an ox"}).exact
+    assert quote(image({"prompt": prompt}, cost_per_image=1), {"prompt": "an ox"}).exact
 
 
 @pytest.mark.parametrize(
     "name", ["images_per_prompt", "quantity", "count", "samples", "batch_size", "num_samples", "variants", "imagesPerPrompt"]
 )  # fmt: skip
 def test_what_counts_results_is_never_undercounted(name: str) -> None:
-    default = picture({name: {**INT, "default": 4}}, cost_per_image=1)
+    default = image({name: {**INT, "default": 4}}, cost_per_image=1)
     assert quote(default, NO_PARAMS).high == 4
     assert quote(default, {name: 3}).high == 3
     assert quote(default, {name: 1}).exact
-    at_most = picture({name: {**INT, "maximum": 6}}, cost_per_image=1)
+    at_most = image({name: {**INT, "maximum": 6}}, cost_per_image=1)
     assert ends(quote(at_most, NO_PARAMS)) == between("1", "6")
-    per_film = film({name: {**INT, "default": 4}, "duration": {**INT, "default": 5}})
-    assert quote(per_film, NO_PARAMS).high == 2
+    per_video = video({name: {**INT, "default": 4}, "duration": {**INT, "default": 5}})
+    assert quote(per_video, NO_PARAMS).high == 2
 
 
 @pytest.mark.parametrize("name", ["mysteries", "best_of", "takes_per_seed", "extend_seconds"])
@@ -216,10 +216,10 @@ def test_what_counts_results_is_never_undercounted(name: str) -> None:
     ],
 )  # fmt: skip
 def test_a_number_under_a_name_nobody_knows_leaves_the_price_unknown(name: str, spec: Any) -> None:
-    price = quote(picture({name: spec}, cost_per_image=1), NO_PARAMS)
+    price = quote(image({name: spec}, cost_per_image=1), NO_PARAMS)
     assert not price.known
     assert f"{name} may multiply the price" in str(price)
-    inside = picture({"settings": {"type": "object", "properties": {name: spec}}}, cost_per_image=1)
+    inside = image({"settings": {"type": "object", "properties": {name: spec}}}, cost_per_image=1)
     assert f"settings.{name} may" in str(quote(inside, NO_PARAMS))
 
 
@@ -237,7 +237,7 @@ def test_a_number_under_a_name_nobody_knows_leaves_the_price_unknown(name: str, 
     ],
 )  # fmt: skip
 def test_a_number_that_a_call_gives_under_such_a_name_does_too(params: Any, name: str) -> None:
-    model = picture({"prompt": {"type": "string"}}, cost_per_image=1)
+    model = image({"prompt": {"type": "string"}}, cost_per_image=1)
     assert str(quote(model, params)).startswith(f"unknown: {name}")
 
 
@@ -250,7 +250,7 @@ def test_a_number_that_a_call_gives_under_such_a_name_does_too(params: Any, name
     ],
 )  # fmt: skip
 def test_what_is_no_number_under_such_a_name_changes_no_price(spec: Any, value: Any) -> None:
-    model = picture({"mystery": spec}, cost_per_image=1)
+    model = image({"mystery": spec}, cost_per_image=1)
     assert quote(model, NO_PARAMS).exact
     assert quote(model, {"mystery": value}).exact
 
@@ -262,7 +262,7 @@ def test_what_is_no_number_under_such_a_name_changes_no_price(spec: Any, value: 
      "image_strength", "frames_per_second", "num_frames"],
 )  # fmt: skip
 def test_what_measures_something_else_leaves_the_quote_exact(name: str) -> None:
-    model = picture({name: {**INT, "default": 8, "maximum": 12}}, cost_per_image=1)
+    model = image({name: {**INT, "default": 8, "maximum": 12}}, cost_per_image=1)
     assert ends(quote(model, NO_PARAMS)) == between("1", "1")
     assert ends(quote(model, {name: 3})) == between("1", "1")
 
@@ -283,26 +283,24 @@ CHOICES = {
     ],
 )
 def test_the_grid_is_read_by_quality_and_size(params: Any, low: str, high: str) -> None:
-    model = picture(CHOICES, cost_per_image=0.01, cost_per_image_grid=GRID)
+    model = image(CHOICES, cost_per_image=0.01, cost_per_image_grid=GRID)
     assert ends(quote(model, params)) == between(low, high)
 
 
 def test_a_parameter_the_grid_needs_and_nobody_gives_is_a_range() -> None:
-    model = picture(
-        {"size": {"enum": ["1K", "4K"]}}, cost_per_image_grid={"standard": GRID["high"]}
-    )
+    model = image({"size": {"enum": ["1K", "4K"]}}, cost_per_image_grid={"standard": GRID["high"]})
     assert ends(quote(model, NO_PARAMS)) == between("0.1", "1.47")
     assert quote(model, {"size": "1 K"}).exact
-    nothing = picture({}, cost_per_image_grid=GRID)
+    nothing = image({}, cost_per_image_grid=GRID)
     assert ends(quote(nothing, NO_PARAMS)) == between("0.01", "1.47")
 
 
 def test_a_grid_with_one_row_or_a_default_tier_needs_no_parameter() -> None:
-    model = picture({"size": CHOICES["resolution"]}, cost_per_image_grid={"standard": GRID["low"]})
+    model = image({"size": CHOICES["resolution"]}, cost_per_image_grid={"standard": GRID["low"]})
     assert ends(quote(model, {"size": "4K"})) == between("0.02", "0.02")
     tiers = {"standard": {"default": 0.006}, "high": {"default": 0.011}}
     quality = {"output_quality": {"type": "string", "enum": ["standard", "high"]}}
-    graded = picture(quality, cost_per_image=0.006, cost_per_image_grid=tiers)
+    graded = image(quality, cost_per_image=0.006, cost_per_image_grid=tiers)
     assert ends(quote(graded, {"output_quality": "high", "aspect_ratio": "1:1"})) == between(
         "0.011", "0.011"
     )
@@ -311,7 +309,7 @@ def test_a_grid_with_one_row_or_a_default_tier_needs_no_parameter() -> None:
 
 def test_pixels_do_not_pass_for_a_tier() -> None:
     grid = {"high": {"1024x1024": 0.1, "1536x1024": 0.2}}
-    model = picture({"size": {"type": "string"}}, cost_per_image_grid=grid)
+    model = image({"size": {"type": "string"}}, cost_per_image_grid=grid)
     assert quote(model, {"size": "1024 x 1024"}).high == Decimal("0.1")
     assert not quote(model, {"size": "1024x2048"}).known
 
@@ -321,7 +319,7 @@ def test_pixels_do_not_pass_for_a_tier() -> None:
 )  # fmt: skip
 @pytest.mark.parametrize("flat", [None, "0.01"])
 def test_what_the_grid_leaves_out_is_unknown(params: Any, flat: str | None) -> None:
-    model = picture(CHOICES, cost_per_image=flat, cost_per_image_grid=GRID)
+    model = image(CHOICES, cost_per_image=flat, cost_per_image_grid=GRID)
     price = quote(model, params)
     assert not price.known
     assert "the price list leaves out" in (price.reason or "")
@@ -329,25 +327,25 @@ def test_what_the_grid_leaves_out_is_unknown(params: Any, flat: str | None) -> N
 
 def test_a_choice_left_to_the_model_may_be_one_that_the_grid_leaves_out() -> None:
     some = {"quality": {"enum": ["auto", "low", "high", "ultra"], "default": "auto"}}
-    assert not quote(picture(some, cost_per_image_grid=GRID), NO_PARAMS).known
+    assert not quote(image(some, cost_per_image_grid=GRID), NO_PARAMS).known
     left_out = {"quality": {"enum": ["low", "ultra"]}}
-    assert not quote(picture(left_out, cost_per_image_grid=GRID), NO_PARAMS).known
+    assert not quote(image(left_out, cost_per_image_grid=GRID), NO_PARAMS).known
 
 
 def test_a_tier_for_all_others_stands_beside_the_listed_ones() -> None:
     grid = {"low": {"any": 0.01}, "default": {"any": 0.3}}
-    open_choice = picture({"quality": {"enum": ["low", "high"]}}, cost_per_image_grid=grid)
+    open_choice = image({"quality": {"enum": ["low", "high"]}}, cost_per_image_grid=grid)
     assert ends(quote(open_choice, NO_PARAMS)) == between("0.01", "0.3")
     assert ends(quote(open_choice, {"quality": "high"})) == between("0.3", "0.3")
 
 
 def test_a_cell_without_a_price_is_unknown_not_free() -> None:
-    model = picture(CHOICES, cost_per_image_grid={"low": {"1K": None, "4K": 1}})
+    model = image(CHOICES, cost_per_image_grid={"low": {"1K": None, "4K": 1}})
     assert not quote(model, {"resolution": "1K"}).known
     assert quote(model, {"resolution": "4K"}).high == 1
 
 
-# Films: how long
+# Videos: how long
 
 
 @pytest.mark.parametrize(
@@ -364,8 +362,8 @@ def test_durations_in_every_spelling(value: object, seconds: str | None) -> None
 
 
 @pytest.mark.parametrize("name", ["duration", "seconds", "video_length", "duration_seconds"])
-def test_films_cost_their_seconds(name: str) -> None:
-    model = film({name: FIVE})
+def test_videos_cost_their_seconds(name: str) -> None:
+    model = video({name: FIVE})
     assert ends(quote(model, NO_PARAMS)) == between("0.5", "0.5")
     assert ends(quote(model, {name: 10}, 2)) == between("2", "2")
     assert ends(quote(model, {name: "10s"})) == between("1", "1")
@@ -374,18 +372,18 @@ def test_films_cost_their_seconds(name: str) -> None:
 
 @pytest.mark.parametrize("auto", [-1, 0, "auto", "whatever"])
 def test_an_open_duration_is_whatever_the_schema_allows(auto: object) -> None:
-    listed = film({"duration": {"enum": [-1, 0, "auto", "4", 15, "30s"], "default": auto}})
+    listed = video({"duration": {"enum": [-1, 0, "auto", "4", 15, "30s"], "default": auto}})
     assert ends(quote(listed, NO_PARAMS)) == between("0.4", "3")
-    bounded = film({"duration": {"type": "integer", "minimum": 3, "maximum": 15, "default": auto}})
+    bounded = video({"duration": {"type": "integer", "minimum": 3, "maximum": 15, "default": auto}})
     assert ends(quote(bounded, NO_PARAMS)) == between("0.3", "1.5")
-    assert ends(quote(film({"duration": {**INT, "maximum": 10}}), {"duration": auto})) == between(
+    assert ends(quote(video({"duration": {**INT, "maximum": 10}}), {"duration": auto})) == between(
         "0.1", "1"
     )
-    assert not quote(film({"duration": {"default": auto}}), NO_PARAMS).known
+    assert not quote(video({"duration": {"default": auto}}), NO_PARAMS).known
 
 
 def test_a_duration_nobody_gives_is_a_range() -> None:
-    model = film({"duration": {"type": "integer", "minimum": 1, "maximum": 15}})
+    model = video({"duration": {"type": "integer", "minimum": 1, "maximum": 15}})
     price = quote(model, NO_PARAMS)
     assert ends(price) == between("0.1", "1.5")
     assert (str(price), price.exact, price.known) == ("$0.10 to $1.50", False, True)
@@ -402,23 +400,23 @@ def test_a_duration_nobody_gives_is_a_range() -> None:
     ],
 )
 def test_a_duration_is_read_through_unions(duration: dict[str, Any], low: str, high: str) -> None:
-    assert ends(quote(film({"duration": duration}), NO_PARAMS)) == between(low, high)
+    assert ends(quote(video({"duration": duration}), NO_PARAMS)) == between(low, high)
 
 
 def test_a_union_with_an_open_branch_is_unknown() -> None:
     union = {"anyOf": [{**INT, "maximum": 12}, {"type": "number"}]}
-    assert not quote(film({"duration": union}), NO_PARAMS).known
+    assert not quote(video({"duration": union}), NO_PARAMS).known
 
 
 def test_frames_are_seconds_where_their_rate_is_known() -> None:
     frames = {"num_frames": {**INT, "default": 121, "minimum": 9, "maximum": 481}}
     rate = {"frames_per_second": {"type": "number", "default": 24}}
-    price = quote(film({**frames, **rate}), NO_PARAMS)
+    price = quote(video({**frames, **rate}), NO_PARAMS)
     assert price.low == Decimal(121) / 24 / 10  # a part of a second may be billed as a whole one
     assert price.high == Decimal("0.6")
-    assert ends(quote(film({**frames, **rate}), {"num_frames": 48})) == between("0.2", "0.2")
-    assert not quote(film(frames), NO_PARAMS).known
-    with_duration = film({**frames, **rate, "duration": FIVE})
+    assert ends(quote(video({**frames, **rate}), {"num_frames": 48})) == between("0.2", "0.2")
+    assert not quote(video(frames), NO_PARAMS).known
+    with_duration = video({**frames, **rate, "duration": FIVE})
     assert quote(with_duration, {"duration": 7}).high == Decimal("0.7")
 
 
@@ -434,13 +432,13 @@ def test_frames_are_seconds_where_their_rate_is_known() -> None:
     ],
 )
 def test_a_length_that_depends_on_something_else_is_unknown(properties: Any) -> None:
-    price = quote(film(properties), NO_PARAMS)
+    price = quote(video(properties), NO_PARAMS)
     assert ends(price) == (None, None)
     assert "billed by second ($0.10 a second)" in str(price)
 
 
 def test_shots_add_up_and_the_duration_beside_them_leaves_it_open() -> None:
-    model = film({"duration": FIVE, "multi_prompt": {"type": "array"}})
+    model = video({"duration": FIVE, "multi_prompt": {"type": "array"}})
     shots = [{"prompt": "a", "duration": 3}, {"prompt": "b", "duration": "9s"}]
     assert ends(quote(model, {"multi_prompt": shots})) == between("0.5", "1.2")
     assert ends(quote(model, {"multi_prompt": [{"prompt": "a"}] * 2})) == between("0.5", "3")
@@ -448,13 +446,13 @@ def test_shots_add_up_and_the_duration_beside_them_leaves_it_open() -> None:
 
 @pytest.mark.parametrize("duration", [{}, {"duration": INT}])
 def test_shots_of_no_known_length_leave_the_price_unknown(duration: Any) -> None:
-    model = film({**duration, "multi_prompt": {"type": "array"}})
+    model = video({**duration, "multi_prompt": {"type": "array"}})
     price = quote(model, {"multi_prompt": [{"prompt": "a"}]})
     assert "how long the result can be" in str(price)
 
 
 def test_shots_of_any_name_add_up() -> None:
-    model = film({"duration": {**INT, "default": 5, "maximum": 10}, "shots": {"type": "array"}})
+    model = video({"duration": {**INT, "default": 5, "maximum": 10}, "shots": {"type": "array"}})
     shots = [{"duration": 10}, {"duration": 10}]
     assert ends(quote(model, {"shots": shots})) == between("0.5", "2")
     assert quote(model, {"shots": [{"duration_ms": 1500}] * 4}).high == Decimal("0.8")
@@ -462,26 +460,26 @@ def test_shots_of_any_name_add_up() -> None:
 
 
 def test_a_part_of_a_second_may_be_billed_as_a_whole_one() -> None:
-    model = film({"duration": {"type": "number", "default": 5}})
+    model = video({"duration": {"type": "number", "default": 5}})
     price = quote(model, {"duration": 5.2})
     assert ends(price) == between("0.52", "0.6")
     assert price.reason == "a part of a second may be billed as a whole one"
     assert quote(model, {"duration": 5.0}).exact
-    assert quote(film({"duration": {"type": "number", "maximum": 7.5}}), NO_PARAMS).high == Decimal(
-        "0.8"
-    )
+    assert quote(
+        video({"duration": {"type": "number", "maximum": 7.5}}), NO_PARAMS
+    ).high == Decimal("0.8")
 
 
 def test_a_default_counts_beside_a_length_of_another_name() -> None:
-    model = film({"duration": FIVE, "video_length": {**INT, "default": 30}})
+    model = video({"duration": FIVE, "video_length": {**INT, "default": 30}})
     assert ends(quote(model, {"duration": 5})) == between("0.5", "3")
     frames = {"num_frames": {**INT, "default": 240}, "fps": {**INT, "default": 24}}
-    assert quote(film({"duration": FIVE, **frames}), {"duration": 5}).high == 1
-    only_possible = film({"duration": FIVE, "num_frames": INT})
+    assert quote(video({"duration": FIVE, **frames}), {"duration": 5}).high == 1
+    only_possible = video({"duration": FIVE, "num_frames": INT})
     assert quote(only_possible, {"duration": 5}).exact
 
 
-# Films: which rate
+# Videos: which rate
 
 BY_SIZE = {"480p": 0.05, "720p": 0.1, "1080p": 0.2}
 
@@ -502,15 +500,15 @@ BY_SIZE = {"480p": 0.05, "720p": 0.1, "1080p": 0.2}
 )
 def test_the_rate_follows_the_resolution(params: Any, low: str, high: str) -> None:
     properties = {"duration": {"default": 1}, "resolution": SIZES}
-    model = film(properties, cost_per_second_by_resolution=BY_SIZE)
+    model = video(properties, cost_per_second_by_resolution=BY_SIZE)
     assert ends(quote(model, params)) == between(low, high)
 
 
 def test_a_resolution_nobody_gives_is_a_range_over_what_there_is() -> None:
     some = {"resolution": {"enum": ["720p", "1080p"]}, "duration": {"default": 1}}
-    model = film(some, cost_per_second=None, cost_per_second_by_resolution=BY_SIZE)
+    model = video(some, cost_per_second=None, cost_per_second_by_resolution=BY_SIZE)
     assert ends(quote(model, NO_PARAMS)) == between("0.1", "0.2")
-    none_at_all = film({"duration": {"default": 1}}, cost_per_second_by_resolution=BY_SIZE)
+    none_at_all = video({"duration": {"default": 1}}, cost_per_second_by_resolution=BY_SIZE)
     assert ends(quote(none_at_all, NO_PARAMS)) == between("0.05", "0.2")
 
 
@@ -519,7 +517,7 @@ def test_a_resolution_nobody_gives_is_a_range_over_what_there_is() -> None:
 def test_a_resolution_that_the_list_leaves_out_is_unknown(listed: Any, base: str | None) -> None:
     sizes = {"enum": ["480p", "720p", "4k"], "default": "480p"}
     properties = {"duration": {"default": 5}, "resolution": sizes}
-    model = film(properties, cost_per_second=base, cost_per_second_by_resolution=listed)
+    model = video(properties, cost_per_second=base, cost_per_second_by_resolution=listed)
     assert not quote(model, {"resolution": "4k"}).known
     assert quote(model, NO_PARAMS).high == Decimal("0.25")
 
@@ -527,28 +525,32 @@ def test_a_resolution_that_the_list_leaves_out_is_unknown(listed: Any, base: str
 def test_less_than_what_is_listed_has_the_plain_price() -> None:
     properties = {"duration": {"default": 1}, "resolution": {"enum": ["720p", "1080p"]}}
     listed = {"1080p": 0.2}
-    model = film(properties, cost_per_second_by_resolution=listed)
+    model = video(properties, cost_per_second_by_resolution=listed)
     assert ends(quote(model, {"resolution": "720p"})) == between("0.1", "0.2")
-    alone = film(properties, cost_per_second=None, cost_per_second_by_resolution=listed)
+    alone = video(properties, cost_per_second=None, cost_per_second_by_resolution=listed)
     assert not quote(alone, {"resolution": "720p"}).known
 
 
-def test_two_names_for_the_looks_leave_them_open() -> None:
+def test_two_names_for_the_resolution_or_audio_leave_them_open() -> None:
     sizes = {"enum": ["720p", "1080p"]}
     properties = {
         "duration": {"default": 1},
         "size": sizes,
         "resolution": {**sizes, "default": "1080p"},
     }
-    model = film(properties, cost_per_second_by_resolution=BY_SIZE)
+    model = video(properties, cost_per_second_by_resolution=BY_SIZE)
     assert ends(quote(model, {"size": "720p"})) == between("0.1", "0.2")
-    loud = {"generate_audio": {**BOOL, "default": True}, "sound": BOOL, "duration": {"default": 1}}
-    both = film(loud, cost_per_second_with_audio="0.2")
+    with_audio = {
+        "generate_audio": {**BOOL, "default": True},
+        "sound": BOOL,
+        "duration": {"default": 1},
+    }
+    both = video(with_audio, cost_per_second_with_audio="0.2")
     assert ends(quote(both, {"sound": False})) == between("0.1", "0.2")
 
 
 @pytest.mark.parametrize(
-    ("offered", "asked", "low", "high"),
+    ("offered", "given", "low", "high"),
     [
         (["standard", "high"], "standard", "0.1", "0.1"),
         (["standard", "high"], "high", "0.4", "0.4"),
@@ -561,56 +563,58 @@ def test_two_names_for_the_looks_leave_them_open() -> None:
     ],
 )
 def test_the_high_resolution_rate_applies_where_it_surely_does(
-    offered: list[str], asked: str, low: str, high: str
+    offered: list[str], given: str, low: str, high: str
 ) -> None:
     properties = {"resolution": {"enum": offered}, "duration": {"default": 1}}
-    model = film(properties, cost_per_second_high_res=0.4)
-    assert ends(quote(model, {"resolution": asked})) == between(low, high)
+    model = video(properties, cost_per_second_high_res=0.4)
+    assert ends(quote(model, {"resolution": given})) == between(low, high)
     assert ends(quote(model, NO_PARAMS))[1] in (Decimal("0.4"), Decimal("0.1"))
 
 
-SOUND = {"generate_audio": {**BOOL, "default": False}, "duration": {"default": 1}}
+AUDIO = {"generate_audio": {**BOOL, "default": False}, "duration": {"default": 1}}
 
 
-def test_sound_has_its_own_rate() -> None:
-    model = film(SOUND, cost_per_second_with_audio=0.3)
+def test_audio_has_its_own_rate() -> None:
+    model = video(AUDIO, cost_per_second_with_audio=0.3)
     assert ends(quote(model, NO_PARAMS)) == between("0.1", "0.1")
     assert ends(quote(model, {"generate_audio": True})) == between("0.3", "0.3")
-    loud = film(
-        {**SOUND, "generate_audio": {**BOOL, "default": True}}, cost_per_second_with_audio=0.3
+    with_audio = video(
+        {**AUDIO, "generate_audio": {**BOOL, "default": True}}, cost_per_second_with_audio=0.3
     )
-    assert ends(quote(loud, NO_PARAMS)) == between("0.3", "0.3")
-    unsaid = film({**SOUND, "generate_audio": BOOL}, cost_per_second_with_audio=0.3)
+    assert ends(quote(with_audio, NO_PARAMS)) == between("0.3", "0.3")
+    unsaid = video({**AUDIO, "generate_audio": BOOL}, cost_per_second_with_audio=0.3)
     assert ends(quote(unsaid, NO_PARAMS)) == between("0.1", "0.3")
-    switchless = film({"duration": {"default": 1}}, cost_per_second_with_audio=0.3)
+    switchless = video({"duration": {"default": 1}}, cost_per_second_with_audio=0.3)
     assert ends(quote(switchless, NO_PARAMS)) == between("0.1", "0.3")
-    about_the_input = film({"keep_audio": {**BOOL, "default": True}, "duration": {"default": 1}})
+    about_the_input = video({"keep_audio": {**BOOL, "default": True}, "duration": {"default": 1}})
     assert quote(about_the_input, NO_PARAMS).exact
-    given = film(
+    given = video(
         {"audio": {"type": "string"}, "duration": {"default": 1}}, cost_per_second_with_audio=0.3
     )
     assert ends(quote(given, {"audio": "https://x.test/moo.mp3"})) == between("0.1", "0.3")
 
 
-def test_sound_and_resolution_together_are_never_undercounted() -> None:
-    properties = {**SOUND, "resolution": SIZES}
-    model = film(properties, cost_per_second_by_resolution=BY_SIZE, cost_per_second_with_audio=0.15)
+def test_audio_and_resolution_together_are_never_undercounted() -> None:
+    properties = {**AUDIO, "resolution": SIZES}
+    model = video(
+        properties, cost_per_second_by_resolution=BY_SIZE, cost_per_second_with_audio=0.15
+    )
     assert ends(quote(model, {"generate_audio": True})) == between("0.15", "0.15")
-    asked = {"generate_audio": True, "resolution": "1080p"}
-    assert ends(quote(model, asked)) == between("0.15", "0.3")
+    params = {"generate_audio": True, "resolution": "1080p"}
+    assert ends(quote(model, params)) == between("0.15", "0.3")
 
 
 @pytest.mark.parametrize("base", [None, "0.1"])
-def test_sound_does_not_make_an_unlisted_resolution_known(base: str | None) -> None:
-    model = film(
-        {**SOUND, "resolution": {"enum": ["480p", "4k"]}}, cost_per_second=base,
+def test_audio_does_not_make_an_unlisted_resolution_known(base: str | None) -> None:
+    model = video(
+        {**AUDIO, "resolution": {"enum": ["480p", "4k"]}}, cost_per_second=base,
         cost_per_second_by_resolution={"480p": 0.05}, cost_per_second_with_audio=0.15,
     )  # fmt: skip
-    for sound in (True, False):
-        assert not quote(model, {"generate_audio": sound, "resolution": "4k"}).known
+    for audio in (True, False):
+        assert not quote(model, {"generate_audio": audio, "resolution": "4k"}).known
 
 
-def test_sound_itself_is_billed_by_its_length() -> None:
+def test_audio_itself_is_billed_by_its_length() -> None:
     pricing = {"method": "per_audio_output_second", "cost_per_second": "0.01"}
     assert quote(model_of(pricing, duration=FIVE), NO_PARAMS).high == Decimal("0.05")
     song = model_of(pricing, music_length_ms={"type": "integer", "default": 30000})
@@ -642,7 +646,7 @@ def test_an_unknown_price_has_a_reason(pricing: Any, reason: str) -> None:
 
 @pytest.mark.parametrize("count", [0, -1, True, 1.5, "many"])
 def test_a_number_of_generations_that_is_none_is_unknown(count: Any) -> None:
-    assert not quote(picture({}, cost_per_image=1), {"num_generations": count}).known
+    assert not quote(image({}, cost_per_image=1), {"num_generations": count}).known
 
 
 def test_tokens_are_quoted_where_their_number_is_known() -> None:
@@ -739,8 +743,8 @@ def test_money_is_written_as_people_read_it(amount: str, shown: str) -> None:
 
 def test_a_price_list_in_a_few_words() -> None:
     assert price_hint(model_of(TOKENS)) == "$3.00 in, $15.00 out per million tokens"
-    assert price_hint(picture({}, cost_per_image=0.5)) == "$0.50 per image"
-    assert price_hint(film({}, cost_per_second_high_res=0.4)) == "$0.10 to $0.40 per second"
+    assert price_hint(image({}, cost_per_image=0.5)) == "$0.50 per image"
+    assert price_hint(video({}, cost_per_second_high_res=0.4)) == "$0.10 to $0.40 per second"
     assert price_hint(model_of({"method": "per_image"})) is None
     assert price_hint(model_of({"method": "token"})) is None
     assert price_hint(model_of(None)) is None

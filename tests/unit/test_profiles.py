@@ -46,8 +46,8 @@ def test_the_catalog_adds_what_it_knows() -> None:
     profile = profile_for("gpt-4o", read_model(SEES))
     assert (profile.inputs, profile.outputs) == (("text", "image"), ("text",))
     assert profile.max_input_tokens == 128_000
-    film = read_model({"id": "filmer", "capabilities": {"output": ["video"]}})
-    assert profile_for("filmer", film).tool_calling is False
+    video = read_model({"id": "video-maker", "capabilities": {"output": ["video"]}})
+    assert profile_for("video-maker", video).tool_calling is False
     silent = read_model({"id": "x"})
     assert profile_for("x", silent).tool_calling is True
 
@@ -55,8 +55,8 @@ def test_the_catalog_adds_what_it_knows() -> None:
 def test_a_fine_tuned_model_has_the_context_of_its_source() -> None:
     tuned = read_model({"id": "mine", "source_model": "gpt-4o"})
     assert profile_for("mine", tuned).max_input_tokens == 128_000
-    said = read_model({"id": "mine", "source_model": "gpt-4o", "context_length": 9000})
-    assert profile_for("mine", said).max_input_tokens == 9000
+    model = read_model({"id": "mine", "source_model": "gpt-4o", "context_length": 9000})
+    assert profile_for("mine", model).max_input_tokens == 9000
 
 
 def test_everything_can_be_overridden() -> None:
