@@ -30,8 +30,10 @@ $(VENV): $(VENV)/.installed
 demo: $(VENV)/.installed
 	$(BIN)/python examples/media_agent.py $(if $(HUB),--hub)
 
+# Most of a test is waiting, so there are more workers than cores; WORKERS=0 for one process.
+WORKERS ?= 4
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" --numprocesses $(WORKERS) --dist worksteal
 
 test-slow: $(VENV)/.installed
 	$(BIN)/python -m pytest -m slow --timeout=1800
