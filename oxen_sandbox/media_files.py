@@ -1,4 +1,4 @@
-"""Pictures, films and sounds that open anywhere, with the prompt written on them."""
+"""Images, videos and sounds that open anywhere, with the prompt written on them."""
 
 import functools
 import io
@@ -30,54 +30,54 @@ def render(shape: Shape, text: str) -> bytes:
     if shape.kind == "image":
         return _image(shape, text)
     if shape.kind == "video":
-        return _film(shape, text)
+        return _video(shape, text)
     return _sound(shape)
 
 
-def _picture(width: int, height: int, text: str) -> "Image":
+def _drawing(width: int, height: int, text: str) -> "Image":
     """A plain color that depends on the text, and the text on it."""
     from PIL import Image, ImageDraw, ImageFont  # here, so that the hub starts without it
 
     hue = zlib.crc32(text.encode()) % 256
-    picture = Image.new("HSV", (width, height), (hue, 110, 170)).convert("RGB")
+    image = Image.new("HSV", (width, height), (hue, 110, 170)).convert("RGB")
     size = max(10, min(width, height) // 14)
     columns = max(8, int(width / (size * 0.6)))
     lines = textwrap.wrap(text, columns)[: max(1, height // (size + size // 3) - 1)]
-    draw = ImageDraw.Draw(picture)
+    draw = ImageDraw.Draw(image)
     draw.multiline_text(
         (size // 2, size // 2), "\n".join(lines), "white", ImageFont.load_default(size)
     )
-    return picture
+    return image
 
 
 def _image(shape: Shape, text: str) -> bytes:
     out = io.BytesIO()
     kind = _PILLOW[shape.format]
-    _picture(shape.width, shape.height, text).save(out, kind, **_SAVE[kind])
+    _drawing(shape.width, shape.height, text).save(out, kind, **_SAVE[kind])
     return out.getvalue()
 
 
-def _film(shape: Shape, text: str) -> bytes:
-    """H.264 with a bar that moves across the bottom, so that the film is seen to play."""
+def _video(shape: Shape, text: str) -> bytes:
+    """H.264 with a bar that moves across the bottom, so that the video is seen to play."""
     import av
 
     out = io.BytesIO()
     rate = Fraction(shape.fps).limit_denominator(1001)
     with av.open(out, "w", format="mov" if shape.format == "mov" else "mp4") as container:
-        film = container.add_stream("libx264", rate=rate)
-        film.width, film.height, film.pix_fmt = shape.width, shape.height, "yuv420p"
-        film.options = {"preset": "ultrafast", "crf": "30"}
+        stream = container.add_stream("libx264", rate=rate)
+        stream.width, stream.height, stream.pix_fmt = shape.width, shape.height, "yuv420p"
+        stream.options = {"preset": "ultrafast", "crf": "30"}
         sound = container.add_stream("aac", rate=_SAMPLE_RATE) if shape.sound else None
-        picture: Any = _picture(shape.width, shape.height, text)
-        frame = av.VideoFrame.from_image(picture).reformat(format="yuv420p")  # type: ignore[no-untyped-call]  # PyAV annotates it in part
+        image: Any = _drawing(shape.width, shape.height, text)
+        frame = av.VideoFrame.from_image(image).reformat(format="yuv420p")  # type: ignore[no-untyped-call]  # PyAV annotates it in part
         luma = frame.planes[0]
         plain = bytes(luma)
         for number in range(shape.frames):
             lit = shape.width * (number + 1) // shape.frames
             luma.update(_with_bar(plain, luma.line_size, shape.height, lit))
             frame.pts, frame.time_base = number, 1 / rate
-            container.mux(film.encode(frame))
-        container.mux(film.encode(None))
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
         if sound is not None:
             _encode(container, sound, _tone(shape.seconds, _SAMPLE_RATE), _SAMPLE_RATE)
     return out.getvalue()

@@ -18,12 +18,12 @@ _FORMATS = {
 }
 _NAMED_RATIOS = {"landscape": 16 / 9, "portrait": 9 / 16, "square": 1.0, "square_hd": 1.0}
 _MEGAPIXELS = {"512": 0.25, "1k": 1.0, "2k": 4.0, "3k": 9.0, "4k": 16.0}  # of 1024² pixels
-_VIDEO_LINES = 480  # films keep their ratio and length, not their resolution: they have to be cheap
+_VIDEO_LINES = 480  # videos keep ratio and length, but not resolution: they have to be cheap
 
 
 @dataclass(frozen=True)
 class Shape:
-    """One picture, film or sound: size in pixels, length in seconds."""
+    """One image, video or sound: size in pixels, length in seconds."""
 
     kind: str
     format: str

@@ -16,7 +16,7 @@ from langchain_oxen import ChatOxen
 from oxen_sandbox import Fault, Sandbox
 
 CLAUDE, GEMINI, GPT = "claude-sonnet-4-6", "gemini-2-5-flash", "gpt-4o"
-FILM = {"type": "video", "url": "https://example.com/ox.mp4"}
+VIDEO = {"type": "video", "url": "https://example.com/ox.mp4"}
 WAV = base64.b64encode(b"RIFF\0\0\0\0WAVEfmt ").decode()
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(32)).decode()
 
@@ -96,15 +96,15 @@ def _part(hub: Sandbox, make: Any, block: dict[str, Any]) -> str:
     return "sent as " + ", then ".join(f"`{part['type']}`" for part in parts)
 
 
-def film(hub: Sandbox, make: Any) -> str:
-    return _part(hub, make, FILM)
+def video(hub: Sandbox, make: Any) -> str:
+    return _part(hub, make, VIDEO)
 
 
 def sound(hub: Sandbox, make: Any) -> str:
     return _part(hub, make, {"type": "audio", "base64": WAV, "mime_type": "audio/wav"})
 
 
-def picture_of_a_tool(hub: Sandbox, make: Any) -> str:
+def image_of_a_tool(hub: Sandbox, make: Any) -> str:
     call = AIMessage("", tool_calls=[{"name": "draw", "args": {}, "id": "call_1"}])
     image = {"type": "image", "base64": PNG, "mime_type": "image/png"}
     result = ToolMessage([{"type": "text", "text": "Done."}, image], tool_call_id="call_1")
@@ -178,9 +178,9 @@ QUESTIONS = {
     "Tool-call fragments that repeat id and name": repeated,
     "A model that does not exist": unknown_model,
     "No credits left": no_credits,
-    "A film in a message": film,
+    "A video in a message": video,
     "Sound in a message": sound,
-    "A picture in a tool's result": picture_of_a_tool,
+    "An image in a tool's result": image_of_a_tool,
     "A system message made of parts, to Claude": system_parts,
     "Streamed reasoning": reasoning,
     "Token counts in streams, unless asked otherwise": usage,

@@ -96,7 +96,7 @@ def _part(hub: Sandbox, make: Any, block: Any) -> str:
     return "sent as " + ", then ".join(f"`{part['type']}`" for part in parts)
 
 
-def film(hub: Sandbox, make: Any) -> str:
+def video(hub: Sandbox, make: Any) -> str:
     return _part(hub, make, VideoBlock(url="https://example.com/ox.mp4"))
 
 
@@ -104,7 +104,7 @@ def sound(hub: Sandbox, make: Any) -> str:
     return _part(hub, make, AudioBlock(audio=base64.b64decode(WAV), format="wav"))
 
 
-def picture_of_a_tool(hub: Sandbox, make: Any) -> str:
+def image_of_a_tool(hub: Sandbox, make: Any) -> str:
     function = {"name": "draw", "arguments": "{}"}
     call = ChatMessage(
         role="assistant",
@@ -113,10 +113,10 @@ def picture_of_a_tool(hub: Sandbox, make: Any) -> str:
             "tool_calls": [{"id": "call_1", "type": "function", "function": function}]
         },
     )
-    picture = ImageBlock(image=PNG.encode(), image_mimetype="image/png")
+    image = ImageBlock(image=PNG.encode(), image_mimetype="image/png")
     result = ChatMessage(
         role="tool",
-        blocks=[TextBlock(text="Done."), picture],
+        blocks=[TextBlock(text="Done."), image],
         additional_kwargs={"tool_call_id": "call_1"},
     )
     make(model=GPT).chat([ChatMessage("Draw."), call, result])
@@ -178,9 +178,9 @@ QUESTIONS = {
     "Tool-call fragments that repeat id and name": repeated,
     "A model that does not exist": unknown_model,
     "No credits left": no_money,
-    "A film in a message": film,
+    "A video in a message": video,
     "Sound in a message": sound,
-    "A picture in a tool's result": picture_of_a_tool,
+    "An image in a tool's result": image_of_a_tool,
     "Streamed reasoning": reasoning,
     "Token counts in streams, unless asked otherwise": usage,
     "What an answer cost": cost,

@@ -10,7 +10,7 @@ from oxen_inference import OxenClient
 from oxen_sandbox import Fault, Sandbox
 
 MODEL, PROMPT = "flux-2-dev", "an ox at dawn"
-TITLE = "A paid picture"
+TITLE = "A paid image"
 
 
 def _sdk(hub: Sandbox) -> Any:

@@ -1,0 +1,113 @@
+"""One word for one thing: the field's own, in names and in prose."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY
+
+SHIPPED = ("oxen_inference", "langchain_oxen", "llama_index_oxen", "oxen_sandbox")
+
+PREFERRED = {
+    "journal": "ledger",
+    "catalogue": "catalog",
+    "film": "video",
+    "picture": "image",
+    "behaviour": "behavior",
+    "colour": "color",
+}
+"""Words that have a better one here, in lower case and without an ending."""
+
+OLD_NAMES = re.compile(
+    r"^(Asked|Doubtful|Flight|Haste|Journal\w*|Misfit|Outspoken|Peek|Till|Wishes"
+    r"|pilot|refuse_stranger|refuse_twins|see_off)$"
+)
+"""Names that said nothing to a reader who had not met them."""
+
+_WORDS = "|".join(sorted(PREFERRED, key=len, reverse=True))
+_IN_PROSE = re.compile(rf"\b({_WORDS})(?:s|ed|ing)?\b", re.IGNORECASE)
+_IN_NAMES = re.compile(rf"(?:^|_)({_WORDS})(?:s|ed|ing)?(?:_|$)", re.IGNORECASE)
+
+ALLOWED = {
+    "oxen_inference/ledger/database.py": {"journal": "the name of the file that is refused"},
+}
+"""By file: the words it may use, and why."""
+
+
+def shipped_modules() -> Iterator[Path]:
+    for package in SHIPPED:
+        yield from sorted((REPOSITORY / package).rglob("*.py"))
+
+
+def pages() -> list[Path]:
+    listed = subprocess.run(
+        ["git", "ls-files", "*.md"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    return [REPOSITORY / name for name in listed.stdout.split()]
+
+
+def definitions(source: str) -> Iterator[str]:
+    """Yield every name that a module gives to something."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node.name
+        elif isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.attr
+
+
+def odd_names(source: str) -> set[str]:
+    return {
+        name
+        for name in definitions(source)
+        if OLD_NAMES.match(name) or _IN_NAMES.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name))
+    }
+
+
+def odd_words(text: str) -> set[str]:
+    return {match[1].lower() for match in _IN_PROSE.finditer(text)}
+
+
+def test_names_are_the_fields_own() -> None:
+    found = {
+        str(path.relative_to(REPOSITORY)): odd
+        for path in shipped_modules()
+        if (odd := odd_names(path.read_text("utf-8")))
+    }
+    assert found == {}
+
+
+def test_prose_has_one_word_for_one_thing() -> None:
+    found = {}
+    for path in [*shipped_modules(), *pages()]:
+        name = str(path.relative_to(REPOSITORY))
+        odd = odd_words(path.read_text("utf-8"))
+        if odd != set(ALLOWED.get(name, {})):
+            found[name] = odd
+    assert found == {}
+
+
+@pytest.mark.parametrize(
+    ("source", "odd"),
+    [
+        ("class Journal: ...", {"Journal"}),
+        ("class FilmReader: ...", {"FilmReader"}),
+        ("def see_off(): ...", {"see_off"}),
+        ("def f(picture_size): ...", {"picture_size"}),
+        ("self.films = []", {"films"}),
+        ("for catalogue in []: pass", {"catalogue"}),
+        ("filmed_at: int = 1", {"filmed_at"}),
+        ("ledger = Image = video = 1", set()),
+    ],
+)
+def test_definitions_of_every_form_are_read(source: str, odd: set[str]) -> None:
+    assert odd_names(source) == odd
