@@ -16,13 +16,13 @@ from starlette.types import Message, Receive, Scope, Send
 from oxen_sandbox.catalog_api import CatalogApi
 from oxen_sandbox.chat import ChatApi
 from oxen_sandbox.control_api import ControlApi
-from oxen_sandbox.errors import Rejected, not_found
 from oxen_sandbox.faults import Fault
 from oxen_sandbox.hub import Hub, Recorded
 from oxen_sandbox.queue_api import QueueApi
 from oxen_sandbox.state import Account
 from oxen_sandbox.streams import EventStream
 from oxen_sandbox.synchronous_api import SynchronousApi
+from oxen_sandbox.wire import Rejected, not_found
 
 
 class _AnswerLost(Exception):  # noqa: N818 - a signal, not an error

@@ -5,11 +5,10 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from oxen_sandbox.errors import invalid_params
 from oxen_sandbox.hub import Hub
 from oxen_sandbox.models import legacy, outputs
-from oxen_sandbox.request_json import json_body
 from oxen_sandbox.state import Account
+from oxen_sandbox.wire import invalid_params, json_body
 
 _EDITABLE = {"display_name", "description", "summary", "image_url"}
 

@@ -15,13 +15,12 @@ from oxen_sandbox.chat_checks import check, check_length
 from oxen_sandbox.chat_families import family_of
 from oxen_sandbox.chat_replies import Replies, reasoning_of, unscripted
 from oxen_sandbox.chat_tokens import PER_CALL, count, prompt_tokens, tokens, usage
-from oxen_sandbox.errors import Rejected, invalid_params
 from oxen_sandbox.hub import Hub
 from oxen_sandbox.models import outputs
 from oxen_sandbox.pricing import chat_cost
-from oxen_sandbox.request_json import json_body
 from oxen_sandbox.state import Account
 from oxen_sandbox.streams import EventStream, encoded, odd
+from oxen_sandbox.wire import Rejected, invalid_params, json_body
 
 Body = dict[str, Any]
 Completion = dict[str, Any]
@@ -87,30 +86,30 @@ def complete(body: Body, model: Mapping[str, Any], replies: Replies | None = Non
     reply = (replies and replies.take(body)) or unscripted(body, family)
     reasoning = reasoning_of(body, family) if reply.reasoning is None else reply.reasoning
     text = _before_stop(reply.text, body.get("stop"))
-    thought, said = tokens(reasoning), tokens(text)
+    reasoning_tokens, text_tokens = tokens(reasoning), tokens(text)
     # Anthropic-like upstreams count their text as block 0.
     calls = _tool_calls(reply.tool_calls, family.call_prefix, start=1 if text else 0)
-    size = len(thought) + len(said) + sum(map(_call_tokens, calls))
+    size = len(reasoning_tokens) + len(text_tokens) + sum(map(_call_tokens, calls))
     finish = "tool_calls" if calls else "stop"
     limit = body.get("max_completion_tokens") or body.get("max_tokens")
     if limit and size > limit:
         finish, size = "length", limit
-        thought = thought[:limit]
-        said = said[: limit - len(thought)]
-        calls = _within(calls, limit - len(thought) - len(said))
+        reasoning_tokens = reasoning_tokens[:limit]
+        text_tokens = text_tokens[: limit - len(reasoning_tokens)]
+        calls = _within(calls, limit - len(reasoning_tokens) - len(text_tokens))
     message: dict[str, Any] = {
         "role": "assistant",
-        "content": "".join(said) or (None if calls or reply.refusal else ""),
+        "content": "".join(text_tokens) or (None if calls or reply.refusal else ""),
     }
     if reply.refusal is not None:
         message["refusal"] = reply.refusal
     # A family that hides its reasoning still sends what a test has scripted.
     shown_as = family.reasoning_field or (reply.reasoning and "reasoning_content")
-    if thought and shown_as:
-        message[shown_as] = "".join(thought)
+    if reasoning_tokens and shown_as:
+        message[shown_as] = "".join(reasoning_tokens)
     if calls:
         message["tool_calls"] = calls
-    counted = usage(body, family, prompt, size, len(thought))
+    counted = usage(body, family, prompt, size, len(reasoning_tokens))
     return {
         "id": f"chatcmpl-{uuid.uuid4()}",
         "object": "chat.completion",

@@ -8,7 +8,7 @@ from typing import Any
 
 from oxen_sandbox.chat_families import Family
 from oxen_sandbox.chat_message_checks import check_messages, check_replayed_reasoning, json_type
-from oxen_sandbox.errors import Rejected
+from oxen_sandbox.wire import Rejected
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _RANGES: dict[str, tuple[float, float]] = {
@@ -234,7 +234,7 @@ def _check_response_format(body: Mapping[str, Any], family: Family) -> None:
             raise Rejected(400, f"Invalid schema for response_format '{named['name']}': {wrong}.")
         if named.get("strict") and family.strict_schemas:
             _check_strict(named.get("schema"), f"response_format '{named['name']}'", ())
-    if kind == "json_object" and family.says_json and "json" not in str(body["messages"]).lower():
+    if kind == "json_object" and family.wants_json and "json" not in str(body["messages"]).lower():
         raise Rejected(
             400,
             "'messages' must contain the word 'json' in some form, to use 'response_format' of type 'json_object'.",

@@ -28,7 +28,7 @@ class Family:
     )
     reasons: Reasons = "never"
     reasoning_field: str | None = "reasoning_content"
-    """Where reasoning text travels; None where only its token count is told."""
+    """Where reasoning text travels; None where only its token count is reported."""
     reasoning_missing: str | None = None
     """The refusal of a tool-call turn sent back without its reasoning; None where that is fine."""
     call_prefix: str = "call_"
@@ -38,7 +38,7 @@ class Family:
     empty_text: bool = True
     media_in_tool_results: bool = False
     json_schema: bool = True
-    says_json: bool = False
+    wants_json: bool = False
     """Whether json_object wants the word JSON somewhere in the messages."""
     strict_schemas: bool = False
     """Whether `strict` schemas are checked for closed, fully required objects."""
@@ -51,7 +51,7 @@ class Family:
     """The only audio subtypes accepted; empty for no restriction."""
 
 
-_OPENAI = Family("openai", r"gpt-|chatgpt", says_json=True, strict_schemas=True)
+_OPENAI = Family("openai", r"gpt-|chatgpt", wants_json=True, strict_schemas=True)
 _GOOGLE = Family(
     "google",
     r"gemini",
@@ -122,7 +122,7 @@ FAMILIES: tuple[Family, ...] = (
         # https://api-docs.deepseek.com/guides/thinking_mode#tool-calls
         reasoning_missing="Missing `reasoning_content` field in the assistant message at message index {index}.",
         json_schema=False,
-        says_json=True,
+        wants_json=True,
     ),
     Family("mistral-old", r"open-mi[sx]tral", context=32_768, json_schema=False),
     Family(
@@ -130,8 +130,8 @@ FAMILIES: tuple[Family, ...] = (
         r"(mistral|ministral|pixtral)",
         overflow="Prompt contains {tokens} tokens, too large for model with {limit} maximum context length",
     ),
-    Family("qwen-max", r"qwen.*max", context=1_000_000, reasons="always", says_json=True),
-    Family("qwen", r"qwen", context=256_000, reasons="asked", says_json=True),
+    Family("qwen-max", r"qwen.*max", context=1_000_000, reasons="always", wants_json=True),
+    Family("qwen", r"qwen", context=256_000, reasons="asked", wants_json=True),
     Family(
         "moonshot",
         r"(kimi|moonshot)",

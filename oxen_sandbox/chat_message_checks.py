@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from oxen_sandbox.chat_families import Family
-from oxen_sandbox.errors import Rejected
+from oxen_sandbox.wire import Rejected
 
 _ROLES = ("system", "user", "assistant", "tool")
 _PARTS = ("text", "image_url", "video_url", "audio_url", "file")

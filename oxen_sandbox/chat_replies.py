@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 from oxen_sandbox.chat_checks import thinks
 from oxen_sandbox.chat_families import Family
 from oxen_sandbox.chat_synthesis import PromptValues, synthesize
-from oxen_sandbox.errors import Rejected
+from oxen_sandbox.wire import Rejected
 
 Body = Mapping[str, Any]
 When = Callable[[dict[str, Any]], object] | Mapping[str, Any]

@@ -57,7 +57,7 @@ def usage(
 ) -> dict[str, Any]:
     """Build the usage object in the family's wire shape; `completion` includes `reasoning`."""
     total = sum(prompt)
-    told: dict[str, Any] = {
+    counts: dict[str, Any] = {
         "prompt_tokens": total,
         "completion_tokens": completion,
         "total_tokens": total + completion,
@@ -66,17 +66,17 @@ def usage(
     if family.flat_cache_usage:
         read, written = _marked_prefixes(messages, prompt)
         if written:
-            told["cache_read_input_tokens"] = read
-            told["cache_creation_input_tokens"] = written - read
+            counts["cache_read_input_tokens"] = read
+            counts["cache_creation_input_tokens"] = written - read
     else:
         before_last = sum(prompt[:-1])
         cached = before_last // _CACHE_BLOCK * _CACHE_BLOCK if total >= _CACHE_MINIMUM else 0
-        told["prompt_tokens_details"] = {"cached_tokens": cached}
-        if heard := sum(_audio_parts(message) for message in messages):
-            told["prompt_tokens_details"]["audio_tokens"] = heard * _PER_MEDIA["audio_url"]
+        counts["prompt_tokens_details"] = {"cached_tokens": cached}
+        if audio_parts := sum(_audio_parts(message) for message in messages):
+            counts["prompt_tokens_details"]["audio_tokens"] = audio_parts * _PER_MEDIA["audio_url"]
     if reasoning or family.reasons == "always":
-        told["completion_tokens_details"] = {"reasoning_tokens": reasoning}
-    return told
+        counts["completion_tokens_details"] = {"reasoning_tokens": reasoning}
+    return counts
 
 
 def _marked_prefixes(

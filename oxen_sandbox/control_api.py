@@ -9,10 +9,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from oxen_sandbox.chat_replies import Reply
-from oxen_sandbox.errors import Rejected
 from oxen_sandbox.faults import Fault
 from oxen_sandbox.hub import Hub
 from oxen_sandbox.state import Settings
+from oxen_sandbox.wire import Rejected
 
 
 class ControlApi:

@@ -8,10 +8,10 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from oxen_sandbox.clock import Clock
-from oxen_sandbox.errors import Rejected, not_found
-from oxen_sandbox.parameters import inputs
-from oxen_sandbox.shapes import Shape
+from oxen_sandbox.media_checks import inputs
+from oxen_sandbox.media_files import Shape
 from oxen_sandbox.state import Job, Settings
+from oxen_sandbox.wire import Rejected, not_found
 
 _REPO = "generations"
 

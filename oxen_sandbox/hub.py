@@ -8,12 +8,12 @@ from typing import Any
 
 from oxen_sandbox.chat_replies import Replies
 from oxen_sandbox.clock import Clock
-from oxen_sandbox.events import Events
 from oxen_sandbox.faults import Faults
 from oxen_sandbox.files import Files
+from oxen_sandbox.media_checks import problem
 from oxen_sandbox.models import Catalog
-from oxen_sandbox.parameters import problem
 from oxen_sandbox.state import Account, Job, Settings, State
+from oxen_sandbox.streams import Events
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Hub:
         return self.files.hub_origin
 
     def add_account(self, namespace: str, key: str | None = None) -> Account:
-        """Another user, with a key of his own."""
+        """Add a user with a key of its own."""
         account = Account(key or f"sandbox-{secrets.token_hex(12)}", namespace)
         self.state.accounts[account.key] = account
         return account

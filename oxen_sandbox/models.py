@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
-from oxen_sandbox.errors import Rejected, invalid_params
+from oxen_sandbox.wire import Rejected, invalid_params
 
 JSON = dict[str, Any]
 
@@ -35,7 +35,7 @@ class Deployment:
 
 
 class Catalog(dict[str, Any]):
-    """Models by id, as sent; tests may put in whatever a wild hub might answer.
+    """Models by id, as sent; tests may put in whatever a hub might answer.
 
     Keys that begin with an underscore are the sandbox's own notes and are not sent.
     """

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from oxen_sandbox.shapes import Shape
+from oxen_sandbox.media_files import Shape
 
 _HIGH_RES = {"1080p", "2k", "4k", "high", "uhd"}
 
@@ -39,9 +39,9 @@ def chat_cost(model: Mapping[str, Any], usage: Mapping[str, Any]) -> Decimal | N
     prompt, completion = usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0)
     if pricing.get("method") == "time":
         return _money(pricing.get("cost_per_second"), 1 + completion / 50)
-    asked = _money(pricing.get("input_cost_per_token"), prompt)
-    answered = _money(pricing.get("output_cost_per_token"), completion)
-    return None if asked is None or answered is None else asked + answered
+    for_prompt = _money(pricing.get("input_cost_per_token"), prompt)
+    for_answer = _money(pricing.get("output_cost_per_token"), completion)
+    return None if for_prompt is None or for_answer is None else for_prompt + for_answer
 
 
 def _money(price: object, units: float) -> Decimal | None:

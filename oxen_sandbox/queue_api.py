@@ -6,11 +6,10 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from oxen_sandbox.errors import invalid_params
 from oxen_sandbox.hub import Hub
-from oxen_sandbox.preflight import media_model
-from oxen_sandbox.request_json import json_body
+from oxen_sandbox.media_checks import media_model
 from oxen_sandbox.state import STATUSES, Account, Job
+from oxen_sandbox.wire import invalid_params, json_body
 
 _MAX_PAGE = 1000
 
@@ -24,7 +23,7 @@ class QueueApi:
     async def create(self, request: Request) -> Response:
         """POST /queue"""
         body, account = json_body(request.scope), _account(request)
-        model, kind, count = media_model(self._hub, account, body, {"image", "video"})
+        model, kind, count = media_model(self._hub.models, account, body, {"image", "video"})
         path = request.url.path
         faults = [self._hub.faults.draw("job", "POST", path) for _ in range(count)]
         jobs = self._hub.state.accept(account, model, kind, body, faults)

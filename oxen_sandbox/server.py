@@ -19,11 +19,11 @@ from uvicorn.server import ServerState
 from oxen_sandbox.app import App
 from oxen_sandbox.chat_replies import Reply, When
 from oxen_sandbox.clock import Clock
-from oxen_sandbox.events import Events
 from oxen_sandbox.faults import Fault, Faults
 from oxen_sandbox.hub import Hub, Recorded
 from oxen_sandbox.models import Catalog
 from oxen_sandbox.state import Charge, Job, Settings
+from oxen_sandbox.streams import Events
 
 _START_SECONDS = 10
 

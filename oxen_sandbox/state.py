@@ -11,11 +11,11 @@ from decimal import Decimal
 from typing import Any
 
 from oxen_sandbox.clock import Clock
-from oxen_sandbox.errors import Rejected, invalid_params, not_found
 from oxen_sandbox.faults import Fault
+from oxen_sandbox.media_files import Shape, shape_of, with_defaults
 from oxen_sandbox.models import JSON
 from oxen_sandbox.pricing import media_cost
-from oxen_sandbox.shapes import Shape, shape_of, with_defaults
+from oxen_sandbox.wire import Rejected, invalid_params, not_found
 
 ACTIVE = ("queued", "processing")
 STATUSES = (*ACTIVE, "succeeded", "failed", "cancelled")
@@ -47,7 +47,7 @@ class Settings:
 
 @dataclass(eq=False)
 class Account:
-    """One user of the hub and the key he calls with."""
+    """One user of the hub and the key to call with."""
 
     key: str = field(repr=False)
     namespace: str

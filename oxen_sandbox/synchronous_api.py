@@ -8,13 +8,12 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from oxen_sandbox.errors import Rejected, invalid_params
 from oxen_sandbox.hub import Hub
+from oxen_sandbox.media_checks import media_model
 from oxen_sandbox.media_files import render
 from oxen_sandbox.models import JSON
-from oxen_sandbox.preflight import media_model
-from oxen_sandbox.request_json import json_body
 from oxen_sandbox.state import Account
+from oxen_sandbox.wire import Rejected, invalid_params, json_body
 
 
 class SynchronousApi:
@@ -57,7 +56,7 @@ class SynchronousApi:
     async def _generate(self, request: Request, kind: str) -> Response:
         body = json_body(request.scope)
         account: Account = request.scope["oxen.account"]
-        model, _, count = media_model(self._hub, account, body, {kind}, ("n",))
+        model, _, count = media_model(self._hub.models, account, body, {kind}, ("n",))
         if body.get("response_format") not in {None, "url", "b64_json"}:
             raise invalid_params("response_format must be url or b64_json")
         params = _with_source_image(model, body)

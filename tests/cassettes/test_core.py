@@ -11,7 +11,7 @@ from oxen_inference import AsyncOxenClient, NotFoundError, OxenClient
 pytestmark = pytest.mark.vcr
 
 
-def test_a_job_is_submitted_read_and_cancelled(hub: SimpleNamespace) -> None:
+def test_a_job_is_submitted_read_and_canceled(hub: SimpleNamespace) -> None:
     with OxenClient(api_key=hub.api_key, base_url=hub.base_url) as client:
         (job,) = client.queue.submit("flux-2-dev", prompt="an ox at dawn", num_generations=1)
         assert job.status in ("queued", "processing")

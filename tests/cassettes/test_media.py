@@ -1,4 +1,4 @@
-"""Paid media, replayed: what goes over the wire when a picture is made, cancelled, made at once.
+"""Paid media, replayed: what goes over the wire when an image is made, a video canceled, an image made at once.
 
 Nothing here waits through `generate`: its watcher holds the event stream open, which a cassette
 can only record once it has ended.
@@ -16,22 +16,22 @@ from oxen_inference import AsyncOxenClient, BudgetExceededError, InvalidInputErr
 
 pytestmark = pytest.mark.vcr
 
-PICTURE = {"model": "flux-2-dev", "prompt": "an ox at dawn", "aspect_ratio": "1:1", "seed": 7}
+IMAGE = {"model": "flux-2-dev", "prompt": "an ox at dawn", "aspect_ratio": "1:1", "seed": 7}
 
 
-def test_a_picture_is_paid_for_and_settled(hub: SimpleNamespace, record_mode: str) -> None:
+def test_an_image_is_paid_for_and_settled(hub: SimpleNamespace, record_mode: str) -> None:
     with OxenClient(api_key=hub.api_key, base_url=hub.base_url) as client:
-        handle = client.media.submit(**PICTURE, key="one picture", max_cost="0.10")
+        handle = client.media.submit(**IMAGE, key="one image", max_cost="0.10")
         while not (result := handle.status()).is_terminal:
             time.sleep(0.2 if record_mode != "none" else 0)
         (item,) = result.items
         assert item.status == "succeeded"
         assert item.url
-        again = client.media.submit(**PICTURE, key="one picture")
+        again = client.media.submit(**IMAGE, key="one image")
         assert again.generation_ids == handle.generation_ids
 
 
-async def test_a_film_is_cancelled(hub: SimpleNamespace) -> None:
+async def test_a_video_is_canceled(hub: SimpleNamespace) -> None:
     async with AsyncOxenClient(api_key=hub.api_key, base_url=hub.base_url) as client:
         handle = await client.media.submit(
             model="wan-v2-7-text-to-video", prompt="an ox walks by", duration=5
@@ -40,7 +40,7 @@ async def test_a_film_is_cancelled(hub: SimpleNamespace) -> None:
         assert [item.status for item in result.items] == ["cancelled"]
 
 
-def test_a_picture_made_at_once(hub: SimpleNamespace, tmp_path: Path) -> None:
+def test_an_image_made_at_once(hub: SimpleNamespace, tmp_path: Path) -> None:
     with OxenClient(api_key=hub.api_key, base_url=hub.base_url) as client:
         result = client.media.generate(
             model="flux-1-dev", prompt="an ox", output_format="png", direct=True,
@@ -54,6 +54,6 @@ def test_a_picture_made_at_once(hub: SimpleNamespace, tmp_path: Path) -> None:
 def test_what_is_refused_here_never_reaches_the_hub(hub: SimpleNamespace) -> None:
     with OxenClient(api_key=hub.api_key, base_url=hub.base_url) as client:
         with pytest.raises(InvalidInputError, match="aspect_ratio"):
-            client.media.submit(**{**PICTURE, "aspect_ratio": "7:1"})
+            client.media.submit(**{**IMAGE, "aspect_ratio": "7:1"})
         with pytest.raises(BudgetExceededError):
-            client.media.submit(**PICTURE, max_cost="0.001")
+            client.media.submit(**IMAGE, max_cost="0.001")

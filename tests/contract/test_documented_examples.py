@@ -113,14 +113,14 @@ def test_a_tool_call(oxen_sandbox: Sandbox) -> None:
 
 def test_the_answer_after_a_tool_result(oxen_sandbox: Sandbox) -> None:
     call_id = "toolu_01ABC"
-    asked = {"id": call_id, "type": "function",
+    tool_call = {"id": call_id, "type": "function",
              "function": {"name": "get_weather", "arguments": '{"location": "Paris"}'}}  # fmt: skip
     answer = chat(
         oxen_sandbox,
         model="claude-sonnet-4-6",
         messages=[
             *user("What is the weather in Paris?"),
-            {"role": "assistant", "content": None, "tool_calls": [asked]},
+            {"role": "assistant", "content": None, "tool_calls": [tool_call]},
             {"role": "tool", "tool_call_id": call_id,
              "content": '{"temperature_c": 18, "conditions": "Partly cloudy"}'},
         ],
@@ -155,9 +155,9 @@ def test_listing_searching_and_reading_models(oxen_sandbox: Sandbox) -> None:
     assert {model["developer"]["name"] for model in openai} == {"OpenAI"}
     found = ai(oxen_sandbox, "GET", "/models/search", search="kling").json["data"]
     assert "kling-video-o3-pro-reference-to-video" in {model["id"] for model in found}
-    one = ai(oxen_sandbox, "GET", "/models/kling-video-o3-pro-reference-to-video").json
-    assert one["pricing"]["method"] == "per_video_output_second"
-    assert one["request_schema"]["properties"]
+    model = ai(oxen_sandbox, "GET", "/models/kling-video-o3-pro-reference-to-video").json
+    assert model["pricing"]["method"] == "per_video_output_second"
+    assert model["request_schema"]["properties"]
 
 
 def test_activating_and_deactivating_a_custom_model(oxen_sandbox: Sandbox) -> None:

@@ -1,4 +1,4 @@
-"""The notebooks run from top to bottom, and show their pictures."""
+"""The notebooks run from top to bottom, and show their images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.docs.notebooks import NOTEBOOKS, run, shown
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_it_runs_and_shows_a_picture_and_a_film(path: Path, tmp_path: Path) -> None:
+def test_it_runs_and_shows_an_image_and_a_video(path: Path, tmp_path: Path) -> None:
     seen = shown(run(path, tmp_path))
     assert '<img style="max-width: 100%" src="data:image/' in seen
     assert '<video controls loop style="max-width: 100%" src="data:video/mp4' in seen

@@ -79,12 +79,12 @@ def test_pushing_the_clock_wakes_the_events() -> None:
         assert listener.next()[1]["generation_id"] == job
 
 
-def test_failures_are_told_and_cancellations_are_not(oxen_sandbox: Sandbox) -> None:
+def test_failures_are_sent_and_cancellations_are_not(oxen_sandbox: Sandbox) -> None:
     hub = oxen_sandbox
     hub.settings.image_seconds = 0.1
     with listening(hub) as listener:
-        (cancelled,) = enqueue(hub)
-        ai(hub, "DELETE", f"/queue/{cancelled}")
+        (canceled,) = enqueue(hub)
+        ai(hub, "DELETE", f"/queue/{canceled}")
         (failed,) = enqueue(hub, output_format="gif")
         _, data = listener.next()
     assert (data["generation_id"], data["status"]) == (failed, "failed")
@@ -121,8 +121,8 @@ def test_an_event_can_get_lost(oxen_sandbox: Sandbox) -> None:
         lost = enqueue(hub)[0]
         while ai(hub, "GET", f"/queue/{lost}").json["status"] != "succeeded":
             time.sleep(0.01)
-        told = enqueue(hub)[0]
-        assert listener.next()[1]["generation_id"] == told
+        job = enqueue(hub)[0]
+        assert listener.next()[1]["generation_id"] == job
 
 
 def test_a_connection_can_drop(oxen_sandbox: Sandbox) -> None:
@@ -153,13 +153,13 @@ def test_a_listener_that_leaves_is_forgotten(oxen_sandbox: Sandbox) -> None:
     assert len(oxen_sandbox.events) == 0
 
 
-def test_many_listeners_hear_of_many_jobs(oxen_sandbox: Sandbox) -> None:
+def test_many_listeners_get_the_events_of_many_jobs(oxen_sandbox: Sandbox) -> None:
     hub = oxen_sandbox
-    heard: queue.Queue[str] = queue.Queue()
+    received: queue.Queue[str] = queue.Queue()
 
     def listen(listener: Listener) -> None:
         for _ in range(20):
-            heard.put(listener.next()[1]["generation_id"])
+            received.put(listener.next()[1]["generation_id"])
 
     listeners = [Listener(hub) for _ in range(5)]
     while len(hub.events) < 5:
@@ -172,4 +172,4 @@ def test_many_listeners_hear_of_many_jobs(oxen_sandbox: Sandbox) -> None:
         thread.join(10)
     for listener in listeners:
         listener.close()
-    assert sorted(heard.queue) == sorted(jobs * 5)
+    assert sorted(received.queue) == sorted(jobs * 5)

@@ -351,7 +351,7 @@ def test_faults_over_http(oxen_sandbox: Sandbox) -> None:
     armed = call(
         hub, "POST", "/_sandbox/faults", [fault, {"action": "hang", "path": "/nowhere"}], key=""
     )
-    assert [one["action"] for one in armed.json["faults"]] == ["respond", "hang"]
+    assert [fault["action"] for fault in armed.json["faults"]] == ["respond", "hang"]
     refused = ai(hub, "GET", "/queue")
     assert (refused.status, refused.headers["x-a"]) == (429, "b")
     (first, second) = call(hub, "GET", "/_sandbox/faults").json["faults"]

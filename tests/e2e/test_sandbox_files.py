@@ -1,4 +1,4 @@
-"""What the sandbox makes are real files, in the asked length, ratio and format."""
+"""What the sandbox makes are real files, in the requested length, ratio and format."""
 
 import base64
 import io
@@ -42,17 +42,17 @@ def test_images(oxen_sandbox: Sandbox, params: Any, kind: str, size: tuple[int, 
         assert image.height == pytest.approx(size[1], abs=3)
 
 
-def test_the_prompt_is_written_on_the_picture(oxen_sandbox: Sandbox) -> None:
-    """Two prompts, two pictures; the same prompt, the same picture; and there is ink on it."""
-    one, same, other = (
+def test_the_prompt_is_written_on_the_image(oxen_sandbox: Sandbox) -> None:
+    """Two prompts, two images; the same prompt, the same image; and there is ink on it."""
+    first, same, other = (
         made(
             oxen_sandbox, "/images/generate", model="flux-2-dev", prompt=prompt, output_format="png"
         )
         for prompt in ("an ox at dawn", "an ox at dawn", "two oxen at dusk")
     )
-    assert one == same
-    assert one != other
-    with Image.open(io.BytesIO(one)) as image:
+    assert first == same
+    assert first != other
+    with Image.open(io.BytesIO(first)) as image:
         colors = image.getcolors(maxcolors=1_000_000)
     assert colors is not None
     assert (255, 255, 255) in {color for _, color in colors}
@@ -75,19 +75,19 @@ def test_the_prompt_is_written_on_the_picture(oxen_sandbox: Sandbox) -> None:
 )  # fmt: skip
 def test_videos(oxen_sandbox: Sandbox, params: Any, seconds: float, ratio: float) -> None:
     content = made(oxen_sandbox, "/videos/generate", **params)
-    with av.open(io.BytesIO(content)) as film:
-        stream = film.streams.video[0]
+    with av.open(io.BytesIO(content)) as video:
+        stream = video.streams.video[0]
         assert stream.codec_context.name == "h264"
         assert stream.duration is not None
         assert stream.time_base is not None
         assert float(stream.duration * stream.time_base) == pytest.approx(seconds, abs=0.05)
         assert stream.width / stream.height == pytest.approx(ratio, rel=0.01)
-        frames = [frame.to_ndarray(format="gray") for frame in film.decode(stream)]
+        frames = [frame.to_ndarray(format="gray") for frame in video.decode(stream)]
         assert len(frames) == stream.frames
     assert frames[0][-4:].mean() < frames[-1][-4:].mean()  # the bar has moved
 
 
-def test_sound_when_asked_for(oxen_sandbox: Sandbox) -> None:
+def test_audio_when_requested(oxen_sandbox: Sandbox) -> None:
     for wanted in (True, False):
         content = made(
             oxen_sandbox,
@@ -96,18 +96,18 @@ def test_sound_when_asked_for(oxen_sandbox: Sandbox) -> None:
             duration=4,
             generate_audio=wanted,
         )
-        with av.open(io.BytesIO(content)) as film:
-            assert len(film.streams.audio) == wanted
-            assert film.duration == pytest.approx(4_000_000, abs=60_000)
+        with av.open(io.BytesIO(content)) as video:
+            assert len(video.streams.audio) == wanted
+            assert video.duration == pytest.approx(4_000_000, abs=60_000)
 
 
 @pytest.mark.parametrize("container", ["wav", "mp3", "ogg_opus"])
 def test_audio(oxen_sandbox: Sandbox, container: str) -> None:
     body = {"model": "bytedance-seed-audio-1-0", "prompt": "x" * 50, "speed": 2.0}
     content = made(oxen_sandbox, "/audio/generate", output_format=container, **body)
-    with av.open(io.BytesIO(content)) as sound:
-        samples = sum(frame.samples for frame in sound.decode(audio=0))
-        assert samples / sound.streams.audio[0].rate == pytest.approx(1.5, abs=0.1)
+    with av.open(io.BytesIO(content)) as audio:
+        samples = sum(frame.samples for frame in audio.decode(audio=0))
+        assert samples / audio.streams.audio[0].rate == pytest.approx(1.5, abs=0.1)
     if container == "wav":
         with wave.open(io.BytesIO(content)) as file:
             assert (file.getframerate(), file.getnchannels()) == (24000, 1)
@@ -118,7 +118,7 @@ def test_raw_samples(oxen_sandbox: Sandbox) -> None:
     assert len(made(oxen_sandbox, "/audio/generate", output_format="pcm", **body)) == 72_000
 
 
-def test_a_film_is_cheap_to_make(oxen_sandbox: Sandbox) -> None:
+def test_a_video_is_cheap_to_make(oxen_sandbox: Sandbox) -> None:
     oxen_sandbox.settings.video_seconds = 0
     before = time.process_time()
     made(oxen_sandbox, "/videos/generate", model="wan-v2-7-text-to-video", prompt="first")
@@ -157,14 +157,14 @@ def test_a_result_on_the_hub_needs_the_key_and_expires(oxen_sandbox: Sandbox) ->
 
 
 @pytest.mark.parametrize(
-    ("said", "instead"),
+    ("part", "instead"),
     [("signature=", "signature=%C3%A9"), ("expires=", "expires=%C2%B2"), ("signature=", "s=")],
 )
 def test_a_url_that_was_made_up_leads_nowhere(
-    oxen_sandbox: Sandbox, said: str, instead: str
+    oxen_sandbox: Sandbox, part: str, instead: str
 ) -> None:
     url = result(oxen_sandbox, enqueue(oxen_sandbox)[0])
-    assert fetch(url.replace(said, instead), key=oxen_sandbox.api_key).status == 404
+    assert fetch(url.replace(part, instead), key=oxen_sandbox.api_key).status == 404
 
 
 def test_a_result_is_forgotten_with_its_job(oxen_sandbox: Sandbox) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from oxen_sandbox import Fault, Sandbox
-from oxen_sandbox.parameters import problem
+from oxen_sandbox.media_checks import problem
 from tests.support.wire import ai, call
 
 CUSTOM = "/models/my-custom-model"
@@ -143,13 +143,13 @@ def test_base_models_have_no_deployment(oxen_sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize(
-    "wild",
+    "entry",
     [{"id": "odd"}, {"id": "odd", "pricing": "free", "capabilities": None}, "a string", None, 7],
 )
-def test_wild_entries_are_served_as_they_are(oxen_sandbox: Sandbox, wild: Any) -> None:
+def test_odd_entries_are_served_as_they_are(oxen_sandbox: Sandbox, entry: Any) -> None:
     hub = oxen_sandbox
-    hub.models["odd"] = wild
-    assert wild in ai(hub, "GET", "/models").json["data"]
+    hub.models["odd"] = entry
+    assert entry in ai(hub, "GET", "/models").json["data"]
     assert call(hub, "GET", "/api/evaluations/models").status == 200
     assert ai(hub, "GET", "/models/search", search="flux").status == 200
     for path in ("/queue", "/chat/completions"):

@@ -186,13 +186,13 @@ def test_a_prompt_with_a_default_may_be_left_out(hub: Sandbox) -> None:
 
 def test_parameters_no_schema_keeps_out(hub: Sandbox) -> None:
     hub.models["sketch"] = {"id": "sketch", "capabilities": {"output": ["image"]}}
-    wild = {"width": "wide", "height": "tall"}
-    (job,) = enqueue(hub, "sketch", **wild)
+    nonsense = {"width": "wide", "height": "tall"}
+    (job,) = enqueue(hub, "sketch", **nonsense)
     hub.clock.advance(11)
     assert row(hub, job)["status"] == "failed"
     assert row(hub, job)["error_message"].startswith("These parameters cannot be used")
     hub.settings.image_seconds = 0
-    body = {"model": "sketch", "prompt": "an ox", **wild}
+    body = {"model": "sketch", "prompt": "an ox", **nonsense}
     assert ai(hub, "POST", "/images/generate", body).status == 400
     assert hub.charges == []
 
@@ -266,7 +266,7 @@ def test_a_cost_may_appear_later_than_the_result(hub: Sandbox) -> None:
     assert cost(hub, job) == "0.013"
 
 
-def test_cancelling(hub: Sandbox) -> None:
+def test_canceling(hub: Sandbox) -> None:
     done, active = enqueue(hub)[0], enqueue(hub, "google-veo-3")[0]
     hub.clock.advance(11)
     for job in (done, active):
@@ -279,7 +279,7 @@ def test_cancelling(hub: Sandbox) -> None:
     assert ai(hub, "DELETE", f"/queue/{done}").status == 400
 
 
-def test_a_cancelled_job_can_be_billed(hub: Sandbox) -> None:
+def test_a_canceled_job_can_be_billed(hub: Sandbox) -> None:
     hub.settings.bill_cancelled = True
     (job,) = enqueue(hub)
     ai(hub, "DELETE", f"/queue/{job}")

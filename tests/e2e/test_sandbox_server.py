@@ -199,11 +199,11 @@ def test_its_state_over_http(oxen_sandbox: Sandbox) -> None:
     assert (changed["credits"], changed["settings"]["url_seconds"]) == ("0.5", 7)
     call(hub, "POST", "/_sandbox/clock", {"advance": 60})
     state = call(hub, "GET", "/_sandbox/state").json
-    assert [(one["generation_id"], one["status"], one["cost"]) for one in state["jobs"]] == [
+    assert [(job["generation_id"], job["status"], job["cost"]) for job in state["jobs"]] == [
         (job, "succeeded", "0.013")
     ]
     assert state["credits"] == "0.487"
-    assert [one["kind"] for one in state["charges"]] == ["queue"]
+    assert [charge["kind"] for charge in state["charges"]] == ["queue"]
     assert call(hub, "POST", "/_sandbox/clock", {"speed": 0}).json["speed"] == 0
     assert call(hub, "POST", "/_sandbox/reset").json["jobs"] == []
 
@@ -242,11 +242,11 @@ def test_the_command_line_serves_and_says_how() -> None:
     ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        said = dict(
+        printed = dict(
             process.stdout.readline().strip().removeprefix("export ").split("=", 1)
             for _ in range(2)
         )
-        base, key = said["OXEN_BASE_URL"], said["OXEN_API_KEY"]
+        base, key = printed["OXEN_BASE_URL"], printed["OXEN_API_KEY"]
         answer = fetch(f"{base}/queue", "POST", {"model": "google-veo-3", "prompt": "x"}, key)
         (job,) = answer.json["generations"]
         time.sleep(0.05)

@@ -63,7 +63,7 @@ def calls(message: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 def tool(
     name: str, description: str, properties: dict[str, Any], required: list[str] | None = None
 ) -> dict[str, Any]:
-    """A tool of a request; all its parameters are required unless said otherwise."""
+    """A tool of a request; all its parameters are required unless `required` is given."""
     parameters = {
         "type": "object",
         "properties": properties,

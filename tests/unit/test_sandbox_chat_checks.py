@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oxen_sandbox.chat import chunks, complete
-from oxen_sandbox.errors import Rejected
+from oxen_sandbox.wire import Rejected
 
 from .chat_requests import CLAUDE, DEEPSEEK, GEMINI, GPT, O_SERIES, WEATHER, body, tool, user
 
@@ -34,7 +34,7 @@ def file(**fields: str) -> dict[str, Any]:
 
 
 IMAGE = part("image_url", f"data:image/png;base64,{PNG}")
-SOUND = part("audio_url", "data:audio/wav;base64,UklGRg==")
+AUDIO = part("audio_url", "data:audio/wav;base64,UklGRg==")
 DOCUMENT = file(file_data=f"data:application/pdf;base64,{PDF}")
 SCHEMA = {"type": "json_schema", "json_schema": {"name": "S", "schema": {"type": "object"}}}
 
@@ -91,9 +91,9 @@ MESSAGES: list[tuple[str, dict[str, Any], list[Any]]] = [
         [HELLO, CALLED, {**RESULT, "content": [IMAGE]}],
     ),
     ("does not support image input", DEEPSEEK, [user([IMAGE])]),
-    ("does not support audio input", GPT, [user([SOUND])]),
+    ("does not support audio input", GPT, [user([AUDIO])]),
     ("does not support file input", O_SERIES, [user([DOCUMENT])]),
-    ("before the text part", GEMINI, [user([TEXT, SOUND])]),
+    ("before the text part", GEMINI, [user([TEXT, AUDIO])]),
     ("valid http(s) or data URL", GPT, [user([part("image_url", "/home/ada/ox.png")])]),
     ("base64-encoded data URL", GPT, [user([part("image_url", "data:image/png;base64,ox!")])]),
     ("base64-encoded data URL", GPT, [user([part("image_url", "data:image/png,ox")])]),
@@ -151,7 +151,7 @@ ACCEPTED: list[tuple[dict[str, Any], list[Any]]] = [
         ],
     ),
     (GPT, [user([IMAGE, TEXT]), user([TEXT, IMAGE])]),
-    (GEMINI, [user([SOUND, TEXT])]),
+    (GEMINI, [user([AUDIO, TEXT])]),
     (CLAUDE, [user([{**TEXT, "cache_control": {"type": "ephemeral"}}])]),
     (CLAUDE, [user([DOCUMENT, file(file_url="https://example.com/ox.pdf")])]),
     (DEEPSEEK, [HELLO, CALLED, RESULT, {"role": "assistant", "content": "Sunny."}, HELLO]),
@@ -177,7 +177,7 @@ def strict(**schema: Any) -> dict[str, Any]:
 
 
 def nested(part: dict[str, Any]) -> dict[str, Any]:
-    """A strict schema with the part in every place there is for one."""
+    """A strict schema with the part in every place that can have it."""
     parts = {"list": {"type": "array", "items": part}, "either": {"anyOf": [part, {}]}}
     return strict(properties=parts, required=["list", "either"], **{"$defs": {"part": part}})
 
@@ -315,9 +315,9 @@ def test_a_prompt_longer_than_the_context(model: dict[str, Any], text: str) -> N
 @pytest.mark.parametrize(("kind", "limit"), [("audio_url", 20), ("file", 24)])
 def test_attachments_above_their_limit(kind: str, limit: int) -> None:
     data = base64.b64encode(b"%PDF-" + bytes(limit * 1024 * 1024)).decode()
-    sound = part("audio_url", f"data:audio/wav;base64,{data}")
+    audio = part("audio_url", f"data:audio/wav;base64,{data}")
     document = file(file_data=f"data:application/pdf;base64,{data}")
-    attached = sound if kind == "audio_url" else document
+    attached = audio if kind == "audio_url" else document
     assert f"limited to {limit} MB" in refusal(GEMINI, body([user([attached])], GEMINI))
 
 

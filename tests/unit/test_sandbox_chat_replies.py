@@ -9,7 +9,7 @@ import pytest
 
 from oxen_sandbox.chat import complete
 from oxen_sandbox.chat_replies import Reply
-from oxen_sandbox.errors import Rejected
+from oxen_sandbox.wire import Rejected
 
 from .chat_requests import (
     ADD,

@@ -21,7 +21,7 @@ SENTENCES = st.sampled_from(
         "",
         "Draw an ox at dawn, then make a video of it, duration 5.",
         'Send "good morning" to ada@example.com at 2026-03-01 with 3 copies, count: 7',
-        "你好, make 12 pictures of 牛",
+        "你好, make 12 images of 牛",
         "Alice is 30.5 years old, width -4, see https://example.com/a.png",
     ]
 )

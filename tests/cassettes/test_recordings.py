@@ -14,7 +14,7 @@ from tests.conftest import REPOSITORY
 CASSETTES = REPOSITORY / "cassettes"
 
 
-def shelf() -> list[Path]:
+def recordings() -> list[Path]:
     return sorted(CASSETTES.rglob("*.yaml"))
 
 
@@ -27,13 +27,15 @@ def test_every_cassette_belongs_to_a_test() -> None:
         f"{module}/{test.replace('::', '.')}.yaml"
         for module, test in re.findall(r"^\S*/test_(\w+)\.py::(\S.*)$", collected, re.MULTILINE)
     }
-    orphans = [path for path in shelf() if path.relative_to(CASSETTES).as_posix() not in wanted]
-    assert shelf(), "there are no cassettes at all"
+    orphans = [
+        path for path in recordings() if path.relative_to(CASSETTES).as_posix() not in wanted
+    ]
+    assert recordings(), "there are no cassettes at all"
     assert not orphans, f"no test plays these; delete them: {orphans}"
 
 
 def test_every_cassette_says_where_it_was_recorded() -> None:
-    for path in shelf():
+    for path in recordings():
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
         assert document["recorded_from"] in ("sandbox", "hub"), path
         assert document["note"].startswith("Recorded on"), path
@@ -44,6 +46,6 @@ def test_no_cassette_holds_a_key_or_an_address_of_the_machine() -> None:
     secrets = re.compile(
         r"authorization|bearer |sk-[a-z0-9]{8}|127\.0\.0\.1|localhost:", re.IGNORECASE
     )
-    for path in shelf():
+    for path in recordings():
         found = secrets.search(path.read_text(encoding="utf-8"))
         assert not found, f"{path}: {found}"

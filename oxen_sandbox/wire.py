@@ -1,8 +1,11 @@
-"""How the sandbox refuses a request, in either of Oxen's two error shapes."""
+"""How a request is read, and refused in either of Oxen's two error shapes."""
 
+import json
 from typing import Any, Literal
 
-Shape = Literal["openai", "oxen"]
+from starlette.types import Scope
+
+ErrorShape = Literal["openai", "oxen"]
 
 _TITLES = {
     "unauthenticated": "Authentication is required.",
@@ -21,7 +24,7 @@ class Rejected(Exception):  # noqa: N818 - named for what happened to the reques
         status: int,
         message: str,
         type: str | None = None,  # noqa: A002 - the wire's own name
-        shape: Shape = "openai",
+        shape: ErrorShape = "openai",
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -54,3 +57,19 @@ def invalid_params(message: str) -> Rejected:
 def not_found(message: str) -> Rejected:
     """A 404 in Oxen's envelope."""
     return Rejected(404, message, "resource_not_found", shape="oxen")
+
+
+def json_body(scope: Scope) -> dict[str, Any]:
+    """The request's JSON object; raises `Rejected` for anything else."""
+    body = scope["oxen.body"]
+    if not body:
+        return {}
+    if "json" not in scope["oxen.headers"].get("content-type", "json"):
+        raise Rejected(415, ":unsupported_media_type")
+    try:
+        content = json.loads(body)
+    except ValueError:
+        raise invalid_params("The request body is not JSON.") from None
+    if not isinstance(content, dict):
+        raise invalid_params("The request body is not a JSON object.")
+    return content
