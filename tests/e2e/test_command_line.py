@@ -158,5 +158,5 @@ def test_colors_reach_a_terminal_and_control_characters_do_not() -> None:
     console.print(Text(ESCAPES, style="red"))
     printed = file.getvalue()
     assert "\x1b[31m" in printed
-    assert "\\x1b[2J\\x1b]0;title\\x07\\x9b2J\\u202ename" in printed
+    assert "\\x1b[2J\\x1b]0;title\\x9b2J\\u202ename" in printed
     assert not re.search("\x1b\\[2J|\x1b]|\x07|\x9b|\u202e", printed)
