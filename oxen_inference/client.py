@@ -123,8 +123,8 @@ class _Shared:
             return
         error.message = hide(error.message, key)
         for name in ("body", "code", "param", "type"):
-            if (said := getattr(error, name, None)) is not None:
-                setattr(error, name, hide(said, key))
+            if (value := getattr(error, name, None)) is not None:
+                setattr(error, name, hide(value, key))
 
     def _should_retry(self, response: Any) -> bool:
         if not super()._should_retry(response):  # type: ignore[misc]  # the SDK's

@@ -34,7 +34,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
         yield hub
 
 
-def test_the_ledger_is_shown_as_it_is_and_brought_up_to_date(hub: Sandbox, capsys: Any) -> None:
+def test_jobs_show_the_ledger_and_reconcile_updates_it(hub: Sandbox, capsys: Any) -> None:
     assert main(["jobs"]) == 0
     assert "no jobs" in capsys.readouterr().out
     with OxenClient() as client:
@@ -69,7 +69,7 @@ def test_the_ledger_is_shown_as_it_is_and_brought_up_to_date(hub: Sandbox, capsy
     assert "$0.013" in capsys.readouterr().out
 
 
-def test_what_is_listed_for_people_is_there_for_programs(hub: Sandbox, capsys: Any) -> None:
+def test_every_list_is_there_as_json(hub: Sandbox, capsys: Any) -> None:
     assert main(["models", "--search", "flux", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert "flux-2-dev" in [row["id"] for row in rows]
@@ -84,7 +84,7 @@ def test_what_is_listed_for_people_is_there_for_programs(hub: Sandbox, capsys: A
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs signals")
-def test_ctrl_c_ends_it_as_shells_expect(capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_exits_with_130(capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OXEN_API_KEY", "k")
     with ScriptedServer([Hold()]) as server:
 
@@ -101,7 +101,7 @@ def test_ctrl_c_ends_it_as_shells_expect(capsys: Any, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs signals")
-def test_a_pipe_that_is_closed_early_is_no_error(hub: Sandbox, tmp_path: Path) -> None:
+def test_a_pipe_that_is_closed_early_is_not_an_error(hub: Sandbox, tmp_path: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     command = [sys.executable, "-m", "oxen_inference", "models", "--json"]

@@ -43,8 +43,8 @@ Terminal = Callable[..., tuple[int, str, str]]
 def terminal(capsys: pytest.CaptureFixture[str]) -> Terminal:
     def run(*arguments: str) -> tuple[int, str, str]:
         status = main(arguments)
-        said = capsys.readouterr()
-        return status, said.out, said.err
+        printed = capsys.readouterr()
+        return status, printed.out, printed.err
 
     return run
 
@@ -53,7 +53,7 @@ def paid(hub: Sandbox) -> int:
     return sum(one.method == "POST" for one in hub.requests)
 
 
-def test_jobs_show_what_was_asked_for_and_what_it_cost(made: Any, terminal: Terminal) -> None:
+def test_jobs_show_the_request_and_its_cost(made: Any, terminal: Terminal) -> None:
     status, out, _ = terminal("jobs")
     assert status == 0
     assert "an ox that stands at dawn in a meadow" in out
@@ -66,7 +66,7 @@ def test_jobs_show_what_was_asked_for_and_what_it_cost(made: Any, terminal: Term
     assert entry["urls"] == list(made.urls)
 
 
-def test_jobs_show_what_is_held_for_those_of_unknown_cost(
+def test_jobs_show_the_reservation_of_an_unknown_cost(
     made: Any, hub: Sandbox, terminal: Terminal
 ) -> None:
     hub.inject(Fault("stall_job"))
@@ -76,11 +76,11 @@ def test_jobs_show_what_is_held_for_those_of_unknown_cost(
     assert f"cost ${made.cost} in all, 1 of unknown cost, ${made.cost} reserved" in out
 
 
-def test_an_empty_ledger_says_so(hub: Sandbox, terminal: Terminal) -> None:
+def test_jobs_of_an_empty_ledger(hub: Sandbox, terminal: Terminal) -> None:
     assert "no jobs of this kind" in terminal("jobs")[1]
 
 
-def test_reconciling_says_where_files_were_saved(
+def test_reconcile_prints_where_files_were_saved(
     made: Any, terminal: Terminal, tmp_path: Path
 ) -> None:
     status, out, err = terminal("reconcile", "--save-to", str(tmp_path / "new"))
@@ -89,7 +89,7 @@ def test_reconciling_says_where_files_were_saved(
     assert f"saved {saved}\n" in out
 
 
-def test_what_could_not_be_fetched_is_no_success(
+def test_reconcile_fails_if_a_result_was_not_fetched(
     made: Any, hub: Sandbox, terminal: Terminal, tmp_path: Path
 ) -> None:
     hub.inject(Fault("respond", status=404, method="GET", path="*/files/*", times=None))
@@ -101,7 +101,7 @@ def test_what_could_not_be_fetched_is_no_success(
 
 
 @pytest.mark.parametrize("by", ["key", "entry", "generation"])
-def test_an_old_result_is_got_again(
+def test_fetch_an_old_result(
     by: str, made: Any, hub: Sandbox, terminal: Terminal, tmp_path: Path
 ) -> None:
     before = paid(hub)
@@ -114,7 +114,7 @@ def test_an_old_result_is_got_again(
     assert paid(hub) == before
 
 
-def test_it_is_fetched_to_where_one_is(
+def test_fetch_saves_in_the_current_folder(
     made: Any, terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -122,7 +122,7 @@ def test_it_is_fetched_to_where_one_is(
     assert len(list(tmp_path.glob("*.[jpw]*"))) == 1
 
 
-def test_a_generation_that_was_made_elsewhere_is_fetched(
+def test_fetch_a_generation_of_another_machine(
     hub: Sandbox, terminal: Terminal, tmp_path: Path
 ) -> None:
     with OxenClient(ledger=Ledger(tmp_path / "another")) as client:
@@ -130,7 +130,7 @@ def test_a_generation_that_was_made_elsewhere_is_fetched(
     assert terminal("fetch", other.generation_ids[0], "--save-to", str(tmp_path / "to"))[0] == 0
 
 
-def test_what_cannot_be_fetched_is_said(hub: Sandbox, terminal: Terminal) -> None:
+def test_fetch_names_what_it_cannot_find(hub: Sandbox, terminal: Terminal) -> None:
     status, out, err = terminal("fetch", "dusk")
     assert (status, out) == (1, "")
     assert "knows 'dusk'" in err
@@ -142,7 +142,7 @@ def test_what_cannot_be_fetched_is_said(hub: Sandbox, terminal: Terminal) -> Non
     assert "has not ended yet" in err
 
 
-def test_a_missing_key_is_told_in_the_terminal_s_own_terms(
+def test_a_missing_key_in_the_terminal(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, terminal: Terminal
 ) -> None:
     monkeypatch.delenv("OXEN_API_KEY", raising=False)

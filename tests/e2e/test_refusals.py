@@ -1,4 +1,4 @@
-"""What is told, and what is sent again, when a request is refused."""
+"""What an error shows, and what is sent again, when a request is refused."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_key_that_the_server_repeats_is_not_shown(way: str, script: bytes) -> 
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_nor_is_it_by_the_catalog(asynchronous: bool) -> None:
+def test_a_repeated_key_is_not_shown_by_the_catalog(asynchronous: bool) -> None:
     async def alist() -> None:
         async with AsyncOxenClient(api_key=KEY, base_url=server.url) as client:
             await client.catalog.list()
@@ -80,7 +80,7 @@ def test_nor_is_it_by_the_catalog(asynchronous: bool) -> None:
         ("500 Internal Server Error", {"message": "broken"}, 2),
     ],
 )
-def test_what_waiting_cannot_mend_is_not_sent_again(
+def test_what_waiting_cannot_help_is_not_sent_again(
     way: str, status: str, error: dict[str, str], sent: int
 ) -> None:
     script = http({"error": error}, status=status, headers=["retry-after-ms: 1"])
@@ -91,7 +91,7 @@ def test_what_waiting_cannot_mend_is_not_sent_again(
 
 
 @pytest.mark.parametrize("way", ["invoke", "stream"])
-def test_nor_with_a_client_of_your_own(way: str) -> None:
+def test_what_waiting_cannot_help_is_not_sent_again_with_your_own_client(way: str) -> None:
     script = http({"error": {"message": "x", "type": "insufficient_quota"}}, status="429 No")
     with ScriptedServer(script) as server, openai.DefaultHttpxClient() as own:
         refused(server, way, max_retries=1, http_client=own)
@@ -100,7 +100,7 @@ def test_nor_with_a_client_of_your_own(way: str) -> None:
 
 @pytest.mark.parametrize("way", ["invoke", "astream"])
 @pytest.mark.parametrize(
-    ("status", "said", "then"),
+    ("status", "message", "hint"),
     [
         ("503 Service Unavailable", "Down.", "behind it failed \\(status 503\\). Try again"),
         ("403 Forbidden", "Not for you.", "Check what the API key may do"),
@@ -112,18 +112,18 @@ def test_nor_with_a_client_of_your_own(way: str) -> None:
         (
             "400 Bad Request",
             "messages.2: `tool_use` ids were found without `tool_result` blocks",
-            "resume it before the next message",
+            "resume it before you send the next message",
         ),
         (
             "400 Bad Request",
             "An assistant message with 'tool_calls' must be followed by tool messages",
-            "resume it before the next message",
+            "resume it before you send the next message",
         ),
     ],
 )
-def test_a_refusal_says_what_to_do(way: str, status: str, said: str, then: str) -> None:
-    answer = http({"error": {"message": said}}, status=status)
+def test_a_refusal_has_a_hint(way: str, status: str, message: str, hint: str) -> None:
+    answer = http({"error": {"message": message}}, status=status)
     with ScriptedServer(answer, answer, answer) as server:
         error = refused(server, way, max_retries=0)
-    assert said.rstrip(".") in str(error)
-    assert re.search(then, str(error))
+    assert error.message == message
+    assert re.search(hint, error.hint or "")

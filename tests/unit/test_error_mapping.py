@@ -65,7 +65,7 @@ def answer(status: int, **headers: str) -> SimpleNamespace:
         ([], None),
     ],
 )
-def test_the_words_for_people_are_found_in_every_shape(body: object, text: str | None) -> None:
+def test_the_text_of_an_error_is_found_in_every_shape(body: object, text: str | None) -> None:
     assert human_text(body) == text
 
 
@@ -112,7 +112,7 @@ def test_each_status_has_its_class(
         "Total number of tokens in the prompt exceeds the limit (9001 > 8192)",
     ],
 )
-def test_context_overflow_is_known_by_its_texts(text: str) -> None:
+def test_context_overflow_is_recognized_by_its_texts(text: str) -> None:
     assert isinstance(
         status_error({"error": {"message": text}}, response=answer(400)),
         errors.ContextOverflowError,
@@ -133,14 +133,14 @@ def test_context_overflow_is_known_by_its_texts(text: str) -> None:
         ({"error": "something odd"}, errors.InternalServerError),
     ],
 )
-def test_an_error_inside_a_success_is_the_error_it_speaks_of(
+def test_an_error_inside_a_success_has_the_class_of_its_code_or_type(
     payload: object, kind: type[errors.OxenError]
 ) -> None:
     assert type(error_in_success(payload)) is kind
 
 
 @pytest.mark.parametrize("payload", [{"choices": []}, {"error": None}, [], "text", None, 3])
-def test_a_success_is_left_alone(payload: object) -> None:
+def test_a_success_is_no_error(payload: object) -> None:
     assert error_in_success(payload) is None
 
 
@@ -158,7 +158,7 @@ def test_every_error_pickles_and_copies_without_the_request() -> None:
         assert again.response is None
 
 
-def test_all_names_the_whole_tree() -> None:
+def test_all_lists_the_whole_tree() -> None:
     tree = {
         name
         for name, value in vars(errors).items()
@@ -171,7 +171,7 @@ def test_all_names_the_whole_tree() -> None:
         assert name in (errors.__doc__ or "")
 
 
-def test_a_page_of_a_proxy_becomes_a_sentence() -> None:
+def test_a_proxy_s_page_becomes_a_sentence() -> None:
     error = status_error("<html><body><h1>Bad</h1></body></html>", response=answer(502))
     assert str(error) == (
         "Oxen, or a proxy before it, answered with status 502: "
@@ -194,7 +194,7 @@ def test_a_page_of_a_proxy_becomes_a_sentence() -> None:
         },
     ],
 )
-def test_context_overflow_is_known_by_its_code_and_behind_a_gateway(error: object) -> None:
+def test_context_overflow_is_recognized_by_its_code_and_behind_a_gateway(error: object) -> None:
     found = status_error({"error": error}, response=answer(400))
     assert type(found) is errors.ContextOverflowError
 
@@ -212,7 +212,7 @@ def test_context_overflow_is_known_by_its_code_and_behind_a_gateway(error: objec
         (503, {"message": "x", "type": "overloaded_error"}, errors.InternalServerError),
     ],
 )
-def test_what_is_meant_wins_over_a_status_that_does_not_fit(
+def test_the_stated_type_wins_over_a_status_that_does_not_fit(
     status: int, error: object, kind: type[errors.OxenError]
 ) -> None:
     found = status_error({"error": error}, response=answer(status))
@@ -232,22 +232,20 @@ def test_what_is_meant_wins_over_a_status_that_does_not_fit(
         ("", None),
     ],
 )
-def test_a_wait_is_a_number_or_a_date_that_somebody_can_mean(
-    header: str, seconds: float | None
-) -> None:
+def test_retry_after_is_a_plausible_number_or_date(header: str, seconds: float | None) -> None:
     response = SimpleNamespace(status_code=429, headers={"retry-after": header}, request=None)
     error = status_error({"error": {"message": "slow down"}}, response=response)
     assert isinstance(error, errors.RateLimitError)
     assert error.retry_after == seconds
 
 
-def test_a_secret_is_hidden_wherever_a_body_repeats_it() -> None:
-    said = {"tried": ["sk-123456789", {"key": "Bearer sk-123456789"}], "n": 1, "none": None}
+def test_a_secret_is_masked_wherever_a_body_repeats_it() -> None:
+    body = {"tried": ["sk-123456789", {"key": "Bearer sk-123456789"}], "n": 1, "none": None}
     hidden = {"tried": ["***", {"key": "Bearer ***"}], "n": 1, "none": None}
-    assert hide(said, "sk-123456789") == hidden
+    assert hide(body, "sk-123456789") == hidden
 
 
-def test_a_list_of_errors_speaks_by_its_first() -> None:
+def test_a_list_of_errors_is_read_by_its_first() -> None:
     error = status_error([{"error": {"code": 400, "message": "bad key"}}, {}], status=400)
     assert isinstance(error, errors.BadRequestError)
     assert "bad key" in str(error)

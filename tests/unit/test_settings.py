@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import pickle
 import warnings
 from pathlib import Path
 
@@ -30,7 +29,7 @@ HUB = "https://hub.oxen.ai/api/ai"
         ("http://127.0.0.1:9", "http://127.0.0.1:9"),
     ],
 )
-def test_base_url_is_read_the_way_people_write_it(given: str | None, expected: str) -> None:
+def test_a_base_url_may_be_written_in_several_ways(given: str | None, expected: str) -> None:
     assert resolve_base_url(given) == expected
 
 
@@ -63,13 +62,13 @@ def test_an_unusable_base_url_is_named_in_one_sentence(given: str) -> None:
     assert isinstance(caught.value, ValueError)
 
 
-def test_credentials_in_a_base_url_are_refused_and_not_repeated() -> None:
+def test_credentials_in_a_base_url_are_refused_and_not_shown() -> None:
     with pytest.raises(ConfigurationError, match="api_key") as caught:
         resolve_base_url("https://user:hunter2@hub.oxen.ai/api/ai")
     assert "hunter2" not in str(caught.value)
 
 
-def test_no_key_names_both_remedies(openai_variables: dict[str, str]) -> None:
+def test_a_missing_key_names_both_remedies(openai_variables: dict[str, str]) -> None:
     with pytest.raises(MissingAPIKeyError, match=r"OXEN_API_KEY.*api_key=") as caught:
         resolve_api_key(None, base_url=HUB)
     assert "sk-for-openai-only" not in str(caught.value)
@@ -90,7 +89,7 @@ def test_key_precedence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     assert resolve_api_key("argument", base_url=HUB) == "argument"
 
 
-def test_an_unreadable_config_file_is_named_without_its_contents(
+def test_an_invalid_config_file_is_named_and_its_content_not_shown(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "auth_config.toml").write_text('auth_token = "sk-secret\n')
@@ -102,13 +101,15 @@ def test_an_unreadable_config_file_is_named_without_its_contents(
 
 
 @pytest.mark.parametrize("key", ["two words", "smart’quote", "line\nbreak"])
-def test_a_key_no_header_can_carry_is_refused_without_repeating_it(key: str) -> None:
+def test_a_key_that_no_header_can_carry_is_refused_and_not_shown(key: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         resolve_api_key(key, base_url=HUB)
     assert key not in str(caught.value)
 
 
-def test_an_environment_key_does_not_travel_silently(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_from_the_environment_for_another_host_is_warned_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("OXEN_API_KEY", "k")
     with pytest.warns(OxenKeyWarning, match="gateway.example"):
         resolve_api_key(None, base_url="https://gateway.example/api/ai")
@@ -119,13 +120,8 @@ def test_an_environment_key_does_not_travel_silently(monkeypatch: pytest.MonkeyP
         resolve_api_key("explicit", base_url="https://gateway.example/api/ai")
 
 
-def test_errors_survive_pickling() -> None:
-    error = MissingAPIKeyError("no key")
-    assert str(pickle.loads(pickle.dumps(error))) == "no key"
-
-
 @pytest.mark.parametrize("host", ["hub.example:port", "hub.example:99999"])
-def test_a_host_whose_port_is_none_is_named_as_it_was_given(
+def test_a_host_with_an_invalid_port_is_named_as_it_was_given(
     host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OXEN_HOST", host)
@@ -133,7 +129,7 @@ def test_a_host_whose_port_is_none_is_named_as_it_was_given(
         resolve_base_url()
 
 
-def test_a_blank_key_is_no_key_and_a_blank_token_no_token(
+def test_blank_keys_and_tokens_do_not_count(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     url = "https://hub.oxen.ai/api/ai"

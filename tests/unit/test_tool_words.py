@@ -102,12 +102,12 @@ def test_audio_has_no_id_to_ask_again_with(cls: Any) -> None:
     assert "Tell the user" in text or "tell the user" in text
 
 
-def test_the_hubs_own_words_are_kept() -> None:
-    said = explain(InvalidInputError("duration must be 4; prompt: a resume of https://x.test/a."))
-    assert said == "Error: duration must be 4; prompt: a resume of https://x.test/a."
+def test_oxen_s_own_text_is_kept() -> None:
+    text = explain(InvalidInputError("duration must be 4; prompt: a resume of https://x.test/a."))
+    assert text == "Error: duration must be 4; prompt: a resume of https://x.test/a."
 
 
-def test_a_chat_model_is_refused_without_what_only_developers_use() -> None:
+def test_the_refusal_of_a_chat_model_has_its_advice_in_the_hint() -> None:
     chat = read_model({"id": "talker", "capabilities": {"output": ["text"]}})
     with pytest.raises(InvalidInputError) as caught:
         media_type_of(chat)
@@ -115,7 +115,7 @@ def test_a_chat_model_is_refused_without_what_only_developers_use() -> None:
     assert explain(caught.value) == "Error: talker makes text, not images, video or audio."
 
 
-def test_a_model_that_makes_words_too_is_known_by_the_media_it_makes() -> None:
+def test_a_model_that_also_makes_text_has_the_type_of_its_media() -> None:
     row = {"id": "both", "endpoint": "/chat/completions", "capabilities": {"output": ["text", "image"]}}  # fmt: skip
     assert media_type_of(read_model(row)) == "image"
 
@@ -136,8 +136,8 @@ def test_parameters_are_named_with_their_choices() -> None:
         "steps": {"type": "integer", "minimum": 1, "maximum": 50},
     }
     schema = {"type": "object", "properties": properties, "required": ["prompt"]}
-    said = describe_parameters(read_model({"id": "m", "request_schema": schema}))
-    assert said.startswith(
+    text = describe_parameters(read_model({"id": "m", "request_schema": schema}))
+    assert text.startswith(
         "Parameters of m: prompt (string, required), length (integer or string), "
         "size (small | large), steps (integer 1 to 50), "
     )
