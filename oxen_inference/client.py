@@ -16,7 +16,12 @@ from oxen_inference.error_body import human_text
 from oxen_inference.error_mapping import error_in_success, status_error
 from oxen_inference.generation_reading import names_a_generation
 from oxen_inference.masking import hide, mentions
-from oxen_inference.settings import resolve_api_key, resolve_base_url
+from oxen_inference.settings import (
+    async_key_from_function,
+    key_from_function,
+    resolve_api_key,
+    resolve_base_url,
+)
 from oxen_inference.transport import Call
 from oxen_inference.transport_errors import reraise
 
@@ -147,6 +152,11 @@ class OxenClient(_Shared, openai.OpenAI):
     `Ledger`, or None to keep none; by default the one in the user's state directory.
     """
 
+    def _refresh_api_key(self) -> str:
+        if self._api_key_provider is not None:
+            self.api_key = key_from_function(self._api_key_provider)
+        return str(self.api_key)
+
     def request(self, cast_to: Any, options: Any, **kwargs: Any) -> Any:
         try:
             answer = super().request(cast_to, options, **kwargs)
@@ -201,6 +211,11 @@ class AsyncOxenClient(_Shared, openai.AsyncOpenAI):
             options["transport_is_ours"] = True
             http_client = make_http_client()
         super().__init__(http_client=http_client, **options)
+
+    async def _refresh_api_key(self) -> str:
+        if self._api_key_provider is not None:
+            self.api_key = await async_key_from_function(self._api_key_provider)
+        return str(self.api_key)
 
     async def request(self, cast_to: Any, options: Any, **kwargs: Any) -> Any:
         try:

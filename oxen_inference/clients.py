@@ -7,11 +7,10 @@ settings, `LoopClients` one asynchronous client for each event loop.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import sys
 import threading
 import weakref
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
@@ -163,8 +162,6 @@ class ClientCache:
             from oxen_inference.client import AsyncOxenClient
 
             arguments = dict(settings)
-            if callable(key := arguments.get("api_key")):
-                arguments["api_key"] = _async_key(key)
 
             def make_client() -> AsyncOxenClient:
                 return AsyncOxenClient(http_client=http_client, **arguments)
@@ -228,16 +225,6 @@ def _find(
         if entry.http_client is http_client and entry.settings == settings:
             return entry
     return None
-
-
-def _async_key(key: Callable[[], Any]) -> Callable[[], Awaitable[str]]:
-    """Return a key function in the form that the asynchronous SDK takes."""
-
-    async def get_key() -> str:
-        value = key()
-        return str(await value if inspect.isawaitable(value) else value)
-
-    return get_key
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ Base URL: the argument, then ``OXEN_BASE_URL``, then ``OXEN_HOST``, then Oxen's 
 
 from __future__ import annotations
 
+import inspect
 import ipaddress
 import os
 import re
@@ -61,22 +62,71 @@ def resolve_api_key(api_key: Any = None, *, base_url: str) -> ApiKey:
     if api_key is not None:
         if callable(api_key):
             return api_key  # type: ignore[no-any-return]  # a key provider, called per request
-        secret = _reveal(api_key).strip()
-        if secret:
-            return _sendable(secret, "api_key")
-    from_environment = os.environ.get("OXEN_API_KEY", "").strip()
-    if from_environment:
+        key = _read_key(api_key, "api_key")
+        if key:
+            return key
+    key = _read_key(os.environ.get("OXEN_API_KEY"), "OXEN_API_KEY")
+    if key:
         _warn_if_foreign(base_url)
-        return _sendable(from_environment, "OXEN_API_KEY")
-    from_file = _key_from_config(urlsplit(base_url).netloc)
-    if from_file:
-        return _sendable(from_file, "auth_config.toml")
+        return key
+    key = _read_key(_key_from_config(urlsplit(base_url).netloc), "auth_config.toml")
+    if key:
+        return key
 
     from oxen_inference.errors import MissingAPIKeyError
 
     raise MissingAPIKeyError(
         "There is no Oxen API key; OPENAI_API_KEY is never used.",
         hint=f"Set the environment variable OXEN_API_KEY, or pass api_key=... Find it at {KEYS_PAGE}",
+    )
+
+
+def key_from_function(function: Callable[[], object]) -> str:
+    """Call the function given as ``api_key`` and return the key.
+
+    Raises `MissingAPIKeyError` if it returns none, `ConfigurationError` if it fails or returns
+    something that no key can be.
+    """
+    try:
+        value = function()
+    except Exception as error:
+        raise _failed_key_function(error) from error
+    if inspect.iscoroutine(value):
+        value.close()  # it is refused, and would warn that nobody awaited it
+    return _require_key(value)
+
+
+async def async_key_from_function(function: Callable[[], Any]) -> str:
+    """Do what `key_from_function` does, for a function that may also be asynchronous."""
+    try:
+        value = function()
+        if inspect.isawaitable(value):
+            value = await value
+    except Exception as error:
+        raise _failed_key_function(error) from error
+    return _require_key(value)
+
+
+def _require_key(value: object) -> str:
+    key = _read_key(value, "the function given as api_key")
+    if key:
+        return key
+
+    from oxen_inference.errors import MissingAPIKeyError
+
+    raise MissingAPIKeyError(
+        "The function given as api_key returned no key.",
+        hint=f"It must return the key as a string. Find the key at {KEYS_PAGE}",
+    )
+
+
+def _failed_key_function(error: Exception) -> Exception:
+    from oxen_inference.errors import ConfigurationError, OxenError
+
+    if isinstance(error, OxenError):
+        return error
+    return ConfigurationError(
+        f"The function given as api_key failed: {type(error).__name__}: {error}"
     )
 
 
@@ -92,23 +142,32 @@ def is_loopback(host: str | None) -> bool:
         return False
 
 
-def _reveal(value: Any) -> str:
+def _read_key(value: Any, origin: str) -> str | None:
+    """Return a key without the white space around it, or None if it is empty.
+
+    Raises `ConfigurationError` if it is not a string, or has characters that no key has: they fail
+    deep inside the transport, in an error that quotes the whole header.
+    """
     reveal = getattr(value, "get_secret_value", None)
-    return str(reveal()) if callable(reveal) else str(value)
+    key = reveal() if callable(reveal) else value
+    if key is None:
+        return None
+    if not isinstance(key, str):
+        from oxen_inference.errors import ConfigurationError
 
-
-def _sendable(key: str, origin: str) -> str:
-    # A line break or a smart quote pasted with the key fails deep inside the transport,
-    # in an error that quotes the whole header.
+        raise ConfigurationError(
+            f"The API key from {origin} must be a string, not {type(key).__name__}."
+        )
+    key = key.strip()
     if not key.isascii() or not key.isprintable() or " " in key:
         from oxen_inference.errors import ConfigurationError
 
         raise ConfigurationError(
-            f"The API key in {origin} has characters that no key has: a space, a line break or "
+            f"The API key from {origin} has characters that no key has: a space, a line break or "
             "a non-ASCII character.",
             hint=f"Copy it again from {KEYS_PAGE}",
         )
-    return key
+    return key or None
 
 
 def _normalize(value: str, origin: str) -> str:

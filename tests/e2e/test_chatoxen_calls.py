@@ -186,12 +186,27 @@ def test_a_key_function_is_asked_for_every_request() -> None:
     assert sent == ["Bearer one", "Bearer two", "Bearer three"]
 
 
-def test_an_error_of_a_key_function_stays_what_it_is() -> None:
+@pytest.mark.parametrize("cause", [LookupError("no vault"), FileNotFoundError(2, "no vault")])
+def test_an_error_of_a_key_function_is_a_configuration_error(cause: Exception) -> None:
     def broken() -> str:
-        raise LookupError("no vault")
+        raise cause
 
-    with ScriptedServer(OK) as server, pytest.raises(LookupError, match="no vault"):
-        chat(server, api_key=broken).invoke("hi")
+    with ScriptedServer(OK) as server:
+        with pytest.raises(errors.ConfigurationError, match="no vault") as caught:
+            chat(server, api_key=broken).invoke("hi")
+        assert server.requests == []
+    assert caught.value.__cause__ is cause
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", " "])
+def test_white_space_around_the_answer_of_a_key_function_is_not_sent(end: str) -> None:
+    with ScriptedServer(OK) as server:
+        model = chat(server, api_key=lambda: f"{KEY}{end}")
+        model.invoke("hi")
+        asyncio.run(model.ainvoke("hi"))
+        assert {request.headers["authorization"] for request in server.requests} == {
+            f"Bearer {KEY}"
+        }
 
 
 def test_the_key_shows_nowhere() -> None:

@@ -2,11 +2,19 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from oxen_inference.errors import ConfigurationError, MissingAPIKeyError
-from oxen_inference.settings import OxenKeyWarning, resolve_api_key, resolve_base_url
+from oxen_inference.settings import (
+    OxenKeyWarning,
+    async_key_from_function,
+    key_from_function,
+    resolve_api_key,
+    resolve_base_url,
+)
 
 HUB = "https://hub.oxen.ai/api/ai"
 
@@ -141,3 +149,65 @@ def test_blank_keys_and_tokens_do_not_count(
     assert resolve_api_key("  ", base_url=url) == "SFMy"
     monkeypatch.setenv("OXEN_API_KEY", "from-the-environment")
     assert resolve_api_key("", base_url=url) == "from-the-environment"
+
+
+KEY = "sk-oxen-0123456789"
+
+
+@pytest.mark.parametrize("answer", [KEY, f"{KEY}\n", f" {KEY}\r\n", SecretStr(f"{KEY}\n")])
+async def test_the_answer_of_a_key_function_is_stripped(answer: Any) -> None:
+    async def get_key() -> Any:
+        return answer
+
+    assert key_from_function(lambda: answer) == KEY
+    assert await async_key_from_function(lambda: answer) == KEY
+    assert await async_key_from_function(get_key) == KEY
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "message"),
+    [
+        (None, MissingAPIKeyError, "returned no key"),
+        (" \n", MissingAPIKeyError, "returned no key"),
+        (KEY.encode(), ConfigurationError, "must be a string, not bytes"),
+        (f"{KEY}\n{KEY}", ConfigurationError, "characters that no key has"),
+        (f"{KEY}’", ConfigurationError, "characters that no key has"),
+        (f"{KEY} {KEY}", ConfigurationError, "characters that no key has"),
+        (ValueError("no vault"), ConfigurationError, "failed: ValueError: no vault"),
+        (FileNotFoundError(2, "No such file"), ConfigurationError, "failed: FileNotFoundError"),
+    ],
+)
+async def test_an_invalid_answer_of_a_key_function_is_refused_and_not_shown(
+    answer: Any, error: type[Exception], message: str
+) -> None:
+    def get_key() -> Any:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def get_key_async() -> Any:
+        return get_key()
+
+    with pytest.raises(error, match=message) as caught:
+        key_from_function(get_key)
+    assert KEY not in str(caught.value)
+    for function in (get_key, get_key_async):
+        with pytest.raises(error, match=message) as caught:
+            await async_key_from_function(function)
+        assert KEY not in str(caught.value)
+
+
+def test_an_asynchronous_key_function_is_refused_where_nothing_can_await_it() -> None:
+    async def get_key() -> str:
+        return KEY
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ConfigurationError, match="must be a string, not coroutine"):
+            key_from_function(get_key)
+
+
+@pytest.mark.parametrize("key", [b"sk-oxen", 7, ["sk-oxen"]])
+def test_a_key_that_is_no_string_is_refused(key: Any) -> None:
+    with pytest.raises(ConfigurationError, match="must be a string"):
+        resolve_api_key(key, base_url=HUB)
