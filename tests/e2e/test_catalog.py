@@ -266,7 +266,7 @@ async def test_a_cancelled_task_leaves_the_fetch_to_those_who_wait(oxen_sandbox:
 def test_a_caller_that_waited_too_long_fetches_itself(
     oxen_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("oxen_inference.catalog.facade._WAIT_FOR_LEADER", 0.01)
+    monkeypatch.setattr("oxen_inference.catalog.base._WAIT_FOR_LEADER", 0.01)
     oxen_sandbox.inject(Fault("delay", path="*/models", seconds=0.3))
     with client_of(oxen_sandbox) as client, ThreadPoolExecutor(1) as pool:
         slow = pool.submit(client.catalog.list)

@@ -21,6 +21,7 @@ from oxen_inference.errors import (
     LedgerError,
 )
 from tests.e2e.media.calls import MediaCalls, quick_client
+from tests.support import bad_hub
 from tests.support.bad_hub import BadHub
 
 
@@ -41,6 +42,18 @@ def test_a_cost_above_the_quote_blocks_though_another_call_learned_it(
     with pytest.raises(BudgetExceededError):
         buy(media, budget, key="c", timeout=0.1)
     assert hub.posts["ox"] == 2
+
+
+def test_a_number_under_an_unknown_name_is_refused_by_a_budget(
+    hub: BadHub, media: MediaCalls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schema = {"properties": {"prompt": {"type": "string"}, "mysteries": {"type": "integer"}}}
+    monkeypatch.setattr(bad_hub, "MODEL", {**bad_hub.MODEL, "request_schema": schema})
+    budget = Budget("100")
+    for params in ({}, {"mysteries": 4}):
+        with pytest.raises(BudgetExceededError, match="mysteries may multiply the price"):
+            buy(media, budget, **params)
+    assert (hub.posts["ox"], budget.reserved) == (0, 0)
 
 
 def test_reconciling_settles_what_somebody_elses_call_left(hub: BadHub, media: MediaCalls) -> None:
