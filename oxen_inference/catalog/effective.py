@@ -124,14 +124,15 @@ class EffectiveCall:
             inside = next(_unknown_numbers_in_items(name, value), None)
             is_open = is_unknown and not _is_prompt_list(name, value)
             return inside or (name if is_open and _may_ask_for_several(value) else None)
+        if isinstance(value, Mapping) and name.count(".") >= _MAX_DEPTH:
+            return name
         if not is_unknown:
             return None
         if isinstance(value, str):
             takes_text = rules and not any(map(_may_be_number, rules))
             return name if read_seconds(value) is not None and not takes_text else None
         is_number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
-        is_deep = isinstance(value, Mapping) and name.count(".") >= _MAX_DEPTH
-        return name if is_number or is_deep else None
+        return name if is_number else None
 
 
 def effective(model: Model, params: Mapping[str, Any]) -> EffectiveCall:

@@ -59,7 +59,10 @@ def result_seconds(call: EffectiveCall) -> Quantity | str:
         return "the result is as long as its input"
     if call.named(Role.INPUT_SECTION):
         return "the result is as long as the video that it changes a part of"
-    spans = [_duration_span(call, name) for name in call.named(Role.DURATION)]
+    durations = call.named(Role.DURATION)
+    if len({name.rpartition(".")[0] for name in durations}) > 1:
+        return f"nothing says whether {' and '.join(durations)} add up"
+    spans = [_duration_span(call, name) for name in durations]
     spans += _frame_spans(call)
     spans += [_shots_span(call, shots) for shots in call.prompt_lists().values()]
     if not spans:

@@ -479,6 +479,13 @@ def test_a_default_counts_beside_a_length_of_another_name() -> None:
     assert quote(only_possible, {"duration": 5}).exact
 
 
+def test_lengths_inside_and_outside_an_object_may_add_up() -> None:
+    intro = {"type": "object", "properties": {"seconds": {**INT, "default": 10}}}
+    price = quote(video({"duration": FIVE, "intro": intro}), NO_PARAMS)
+    assert "nothing says whether duration and intro.seconds add up" in str(price)
+    assert ends(quote(video({"intro": intro}), NO_PARAMS)) == between("1", "1")
+
+
 # Videos: which rate
 
 BY_SIZE = {"480p": 0.05, "720p": 0.1, "1080p": 0.2}
