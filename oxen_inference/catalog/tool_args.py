@@ -128,6 +128,7 @@ def tool_schema(spec: object, *, keep_null: bool = False, depth: int = 0) -> dic
     choices = choices_of(rules)
     if choices is not None:
         choices = [choice for choice in choices if keep_null or choice is not None]
+        choices = choices if all(map(_may_be_shown, choices)) else None
     types = set(types_of(rules)) - (set() if keep_null else {"null"})
     if keep_null and rules.get("nullable") is True and types:
         types.add("null")
@@ -183,9 +184,16 @@ def _annotations(rules: Schema) -> dict[str, Any]:
         # Some upstreams refuse formats that they do not know; words they all read.
         schema["description"] = f"{schema['description']} (a URL)" if schema else "A URL."
     default = rules.get("default")
-    if default is not None and is_json(default):
+    if default is not None and is_json(default) and _may_be_shown(default):
         schema["default"] = default
     return schema
+
+
+def _may_be_shown(value: object) -> bool:
+    """Whether a value may stand in a schema: pydantic follows a `$ref` wherever it finds one."""
+    if isinstance(value, Mapping):
+        return "$ref" not in value and all(map(_may_be_shown, value.values()))
+    return not isinstance(value, list) or all(map(_may_be_shown, value))
 
 
 def _of_type(kind: str, rules: Schema, choices: list[Any] | None, depth: int) -> dict[str, Any]:

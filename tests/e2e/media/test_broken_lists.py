@@ -151,7 +151,7 @@ def test_what_has_not_ended_is_waited_for_however_it_is_spelled(
 ) -> None:
     spell(hub, word)
     with pytest.raises(GenerationTimeout) as late:
-        media("generate", model="bad-image", prompt="ox", timeout=0.6)
+        media("generate", model="bad-image", prompt="ox", timeout=2)
     assert late.value.result is not None
     assert late.value.result.items[0].status == status
 
