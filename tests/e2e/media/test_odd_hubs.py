@@ -112,7 +112,7 @@ def test_a_request_that_could_not_be_made_holds_no_money(hub: BadHub, generate: 
             raise RuntimeError("The token has expired.")
         return "k"
 
-    with pytest.raises(RuntimeError, match="expired"):
+    with pytest.raises(ConfigurationError, match="The token has expired"):
         generate(expired_at_first, model=model, budget=budget)
     assert not hub.posts
     assert [entry.state for entry in ledger.entries()] == ["rejected"]
