@@ -20,7 +20,7 @@ from oxen_inference import (
     RateLimitError,
 )
 from oxen_inference.catalog.facade import AsyncCatalog, Catalog
-from oxen_inference.events import Listener
+from oxen_inference.events import EventStream
 from oxen_inference.media.facade import AsyncMediaHandle, MediaHandle
 from oxen_inference.queue import AsyncQueue, Queue
 
@@ -68,9 +68,9 @@ async def so_is_async_media(client: AsyncOxenClient) -> None:
 
 
 def events_come_one_by_one(client: OxenClient) -> Iterator[str]:
-    with client.events.listen(timeout=5) as listener:
-        assert_type(listener, Listener)
-        for generation in listener:
+    with client.events.listen(timeout=5) as events:
+        assert_type(events, EventStream)
+        for generation in events:
             assert_type(generation, Generation)
             yield generation.status
 
