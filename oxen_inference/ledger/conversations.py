@@ -16,13 +16,29 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Row, delete, exists, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, exists, insert, select, update
 
 from oxen_inference.ledger.entries import Intent
 from oxen_inference.ledger.leases import is_alive
 from oxen_inference.ledger.schema import calls, entries, generations, leases, waits
 from oxen_inference.ledger.statements import now
 from oxen_inference.result import MediaItem
+
+# Statements of every paid request are made once: to make one takes longer than to run it.
+_DELIVER = (
+    update(generations)
+    .where(
+        generations.c.entry_id == bindparam("entry"),
+        generations.c.generation_id.in_(bindparam("ids", expanding=True)),
+    )
+    .values(delivered=1)
+)
+_IS_MISSING = exists().where(
+    generations.c.entry_id == bindparam("entry"), generations.c.delivered == 0
+)
+_DELIVER_CALLS = (
+    update(calls).where(calls.c.entry_id == bindparam("entry"), ~_IS_MISSING).values(delivered=1)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +75,8 @@ def add_call(connection: Connection, intent: Intent, entry_id: str) -> None:
 
 def mark_delivered(connection: Connection, entry_id: str, generation_ids: Iterable[str]) -> None:
     """Write that these generations were delivered; a call is when all of its entry's are."""
-    connection.execute(
-        update(generations)
-        .where(
-            generations.c.entry_id == entry_id,
-            generations.c.generation_id.in_(list(generation_ids)),
-        )
-        .values(delivered=1)
-    )
-    is_missing = exists().where(generations.c.entry_id == entry_id, generations.c.delivered == 0)
-    connection.execute(
-        update(calls).where(calls.c.entry_id == entry_id, ~is_missing).values(delivered=1)
-    )
+    connection.execute(_DELIVER, {"entry": entry_id, "ids": list(generation_ids)})
+    connection.execute(_DELIVER_CALLS, {"entry": entry_id})
 
 
 def to_join(connection: Connection, intent: Intent) -> Candidates:

@@ -323,8 +323,9 @@ class Ledger:
             new = {f"new_{name}": value for name, value in columns.items()}
             claimed = self._move(connection, entry, (entry.state,), _CLAIM, **new)
             if claimed:
-                accounts.release(connection, entry.entry_id)
-                if reservation is not None:
+                if reservation is None:
+                    accounts.release(connection, entry.entry_id)
+                else:
                     accounts.reserve_again(connection, entry.entry_id, reservation)
             return claimed
 
