@@ -50,6 +50,11 @@ class MediaItem:
     def is_terminal(self) -> bool:
         return self.status in TERMINAL
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing about it can change any more: it has ended, and its cost is known."""
+        return self.is_terminal and self.cost is not None
+
     def updated(self, row: Generation) -> Self:
         """Return the item as the hub now describes it; what it leaves out is kept."""
         seed = row.params.get("seed")

@@ -89,7 +89,7 @@ class Entry:
     def is_settled(self) -> bool:
         """Whether nothing about it can change any more: ended with known costs, or never bought."""
         if self.state == "accepted":
-            return all(item.is_terminal and item.cost is not None for item in self.items)
+            return all(item.is_settled for item in self.items)
         return self.state == "rejected"
 
     @property

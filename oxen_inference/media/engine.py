@@ -150,7 +150,7 @@ class Engine:
         """Ask once about every generation of an entry that is not settled."""
         rows = {}
         for item in entry.items:
-            if item.generation_id and not (item.is_terminal and item.cost is not None):
+            if item.generation_id and not item.is_settled:
                 row = await self.full_row(item.generation_id)
                 if row is not None:
                     rows[item.generation_id] = row

@@ -185,8 +185,7 @@ async def find_model(engine: Engine, model: str | Model, left: float | None = No
     if isinstance(model, Model):
         return model
     if left is None:
-        found: Model = await invoke(engine.catalog.get, model)
-        return found
+        return await _get_model(engine, model)
     left = max(left, _SHORTEST_TIMEOUT)
     try:
         return await within(left, _get_model(engine, model))

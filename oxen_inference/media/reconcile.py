@@ -15,7 +15,7 @@ from oxen_inference.errors import (
     OxenError,
 )
 from oxen_inference.generation import Generation
-from oxen_inference.ledger.entries import Entry, Intent
+from oxen_inference.ledger.entries import Entry, Intent, Scope
 from oxen_inference.ledger.store import Begun
 from oxen_inference.media.engine import Engine, Task
 from oxen_inference.media.fetch import fetch_items
@@ -47,7 +47,7 @@ async def find(
     elif entry_id:
         entry = await run(engine.ledger.get, entry_id)
     else:
-        entry = await _by_generations(engine, _distinct(generation_ids or ()))
+        entry = await _by_generations(engine, scope, _distinct(generation_ids or ()))
     if entry is None:
         name = f"key {key!r}" if key else f"entry {entry_id!r}"
         raise InvalidInputError(f"The ledger of this hub and account has no {name}.")
@@ -94,7 +94,7 @@ async def forget(engine: Engine, entry_id: str) -> Entry:
         )
     record = {"type": "OxenError", "message": "Written off by hand: nothing was made."}
     await run(engine.ledger.rejected, entry, record)
-    return await find(engine, None, entry_id, None)
+    return await engine.reload(entry)
 
 
 async def adopt(engine: Engine, entry_id: str, generation_ids: Sequence[str]) -> Entry:
@@ -111,7 +111,7 @@ async def adopt(engine: Engine, entry_id: str, generation_ids: Sequence[str]) ->
     )
     if not await run(engine.ledger.accepted, entry, ids, notes):
         raise InvalidInputError("Those generations belong to another entry of the ledger.")
-    return await find(engine, None, entry_id, None)
+    return await engine.reload(entry)
 
 
 def _distinct(generation_ids: Sequence[str] | str) -> tuple[str, ...]:
@@ -120,8 +120,8 @@ def _distinct(generation_ids: Sequence[str] | str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(ids))
 
 
-async def _by_generations(engine: Engine, ids: tuple[str, ...]) -> Entry | None:
-    owners = await run(engine.ledger.owners, await run(engine.scope), ids)
+async def _by_generations(engine: Engine, scope: Scope, ids: tuple[str, ...]) -> Entry | None:
+    owners = await run(engine.ledger.owners, scope, ids)
     owned = {owners.get(each) for each in ids}
     if len(owned) == 1 and (owner := owned.pop()):
         entry = await run(engine.ledger.get, owner)
@@ -130,16 +130,16 @@ async def _by_generations(engine: Engine, ids: tuple[str, ...]) -> Entry | None:
         )
     if any(owners.values()):
         raise InvalidInputError("Those generations belong to more than one request.")
-    return await _adopt_foreign(engine, ids)
+    return await _adopt_foreign(engine, scope, ids)
 
 
-async def _adopt_foreign(engine: Engine, ids: tuple[str, ...]) -> Entry:
+async def _adopt_foreign(engine: Engine, scope: Scope, ids: tuple[str, ...]) -> Entry:
     """Write an entry for generations that were made elsewhere."""
     rows: list[Generation] = [await send(queue.get_call(engine.paths, each)) for each in ids]
     first = rows[0]
     request = {"model": first.model_name or "unknown", "prompt": first.prompt}
     intent = Intent(
-        scope=await run(engine.scope),
+        scope=scope,
         fingerprint="made elsewhere",
         kind="queue",
         model=first.model_name or "unknown",
@@ -161,13 +161,13 @@ async def _decide(engine: Engine, task: Task, entry: Entry) -> Entry:
     if entry.state == "intended":
         record = {"type": "OxenError", "message": "Its process ended before anything was sent."}
         await run(engine.ledger.abandon, entry, record)
-        return await find(engine, None, entry.entry_id, None)
+        return await engine.reload(entry)
     if entry.state in ("posting", "unknown") and entry.kind == "queue":
         try:
             return await shield(look_for(engine, entry, None, task), task.stop)
         except EnqueueOutcomeUnknown as error:
             log.warning("%s", error)
-            return await find(engine, None, entry.entry_id, None)
+            return await engine.reload(entry)
     return entry
 
 
@@ -177,7 +177,7 @@ async def _rows_of(engine: Engine, entries: Iterable[Entry]) -> dict[str, Genera
         item.generation_id
         for entry in entries
         for item in entry.items
-        if item.generation_id and not (item.is_terminal and item.cost is not None)
+        if item.generation_id and not item.is_settled
     }
     rows: dict[str, Generation] = {}
     for number in range(1, _MAX_PAGES + 1):

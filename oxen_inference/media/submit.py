@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 import openai
 
@@ -362,7 +362,7 @@ async def _record_results(engine: Engine, entry: Entry, items: list[MediaItem]) 
     return replace(await engine.reload(entry), items=tuple(items))
 
 
-async def _reject(engine: Engine, entry: Entry, error: OxenError) -> None:
+async def _reject(engine: Engine, entry: Entry, error: OxenError) -> NoReturn:
     """Write that nothing was bought, and raise the error."""
     await run(engine.ledger.rejected, entry, error_record(error))
     raise error
