@@ -1,4 +1,4 @@
-"""Amounts of USD: read from what a hub sends, and written for people. Always `Decimal`."""
+"""Amounts of USD: read from what a hub sends or a caller passes, and written for people. Always `Decimal`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ def read_money(value: object) -> Decimal | None:
     if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
         return None
     try:
-        amount = Decimal(str(value).strip().lstrip("$"))
+        amount = Decimal(str(value).strip().removeprefix("$"))
     except InvalidOperation:
         return None
     return amount if amount.is_finite() and amount >= 0 else None

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import threading
 import uuid
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from oxen_inference.errors import ConfigurationError, InvalidInputError
 from oxen_inference.ledger import accounts
 from oxen_inference.ledger.accounts import Reservation, Totals
 from oxen_inference.ledger.store import Ledger, default_ledger
+from oxen_inference.money import read_money
 
 USD = str | Decimal | int | float
 """An amount of US dollars, such as ``"20.00"``."""
@@ -19,12 +20,8 @@ USD = str | Decimal | int | float
 
 def read_amount(value: object, name: str) -> Decimal:
     """Return an amount of USD. Raises `InvalidInputError` if it is none, or negative."""
-    is_number = isinstance(value, str | Decimal | int | float) and not isinstance(value, bool)
-    try:
-        amount = Decimal(str(value).strip().removeprefix("$") if is_number else "NaN")
-    except InvalidOperation:
-        amount = Decimal("NaN")
-    if not amount.is_finite() or amount < 0:
+    amount = read_money(value)
+    if amount is None:
         raise InvalidInputError(f'{name} must be an amount in USD such as "20.00", not {value!r}.')
     return amount
 
