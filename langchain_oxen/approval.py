@@ -10,6 +10,8 @@ from langchain_core.messages import ToolMessage
 from langchain_core.runnables.config import set_config_context
 from langgraph.types import Command, interrupt
 
+from oxen_inference.tools import text
+
 if TYPE_CHECKING:
     from oxen_inference.catalog.pricing import Quote
 
@@ -29,10 +31,8 @@ def request_approval(request: ToolCallRequest, quote: Quote) -> ToolCallRequest 
     if decision["type"] == "edit":
         args = decision["edited_action"].get("args") or {}
         return request.override(tool_call={**call, "args": args})
-    reason = f" The reason: {decision['message']}" if decision.get("message") else ""
     return ToolMessage(
-        f"A person said no to this call, and it was not made.{reason} Do not repeat it unless the "
-        "user asks for it.",
+        text.declined(decision.get("message")),
         name=call["name"],
         tool_call_id=call["id"],
         status="error",
@@ -52,15 +52,13 @@ def note_edit(
 
 def _approval_request(request: ToolCallRequest, quote: Quote) -> dict[str, Any]:
     """Return the interrupt's value: LangChain's `ToolApprovalRequest`, and the price."""
-    from oxen_inference.tools.text import asked_about
-
     call = request.tool_call
     return {
         "type": "tool_approval",
         "tool_call_id": call["id"],
         "name": call["name"],
         "args": call["args"],
-        "description": asked_about(call["name"], call["args"], quote),
+        "description": text.asked_about(call["name"], call["args"], quote),
         "price": {
             "low": None if quote.low is None else format(quote.low, "f"),
             "high": None if quote.high is None else format(quote.high, "f"),

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from llama_index_oxen.events import OxenSpendingDecision, OxenSpendingRequest
 from llama_index_oxen.tool_result import OxenToolResult
+from oxen_inference.tools import text
 from oxen_inference.tools.calls import call_key
 
 if TYPE_CHECKING:
@@ -113,19 +114,13 @@ async def request_approval(
     )
     if decision.approved:
         return None
-    reason = f" The reason: {decision.reason}" if decision.reason else ""
-    return OxenToolResult(
-        text=f"A person said no to this call, and it was not made.{reason} Do not repeat it unless "
-        "the user asks for it.",
-        is_error=True,
-    )
+    return OxenToolResult(text=text.declined(decision.reason), is_error=True)
 
 
 def _spending_request(
     call: str, site: CallSite, tool: str, model: Model, params: Mapping[str, Any]
 ) -> OxenSpendingRequest:
     from oxen_inference.catalog.pricing import quote
-    from oxen_inference.tools.text import asked_about, without_bytes
 
     price = quote(model, params)
     return OxenSpendingRequest(
@@ -133,8 +128,8 @@ def _spending_request(
         tool_name=tool,
         tool_id=site.tool_id,
         model=model.id,
-        arguments=without_bytes(dict(params)),
+        arguments=text.without_bytes(dict(params)),
         price_low=None if price.low is None else format(price.low, "f"),
         price_high=None if price.high is None else format(price.high, "f"),
-        description=asked_about(tool, params, price),
+        description=text.asked_about(tool, params, price),
     )

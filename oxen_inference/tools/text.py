@@ -129,6 +129,15 @@ def asked_about(tool: str, arguments: Mapping[str, Any], price: Quote) -> str:
     return f"{tool}({made}) {costs}. Go ahead?"
 
 
+def declined(reason: object) -> str:
+    """Tell the model that a person did not approve its call, with the reason, if one was given."""
+    because = f" The reason: {reason}" if reason else ""
+    return (
+        f"A person said no to this call, and it was not made.{because} Do not repeat it unless the "
+        "user asks for it."
+    )
+
+
 def _brief(value: Any) -> str:
     """Show an argument to a person: an address without its signature, nothing of great length."""
     if isinstance(value, str) and value.startswith(("http://", "https://")):
