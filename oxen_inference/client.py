@@ -116,20 +116,24 @@ class _Shared:
         """Return a decoded body without the key: some servers repeat the one that they were sent,
         and what they say ends in errors, results and the ledger.
         """
-        key = self.api_key
-        if not isinstance(key, str) or len(key) < _SHORTEST_SECRET:
-            return payload
-        return hide(payload, key) if mentions(payload, key) else payload
+        secret = self._secret
+        return hide(payload, secret) if secret and mentions(payload, secret) else payload
 
     def hide_key(self, error: errors.OxenError) -> None:
         """Take the key out of an error."""
-        key = self.api_key
-        if not isinstance(key, str) or len(key) < _SHORTEST_SECRET:
+        secret = self._secret
+        if secret is None:
             return
-        error.message = hide(error.message, key)
+        error.message = hide(error.message, secret)
         for name in ("body", "code", "param", "type"):
             if (value := getattr(error, name, None)) is not None:
-                setattr(error, name, hide(value, key))
+                setattr(error, name, hide(value, secret))
+
+    @property
+    def _secret(self) -> str | None:
+        """The key, where it is long enough to be told from ordinary words."""
+        key = self.api_key
+        return key if isinstance(key, str) and len(key) >= _SHORTEST_SECRET else None
 
     def _should_retry(self, response: Any) -> bool:
         if not super()._should_retry(response):  # type: ignore[misc]  # the SDK's
