@@ -35,7 +35,7 @@ CHECK = (
 )
 CANCEL = (
     "Cancels generations that are not ready yet. One that has finished stays as it is. Whether a "
-    "cancelled one is billed is not known."
+    "canceled one is billed is not known."
 )
 FIND = (
     "Finds models on Oxen that make images, videos or audio, by what they must make, take, last "
