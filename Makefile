@@ -9,7 +9,7 @@ OPENAI ?= openai
 	docs docs-serve notebooks bench compare build smoke clean
 
 help:
-	@echo "make demo    an agent draws and films on the local sandbox (HUB=1: on Oxen, after asking)"
+	@echo "make demo    an agent makes an image and a video on the local sandbox (HUB=1: on Oxen, after asking)"
 	@echo "make test    all tests"
 	@echo "make check   lint, types and import rules"
 	@echo "make record  re-record the cassettes on the sandbox (HUB=1: on Oxen)"

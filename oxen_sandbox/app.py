@@ -1,4 +1,4 @@
-"""The hub as an ASGI application: every request is recorded, made to suffer its fault, answered."""
+"""The hub as an ASGI application: every request is recorded, given its fault, answered."""
 
 import asyncio
 import contextlib
@@ -52,9 +52,9 @@ class App:
         if fault is None:
             await self._handle(scope, receive, send)
         elif fault.when == "after" or fault.action in {"delay", "truncate"}:
-            await self._suffer_after(fault, scope, receive, send)
+            await self._handle_with_fault(fault, scope, receive, send)
         else:
-            await _misbehave(fault, scope, receive, send)
+            await _fail(fault, scope, receive, send)
 
     async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -65,7 +65,9 @@ class App:
         except Rejected as rejection:
             await JSONResponse(rejection.body(), rejection.status)(scope, receive, send)
 
-    async def _suffer_after(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _handle_with_fault(
+        self, fault: Fault, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         if fault.action == "delay":
             if fault.when == "before":
                 await asyncio.sleep(fault.seconds or 0.0)
@@ -78,8 +80,8 @@ class App:
             await _until_gone(receive, 5)
         else:
             with contextlib.suppress(_AnswerLost):
-                await self._handle(scope, receive, _losing)
-            await _misbehave(fault, scope, receive, send)
+                await self._handle(scope, receive, _discard)
+            await _fail(fault, scope, receive, send)
 
     def _authenticate(self, headers: Mapping[str, str]) -> Account:
         scheme, _, key = headers.get("authorization", "").partition(" ")
@@ -168,7 +170,7 @@ def _routes(hub: Hub) -> Router:
     ]
     return Router(
         [Route(path, handler, methods=[method]) for path, handler, method in table]
-        + [Route("/{path:path}", _nowhere, methods=_EVERY_METHOD)],
+        + [Route("/{path:path}", _no_route, methods=_EVERY_METHOD)],
         redirect_slashes=False,
     )
 
@@ -176,7 +178,7 @@ def _routes(hub: Hub) -> Router:
 _EVERY_METHOD = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
-async def _nowhere(request: Request) -> Response:
+async def _no_route(request: Request) -> Response:
     raise not_found(f"No route for {request.method} {request.url.path}")
 
 
@@ -192,7 +194,7 @@ async def _read(receive: Receive) -> bytes:
     return b"".join(parts)
 
 
-async def _losing(_: Message) -> None:
+async def _discard(_: Message) -> None:
     raise _AnswerLost
 
 
@@ -226,7 +228,7 @@ def _truncating(fault: Fault, scope: Scope, send: Send) -> Callable[[Message], A
     return truncated
 
 
-async def _misbehave(fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
+async def _fail(fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
     if fault.action == "hang":
         await _until_gone(receive, fault.seconds)
         scope["oxen.close"]()

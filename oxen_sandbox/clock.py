@@ -36,9 +36,9 @@ class Clock:
         self._base += seconds
         self._wake_all()
 
-    async def sleep_until(self, moment: float, poke: asyncio.Event | None = None) -> None:
-        """Sleep until the hub's time reaches `moment`, or `poke` is set."""
-        event = poke or asyncio.Event()
+    async def sleep_until(self, moment: float, wake: asyncio.Event | None = None) -> None:
+        """Sleep until the hub's time reaches `moment`, or `wake` is set."""
+        event = wake or asyncio.Event()
         entry = (asyncio.get_running_loop(), event)
         self._sleepers.add(entry)
         try:
@@ -47,7 +47,7 @@ class Clock:
                 # Not asyncio.wait_for, which may swallow a cancellation before Python 3.12.
                 with move_on_after(left / self._speed if self._speed > 0 else None):
                     await event.wait()
-                    if poke is not None:
+                    if wake is not None:
                         return
         finally:
             self._sleepers.discard(entry)

@@ -1,4 +1,4 @@
-"""`/_sandbox/*`: faults, scripted replies and the judge's view over HTTP, without a key."""
+"""`/_sandbox/*`: faults, scripted replies and what the hub has seen, over HTTP, without a key."""
 
 import json
 from dataclasses import fields

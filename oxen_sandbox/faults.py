@@ -102,7 +102,7 @@ class Fault:
         return cls(**values)
 
 
-class _Armed:
+class _Injected:
     def __init__(self, fault: Fault) -> None:
         self.fault = fault
         self.seen = 0
@@ -123,54 +123,54 @@ class _Armed:
 
 
 class Faults:
-    """The faults armed now; safe to use from any thread."""
+    """The injected faults; safe to use from any thread."""
 
     def __init__(self) -> None:
-        self._armed: list[_Armed] = []
+        self._injected: list[_Injected] = []
         self._lock = threading.Lock()
 
     def inject(self, *faults: Fault) -> None:
-        """Arm faults; where several match, the one armed first happens first."""
+        """Add faults; where several match, the one added first happens first."""
         with self._lock:
-            self._armed.extend(map(_Armed, faults))
+            self._injected.extend(map(_Injected, faults))
 
     def clear(self) -> None:
-        """Disarm everything."""
+        """Forget all."""
         with self._lock:
-            self._armed.clear()
+            self._injected.clear()
 
     def __iter__(self) -> Iterator[Fault]:
-        return iter([armed.fault for armed in self._armed])
+        return iter([injected.fault for injected in self._injected])
 
     def __len__(self) -> int:
-        return len(self._armed)
+        return len(self._injected)
 
     def report(self) -> list[dict[str, Any]]:
-        """Each armed fault with how often it matched and happened."""
+        """Each fault with how often it matched and happened."""
         return [
-            {**_plain(asdict(armed.fault)), "seen": armed.seen, "fired": armed.fired}
-            for armed in self._armed
+            {**_plain(asdict(injected.fault)), "seen": injected.seen, "fired": injected.fired}
+            for injected in self._injected
         ]
 
     def draw(self, point: str, method: str, path: str) -> Fault | None:
-        """The first armed fault of this injection point that happens to this request."""
-        if not self._armed:
+        """The first fault of this injection point that happens to this request."""
+        if not self._injected:
             return None
         with self._lock:
-            for armed in self._armed:
-                if POINTS[armed.fault.action] == point and armed.fires(method, path):
-                    return armed.fault
+            for injected in self._injected:
+                if POINTS[injected.fault.action] == point and injected.fires(method, path):
+                    return injected.fault
         return None
 
     def draw_all(self, point: str, method: str, path: str) -> list[Fault]:
-        """Every armed fault of this injection point that happens to this request."""
-        if not self._armed:
+        """Every fault of this injection point that happens to this request."""
+        if not self._injected:
             return []
         with self._lock:
             return [
-                armed.fault
-                for armed in self._armed
-                if POINTS[armed.fault.action] == point and armed.fires(method, path)
+                injected.fault
+                for injected in self._injected
+                if POINTS[injected.fault.action] == point and injected.fires(method, path)
             ]
 
 

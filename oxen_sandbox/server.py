@@ -75,7 +75,7 @@ class Sandbox:
 
     @property
     def jobs(self) -> list[Job]:
-        """Every generation ever accepted by the queue, as it stands now: the judge of double bills."""
+        """Every generation ever accepted by the queue, as it stands now: what double bills are counted by."""
         self.hub.state.advance()
         return list(self.hub.state.jobs.values())
 
@@ -92,7 +92,7 @@ class Sandbox:
 
     @property
     def faults(self) -> Faults:
-        """The faults armed now."""
+        """The injected faults."""
         return self.hub.faults
 
     @property
@@ -126,7 +126,7 @@ class Sandbox:
         self.hub.account.credits = Decimal(amount)
 
     def inject(self, *faults: Fault) -> None:
-        """Arm faults."""
+        """Add faults: what goes wrong, for which requests, how often."""
         self.hub.faults.inject(*faults)
 
     def reply(

@@ -74,7 +74,7 @@ class Events:
 
 
 class EventStream:
-    """An ASGI response that sends each item at once and suffers the given stream faults."""
+    """An ASGI response that sends each item at once and applies the given stream faults."""
 
     def __init__(self, items: AsyncGenerator[bytes, None], faults: list[Fault]) -> None:
         self.items = items

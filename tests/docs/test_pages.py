@@ -1,4 +1,4 @@
-"""The pages say what is there: every error has its row, every picture its file, nothing is fetched."""
+"""The pages say what is there: every error has its row, every image its file, nothing is fetched."""
 
 from __future__ import annotations
 

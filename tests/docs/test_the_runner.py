@@ -29,7 +29,7 @@ an ox at ...
     name += "en"
     ```
 
-<!-- not run: it would pay for a film -->
+<!-- not run: it would pay for a video -->
 
 ```python
 raise SystemExit
@@ -62,7 +62,7 @@ def test_finds_every_block_where_it_is(page: Path) -> None:
         (3, "python", None, ""),
         (9, "text", "output", ""),
         (15, "python", None, ""),
-        (24, "python", "not run", "it would pay for a film"),
+        (24, "python", "not run", "it would pay for a video"),
         (28, "python", "setup", ""),
         (32, "bash", None, ""),
     ]

@@ -30,7 +30,7 @@ from llama_index_oxen.structured import program_for
 from oxen_inference import errors
 from oxen_inference.catalog.cache import clear_cache
 from oxen_inference.catalog.profiles import DEFAULT_CONTEXT_WINDOW
-from oxen_sandbox import Fault, Sandbox
+from oxen_sandbox import Sandbox
 from tests.support.small_files import PNG
 
 MODEL, THINKER = "claude-sonnet-4-6", "deepseek-v4-pro"
@@ -454,8 +454,7 @@ def test_cores_own_program(llm: Oxen) -> None:
 
 
 def test_a_model_without_tools_is_asked_for_an_object_in_words(hub: Sandbox) -> None:
-    said = {"choices": [{"message": {"content": '{"name": "Bruno", "weight": 800}'}, "finish_reason": "stop"}]}  # fmt: skip
-    hub.inject(Fault("respond", path="*/chat/completions", status=200, body=said))
+    hub.reply('{"name": "Bruno", "weight": 800}')
     llm = Oxen(MODEL, api_key=hub.api_key, api_base=hub.base_url, is_function_calling_model=False)
     prompt = PromptTemplate("Make up an ox.")  # core leaves its own mark on it
     assert llm.structured_predict(Ox, prompt) == Ox(name="Bruno", weight=800)
@@ -521,14 +520,7 @@ async def test_an_object_that_was_cut_off_is_an_error(hub: Sandbox, mode: Any, m
 
 def test_an_answer_that_is_no_object(hub: Sandbox) -> None:
     llm = Oxen(MODEL, api_key=hub.api_key, api_base=hub.base_url, structured_mode="json_schema")
-    hub.inject(
-        Fault(
-            "respond",
-            path="*/chat/completions",
-            status=200,
-            body={"choices": [{"message": {"content": "no"}, "finish_reason": "stop"}]},
-        )
-    )
+    hub.reply("no")
     with pytest.raises(ValueError, match="json string"):
         llm.structured_predict(Ox, PROMPT, name="Bruno")
 
