@@ -100,7 +100,7 @@ def video(hub: Sandbox, make: Any) -> str:
     return _part(hub, make, VIDEO)
 
 
-def sound(hub: Sandbox, make: Any) -> str:
+def audio(hub: Sandbox, make: Any) -> str:
     return _part(hub, make, {"type": "audio", "base64": WAV, "mime_type": "audio/wav"})
 
 
@@ -179,7 +179,7 @@ QUESTIONS = {
     "A model that does not exist": unknown_model,
     "No credits left": no_credits,
     "A video in a message": video,
-    "Sound in a message": sound,
+    "Audio in a message": audio,
     "An image in a tool's result": image_of_a_tool,
     "A system message made of parts, to Claude": system_parts,
     "Streamed reasoning": reasoning,

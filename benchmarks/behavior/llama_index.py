@@ -100,7 +100,7 @@ def video(hub: Sandbox, make: Any) -> str:
     return _part(hub, make, VideoBlock(url="https://example.com/ox.mp4"))
 
 
-def sound(hub: Sandbox, make: Any) -> str:
+def audio(hub: Sandbox, make: Any) -> str:
     return _part(hub, make, AudioBlock(audio=base64.b64decode(WAV), format="wav"))
 
 
@@ -179,7 +179,7 @@ QUESTIONS = {
     "A model that does not exist": unknown_model,
     "No credits left": no_money,
     "A video in a message": video,
-    "Sound in a message": sound,
+    "Audio in a message": audio,
     "An image in a tool's result": image_of_a_tool,
     "Streamed reasoning": reasoning,
     "Token counts in streams, unless asked otherwise": usage,

@@ -38,6 +38,8 @@ _IN_NAMES = re.compile(rf"(?:^|_)({_WORDS})(?:s|ed|ing)?(?:_|$)", re.IGNORECASE)
 
 ALLOWED = {
     "oxen_inference/ledger/database.py": {"journal": "the name of the file that is refused"},
+    "tests/unit/test_ledger.py": {"journal": "the name of the file that is refused"},
+    "tests/contract/test_words.py": dict.fromkeys(PREFERRED, "the list of these words"),
 }
 """By file: the words it may use, and why."""
 
@@ -47,9 +49,14 @@ def shipped_modules() -> Iterator[Path]:
         yield from sorted((REPOSITORY / package).rglob("*.py"))
 
 
-def pages() -> list[Path]:
+def texts() -> list[Path]:
+    """Every file that people write and read, code, tests and notebooks included."""
     listed = subprocess.run(
-        ["git", "ls-files", "*.md"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+        ["git", "ls-files", "*.py", "*.md", "*.ipynb", "*.toml", "*.yml", "Makefile", ".ci/run"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return [REPOSITORY / name for name in listed.stdout.split()]
 
@@ -75,6 +82,10 @@ def odd_names(source: str, module: str = "") -> set[str]:
     }
 
 
+def odd_test_names(source: str, module: str = "") -> set[str]:
+    return {name for name in odd_names(source, module) if not OLD_NAMES.match(name)}
+
+
 def odd_words(text: str) -> set[str]:
     return {match[1].lower() for match in _IN_PROSE.finditer(text)}
 
@@ -88,9 +99,19 @@ def test_names_are_the_fields_own() -> None:
     assert found == {}
 
 
+def test_names_in_tests_have_one_word_for_one_thing() -> None:
+    found = {
+        str(path.relative_to(REPOSITORY)): odd
+        for path in texts()
+        if path.suffix == ".py"
+        and (odd := odd_test_names(path.read_text("utf-8"), module=path.stem))
+    }
+    assert found == {}
+
+
 def test_prose_has_one_word_for_one_thing() -> None:
     found = {}
-    for path in [*shipped_modules(), *pages()]:
+    for path in texts():
         name = str(path.relative_to(REPOSITORY))
         odd = odd_words(path.read_text("utf-8"))
         if odd != set(ALLOWED.get(name, {})):

@@ -27,7 +27,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Sandbox]:
 
 @pytest.fixture
 def made(hub: Sandbox, tmp_path: Path) -> Any:
-    """A picture that was paid for and saved nowhere."""
+    """A image that was paid for and saved nowhere."""
     path = tmp_path / "state" / "ledger.sqlite3"
     with OxenClient() as client:
         result = client.media.generate(model="flux-2-dev", prompt=PROMPT, key="dawn")

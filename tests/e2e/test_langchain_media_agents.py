@@ -76,13 +76,13 @@ class TestCrash:
             "OXEN_BASE_URL": sandbox.base_url,
             "OXEN_STATE_DIR": str(folder / "state"),
         }
-        module = "tests.e2e.langchain_film_process"
+        module = "tests.e2e.langchain_video_process"
         return subprocess.Popen(
             [sys.executable, "-m", module, what, str(folder)], cwd=REPOSITORY, env=environment,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 
-    def test_a_film_survives_the_death_of_its_process(
+    def test_a_video_survives_the_death_of_its_process(
         self, oxen_sandbox: Sandbox, tmp_path: Path
     ) -> None:
         oxen_sandbox.settings.video_seconds = 3
@@ -104,8 +104,8 @@ class TestCrash:
         assert said == "Here it is."
         assert len(oxen_sandbox.jobs) == 1
         assert [charge.kind for charge in oxen_sandbox.charges] == ["queue"]
-        with av.open(path) as film:
-            assert float(film.duration) / av.time_base == pytest.approx(5, abs=0.1)
+        with av.open(path) as video:
+            assert float(video.duration) / av.time_base == pytest.approx(5, abs=0.1)
         (name,) = self.budgets(tmp_path)
         spent = Budget("1.00", name=name, ledger=Ledger(tmp_path / "state" / "ledger.sqlite3"))
         assert spent.spent == oxen_sandbox.charges[0].cost + Decimal("0.02")  # and two answers
@@ -126,7 +126,7 @@ class TestReplay:
         assert tool_messages(state)[0].status == "success"
         assert len(oxen_sandbox.jobs) == 1
 
-    def test_an_edited_call_is_another_picture(
+    def test_an_edited_call_is_another_image(
         self, draw: OxenMediaTool, oxen_sandbox: Sandbox
     ) -> None:
         one = agent([[DRAW], "done"], [draw], HumanInTheLoopMiddleware({"draw": True}))
@@ -177,9 +177,9 @@ def test_checkpoints_hold_references_only(
         saved = one.get_state(thread()).values
     (message,) = tool_messages(state)
     assert tool_messages(saved)[0].artifact == message.artifact
-    picture = Path(message.artifact["items"][0]["path"]).read_bytes()
+    image = Path(message.artifact["items"][0]["path"]).read_bytes()
     checkpoints = b"".join(file.read_bytes() for file in tmp_path.glob("c.sqlite3*"))
-    assert picture[:200] not in checkpoints
+    assert image[:200] not in checkpoints
 
 
 class TestBudget:

@@ -74,8 +74,8 @@ class TestWhatComesBack:
         assert message.status == "success"
         for said in ("Made 1 image", "$0.013", item["url"], item["generation_id"], item["path"]):
             assert said in message.text
-        with Image.open(item["path"]) as picture:
-            assert picture.format == "PNG"
+        with Image.open(item["path"]) as image:
+            assert image.format == "PNG"
         assert Path(item["path"]).parent == tmp_path
 
     async def test_async_is_the_same(self, oxen_sandbox: Sandbox) -> None:
@@ -165,7 +165,7 @@ class TestPaidOnce:
         assert first.artifact["items"][0]["generation_id"] in again.text
         assert len(oxen_sandbox.jobs) == 1
 
-    def test_another_call_is_another_picture(
+    def test_another_call_is_another_image(
         self, draw: OxenMediaTool, oxen_sandbox: Sandbox
     ) -> None:
         answer(draw, "c1", prompt="ox")
@@ -254,20 +254,20 @@ class TestInputs:
         self, client: OxenClient, oxen_sandbox: Sandbox, tmp_path: Path
     ) -> None:
         draw = OxenMediaTool.for_model("flux-2-dev", client=client, save_to=tmp_path)
-        film = OxenMediaTool.for_model("google-veo-3-1-fast", client=client)
+        video = OxenMediaTool.for_model("google-veo-3-1-fast", client=client)
         (item,) = answer(draw, prompt="ox").artifact["items"]
         for number, name in enumerate((item["generation_id"], item["url"], item["path"])):
-            message = answer(film, f"f{number}", prompt=f"film {number}", input_image=name)
+            message = answer(video, f"f{number}", prompt=f"video {number}", input_image=name)
             assert message.status == "success", message.text
             assert self.sent(oxen_sandbox)["input_image"].startswith(f"{oxen_sandbox.origin}/api/")
 
     def test_an_earlier_result_inside_an_object(
         self, client: OxenClient, draw: OxenMediaTool, oxen_sandbox: Sandbox
     ) -> None:
-        film = OxenMediaTool.for_model("kling-video-o3-pro-reference-to-video", client=client)
+        video = OxenMediaTool.for_model("kling-video-o3-pro-reference-to-video", client=client)
         (item,) = answer(draw, prompt="ox").artifact["items"]
         hero = {"frontal_image_url": item["generation_id"], "reference_image_urls": [item["url"]]}
-        message = answer(film, "f1", prompt="film", elements=[hero])
+        message = answer(video, "f1", prompt="video", elements=[hero])
         assert message.status == "success", message.text
         (sent,) = self.sent(oxen_sandbox)["elements"]
         assert sent["frontal_image_url"].startswith("http")
@@ -276,8 +276,8 @@ class TestInputs:
     def test_nothing_else_is_read(
         self, client: OxenClient, oxen_sandbox: Sandbox, name: str
     ) -> None:
-        film = OxenMediaTool.for_model("google-veo-3-1-fast", client=client)
-        message = answer(film, prompt="film", input_image=name)
+        video = OxenMediaTool.for_model("google-veo-3-1-fast", client=client)
+        message = answer(video, prompt="video", input_image=name)
         assert message.status == "error"
         assert oxen_sandbox.jobs == []
 
@@ -285,8 +285,8 @@ class TestInputs:
         self, client: OxenClient, oxen_sandbox: Sandbox, tmp_path: Path
     ) -> None:
         Image.new("RGB", (8, 8), "red").save(tmp_path / "ox.png")
-        film = OxenMediaTool.for_model("google-veo-3-1-fast", client=client, inputs_from=tmp_path)
-        message = answer(film, prompt="film", input_image="ox.png")
+        video = OxenMediaTool.for_model("google-veo-3-1-fast", client=client, inputs_from=tmp_path)
+        message = answer(video, prompt="video", input_image="ox.png")
         assert message.status == "success", message.text
         assert self.sent(oxen_sandbox)["input_image"].startswith("data:image/png;base64,")
         assert "base64,iVBOR" not in str(message.artifact)

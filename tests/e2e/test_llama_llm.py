@@ -178,7 +178,7 @@ def test_reasoning_comes_as_a_block_of_its_own(hub: Sandbox) -> None:
     assert [type(block) for block in whole] == [ThinkingBlock, TextBlock]
 
 
-def test_a_picture_is_seen(llm: Oxen, hub: Sandbox) -> None:
+def test_a_image_is_seen(llm: Oxen, hub: Sandbox) -> None:
     blocks = [TextBlock(text="What is this?"), ImageBlock(image=PNG)]
     assert "image" in str(llm.chat([ChatMessage(role="user", blocks=blocks)]))
     part = bodies(hub)[0]["messages"][0]["content"][0]

@@ -337,7 +337,7 @@ async def test_a_tool_whose_name_alone_arrived_is_not_run() -> None:
     drawn = []
 
     def draw(prompt: str = "an ox") -> str:
-        """Draw a picture."""
+        """Draw an image."""
         drawn.append(prompt)
         return "done"
 

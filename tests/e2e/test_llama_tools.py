@@ -325,7 +325,7 @@ class Drawn(BaseModel):
     """A state of a workflow that has room for nothing else."""
 
     model_config = ConfigDict(extra="forbid")
-    pictures: int = 0
+    images: int = 0
 
 
 async def test_a_workflow_with_a_state_of_its_own_pays_once(hub: Sandbox) -> None:
@@ -449,7 +449,7 @@ async def test_one_budget_for_all_tools(hub: Sandbox, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("named", [True, False])
-async def test_pictures_are_shown_where_asked_for(
+async def test_images_are_shown_where_asked_for(
     hub: Sandbox, llm: Oxen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: bool
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -483,7 +483,7 @@ def test_the_key_is_in_no_representation(hub: Sandbox) -> None:
     assert "sk-secret" not in f"{spec!r} {vars(spec)!r}"
 
 
-def test_a_film_asked_of_picture_models_is_refused_by_name(hub: Sandbox) -> None:
+def test_a_video_asked_of_image_models_is_refused_by_name(hub: Sandbox) -> None:
     told = str(OxenToolSpec(IMAGE).generate_video(prompt="an ox"))
     assert "generate_video" in told
     assert IMAGE in told
@@ -496,8 +496,8 @@ async def test_every_kind_is_made_by_its_own_function(hub: Sandbox, asynchronous
         rows = hub.models.items()
         return next(name for name, row in rows if row["capabilities"]["output"] == [output])
 
-    edit, film, sound = "qwen-image-edit", VIDEO, model("audio")
-    spec = OxenToolSpec([IMAGE, edit, film, sound], allow_unknown_cost=True)
+    edit, video, audio = "qwen-image-edit", VIDEO, model("audio")
+    spec = OxenToolSpec([IMAGE, edit, video, audio], allow_unknown_cost=True)
 
     async def call(name: str, **arguments: Any) -> OxenToolResult:
         if asynchronous:
@@ -511,12 +511,13 @@ async def test_every_kind_is_made_by_its_own_function(hub: Sandbox, asynchronous
     changed = await call(
         "edit_image", model=edit, prompt="older", input_image=[source] if listed else source
     )
-    filmed = await call("generate_video", prompt="an ox walks")
-    heard = await call("generate_audio", prompt="moo")
+    video_result = await call("generate_video", prompt="an ox walks")
+    audio_result = await call("generate_audio", prompt="moo")
     made = [
-        one.media and (one.media.model, one.media.media_type) for one in (changed, filmed, heard)
+        one.media and (one.media.model, one.media.media_type)
+        for one in (changed, video_result, audio_result)
     ]
-    assert made == [(edit, "image"), (film, "video"), (sound, "audio")]
+    assert made == [(edit, "image"), (video, "video"), (audio, "audio")]
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])

@@ -48,7 +48,7 @@ async def so_is_the_async_one() -> None:
 
 
 def media_is_a_result(client: OxenClient) -> None:
-    budget = Budget("5.00", name="films")
+    budget = Budget("5.00", name="videos")
     result = client.media.generate(
         model="flux-2-dev", prompt="an ox", budget=budget, save_to=Path("out")
     )

@@ -83,7 +83,7 @@ def test_what_no_one_can_read_and_nobody_declared_is_kept(
             fetch(f"data:,{content}", tmp_path, "x", "image", source)
 
 
-def picture(kind: str, size: tuple[int, int] = (31, 17)) -> bytes:
+def image(kind: str, size: tuple[int, int] = (31, 17)) -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", size, "red").save(buffer, kind)
     return buffer.getvalue()
@@ -94,7 +94,7 @@ def picture(kind: str, size: tuple[int, int] = (31, 17)) -> bytes:
     [("PNG", "png", {}), ("JPEG", "jpg", {}), ("WEBP", "webp", {}),
      ("WEBP", "webp", {"lossless": True}), ("GIF", "gif", {}), ("BMP", "bmp", {})],
 )  # fmt: skip
-def test_pictures_are_known_by_their_bytes(
+def test_images_are_known_by_their_bytes(
     kind: str, suffix: str, options: dict[str, bool], tmp_path: Path
 ) -> None:
     buffer = io.BytesIO()
@@ -106,8 +106,8 @@ def test_pictures_are_known_by_their_bytes(
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
-def test_pictures_that_end_too_early_are_known(kind: str, tmp_path: Path) -> None:
-    content = picture(kind, (300, 300))
+def test_images_that_end_too_early_are_known(kind: str, tmp_path: Path) -> None:
+    content = image(kind, (300, 300))
     saved = save(content[: len(content) * 3 // 4], tmp_path, "x", "image")
     assert "too early" in (saved.note or "")
 
@@ -116,7 +116,7 @@ def box(name: bytes, content: bytes) -> bytes:
     return struct.pack(">I4s", len(content) + 8, name) + content
 
 
-def film(version: int = 0) -> bytes:
+def video(version: int = 0) -> bytes:
     if version:
         times = struct.pack(">B3xQQIQ", 1, 0, 0, 1000, 5250)
     else:
@@ -127,21 +127,21 @@ def film(version: int = 0) -> bytes:
 
 
 @pytest.mark.parametrize("version", [0, 1])
-def test_films_say_their_size_and_length(version: int, tmp_path: Path) -> None:
-    saved = save(film(version), tmp_path, "x", "video")
+def test_videos_say_their_size_and_length(version: int, tmp_path: Path) -> None:
+    saved = save(video(version), tmp_path, "x", "video")
     assert saved.media is not None
     assert saved.path.suffix == ".mp4"
     assert (saved.media.width, saved.media.height, saved.media.duration) == (1280, 720, 5.25)
 
 
-def test_a_film_that_ends_too_early_is_known(tmp_path: Path) -> None:
-    assert "too early" in (save(film()[:-10], tmp_path, "x", "video").note or "")
+def test_a_video_that_ends_too_early_is_known(tmp_path: Path) -> None:
+    assert "too early" in (save(video()[:-10], tmp_path, "x", "video").note or "")
 
 
 @pytest.mark.parametrize(
     ("content", "media_type", "suffix"),
     [(b"<html>Login</html>", "image", "bin"), (b"", "image", "bin"),
-     (picture("PNG"), "video", "png"), (film(), "image", "mp4")],
+     (image("PNG"), "video", "png"), (video(), "image", "mp4")],
 )  # fmt: skip
 def test_bytes_in_hand_are_kept_under_what_they_are(
     content: bytes, media_type: str, suffix: str, tmp_path: Path
@@ -161,7 +161,7 @@ def test_sounds_are_known(head: bytes, tmp_path: Path) -> None:
     assert found.kind == "audio"
 
 
-def test_a_vector_picture_is_one(tmp_path: Path) -> None:
+def test_a_vector_image_is_one(tmp_path: Path) -> None:
     saved = save(b'<?xml version="1.0"?>\n<svg xmlns="x"></svg>', tmp_path, "x", "image")
     assert saved.path.suffix == ".svg"
 
@@ -169,13 +169,13 @@ def test_a_vector_picture_is_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize("length", range(0, 64, 3))
 def test_no_stump_of_a_header_breaks_it(length: int, tmp_path: Path) -> None:
     path = tmp_path / "x"
-    for content in (picture("PNG"), picture("JPEG"), picture("WEBP"), picture("GIF"), film()):
+    for content in (image("PNG"), image("JPEG"), image("WEBP"), image("GIF"), video()):
         path.write_bytes(content[:length])
         probe(path)
 
 
 def test_files_never_take_each_others_names(tmp_path: Path) -> None:
-    content = picture("PNG")
+    content = image("PNG")
     names = [save(content, tmp_path, "ox", "image").path.name for _ in range(3)]
     assert names == ["ox.png", "ox-1.png", "ox-2.png"]
     assert (tmp_path / "ox.png").stat().st_mode & 0o777 == 0o644

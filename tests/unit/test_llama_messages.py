@@ -87,7 +87,7 @@ def test_an_image_from_anywhere(block: ImageBlock, url: str) -> None:
 
 
 def test_files_by_path(tmp_path: Path) -> None:
-    for name, data in (("ox.png", PNG), ("ox.wav", WAV), ("ox.mp4", b"film"), ("ox.pdf", PDF)):
+    for name, data in (("ox.png", PNG), ("ox.wav", WAV), ("ox.mp4", b"video"), ("ox.pdf", PDF)):
         (tmp_path / name).write_bytes(data)
     (tmp_path / "ox.md").write_text("# Ox")
     image, audio, video, pdf, unnamed, text = parts(
@@ -100,7 +100,7 @@ def test_files_by_path(tmp_path: Path) -> None:
     )
     assert image["image_url"] == {"url": data_url("image/png", PNG), "detail": "low"}
     assert audio["audio_url"]["url"] == data_url("audio/wav", WAV)
-    assert video["video_url"]["url"] == data_url("video/mp4", b"film")
+    assert video["video_url"]["url"] == data_url("video/mp4", b"video")
     assert pdf["file"] == {"file_data": data_url("application/pdf", PDF), "filename": "Oxen"}
     assert unnamed["file"]["filename"] == "ox.pdf"
     assert text == {"type": "text", "text": "Notes:\n\n# Ox"}
@@ -200,7 +200,7 @@ def test_tool_calls_of_every_kind() -> None:
     assert wire["tool_calls"][1]["extra_content"] == {"s": "t"}
 
 
-def test_a_picture_in_a_tools_result_follows_as_a_users_message() -> None:
+def test_a_image_in_a_tools_result_follows_as_a_users_message() -> None:
     call = ToolCallBlock(tool_call_id="a", tool_name="draw", tool_kwargs={})
     result = ChatMessage(
         role="tool",
@@ -258,7 +258,7 @@ def test_an_assistant_that_said_nothing_said_so() -> None:
     assert [one["content"] for one in sent(ChatMessage(role="assistant", blocks=[]))] == [""]
 
 
-def test_a_citation_of_a_picture_is_the_picture() -> None:
+def test_a_citation_of_a_image_is_the_image() -> None:
     cited = ImageBlock(url="https://oxen.test/a.png")
     block = CitationBlock(cited_content=cited, source="s", title="t", additional_location_info={})
     assert parts(block) == [{"type": "image_url", "image_url": {"url": "https://oxen.test/a.png"}}]

@@ -65,10 +65,10 @@ def test_bytes_are_never_written_out() -> None:
 
 
 def test_a_notebook_shows_what_there_is(tmp_path: Path) -> None:
-    film = tmp_path / "film.mp4"
-    film.write_bytes(b"film")
+    video = tmp_path / "video.mp4"
+    video.write_bytes(b"video")
     items = (
-        MediaItem(status="succeeded", path=film, mime_type="video/mp4", size=4),
+        MediaItem(status="succeeded", path=video, mime_type="video/mp4", size=4),
         MediaItem(status="succeeded", url='https://x/?a="b"'),
         MediaItem(status="failed", error="<script>alert(1)</script>"),
     )
@@ -110,13 +110,13 @@ def test_an_account_is_known_by_a_hash_of_its_key() -> None:
     assert "secret" not in repr(one)
 
 
-@pytest.mark.parametrize("url", ["https://x/film.mp4", "https://x/film", "https://x/a?b=c.png"])
-def test_a_film_that_was_not_saved_is_shown_as_one(url: str) -> None:
+@pytest.mark.parametrize("url", ["https://x/video.mp4", "https://x/video", "https://x/a?b=c.png"])
+def test_a_video_that_was_not_saved_is_shown_as_one(url: str) -> None:
     item = MediaItem(status="succeeded", url=url)
-    film = MediaResult(model="m", media_type="video", items=(item,))
-    assert "<video" in film._repr_mimebundle_()["text/html"]
-    sound = MediaResult(model="m", media_type="audio", items=(item,))
-    assert "<audio" in sound._repr_mimebundle_()["text/html"]
+    video = MediaResult(model="m", media_type="video", items=(item,))
+    assert "<video" in video._repr_mimebundle_()["text/html"]
+    audio = MediaResult(model="m", media_type="audio", items=(item,))
+    assert "<audio" in audio._repr_mimebundle_()["text/html"]
 
 
 @pytest.mark.parametrize(

@@ -37,11 +37,11 @@ def tool(model_id: str = "flux-2-dev", **options: Any) -> OxenMediaTool:
 
 
 def test_says_what_it_makes_from_what_and_for_how_much() -> None:
-    film = tool("google-veo-3-1-fast", resolution="1080p", duration=4)
-    assert film.name == "generate_video_with_google_veo_3_1_fast"
-    assert film.description.startswith("Makes a video with ")
-    assert "Costs $0.52" in film.description
-    assert "generation ids of earlier results" in film.description
+    video = tool("google-veo-3-1-fast", resolution="1080p", duration=4)
+    assert video.name == "generate_video_with_google_veo_3_1_fast"
+    assert video.description.startswith("Makes a video with ")
+    assert "Costs $0.52" in video.description
+    assert "generation ids of earlier results" in video.description
 
 
 def test_a_model_in_hand_needs_no_network_and_a_name_may_be_given() -> None:
@@ -234,8 +234,8 @@ class TestToolkit:
             models=[model(), model("google-veo-3")],
             api_key=KEY, base_url="http://localhost:1", budget="0.02", background=False,
         )  # fmt: skip
-        draw, film = (one.budget for one in toolkit.get_tools())  # type: ignore[attr-defined]
-        assert draw is film
+        draw, video = (one.budget for one in toolkit.get_tools())  # type: ignore[attr-defined]
+        assert draw is video
         assert draw.limit == Decimal("0.02")
 
 

@@ -30,7 +30,7 @@ VIDEO: dict[str, Any] = {
     "object": "model",
     "created": 1750000000,
     "owned_by": "oxen",
-    "display_name": "Filmer",
+    "display_name": "Video Maker",
     "model_type": "base",
     "endpoint": "/videos/generate",
     "capabilities": {"input": ["text", "image"], "output": ["video"]},
@@ -54,7 +54,7 @@ def test_a_documented_model_is_read_without_complaint() -> None:
         warnings.simplefilter("error")
         (model,) = read_models({"object": "list", "data": [VIDEO]})
     assert (model.id, model.name, model.developer, model.kind) == (
-        "video-maker", "Filmer", "Acme", "video",
+        "video-maker", "Video Maker", "Acme", "video",
     )  # fmt: skip
     assert model.pricing is not None
     assert model.pricing.cost_per_second == Decimal("0.1")

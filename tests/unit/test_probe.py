@@ -73,7 +73,7 @@ def test_what_is_no_medium_is_none(content: bytes, probed: Probed) -> None:
     assert probed(content) is None
 
 
-def test_a_film_of_large_boxes_is_read(probed: Probed) -> None:
+def test_a_video_of_large_boxes_is_read(probed: Probed) -> None:
     found = probed(FTYP + large_box(b"mdat", bytes(50)) + box(b"moov", MVHD + track(640, 360)))
     assert (found.duration, found.width, found.height) == (5.25, 640, 360)
     assert found.complete
@@ -100,17 +100,17 @@ def test_a_sound_track_hides_no_size(probed: Probed) -> None:
         struct.pack(">I4s", 4, b"mvhd") + bytes(20),
     ],
 )
-def test_a_film_with_a_broken_header_is_one_without_figures(moov: bytes, probed: Probed) -> None:
+def test_a_video_with_a_broken_header_is_one_without_figures(moov: bytes, probed: Probed) -> None:
     found = probed(FTYP + box(b"moov", moov) + box(b"mdat", bytes(50)))
     assert (found.kind, found.complete) == ("video", True)
     assert (found.duration, found.width) == (None, None)
 
 
-def test_a_film_whose_boxes_end_before_they_began_is_incomplete(probed: Probed) -> None:
+def test_a_video_whose_boxes_end_before_they_began_is_incomplete(probed: Probed) -> None:
     assert not probed(FTYP + struct.pack(">I4s", 2, b"moov") + bytes(50)).complete
 
 
-def test_a_picture_cut_in_its_frame_has_no_size(probed: Probed) -> None:
+def test_a_image_cut_in_its_frame_has_no_size(probed: Probed) -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (31, 17), "red").save(buffer, "JPEG")
     content = buffer.getvalue()

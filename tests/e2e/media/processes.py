@@ -58,7 +58,7 @@ def kill_and_run_again(folder: Path, times: int, seed: int) -> Counter[str]:
     seen: Counter[str] = Counter()
     with BadHub(think=0.03, lag=0.1, seconds=0.1) as hub:
         for number in range(times):
-            key = f"film {number}"
+            key = f"video {number}"
             going = context.Event()
             first = context.Process(target=generate, args=(hub.base_url, ledger, key, None, going))
             first.start()

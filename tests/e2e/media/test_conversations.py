@@ -82,7 +82,7 @@ def test_a_job_that_one_of_two_calls_left_is_still_the_other_s(ledger: Ledger) -
                 time.sleep(0.005)
             with pytest.raises(GenerationTimeout):
                 client.media.generate(**ox, key="k", timeout=0.1)
-            assert client.media.find(**ox) is None  # another call means another picture
+            assert client.media.find(**ox) is None  # another call means another image
             hub.seconds = 0
             assert patient.result().succeeded
     assert hub.posts["ox"] == 1

@@ -272,7 +272,7 @@ def measured(content: bytes) -> tuple[dict[str, str], bytes]:
     return {"Content-Length": str(len(content))}, content
 
 
-def film() -> bytes:
+def video() -> bytes:
     def box(name: bytes, content: bytes) -> bytes:
         return struct.pack(">I4s", len(content) + 8, name) + content
 
@@ -290,7 +290,7 @@ def photo() -> bytes:
 @pytest.mark.parametrize(
     ("content", "media_type", "suffix"),
     [(PNG + bytes(100), "image", "png"), (photo() + b"trailer of a telephone" * 9, "image", "jpg"),
-     (b"<svg></svg>" + b"\n" * 100, "image", "svg"), (film() + b"trailing bytes" * 9, "video", "mp4")],
+     (b"<svg></svg>" + b"\n" * 100, "image", "svg"), (video() + b"trailing bytes" * 9, "video", "mp4")],
 )  # fmt: skip
 def test_what_comes_after_the_end_does_not_matter(
     content: bytes, media_type: str, suffix: str, sites: tuple[Site, Site], tmp_path: Path
@@ -305,7 +305,7 @@ def test_what_comes_after_the_end_does_not_matter(
 
 @pytest.mark.parametrize(
     ("content", "media_type", "declared", "suffix"),
-    [(b"GIF89a" + bytes(20) + b"\0;", "video", "video/mp4", "gif"), (film(), "image", None, "mp4"),
+    [(b"GIF89a" + bytes(20) + b"\0;", "video", "video/mp4", "gif"), (video(), "image", None, "mp4"),
      (b"\0\0\0\x18ftypmsf1" + bytes(12), "image", None, "heif"),
      (b"PK\x03\x04" + bytes(40), "image", None, "zip"), (b"8BPS" + bytes(40), "image", None, "psd"),
      (b"glTF" + bytes(40), "video", "image/png", "glb"), (b"\x01\x02" + bytes(40), "image", None, "bin"),
@@ -326,7 +326,7 @@ def test_every_file_is_kept_under_what_it_is(
 
 
 @pytest.mark.parametrize("wrapped", [chunked, measured])
-@pytest.mark.parametrize("content", [PNG[:-20], film()[:-9]])
+@pytest.mark.parametrize("content", [PNG[:-20], video()[:-9]])
 def test_what_ends_too_early_where_it_comes_from_is_kept_with_a_note(
     content: bytes, wrapped: Any, sites: tuple[Site, Site], tmp_path: Path
 ) -> None:

@@ -80,7 +80,7 @@ def test_an_image_is_made_saved_and_settled(media: MediaCalls, tmp_path: Path) -
     assert "data:image" in result._repr_mimebundle_()["text/html"]
 
 
-def test_a_film_says_how_long_it_is(media: MediaCalls, tmp_path: Path) -> None:
+def test_a_video_says_how_long_it_is(media: MediaCalls, tmp_path: Path) -> None:
     model = next(m for m in media.hub.models if "video" in media.hub.models[m]["capabilities"]["output"] and "duration" in media.hub.models[m]["request_schema"]["properties"])  # fmt: skip
     result = media(
         "generate", model=model, prompt="an ox walks", save_to=tmp_path, allow_unknown_cost=True
@@ -599,7 +599,7 @@ def test_a_model_that_makes_several_kinds_makes_the_first_of_media(media: MediaC
     assert media("generate", model=model, prompt="an ox").media_type == "image"
 
 
-def test_one_film_a_direct_call(media: MediaCalls) -> None:
+def test_one_video_a_direct_call(media: MediaCalls) -> None:
     model = next(name for name, row in media.hub.models.items() if row["capabilities"]["output"] == ["video"])  # fmt: skip
     with pytest.raises(InvalidInputError, match="one video a call, not 2"):
         media(

@@ -18,7 +18,7 @@ from oxen_inference.tools.text import explain
 from oxen_sandbox import Fault, Sandbox
 from tests.e2e.media.calls import THOROUGH, MediaCalls
 
-SOUND = "bytedance-seed-audio-1-0"
+AUDIO = "bytedance-seed-audio-1-0"
 WEBM = b"\x1a\x45\xdf\xa3" + bytes(20) + b"webm" + bytes(80)
 
 
@@ -44,9 +44,9 @@ def answer_sound(hub: Sandbox, content: bytes) -> None:
     answer(hub, "*/audio/generate", "audios", b64_json=base64.b64encode(content).decode())
 
 
-def test_sound_in_a_container_for_films_is_sound(media: MediaCalls, tmp_path: Path) -> None:
+def test_audio_in_a_video_container_is_audio(media: MediaCalls, tmp_path: Path) -> None:
     answer_sound(media.hub, WEBM)
-    made = media("generate", model=SOUND, prompt="moo", save_to=tmp_path / "to")
+    made = media("generate", model=AUDIO, prompt="moo", save_to=tmp_path / "to")
     (item,) = made.items
     assert Path(item.path).read_bytes() == WEBM
     assert (item.mime_type, made.notes) == ("audio/webm", ())
@@ -58,11 +58,11 @@ def test_bytes_in_hand_are_kept_whatever_they_are(
 ) -> None:
     encoded = base64.b64encode(content).decode()
     answer(media.hub, "*/videos/generate", "videos", b64_json=encoded)
-    film = next(
+    video = next(
         one for one, model in media.hub.models.items() if "video" in model["capabilities"]["output"]
     )
     options: dict[str, Any] = {"direct": True, "allow_unknown_cost": True, "prompt": "an ox"}
-    made = media("generate", model=film, save_to=tmp_path / "to", **options)
+    made = media("generate", model=video, save_to=tmp_path / "to", **options)
     assert [path.read_bytes() for path in (tmp_path / "to").iterdir()] == [content]
     assert len(made.notes) == 1
     assert Path(made.paths[0]).name in made.notes[0]
@@ -78,7 +78,7 @@ def test_a_folder_that_cannot_be_written_any_more_is_replaced(
         folder.write_text("somebody's file now")
 
     answer_sound(media.hub, b"fLaC" + bytes(80))
-    made = media("generate", model=SOUND, prompt="moo", save_to=folder, on_progress=_at("fetching", spoil))  # fmt: skip
+    made = media("generate", model=AUDIO, prompt="moo", save_to=folder, on_progress=_at("fetching", spoil))  # fmt: skip
     (path,) = map(Path, made.paths)
     assert path.parent == tmp_path / "ledger" / "results"
     assert path.read_bytes().startswith(b"fLaC")
@@ -104,7 +104,7 @@ def test_where_nothing_beside_the_ledger_can_be_written_there_is_a_place_of_the_
             place.write_text("somebody's file now")
 
     answer_sound(media.hub, b"fLaC" + bytes(80))
-    made = media("generate", model=SOUND, prompt="moo", save_to=folder, on_progress=_at("fetching", spoil))  # fmt: skip
+    made = media("generate", model=AUDIO, prompt="moo", save_to=folder, on_progress=_at("fetching", spoil))  # fmt: skip
     (path,) = map(Path, made.paths)
     assert path.parent.name.startswith("oxen-results-")
     assert path.read_bytes().startswith(b"fLaC")
@@ -114,7 +114,7 @@ def test_where_nothing_beside_the_ledger_can_be_written_there_is_a_place_of_the_
 def test_a_folder_that_vanished_is_made_again(media: MediaCalls, tmp_path: Path) -> None:
     folder = tmp_path / "to"
     answer_sound(media.hub, b"fLaC" + bytes(80))
-    made = media("generate", model=SOUND, prompt="moo", save_to=folder, on_progress=_at("fetching", lambda: shutil.rmtree(folder)))  # fmt: skip
+    made = media("generate", model=AUDIO, prompt="moo", save_to=folder, on_progress=_at("fetching", lambda: shutil.rmtree(folder)))  # fmt: skip
     assert Path(made.paths[0]).parent == folder
     assert made.notes == ()
 
@@ -125,7 +125,7 @@ def test_without_any_place_the_bytes_are_in_the_error(
     monkeypatch.setattr(fetching, "_folders", lambda *_: iter([tmp_path / "nowhere"]))
     answer_sound(media.hub, b"fLaC" + bytes(80))
     with pytest.raises(DownloadError, match="would be paid for again") as failed:
-        media("generate", model=SOUND, prompt="moo", save_to=tmp_path / "to")
+        media("generate", model=AUDIO, prompt="moo", save_to=tmp_path / "to")
     assert failed.value.result is not None
     assert failed.value.result.items[0].content == b"fLaC" + bytes(80)
     assert "same arguments" not in explain(failed.value)
@@ -143,7 +143,7 @@ def test_a_tool_keeps_odd_sound(hub: Sandbox, tmp_path: Path) -> None:
     answer_sound(hub, WEBM)
     ledger = Ledger(tmp_path / "ledger.sqlite3")
     with OxenClient(base_url=hub.base_url, api_key=hub.api_key, ledger=ledger) as client:
-        tool = OxenMediaTool.for_model(SOUND, client=client, save_to=tmp_path / "to")
+        tool = OxenMediaTool.for_model(AUDIO, client=client, save_to=tmp_path / "to")
         said = tool.invoke({"prompt": "moo"})
     (saved,) = (tmp_path / "to").iterdir()
     assert saved.name in str(said)

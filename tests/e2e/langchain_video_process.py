@@ -1,4 +1,4 @@
-"""An agent that films, in a process of its own that may be killed: ``start`` or ``resume``."""
+"""An agent that makes a video, in a process of its own that may be killed: ``start`` or ``resume``."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ CONFIG = {"configurable": {"thread_id": "the-thread"}}
 
 
 def main(what: str, folder: Path) -> None:
-    film = OxenMediaTool.for_model("wan-v2-7-text-to-video", name="film", save_to=folder / "films")
-    calls = [("call_1", "film", {"prompt": "an ox at dawn", "duration": 5})]
+    video = OxenMediaTool.for_model(
+        "wan-v2-7-text-to-video", name="video", save_to=folder / "videos"
+    )
+    calls = [("call_1", "video", {"prompt": "an ox at dawn", "duration": 5})]
     with SqliteSaver.from_conn_string(str(folder / "checkpoints.sqlite3")) as checkpointer:
         agent = create_agent(
             ScriptedChat(turns=[calls, "Here it is."], cost="0.01"),
-            [film],
+            [video],
             middleware=[OxenBudgetMiddleware("1.00")],
             checkpointer=checkpointer,
         )
         state = agent.invoke(
-            {"messages": [("user", "film it")]} if what == "start" else None, CONFIG
+            {"messages": [("user", "make a video")]} if what == "start" else None, CONFIG
         )
     (message,) = tool_messages(state)
     print(message.artifact["items"][0]["path"], state["messages"][-1].text, sep="\n")
