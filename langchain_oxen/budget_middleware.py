@@ -63,7 +63,8 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
     `limit` is in USD and applies to each run, across interrupts and restarts, or with
     ``per="thread"`` to a whole conversation. Or give a `budget`, which other code may share. Media
     calls reserve their price before they are sent. A chat answer is counted when its cost is known
-    (``response_metadata["cost"]``, else ``"cost_estimate"``, else an `OxenBudgetWarning`), so one
+    (``response_metadata["cost"]``, else ``"cost_estimate"``, else an `OxenBudgetWarning`; the
+    higher one where an answer states another cost than the catalog's prices say), so one
     answer can exceed the limit and no further one is requested: the run ends with a message, or
     with ``on_exceeded="error"`` with a `BudgetExceededError`.
 
@@ -184,12 +185,14 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
         return response
 
     def _record_cost(self, state: Mapping[str, Any], response: ModelResponse[Any]) -> None:
+        from oxen_inference.chat.answer import charged_cost
+
         for message in response.result:
             metadata = message.response_metadata
             model_id = str(metadata.get("model_name") or "chat")
-            cost = metadata.get("cost", metadata.get("cost_estimate"))
-            if cost is not None and Decimal(str(cost)) > 0:
-                self.budget_of(state).record(Decimal(str(cost)), model_id)
+            cost = charged_cost(metadata)
+            if cost:
+                self.budget_of(state).record(cost, model_id)
             elif cost is None and isinstance(message, AIMessage):
                 warnings.warn(
                     f"The cost of an answer by {model_id} is not known: the budget does not count it.",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
-from oxen_inference.chat.usage import Usage
+from oxen_inference.chat.usage import StatedCost, Usage
+from oxen_inference.money import read_money
 
 
 @dataclass(slots=True)
@@ -52,18 +54,53 @@ class Answer:
     id: str | None = None
     model: str | None = None
     cost: Decimal | None = None
-    """USD, by the catalog's prices; None where it is unknown."""
+    """USD: what the answer states, else what it costs by the catalog's prices; None: unknown."""
     cost_estimate: Decimal | None = None
     """USD with all tokens at the list price, where only that is known."""
+    cost_source: Literal["stated", "computed", "estimated"] | None = None
+    """Which of them counts."""
+    cost_stated: StatedCost | None = None
+    """What the answer states, in whichever currency."""
+    cost_computed: Decimal | None = None
+    """USD by the catalog's prices, where every token has one."""
+    cost_charged: Decimal | None = None
+    """USD that a budget counts: the higher one where the stated and the computed cost disagree."""
     extras: dict[str, Any] = field(default_factory=dict)
     """Output other than text, as the model gave it: images, audio, annotations."""
     metadata: dict[str, Any] = field(default_factory=dict)
     """Further facts about the answer: created, system_fingerprint, service_tier, …"""
 
     def cost_fields(self) -> dict[str, str]:
-        """Return ``cost`` or ``cost_estimate`` as a decimal string in USD, where it is known."""
-        costs = {"cost": self.cost, "cost_estimate": self.cost_estimate}
-        return {name: f"{amount:f}" for name, amount in costs.items() if amount is not None}
+        """Return what is known of the cost as strings, amounts in decimal USD.
+
+        ``cost`` or ``cost_estimate``, and ``cost_source``; ``cost_stated`` and ``cost_computed``,
+        with ``cost_currency`` where that is not USD; ``cost_charged`` where a budget counts more
+        than ``cost``.
+        """
+        stated = self.cost_stated
+        is_foreign = stated is not None and not stated.is_in_dollars
+        is_charged_more = self.cost_charged not in (None, self.cost, self.cost_estimate)
+        amounts = {
+            "cost": self.cost,
+            "cost_estimate": self.cost_estimate,
+            "cost_stated": None if stated is None else stated.amount,
+            "cost_computed": self.cost_computed,
+            "cost_charged": self.cost_charged if is_charged_more else None,
+        }
+        texts = {
+            "cost_source": self.cost_source,
+            "cost_currency": stated.currency if stated is not None and is_foreign else None,
+        }
+        return {
+            **{name: f"{amount:f}" for name, amount in amounts.items() if amount is not None},
+            **{name: text for name, text in texts.items() if text is not None},
+        }
+
+
+def charged_cost(fields: Mapping[str, Any]) -> Decimal | None:
+    """Return the USD that a budget counts for an answer with these `Answer.cost_fields`."""
+    names = ("cost_charged", "cost", "cost_estimate")
+    return next((read_money(fields[name]) for name in names if fields.get(name) is not None), None)
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import openai
 
 from oxen_inference.chat.answer import Answer, Delta
+from oxen_inference.chat.answer_cost import set_cost
 from oxen_inference.chat.error_hints import unserializable, with_hint
 from oxen_inference.chat.normalize import AnswerReader
 from oxen_inference.chat.prefetch import AsyncCatalogPrefetch, CatalogPrefetch
@@ -17,7 +18,6 @@ from oxen_inference.errors import APIStatusError, OxenError
 
 if TYPE_CHECKING:
     from oxen_inference.catalog.facade import AsyncCatalog, Catalog
-    from oxen_inference.catalog.models import Model
     from oxen_inference.paths import Paths
 
 
@@ -58,7 +58,8 @@ def complete(
 ) -> Answer:
     """Return a complete answer.
 
-    `priced`: fetch the catalog while the first request runs, and set the cost of the answer.
+    `priced`: fetch the catalog while the first request runs, and set the cost of the answer by its
+    prices; a cost that the answer states is set in any case.
     `options` are the SDK's per-request ones: timeout, extra_headers, extra_query. Raises
     `OxenError`.
     """
@@ -66,8 +67,7 @@ def complete(
     if prefetch:
         prefetch.start()
     answer = _read(client, _post(client, body, options))
-    if prefetch:
-        _set_cost(answer, prefetch.model(body["model"]))
+    set_cost(answer, prefetch.model(body["model"]) if prefetch else None, body)
     return answer
 
 
@@ -79,8 +79,7 @@ async def acomplete(
     if prefetch:
         prefetch.start()
     answer = _read(client, await _apost(client, body, options))
-    if prefetch:
-        _set_cost(answer, await prefetch.model(body["model"]))
+    set_cost(answer, await prefetch.model(body["model"]) if prefetch else None, body)
     return answer
 
 
@@ -128,8 +127,8 @@ def stream(
         if not reader.done:
             yield from _read_rest(reader, decoder, decoder.finish())
         last = reader.finish()
-        if prefetch and last.end:
-            _set_cost(last.end, prefetch.model(body["model"]))
+        if last.end:
+            set_cost(last.end, prefetch.model(body["model"]) if prefetch else None, body)
         yield last
         drain(source.response, chunks)
     except OxenError as error:
@@ -176,8 +175,8 @@ async def astream(
             for delta in _read_rest(reader, decoder, decoder.finish()):
                 yield delta
         last = reader.finish()
-        if prefetch and last.end:
-            _set_cost(last.end, await prefetch.model(body["model"]))
+        if last.end:
+            set_cost(last.end, await prefetch.model(body["model"]) if prefetch else None, body)
         yield last
         await adrain(chunks)
     except OxenError as error:
@@ -268,14 +267,3 @@ def _read_rest(reader: AnswerReader, decoder: SSEDecoder, events: list[Event]) -
         if (delta := reader.read_event(name, data)) is not None:
             deltas.append(delta)
     return deltas
-
-
-def _set_cost(answer: Answer, model: Model | None) -> None:
-    if model is None or answer.usage is None:
-        return
-    from oxen_inference.catalog.chat_cost import chat_cost, chat_cost_estimate
-
-    usage = answer.usage.as_openai()
-    answer.cost = chat_cost(model, usage)
-    if answer.cost is None:
-        answer.cost_estimate = chat_cost_estimate(model, usage)

@@ -17,7 +17,7 @@ from oxen_inference.chat.finish_reasons import is_failure, is_natural_end, parse
 from oxen_inference.chat.reasoning import FIELDS, ReasoningBlocks, split_content
 from oxen_inference.chat.sse import SurrogateJoiner, decode_text, is_json
 from oxen_inference.chat.tool_calls import ToolCallAssembler
-from oxen_inference.chat.usage import merge_usage, read_usage
+from oxen_inference.chat.usage import merge_usage, read_stated_cost, read_usage
 from oxen_inference.error_body import human_text
 from oxen_inference.error_mapping import status_error
 from oxen_inference.errors import APIResponseError, OxenError, StreamCutOffError, StreamError
@@ -66,6 +66,7 @@ class AnswerReader:
         answer.reasoning_field = self._blocks.field
         answer.tool_calls = self._tool_calls.calls(self._missing_arguments())
         answer.usage = read_usage(self._usage)
+        answer.cost_stated = read_stated_cost(self._usage)
         answer.logprobs = {"content": self._logprobs} if self._logprobs else None
         return answer
 

@@ -1,10 +1,19 @@
-"""Token counts, from every form in which providers report them."""
+"""Token counts and stated costs, from every form in which providers report them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
+
+from oxen_inference.money import read_money
+
+_DOLLARS = frozenset(
+    {"", "usd", "$", "us$", "usd$", "dollar", "dollars", "us dollar", "us dollars"}
+)
+_MOST = Decimal(10) ** 9
+"""More is no cost that an answer can have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +49,48 @@ class Usage:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class StatedCost:
+    """What an answer cost, as the answer itself says."""
+
+    amount: Decimal
+    currency: str = "USD"
+
+    @property
+    def is_in_dollars(self) -> bool:
+        return self.currency == "USD"
+
+
+def read_stated_cost(raw: Mapping[str, Any] | None) -> StatedCost | None:
+    """Return the cost that a ``usage`` object states, or None where it states none.
+
+    A cost of zero or less is not believed where tokens are counted.
+    """
+    if not raw or raw.get("cost") is None:
+        return None
+    amount, currency = read_money(raw["cost"]), raw.get("currency")
+    if amount is None or amount > _MOST or (amount == 0 and _has_tokens(raw)):
+        return None
+    name = "" if currency is None else str(currency).strip()
+    return StatedCost(amount, "USD" if name.lower() in _DOLLARS else name)
+
+
+def _has_tokens(raw: Mapping[str, Any]) -> bool:
+    return any(_count(raw, name) for name in raw if name.endswith("_tokens"))
+
+
 def merge_usage(earlier: Mapping[str, Any] | None, later: Mapping[str, Any]) -> dict[str, Any]:
     """Combine the usage of two chunks. Counts are cumulative, so the later ones win.
 
-    A later usage of zeros only is ignored.
+    Of a later usage of zeros only, nothing but a cost counts.
     """
-    if earlier and not any(_count(later, name) for name in later):
-        return dict(earlier)
+    if earlier and not any(_count(later, name) for name in later if name != "cost"):
+        later = {n: later[n] for n in ("cost", "currency") if n in later and _is_paid(later)}
     return {**(earlier or {}), **{k: v for k, v in later.items() if v is not None}}
+
+
+def _is_paid(usage: Mapping[str, Any]) -> bool:
+    return bool(read_money(usage.get("cost")))
 
 
 def read_usage(raw: Mapping[str, Any] | None) -> Usage | None:

@@ -1,0 +1,104 @@
+"""What an answer cost: what it states, what the catalog's prices say, and which of them counts.
+
+| what is known | counts | a budget is charged |
+| --- | --- | --- |
+| a stated cost in USD | stated | the stated one; the higher where they differ by over a tenth |
+| the price of every token | computed | the computed one |
+| the list price, but some tokens have their own, or were not reported | estimated | the estimate |
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from oxen_inference.money import usd
+
+if TYPE_CHECKING:
+    from oxen_inference.catalog.models import Model
+    from oxen_inference.chat.answer import Answer
+    from oxen_inference.chat.usage import Usage
+
+_TOLERANCE = Decimal("1.1")
+"""How many times the lower of two costs the higher one may be before they disagree."""
+_CHARACTERS_PER_TOKEN = 4
+_MOST_WARNED = 1000
+
+_warned: set[str] = set()
+_warned_lock = threading.Lock()
+
+
+class CostWarning(UserWarning):
+    """What an answer states as its cost is not what the catalog's prices say."""
+
+
+def set_cost(answer: Answer, model: Model | None, body: Mapping[str, Any]) -> None:
+    """Set the cost fields of an answer to the request `body`; `model` is its catalog entry."""
+    _compute(answer, model, body)
+    stated, computed = answer.cost_stated, answer.cost_computed
+    if stated is not None and stated.is_in_dollars:
+        answer.cost, answer.cost_source = stated.amount, "stated"
+        answer.cost_estimate = None
+    elif computed is not None:
+        answer.cost, answer.cost_source = computed, "computed"
+    elif answer.cost_estimate is not None:
+        answer.cost_source = "estimated"
+    answer.cost_charged = answer.cost if answer.cost is not None else answer.cost_estimate
+    if answer.cost_source == "stated" and computed is not None and answer.cost is not None:
+        low, high = sorted((answer.cost, computed))
+        if high > low * _TOLERANCE:
+            answer.cost_charged = high
+            _warn_once(str(body.get("model")), answer.cost, computed)
+
+
+def text_length(messages: object) -> int:
+    """Return how many characters of text the messages of a request have, files left out."""
+    return sum(map(len, _texts(messages if isinstance(messages, list | tuple) else ())))
+
+
+def _compute(answer: Answer, model: Model | None, body: Mapping[str, Any]) -> None:
+    """Set what the answer costs by the prices of its model, or else an estimate."""
+    if model is None or answer.usage is None:
+        return
+    from oxen_inference.catalog.chat_cost import chat_cost, chat_cost_estimate
+
+    usage = answer.usage.as_openai()
+    expected = text_length(body.get("messages")) / _CHARACTERS_PER_TOKEN
+    if not _is_cache_hidden(answer.usage, expected):
+        answer.cost_computed = chat_cost(model, usage)
+    elif expected > answer.usage.input_tokens:
+        usage["prompt_tokens"] = round(expected)
+    if answer.cost_computed is None:
+        answer.cost_estimate = chat_cost_estimate(model, usage)
+
+
+def _is_cache_hidden(usage: Usage, expected: float) -> bool:
+    """Whether far fewer prompt tokens are reported than were sent: some upstreams leave out those
+    that they read from a cache.
+    """
+    return usage.input_tokens < expected / 2
+
+
+def _texts(messages: list[Any] | tuple[Any, ...]) -> Iterator[str]:
+    for message in messages:
+        content = message.get("content") if isinstance(message, Mapping) else None
+        for part in content if isinstance(content, list | tuple) else (content,):
+            text = part.get("text") if isinstance(part, Mapping) else part
+            if isinstance(text, str):
+                yield text
+
+
+def _warn_once(model_id: str, stated: Decimal, computed: Decimal) -> None:
+    with _warned_lock:
+        if model_id in _warned or len(_warned) >= _MOST_WARNED:
+            return
+        _warned.add(model_id)
+    warnings.warn(
+        f"An answer by {model_id} states a cost of {usd(stated)}, and by the catalog's prices it is "
+        f"{usd(computed)}. Budgets count the higher one.",
+        CostWarning,
+        stacklevel=4,
+    )
