@@ -18,12 +18,19 @@ help:
 	@echo "make test-slow | test-matrix | coverage   longer proofs"
 	@echo "make build | smoke                        wheel and sdist; each extra installed and used"
 
-$(VENV)/.installed: pyproject.toml
+# $(call install,FOLDER,PACKAGES) makes a virtual environment: with uv where it is there, else with pip.
+UV := $(shell command -v uv 2>/dev/null)
+define install
 	@test -n "$(PYTHON)" || { echo "Python 3.10 or newer is needed; set PYTHON=/path/to/python3"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --editable '.[all]' --group dev "$(OPENAI)"
-	@touch $@
+	@echo "Installing into $(1) (up to 200 packages; the first time takes about two minutes with pip) ..."
+	@$(if $(UV),test -x $(1)/bin/python || uv venv --quiet --seed --python $(PYTHON) $(1),$(PYTHON) -m venv $(1))
+	@$(if $(UV),,$(1)/bin/python -m pip install --quiet --upgrade "pip>=25.1")
+	@$(if $(UV),uv pip install --quiet --python $(1)/bin/python,$(1)/bin/python -m pip install --quiet) $(2)
+	@touch $(1)/.installed
+endef
+
+$(VENV)/.installed: pyproject.toml
+	$(call install,$(VENV),--editable '.[all]' --group dev "$(OPENAI)")
 
 $(VENV): $(VENV)/.installed
 
@@ -49,9 +56,7 @@ coverage: $(VENV)/.installed
 
 TOOLS := .venv-tools
 $(TOOLS)/.installed: Makefile
-	$(PYTHON) -m venv $(TOOLS)
-	$(TOOLS)/bin/python -m pip install --quiet uv packaging "tomli; python_version < '3.11'"
-	@touch $@
+	$(call install,$(TOOLS),uv packaging "tomli; python_version < '3.11'")
 
 # ROWS=py3.10 for those rows only; TESTS=tests/unit for those tests only; JOBS=2 rows at a time.
 test-matrix: $(TOOLS)/.installed
@@ -91,10 +96,7 @@ notebooks: $(VENV)/.installed
 
 DOCS := .venv-docs
 $(DOCS)/.installed: pyproject.toml
-	$(PYTHON) -m venv $(DOCS)
-	$(DOCS)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(DOCS)/bin/python -m pip install --quiet --editable '.[all]' --group docs
-	@touch $@
+	$(call install,$(DOCS),--editable '.[all]' --group docs)
 
 docs: $(DOCS)/.installed
 	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict --quiet
@@ -104,9 +106,7 @@ docs-serve: $(DOCS)/.installed
 
 BENCH := .venv-bench
 $(BENCH)/.installed: benchmarks/requirements.txt pyproject.toml
-	$(PYTHON) -m venv $(BENCH)
-	$(BENCH)/bin/python -m pip install --quiet --editable '.[all]' -r benchmarks/requirements.txt
-	@touch $@
+	$(call install,$(BENCH),--editable '.[all]' -r benchmarks/requirements.txt)
 
 bench: $(BENCH)/.installed
 	$(BENCH)/bin/python -m benchmarks.run $(SUITE)
