@@ -64,7 +64,8 @@ test-matrix: $(TOOLS)/.installed
 
 build: $(TOOLS)/.installed
 	rm -rf dist
-	$(TOOLS)/bin/uv build --quiet --no-python-downloads --python $(PYTHON)
+	for project in . distributions/*; do \
+		$(TOOLS)/bin/uv build --quiet --no-python-downloads --python $(PYTHON) --out-dir dist $$project || exit 1; done
 
 smoke: build
 	$(TOOLS)/bin/python -m tests.compatibility.packages

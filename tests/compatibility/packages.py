@@ -1,4 +1,4 @@
-"""``make smoke``: build a wheel and an sdist, install each extra into an empty environment, use it."""
+"""``make smoke``: install what was built, each extra and each distribution by itself, and use it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from pathlib import Path
 
 from tests.compatibility.environments import PYTHONS, REPOSITORY, Environment, find_python
 
+SMALL = {"langchain-oxen": "langchain", "llama-index-llms-oxen": "llama-index"}
+"""The distributions that only depend on this one, and the extra each stands for."""
+
 EXTRAS = ("core", "langchain", "agents", "llama-index", "sandbox", "all")
 PACKAGES = ("oxen_inference", "langchain_oxen", "llama_index_oxen", "oxen_sandbox")
 SMOKE = Path(__file__).with_name("smoke.py")
@@ -21,7 +24,7 @@ _READY = re.compile(r"export (\w+)=(\S+)")
 
 def main() -> int:
     """Check what is in dist/; exit status 1 when anything fails."""
-    wheel, sdist = _one("*.whl"), _one("*.tar.gz")
+    wheel, sdist = _one("oxen_integrations-*.whl"), _one("oxen_integrations-*.tar.gz")
     _same_modules(wheel, sdist)
     python = next(filter(None, map(find_python, reversed(PYTHONS))))
     made = {}
@@ -30,6 +33,10 @@ def main() -> int:
         made[extra].install(str(wheel) if extra == "core" else f"{wheel}[{extra}]")
     made["sdist"] = Environment("smoke-sdist", python, fresh=True)
     made["sdist"].install(f"{sdist}[all]")
+    for name in SMALL:
+        made[name] = Environment(f"smoke-{name}", python, fresh=True)
+        small = _one(f"{name.replace('-', '_')}-*.whl")
+        made[name].install("--find-links", str(REPOSITORY / "dist"), str(small))
     with tempfile.TemporaryDirectory() as elsewhere:
         failures = _smoke(made, Path(elsewhere))
     return 1 if failures else 0
@@ -45,11 +52,15 @@ def _smoke(made: dict[str, Environment], elsewhere: Path) -> int:
         )
         try:
             for name, environment in made.items():
-                extra = "all" if name == "sdist" else name
+                extra = SMALL.get(name, "all" if name == "sdist" else name)
                 done = environment.run(["-I", str(SMOKE), extra], elsewhere, **variables)
                 failures += done.returncode != 0
-                said = done.stderr.strip().splitlines()[-8:]
-                print(f"{name:<12}", "\n".join(said) if done.returncode else "works", flush=True)
+                reason = "\n".join(done.stderr.strip().splitlines()[-8:])
+                print(f"{name:<22}", reason if done.returncode else "works", flush=True)
+            module = "from llama_index.llms.oxen import Oxen; print(Oxen.class_name())"
+            done = made["llama-index-llms-oxen"].run(["-I", "-c", module], elsewhere)
+            failures += done.returncode != 0
+            print(f"{'llama_index.llms.oxen':<22}", done.stderr[-300:] or "works", flush=True)
         finally:
             server.terminate()
     (elsewhere / "test_plugin.py").write_text(_PLUGIN_TEST, encoding="utf-8")
@@ -57,7 +68,7 @@ def _smoke(made: dict[str, Environment], elsewhere: Path) -> int:
         made[name].install("pytest")
         done = made[name].run(["-m", "pytest", "-q", "-p", "no:cacheprovider"], elsewhere)
         failures += expected not in done.stdout
-        print(f"{name:<12} pytest plugin: {done.stdout.splitlines()[-1]}", flush=True)
+        print(f"{name:<22} pytest plugin: {done.stdout.splitlines()[-1]}", flush=True)
     return failures
 
 
