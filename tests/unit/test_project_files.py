@@ -1,7 +1,8 @@
-"""The small distributions that people find by name depend on exactly this version."""
+"""What is said in several project files is the same in each."""
 
 from __future__ import annotations
 
+import re
 import sys
 from itertools import chain
 from typing import Any
@@ -39,3 +40,19 @@ def test_a_small_distribution_is_locked_to_this_version(name: str) -> None:
 
 def test_both_names_are_there() -> None:
     assert SMALL == ["langchain-oxen", "llama-index-llms-oxen"]
+
+
+def test_the_citation_has_the_version() -> None:
+    text = (REPOSITORY / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {project()['version']}\n" in text
+
+
+@pytest.mark.parametrize("workflow", ["ci", "slow", "release"])
+def test_workflows_call_targets_that_exist(workflow: str) -> None:
+    makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
+    there = set(re.findall(r"^([a-z][a-z-]*):", makefile, re.MULTILINE))
+    text = (REPOSITORY / f".github/workflows/{workflow}.yml").read_text(encoding="utf-8")
+    called = re.findall(r"run: make ([a-z -]+)", text) + re.findall(r"target: \[(.*)\]", text)
+    targets = set(re.split(r"[ ,]+", " ".join(called).strip()))
+    assert targets
+    assert targets <= there
