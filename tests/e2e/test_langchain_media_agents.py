@@ -145,8 +145,8 @@ class TestReplay:
     def test_a_tool_called_again_after_its_patience_ended(
         self, draw: OxenMediaTool, oxen_sandbox: Sandbox
     ) -> None:
-        oxen_sandbox.settings.image_seconds = 1
-        draw.timeout = 0.7
+        oxen_sandbox.settings.image_seconds = 2.5
+        draw.timeout = 2  # long enough for the second call, on a busy machine too
         turns = [[("call_1", "draw", DRAW[2])], [("call_2", "draw", DRAW[2])], "done"]
         state = agent(turns, [draw]).invoke(ASK, thread())
         assert [m.status for m in tool_messages(state)] == ["error", "success"]
