@@ -33,6 +33,7 @@ from langgraph.types import Command
 from typing_extensions import NotRequired
 
 from langchain_oxen.approval import note_edit, request_approval
+from langchain_oxen.costs import is_from_cache
 from langchain_oxen.media_tool import OxenMediaTool
 from langchain_oxen.tool_base import ToolRequest
 from langchain_oxen.toolkit import OxenSubmitTool
@@ -188,6 +189,8 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
         from oxen_inference.chat.answer import charged_cost
 
         for message in response.result:
+            if is_from_cache(message):
+                continue
             metadata = message.response_metadata
             model_id = str(metadata.get("model_name") or "chat")
             cost = charged_cost(metadata)

@@ -285,19 +285,20 @@ class ChatOxen(ClientHolder, BaseChatModel):
         from langchain_oxen.messages_out import to_wire
         from oxen_inference.chat.families import policy_for
         from oxen_inference.chat.messages import model_takes_images, prepare_messages
-        from oxen_inference.chat.options import check_parameters, pop_sdk_options
+        from oxen_inference.chat.options import check_parameters, split_parameters
 
-        given = dict(given)
-        given.pop("stream", None)
-        stream_usage = given.pop("stream_usage", self.stream_usage)
-        options = {"timeout": self.timeout, "priced": self.cost, **pop_sdk_options(given)}
-        extra_body = given.pop("extra_body", None)
-
-        body: dict[str, Any] = {"model": self.model, **self._sent_params}
+        settings = {"model": self.model, "timeout": self.timeout, **self._sent_params}
         if self.response_format is not None:
-            body["response_format"] = self.response_format
-        body.update(self.model_kwargs)
-        body.update({ALIASES.get(k, k): v for k, v in given.items() if v is not None})
+            settings["response_format"] = self.response_format
+        body, options, extra_body = split_parameters(
+            settings,
+            self.model_kwargs,
+            {"extra_body": self.extra_body},
+            {ALIASES.get(k, k): v for k, v in given.items() if v is not None},
+        )
+        body.pop("stream", None)
+        stream_usage = body.pop("stream_usage", self.stream_usage)
+        options["priced"] = self.cost
         if stop is not None:
             body["stop"] = stop
         if body.get("response_format") is not None:
@@ -310,8 +311,7 @@ class ChatOxen(ClientHolder, BaseChatModel):
         )
         if streamed and stream_usage:
             body.setdefault("stream_options", {"include_usage": True})
-        body.update(self.extra_body or {})
-        body.update(extra_body or {})
+        body.update(extra_body)
         check_parameters(body)
         return body, options
 

@@ -355,21 +355,18 @@ class Oxen(ClientHolder, StructuredOutputLLM):
         from oxen_inference.chat.options import (
             check_parameters,
             drop_empty_tools,
-            pop_sdk_options,
+            split_parameters,
         )
 
-        kwargs = {name: value for name, value in kwargs.items() if value is not None}
-        kwargs.pop("stream", None)
-        options = {"timeout": self.timeout, "priced": self.cost, **pop_sdk_options(kwargs)}
-        extra_body = kwargs.pop("extra_body", {})
-
         fields = {"temperature": self.temperature, "max_tokens": self.max_tokens}
-        body: dict[str, Any] = {
-            "model": self.model,
-            **{name: value for name, value in fields.items() if value is not None},
-            **self.additional_kwargs,
-            **kwargs,
-        }
+        body, options, extra_body = split_parameters(
+            {"model": self.model, "timeout": self.timeout},
+            {name: value for name, value in fields.items() if value is not None},
+            self.additional_kwargs,
+            {name: value for name, value in kwargs.items() if value is not None},
+        )
+        body.pop("stream", None)
+        options["priced"] = self.cost
         drop_empty_tools(body)
         body["messages"] = prepare_messages(
             to_wire(messages),

@@ -18,6 +18,7 @@ from oxen_inference.generation_reading import names_a_generation
 from oxen_inference.masking import hide, mentions
 from oxen_inference.settings import (
     async_key_from_function,
+    check_may_call,
     key_from_function,
     resolve_api_key,
     resolve_base_url,
@@ -162,6 +163,7 @@ class OxenClient(_Shared, openai.OpenAI):
         return str(self.api_key)
 
     def request(self, cast_to: Any, options: Any, **kwargs: Any) -> Any:
+        check_may_call(str(self.base_url))
         try:
             answer = super().request(cast_to, options, **kwargs)
         except Exception as error:  # noqa: BLE001 - all of it is raised again
@@ -222,6 +224,7 @@ class AsyncOxenClient(_Shared, openai.AsyncOpenAI):
         return str(self.api_key)
 
     async def request(self, cast_to: Any, options: Any, **kwargs: Any) -> Any:
+        check_may_call(str(self.base_url))
         try:
             answer = await super().request(cast_to, options, **kwargs)
         except Exception as error:  # noqa: BLE001 - all of it is raised again

@@ -142,6 +142,26 @@ def is_loopback(host: str | None) -> bool:
         return False
 
 
+def check_may_call(base_url: str) -> None:
+    """Raise `ConfigurationError` for another machine's URL where ``OXEN_LOCAL_ONLY`` is set.
+
+    Tests set it, so that nothing they forgot about costs money.
+    """
+    if not os.environ.get("OXEN_LOCAL_ONLY"):
+        return
+    host = urlsplit(base_url).hostname
+    if is_loopback(host):
+        return
+    from oxen_inference.errors import ConfigurationError
+
+    raise ConfigurationError(
+        f"A request to {host} was refused: OXEN_LOCAL_ONLY is set, as the sandbox's pytest fixture "
+        "does. Nothing was sent.",
+        hint="This model or client was made before the test set OXEN_BASE_URL, perhaps when its "
+        "module was imported. Make it in a function that the test calls, or in the test.",
+    )
+
+
 def _read_key(value: Any, origin: str) -> str | None:
     """Return a key without the white space around it, or None if it is empty.
 

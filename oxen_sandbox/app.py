@@ -24,6 +24,11 @@ from oxen_sandbox.streams import EventStream
 from oxen_sandbox.synchronous_api import SynchronousApi
 from oxen_sandbox.wire import Rejected, not_found
 
+_UNKNOWN_KEY = (
+    "unauthenticated: this is the local sandbox, not Oxen's hub, and it does not know this key. "
+    "Its key is `Sandbox.api_key`, which `python -m oxen_sandbox` prints."
+)
+
 
 class _AnswerLost(Exception):  # noqa: N818 - a signal, not an error
     """The handler did its work and its answer is thrown away."""
@@ -87,7 +92,7 @@ class App:
         scheme, _, key = headers.get("authorization", "").partition(" ")
         account = self._hub.state.accounts.get(key.strip()) if scheme.lower() == "bearer" else None
         if account is None:
-            raise Rejected(401, "unauthenticated", "unauthenticated", shape="oxen")
+            raise Rejected(401, _UNKNOWN_KEY, "unauthenticated", shape="oxen")
         return account
 
     def _record(

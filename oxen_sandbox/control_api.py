@@ -76,7 +76,7 @@ class ControlApi:
             "jobs": [
                 {
                     "generation_id": job.generation_id,
-                    "model": job.model_name,
+                    "model": job.model,
                     "status": job.status,
                     "params": job.params,
                     "cost": None if job.cost is None else format(job.cost, "f"),

@@ -85,7 +85,7 @@ class Files:
         job = self._find_job(file_id)
         if job is None or job.shape is None:
             raise not_found("File not found")
-        return job.shape, str(job.params.get("prompt") or job.model_name)
+        return job.shape, str(job.params.get("prompt") or job.model)
 
     def _sign(self, name: str, expires: str) -> bytes:
         message = f"{name}:{expires}".encode()

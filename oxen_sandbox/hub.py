@@ -15,6 +15,9 @@ from oxen_sandbox.models import Catalog
 from oxen_sandbox.state import Account, Job, Settings, State
 from oxen_sandbox.streams import Events
 
+API_KEY = "oxen-sandbox-key"
+"""The key of the first account, unless told otherwise: tests and `.env` files may name it."""
+
 
 @dataclass(frozen=True)
 class Recorded:
@@ -42,7 +45,7 @@ class Hub:
         self.changed = asyncio.Event()  # the scheduler looks again
         self.state = State(clock, settings, self.bad_parameters, self._on_finished)
         self.files = Files(clock, settings, self.state.jobs.get)
-        self.account = self.add_account("ox-lab", api_key)
+        self.account = self.add_account("ox-lab", api_key or API_KEY)
         self._shipped = Settings(**{f.name: getattr(settings, f.name) for f in fields(Settings)})
 
     @property
@@ -89,7 +92,7 @@ class Hub:
             "generation_id": job.generation_id,
             "status": job.status,
             "media_type": job.media_type,
-            "model": job.model_name,
+            "model": job.model,
         }
         if job.status == "succeeded":
             data["url"] = self.files.url(job.generation_id, job.account.namespace)

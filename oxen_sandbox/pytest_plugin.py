@@ -35,7 +35,12 @@ def oxen_sandbox(
 
 @pytest.fixture
 def oxen_sandbox_env(oxen_sandbox: "Sandbox", monkeypatch: pytest.MonkeyPatch) -> "Sandbox":
-    """`oxen_sandbox`, and the environment variables by which clients find it."""
+    """`oxen_sandbox`, and the environment variables by which clients find it.
+
+    A client or a model that was made before, as a module is imported, still has the address of
+    Oxen's hub: its requests are refused (`OXEN_LOCAL_ONLY`).
+    """
     monkeypatch.setenv("OXEN_API_KEY", oxen_sandbox.api_key)
     monkeypatch.setenv("OXEN_BASE_URL", oxen_sandbox.base_url)
+    monkeypatch.setenv("OXEN_LOCAL_ONLY", "1")
     return oxen_sandbox

@@ -110,7 +110,7 @@ class QueueApi:
             url = self._hub.files.url(job.generation_id, job.account.namespace)
         own: dict[str, Any] = {
             "generation_id": job.generation_id,
-            "model_name": job.model_name,
+            "model_name": job.model,
             "media_type": job.media_type,
             "status": job.status,
             "result_url": url,

@@ -65,7 +65,7 @@ class Sandbox:
 
     @property
     def api_key(self) -> str:
-        """The key of the sandbox's first account."""
+        """The key of the sandbox's first account; the same in every sandbox, unless told otherwise."""
         return self.hub.account.key
 
     @property

@@ -74,7 +74,8 @@ class Job:
 
     generation_id: str
     account: Account = field(repr=False)
-    model: JSON = field(repr=False)
+    entry: JSON = field(repr=False)
+    """The catalog's entry of the model."""
     media_type: str
     params: JSON
     enqueued_at: float
@@ -89,9 +90,9 @@ class Job:
     fault: Fault | None = None
 
     @property
-    def model_name(self) -> str:
+    def model(self) -> str:
         """The model's id."""
-        return str(self.model["id"])
+        return str(self.entry["id"])
 
 
 class State:
@@ -241,14 +242,14 @@ class State:
         if job.fault and job.fault.action == "fail_job":
             job.error_message = job.fault.message
         else:
-            job.error_message = self._check(job.model.get("request_schema"), job.params)
+            job.error_message = self._check(job.entry.get("request_schema"), job.params)
         self._push(job.ends_at, job)
 
     def _finish(self, job: Job, at: float) -> None:
         job.completed_at = at
         if job.error_message is None:
             try:
-                job.shape, cost = self.quote(job.model, job.media_type, job.params)
+                job.shape, cost = self.quote(job.entry, job.media_type, job.params)
             except Rejected as refusal:
                 job.error_message = refusal.message
             else:
@@ -265,14 +266,14 @@ class State:
         if job.fault and job.fault.action == "price_job":
             job.cost = None if job.fault.cost is None else Decimal(job.fault.cost)
         else:
-            job.cost = self.quote(job.model, job.media_type, job.params)[1]
-        self.charge(job.account, "queue", job.model_name, job.cost, job.generation_id)
+            job.cost = self.quote(job.entry, job.media_type, job.params)[1]
+        self.charge(job.account, "queue", job.model, job.cost, job.generation_id)
 
 
 def _passes(job: Job, filters: Mapping[str, str]) -> bool:
     held = {
         "namespace": job.params.get("target_namespace") or job.account.namespace,
-        "model": job.model_name,
+        "model": job.model,
         "media_type": job.media_type,
         "repo": job.params.get("target_repo"),
         "folder": job.params.get("target_directory"),

@@ -14,9 +14,20 @@ _SDK_OPTIONS = ("timeout", "extra_headers", "extra_query")
 _CHOICES = {"auto": "auto", "none": "none", "any": "required", "required": "required"}
 
 
-def pop_sdk_options(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Remove the SDK's per-request options from the arguments of a call, and return them."""
-    return {name: kwargs.pop(name) for name in _SDK_OPTIONS if name in kwargs}
+def split_parameters(
+    *layers: Mapping[str, Any],
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Return the parameters of a request, the SDK's options for it, and its ``extra_body``.
+
+    Later layers win. Wherever a developer put ``extra_body``, it means fields of the request.
+    """
+    parameters: dict[str, Any] = {}
+    extra_body: dict[str, Any] = {}
+    for layer in layers:
+        parameters.update(layer)
+        extra_body.update(parameters.pop("extra_body", None) or {})
+    options = {name: parameters.pop(name) for name in _SDK_OPTIONS if name in parameters}
+    return parameters, options, extra_body
 
 
 def check_parameters(body: Mapping[str, Any]) -> None:

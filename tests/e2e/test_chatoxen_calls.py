@@ -87,6 +87,12 @@ def test_every_parameter() -> None:
     }
 
 
+def test_extra_body_in_model_kwargs_is_part_of_the_request() -> None:
+    more = {"extra_body": {"target_namespace": "herd", "route": "slow"}}
+    sent = body_of(model_kwargs=more, extra_body={"route": "fast"})
+    assert sent == {"model": "ox-1", "messages": HI, "target_namespace": "herd", "route": "fast"}
+
+
 def test_zero_is_a_value() -> None:
     assert body_of(temperature=0, seed=0)["temperature"] == 0
 

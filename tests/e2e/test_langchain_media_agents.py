@@ -17,6 +17,7 @@ import av
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import HumanInTheLoopMiddleware
+from langchain_core.caches import InMemoryCache
 from langchain_core.language_models import FakeMessagesListChatModel
 from langchain_core.messages import AIMessage
 from langgraph.checkpoint.memory import InMemorySaver
@@ -349,6 +350,29 @@ class TestBudget:
         assert studio.spent == Decimal(spent)
         told = [str(one.message) for one in warned if issubclass(one.category, OxenBudgetWarning)]
         assert told == ([] if about else ["The cost of an answer by ox-1 is not known: the budget does not count it."])  # fmt: skip
+
+    @pytest.mark.parametrize("is_async", [False, True])
+    async def test_an_answer_from_the_cache_costs_nothing(
+        self, oxen_sandbox: Sandbox, is_async: bool
+    ) -> None:
+        chat = ChatOxen(
+            model="gpt-4o",
+            api_key=oxen_sandbox.api_key,
+            base_url=oxen_sandbox.base_url,
+            cache=InMemoryCache(),
+        )
+        middleware = OxenBudgetMiddleware("5")
+        one = create_agent(chat, [], middleware=[middleware], checkpointer=InMemorySaver())
+        spent = []
+        for name in ("first", "second"):
+            if is_async:
+                await one.ainvoke(ASK, thread(name))
+            else:
+                one.invoke(ASK, thread(name))
+            spent.append(middleware.budget_of(one.get_state(thread(name)).values).spent)
+        assert spent[0] > 0
+        assert spent[1] == 0
+        assert len(oxen_sandbox.charges) == 1
 
     def test_counts_what_chatoxen_costs(self, client: OxenClient, oxen_sandbox: Sandbox) -> None:
         draw = OxenMediaTool.for_model("flux-2-dev", client=client, name="draw")

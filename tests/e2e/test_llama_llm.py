@@ -536,3 +536,20 @@ def test_errors_are_those_of_the_core(llm: Oxen, hub: Sandbox) -> None:
         llm.chat([])
     with pytest.raises(errors.InvalidInputError, match="n must be 1"):
         asyncio.run(llm.achat(HELLO, n=2))
+
+
+# Parameters
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_extra_body_is_part_of_the_request(hub: Sandbox, streamed: bool) -> None:
+    kwargs = {"extra_body": {"target_namespace": "herd", "seed": 1}, "top_p": 0.5, "timeout": 30}
+    llm = Oxen(MODEL, api_key=hub.api_key, api_base=hub.base_url, additional_kwargs=kwargs)
+    if streamed:
+        list(llm.stream_chat(HELLO, extra_body={"seed": 2}))
+    else:
+        await llm.achat(HELLO, extra_body={"seed": 2})
+    sent = bodies(hub)[0]
+    assert (sent["target_namespace"], sent["seed"], sent["top_p"]) == ("herd", 2, 0.5)
+    assert not sent.keys() & {"extra_body", "timeout"}
+    assert llm.additional_kwargs == kwargs

@@ -58,11 +58,11 @@ def test_it_stops_while_connections_hang() -> None:
 def test_many_at_once_know_nothing_of_each_other() -> None:
     hubs = [Sandbox().start() for _ in range(10)]
     try:
-        assert len({hub.base_url for hub in hubs}) == len({hub.api_key for hub in hubs}) == 10
+        assert len({hub.base_url for hub in hubs}) == 10
         enqueue(hubs[0])
         assert [len(hub.jobs) for hub in hubs] == [1] + [0] * 9
         assert ai(hubs[1], "GET", "/models").status == 200
-        assert call(hubs[1], "GET", "/api/ai/models", key=hubs[0].api_key).status == 401
+        assert call(hubs[1], "GET", "/api/ai/models", key="of another").status == 401
     finally:
         for hub in hubs:
             hub.stop()
@@ -278,14 +278,70 @@ PLUGIN_TESTS = """
     def test_each_has_a_hub_of_its_own(oxen_sandbox, number):
         assert oxen_sandbox.requests == [] and oxen_sandbox.base_url.endswith("/api/ai")
         oxen_sandbox.models.clear()
-        seen.append(oxen_sandbox.api_key)
+        seen.append(oxen_sandbox.origin)
         assert len(set(seen)) == len(seen)
+        assert oxen_sandbox.api_key == "oxen-sandbox-key"
 """
 
 
 def test_the_fixture(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(PLUGIN_TESTS)
     pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=3)
+
+
+USERS_TESTS = """
+    import asyncio
+
+    import pytest
+    import users_app
+    from oxen_inference.errors import ConfigurationError
+
+    CALLS = {
+        "chat": lambda: users_app.chat.invoke("hi"),
+        "async chat": lambda: asyncio.run(users_app.chat.ainvoke("hi")),
+        "stream": lambda: list(users_app.chat.stream("hi")),
+        "llm": lambda: users_app.llm.complete("hi"),
+        "generation": lambda: users_app.client.media.generate(model="flux-2-dev", prompt="an ox"),
+    }
+
+    @pytest.mark.parametrize("call", CALLS.values(), ids=list(CALLS))
+    def test_what_was_made_at_import_calls_nobody(oxen_sandbox_env, call):
+        with pytest.raises(ConfigurationError, match="sandbox's pytest fixture.*Make it in a function"):
+            call()
+        assert oxen_sandbox_env.requests == []
+
+    def test_what_is_made_in_the_test_calls_the_sandbox(oxen_sandbox_env):
+        users_app.make_chat().invoke("hi")
+        assert oxen_sandbox_env.requests
+"""
+
+
+def test_a_model_made_at_import_never_reaches_the_hub_from_a_test(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OXEN_API_KEY", "a-key-of-the-real-hub")
+    pytester.makepyfile(
+        users_app="""
+        from langchain_oxen import ChatOxen
+        from llama_index_oxen import Oxen
+        from oxen_inference import OxenClient
+
+        def make_chat():
+            return ChatOxen(model="claude-sonnet-4-6")
+
+        chat, llm, client = make_chat(), Oxen("claude-sonnet-4-6"), OxenClient()
+        """,
+        test_users=USERS_TESTS,
+    )
+    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=6)
+
+
+def test_an_unknown_key_is_told_that_this_is_the_sandbox(oxen_sandbox: Sandbox) -> None:
+    answer = call(oxen_sandbox, "GET", "/api/ai/queue", key="a-key-of-the-real-hub")
+    assert answer.status == 401
+    assert answer.json["error"]["type"] == answer.json["status_message"] == "unauthenticated"
+    assert "this is the local sandbox" in answer.json["error"]["detail"]
+    assert "a-key-of-the-real-hub" not in str(answer.json)
 
 
 HIDE = """
