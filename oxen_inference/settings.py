@@ -155,10 +155,11 @@ def check_may_call(base_url: str) -> None:
     from oxen_inference.errors import ConfigurationError
 
     raise ConfigurationError(
-        f"A request to {host} was refused: OXEN_LOCAL_ONLY is set, as the sandbox's pytest fixture "
-        "does. Nothing was sent.",
-        hint="This model or client was made before the test set OXEN_BASE_URL, perhaps when its "
-        "module was imported. Make it in a function that the test calls, or in the test.",
+        f"A request to {host} was refused, because the sandbox's pytest fixture allows only this "
+        "machine. Nothing was sent.",
+        hint="This model or client was made before the fixture set OXEN_BASE_URL, perhaps when its "
+        "module was imported. Make it in a function that the test calls, or in the test. "
+        "(OXEN_LOCAL_ONLY is set.)",
     )
 
 
