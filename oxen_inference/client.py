@@ -15,7 +15,7 @@ from oxen_inference.aiohttp_client import make_http_client
 from oxen_inference.error_body import human_text
 from oxen_inference.error_mapping import error_in_success, status_error
 from oxen_inference.generation_reading import names_a_generation
-from oxen_inference.masking import hide, mentions
+from oxen_inference.masking import hide, mask_error, mentions, pattern_of, secrets_in
 from oxen_inference.settings import (
     async_key_from_function,
     check_may_call,
@@ -24,7 +24,7 @@ from oxen_inference.settings import (
     resolve_base_url,
 )
 from oxen_inference.transport import Call
-from oxen_inference.transport_errors import reraise
+from oxen_inference.transport_errors import to_oxen_error
 
 if TYPE_CHECKING:
     from oxen_inference.catalog.facade import AsyncCatalog, Catalog
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_SHORTEST_SECRET = 8  # characters; a shorter one would be found in ordinary words
 BAD_REQUEST, TOO_MANY_REQUESTS, SERVER_ERROR = 400, 429, 500
 # What the SDK reads from OPENAI_* variables when left out. An empty string is "given, and
 # nothing", so no key, organization or project meant for OpenAI is ever picked up.
@@ -109,32 +108,24 @@ class _Shared:
     with_options = copy
 
     def _make_status_error(self, err_msg: str, *, body: object, response: Any) -> Any:  # noqa: ARG002
-        error = status_error(body, response=response)
-        self.hide_key(error)
-        return error
+        return status_error(body, response=response)
 
     def without_key(self, payload: Any) -> Any:
-        """Return a decoded body without the key: some servers repeat the one that they were sent,
-        and what they say ends in errors, results and the ledger.
+        """Return a decoded body without the key, which some servers repeat: bodies end in results
+        and in the ledger.
         """
-        secret = self._secret
-        return hide(payload, secret) if secret and mentions(payload, secret) else payload
+        key, pattern = self.api_key, pattern_of([self.api_key])
+        return hide(payload, pattern) if pattern and mentions(payload, key) else payload
 
-    def hide_key(self, error: errors.OxenError) -> None:
-        """Take the key out of an error."""
-        secret = self._secret
-        if secret is None:
-            return
-        error.message = hide(error.message, secret)
-        for name in ("body", "code", "param", "type"):
-            if (value := getattr(error, name, None)) is not None:
-                setattr(error, name, hide(value, secret))
+    def hide_key(self, error: BaseException) -> None:
+        """Mask the key, and the values of the developer's own headers, in an error."""
+        mask_error(error, pattern_of([self.api_key, *secrets_in(self._custom_headers)]))
 
-    @property
-    def _secret(self) -> str | None:
-        """The key, where it is long enough to be told from ordinary words."""
-        key = self.api_key
-        return key if isinstance(key, str) and len(key) >= _SHORTEST_SECRET else None
+    def typed_error(self, error: Exception) -> Exception:
+        """Return a transport's error as an `OxenError`, and any error without secrets."""
+        typed = to_oxen_error(error, self.base_url)
+        self.hide_key(typed)
+        return typed
 
     def _should_retry(self, response: Any) -> bool:
         if not super()._should_retry(response):  # type: ignore[misc]  # the SDK's
@@ -165,10 +156,13 @@ class OxenClient(_Shared, openai.OpenAI):
     def request(self, cast_to: Any, options: Any, **kwargs: Any) -> Any:
         check_may_call(str(self.base_url))
         try:
-            answer = super().request(cast_to, options, **kwargs)
+            return self.without_key(super().request(cast_to, options, **kwargs))
         except Exception as error:  # noqa: BLE001 - all of it is raised again
-            reraise(error, self.base_url)
-        return self.without_key(answer)
+            typed = self.typed_error(error)
+        try:
+            raise typed  # out here, since an error's context may show what its cause does not
+        finally:
+            del typed
 
     def _should_retry(self, response: Any) -> bool:
         if response.status_code >= BAD_REQUEST:
@@ -177,8 +171,15 @@ class OxenClient(_Shared, openai.OpenAI):
 
     def send(self, call: Call[T]) -> T:
         """Make one call and return its typed answer. Raises `OxenError`."""
-        payload = getattr(self, call.method)(**_arguments(call))
-        return call.read(_checked(payload))
+        try:
+            payload = getattr(self, call.method)(**_arguments(call))
+            return call.read(_checked(payload))
+        except Exception as error:  # noqa: BLE001 - all of it is raised again
+            typed = self.typed_error(error)
+        try:
+            raise typed  # out here, since an error's context may show what its cause does not
+        finally:
+            del typed
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -226,15 +227,25 @@ class AsyncOxenClient(_Shared, openai.AsyncOpenAI):
     async def request(self, cast_to: Any, options: Any, **kwargs: Any) -> Any:
         check_may_call(str(self.base_url))
         try:
-            answer = await super().request(cast_to, options, **kwargs)
+            return self.without_key(await super().request(cast_to, options, **kwargs))
         except Exception as error:  # noqa: BLE001 - all of it is raised again
-            reraise(error, self.base_url)
-        return self.without_key(answer)
+            typed = self.typed_error(error)
+        try:
+            raise typed  # out here, since an error's context may show what its cause does not
+        finally:
+            del typed
 
     async def send(self, call: Call[T]) -> T:
         """Make one call and return its typed answer. Raises `OxenError`."""
-        payload = await getattr(self, call.method)(**_arguments(call))
-        return call.read(_checked(payload))
+        try:
+            payload = await getattr(self, call.method)(**_arguments(call))
+            return call.read(_checked(payload))
+        except Exception as error:  # noqa: BLE001 - all of it is raised again
+            typed = self.typed_error(error)
+        try:
+            raise typed  # out here, since an error's context may show what its cause does not
+        finally:
+            del typed
 
     @cached_property
     def catalog(self) -> AsyncCatalog:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
@@ -38,12 +38,19 @@ class _AsyncRawEvents(openai.AsyncStream[Any]):
 class EventStream(Iterator[Generation]):
     """The completed generations that an open stream announces, as they come."""
 
-    def __init__(self, stream: Any, without_key: Callable[[Any], Any]) -> None:
+    def __init__(self, stream: Any, client: Sender) -> None:
         self._stream = stream
-        self._jobs = (job for event in stream if (job := _read(event, without_key)) is not None)
+        self._client = client
+        self._jobs = (job for event in stream if (job := _read(event, client)) is not None)
 
     def __next__(self) -> Generation:
-        return next(self._jobs)
+        try:
+            return next(self._jobs)
+        except StopIteration:
+            raise
+        except Exception as error:  # noqa: BLE001 - all of it is raised again
+            typed = self._client.typed_error(error)
+        raise typed
 
     def shut_down(self) -> None:
         """End the iteration from another thread, which closing the stream would not do."""
@@ -75,7 +82,7 @@ class Events:
             stream_cls=_RawEvents,
         )
         try:
-            yield EventStream(stream, self._client.without_key)
+            yield EventStream(stream, self._client)
         finally:
             stream.close()
 
@@ -101,17 +108,28 @@ class AsyncEvents:
             stream_cls=_AsyncRawEvents,
         )
         try:
-            without_key = self._client.without_key
-            yield (job async for event in stream if (job := _read(event, without_key)) is not None)
+            yield _completed(stream, self._client)
         finally:
             await stream.close()
 
 
-def _read(event: Any, without_key: Callable[[Any], Any]) -> Generation | None:
+async def _completed(stream: AsyncIterator[Any], client: AsyncSender) -> AsyncIterator[Generation]:
+    try:
+        async for event in stream:
+            if (job := _read(event, client)) is not None:
+                yield job
+    except Exception as error:  # noqa: BLE001 - all of it is raised again
+        typed = client.typed_error(error)
+    else:
+        return
+    raise typed
+
+
+def _read(event: Any, client: Sender | AsyncSender) -> Generation | None:
     if event.event != COMPLETED:
         return None
     try:
-        data = without_key(json.loads(event.data))
-    except json.JSONDecodeError:
+        data = client.without_key(json.loads(event.data))
+    except (ValueError, RecursionError):
         return None  # polling finds the job
     return read_event(data) if isinstance(data, dict) else None

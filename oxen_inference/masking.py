@@ -1,12 +1,41 @@
-"""Keep the API key out of what a server's answer turns into: errors, results, the ledger."""
+"""Mask the API key and the developer's header values where a server repeats them.
+
+A server may repeat what it was sent in a body, a status line, a redirect or anywhere else that ends
+in the text of an error, of its causes, of a result or of a row in the ledger.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
+from urllib.parse import quote
 
 MASK = "***"
+_MIN_LENGTH = 8  # characters; a shorter text would be found in ordinary words
 _MAX_DEPTH = 100  # objects and lists inside each other; what is deeper is masked whole
+# What an answer was, whose content is the caller's data, and not text about an error.
+_DATA = frozenset({"partial", "result", "candidates"})
+
+
+def secrets_in(headers: Mapping[Any, Any]) -> list[str]:
+    """Return the values of headers, and the credentials after a scheme such as ``Bearer``."""
+    values = [value.decode("latin-1") if isinstance(value, bytes) else value
+              for value in headers.values()]  # fmt: skip
+    texts = [value.strip() for value in values if isinstance(value, str)]
+    return texts + [text.partition(" ")[2].strip() for text in texts]
+
+
+def pattern_of(secrets: Iterable[object]) -> re.Pattern[str] | None:
+    """Return what finds secrets, or None if there is none long enough to be one.
+
+    Also where their case was changed, as in a host name, or where they were percent-encoded.
+    """
+    texts = {text for text in secrets if isinstance(text, str) and len(text) >= _MIN_LENGTH}
+    texts |= {quote(text, safe="") for text in texts}
+    longest_first = sorted(texts, key=lambda text: (-len(text), text))
+    return re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE) if texts else None
 
 
 def mentions(value: Any, secret: str) -> bool:
@@ -25,17 +54,67 @@ def mentions(value: Any, secret: str) -> bool:
     return False
 
 
-def hide(value: Any, secret: str, _depth: int = 0) -> Any:
-    """Return a decoded body, or a text, with every occurrence of a secret masked."""
+def hide(value: Any, pattern: re.Pattern[str], _depth: int = 0) -> Any:
+    """Return plain data, or a text, with every occurrence of a secret masked."""
     if isinstance(value, str):
-        return value.replace(secret, MASK)
+        return pattern.sub(MASK, value)
+    if isinstance(value, bytes | bytearray):
+        return pattern.sub(MASK, value.decode("latin-1")).encode("latin-1")
     if not isinstance(value, Mapping | list | tuple):
         return value
     if _depth >= _MAX_DEPTH:
         return MASK
     if isinstance(value, Mapping):
         return {
-            hide(name, secret, _depth + 1): hide(item, secret, _depth + 1)
+            hide(name, pattern, _depth + 1): hide(item, pattern, _depth + 1)
             for name, item in value.items()
         }
-    return type(value)(hide(item, secret, _depth + 1) for item in value)
+    items = [hide(item, pattern, _depth + 1) for item in value]
+    if isinstance(value, list):
+        return items
+    make = getattr(type(value), "_make", tuple)  # of a named tuple
+    return make(items)
+
+
+def mask_error(error: BaseException, pattern: re.Pattern[str] | None) -> None:
+    """Mask secrets in the text and the data of an error and of its causes.
+
+    A cause whose text cannot be changed is taken away.
+    """
+    if pattern is not None:
+        _mask_chain(error, pattern, set())
+
+
+def _mask_chain(error: BaseException, pattern: re.Pattern[str], seen: set[int]) -> bool:
+    """Mask an error and what led to it; return whether its text is free of secrets now."""
+    seen.add(id(error))
+    for name in ("__cause__", "__context__"):
+        cause = getattr(error, name)
+        if cause is not None and id(cause) not in seen and not _mask_chain(cause, pattern, seen):
+            was_suppressed = error.__suppress_context__
+            setattr(error, name, None)
+            error.__suppress_context__ = was_suppressed
+    members = [each for each in getattr(error, "exceptions", ()) if id(each) not in seen]
+    are_clean = [_mask_chain(each, pattern, seen) for each in members]
+    _mask_one(error, pattern)
+    return all(are_clean) and not pattern.search(_shown(error))
+
+
+def _mask_one(error: BaseException, pattern: re.Pattern[str]) -> None:
+    error.args = hide(error.args, pattern)
+    for name, value in list(vars(error).items()):
+        if name in _DATA:
+            continue
+        hidden = hide(value, pattern)
+        if hidden is value and pattern.search(repr(value)):
+            hidden = None  # such as a request whose URL holds one
+        if hidden != value:
+            with suppress(AttributeError, TypeError):  # some are read-only
+                setattr(error, name, hidden)
+
+
+def _shown(error: BaseException) -> str:
+    try:
+        return f"{error} {error!r}"
+    except Exception:  # noqa: BLE001 - what cannot be shown shows nothing
+        return ""

@@ -7,7 +7,6 @@ This decides texts only. Whether a paid request may be sent again is decided by 
 from __future__ import annotations
 
 import json
-from typing import NoReturn
 
 import openai
 
@@ -28,39 +27,45 @@ def closed_client() -> errors.ConfigurationError:
     )
 
 
-def reraise(error: Exception, base_url: object) -> NoReturn:
-    """Raise a transport's error as an `OxenError`, and any other as it is."""
-    if isinstance(error, errors.OxenError):
-        raise error
+def to_oxen_error(error: Exception, base_url: object) -> Exception:
+    """Return a transport's error as an `OxenError` caused by it, and any other as it is."""
+    typed = None if isinstance(error, errors.OxenError) else _typed(error, base_url)
+    if typed is None:
+        return error
+    typed.__cause__ = error
+    return typed
+
+
+def _typed(error: Exception, base_url: object) -> errors.OxenError | None:
     request = getattr(error, "request", None)
     target = f"{getattr(request, 'method', '')} {getattr(request, 'url', base_url)}".strip()
     if any(_is_closed_client(each) for each in (error, error.__cause__)):
-        raise closed_client() from error
+        return closed_client()
     if isinstance(error, openai.APITimeoutError) and not _is_lost_connection(error):
-        raise errors.APITimeoutError(
+        return errors.APITimeoutError(
             f"No answer in time: {target}.",
             hint="Allow more time with timeout=..., or try again later.",
             request=request,
-        ) from error
+        )
     is_other_loop = isinstance(error, RuntimeError) and "loop is closed" in str(error)
     is_connection = isinstance(error, openai.APIConnectionError) or is_other_loop
     if is_connection or _is_from_transport(error):
         reason = _root_reason(error)
         if _never_connected(error):
-            raise errors.APIConnectionError(
+            return errors.APIConnectionError(
                 f"Could not reach Oxen: {target}: {reason}.",
                 hint="Check the network, and base_url or OXEN_BASE_URL.",
                 request=request,
-            ) from error
-        raise errors.APIConnectionError(
+            )
+        return errors.APIConnectionError(
             f"The connection to Oxen broke before an answer: {target}: {reason}.", request=request
-        ) from error
+        )
     is_undecodable = isinstance(error, UnicodeError) and not isinstance(error, UnicodeEncodeError)
     if is_undecodable or isinstance(error, json.JSONDecodeError):
-        raise errors.APIResponseError(f"Oxen's answer is not valid JSON: {error}.") from error
+        return errors.APIResponseError(f"Oxen's answer is not valid JSON: {error}.")
     if isinstance(error, openai.APIResponseValidationError):
-        raise errors.APIResponseError(str(error), request=request, body=error.body) from error
-    raise error
+        return errors.APIResponseError(str(error), request=request, body=error.body)
+    return None
 
 
 def _is_closed_client(error: BaseException | None) -> bool:

@@ -21,6 +21,7 @@ from typing import BinaryIO
 from urllib.parse import SplitResult, quote, unquote_to_bytes, urljoin, urlsplit
 
 from oxen_inference._version import __version__
+from oxen_inference.masking import mask_error, pattern_of, secrets_in
 from oxen_inference.media.results.files import (
     Fetched,
     Received,
@@ -76,7 +77,11 @@ def fetch(url: str, folder: Path, stem: str, media_type: str, source: Source) ->
     """
     with temporary_file(folder) as (temporary, file):
         inside = url[:5].lower() == "data:"
-        received = (_unpack if inside else _receive)(url, source, file)
+        try:
+            received = (_unpack if inside else _receive)(url, source, file)
+        except FetchError as error:
+            mask_error(error, pattern_of(secrets_in(source.headers)))
+            raise
         sync(file)
         media = checked(temporary, media_type, received)
         return keep(temporary, folder, stem, media_type, media, received)
