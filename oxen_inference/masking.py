@@ -15,15 +15,19 @@ from urllib.parse import quote
 MASK = "***"
 _MIN_LENGTH = 8  # characters; a shorter text would be found in ordinary words
 _MAX_DEPTH = 100  # objects and lists inside each other; what is deeper is masked whole
+# Their values are ordinary words, which are in many texts.
+_PLAIN_HEADERS = frozenset({"accept", "content-type", "user-agent"})
 # What an answer was, whose content is the caller's data, and not text about an error.
 _DATA = frozenset({"partial", "result", "candidates"})
 
 
 def secrets_in(headers: Mapping[Any, Any]) -> list[str]:
     """Return the values of headers, and the credentials after a scheme such as ``Bearer``."""
-    values = [value.decode("latin-1") if isinstance(value, bytes) else value
-              for value in headers.values()]  # fmt: skip
-    texts = [value.strip() for value in values if isinstance(value, str)]
+    texts = [
+        (value.decode("latin-1") if isinstance(value, bytes) else value).strip()
+        for name, value in headers.items()
+        if isinstance(value, str | bytes) and str(name).lower() not in _PLAIN_HEADERS
+    ]
     return texts + [text.partition(" ")[2].strip() for text in texts]
 
 
@@ -82,22 +86,27 @@ def mask_error(error: BaseException, pattern: re.Pattern[str] | None) -> None:
     A cause whose text cannot be changed is taken away.
     """
     if pattern is not None:
-        _mask_chain(error, pattern, set())
+        _mask_chain(error, pattern, {})
 
 
-def _mask_chain(error: BaseException, pattern: re.Pattern[str], seen: set[int]) -> bool:
-    """Mask an error and what led to it; return whether its text is free of secrets now."""
-    seen.add(id(error))
+def _mask_chain(error: BaseException, pattern: re.Pattern[str], clean: dict[int, bool]) -> bool:
+    """Mask an error and what led to it; return whether its text is free of secrets now.
+
+    `clean` has the answers so far: an error may be the cause of several.
+    """
+    if id(error) in clean:
+        return clean[id(error)]
+    clean[id(error)] = True  # while its causes are looked at, which may lead back to it
     for name in ("__cause__", "__context__"):
         cause = getattr(error, name)
-        if cause is not None and id(cause) not in seen and not _mask_chain(cause, pattern, seen):
+        if cause is not None and not _mask_chain(cause, pattern, clean):
             was_suppressed = error.__suppress_context__
             setattr(error, name, None)
             error.__suppress_context__ = was_suppressed
-    members = [each for each in getattr(error, "exceptions", ()) if id(each) not in seen]
-    are_clean = [_mask_chain(each, pattern, seen) for each in members]
+    members = [_mask_chain(each, pattern, clean) for each in getattr(error, "exceptions", ())]
     _mask_one(error, pattern)
-    return all(are_clean) and not pattern.search(_shown(error))
+    clean[id(error)] = all(members) and not pattern.search(_shown(error))
+    return clean[id(error)]
 
 
 def _mask_one(error: BaseException, pattern: re.Pattern[str]) -> None:

@@ -72,17 +72,24 @@ def client(url: str, folder: Path) -> OxenClient:
 
 def settings(url: str, folder: Path) -> dict[str, Any]:
     return {
-        "api_key": KEY, "base_url": url, "timeout": 2.0, "max_retries": 0,
+        "api_key": KEY, "base_url": url, "timeout": 1.0, "max_retries": 0,
         "default_headers": {"X-Canary": HEADER}, "ledger": Ledger(folder / "ledger.sqlite3"),
     }  # fmt: skip
 
 
 def chat(url: str) -> ChatOxen:
-    return ChatOxen(model="m", api_key=KEY, base_url=url, max_retries=0, default_headers={"X-Canary": HEADER})  # fmt: skip
+    return ChatOxen(model="m", api_key=KEY, base_url=url, timeout=1.0, max_retries=0, default_headers={"X-Canary": HEADER})  # fmt: skip
 
 
 def llm(url: str) -> Oxen:
-    return Oxen("m", api_key=KEY, api_base=url, max_retries=0, default_headers={"X-Canary": HEADER})
+    return Oxen(
+        "m",
+        api_key=KEY,
+        api_base=url,
+        timeout=1.0,
+        max_retries=0,
+        default_headers={"X-Canary": HEADER},
+    )
 
 
 def in_loop(call: Callable[[AsyncOxenClient], Any]) -> Call:
@@ -95,13 +102,13 @@ def in_loop(call: Callable[[AsyncOxenClient], Any]) -> Call:
 
 
 async def listen(made: AsyncOxenClient) -> None:
-    async with made.events.listen(timeout=2) as jobs:
+    async with made.events.listen(timeout=1) as jobs:
         async for _ in jobs:
             pass
 
 
 def listen_blocking(url: str, folder: Path) -> None:
-    with client(url, folder).events.listen(timeout=2) as jobs:
+    with client(url, folder).events.listen(timeout=1) as jobs:
         list(jobs)
 
 
@@ -110,7 +117,7 @@ async def astream(url: str) -> None:
         pass
 
 
-MEDIA = {"model": "m", "prompt": "an ox", "timeout": 2.0}
+MEDIA = {"model": "m", "prompt": "an ox", "timeout": 1.0}
 CALLS: dict[str, Call] = {
     "catalog.list": lambda url, folder: client(url, folder).catalog.list(),
     "catalog.get": lambda url, folder: client(url, folder).catalog.get("m"),
