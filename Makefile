@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; 
 BIN := $(VENV)/bin
 OPENAI ?= openai
 
-.PHONY: help demo test test-slow test-matrix coverage check lint types imports format record \
+.PHONY: help demo test test-slow test-examples test-matrix coverage check lint types imports format record \
 	docs docs-serve notebooks bench compare build smoke clean
 
 help:
@@ -15,7 +15,7 @@ help:
 	@echo "make record  re-record the cassettes on the sandbox (HUB=1: on Oxen)"
 	@echo "make docs    the documentation in site/ (docs-serve: while you write)"
 	@echo "make bench   measure against peers (SUITE=name for one); make compare: what they do"
-	@echo "make test-slow | test-matrix | coverage   longer proofs"
+	@echo "make test-slow | test-matrix | test-examples | coverage   longer proofs"
 	@echo "make build | smoke                        wheel and sdist; each extra installed and used"
 
 # $(call install,FOLDER,PACKAGES) makes a virtual environment: with uv where it is there, else with pip.
@@ -88,6 +88,14 @@ format: $(VENV)/.installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Examples that need more than the tests do, such as an embedding model.
+EXAMPLES := .venv-examples
+$(EXAMPLES)/.installed: examples/requirements.txt pyproject.toml
+	$(call install,$(EXAMPLES),--editable '.[all]' --group dev -r examples/requirements.txt)
+
+test-examples: $(EXAMPLES)/.installed
+	$(EXAMPLES)/bin/python -m pytest tests/docs/test_examples.py
+
 record: $(VENV)/.installed
 	OXEN_RECORD=$(if $(HUB),hub,sandbox) $(BIN)/python -m pytest tests/cassettes --record-mode=rewrite
 
@@ -117,4 +125,4 @@ compare: $(BENCH)/.installed
 	$(BENCH)/bin/python -m benchmarks.behavior
 
 clean:
-	rm -rf $(VENV) $(TOOLS) $(DOCS) $(BENCH) .matrix build dist site .pytest_cache .mypy_cache .ruff_cache demo-output
+	rm -rf $(VENV) $(TOOLS) $(DOCS) $(BENCH) $(EXAMPLES) .matrix build dist site .pytest_cache .mypy_cache .ruff_cache demo-output

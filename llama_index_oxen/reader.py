@@ -36,6 +36,12 @@ class OxenModelReader(BasePydanticReader, ResourcesReaderMixin):
         async_client: "AsyncOxenClient | None" = None,
         **fields: Any,
     ) -> None:
+        unknown = sorted(fields.keys() - {*type(self).model_fields, "class_name"})
+        if unknown:
+            raise TypeError(
+                f"OxenModelReader does not take {', '.join(unknown)}; the base URL is api_base, and "
+                "filters go to load_data()"
+            )
         super().__init__(**{"api_base": api_base, **fields})
         self._catalog = CatalogAccess(
             api_key=api_key, base_url=api_base, client=client, async_client=async_client

@@ -151,6 +151,12 @@ def test_llama_index_serializes_without_the_key(
     assert again.api_base == oxen_sandbox.base_url
 
 
+def test_llama_index_refuses_fields_there_are_not(options: dict[str, str]) -> None:
+    llama_index_oxen = pytest.importorskip("llama_index_oxen")
+    with pytest.raises(TypeError, match="does not take base_url; the base URL is api_base"):
+        llama_index_oxen.OxenModelReader(**options)
+
+
 async def test_llama_index_reads_asynchronously(options: dict[str, str]) -> None:
     llama_index_oxen = pytest.importorskip("llama_index_oxen")
     reader = llama_index_oxen.OxenModelReader(
