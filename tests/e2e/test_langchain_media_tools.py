@@ -221,9 +221,9 @@ class TestPaidOnce:
             Fault("respond", status=503, method="GET", path="*/queue", times=None),
             Fault("respond", status=503, method="GET", path="*/generations", times=None),
         )
-        doubtful = answer(draw, "c1", prompt="ox")
-        assert doubtful.status == "error"
-        assert "does not pay twice" in doubtful.text
+        unknown = answer(draw, "c1", prompt="ox")
+        assert unknown.status == "error"
+        assert "does not pay twice" in unknown.text
         oxen_sandbox.faults.clear()
         assert answer(draw, "c2", prompt="ox").status == "success"
         assert len(oxen_sandbox.jobs) == 1

@@ -59,7 +59,7 @@ def test_what_has_an_id_was_accepted(payload: Any, asked: int, expected: tuple[s
         {"error": "something"}, {"status": "error", "status_message": "oops"},
     ],
 )  # fmt: skip
-def test_a_success_without_ids_is_doubtful(payload: Any) -> None:
+def test_a_success_without_ids_has_an_unknown_outcome(payload: Any) -> None:
     assert isinstance(read_queue_answer(payload, 1), OutcomeUnknown)
 
 
@@ -112,12 +112,12 @@ def test_a_quota_that_is_used_up_is_not_waited_for() -> None:
 @pytest.mark.parametrize(
     "status", [301, 307, 308, 408, 409, 410, 425, 499, 500, 502, 503, 504, 529]
 )
-def test_every_other_status_is_doubtful(status: int) -> None:
+def test_every_other_status_has_an_unknown_outcome(status: int) -> None:
     assert isinstance(read_failure(errors.APIStatusError("?", status_code=status)), OutcomeUnknown)
 
 
 @pytest.mark.parametrize("error", [errors.APIResponseError("?"), ValueError("?"), KeyError("?")])
-def test_whatever_else_is_raised_is_doubtful(error: Exception) -> None:
+def test_whatever_else_is_raised_has_an_unknown_outcome(error: Exception) -> None:
     assert isinstance(read_failure(error), OutcomeUnknown)
 
 
@@ -148,7 +148,7 @@ def test_what_failed_before_sending_is_sent_again(module: str, name: str) -> Non
     "name", ["ReadError", "ReadTimeout", "WriteError", "WriteTimeout", "RemoteProtocolError",
              "CloseError", "LocalProtocolError", "DecodingError"],
 )  # fmt: skip
-def test_what_failed_later_is_doubtful(name: str) -> None:
+def test_what_failed_later_has_an_unknown_outcome(name: str) -> None:
     error = connection_error(transport_error(name, "httpx"))
     assert not surely_not_sent(error)
     assert isinstance(read_failure(error), OutcomeUnknown)
@@ -162,7 +162,7 @@ def test_a_name_proves_nothing_where_another_library_stands_below() -> None:
     assert isinstance(read_failure(unknown), OutcomeUnknown)
 
 
-def test_a_connection_error_without_a_cause_is_doubtful() -> None:
+def test_a_connection_error_without_a_cause_has_an_unknown_outcome() -> None:
     assert isinstance(read_failure(errors.APIConnectionError("?")), OutcomeUnknown)
     assert isinstance(read_failure(errors.APITimeoutError("?")), OutcomeUnknown)
 
@@ -188,7 +188,7 @@ def test_an_error_survives_the_ledger() -> None:
         {"images": [{"b64_json": "no base64!"}]}, {"data": [{"b64_json": "%%%"}]}, None,
     ],
 )  # fmt: skip
-def test_a_direct_success_without_media_is_doubtful(payload: Any) -> None:
+def test_a_direct_success_without_media_has_an_unknown_outcome(payload: Any) -> None:
     outcome = read_direct_answer(payload, "image")
     assert isinstance(outcome, OutcomeUnknown)
     assert not outcome.is_refusal

@@ -79,7 +79,7 @@ def begin(ledger: Ledger, **changes: Any) -> tuple[Entry, bool]:
     return begun.entry, begun.is_mine
 
 
-def test_an_entry_goes_its_way(ledger: Ledger) -> None:
+def test_an_entry_moves_from_intended_to_accepted_to_settled(ledger: Ledger) -> None:
     entry, mine = begin(ledger, key="k")
     assert (entry.state, mine) == ("intended", True)
     assert ledger.posting(entry)

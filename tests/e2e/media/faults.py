@@ -62,7 +62,7 @@ def judge(folder: Path, count: int, seed: int) -> dict[str, int]:
         budget = Budget(1000, name="faults", ledger=ledger)
         outcomes = enqueue_all(hub, ledger, count, budget)
         assert len(outcomes) == count
-        known, doubtful = 0, 0
+        known, unknown = 0, 0
         for prompt, outcome in outcomes.items():
             bought = hub.submissions_of(prompt)
             assert len(bought) <= 1, f"{prompt} was billed twice: {outcome!r}"
@@ -71,10 +71,10 @@ def judge(folder: Path, count: int, seed: int) -> dict[str, int]:
                 known += 1
             elif isinstance(outcome, EnqueueOutcomeUnknown):
                 assert not outcome.is_retryable
-                doubtful += 1
+                unknown += 1
             else:
                 assert not bought, f"{prompt} was bought and then called refused: {outcome!r}"
-        open_entries = known + doubtful
+        open_entries = known + unknown
         assert budget.reserved + budget.spent == UNIT * open_entries
 
         with quick_client(hub, ledger) as client:
@@ -86,5 +86,5 @@ def judge(folder: Path, count: int, seed: int) -> dict[str, int]:
         assert budget.spent == UNIT * len(owned)
         return {
             "enqueued": count, "accepted by the hub": len(hub.accepted), "ids known at once": known,
-            "of unknown outcome": doubtful, "billed twice": 0, "lost": len(lost),
+            "of unknown outcome": unknown, "billed twice": 0, "lost": len(lost),
         }  # fmt: skip

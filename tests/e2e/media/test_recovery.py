@@ -95,7 +95,7 @@ def test_nothing_is_taken_while_the_hub_cannot_be_asked(client: OxenClient, hub:
     assert hub.posts["ox"] == 1
 
 
-def test_an_entry_nobody_sent_is_written_off(client: OxenClient, ledger: Ledger, hub: BadHub) -> None:  # fmt: skip
+def test_reconciling_frees_the_money_of_a_request_never_sent(client: OxenClient, ledger: Ledger, hub: BadHub) -> None:  # fmt: skip
     budget = Budget(1, name="b", ledger=ledger)
     hub.plan = lambda *_: "reset_before"
     with pytest.raises(EnqueueOutcomeUnknown):
@@ -111,7 +111,7 @@ def test_an_entry_nobody_sent_is_written_off(client: OxenClient, ledger: Ledger,
     assert client.media.generate(model="bad-image", prompt="ox", key="k", budget=budget).succeeded
 
 
-def test_fewer_than_asked_for_is_said(client: OxenClient, hub: BadHub) -> None:
+def test_an_id_named_twice_counts_once_and_is_billed_once(client: OxenClient, hub: BadHub) -> None:
     budget = Budget(1, name="b", ledger=client.media.ledger)
     hub.plan = lambda *_: "doubled_ids"
     result = client.media.generate(model="bad-image", prompt="ox", num_generations=2, budget=budget)
