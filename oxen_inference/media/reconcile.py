@@ -168,6 +168,10 @@ async def _decide(engine: Engine, task: Task, entry: Entry) -> Entry:
         except EnqueueOutcomeUnknown as error:
             log.warning("%s", error)
             return await engine.reload(entry)
+    if entry.state == "posting":  # a synchronous request, whose answer went with its process
+        record = {"type": "OxenError", "message": "Its process ended before the answer came."}
+        await run(engine.ledger.unknown, entry, record)
+        return await engine.reload(entry)
     return entry
 
 

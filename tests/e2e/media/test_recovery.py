@@ -28,6 +28,7 @@ from oxen_inference.errors import (
     NotFoundError,
 )
 from oxen_inference.media import lost_jobs
+from oxen_sandbox import Fault, Sandbox
 from tests.e2e.media.calls import QUICK, quick_async_client, quick_client
 from tests.support.bad_hub import BadHub
 from tests.support.databases import sql
@@ -109,6 +110,25 @@ def test_reconciling_frees_the_money_of_a_request_never_sent(client: OxenClient,
     assert budget.remaining == 1
     hub.plan = lambda *_: "ok"
     assert client.media.generate(model="bad-image", prompt="ox", key="k", budget=budget).succeeded
+
+
+def test_a_synchronous_request_whose_process_died_can_be_forgotten(
+    oxen_sandbox: Sandbox, ledger: Ledger
+) -> None:
+    budget = Budget(1, name="b", ledger=ledger)
+    oxen_sandbox.inject(Fault("reset", when="after", method="POST", path="*/images/generate"))
+    with OxenClient(
+        api_key=oxen_sandbox.api_key, base_url=oxen_sandbox.base_url, ledger=ledger
+    ) as client:
+        with pytest.raises(EnqueueOutcomeUnknown):
+            client.media.generate(model="flux-2-dev", prompt="ox", direct=True, budget=budget)
+        # As a process that died while it was sending left it.
+        sql(ledger, "UPDATE oxen_entries SET state = 'posting', owner = 'nobody'")
+        (entry,) = client.media.reconcile()
+        assert entry.state == "unknown"
+        assert budget.reserved == Decimal("0.013")
+        assert client.media.forget(entry.entry_id).state == "rejected"
+    assert budget.remaining == 1
 
 
 def test_an_id_named_twice_counts_once_and_is_billed_once(client: OxenClient, hub: BadHub) -> None:
