@@ -19,8 +19,9 @@ from oxen_inference.masking import hide, mask_error, mentions, pattern_of, secre
 from oxen_inference.settings import (
     async_key_from_function,
     check_may_call,
+    find_api_key,
     key_from_function,
-    resolve_api_key,
+    missing_key,
     resolve_base_url,
 )
 from oxen_inference.transport import Call
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+NO_KEY = ""
+"""The `api_key` of a client without one, which can read the catalog and the ledger."""
 BAD_REQUEST, TOO_MANY_REQUESTS, SERVER_ERROR = 400, 429, 500
 # What the SDK reads from OPENAI_* variables when left out. An empty string is "given, and
 # nothing", so no key, organization or project meant for OpenAI is ever picked up.
@@ -67,7 +70,7 @@ class _Shared:
         # The SDK's copy() hands every option back, the ambient ones included.
         sdk = {k: v for k, v in sdk.items() if k not in _NOTHING_AMBIENT}
         super().__init__(  # type: ignore[call-arg]  # the SDK's class comes after this one
-            api_key=resolve_api_key(api_key, base_url=url),
+            api_key=find_api_key(api_key, base_url=url) or NO_KEY,
             base_url=url,
             default_headers=default_headers,
             **_NOTHING_AMBIENT,
@@ -124,8 +127,28 @@ class _Shared:
     def typed_error(self, error: Exception) -> Exception:
         """Return a transport's error as an `OxenError`, and any error without secrets."""
         typed = to_oxen_error(error, self.base_url)
+        if isinstance(typed, errors.AuthenticationError) and not self.has_key:
+            refused, typed = typed, missing_key("the catalog of this hub")
+            typed.__cause__ = refused
         self.hide_key(typed)
         return typed
+
+    @property
+    def has_key(self) -> bool:
+        """Whether there is a key, or a function that returns one."""
+        provider = getattr(self, "_api_key_provider", None)
+        return provider is not None or self.api_key != NO_KEY
+
+    def _check_may_send(self, options: Any) -> None:
+        """Raise `MissingAPIKeyError` for a request that needs the key that is not there, and
+        `ConfigurationError` for one that must not reach this hub.
+        """
+        check_may_call(str(self.base_url))
+        if not self.has_key and not self.paths.is_public(options.method, str(options.url)):
+            raise missing_key(f"{options.method.upper()} {options.url}")
+
+    def _validate_headers(self, headers: Any, custom_headers: Any) -> None:
+        """Let a request without a key pass: the SDK's own check knows no public routes."""
 
     def _should_retry(self, response: Any) -> bool:
         if not super()._should_retry(response):  # type: ignore[misc]  # the SDK's
@@ -144,7 +167,8 @@ class OxenClient(_Shared, openai.OpenAI):
     """A synchronous client: everything `openai.OpenAI` does, and Oxen's own endpoints.
 
     `api_key` and `base_url` come from the environment when left out (see
-    `oxen_inference.settings`). `ledger` is the ledger that makes paid generations safe: a
+    `oxen_inference.settings`). Without a key it reads the catalog, quotes prices and reads the
+    ledger; anything else raises `MissingAPIKeyError` before it sends. `ledger` is the ledger that makes paid generations safe: a
     `Ledger`, or None to keep none; by default the one in the user's state directory.
     """
 
@@ -154,7 +178,7 @@ class OxenClient(_Shared, openai.OpenAI):
         return str(self.api_key)
 
     def request(self, cast_to: Any, options: Any, **kwargs: Any) -> Any:
-        check_may_call(str(self.base_url))
+        self._check_may_send(options)
         try:
             return self.without_key(super().request(cast_to, options, **kwargs))
         except Exception as error:  # noqa: BLE001 - all of it is raised again
@@ -225,7 +249,7 @@ class AsyncOxenClient(_Shared, openai.AsyncOpenAI):
         return str(self.api_key)
 
     async def request(self, cast_to: Any, options: Any, **kwargs: Any) -> Any:
-        check_may_call(str(self.base_url))
+        self._check_may_send(options)
         try:
             return self.without_key(await super().request(cast_to, options, **kwargs))
         except Exception as error:  # noqa: BLE001 - all of it is raised again

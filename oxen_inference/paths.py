@@ -46,6 +46,18 @@ class Paths:
     """Where jobs are asked for by namespace and model, if this version may know no other way."""
     older_cancel: str | None = None
 
+    def is_public(self, method: str, path: str) -> bool:
+        """Whether a call needs no key: the list of models, a search of it, and one model."""
+        if method.lower() != "get":
+            return False
+        if path in (self.models, self.models_search):
+            return True
+        if path in (self.models_featured, self.models_favorites):
+            return False
+        before, _, after = self.model.partition("{id}")
+        name = path.removeprefix(before).removesuffix(after)
+        return path == f"{before}{name}{after}" and bool(name) and "/" not in name
+
 
 CURRENT = Paths()
 """Base ``…/api/ai`` (https://docs.oxen.ai/inference-api)."""

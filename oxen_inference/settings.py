@@ -59,6 +59,14 @@ def resolve_api_key(api_key: Any = None, *, base_url: str) -> ApiKey:
 
     Raises `MissingAPIKeyError` when there is none anywhere.
     """
+    key = find_api_key(api_key, base_url=base_url)
+    if key is None:
+        raise missing_key()
+    return key
+
+
+def find_api_key(api_key: Any = None, *, base_url: str) -> ApiKey | None:
+    """Do what `resolve_api_key` does, and return None when there is no key anywhere."""
     if api_key is not None:
         if callable(api_key):
             return api_key  # type: ignore[no-any-return]  # a key provider, called per request
@@ -69,14 +77,16 @@ def resolve_api_key(api_key: Any = None, *, base_url: str) -> ApiKey:
     if key:
         _warn_if_foreign(base_url)
         return key
-    key = _read_key(_key_from_config(urlsplit(base_url).netloc), "auth_config.toml")
-    if key:
-        return key
+    return _read_key(_key_from_config(urlsplit(base_url).netloc), "auth_config.toml")
 
+
+def missing_key(what: str | None = None) -> Exception:
+    """Return the `MissingAPIKeyError` for `what`, which needs a key."""
     from oxen_inference.errors import MissingAPIKeyError
 
-    raise MissingAPIKeyError(
-        "There is no Oxen API key; OPENAI_API_KEY is never used.",
+    because = f", and {what} needs one" if what else ""
+    return MissingAPIKeyError(
+        f"There is no Oxen API key{because}; OPENAI_API_KEY is never used.",
         hint=f"Set the environment variable OXEN_API_KEY, or pass api_key=... Find it at {KEYS_PAGE}",
     )
 

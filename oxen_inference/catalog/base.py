@@ -35,6 +35,7 @@ from oxen_inference.catalog.models import CatalogWarning, Model
 from oxen_inference.catalog.suggestions import could_be_inactive, inactive, unknown_model
 from oxen_inference.effects import Work, send, shield, wait_future, within
 from oxen_inference.errors import APIStatusError, NotFoundError, OxenError
+from oxen_inference.settings import missing_key
 from oxen_inference.transport import AsyncSender, Call, Sender
 
 log = logging.getLogger("oxen_inference")
@@ -142,6 +143,9 @@ class CatalogBase:
 
     async def _deploy(self, model_id: str, work: Work[Model]) -> Model:
         try:
+            if not self._client.has_key:
+                work.close()
+                raise missing_key(f"the deployment of {model_id}")
             return await work
         except NotFoundError as error:
             raise await self._explain(error, model_id) from None

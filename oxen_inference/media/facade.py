@@ -33,6 +33,7 @@ from oxen_inference.media.poller import Poller
 from oxen_inference.media.prepare import MediaRequest, find_model, merge_parameters, scope_of
 from oxen_inference.media.results.download import MAX_BYTES, Source
 from oxen_inference.result import MediaResult, Progress
+from oxen_inference.settings import missing_key
 from oxen_inference.transport import AsyncSender, Sender
 
 __all__ = ["AsyncMedia", "AsyncMediaHandle", "Media", "MediaHandle", "Pace"]
@@ -120,6 +121,9 @@ class _MediaSettings:
         return self.pace
 
     def _scope(self) -> Scope:
+        """Return whose jobs are bought. Raises `MissingAPIKeyError`."""
+        if not self._client.has_key:
+            raise missing_key("client.media")
         return scope_of(str(self._client.base_url), self._client.api_key)
 
     def _source(self) -> Source:
@@ -142,7 +146,12 @@ class _MediaSettings:
         return await reconciling.reconcile(self._engine, task, save_to)
 
     async def _jobs(self) -> list[Entry]:
-        return await run(lambda: self._engine.ledger.entries(self._scope()))
+        scope = scope_of(str(self._client.base_url), self._client.api_key)
+        if self._client.has_key:
+            return await run(lambda: self._engine.ledger.entries(scope))
+        # Without a key nothing says whose they are, so they are those of every key.
+        everyone = await run(self._engine.ledger.entries)
+        return [entry for entry in everyone if entry.hub == scope.hub]
 
     async def _generate_many(
         self, requests: Iterable[Mapping[str, Any]], common: Mapping[str, Any]
@@ -275,7 +284,10 @@ class Media(_MediaSettings):
         return self._driver.run(self._reconcile(save_to))
 
     def jobs(self) -> list[Entry]:
-        """Return this account's jobs on this hub from the ledger, newest first."""
+        """Return this account's jobs on this hub from the ledger, newest first.
+
+        Without a key, those of every account.
+        """
         return self._driver.run(self._jobs())
 
     def forget(self, entry_id: str) -> Entry:

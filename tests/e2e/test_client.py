@@ -8,7 +8,6 @@ import socket
 import openai
 import pytest
 
-import oxen_inference
 from oxen_inference import AsyncOxenClient, OxenClient
 from oxen_inference.chat import completions
 from oxen_inference.errors import (
@@ -45,14 +44,6 @@ async def test_nothing_meant_for_openai_reaches_oxen(
         assert "for-openai-only" not in sent
         assert "openai-organization" not in sent
         assert "openai-project" not in sent
-
-
-def test_no_key_is_an_error_before_any_request(
-    oxen_sandbox: Sandbox, openai_variables: dict[str, str]
-) -> None:
-    with pytest.raises(oxen_inference.MissingAPIKeyError, match="OXEN_API_KEY"):
-        OxenClient(base_url=oxen_sandbox.base_url)
-    assert not oxen_sandbox.requests
 
 
 async def test_a_wrong_key_is_said_in_oxens_words(oxen_sandbox: Sandbox) -> None:
