@@ -182,9 +182,9 @@ class Oxen(ClientHolder, StructuredOutputLLM):
     def metadata(self) -> LLMMetadata:
         """What the model can do, from this object's settings, the catalog, and a shipped table.
 
-        If neither catalog nor table knows the context's length, reading this fetches the catalog,
-        for a second at most; inside a running event loop, the fetch goes on in the background.
-        Offline it is `oxen_inference.catalog.profiles.DEFAULT_CONTEXT_WINDOW`.
+        Reading this fetches the catalog, for a second at most; inside a running event loop, the
+        fetch goes on in the background. Where nothing knows the context's length, it is
+        `oxen_inference.catalog.profiles.DEFAULT_CONTEXT_WINDOW`.
         """
         return self._metadata(self._cached_entry() or self._look_up_entry())
 
@@ -202,7 +202,9 @@ class Oxen(ClientHolder, StructuredOutputLLM):
             max_input_tokens=self.context_window,
             tool_calling=self.is_function_calling_model,
         )
-        num_output = self.max_tokens or profile.max_output_tokens
+        # Core takes it off the context's length: at most half, or no prompt would fit.
+        most = min(profile.max_output_tokens or 0, profile.context_window // 2)
+        num_output = self.max_tokens or most
         options: dict[str, Any] = {"num_output": num_output} if num_output else {}
         return LLMMetadata(
             model_name=profile.model_id,
@@ -221,9 +223,7 @@ class Oxen(ClientHolder, StructuredOutputLLM):
         return entry
 
     def _look_up_entry(self) -> Model | None:
-        from oxen_inference.catalog.profiles import context_length
-
-        if self.context_window or context_length(self.model):
+        if self.context_window:
             return None
         self._entry = self._catalog_entry(self.model, _METADATA_TIMEOUT)
         return self._cached_entry()

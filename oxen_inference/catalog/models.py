@@ -33,16 +33,20 @@ class Pricing:
     """How a model is billed, in USD. None means not published, which is not free.
 
     `method` is ``token``, ``time``, ``per_image``, ``per_video_output_second``,
-    ``per_audio_output_second``, or whatever else the hub says.
+    ``per_audio_output_second``, ``per_provider_credit``, or whatever else the hub says.
     """
 
     method: str | None = None
+    currency: str = "USD"
+    """Of the price list; in any other than USD, none of its prices is read."""
     input_cost_per_token: Decimal | None = None
     output_cost_per_token: Decimal | None = None
     cost_per_second: Decimal | None = None
     cost_per_second_high_res: Decimal | None = None
     cost_per_second_with_audio: Decimal | None = None
     cost_per_second_by_resolution: Mapping[str, Decimal | None] = field(default_factory=dict)
+    cost_per_credit: Decimal | None = None
+    """Of a provider; how many a call takes is not published."""
     cost_per_image: Decimal | None = None
     cost_per_image_grid: Mapping[str, Mapping[str, Decimal | None]] = field(default_factory=dict)
     """Quality, then resolution tier."""
@@ -82,6 +86,8 @@ class Model:
     developer: str | None = None
     source_model: str | None = None
     released_at: str | None = None
+    fetched_at: float | None = field(default=None, compare=False, repr=False)
+    """When the hub sent it, in unix seconds; None for one that was made by hand."""
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
     problems: tuple[str, ...] = field(default=(), repr=False)
     """What could not be read, in words."""

@@ -66,6 +66,8 @@ def quote(model: Model, params: Mapping[str, Any], num_generations: int = 1) -> 
     if pricing is None:
         return Quote(reason=f"{model.id} has no published price")
     method = pricing.method or ""
+    if pricing.currency != "USD":
+        return Quote(reason=f"{model.id} is priced in {pricing.currency}, not in USD")
     if method == "token":
         once = _tokens(pricing, params)
     elif method == "per_image":
@@ -74,6 +76,8 @@ def quote(model: Model, params: Mapping[str, Any], num_generations: int = 1) -> 
         once = _seconds(pricing, effective(model, params))
     elif method == "time":
         once = _compute_time(pricing)
+    elif method == "per_provider_credit":
+        once = _credits(pricing)
     else:
         named = f"is priced {method!r}, a method" if method else "names no pricing method"
         once = Quote(reason=f"{model.id} {named} this version does not know")
@@ -108,6 +112,14 @@ def _compute_time(pricing: Pricing) -> Quote:
     rate = pricing.cost_per_second
     shown = f" at {usd(rate)} a second" if rate is not None else ""
     return Quote(reason=f"billed by compute time{shown}, and how long it takes is not known before")
+
+
+def _credits(pricing: Pricing) -> Quote:
+    price = pricing.cost_per_credit
+    shown = f" at {usd(price)} each" if price is not None else ""
+    return Quote(
+        reason=f"billed by the provider's credits{shown}, and how many it takes is not published"
+    )
 
 
 def _tokens(pricing: Pricing, params: Mapping[str, Any]) -> Quote:

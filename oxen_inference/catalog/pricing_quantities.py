@@ -41,7 +41,8 @@ def result_count(call: EffectiveCall) -> Quantity | str:
             if allowed is None:
                 return f"nothing says how many results {name} makes when it is left out"
             span = allowed
-        low, high = max(low, span[0]), high * span[1]
+        low = max(low, span[0])
+        high = max(low, high * span[1])
     return Quantity(low, high, "the number of results is open" if low != high else None)
 
 

@@ -1,7 +1,7 @@
 """What a chat model can do, in neutral terms that both adapters translate.
 
-Modalities come from the catalog where it is loaded. Where the entry gives no context length, it
-comes from a table of facts shipped with this version (`context_lengths.json`, with its date). Tool
+Modalities and limits come from the catalog where it is loaded. Where the entry gives no context length,
+it comes from a table of facts shipped with this version (`context_lengths.json`, with its date). Tool
 calling is assumed of every chat model. Every field can be overridden. Nothing is fetched, and
 openai is not imported.
 """
@@ -15,6 +15,8 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from oxen_inference.catalog.schema import number_of
+
 if TYPE_CHECKING:
     from oxen_inference.catalog.models import Model
 
@@ -24,6 +26,8 @@ in the shipped table, since too small a guess costs a little and too large a one
 
 # Not in the published OpenAPI file, but seen in the hub's entries.
 _LENGTH_FIELDS = ("context_length", "context_window", "max_context_length", "max_input_tokens")
+_OUTPUT_FIELDS = ("max_output_tokens", "max_completion_tokens")
+_MOST_TOKENS = 10**9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +72,7 @@ def profile_for(model_id: str, model: Model | None = None, **overrides: Any) -> 
             outputs=model.outputs or None,
             tool_calling=model.is_chat or not model.outputs,
             max_input_tokens=_length_of(model),
+            max_output_tokens=_first_limit(model, _OUTPUT_FIELDS),
             released_at=model.released_at,
         )
     return replace(profile, **{k: v for k, v in overrides.items() if v is not None})
@@ -90,10 +95,15 @@ def shipped_facts() -> Mapping[str, Any]:
 
 
 def _length_of(model: Model) -> int | None:
-    for name in _LENGTH_FIELDS:
-        value = model.raw.get(name)
-        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-            return value
     # A fine-tuned model has the context of what it was made from.
-    known = context_length(model.id)
-    return known or (context_length(model.source_model) if model.source_model else None)
+    return (
+        _first_limit(model, _LENGTH_FIELDS)
+        or context_length(model.id)
+        or (context_length(model.source_model) if model.source_model else None)
+    )
+
+
+def _first_limit(model: Model, names: tuple[str, ...]) -> int | None:
+    """Return the first of these fields of a model's entry that is a number of tokens."""
+    limits = (number_of(model.raw.get(name)) for name in names)
+    return next((int(n) for n in limits if n is not None and 1 <= n <= _MOST_TOKENS), None)

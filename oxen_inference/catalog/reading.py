@@ -7,6 +7,7 @@ type; it is then left out, kept in `raw`, and named in `Model.problems`.
 from __future__ import annotations
 
 import json
+import math
 import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,6 +27,12 @@ from oxen_inference.errors import APIResponseError
 from oxen_inference.money import read_money
 
 Row = Mapping[str, Any]
+
+_MOST_MODELS = 20_000
+"""A longer list is read up to there: the hub has a few hundred."""
+_LONGEST_CURRENCY = 20
+_MOST_PRICE = Decimal(10) ** 6
+"""USD; more is no price of one image, second or token."""
 
 _OUTPUT_OF_METHOD = {
     "per_image": "image",
@@ -60,6 +67,9 @@ def read_models(payload: object) -> list[Model]:
     models: dict[str, Model] = {}
     problems: list[str] = []
     for position, (name, row) in enumerate(_rows(payload, problems), start=1):
+        if position > _MOST_MODELS:
+            problems.append(f"only the first {_MOST_MODELS} models of the list are read")
+            break
         try:
             model = read_model(row, fallback_id=name)
         except APIResponseError:
@@ -179,7 +189,11 @@ def _read_pricing(value: object, problems: list[str]) -> Pricing | None:
         problems.append(f"pricing is {_type_in_words(value)}, not an object")
         return None
     fields = {_OLDER_PRICES.get(str(name), str(name)): price for name, price in value.items()}
-    fields |= {name: price for name, price in value.items() if price is not None}
+    fields |= {str(name): price for name, price in value.items() if price is not None}
+    currency = _currency(fields)
+    if currency != "USD":
+        problems.append(f"its prices are in {currency}, not in USD, and are not read")
+        return Pricing(method=_method(fields, problems), currency=currency, raw=value)
 
     def price(name: str) -> Decimal | None:
         return _price(fields.get(name), f"pricing.{name}", problems)
@@ -196,10 +210,17 @@ def _read_pricing(value: object, problems: list[str]) -> Pricing | None:
         cost_per_second_by_resolution=_prices(
             by_resolution, "pricing.cost_per_second_by_resolution", problems
         ),
+        cost_per_credit=price("cost_per_credit"),
         cost_per_image=price("cost_per_image"),
         cost_per_image_grid=_grid(grid, problems),
         raw=value,
     )
+
+
+def _currency(fields: Row) -> str:
+    value = fields.get("currency")
+    name = "" if value is None else str(value).strip()[:_LONGEST_CURRENCY]
+    return "USD" if name.lower() in ("", "usd", "$", "us$") else name
 
 
 def _method(fields: Row, problems: list[str]) -> str | None:
@@ -242,9 +263,11 @@ def _prices(value: object, name: str, problems: list[str]) -> dict[str, Decimal 
 
 def _price(value: object, name: str, problems: list[str]) -> Decimal | None:
     price = read_money(value)
-    if price is None and value is not None:
+    if price is not None and price <= _MOST_PRICE:
+        return price
+    if value is not None:
         problems.append(f"{name} is {_type_in_words(value)}, not a price")
-    return price
+    return None
 
 
 def _read_capabilities(row: Row, problems: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -332,11 +355,11 @@ def _number_in(row: Row, name: str, problems: list[str]) -> float | None:
     value = row.get(name)
     if value is None:
         return None
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        with suppress(ValueError):
-            return float(value)
+    with suppress(ValueError, OverflowError):
+        if isinstance(value, int | float | str) and not isinstance(value, bool):
+            number = float(value)
+            if math.isfinite(number):
+                return number
     problems.append(f"{name} is {_type_in_words(value)}, not a number")
     return None
 

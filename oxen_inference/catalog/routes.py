@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 from oxen_inference.catalog.models import Model
@@ -17,22 +19,22 @@ _TIMEOUT = 30.0  # seconds
 def list_call(paths: Paths, filters: Mapping[str, str] | None = None) -> Call[list[Model]]:
     """All models, or those that pass the filters the hub applies itself."""
     query = {paths.models_query[name]: value for name, value in (filters or {}).items()}
-    return Call(method="get", path=paths.models, query=query, read=read_models, timeout=_TIMEOUT)
+    return Call(method="get", path=paths.models, query=query, read=_received, timeout=_TIMEOUT)
 
 
 def search_call(paths: Paths, words: str) -> Call[list[Model]]:
     query = {paths.models_query["search"]: words} if "search" in paths.models_query else None
     return Call(
-        method="get", path=paths.models_search, query=query, read=read_models, timeout=_TIMEOUT
+        method="get", path=paths.models_search, query=query, read=_received, timeout=_TIMEOUT
     )
 
 
 def featured_call(paths: Paths) -> Call[list[Model]]:
-    return Call(method="get", path=paths.models_featured, read=read_models, timeout=_TIMEOUT)
+    return Call(method="get", path=paths.models_featured, read=_received, timeout=_TIMEOUT)
 
 
 def favorites_call(paths: Paths) -> Call[list[Model]]:
-    return Call(method="get", path=paths.models_favorites, read=read_models, timeout=_TIMEOUT)
+    return Call(method="get", path=paths.models_favorites, read=_received, timeout=_TIMEOUT)
 
 
 def get_call(paths: Paths, model_id: str, *, live: bool = False) -> Call[Model]:
@@ -92,6 +94,12 @@ def _model_call(
     model_id = checked_id(model_id)
 
     def read(payload: object) -> Model:
-        return read_model(payload, fallback_id=model_id)
+        return replace(read_model(payload, fallback_id=model_id), fetched_at=time.time())
 
     return Call(method=method, path=fill(template, id=model_id), read=read, **rest)
+
+
+def _received(payload: object) -> list[Model]:
+    """Read a list of models that the hub sent just now."""
+    now = time.time()
+    return [replace(model, fetched_at=now) for model in read_models(payload)]

@@ -157,12 +157,38 @@ def _not_given() -> None:
 
 def _definition(wire: str, name: str, spec: Schema, required: bool) -> tuple[Any, Any]:
     schema = tool_schema(spec, keep_null=required)
-    options: dict[str, Any] = {"description": schema.pop("description", None)}
+    described = (schema.pop("description", None), media_references(spec))
+    options: dict[str, Any] = {"description": " ".join(filter(None, described)) or None}
     if name != wire:
         options["serialization_alias"] = wire
     if not required:
         options["default_factory"] = _not_given
     return Annotated[Any, WithJsonSchema(schema)], Field(**options)
+
+
+def media_references(spec: Schema) -> str | None:
+    """Say how a prompt names the media given in other parameters, by its ``x-media-references``.
+
+    The inputs of one pattern are numbered through, in the order in which their groups stand.
+    """
+    declared = spec.get("x-media-references")
+    groups = declared.get("groups") if isinstance(declared, Mapping) else None
+    fields: dict[str, list[str]] = {}
+    for group in groups if isinstance(groups, list) else ():
+        field, pattern = (
+            (group.get("field"), group.get("pattern"))
+            if isinstance(group, Mapping)
+            else (None,) * 2
+        )
+        if isinstance(field, str) and isinstance(pattern, str) and "{n}" in pattern:
+            mark = "@" + re.sub(r"[^\w{}]+", "", pattern)
+            fields.setdefault(mark, []).append(field)
+    said = [
+        f"{mark.replace('{n}', '1')}, {mark.replace('{n}', '2')} and so on stand for the items of "
+        f"{', then of '.join(dict.fromkeys(names))}, in their order."
+        for mark, names in fields.items()
+    ]
+    return " ".join(said) or None
 
 
 def _class_name(model_id: str) -> str:

@@ -251,6 +251,6 @@ def test_what_goes_wrong_is_one_sentence(
 
 
 def test_no_key_is_one_sentence() -> None:
-    done = run(None, "models")
+    done = run(None, "reconcile")
     assert done.returncode == 1
     assert done.stderr.startswith("error: There is no Oxen API key")

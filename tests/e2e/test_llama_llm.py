@@ -204,12 +204,30 @@ def test_prompts_of_ones_own(hub: Sandbox) -> None:
 
 
 def test_nothing_is_sent_before_it_is_asked(hub: Sandbox) -> None:
-    llm = Oxen(MODEL, api_key=hub.api_key, api_base=hub.base_url)
-    assert llm.metadata.context_window == 1_000_000
+    llm = Oxen(MODEL, api_key=hub.api_key, api_base=hub.base_url, context_window=9)
+    assert llm.metadata.context_window == 9
     assert llm.metadata.is_chat_model
     assert llm.metadata.is_function_calling_model
     assert llm.metadata.model_name == MODEL
     assert not hub.requests
+
+
+def test_what_the_catalog_says_of_limits_wins_over_the_shipped_table(hub: Sandbox) -> None:
+    limits = {"context_length": 400_000, "max_output_tokens": 64_000}
+    hub.models[MODEL] = {**hub.models[MODEL], **limits}
+    llm = Oxen(MODEL, api_key=hub.api_key, api_base=hub.base_url)
+    for _ in range(3):
+        assert (llm.metadata.context_window, llm.metadata.num_output) == (400_000, 64_000)
+    assert len(hub.requests) == 1
+    own = Oxen(MODEL, api_key=hub.api_key, api_base=hub.base_url, max_tokens=7)
+    assert own.metadata.num_output == 7
+
+
+def test_room_for_the_answer_leaves_room_for_the_prompt(hub: Sandbox) -> None:
+    limits = {"context_length": 8000, "max_output_tokens": 8000}
+    hub.models[MODEL] = {**hub.models[MODEL], **limits}
+    llm = Oxen(MODEL, api_key=hub.api_key, api_base=hub.base_url)
+    assert (llm.metadata.context_window, llm.metadata.num_output) == (8000, 4000)
 
 
 def test_a_model_nobody_knows_has_a_named_default(hub: Sandbox) -> None:

@@ -13,7 +13,7 @@ import pytest
 from langchain_oxen import OxenFindModelsTool, OxenModelLoader
 from llama_index_oxen import OxenModelReader
 from oxen_inference import AsyncOxenClient, Ledger, MissingAPIKeyError, OxenClient
-from oxen_inference.catalog import find_models
+from oxen_inference.catalog import CatalogWarning, find_models
 from oxen_inference.cli.main import main
 from tests.support.routed_hub import Response, RoutedHub, listed
 
@@ -160,3 +160,14 @@ async def test_the_adapters_read_the_catalog(hub: RoutedHub) -> None:
     documents = OxenModelReader(api_base=hub.url).load_data()
     assert [d.metadata["model_id"] for d in documents] == ["ox-image"]
     assert "ox-image" in OxenFindModelsTool(base_url=hub.url).invoke({"output": "image"})
+
+
+def test_list_returns_what_can_be_read(hub: RoutedHub, client: OxenClient) -> None:
+    entries = [
+        None, 7, [], "ox-by-name", {}, {"id": None}, {"id": "ox", "pricing": "cheap"},
+        {"id": "calf", "created": 10**400, "request_schema": [1]}, {"id": {"a": 1}, "name": "herd"},
+    ]  # fmt: skip
+    hub.routes["GET /models"] = {"data": entries}
+    with pytest.warns(CatalogWarning, match="could not be read"):
+        models = client.catalog.list()
+    assert [model.id for model in models] == ["ox-by-name", "ox", "calf", "herd"]
