@@ -73,7 +73,8 @@ class EffectiveCall:
             if choices is not None:
                 continue
             low, high = bounds(rules)
-            if high is not None and high > 0:
+            is_possible = low is None or high is None or low <= high
+            if high is not None and high > 0 and is_possible:
                 spans.append((low if low is not None and low > 0 else min(Decimal(1), high), high))
             elif _may_be_number(rules):
                 return None

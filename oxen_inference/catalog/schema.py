@@ -116,14 +116,8 @@ def allows_null(schema: object, depth: int = 0) -> bool:
 
 
 def bounds(rules: Schema) -> tuple[Decimal | None, Decimal | None]:
-    """Return the least and the greatest number that a schema allows.
-
-    A minimum above the maximum is a mistake of the schema's, and neither binds.
-    """
-    least, most = number_of(rules.get("minimum")), number_of(rules.get("maximum"))
-    return (
-        (None, None) if least is not None and most is not None and least > most else (least, most)
-    )
+    """Return the least and the greatest number that a schema allows."""
+    return number_of(rules.get("minimum")), number_of(rules.get("maximum"))
 
 
 def number_of(value: object) -> Decimal | None:

@@ -136,7 +136,7 @@ def test_an_endless_list_ends() -> None:
     assert time.monotonic() - began < 20
 
 
-def test_a_minimum_above_the_maximum_binds_nothing() -> None:
+def test_a_minimum_above_the_maximum_makes_an_unknown_price() -> None:
     pricing = {"method": "per_video_output_second", "cost_per_second": 0.1}
     schema = {"properties": {"duration": {"type": "integer", "minimum": 2, "maximum": 1}}}
     model = read_model({"id": "ox", "pricing": pricing, "request_schema": schema})
