@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,10 +11,11 @@ import openai
 
 from oxen_inference import errors, paths
 from oxen_inference._version import __version__
-from oxen_inference.aiohttp_client import make_http_client
+from oxen_inference.bounded_http import bounded
 from oxen_inference.error_body import human_text
 from oxen_inference.error_mapping import error_in_success, status_error
 from oxen_inference.generation_reading import names_a_generation
+from oxen_inference.http_clients import make_aiohttp_client, make_http_client
 from oxen_inference.masking import hide, mask_error, mentions, pattern_of, secrets_in
 from oxen_inference.settings import (
     async_key_from_function,
@@ -37,7 +38,8 @@ T = TypeVar("T")
 
 NO_KEY = ""
 """The `api_key` of a client without one, which can read the catalog and the ledger."""
-BAD_REQUEST, TOO_MANY_REQUESTS, SERVER_ERROR = 400, 429, 500
+
+TOO_MANY_REQUESTS, SERVER_ERROR = 429, 500
 # What the SDK reads from OPENAI_* variables when left out. An empty string is "given, and
 # nothing", so no key, organization or project meant for OpenAI is ever picked up.
 _AMBIENT = ("organization", "project", "webhook_secret", "admin_api_key")  # the last since 2.34
@@ -52,9 +54,11 @@ class _Shared:
     paths: paths.Paths
     transport_is_ours: bool
     """Whether the HTTP client is the one made here, not one that the developer brought."""
+    _make_http_client: Callable[[], Any]
     if TYPE_CHECKING:
         api_key: Any
         base_url: Any
+        timeout: Any
 
     def __init__(
         self,
@@ -63,16 +67,22 @@ class _Shared:
         base_url: str | None = None,
         ledger: Any = ...,
         default_headers: Any = None,
+        http_client: Any = None,
         transport_is_ours: bool | None = None,
         **sdk: Any,
     ) -> None:
         url = resolve_base_url(None if base_url is None else str(base_url))
         # The SDK's copy() hands every option back, the ambient ones included.
         sdk = {k: v for k, v in sdk.items() if k not in _NOTHING_AMBIENT}
+        if transport_is_ours is None:
+            transport_is_ours = http_client is None
+        if http_client is None:
+            http_client = bounded(self._make_http_client(), self._make_http_client)
         super().__init__(  # type: ignore[call-arg]  # the SDK's class comes after this one
             api_key=find_api_key(api_key, base_url=url) or NO_KEY,
             base_url=url,
             default_headers=default_headers,
+            http_client=http_client,
             **_NOTHING_AMBIENT,
             **sdk,
         )
@@ -81,8 +91,7 @@ class _Shared:
         # Undoes OPENAI_CUSTOM_HEADERS, which the SDK adds for any host.
         self._custom_headers: Any = dict(default_headers or {})
         self._oxen_ledger = ledger
-        if transport_is_ours is None:
-            transport_is_ours = sdk.get("http_client") is None
+        self._client: Any = bounded(http_client)  # now that the SDK has checked its type
         self.transport_is_ours = transport_is_ours
         self.paths = paths.for_base_url(url)
 
@@ -150,6 +159,17 @@ class _Shared:
     def _validate_headers(self, headers: Any, custom_headers: Any) -> None:
         """Let a request without a key pass: the SDK's own check knows no public routes."""
 
+    def _arguments(self, call: Call[Any]) -> dict[str, Any]:
+        options = call.options()
+        own = getattr(self.timeout, "read", self.timeout)
+        limit = options.get("timeout")
+        if isinstance(limit, int | float) and isinstance(own, int | float):
+            options["timeout"] = min(limit, own)
+        arguments: dict[str, Any] = {"path": call.path, "cast_to": object, "options": options}
+        if call.body is not None:
+            arguments["body"] = dict(call.body)
+        return arguments
+
     def _should_retry(self, response: Any) -> bool:
         if not super()._should_retry(response):  # type: ignore[misc]  # the SDK's
             return False
@@ -172,6 +192,8 @@ class OxenClient(_Shared, openai.OpenAI):
     `Ledger`, or None to keep none; by default the one in the user's state directory.
     """
 
+    _make_http_client = staticmethod(make_http_client)
+
     def _refresh_api_key(self) -> str:
         if self._api_key_provider is not None:
             self.api_key = key_from_function(self._api_key_provider)
@@ -188,15 +210,10 @@ class OxenClient(_Shared, openai.OpenAI):
         finally:
             del typed
 
-    def _should_retry(self, response: Any) -> bool:
-        if response.status_code >= BAD_REQUEST:
-            response.read()
-        return super()._should_retry(response)
-
     def send(self, call: Call[T]) -> T:
         """Make one call and return its typed answer. Raises `OxenError`."""
         try:
-            payload = getattr(self, call.method)(**_arguments(call))
+            payload = getattr(self, call.method)(**self._arguments(call))
             return call.read(_checked(payload))
         except Exception as error:  # noqa: BLE001 - all of it is raised again
             typed = self.typed_error(error)
@@ -237,11 +254,7 @@ class OxenClient(_Shared, openai.OpenAI):
 class AsyncOxenClient(_Shared, openai.AsyncOpenAI):
     """The asynchronous twin of `OxenClient`; belongs to the event loop it is first used on."""
 
-    def __init__(self, *, http_client: Any = None, **options: Any) -> None:
-        if http_client is None:
-            options["transport_is_ours"] = True
-            http_client = make_http_client()
-        super().__init__(http_client=http_client, **options)
+    _make_http_client = staticmethod(make_aiohttp_client)
 
     async def _refresh_api_key(self) -> str:
         if self._api_key_provider is not None:
@@ -262,7 +275,7 @@ class AsyncOxenClient(_Shared, openai.AsyncOpenAI):
     async def send(self, call: Call[T]) -> T:
         """Make one call and return its typed answer. Raises `OxenError`."""
         try:
-            payload = await getattr(self, call.method)(**_arguments(call))
+            payload = await getattr(self, call.method)(**self._arguments(call))
             return call.read(_checked(payload))
         except Exception as error:  # noqa: BLE001 - all of it is raised again
             typed = self.typed_error(error)
@@ -298,13 +311,6 @@ class AsyncOxenClient(_Shared, openai.AsyncOpenAI):
         from oxen_inference.events import AsyncEvents
 
         return AsyncEvents(self)
-
-
-def _arguments(call: Call[Any]) -> dict[str, Any]:
-    arguments: dict[str, Any] = {"path": call.path, "cast_to": object, "options": call.options()}
-    if call.body is not None:
-        arguments["body"] = dict(call.body)
-    return arguments
 
 
 def _checked(payload: object) -> object:

@@ -101,6 +101,7 @@ MODEL_NOT_FOUND = re.compile(r"^model not found: ?(?P<model>.+)$", re.IGNORECASE
 NO_CREDITS = re.compile(
     r"insufficient (?:credits|funds|balance|quota)|out of credits", re.IGNORECASE
 )
+_LONGEST_LOCATION = 500  # characters
 _ERROR_STATUS = re.compile(r"[45]\d\d")
 
 _HINT_OF_STATUS = {
@@ -114,6 +115,7 @@ _HINT_OF_STATUS = {
 }
 _HINT_OF_SERVER_ERROR = "Oxen or the provider behind it failed (status {}). Try again later."
 _HINT_OF_PAGE = "Check base_url, and any proxy between you and Oxen: a web page is not Oxen's API."
+_HINT_OF_REDIRECT = "Set base_url to the address it redirects to, if you trust that one: {}"
 _HINT_OF_OVERFLOW = "Shorten the conversation, or choose a model with a longer context."
 _HINT_OF_UNKNOWN_MODEL = "`python -m oxen_inference models` lists the models."
 
@@ -131,7 +133,9 @@ def status_error(
         body = body[0]  # as Gemini's do
     code = real_status if real_status and real_status >= 300 else status or stated_status(body)
     text = human_text(body) or f"Oxen answered with status {code} and no explanation."
-    if is_page(body):
+    if 300 <= code < 400:
+        text = f"Oxen answered with a redirect (status {code}), which is not followed."
+    elif is_page(body):
         text = f"Oxen, or a proxy before it, answered with status {code}: {text}."
     kwargs: dict[str, Any] = {"body": error_object(body), "status_code": code, "request": request}
     kwargs["response"] = response if real_status and real_status >= 300 else None
@@ -147,6 +151,9 @@ def status_error(
     if cls is None:
         cls = errors.InternalServerError if effective >= 500 else errors.APIStatusError
     error = cls(text, hint=_hint(effective, body), **kwargs)
+    if 300 <= code < 400:
+        location = getattr(response, "headers", {}).get("location", "an address it does not name")
+        error.hint = _HINT_OF_REDIRECT.format(location[:_LONGEST_LOCATION])
     if isinstance(error, errors.RateLimitError) and error.retry_after:
         error.hint = f"Wait {error.retry_after:.3g} seconds, as Oxen asks."
     return error

@@ -14,9 +14,9 @@ from concurrent.futures import Executor
 from contextvars import ContextVar
 from typing import Any
 
-import openai
-
+from oxen_inference.bounded_http import bounded
 from oxen_inference.effects import NotAllowed
+from oxen_inference.http_clients import make_async_http_client, make_http_client
 from oxen_inference.transport import AsyncSender, Call, Sender
 from oxen_inference.transport_errors import closed_client
 
@@ -55,7 +55,7 @@ class PaidTransport:
         self._is_ours = client.transport_is_ours
         options: dict[str, Any] = {"max_retries": 0}
         if self._is_ours:
-            options["http_client"] = openai.DefaultHttpxClient(event_hooks={"request": [_hook]})
+            options["http_client"] = bounded(_make(), _make)
         self._client = client.with_options(**options)
 
     def post_once(self, call: Call[object], may_send: Callable[[], bool]) -> object:
@@ -83,8 +83,7 @@ class AsyncPaidTransport:
         self._is_ours = client.transport_is_ours
         options: dict[str, Any] = {"max_retries": 0}
         if self._is_ours:
-            hooks = {"request": [self._hook]}
-            options["http_client"] = openai.DefaultAsyncHttpxClient(event_hooks=hooks)
+            options["http_client"] = bounded(self._make(), self._make)
         self._client = client.with_options(**options)
 
     async def post_once(self, call: Call[object], may_send: Callable[[], bool]) -> object:
@@ -102,6 +101,9 @@ class AsyncPaidTransport:
         finally:
             _current_gate.reset(token)
 
+    def _make(self) -> Any:
+        return make_async_http_client(event_hooks={"request": [self._hook]})
+
     async def _ask(self, gate: _Gate) -> None:
         await asyncio.get_running_loop().run_in_executor(self._executor, gate.ask)
 
@@ -113,6 +115,10 @@ class AsyncPaidTransport:
                 await self._ask(gate)
 
         request.extensions["trace"] = trace
+
+
+def _make() -> Any:
+    return make_http_client(event_hooks={"request": [_hook]})
 
 
 def _hook(request: Any) -> None:

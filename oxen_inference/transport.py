@@ -24,7 +24,7 @@ class Call(Generic[T]):
     body: Mapping[str, Any] | None = None
     query: Mapping[str, Any] | None = None
     timeout: Any = None
-    """Seconds, or an `openai.Timeout`; None means the client's own."""
+    """Seconds, or an `openai.Timeout`; the client's own where that is shorter, or this is None."""
     max_retries: int | None = None
     """How often the SDK sends it again; None means as often as the client does."""
     once: bool = False
