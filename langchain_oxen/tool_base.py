@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,6 +15,7 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, ToolException
 from pydantic import Field, ValidationError
 
+from langchain_oxen.call_site import call_number, read_task
 from langchain_oxen.progress import ProgressRelay
 from oxen_inference.tools import text
 from oxen_inference.tools.calls import call_key, explain_validation, is_for_developers
@@ -32,6 +35,10 @@ class ToolRequest:
     arguments: Mapping[str, Any]
     tool_call_id: str | None
     thread_id: str | None = None
+    task: str | None = None
+    """The task of the graph's node that makes the call."""
+    number: int = 0
+    """Which of the task's calls without a tool-call id and with the same arguments it is."""
     conversation: str | None = None
     """Within it, a repeated call joins a job whose result the first one did not get."""
     on_progress: Callable[[Any], Any] | None = None
@@ -41,11 +48,14 @@ class ToolRequest:
         return replace(self, arguments=arguments)
 
     def key_for(self, model_id: str) -> str | None:
-        """Return the exactly-once key; None outside a thread, where nothing can be resumed."""
-        if self.thread_id is None or not self.tool_call_id:
-            return None
-        thread = f"langchain:{self.thread_id}"
-        return call_key(thread, self.tool_call_id, model_id, self.arguments)
+        """Return the exactly-once key; None where nothing can run again: outside a graph."""
+        thread = f"langchain:{self.thread_id or 'no thread'}"
+        if self.thread_id is not None and self.tool_call_id:
+            return call_key(thread, self.tool_call_id, model_id, self.arguments)
+        if self.task is not None:
+            call_id = self.tool_call_id or f"call {self.number}"
+            return call_key(f"{thread}:{self.task}", call_id, model_id, self.arguments)
+        return None
 
 
 class OxenTool(BaseTool):
@@ -130,7 +140,8 @@ class OxenTool(BaseTool):
         relay = ProgressRelay(self.name, request.tool_call_id, config, run_manager)
         request = replace(self._with_thread(request, config), on_progress=relay.send)
         try:
-            return self._call(self.connection.get_client(), request)
+            with self._numbered(request, config) as numbered:
+                return self._call(self.connection.get_client(), numbered)
         except OxenError as error:
             message = self.error_message(error, request)
             return message, message.artifact
@@ -147,10 +158,20 @@ class OxenTool(BaseTool):
         relay = ProgressRelay(self.name, request.tool_call_id, config, run_manager)
         request = replace(self._with_thread(request, config), on_progress=relay.asend)
         try:
-            return await self._acall(client, request)
+            with self._numbered(request, config) as numbered:
+                return await self._acall(client, numbered)
         except OxenError as error:
             message = self.error_message(error, request)
             return message, message.artifact
+
+    @contextmanager
+    def _numbered(self, request: ToolRequest, config: RunnableConfig) -> Iterator[ToolRequest]:
+        if request.tool_call_id:
+            yield request
+            return
+        same = json.dumps([self.name, request.arguments], sort_keys=True, default=str)
+        with call_number(config, same) as number:
+            yield replace(request, number=number)
 
     def _with_thread(self, request: ToolRequest, config: RunnableConfig) -> ToolRequest:
         thread_id = (config.get("configurable") or {}).get("thread_id")
@@ -158,5 +179,6 @@ class OxenTool(BaseTool):
         return replace(
             request,
             thread_id=thread_id,
+            task=read_task(config),
             conversation=f"langchain:{thread_id}" if thread_id else self.connection.session,
         )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Mapping
+from itertools import count
 from typing import Any
 
 from oxen_inference.tools.inputs import REFERENCE
@@ -26,6 +28,30 @@ def call_key(conversation: str, call_id: str, model_id: str, arguments: Mapping[
     """
     request = json.dumps([model_id, arguments], sort_keys=True, default=str)
     return f"{conversation}:{call_id}:{hashlib.sha256(request.encode()).hexdigest()[:12]}"
+
+
+class CallNumbers:
+    """Numbers the calls with the same request that one run of a program's step makes, from 0.
+
+    A step that runs again makes the same calls again: the n-th one then is the n-th one before.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._taken: dict[str, set[int]] = {}
+
+    def take(self, request: str) -> int:
+        """Return the lowest number that no call with this request has."""
+        with self._lock:
+            taken = self._taken.setdefault(request, set())
+            number = next(n for n in count() if n not in taken)
+            taken.add(number)
+            return number
+
+    def give_back(self, request: str, number: int) -> None:
+        """Let the next call with this request have the number."""
+        with self._lock:
+            self._taken[request].discard(number)
 
 
 def is_for_developers(error: Exception) -> bool:
