@@ -146,7 +146,7 @@ def test_a_failed_generation_that_the_node_repeats_is_two_calls(
 
 
 def test_a_submitted_job_is_submitted_once(draw: OxenMediaTool, oxen_sandbox: Sandbox) -> None:
-    tools = OxenToolkit(models=[draw]).get_tools()
+    tools = OxenToolkit(models=[draw], client=draw.connection.get_client()).get_tools()
     submit = next(tool for tool in tools if tool.name == "oxen_submit")
 
     def node(state: State) -> State:
