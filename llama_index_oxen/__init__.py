@@ -20,6 +20,7 @@ if find_spec("llama_index") is None or find_spec("llama_index.core") is None:
 if TYPE_CHECKING:
     from llama_index_oxen.llm import Oxen
     from llama_index_oxen.reader import OxenModelReader
+    from llama_index_oxen.runs import resume_run, save_run
     from llama_index_oxen.tool_spec import OxenToolSpec
 
 __all__ = [
@@ -27,12 +28,16 @@ __all__ = [
     "OxenModelReader",
     "OxenToolSpec",
     "__version__",
+    "resume_run",
+    "save_run",
 ]
 
 _MODULES = {
     "Oxen": "llm",
     "OxenModelReader": "reader",
     "OxenToolSpec": "tool_spec",
+    "resume_run": "runs",
+    "save_run": "runs",
 }
 
 

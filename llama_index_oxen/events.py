@@ -43,4 +43,4 @@ class OxenSpendingDecision(HumanResponseEvent):
 
     call: str
     approved: bool
-    reason: str = ""
+    reason: str | None = None

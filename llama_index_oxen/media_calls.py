@@ -14,12 +14,14 @@ from llama_index_oxen.tool_calls import MALFORMED
 from llama_index_oxen.tool_result import OxenToolResult
 from llama_index_oxen.workflow_context import (
     CallSite,
-    needs_approval,
+    ask,
+    earlier_approval,
     raise_cannot_ask,
     read_call_site,
-    request_approval,
+    was_asked,
 )
 from oxen_inference.tools import jobs, text
+from oxen_inference.tools.approval import needs_approval
 from oxen_inference.tools.calls import explain_validation, is_for_developers
 from oxen_inference.tools.connection import Connection
 from oxen_inference.tools.media_config import ROLES, MediaToolConfig, media_type_of, roles_of
@@ -100,8 +102,7 @@ class MediaCalls:
             kwargs = config.request_kwargs(
                 client, params, key=None, conversation=self.connection.session
             )
-            must_ask = needs_approval(self.confirm_above, model, params)
-            if must_ask and client.media.find(**kwargs) is None:
+            if self._must_ask(model, params) and client.media.find(**kwargs) is None:
                 raise_cannot_ask(tool)
             if not wait:
                 return _submitted(client.media.submit(**kwargs).result)
@@ -124,6 +125,7 @@ class MediaCalls:
         from oxen_inference.errors import OxenError
 
         site = None if ctx is None else await read_call_site(ctx)
+        approval = None if ctx is None or site is None else await earlier_approval(ctx, site)
         try:
             if model is None:
                 given = await self.amodels() if self.given_models else None
@@ -137,13 +139,23 @@ class MediaCalls:
             kwargs = await config.arequest_kwargs(
                 client, params, key=key, conversation=conversation
             )
-            must_ask = needs_approval(self.confirm_above, model, params)
-            if must_ask and await client.media.find(**kwargs) is None:
-                self._check_budget(model, params)
-                if ctx is None or site is None:
-                    raise_cannot_ask(tool)
-                elif rejection := await request_approval(ctx, site, tool, model, params):
-                    return rejection
+            if approval is not None and site is not None:
+                is_same = approval.call == site.key(tool, model.id, params)
+                approval = approval if is_same else None
+            if approval is None and self._must_ask(model, params):
+                asked = site is not None and was_asked(site.key(tool, model.id, params))
+                if asked or await client.media.find(**kwargs) is None:
+                    if not asked:
+                        self._check_budget(model, params)
+                    if ctx is None or site is None:
+                        raise_cannot_ask(tool)
+                    approval = await ask(ctx, site, tool, model, params)
+            if approval is not None:
+                if not approval.decision.approved:
+                    is_paid = await client.media.find(**kwargs) is not None
+                    told = text.declined(approval.decision.reason, is_paid=is_paid)
+                    return OxenToolResult(text=told, is_error=True)
+                kwargs["max_cost"] = approval.limit(kwargs["max_cost"])
             if not wait:
                 return _submitted((await client.media.submit(**kwargs)).result)
             result = await client.media.generate(
@@ -169,6 +181,12 @@ class MediaCalls:
         config, schema = MediaToolConfig(model=model, **self.settings), arguments_model(model)
         validated = schema.model_validate(config.mark_inputs(arguments, schema))
         return config, schema.to_params(validated.model_dump())
+
+    def _must_ask(self, model: Model, params: Mapping[str, Any]) -> bool:
+        from oxen_inference.catalog.pricing import quote
+
+        above = self.confirm_above
+        return above is not None and needs_approval(above, quote(model, params))
 
     def _check_budget(self, model: Model, params: Mapping[str, Any]) -> None:
         """Raise `BudgetExceededError` for a call that is too expensive to ask about."""

@@ -129,11 +129,19 @@ def asked_about(tool: str, arguments: Mapping[str, Any], price: Quote) -> str:
     return f"{tool}({made}) {costs}. Go ahead?"
 
 
-def declined(reason: object) -> str:
-    """Tell the model that a person did not approve its call, with the reason, if one was given."""
+def declined(reason: object, *, is_paid: bool = False) -> str:
+    """Tell the model that a person did not approve its call, with the reason, if one was given.
+
+    `is_paid`: the call was made and paid for before the person answered.
+    """
     because = f" The reason: {reason}" if reason else ""
+    what_happened = (
+        "but it had been paid for already; the result can still be fetched"
+        if is_paid
+        else "and it was not made"
+    )
     return (
-        f"A person said no to this call, and it was not made.{because} Do not repeat it unless the "
+        f"A person said no to this call, {what_happened}.{because} Do not repeat it unless the "
         "user asks for it."
     )
 
