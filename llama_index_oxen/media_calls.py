@@ -153,8 +153,8 @@ class MediaCalls:
             if approval is not None:
                 if not approval.decision.approved:
                     is_paid = await client.media.find(**kwargs) is not None
-                    told = text.declined(approval.decision.reason, is_paid=is_paid)
-                    return OxenToolResult(text=told, is_error=True)
+                    message = text.declined(approval.decision.reason, is_paid=is_paid)
+                    return OxenToolResult(text=message, is_error=True)
                 kwargs["max_cost"] = approval.limit(kwargs["max_cost"])
             if not wait:
                 return _submitted((await client.media.submit(**kwargs)).result)
