@@ -128,6 +128,31 @@ charges = Table(
     Column("label", Text, nullable=False),
     Column("charged_at", Double, nullable=False),
 )
+pollers = Table(
+    "oxen_pollers",
+    metadata,
+    Column("hub", Text, primary_key=True),
+    Column("account", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("lease_id", Text, nullable=False),
+    Column("held_until", Double, nullable=False),
+    Column("rest_until", Double, nullable=False),
+)
+polls = Table(
+    "oxen_polls",
+    metadata,
+    Column("hub", Text, primary_key=True),
+    Column("account", Text, primary_key=True),
+    Column("generation_id", Text, primary_key=True),
+    Column("media_type", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("namespace", Text),
+    Column("since", Double, nullable=False),
+    Column("wanted_until", Double, nullable=False),
+    Column("asked_at", Double),
+    Column("row", Text),
+    Column("ended", Integer, nullable=False),
+)
 
 
 MIGRATIONS: Sequence[Callable[[Connection], None]] = (metadata.create_all,)

@@ -204,6 +204,11 @@ class Ledger:
         """Whether the ledger survives this process. Opens it."""
         return self.database.durable
 
+    @property
+    def lease_id(self) -> str:
+        """This process's lease in the ledger; takes it where there is none yet."""
+        return self._lease.id
+
     def setup(self) -> None:
         """Create or update the tables; may run as another user, with the rights to do so."""
         self.database.setup()

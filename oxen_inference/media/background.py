@@ -36,6 +36,7 @@ class BackgroundPoller:
         self._wake = threading.Event()
         self._polling: threading.Thread | None = None
         self._listener: EventListener | None = None
+        self._listening: EventListener | None = None
         self._has_no_events = False
 
     def ensure(self) -> None:
@@ -47,19 +48,29 @@ class BackgroundPoller:
         self._wake.set()
 
     def _poll(self) -> None:
-        listener = None if self._has_no_events else self._reuse_listener()
         while True:
             try:
-                self._driver.run(self._poller.loop(self._wake))
+                self._driver.run(self._poller.loop(self._wake, self._listen_or_not))
             except Exception:  # every waiter depends on this thread
                 log.exception("Polling failed unexpectedly; going on in %g s.", _AFTER_A_BUG)
                 time.sleep(_AFTER_A_BUG)
             with self._lock:
                 if not len(self._poller):
                     self._polling = None
-                    if listener is not None:
-                        listener.end()  # before the next polling can reuse it
+                    self._stop_listening()  # before the next polling can reuse it
                     return
+
+    def _listen_or_not(self, is_wanted: bool) -> None:
+        """Listen to the event stream as long as no other process does it for this one."""
+        if not is_wanted:
+            self._stop_listening()
+        elif self._listening is None and not self._has_no_events:
+            self._listening = self._reuse_listener()
+
+    def _stop_listening(self) -> None:
+        if self._listening is not None:
+            self._listening.end()
+            self._listening = None
 
     def _reuse_listener(self) -> EventListener:
         """Return the listener that an earlier polling left, as one without an answer is, or a new
@@ -170,6 +181,7 @@ class AsyncBackgroundPoller:
         self._poller = poller
         self._wake = asyncio.Event()
         self._polling: asyncio.Task[None] | None = None
+        self._listening: asyncio.Task[None] | None = None
         self._has_no_events = False
 
     def ensure(self) -> None:
@@ -185,13 +197,11 @@ class AsyncBackgroundPoller:
         self._wake.set()
 
     async def _poll(self) -> None:
-        listening = None
-        if not self._has_no_events:
-            listening = asyncio.get_running_loop().create_task(self._listen())
+        self._listening = None  # one of an earlier loop ended with it
         try:
             while len(self._poller):
                 try:
-                    await self._driver.run(self._poller.loop(self._wake))
+                    await self._driver.run(self._poller.loop(self._wake, self._listen_or_not))
                 except Exception:  # noqa: PERF203 - every waiter depends on this task
                     log.exception("Polling failed unexpectedly; going on in %g s.", _AFTER_A_BUG)
                     await asyncio.sleep(_AFTER_A_BUG)
@@ -199,9 +209,21 @@ class AsyncBackgroundPoller:
             # Unless it is one of an earlier loop, collected only now.
             if self._polling is asyncio.current_task():  # pragma: no branch - left to the collector
                 self._polling = None  # a new waiter starts another
-            if listening is not None:
-                listening.cancel()
-                await asyncio.wait({listening})
+                await self._stop_listening()
+
+    async def _stop_listening(self) -> None:
+        listening, self._listening = self._listening, None
+        if listening is not None:
+            listening.cancel()
+            await asyncio.wait({listening})
+
+    def _listen_or_not(self, is_wanted: bool) -> None:
+        """Listen to the event stream as long as no other process does it for this one."""
+        if not is_wanted and self._listening is not None:
+            self._listening.cancel()
+            self._listening = None
+        elif is_wanted and self._listening is None and not self._has_no_events:
+            self._listening = asyncio.get_running_loop().create_task(self._listen())
 
     async def _listen(self) -> None:
         backoff = ReconnectBackoff()

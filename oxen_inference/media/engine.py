@@ -17,7 +17,8 @@ from oxen_inference.generation_reading import with_absolute_url, without_inputs
 from oxen_inference.ledger.entries import Entry, Scope
 from oxen_inference.ledger.store import Ledger
 from oxen_inference.media.pace import Pace
-from oxen_inference.media.poller import Poller, Subscription
+from oxen_inference.media.polled_jobs import Subscription
+from oxen_inference.media.poller import Poller
 from oxen_inference.media.results.download import Source
 from oxen_inference.paths import Paths
 from oxen_inference.result import Progress

@@ -21,6 +21,7 @@ from oxen_inference.errors import InvalidInputError, OxenError
 from oxen_inference.events import AsyncEvents, Events
 from oxen_inference.ledger.budgets import USD, Budget
 from oxen_inference.ledger.entries import Entry, Scope
+from oxen_inference.ledger.polls import SharedPolling
 from oxen_inference.ledger.store import Ledger, default_ledger
 from oxen_inference.media import generate as generating
 from oxen_inference.media import reconcile as reconciling
@@ -87,22 +88,24 @@ class _MediaSettings:
         self,
         client: MediaClient | AsyncMediaClient,
         ledger: Any,
-        poller: Poller,
-        ensure_polling: Callable[[], None],
+        background_of: Callable[[Poller], BackgroundPoller | AsyncBackgroundPoller],
         new_event: Callable[[], Any],
     ) -> None:
         self.pace = Pace()
         self.allowed_hosts: set[str] = set()
         self.max_download_bytes = MAX_BYTES
         self._client = client
+        own_ledger = Ledger.of(default_ledger() if ledger is ... else ledger)
+        shared = SharedPolling(own_ledger, self._scope)
+        poller = Poller(client.paths, self._effective_pace, shared)
         self._engine = Engine(
             paths=client.paths,
             catalog=client.catalog,
-            ledger=Ledger.of(default_ledger() if ledger is ... else ledger),
+            ledger=own_ledger,
             scope=self._scope,
             pace=self._effective_pace,
             poller=poller,
-            ensure_polling=ensure_polling,
+            ensure_polling=background_of(poller).ensure,
             new_event=new_event,
             source=self._source,
             client_timeout=client.timeout,
@@ -170,9 +173,12 @@ class Media(_MediaSettings):
 
     def __init__(self, client: MediaClient, ledger: Any = ...) -> None:
         self._driver = BlockingDriver(client)
-        poller = Poller(client.paths, self._effective_pace)
-        background = BackgroundPoller(client.events, self._driver, poller)
-        super().__init__(client, ledger, poller, background.ensure, self._driver.event)
+        super().__init__(
+            client,
+            ledger,
+            lambda poller: BackgroundPoller(client.events, self._driver, poller),
+            self._driver.event,
+        )
 
     def generate(
         self,
@@ -307,9 +313,12 @@ class AsyncMedia(_MediaSettings):
 
     def __init__(self, client: AsyncMediaClient, ledger: Any = ...) -> None:
         self._driver = AsyncDriver(client)
-        poller = Poller(client.paths, self._effective_pace)
-        background = AsyncBackgroundPoller(client.events, self._driver, poller)
-        super().__init__(client, ledger, poller, background.ensure, self._driver.event)
+        super().__init__(
+            client,
+            ledger,
+            lambda poller: AsyncBackgroundPoller(client.events, self._driver, poller),
+            self._driver.event,
+        )
 
     async def generate(
         self,

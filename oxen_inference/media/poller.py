@@ -1,106 +1,44 @@
-"""One poller per client for every job that anybody waits for.
+"""When to ask about the jobs that are waited for, and whose turn it is.
 
-Each round asks for the list of active jobs, whose length does not depend on the number of
-waiters. Jobs that left that list are asked for one by one, or in bulk where they are many; where
-a list fails, a few are asked for each round. The event stream only wakes the poller: a status
-always comes from a GET. A failure delays the next round and never ends a job.
+Each client has one poller for all its waiters. Of all pollers of an account that share a ledger,
+one is elected there: it asks the hub for everybody, and the others read its rows. Where those are
+stale, a poller asks for itself. The event stream only wakes the elected one: a status always comes
+from a GET. A failure delays the next round, leaves the turn to another poller, and never ends a job.
 """
 
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from oxen_inference import queue
-from oxen_inference.effects import send, wait_event
-from oxen_inference.errors import (
-    APIResponseError,
-    APIStatusError,
-    APITimeoutError,
-    AuthenticationError,
-    ConfigurationError,
-    NotFoundError,
-    OxenError,
-    PermissionDeniedError,
-    RateLimitError,
-)
-from oxen_inference.generation import TERMINAL, Generation
+from oxen_inference.effects import run, wait_event
+from oxen_inference.errors import ConfigurationError, LedgerError, OxenError, RateLimitError
+from oxen_inference.ledger.polls import SharedPolling, Turn
 from oxen_inference.media.pace import Pace
+from oxen_inference.media.polled_jobs import PolledJob, PolledJobs, Subscription, jitter
+from oxen_inference.media.status_requests import FEW, StatusRequests
 from oxen_inference.paths import Paths
-from oxen_inference.transport import Call
 
 log = logging.getLogger("oxen_inference.media")
 
-_FEW = 2
-"""So many jobs are asked for one by one: it costs no more than the list and tells more."""
-_SINGLES_A_ROUND = 4
-_PAGE_SIZE = 1000
-_MAX_PAGES = 4
-_MISSES_BEFORE_WARNING = 5
-_REFUSALS_TO_BELIEVE = 3
-"""So many refusals in a row are final, and not a fault of something before the hub."""
-
-
-@dataclass(slots=True)
-class PolledJob:
-    """One job: its last known row, and who waits for it."""
-
-    generation_id: str
-    media_type: str
-    model: str
-    namespace: str | None
-    since: float
-    due: float
-    last_asked: float = 0.0
-    """When its row last came, or it was asked for by itself."""
-    row: Generation | None = None
-    misses: int = 0
-    refusals: int = 0
-    subscriptions: set[Subscription] = field(default_factory=set)
-
-
-class Subscription:
-    """One waiter's view: `rows` by id, as they come; `event` is set at every change."""
-
-    def __init__(self, event: Any, ids: Iterable[str]) -> None:
-        self.event = event
-        self.pending = set(ids)
-        self.rows: dict[str, Generation] = {}
-        self.warning: str | None = None
-        self.fatal_error: APIStatusError | ConfigurationError | None = None
-        """Why waiting is in vain: the key may not ask, again and again, or the client is closed."""
-
-    @property
-    def is_done(self) -> bool:
-        return not self.pending
-
-    def update(self, row: Generation) -> None:
-        self.rows[row.generation_id] = row
-        if row.is_terminal:
-            self.pending.discard(row.generation_id)
-        self.event.set()
-
-    def fail(self, error: APIStatusError | ConfigurationError) -> None:
-        self.fatal_error = error
-        self.event.set()
-
-    def __hash__(self) -> int:
-        return id(self)
+_STALE_INTERVALS = 3
+_LOOKS_AN_INTERVAL = 2  # at the ledger, where another process asks the hub
+_SHORTEST_TURN = 1.0  # seconds
 
 
 class Poller:
-    """The jobs that are waited for, and one round of asking about them; shared by threads."""
+    """The rounds of one client; its jobs are shared by threads."""
 
-    def __init__(self, paths: Paths, pace: Callable[[], Pace]) -> None:
-        self._paths = paths
+    def __init__(
+        self, paths: Paths, pace: Callable[[], Pace], shared: SharedPolling | None = None
+    ) -> None:
         self._pace = pace
-        self._jobs: dict[str, PolledJob] = {}
+        self._shared = shared
+        self._jobs = PolledJobs(pace)
+        self._requests = StatusRequests(paths, pace, self._jobs)
         self._hints: set[str] = set()
         self._lock = threading.Lock()
         self._failures = 0
@@ -108,13 +46,18 @@ class Poller:
         self._retry_after_until = 0.0
         self._no_hints_before = 0.0
         self._last_round = 0.0
-        self._lists_fail = False
-        self.requests = 0
-        """GETs made so far."""
+        self._is_elected = False
+        self._reads_ledger = False
+        self._another_asks = False
         self.rounds = 0
 
     def __len__(self) -> int:
         return len(self._jobs)
+
+    @property
+    def requests(self) -> int:
+        """GETs made so far."""
+        return self._requests.made
 
     def subscribe(
         self,
@@ -127,32 +70,17 @@ class Poller:
     ) -> Subscription:
         """Add jobs to poll; `event` is set whenever one of them changes."""
         subscription = Subscription(event, ids)
-        now, pace = time.monotonic(), self._pace()
         with self._lock:
-            if not self._jobs:
+            if not len(self._jobs):
                 # Failures of earlier waiters do not delay the new one; what Oxen asked for does.
                 self._failures = 0
                 self._not_before = min(self._not_before, self._retry_after_until)
                 self._no_hints_before = min(self._no_hints_before, self._retry_after_until)
-            for generation_id in tuple(subscription.pending):
-                job = self._jobs.get(generation_id)
-                if job is None:
-                    due = now + pace.interval(media_type, 0.0) * _jitter()
-                    job = PolledJob(generation_id, media_type, model, namespace, now, due)
-                    self._jobs[generation_id] = job
-                job.subscriptions.add(subscription)
-                if job.row is not None:
-                    subscription.update(job.row)
+            self._jobs.add(subscription, media_type=media_type, model=model, namespace=namespace)
         return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
-        with self._lock:
-            for generation_id in [*subscription.pending, *subscription.rows]:
-                job = self._jobs.get(generation_id)
-                if job is not None:
-                    job.subscriptions.discard(subscription)
-                    if not job.subscriptions:
-                        del self._jobs[generation_id]
+        self._jobs.remove(subscription)
 
     def hint(self, generation_id: str) -> bool:
         """Note that an event announced the end of a job; return whether it is polled here."""
@@ -164,220 +92,155 @@ class Poller:
 
     def poll_all_now(self) -> None:
         """Make every job due: events may have been missed before the stream was open."""
-        with self._lock:
-            for job in self._jobs.values():
-                job.due = 0.0
+        self._jobs.all_are_due()
 
     def seconds_to_next(self) -> float | None:
         """Return how long to rest, or None where there is nothing left to poll."""
-        now = time.monotonic()
+        due = self._jobs.next_due()
+        if due is None:
+            return None
         with self._lock:
-            if not self._jobs:
-                return None
-            due = max(min(job.due for job in self._jobs.values()), self._not_before)
+            if not self._reads_ledger:
+                due = max(due, self._not_before)
             if self._hints:
                 # A job whose end was announced is asked for once, even while polling rests.
                 due = min(due, self._no_hints_before)
             due = max(due, self._last_round + self._pace().gap)
-        return max(due - now, 0.0)
+        return max(due - time.monotonic(), 0.0)
 
-    async def loop(self, wake: Any) -> None:
-        """Ask, rest, and ask again, until nobody waits. New waiters and events set `wake`."""
-        while (rest := self.seconds_to_next()) is not None:
-            if rest > 0:
-                wake.clear()
-                if self.seconds_to_next() != 0:
-                    await wait_event(wake, rest)
-                continue
-            await self.round()
+    async def loop(self, wake: Any, listen: Callable[[bool], None]) -> None:
+        """Ask, rest, and ask again, until nobody waits. New waiters and events set `wake`.
+
+        `listen` is told whether to listen to the event stream.
+        """
+        try:
+            await self._take_turn()
+            while (rest := self.seconds_to_next()) is not None:
+                listen(not self._another_asks)
+                if rest > 0:
+                    wake.clear()
+                    if self.seconds_to_next() != 0:
+                        await wait_event(wake, rest)
+                    continue
+                await self.round()
+            await self._resign()
+        finally:
+            if self._is_elected and self._shared is not None:
+                # The event loop is being closed: nothing can be awaited.
+                self._is_elected = False
+                _resign(self._shared)
+
+    @property
+    def _asks_hub(self) -> bool:
+        return self._is_elected or not self._reads_ledger
 
     async def round(self) -> None:
         """Ask once about everything that is polled, or about the jobs that events announced."""
+        now = time.monotonic()
         with self._lock:
-            hinted = [self._jobs[each] for each in self._hints if each in self._jobs]
-            self._hints.clear()
-            now = time.monotonic()
-            resting = now < self._not_before
-            due = not resting and any(job.due <= now for job in self._jobs.values())
-            jobs = list(self._jobs.values()) if due or len(hinted) > _FEW else hinted
-        self.rounds += 1
+            hints, self._hints = self._hints, set()
+        hinted = [job for each in hints if (job := self._jobs.get(each)) is not None]
+        due = self._jobs.next_due()
+        is_due = (now >= self._not_before or self._reads_ledger) and due is not None and due <= now
         self._last_round = now
+        if not is_due and len(hinted) <= FEW:
+            await self._ask(hinted, announced=True)
+            self._jobs.rest(hinted)
+            return
+        turn = await self._take_turn()
+        jobs = self._jobs.all() if self._asks_hub or hinted else self._stale(turn)
+        if jobs and (hinted or time.monotonic() >= self._not_before):
+            await self._ask(jobs)
+        part = 1.0 if self._asks_hub else 1.0 / _LOOKS_AN_INTERVAL
+        self._jobs.rest(self._jobs.all(), part)
+
+    async def _take_turn(self) -> Turn | None:
+        """Ask the ledger whose turn it is, and take what it knows; None where it cannot tell."""
+        turn = None
+        if self._shared is not None:
+            wanted = [job.wanted() for job in self._jobs.own()]
+            rests = time.monotonic() < self._not_before and not self._is_elected
+            try:
+                turn = await run(
+                    self._shared.take_turn, wanted, self._turn_length(), may_ask=not rests
+                )
+            except LedgerError as error:
+                log.debug("The ledger cannot say who polls: %s", error)
+        self._is_elected = turn is not None and turn.is_mine
+        self._reads_ledger = turn is not None and not turn.is_mine
+        self._another_asks = turn is not None and turn.is_anothers
+        self._jobs.poll_for_others(turn.others if turn is not None else ())
+        if turn is not None:
+            if turn.rest:
+                self._not_before = max(self._not_before, time.monotonic() + turn.rest)
+            self._jobs.absorb(self._jobs.own(), (turn.rows or {}).values(), from_hub=False)
+        return turn
+
+    def _turn_length(self) -> float:
+        """Return the seconds after which another process takes over from one that died."""
+        jobs, now = self._jobs.all(), time.monotonic()
+        longest = max((self._interval(job, now) for job in jobs), default=0.0)
+        return max(_STALE_INTERVALS * longest, self._not_before - now, _SHORTEST_TURN)
+
+    def _interval(self, job: PolledJob, now: float) -> float:
+        return self._pace().interval(job.media_type, now - job.since)
+
+    def _stale(self, turn: Turn | None) -> list[PolledJob]:
+        """Return the own jobs that nobody has asked about for longer than three intervals."""
+        ages = (turn.ages if turn is not None else None) or {}
+        now = time.monotonic()
+        return [
+            job
+            for job in self._jobs.own()
+            if ages.get(job.generation_id, now - job.since)
+            > _STALE_INTERVALS * (interval := self._interval(job, now))
+            and now - job.last_asked > interval
+        ]
+
+    async def _ask(self, jobs: list[PolledJob], *, announced: bool = False) -> None:
+        self.rounds += 1
+        resting = time.monotonic() < self._not_before
         try:
-            if jobs is hinted:
-                for job in hinted:
-                    await self._ask_for_one(job, ended=True)
+            if announced:
+                for job in jobs:
+                    await self._requests.ask_for_one(job, ended=True)
             else:
-                await self._ask_all(jobs)
+                await self._requests.ask_all(jobs)
         except Exception as error:  # noqa: BLE001 - an ended poller would strand every waiter
             self._failed(error, of_hints=resting)
+            await self._hand_over(error)
         else:
             self._failures = 0
-        now, pace = time.monotonic(), self._pace()
-        with self._lock:
-            for job in jobs:
-                job.due = now + pace.interval(job.media_type, now - job.since) * _jitter()
+            await self._publish(jobs)
 
-    async def _ask_all(self, jobs: list[PolledJob]) -> None:
-        failure: OxenError | None = None
-        for group in _by_namespace(jobs):
-            try:
-                await self._ask(group)
-            except OxenError as error:  # noqa: PERF203 - perhaps of this namespace only
-                if not _is_of_one_route(error):
-                    raise
-                failure = failure or error
-        if failure is not None:
-            raise failure
-
-    async def _ask(self, jobs: list[PolledJob]) -> None:
-        if len(jobs) <= _FEW:
-            failed = await self._ask_each(jobs)
-            for job, error in failed:
-                self._count_refusals([job], error)
-            self._report_failures(jobs, failed)
+    async def _publish(self, jobs: list[PolledJob]) -> None:
+        """Write the rows of jobs that other processes wait for."""
+        wanted = {job.generation_id for job in self._jobs.of_others()}
+        asked = [job.generation_id for job in jobs if job.generation_id in wanted]
+        if self._shared is None or not self._is_elected or not asked:
             return
-        gone, list_error = jobs, None
+        rows = {job.generation_id: job.row for job in jobs if job.row is not None}
         try:
-            rows = await self._get(queue.list_call(self._paths, namespace=jobs[0].namespace))
-            gone = self._absorb(jobs, rows)
-            if len(gone) > _FEW:
-                gone = await self._ask_for_many(gone)
-        except OxenError as error:
-            if not _is_of_one_route(error):
-                raise
-            list_error = error
-        # Those not asked for the longest first, so that each has its turn.
-        asked = sorted(gone, key=lambda job: job.last_asked)[:_SINGLES_A_ROUND]
-        failed = await self._ask_each(asked, ended=True)
-        if list_error is not None and len(failed) == len(asked):
-            self._count_refusals(gone, list_error)
-        self._report_failures(asked, failed)
-        if list_error is None:
-            self._lists_fail = False
-            for job in gone:
-                job.misses += 1
-        elif not self._lists_fail:
-            self._lists_fail = True
-            self._warn(
-                jobs,
-                f"Asking for the list of jobs failed ({list_error}); each is asked for in turn.",
-            )
+            await run(self._shared.publish, asked, rows)
+        except LedgerError as error:
+            log.debug("The rows could not be written: %s", error)
 
-    async def _ask_each(
-        self, jobs: list[PolledJob], *, ended: bool = False
-    ) -> list[tuple[PolledJob, OxenError]]:
-        failed = []
-        for job in jobs:
-            try:
-                await self._ask_for_one(job, ended=ended)
-            except OxenError as error:  # noqa: PERF203 - one job's failure is not another's
-                if not _is_of_one_route(error) or isinstance(error, APITimeoutError):
-                    raise
-                failed.append((job, error))
-        return failed
-
-    def _report_failures(
-        self, asked: list[PolledJob], failed: list[tuple[PolledJob, OxenError]]
-    ) -> None:
-        """Warn those concerned. Raises the first error where everything failed."""
-        if failed and len(failed) == len(asked):
-            raise failed[0][1]
-        for job, error in failed:
-            self._warn([job], f"Asking for {job.generation_id} failed ({error.message}).")
-
-    def _count_refusals(self, jobs: list[PolledJob], error: OxenError) -> None:
-        if not isinstance(error, AuthenticationError | PermissionDeniedError):
+    async def _hand_over(self, error: Exception) -> None:
+        """Let another process try, whose proxy or network may work; unless Oxen wants a rest."""
+        if self._shared is None or not self._is_elected:
             return
-        with self._lock:
-            for job in jobs:
-                job.refusals += 1
-                for subscription in job.subscriptions if job.refusals >= _REFUSALS_TO_BELIEVE else ():  # fmt: skip
-                    subscription.fail(error)
+        if not isinstance(error, RateLimitError):
+            await self._resign()
+            return
+        try:
+            await run(self._shared.rest, max(self._not_before - time.monotonic(), 0.0))
+        except LedgerError as failure:
+            log.debug("The ledger cannot be written: %s", failure)
 
-    async def _ask_for_many(self, jobs: list[PolledJob]) -> list[PolledJob]:
-        models = {job.model for job in jobs}
-        filters = {
-            "namespace": jobs[0].namespace,
-            "model": models.pop() if len(models) == 1 else None,
-        }
-        for number in range(1, _MAX_PAGES + 1):
-            call = queue.generations_call(self._paths, page=number, page_size=_PAGE_SIZE, **filters)
-            try:
-                page = await self._get(call)
-            except NotFoundError:  # a hub without a history still lists ended jobs by status
-                for status in sorted(TERMINAL):
-                    rows = await self._get(queue.list_call(self._paths, status=status, **filters))
-                    jobs = self._absorb(jobs, rows)
-                return jobs
-            jobs = self._absorb(jobs, page.generations)
-            if not jobs or number >= page.total_pages:
-                break
-        return jobs
-
-    async def _ask_for_one(self, job: PolledJob, *, ended: bool = False) -> None:
-        # The full row first where the job should have ended: only that one has the cost.
-        calls: list[Call[Generation] | None] = [
-            queue.get_call(self._paths, job.generation_id),
-            queue.generation_call(self._paths, job.generation_id),
-        ]
-        if ended or job.misses:
-            calls.reverse()
-        calls.append(
-            queue.older_get_call(
-                self._paths, job.generation_id, namespace=job.namespace, model=job.model
-            )
-        )
-        job.last_asked = time.monotonic()
-        failure: OxenError | None = None
-        for call in filter(None, calls):
-            try:
-                row = await self._get(call)
-            except NotFoundError:
-                continue
-            except OxenError as error:
-                if not _is_of_one_route(error):
-                    raise
-                failure = failure or error
-                continue
-            if row.generation_id == job.generation_id:
-                self._absorb([job], [row])
-                return
-        if failure is not None:
-            raise failure
-        job.misses += 1
-        if job.misses == _MISSES_BEFORE_WARNING:
-            self._warn(
-                [job],
-                f"Oxen accepted generation {job.generation_id} but does not list it now. It is "
-                "still waited for: rows can appear late.",
-            )
-
-    async def _get(self, call: Call[Any]) -> Any:
-        self.requests += 1
-        # No retries: the next round is one.
-        return await send(replace(call, timeout=self._pace().poll_timeout, max_retries=0))
-
-    def _absorb(self, jobs: list[PolledJob], rows: Iterable[Generation]) -> list[PolledJob]:
-        """Pass the rows on; return the jobs that were not among them."""
-        by_id: Mapping[str, Generation] = {row.generation_id: row for row in rows}
-        missing, now = [], time.monotonic()
-        with self._lock:
-            for job in jobs:
-                row = by_id.get(job.generation_id)
-                if row is None:
-                    missing.append(job)
-                    continue
-                # Its waiters may have left and come back since it was asked for.
-                job = self._jobs.get(job.generation_id, job)  # noqa: PLW2901 - the same one, later
-                job.misses, job.refusals, job.last_asked = 0, 0, now
-                changed = job.row is None or job.row.status != row.status
-                job.row = row
-                if changed:
-                    for subscription in job.subscriptions:
-                        subscription.update(row)
-                if row.is_terminal:
-                    self._jobs.pop(job.generation_id, None)
-        return missing
+    async def _resign(self) -> None:
+        if self._shared is not None and self._is_elected:
+            self._is_elected, self._reads_ledger = False, True
+            await run(_resign, self._shared)
 
     def _failed(self, error: Exception, *, of_hints: bool) -> None:
         if not isinstance(error, OxenError):
@@ -385,45 +248,22 @@ class Poller:
         self._failures += 1
         now, pace = time.monotonic(), self._pace()
         retry_after = getattr(error, "retry_after", None) or 0.0
-        backoff = pace.image[0] * 2.0 ** min(self._failures, 8) * _jitter()
+        backoff = pace.image[0] * 2.0 ** min(self._failures, 8) * jitter()
         if retry_after:
             self._retry_after_until = now + min(retry_after, pace.longest_backoff)
         self._not_before = now + min(max(retry_after, backoff), pace.longest_backoff)
         if of_hints:
             self._no_hints_before = self._not_before
-        with self._lock:
-            jobs = list(self._jobs.values())
-            if isinstance(error, ConfigurationError):  # a closed client stays closed
-                for subscription in {each for job in jobs for each in job.subscriptions}:
-                    subscription.fail(error)
-        self._warn(
-            jobs,
+        if isinstance(error, ConfigurationError):  # a closed client stays closed
+            self._jobs.fail_all(error)
+        self._jobs.warn(
+            self._jobs.own(),
             f"Asking for the jobs' status failed ({getattr(error, 'message', error)}); trying again.",
         )
 
-    def _warn(self, jobs: Iterable[PolledJob], message: str) -> None:
-        with self._lock:
-            concerned = [
-                each for job in jobs for each in job.subscriptions if each.warning != message
-            ]
-            for subscription in concerned:
-                subscription.warning = message
-                subscription.event.set()
-        if concerned:
-            log.warning(message)
 
-
-def _is_of_one_route(error: OxenError) -> bool:
-    """Whether another route may work where this one failed."""
-    if isinstance(error, RateLimitError):
-        return False  # Oxen asked for fewer requests
-    return isinstance(error, APIStatusError | APIResponseError | APITimeoutError)
-
-
-def _by_namespace(jobs: list[PolledJob]) -> list[list[PolledJob]]:
-    counted = Counter(job.namespace for job in jobs)
-    return [[job for job in jobs if job.namespace == namespace] for namespace in counted]
-
-
-def _jitter() -> float:
-    return random.uniform(0.85, 1.15)  # noqa: S311 - spreads load, guards nothing
+def _resign(shared: SharedPolling) -> None:
+    try:
+        shared.resign()
+    except LedgerError as error:
+        log.debug("The turn ends by itself: %s", error)

@@ -19,7 +19,7 @@ from oxen_inference.errors import (
 )
 from oxen_inference.ledger.entries import Entry
 from oxen_inference.media.engine import Engine, Task
-from oxen_inference.media.poller import Subscription
+from oxen_inference.media.polled_jobs import Subscription
 
 log = logging.getLogger("oxen_inference.media")
 

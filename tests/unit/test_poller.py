@@ -15,10 +15,10 @@ from oxen_inference.errors import (
     NotFoundError,
     RateLimitError,
 )
-from oxen_inference.media import background
-from oxen_inference.media import poller as poller_module
+from oxen_inference.media import background, status_requests
 from oxen_inference.media.pace import Pace
-from oxen_inference.media.poller import Poller, Subscription
+from oxen_inference.media.polled_jobs import Subscription
+from oxen_inference.media.poller import Poller
 from oxen_inference.paths import CURRENT
 from oxen_inference.transport import Call
 
@@ -289,7 +289,7 @@ def test_a_list_that_stays_broken_is_told_once() -> None:
 def test_many_that_ended_are_looked_up_in_a_few_pages_a_round(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(poller_module, "_PAGE_SIZE", 2)
+    monkeypatch.setattr(status_requests, "_PAGE_SIZE", 2)
     ids = [f"g{number}" for number in range(20)]
     hub, (poller, subscription) = Hub(*ids), polling(ids)
     hub.status = dict.fromkeys(ids, "succeeded")
@@ -319,7 +319,7 @@ def test_what_comes_due_as_the_rest_begins_is_not_slept_through() -> None:
         def clear(self) -> None:
             poller.poll_all_now()
 
-    assert isinstance(poller.loop(Wake()).send(None), Send)
+    assert isinstance(poller.loop(Wake(), lambda _: None).send(None), Send)
 
 
 def test_a_stream_that_lasted_is_opened_again_soon_and_every_job_asked_for(
