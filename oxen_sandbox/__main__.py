@@ -30,6 +30,7 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8765, help="0 picks a free one")
     parser.add_argument("--speed", type=float, default=1.0, help="hub seconds per real second")
+    parser.add_argument("--face", choices=("live", "documented"), default="live")
     parser.add_argument("--api-key", help="the key to accept; otherwise a fixed one")
     for setting in fields(Settings):
         flag = f"--{setting.name.replace('_', '-')}"

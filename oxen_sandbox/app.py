@@ -22,7 +22,7 @@ from oxen_sandbox.queue_api import QueueApi
 from oxen_sandbox.state import Account
 from oxen_sandbox.streams import EventStream
 from oxen_sandbox.synchronous_api import SynchronousApi
-from oxen_sandbox.wire import Rejected, not_found
+from oxen_sandbox.wire import Rejected, not_found, titled
 
 _UNKNOWN_KEY = (
     "unauthenticated: this is the local sandbox, not Oxen's hub, and it does not know this key. "
@@ -65,10 +65,13 @@ class App:
         try:
             path = scope["path"]
             if path.startswith("/api/"):
-                scope["oxen.account"] = self._authenticate(scope["oxen.headers"])
+                scope["oxen.account"] = self._authenticate(scope)
             await self._routes(scope, receive, send)
         except Rejected as rejection:
-            await JSONResponse(rejection.body(), rejection.status)(scope, receive, send)
+            body = rejection.body()
+            if rejection.status == 402 and self._hub.face.wraps_errors:
+                body = titled("insufficient_credits", "You have run out of credits.")
+            await JSONResponse(body, rejection.status)(scope, receive, send)
 
     async def _handle_with_fault(
         self, fault: Fault, scope: Scope, receive: Receive, send: Send
@@ -88,8 +91,11 @@ class App:
                 await self._handle(scope, receive, _discard)
             await _fail(fault, scope, receive, send)
 
-    def _authenticate(self, headers: Mapping[str, str]) -> Account:
+    def _authenticate(self, scope: Scope) -> Account | None:
+        headers = scope["oxen.headers"]
         scheme, _, key = headers.get("authorization", "").partition(" ")
+        if not scheme and not self._hub.face.needs_key(scope["method"], scope["path"]):
+            return None
         account = self._hub.state.accounts.get(key.strip()) if scheme.lower() == "bearer" else None
         if account is None:
             raise Rejected(401, _UNKNOWN_KEY, "unauthenticated", shape="oxen")
@@ -125,9 +131,15 @@ def _routes(hub: Hub) -> Router:
         ("/images/edit", media.edit_image, "POST"),
         ("/videos/generate", media.generate_video, "POST"),
     ]
+    has_speech = hub.face.has_speech_routes
+    speech = [
+        ("/audio/speech", media.speak, "POST"),
+        ("/audio/transcriptions", media.transcribe, "POST"),
+    ]
     current = [
         *shared,
         ("/audio/generate", media.generate_audio, "POST"),
+        *(speech if has_speech else ()),
         ("/queue", queue.create, "POST"),
         ("/queue", queue.active, "GET"),
         ("/queue/{generation_id}", queue.show, "GET"),

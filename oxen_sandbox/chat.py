@@ -6,6 +6,7 @@ import json
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from starlette.requests import Request
@@ -42,6 +43,8 @@ class ChatApi:
         if account.credits <= 0:
             raise Rejected(402, "Insufficient credits", "insufficient_credits", shape="oxen")
         completion = complete(body, model, self._hub.replies)
+        if self._hub.face.states_cost:
+            completion["usage"] = _with_cost(completion["usage"], model)
         if not body.get("stream"):
             self._charge(account, model, completion)
             return JSONResponse(completion)
@@ -72,8 +75,16 @@ class ChatApi:
         self._charge(account, model, completion)
 
     def _charge(self, account: Account, model: dict[str, Any], completion: Completion) -> None:
-        cost = chat_cost(model, completion["usage"])
+        # What the usage states is what is taken, also where a test has scripted it.
+        stated = completion["usage"].get("cost")
+        cost = chat_cost(model, completion["usage"]) if stated is None else Decimal(str(stated))
         self._hub.state.charge(account, "chat", str(model["id"]), cost)
+
+
+def _with_cost(usage: dict[str, Any], model: Mapping[str, Any]) -> dict[str, Any]:
+    """The usage with what the answer cost, as far as that is known and a test says nothing else."""
+    cost = chat_cost(model, usage)
+    return usage if cost is None else {"cost": float(cost), "currency": "USD", **usage}
 
 
 def complete(body: Body, model: Mapping[str, Any], replies: Replies | None = None) -> Completion:

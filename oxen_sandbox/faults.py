@@ -68,6 +68,7 @@ class Fault:
     after_bytes: int = 0
     style: str | tuple[str, ...] = ()
     cost: str | None = None
+    under: str | None = None
 
     def __post_init__(self) -> None:
         if self.action not in POINTS:
@@ -80,6 +81,8 @@ class Fault:
             idle = [name for name in _OF_ANSWERS if getattr(self, name) != defaults[name]]
             if idle:
                 raise ValueError(f"{self.action} sends no answer of its own: {', '.join(idle)}")
+        if self.under is not None and self.action != "nest_result":
+            raise ValueError(f"{self.action} makes no use of: under")
         if self.action == "odd_stream" and not self.styles:
             raise ValueError(f"odd_stream needs a style: {', '.join(sorted(STYLES))}")
 

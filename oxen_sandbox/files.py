@@ -62,17 +62,20 @@ class Files:
 
     def missing_input(
         self, schema: Mapping[str, Any] | None, params: Mapping[str, Any]
-    ) -> str | None:
-        """A reference input that is no URL, or points here and cannot be fetched; else None."""
+    ) -> tuple[str, str] | None:
+        """Name and URL of an input that points here and cannot be fetched; else None."""
         for name, url in inputs((schema or {}).get("properties") or {}, params):
             if not self._reachable(url):
-                return f"{name}: the file could not be downloaded"
+                return name, url
         return None
 
     def _reachable(self, url: str) -> bool:
         try:
             parts = urlsplit(url)
-            if f"{parts.scheme}://{parts.netloc}" in {self.hub_origin, self.storage_origin}:
+            origin = f"{parts.scheme}://{parts.netloc}"
+            if origin == self.hub_origin and self._settings.private_results:
+                return False
+            if origin in {self.hub_origin, self.storage_origin}:
                 query = {key: values[0] for key, values in parse_qs(parts.query).items()}
                 self.open(parts.path.rpartition("/")[2], query)
         except (Rejected, ValueError):

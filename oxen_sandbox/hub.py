@@ -8,9 +8,10 @@ from typing import Any
 
 from oxen_sandbox.chat_replies import Replies
 from oxen_sandbox.clock import Clock
+from oxen_sandbox.faces import Face, face_called
 from oxen_sandbox.faults import Faults
 from oxen_sandbox.files import Files
-from oxen_sandbox.media_checks import problem
+from oxen_sandbox.media_checks import has_inline_face, problem
 from oxen_sandbox.models import Catalog
 from oxen_sandbox.state import Account, Job, Settings, State
 from oxen_sandbox.streams import Events
@@ -34,16 +35,23 @@ class Recorded:
 class Hub:
     """The catalog, accounts, jobs, faults and scripted replies, and the requests seen so far."""
 
-    def __init__(self, settings: Settings, clock: Clock, api_key: str | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        api_key: str | None = None,
+        face: Face | None = None,
+    ) -> None:
         self.settings = settings
         self.clock = clock
-        self.models = Catalog()
+        self.face = face or face_called("live")
+        self.models = Catalog(live=self.face.live_entries)
         self.faults = Faults()
         self.replies = Replies()
         self.events = Events()
         self.requests: list[Recorded] = []
         self.changed = asyncio.Event()  # the scheduler looks again
-        self.state = State(clock, settings, self.bad_parameters, self._on_finished)
+        self.state = State(clock, settings, self.wrong_with, self._on_finished)
         self.files = Files(clock, settings, self.state.jobs.get)
         self.account = self.add_account("ox-lab", api_key or API_KEY)
         self._shipped = Settings(**{f.name: getattr(settings, f.name) for f in fields(Settings)})
@@ -78,11 +86,21 @@ class Hub:
             await self.clock.sleep_until(due, self.changed)
             self.changed.clear()
 
-    def bad_parameters(
-        self, schema: Mapping[str, Any] | None, params: dict[str, Any]
-    ) -> str | None:
-        """What is wrong with a media model's parameters, or None."""
-        return problem(schema, params) or self.files.missing_input(schema, params)
+    def wrong_with(self, schema: Mapping[str, Any] | None, params: dict[str, Any]) -> str | None:
+        """What the model says is wrong with its parameters, or None."""
+        wraps = self.face.wraps_errors
+        found = problem(schema, params)
+        if found is not None:
+            return f"Getting model response error: 422 - Value error, {found}" if wraps else found
+        if wraps and has_inline_face(params):
+            return "unsupported_url_scheme"
+        missing = self.files.missing_input(schema, params)
+        if missing is None:
+            return None
+        name, url = missing
+        if not wraps:
+            return f"{name}: the file could not be downloaded"
+        return f"Getting model response error: 400 - 403 Client Error: Forbidden for url: {url}"
 
     def _on_finished(self, job: Job) -> None:
         path = "/api/events"

@@ -17,6 +17,13 @@ _MAX_GENERATIONS = 4
 _SENDABLE = ("http://", "https://", "data:")
 
 
+class WrongModality(Rejected):
+    """The model makes something else."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(400, message, "invalid_params", shape="oxen")
+
+
 def media_model(
     models: Catalog,
     account: Account,
@@ -30,7 +37,7 @@ def media_model(
     model = models.find(body["model"])
     kind = next((made for made in outputs(model) if made in kinds), None)
     if kind is None:
-        raise invalid_params(f"{model['id']} does not generate {' or '.join(sorted(kinds))}.")
+        raise WrongModality(f"{model['id']} does not generate {' or '.join(sorted(kinds))}.")
     count = _count(body, ("num_generations", *count_names))
     _check_prompt(kind, model, body)
     if account.credits <= 0:
@@ -111,6 +118,13 @@ def inputs(fields: Mapping[str, Any], given: Mapping[str, Any]) -> Iterator[tupl
             for value in values if isinstance(values, list) else [values]:
                 if isinstance(value, str):
                     yield name, value
+
+
+def has_inline_face(given: Mapping[str, Any]) -> bool:
+    """Whether a file that shows a face is a data URL, which its provider does not take."""
+    values = (value for name, value in given.items() if "_face_" in f"_{name}_")
+    listed = (one for value in values for one in (value if isinstance(value, list) else [value]))
+    return any(isinstance(one, str) and one.startswith("data:") for one in listed)
 
 
 def _bad_inputs(fields: Mapping[str, Any], given: Mapping[str, Any]) -> Iterator[str]:

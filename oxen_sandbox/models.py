@@ -1,7 +1,7 @@
 """The catalog: what `/models` knows, and the deployments of custom models.
 
 Names and parameters are those of real models. **Prices are made up**, here and only here
-(`catalog.json`): nothing in the sandbox says what a call costs on the hub.
+(`catalog.json`, and `live.json` for what only live entries have): nothing in the sandbox says what a call costs on the hub.
 """
 
 import copy
@@ -17,8 +17,24 @@ JSON = dict[str, Any]
 
 
 @functools.cache
-def _shipped() -> str:
-    return files("oxen_sandbox").joinpath("catalog.json").read_text(encoding="utf-8")
+def _shipped(name: str) -> str:
+    return files("oxen_sandbox").joinpath(name).read_text(encoding="utf-8")
+
+
+def _documented() -> dict[str, JSON]:
+    return {model["id"]: model for model in json.loads(_shipped("catalog.json"))["models"]}
+
+
+def _live() -> dict[str, JSON]:
+    """The documented models as the hub's own entries describe them, and some more."""
+    beyond = json.loads(_shipped("live.json"))
+    models = {
+        name: {**model, **beyond["changes"].get(name, {})} for name, model in _documented().items()
+    }
+    for model in models.values():
+        # No live entry names the edit route, whatever the model takes.
+        model["endpoint"] = model["endpoint"].replace("/images/edit", "/images/generate")
+    return {**models, **{model["id"]: model for model in beyond["models"]}}
 
 
 @dataclass
@@ -40,8 +56,9 @@ class Catalog(dict[str, Any]):
     Keys that begin with an underscore are the sandbox's own notes and are not sent.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, live: bool = True) -> None:
         super().__init__()
+        self._is_live = live
         self.deployments: dict[str, Deployment] = {}
         self.reset()
 
@@ -49,7 +66,7 @@ class Catalog(dict[str, Any]):
         """Back to the shipped models, deployments as shipped."""
         self.clear()
         self.deployments.clear()
-        self.update({model["id"]: model for model in json.loads(_shipped())["models"]})
+        self.update(_live() if self._is_live else _documented())
 
     def find(self, name: object) -> JSON:
         """The model called `name`, or a 404 `Rejected`."""

@@ -19,16 +19,40 @@ def media_cost(
     pricing = model.get("pricing")
     if not isinstance(pricing, Mapping):
         return None
+    factor = _unpublished_factor(model, params)
     method = pricing.get("method")
     if method == "time":
         return _money(pricing.get("cost_per_second"), ran)
     if method == "per_image":
-        return _money(_image_price(pricing, params), 1)
+        # All are billed, though one is returned.
+        images = params.get("num_images") or 1
+        return _money(_image_price(pricing, params), images * factor)
     if method == "per_video_output_second":
-        return _money(_second_price(pricing, params), shape.seconds)
+        seconds = _seconds_of_input(model, params) or shape.seconds
+        return _money(_second_price(pricing, params), seconds * factor)
     if method == "per_audio_output_second":
         return _money(pricing.get("cost_per_second"), shape.seconds)
+    if method == "per_provider_credit":
+        return _money(pricing.get("cost_per_credit"), model.get("_credits", 1))
     return None
+
+
+def _unpublished_factor(model: Mapping[str, Any], params: Mapping[str, Any]) -> float:
+    """How many times the published price a call costs, by what an entry says in words only."""
+    factor = 1.0
+    for name, factors in (model.get("_bill") or {}).items():
+        value = params.get(name)
+        if value not in (None, "", [], False):
+            factor *= factors.get(str(value).lower(), factors.get("*", 1))
+    return factor
+
+
+def _seconds_of_input(model: Mapping[str, Any], params: Mapping[str, Any]) -> float | None:
+    """The length of an edited video, whose result is as long; every input lasts as long here."""
+    rule = model.get("_input_seconds")
+    if rule is None or params.get("video_mode") != rule["video_mode"]:
+        return None
+    return float(rule["seconds"]) if params.get("input_video") else None
 
 
 def chat_cost(model: Mapping[str, Any], usage: Mapping[str, Any]) -> Decimal | None:

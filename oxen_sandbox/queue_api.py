@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from oxen_sandbox.hub import Hub
-from oxen_sandbox.media_checks import media_model
+from oxen_sandbox.media_checks import WrongModality, media_model
 from oxen_sandbox.state import STATUSES, Account, Job
 from oxen_sandbox.wire import invalid_params, json_body
 
@@ -23,7 +23,14 @@ class QueueApi:
     async def create(self, request: Request) -> Response:
         """POST /queue"""
         body, account = json_body(request.scope), _account(request)
-        model, kind, count = media_model(self._hub.models, account, body, {"image", "video"})
+        kinds = {"image", "video", "audio"} if self._hub.face.queues_audio else {"image", "video"}
+        try:
+            model, kind, count = media_model(self._hub.models, account, body, kinds)
+        except WrongModality:
+            if not self._hub.face.wraps_errors:
+                raise
+            refusal = {"generations": [], "error": {"detail": "unsupported_media_type"}}
+            return JSONResponse(refusal)
         path = request.url.path
         faults = [self._hub.faults.draw("job", "POST", path) for _ in range(count)]
         jobs = self._hub.state.accept(account, model, kind, body, faults)
@@ -122,8 +129,13 @@ class QueueApi:
             "target_repo": job.params.get("target_repo"),
             "target_directory": job.params.get("target_directory"),
         }
+        under = None
         if url and job.fault and job.fault.action == "nest_result":
-            own.update({"result_url": None, f"{job.media_type}s": [{"url": url}]})
+            under = job.fault.under or f"{job.media_type}s[].url"
+        elif url and job.media_type == "audio":
+            under = "audio.url"
+        if under is not None:
+            own.update({"result_url": None, **_nested(under, url)})
         return {**job.params, **own}
 
     def _full_row(self, job: Job) -> dict[str, Any]:
@@ -135,6 +147,13 @@ class QueueApi:
             "username": job.account.namespace,
             "user_image": None,
         }
+
+
+def _nested(under: str, url: str | None) -> dict[str, Any]:
+    """`{"video": {"url": url}}` for `video.url`, `{"output": [url]}` for `output[]`."""
+    name, _, inner = under.partition(".")
+    value: Any = {inner: url} if inner else url
+    return {name.removesuffix("[]"): [value] if name.endswith("[]") else value}
 
 
 def _account(request: Request) -> Account:

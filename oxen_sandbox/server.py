@@ -19,6 +19,7 @@ from uvicorn.server import ServerState
 from oxen_sandbox.app import App
 from oxen_sandbox.chat_replies import Reply, When
 from oxen_sandbox.clock import Clock
+from oxen_sandbox.faces import FaceName, face_called
 from oxen_sandbox.faults import Fault, Faults
 from oxen_sandbox.hub import Hub, Recorded
 from oxen_sandbox.models import Catalog
@@ -31,6 +32,7 @@ _START_SECONDS = 10
 class Sandbox:
     """A local Oxen, serving while entered; `settings` are those of `Settings`.
 
+    `face`: "live", as programs in production meet the hub, or "documented", as its pages describe it.
     Safe to use from any thread, and from async code with either `with` or `async with`.
     """
 
@@ -41,10 +43,11 @@ class Sandbox:
         port: int = 0,
         speed: float = 1.0,
         api_key: str | None = None,
+        face: FaceName = "live",
         **settings: Any,
     ) -> None:
         self._host, self._port = host, port
-        self.hub = Hub(Settings(**settings), Clock(speed), api_key)
+        self.hub = Hub(Settings(**settings), Clock(speed), api_key, face_called(face))
         self._thread: threading.Thread | None = None
         self._stop: Any = None
         self._up = threading.Event()

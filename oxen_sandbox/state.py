@@ -38,6 +38,7 @@ class Settings:
     presigned_urls: bool = False  # results on another origin, without auth
     strict_cancel: bool = False  # DELETE of a finished job is a 400
     bill_cancelled: bool = False
+    private_results: bool = False  # providers, which have no key, cannot fetch the hub's files
     record: bool = True  # keep requests in `Sandbox.requests`
 
     def seconds_for(self, media_type: str) -> float:

@@ -49,6 +49,11 @@ class Rejected(Exception):  # noqa: N818 - named for what happened to the reques
         }
 
 
+def titled(kind: str, title: str) -> dict[str, Any]:
+    """Oxen's envelope with a title and no detail."""
+    return {"error": {"type": kind, "title": title}, "status": "error", "status_message": kind}
+
+
 def invalid_params(message: str) -> Rejected:
     """A 400 in Oxen's envelope."""
     return Rejected(400, message, "invalid_params", shape="oxen")

@@ -5,8 +5,8 @@ from typing import Any
 ENDPOINTS = ["/images/edit", "/audio/generate"]
 """Seen on the hub's model pages; the file knows chat, images and videos."""
 
-PRICING_METHODS = ["per_audio_output_second"]
-"""Seen on the hub's audio models."""
+PRICING_METHODS = ["per_audio_output_second", "per_provider_credit"]
+"""Seen on the hub's audio models, and on some of its upscalers."""
 
 STATUSES = {
     400: "bad query parameters of a GET, a base model activated",
@@ -15,6 +15,7 @@ STATUSES = {
     404: "an unknown model in a POST; the file has it for GETs only",
     415: "a body that is not JSON",
     429: "too many requests (only as a fault)",
+    500: "what the model says is wrong, inside the hub's own failure",
 }
 """The file lists 200 and 400 for POSTs that generate, 200 and at times 404 for the rest."""
 

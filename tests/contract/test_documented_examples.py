@@ -1,6 +1,7 @@
 """The requests of the public documentation are answered as the documentation says."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -21,6 +22,13 @@ WEATHER = {
     },
 }
 BASES = ["/api/ai", "/api"]
+
+
+@pytest.fixture(params=["live", "documented"])
+def oxen_sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
+    """Both faces answer what the documentation asks."""
+    with Sandbox(face=request.param) as hub:
+        yield hub
 
 
 def user(content: Any) -> list[dict[str, Any]]:

@@ -27,7 +27,8 @@ def test_it_covers_every_modality_and_pricing_method(oxen_sandbox: Sandbox) -> N
         "text", "image", "video", "audio", "file"
     }  # fmt: skip
     assert {model["pricing"]["method"] for model in models} == {
-        "token", "time", "per_image", "per_video_output_second", "per_audio_output_second"
+        "token", "time", "per_image", "per_video_output_second", "per_audio_output_second",
+        "per_provider_credit",
     }  # fmt: skip
     prices = {key for model in models for key, price in model["pricing"].items() if price}
     assert {
@@ -77,9 +78,13 @@ def test_filters(oxen_sandbox: Sandbox) -> None:
     hub = oxen_sandbox
     assert set(listed(hub, developer_name="anthropic")) == {"claude-sonnet-4-6", "claude-opus-4-8"}
     assert "qwen3-vl-4b-instruct" in listed(hub, action="text_generation")
-    assert set(listed(hub, provider_name="luma")) == {"luma-ray-v3-2-image-to-video"}
+    assert set(listed(hub, provider_name="luma")) == {
+        "luma-ray-v3-2-image-to-video", "luma-ray-v3-2-text-to-video"
+    }  # fmt: skip
     assert listed(hub, developer_name="anthropic", action="text_generation") == {}
-    assert set(listed(hub, "/models/search", search="NANO")) == {"google-nano-banana-pro"}
+    assert set(listed(hub, "/models/search", search="NANO-BANANA-PRO")) == {
+        "google-nano-banana-pro"
+    }
     assert listed(hub, "/models/search", search="no such model") == {}
     assert 1 <= len(listed(hub, "/models/featured")) < len(listed(hub))
 
