@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
@@ -16,16 +17,22 @@ from oxen_inference.money import read_money
 
 # Hubs, and the upstreams behind them, spell the same few states in many ways.
 _STATUS_WORDS = {
-    "succeeded": ("completed", "complete", "success", "successful", "done", "finished"),
-    "failed": ("error", "errored", "failure"),
-    "cancelled": ("canceled",),
+    "succeeded": ("completed", "complete", "success", "successful", "succeed", "done", "finished", "ready", "ok"),
+    "failed": (
+        "error", "errored", "failure", "fail", "rejected", "refused", "expired", "timeout",
+        "timed_out", "blocked", "moderated", "content_moderated", "content_filtered", "nsfw",
+    ),
+    "cancelled": ("canceled", "cancel", "aborted", "stopped", "killed", "terminated", "revoked"),
     "queued": ("pending", "in_queue", "starting"),
     "processing": ("running", "in_progress", "rendering"),
-}
+}  # fmt: skip
 _STATUS_OF = {word: status for status, words in _STATUS_WORDS.items() for word in words}
 
 # A completion event names these fields differently from a queue row (https://docs.oxen.ai).
 _EVENT_NAMES = {"url": "result_url", "error": "error_message", "model": "model_name"}
+_LONGEST_ERROR = 2000  # characters
+_MAX_DEPTH = 5  # lists inside each other
+_LARGEST_ID = 10**40
 _LISTS = {"images": "image/png", "videos": "video/mp4", "audios": "audio/mpeg"}
 _OWN_FIELDS = frozenset(
     {
@@ -46,9 +53,10 @@ def read_generation(payload: object) -> Generation:
     result_url = _result_url(row)
     error_message = _error_text(row.get("error_message")) or _error_text(row.get("error"))
     status = _status(row.get("status"))
-    if status not in ACTIVE | TERMINAL and row.get("completed_at"):
+    own_url = _url(row.get("result_url"))
+    if status not in ACTIVE | TERMINAL and (row.get("completed_at") or error_message or own_url):
         # An unknown word for a job that has ended: decide by what it left.
-        has_result = bool(_url(row.get("result_url")) or (result_url and not error_message))
+        has_result = bool(own_url or (result_url and not error_message))
         error_message = error_message or (None if has_result else f"It ended as {status!r}.")
         status = "succeeded" if has_result else "failed"
     return Generation(
@@ -114,7 +122,7 @@ def read_event(payload: Mapping[str, Any]) -> Generation | None:
 def _id(row: object) -> str | None:
     given = row.get("generation_id") if isinstance(row, Mapping) else None
     if isinstance(given, int) and not isinstance(given, bool):
-        return str(given)
+        return str(given) if abs(given) < _LARGEST_ID else None
     text = _text(given)
     # Half a surrogate pair can neither be stored nor sent.
     return None if text is None or re.search(r"[\ud800-\udfff]", text) else text
@@ -129,7 +137,10 @@ def _error_text(value: object) -> str | None:
     """Return why a job failed, from a text or an object in any known shape."""
     text = human_text({"error": value})
     if text is None and value and isinstance(value, Mapping | list):
-        return json.dumps(value, ensure_ascii=False, default=str)
+        try:
+            return json.dumps(value, ensure_ascii=False, default=str)[:_LONGEST_ERROR]
+        except (ValueError, RecursionError):
+            return "An error that cannot be read."
     return text
 
 
@@ -138,14 +149,13 @@ def _text(value: object) -> str | None:
 
 
 def _number(value: object) -> float | None:
-    if isinstance(value, bool):
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
-    if isinstance(value, int | float):
-        return float(value)
     try:
-        return float(value) if isinstance(value, str) else None
-    except ValueError:
+        number = float(value)
+    except (ValueError, OverflowError):
         return None
+    return number if math.isfinite(number) else None
 
 
 def _result_url(row: Mapping[str, Any], inputs: Collection[str] = ()) -> str | None:
@@ -158,10 +168,13 @@ def _result_url(row: Mapping[str, Any], inputs: Collection[str] = ()) -> str | N
     return None
 
 
-def _url(value: object, kind: str = "application/octet-stream") -> str | None:
+def _url(value: object, kind: str = "application/octet-stream", depth: int = 0) -> str | None:
     """Return the first URL in a text, an object with a URL or base64, or a list of these."""
     if isinstance(value, list):
-        return next((url for one in value if (url := _url(one, kind)) is not None), None)
+        if depth >= _MAX_DEPTH:
+            return None
+        urls = (_url(one, kind, depth + 1) for one in value)
+        return next((url for url in urls if url is not None), None)
     if not isinstance(value, Mapping):
         return _text(value)
     encoded = _text(value.get("b64_json"))

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+import re
+from decimal import Decimal
+
+# A small amount may come as "1.2E-7"; "1e3", "1_000", "+5", "5 EUR" and digits of other scripts
+# are not how anybody writes dollars.
+_TEXT = re.compile(r"\$?(\d{1,15}(?:\.\d{0,30})?(?:[eE]-\d{1,2})?)", re.ASCII)
+_TOO_MUCH = 10**15
 
 
 def read_money(value: object) -> Decimal | None:
     """Read a decimal string or number of USD; None for anything else, negatives included."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
+    if isinstance(value, str):
+        found = _TEXT.fullmatch(value.strip())
+        return Decimal(found[1]) if found else None
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         return None
-    try:
-        amount = Decimal(str(value).strip().removeprefix("$"))
-    except InvalidOperation:
+    if isinstance(value, Decimal) and not value.is_finite():
         return None
-    return amount if amount.is_finite() and amount >= 0 else None
+    return Decimal(str(value)) if 0 <= value < _TOO_MUCH else None
 
 
 def usd(amount: Decimal) -> str:

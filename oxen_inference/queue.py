@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -39,7 +39,7 @@ def submit_call(paths: Paths, model: str, **params: Any) -> Call[list[Generation
 
 def get_call(paths: Paths, generation_id: str) -> Call[Generation]:
     path = fill(paths.queue_item, generation_id=generation_id)
-    return Call(method="get", path=path, read=read_generation)
+    return Call(method="get", path=path, read=_reader_of(generation_id))
 
 
 def older_get_call(
@@ -88,7 +88,22 @@ def generations_call(paths: Paths, **filters: Any) -> Call[GenerationsPage]:
 
 def generation_call(paths: Paths, generation_id: str) -> Call[Generation]:
     path = fill(paths.generation, generation_id=generation_id)
-    return Call(method="get", path=path, read=read_generation)
+    return Call(method="get", path=path, read=_reader_of(generation_id))
+
+
+def _reader_of(generation_id: str) -> Callable[[object], Generation]:
+    """Return a reader that refuses the row of another job: a cache may mix up its answers."""
+
+    def read(payload: object) -> Generation:
+        row = read_generation(payload)
+        if row.generation_id.lower() != generation_id.lower():
+            raise APIResponseError(
+                f"Oxen was asked for generation {generation_id} and answered about another.",
+                body=payload,
+            )
+        return row
+
+    return read
 
 
 def _read_page(payload: object) -> GenerationsPage:

@@ -188,14 +188,16 @@ def release(connection: Connection, entry_id: str) -> None:
     resize(connection, entry_id, ())
 
 
-def resize(connection: Connection, entry_id: str, generation_ids: Iterable[str]) -> None:
-    """Reserve for the generations that the hub names, more or fewer than were requested."""
+def resize(
+    connection: Connection, entry_id: str, generation_ids: Iterable[str], *, at_least: int = 0
+) -> None:
+    """Reserve for the generations that the hub names, and for `at_least` so many altogether."""
     held = _held(connection, entry_id)
     if held is None:
         return
     names = [f"{entry_id}:{each}" for each in dict.fromkeys(generation_ids)]
     settled = connection.execute(_NUMBER_CHARGED, {"names": names}).scalar_one() if names else 0
-    is_open = len(names) - settled
+    is_open = max(len(names), at_least) - settled
     _set_open(connection, entry_id, held, is_open, spent=0)
 
 

@@ -94,7 +94,11 @@ class Entry:
 
     @property
     def may_be_written_off(self) -> bool:
-        """Whether its generations have all ended without success, some without a cost."""
+        """Whether its generations have all ended without success, some without a cost, or it was
+        never told of all of them and knows what the others cost.
+        """
+        if 0 < len(self.items) < self.count:
+            return all(item.is_settled for item in self.items)
         ended = all(item.is_terminal and item.status != "succeeded" for item in self.items)
         return ended and any(item.cost is None for item in self.items)
 

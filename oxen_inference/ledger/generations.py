@@ -72,7 +72,8 @@ def accept(connection: Connection, entry: Entry, ids: Sequence[str], notes: Sequ
     if not written and entry.entry_id not in known.values():
         return False  # another entry took them at this moment
     _write_accepted(connection, entry, notes)
-    accounts.resize(connection, entry.entry_id, ids)
+    # A generation that was requested and is not named may have been made, and be billed.
+    accounts.resize(connection, entry.entry_id, ids, at_least=entry.count)
     return True
 
 

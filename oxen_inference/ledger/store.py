@@ -381,7 +381,7 @@ class Ledger:
             return _known(connection, entry.entry_id)
 
     def write_off(self, entry: Entry) -> Entry:
-        """Write that generations which ended without a cost cost nothing."""
+        """Write that what ended without a cost, or was never named, cost nothing."""
         items = [replace(i, cost=Decimal(0)) if i.cost is None else i for i in entry.items]
         note = "Written off by hand: what ended without success was not billed."
         with self.database.writing() as connection:
@@ -391,6 +391,7 @@ class Ledger:
                 .values(notes=json.dumps([*entry.notes, note]))
             )
             generations.update_items(connection, entry, items)
+            accounts.release(connection, entry.entry_id)
             return _known(connection, entry.entry_id)
 
     @staticmethod

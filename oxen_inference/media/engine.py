@@ -11,7 +11,13 @@ from typing import Any, TypeVar
 
 from oxen_inference import queue
 from oxen_inference.effects import StopRequest, invoke, run, send
-from oxen_inference.errors import InvalidInputError, LedgerError, NotFoundError, OxenError
+from oxen_inference.errors import (
+    APIResponseError,
+    InvalidInputError,
+    LedgerError,
+    NotFoundError,
+    OxenError,
+)
 from oxen_inference.generation import Generation
 from oxen_inference.generation_reading import with_absolute_url, without_inputs
 from oxen_inference.ledger.entries import Entry, Scope
@@ -28,12 +34,14 @@ log = logging.getLogger("oxen_inference.media")
 
 T = TypeVar("T")
 
+MAX_WAIT = 86_400.0
+"""Seconds after which waiting ends without a timeout, too: the job is detached, and not lost."""
 _SHORTEST_TIMEOUT = 0.1  # seconds
 
 
 @dataclass(frozen=True, kw_only=True)
 class WaitOptions:
-    """How the caller wants to wait. `timeout` in seconds."""
+    """How the caller wants to wait. `timeout` in seconds, `MAX_WAIT` at most."""
 
     timeout: float | None = None
     on_interrupt: str = "detach"
@@ -81,9 +89,20 @@ class Task:
         return None if self.deadline is None else self.deadline - time.monotonic()
 
     @property
+    def left_to_wait(self) -> float:
+        """Seconds until the caller's timeout, or until nobody waits any longer."""
+        return self.started + self.longest_wait - time.monotonic()
+
+    @property
+    def longest_wait(self) -> float:
+        """How long the caller waits altogether, in seconds."""
+        timeout = self.options.timeout
+        return MAX_WAIT if timeout is None else float(min(timeout, MAX_WAIT))
+
+    @property
     def deadline(self) -> float | None:
         """The moment of `time.monotonic` when the caller's timeout is over."""
-        return None if self.options.timeout is None else self.started + self.options.timeout
+        return None if self.options.timeout is None else self.started + self.longest_wait
 
     async def notify(self, phase: str, message: str | None = None) -> None:
         """Tell the caller's `on_progress` how far the request is."""
@@ -140,7 +159,7 @@ class Engine:
         ):
             try:
                 return await self.get(call, left)
-            except NotFoundError:  # noqa: PERF203 - the second call is for this case
+            except (NotFoundError, APIResponseError):  # noqa: PERF203 - the second call is for this
                 continue
             except OxenError as error:
                 log.debug("Could not ask for %s: %s", generation_id, error)

@@ -19,7 +19,7 @@ from typing import Any
 
 from oxen_inference import queue
 from oxen_inference.effects import run, run_on_network, sleep
-from oxen_inference.errors import DownloadError, NotFoundError, OxenError
+from oxen_inference.errors import APIResponseError, DownloadError, NotFoundError, OxenError
 from oxen_inference.ledger.entries import Entry
 from oxen_inference.media.engine import Engine
 from oxen_inference.media.results import download, files
@@ -188,7 +188,7 @@ async def _with_fresh_url(
     for make in (queue.get_call, queue.generation_call):
         try:
             row = await engine.get(make(engine.paths, item.generation_id), source.left)
-        except NotFoundError:
+        except (NotFoundError, APIResponseError):
             continue
         except OxenError as error:
             raise FetchError(

@@ -16,6 +16,8 @@ class Pace:
     gap: float = 0.25
     """Least time between two rounds, however many events arrive."""
     longest_backoff: float = 60.0
+    longest_image_backoff: float = 15.0
+    """How long polling rests after failures while an image is waited for."""
     poll_timeout: float = 30.0
     enqueue_timeout: float = 60.0
     lookup: float = 20.0

@@ -17,12 +17,13 @@ from oxen_inference.errors import (
     OxenError,
     PermissionDeniedError,
 )
-from oxen_inference.generation import Generation
+from oxen_inference.generation import ACTIVE, Generation
 from oxen_inference.ledger.polls import WantedJob
 from oxen_inference.media.pace import Pace
 
 log = logging.getLogger("oxen_inference.media")
 
+_LONGEST_STATUS = 60  # characters
 _REFUSALS_TO_BELIEVE = 3
 """So many refusals in a row are final, and not a fault of something before the hub."""
 
@@ -177,7 +178,7 @@ class PolledJobs:
     ) -> list[PolledJob]:
         """Pass the rows on; return the jobs that were not among them."""
         by_id: Mapping[str, Generation] = {row.generation_id: row for row in rows}
-        missing, now = [], time.monotonic()
+        missing, odd, now = [], [], time.monotonic()
         with self._lock:
             for job in jobs:
                 row = by_id.get(job.generation_id)
@@ -191,6 +192,14 @@ class PolledJobs:
                         known.last_asked = now if from_hub else known.last_asked
                 if row.is_terminal:
                     self._jobs.pop(job.generation_id, None)
+                elif row.status not in ACTIVE:
+                    odd.append((job, row.status))
+        for job, status in odd:
+            self.warn(
+                [job],
+                f"Oxen says that {job.generation_id} is {status[:_LONGEST_STATUS]!r}, which is no "
+                "known status. It is still waited for.",
+            )
         return missing
 
     def count_refusals(self, jobs: Iterable[PolledJob], error: OxenError) -> None:

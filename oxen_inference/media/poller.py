@@ -251,6 +251,8 @@ class Poller:
         backoff = pace.image[0] * 2.0 ** min(self._failures, 8) * jitter()
         if retry_after:
             self._retry_after_until = now + min(retry_after, pace.longest_backoff)
+        if any(job.media_type == "image" for job in self._jobs.all()):
+            backoff = min(backoff, pace.longest_image_backoff)
         self._not_before = now + min(max(retry_after, backoff), pace.longest_backoff)
         if of_hints:
             self._no_hints_before = self._not_before

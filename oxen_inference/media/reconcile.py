@@ -80,7 +80,7 @@ async def reconcile(engine: Engine, task: Task, save_to: Any) -> list[Entry]:
 
 async def forget(engine: Engine, entry_id: str) -> Entry:
     """Write that a request of unknown outcome made nothing, or that generations which ended
-    without success cost nothing, and release their money.
+    without success or were never named cost nothing, and release their money.
     """
     entry = await find(engine, None, entry_id, None)
     if entry.state == "accepted" and entry.may_be_written_off:
@@ -88,8 +88,9 @@ async def forget(engine: Engine, entry_id: str) -> Entry:
     if entry.state != "unknown":
         raise InvalidInputError(
             f"Entry {entry_id} is {entry.result().status if entry.items else entry.state}: it can "
-            "be written off once its outcome stays unknown, or once all its generations ended "
-            "without success and without a cost.",
+            "be written off once its outcome stays unknown, once all its generations ended "
+            "without success and without a cost, or once it is known what the generations cost that "
+            "Oxen named, where it named fewer than were requested.",
             hint="client.media.reconcile() asks how far it is.",
         )
     record = {"type": "OxenError", "message": "Written off by hand: nothing was made."}

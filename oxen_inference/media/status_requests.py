@@ -63,7 +63,7 @@ class StatusRequests:
 
     async def _ask(self, jobs: list[PolledJob]) -> None:
         if len(jobs) <= FEW:
-            failed = await self._ask_each(jobs)
+            failed = await self._ask_each(sorted(jobs, key=lambda job: job.last_asked))
             for job, error in failed:
                 self._jobs.count_refusals([job], error)
             self._report_failures(jobs, failed)
@@ -98,12 +98,13 @@ class StatusRequests:
     async def _ask_each(
         self, jobs: list[PolledJob], *, ended: bool = False
     ) -> list[tuple[PolledJob, OxenError]]:
-        failed = []
+        failed, timeouts = [], 0
         for job in jobs:
             try:
                 await self.ask_for_one(job, ended=ended)
             except OxenError as error:  # noqa: PERF203 - one job's failure is not another's
-                if not _is_of_one_route(error) or isinstance(error, APITimeoutError):
+                timeouts += isinstance(error, APITimeoutError)
+                if not _is_of_one_route(error) or timeouts > 1:  # two: nothing is answered now
                     raise
                 failed.append((job, error))
         return failed

@@ -303,9 +303,13 @@ async def _attempt(
         if is_sending:
             engine.ledger.unknown(entry, error_record(error))
         raise
-    if prepared.is_direct:
-        return read_direct_answer(payload, prepared.intent.media_type)
-    return read_queue_answer(payload, prepared.intent.count)
+    try:
+        if prepared.is_direct:
+            return read_direct_answer(payload, prepared.intent.media_type)
+        return read_queue_answer(payload, prepared.intent.count)
+    except Exception as error:  # noqa: BLE001 - whatever is in it, it answers a paid request
+        log.debug("The answer to a paid request cannot be read: %r", error)
+        return OutcomeUnknown(APIResponseError("Oxen's answer cannot be read.", body=payload))
 
 
 def _paid_call(engine: Engine, prepared: PreparedRequest, left: float | None) -> Call[object]:

@@ -25,6 +25,8 @@ log = logging.getLogger("oxen_inference.media")
 
 _PROGRESS_EVERY, _LONGEST_WAIT = 1.0, 60.0  # seconds
 _LONGEST_SETTLING = 10.0  # seconds
+_LAST_LOOK = 0.05  # of the time to wait that is left at the last look
+_MOST_LOOKED_AT = 4
 
 
 def subscribe(engine: Engine, task: Task) -> Subscription | None:
@@ -54,23 +56,39 @@ async def wait(engine: Engine, task: Task) -> None:
     if subscription is None:
         return
     await task.notify("waiting")
+    has_looked = False
     while not subscription.is_done:
-        left = task.left
-        if left is not None and left <= 0:
+        left = task.left_to_wait
+        if left <= 0:
             await _time_out(engine, task, subscription.warning)
             return
+        if not has_looked and left <= task.longest_wait * _LAST_LOOK:
+            has_looked = True
+            await _look_once_more(engine, task, subscription)
+            continue
         if subscription.fatal_error is not None:
             task.entry = await engine.write(engine.merged(task.known_entry, subscription.rows))
             await task.notify("detached")
             raise _fatal_error(task.known_entry, subscription.fatal_error)
         pause = _PROGRESS_EVERY if task.options.on_progress else _LONGEST_WAIT
-        await wait_event(subscription.event, pause if left is None else min(pause, left))
+        until_last_look = left if has_looked else left - task.longest_wait * _LAST_LOOK
+        await wait_event(subscription.event, min(pause, max(until_last_look, 0.0)))
         subscription.event.clear()
         task.entry = engine.merged(task.known_entry, subscription.rows)
         warning = subscription.warning if subscription.warning != task.warning else None
         task.warning = subscription.warning
         await task.notify("trouble" if warning else "waiting", warning)
     task.entry = await engine.write(engine.merged(task.known_entry, subscription.rows))
+
+
+async def _look_once_more(engine: Engine, task: Task, subscription: Subscription) -> None:
+    """Ask right before the end of the time: a poller may be resting after a failure."""
+    for generation_id in sorted(subscription.pending)[:_MOST_LOOKED_AT]:
+        left = task.left_to_wait
+        row = await engine.full_row(generation_id, left / 2)
+        if row is not None:
+            subscription.update(row)
+    task.entry = engine.merged(task.known_entry, subscription.rows)
 
 
 async def settle(engine: Engine, task: Task) -> None:
@@ -167,7 +185,7 @@ async def _time_out(engine: Engine, task: Task, warning: str | None) -> None:
     await task.notify("detached")
     last = f" Last warning: {warning}" if warning else ""
     raise GenerationTimeout(
-        f"Not finished after {task.options.timeout:g} s: {_still_running(entry)}{last}",
+        f"Not finished after {task.longest_wait:g} s: {_still_running(entry)}{last}",
         result=entry.result(),
         hint=_how_to_resume(entry),
     )

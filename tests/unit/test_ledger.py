@@ -162,13 +162,18 @@ def test_more_jobs_than_asked_for_are_held_too(ledger: Ledger) -> None:
     assert budget.reserved == Decimal("0.30")
 
 
-def test_fewer_jobs_than_asked_for_hold_no_more(ledger: Ledger) -> None:
+def test_jobs_that_are_not_named_stay_reserved_until_written_off(ledger: Ledger) -> None:
     budget = Budget("1.00", name="b", ledger=ledger)
     entry, _ = begin_from(budget, ledger, count=3)
     ledger.accepted(entry, ["a"], [])
-    assert budget.reserved == Decimal("0.10")
+    assert budget.reserved == Decimal("0.30")
     ledger.update(entry, [MediaItem(generation_id="a", status="succeeded", cost=Decimal("0.1"))])
     ledger.accepted(entry, ["a"], [])  # a twin that found it, too
+    assert (budget.spent, budget.reserved) == (Decimal("0.10"), Decimal("0.20"))
+    known = ledger.get(entry.entry_id)
+    assert known is not None
+    assert known.may_be_written_off
+    ledger.write_off(known)
     assert (budget.spent, budget.reserved) == (Decimal("0.10"), 0)
 
 

@@ -116,11 +116,13 @@ def test_more_than_asked_for_is_held(hub: BadHub, media: MediaCalls) -> None:
     assert budget.reserved == Decimal("0.15")
 
 
-def test_nothing_is_held_for_what_was_not_made(hub: BadHub, media: MediaCalls) -> None:
+def test_money_is_held_for_what_is_not_named(hub: BadHub, media: MediaCalls) -> None:
     hub.plan = lambda *_: "fewer_ids"
     budget = Budget("0.50")
     result = buy(media, budget, num_generations=3)
     assert "only 1" in result.notes[0]
+    assert (budget.spent, budget.reserved) == (Decimal("0.05"), Decimal("0.10"))
+    media("forget", result.entry_id)
     assert (budget.spent, budget.reserved) == (Decimal("0.05"), 0)
 
 
