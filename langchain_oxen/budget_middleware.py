@@ -27,16 +27,19 @@ from langchain.agents.middleware.types import (
     ToolCallRequest,
     hook_config,
 )
-from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.messages import AIMessage, ToolCall, ToolMessage
+from langchain_core.runnables import RunnableConfig
+from langgraph.config import get_config
 from langgraph.runtime import Runtime
 from langgraph.types import Command
 from typing_extensions import NotRequired
 
-from langchain_oxen.approval import note_edit, request_approval
+from langchain_oxen.approval import PricedCall, ask, digest, note_edit, refusal
 from langchain_oxen.costs import is_from_cache
 from langchain_oxen.media_tool import OxenMediaTool
 from langchain_oxen.tool_base import ToolRequest
 from langchain_oxen.toolkit import OxenSubmitTool
+from oxen_inference.tools.approval import needs_approval
 
 if TYPE_CHECKING:
     from oxen_inference.catalog.pricing import Quote
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
     from oxen_inference.ledger.store import Ledger
 
 _PAID_TOOLS = (OxenMediaTool, OxenSubmitTool)
+_PaidTool = OxenMediaTool | OxenSubmitTool
 _MAX_CACHED = 1000  # budgets of runs; one that was dropped is read from the ledger again
 ToolResponse = ToolMessage | Command[Any]
 
@@ -53,9 +57,13 @@ class OxenBudgetWarning(UserWarning):
 
 
 class BudgetState(AgentState[Any]):
-    """The agent's state with the name of its run's budget."""
+    """The agent's state with its run's budget, and what a person is asked."""
 
     oxen_budget: NotRequired[Annotated[str, PrivateStateAttr]]
+    oxen_questions: NotRequired[Annotated[dict[str, Any], PrivateStateAttr]]
+    """By tool-call id: the calls of the last answer that a person is asked about."""
+    oxen_decisions: NotRequired[Annotated[dict[str, Any], PrivateStateAttr]]
+    """By tool-call id: what the person decided, and the price it was decided at."""
 
 
 class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
@@ -69,10 +77,13 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
     answer can exceed the limit and no further one is requested: the run ends with a message, or
     with ``on_exceeded="error"`` with a `BudgetExceededError`.
 
-    A media call that costs more than `ask_above` USD, or an unknown amount, waits for a person: an
-    interrupt like LangChain's per-call approvals, with the price. Answer it with
-    ``Command(resume={"type": "approve"})``, ``{"type": "reject", "message": "..."}`` or
-    ``{"type": "edit", "edited_action": {"name": ..., "args": {...}}}``. It needs a checkpointer.
+    A turn whose media calls cost more than `ask_above` USD, one of them or all together, or an
+    unknown amount, waits for a person; 0 always asks. The interrupt has the shape of LangChain's
+    `HumanInTheLoopMiddleware`, one for all calls of the turn, with each price and the sum. Answer
+    it with ``Command(resume={"decisions": [...]})``, a decision for each call: ``{"type":
+    "approve"}``, ``{"type": "reject", "message": "..."}`` or ``{"type": "edit", "edited_action":
+    {"name": ..., "args": {...}}}``. An approved call cannot cost more than was shown. It needs a
+    checkpointer.
     """
 
     state_schema = BudgetState
@@ -114,8 +125,7 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
         runtime: Runtime[Any],
     ) -> dict[str, Any] | None:
         """Name the run's budget in the checkpoint, so that a resumed run uses the same one."""
-        info = getattr(runtime, "execution_info", None)
-        thread = getattr(info, "thread_id", None) if self._per == "thread" else None
+        thread = _thread_id(runtime) if self._per == "thread" else None
         return {"oxen_budget": f"thread:{thread}" if thread else f"run:{uuid.uuid4().hex}"}
 
     async def abefore_agent(
@@ -171,10 +181,13 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
         request: ModelRequest[Any],
         handler: Callable[[ModelRequest[Any]], ModelResponse[Any]],
     ) -> ModelResponse[Any] | AIMessage | ExtendedModelResponse[Any]:
-        """Count the cost of an answer when it arrives."""
+        """Count the cost of an answer, and price the calls in it that a person must approve."""
         response = handler(request)
         self._record_cost(request.state, response)
-        return response
+        calls = self._price_calls(request, response)
+        if self._must_ask(calls):
+            calls = [call for call in calls if self._is_open_to_question(call, request.state)]
+        return self._with_questions(response, calls)
 
     async def awrap_model_call(
         self,
@@ -183,7 +196,12 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
     ) -> ModelResponse[Any] | AIMessage | ExtendedModelResponse[Any]:
         response = await handler(request)
         await asyncio.to_thread(self._record_cost, request.state, response)
-        return response
+        calls = self._price_calls(request, response)
+        if self._must_ask(calls):
+            calls = [
+                call for call in calls if await self._ais_open_to_question(call, request.state)
+            ]
+        return self._with_questions(response, calls)
 
     def _record_cost(self, state: Mapping[str, Any], response: ModelResponse[Any]) -> None:
         from oxen_inference.chat.answer import charged_cost
@@ -203,14 +221,102 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
                     stacklevel=2,
                 )
 
+    # One question for the calls of a turn
+
+    def after_model(self, state: BudgetState, runtime: Runtime[Any]) -> dict[str, Any] | None:  # noqa: ARG002 - a hook's signature
+        """Ask a person about the calls of the last answer. Raises `GraphInterrupt`."""
+        questions = state.get("oxen_questions") or {}
+        message = state["messages"][-1] if state["messages"] else None
+        calls = [
+            PricedCall.from_state(call, questions[str(call["id"])])
+            for call in (message.tool_calls if isinstance(message, AIMessage) else ())
+            if str(call["id"]) in questions
+            and questions[str(call["id"])]["arguments"] == digest(call["args"])
+        ]
+        if not calls:
+            return {"oxen_decisions": {}} if state.get("oxen_decisions") else None
+        config = get_config()
+        _require_checkpointer(config)
+        decisions = ask(calls, config, self.budget_of(state).remaining)
+        kept = {
+            str(each.call["id"]): {"decision": decision, **each.as_state()}
+            for each, decision in zip(calls, decisions, strict=True)
+        }
+        return {"oxen_decisions": kept}
+
+    def _price_calls(
+        self, request: ModelRequest[Any], response: ModelResponse[Any]
+    ) -> list[_Candidate]:
+        """Return the paid calls of an answer, whose arguments fit, with their prices."""
+        if self._ask_above is None:
+            return []
+        tools = {tool.name: tool for tool in request.tools if isinstance(tool, _PAID_TOOLS)}
+        thread = _thread_id(request.runtime)
+        config = RunnableConfig(configurable={"thread_id": thread} if thread else {})
+        found = []
+        for message in response.result:
+            for call in message.tool_calls if isinstance(message, AIMessage) else ():
+                tool = tools.get(call["name"])
+                if tool is not None and (candidate := _read_call(tool, call, config)):
+                    found.append(candidate)
+        return found
+
+    def _must_ask(self, calls: list[_Candidate]) -> bool:
+        """Whether a person must be asked: one call, or all of a turn together, cost too much."""
+        if any(needs_approval(self._ask_above, each.quote) for each in calls):
+            return True
+        total = sum((each.quote.high or Decimal(0) for each in calls), Decimal(0))
+        return self._ask_above is not None and total > self._ask_above
+
+    def _is_open_to_question(self, call: _Candidate, state: Mapping[str, Any]) -> bool:
+        """Whether a call is neither paid for already nor too expensive to be made."""
+        from oxen_inference.errors import BudgetExceededError, OxenError
+
+        try:
+            if call.tool.joins_paid_job(call.request):
+                return False
+            self._check_budget(call.tool, call.quote, state)
+        except BudgetExceededError:
+            return False  # the tool says so
+        except OxenError:
+            return True  # unknown, so a person is asked
+        return True
+
+    async def _ais_open_to_question(self, call: _Candidate, state: Mapping[str, Any]) -> bool:
+        from oxen_inference.errors import BudgetExceededError, OxenError
+
+        try:
+            if await call.tool.ajoins_paid_job(call.request):
+                return False
+            await asyncio.to_thread(self._check_budget, call.tool, call.quote, state)
+        except BudgetExceededError:
+            return False
+        except OxenError:
+            return True
+        return True
+
+    def _with_questions(
+        self, response: ModelResponse[Any], calls: list[_Candidate]
+    ) -> ModelResponse[Any] | ExtendedModelResponse[Any]:
+        """Keep what is asked, and its prices, in the checkpoint before anybody is asked."""
+        if self._ask_above is None:
+            return response
+        asked = calls if self._must_ask(calls) else []
+        questions = {
+            str(each.call["id"]): PricedCall.of(each.call, each.quote).as_state() for each in asked
+        }
+        command: Command[Any] = Command(update={"oxen_questions": questions})
+        return ExtendedModelResponse(model_response=response, command=command)
+
     # Media
 
     def wrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], ToolResponse]
     ) -> ToolResponse:
-        """Pay a media call from the budget, after asking a person where one must approve it.
+        """Pay a media call from the budget, as a person decided about it.
 
-        Nobody is asked about a call that joins a job that is paid for already, nor about one that
+        A call that nobody was asked about yet, although it needs approval, is asked about here.
+        Nobody is asked about one that joins a job that is paid for already, nor about one that
         exceeds the budget, which the model reads as an error.
         """
         from oxen_inference.errors import BudgetExceededError, OxenError
@@ -219,23 +325,25 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
         if not isinstance(tool, _PAID_TOOLS):
             return handler(request)
         paid = request.override(tool=tool.with_budget(self.budget_of(request.state)))
-        pending = self._needs_approval(tool, request)
+        pending = self._pending_call(tool, request)
         if pending is None:
             return handler(paid)
+        is_paid = False
         try:
             is_paid = tool.joins_paid_job(pending.request)
-            if not is_paid:
-                self._check_budget(tool, request, pending)
+            if not is_paid and pending.decision is None:
+                self._check_budget(tool, pending.quote, request.state)
         except BudgetExceededError as error:
-            return tool.error_message(error, pending.request)
+            if pending.decision is None:
+                return tool.error_message(error, pending.request)
         except OxenError:
-            is_paid = False  # unknown, so a person is asked
-        if is_paid:
+            pass  # unknown, so a person decides
+        if is_paid and pending.decision is None:
             return handler(paid)
-        approved = request_approval(paid, pending.quote)
-        if isinstance(approved, ToolMessage):
-            return approved
-        return note_edit(handler(approved), approved, paid)
+        approved = _apply_decision(paid, tool, pending)
+        if isinstance(approved, Mapping):
+            return refusal(request.tool_call, approved, is_paid=is_paid)
+        return note_edit(handler(approved), approved.tool_call["args"], request.tool_call)
 
     async def awrap_tool_call(
         self,
@@ -249,57 +357,100 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
             return await handler(request)
         budget = await asyncio.to_thread(self.budget_of, request.state)
         paid = request.override(tool=tool.with_budget(budget))
-        pending = self._needs_approval(tool, request)
+        pending = self._pending_call(tool, request)
         if pending is None:
             return await handler(paid)
+        is_paid = False
         try:
             is_paid = await tool.ajoins_paid_job(pending.request)
-            if not is_paid:
-                await asyncio.to_thread(self._check_budget, tool, request, pending)
+            if not is_paid and pending.decision is None:
+                await asyncio.to_thread(self._check_budget, tool, pending.quote, request.state)
         except BudgetExceededError as error:
-            return tool.error_message(error, pending.request)
+            if pending.decision is None:
+                return tool.error_message(error, pending.request)
         except OxenError:
-            is_paid = False
-        if is_paid:
+            pass
+        if is_paid and pending.decision is None:
             return await handler(paid)
-        approved = request_approval(paid, pending.quote)
-        if isinstance(approved, ToolMessage):
-            return approved
-        return note_edit(await handler(approved), approved, paid)
+        approved = _apply_decision(paid, tool, pending)
+        if isinstance(approved, Mapping):
+            return refusal(request.tool_call, approved, is_paid=is_paid)
+        return note_edit(await handler(approved), approved.tool_call["args"], request.tool_call)
 
-    def _needs_approval(
-        self, tool: OxenMediaTool | OxenSubmitTool, request: ToolCallRequest
-    ) -> NeedsApproval | None:
-        """Return the call if a person must approve it, else None."""
+    def _pending_call(self, tool: _PaidTool, request: ToolCallRequest) -> _Candidate | None:
+        """Return the call with a person's decision, or that needs one; None for any other."""
         if self._ask_above is None:
             return None
         call = request.tool_call
-        try:
-            tool_request = tool.read_request(call["args"], call["id"], request.runtime.config)
-            quote = tool.quote(call["args"])
-        except (ValueError, TypeError):
+        candidate = _read_call(tool, call, request.runtime.config)
+        if candidate is None:
             return None  # the tool will report the bad arguments; nothing is paid
-        if quote.high is not None and quote.high <= self._ask_above:
+        kept = (request.state.get("oxen_decisions") or {}).get(str(call["id"]))
+        if kept and kept["arguments"] == digest(call["args"]):
+            priced = PricedCall.from_state(call, kept)
+            return candidate._replace(decision=kept["decision"], approved=priced)
+        if not needs_approval(self._ask_above, candidate.quote):
             return None
         _require_checkpointer(request.runtime.config)
-        return NeedsApproval(tool_request, quote)
+        return candidate
 
-    def _check_budget(
-        self,
-        tool: OxenMediaTool | OxenSubmitTool,
-        request: ToolCallRequest,
-        pending: NeedsApproval,
-    ) -> None:
+    def _check_budget(self, tool: _PaidTool, quote: Quote, state: Mapping[str, Any]) -> None:
         """Raise `BudgetExceededError` for a call that is too expensive to ask about."""
-        if pending.quote.high is not None and tool.handle_tool_error is True:
-            self.budget_of(request.state).check(pending.quote.high)
+        if quote.high is not None and tool.handle_tool_error is True:
+            self.budget_of(state).check(quote.high)
 
 
-class NeedsApproval(NamedTuple):
-    """A call that a person must approve, and its price."""
+class _Candidate(NamedTuple):
+    """A paid call of an answer, its price, and what a person decided about it."""
 
+    tool: _PaidTool
+    call: ToolCall
     request: ToolRequest
     quote: Quote
+    decision: dict[str, Any] | None = None
+    approved: PricedCall | None = None
+    """The call as the person was shown it."""
+
+
+def _read_call(tool: _PaidTool, call: ToolCall, config: RunnableConfig) -> _Candidate | None:
+    """Return a call with its price; None for arguments that the tool does not take."""
+    try:
+        request = tool.read_request(call["args"], call["id"], config)
+        return _Candidate(tool, call, request, tool.quote(call["args"]))
+    except (ValueError, TypeError):
+        return None
+
+
+def _apply_decision(
+    request: ToolCallRequest, tool: _PaidTool, pending: _Candidate
+) -> ToolCallRequest | dict[str, Any]:
+    """Return the approved request, which cannot cost more than was approved, or the rejection.
+
+    A call that costs more than the person was shown, since the price rose or the person edited it,
+    is asked about once more. Raises `GraphInterrupt`.
+    """
+    call, decision = request.tool_call, pending.decision
+    shown = pending.approved or PricedCall.of(call, pending.quote)
+    while True:
+        if decision is None:
+            (decision,) = ask([shown], request.runtime.config)
+        if decision["type"] == "reject":
+            return decision
+        if decision["type"] == "edit":
+            call = {**call, "args": decision["edited_action"].get("args") or {}}
+        now = _read_call(tool, call, request.runtime.config)
+        limit = shown.max_cost
+        is_dearer = now is not None and (now.quote.high is None or now.quote.high > (limit or 0))
+        if limit is None or not is_dearer:
+            assert isinstance(request.tool, _PAID_TOOLS)  # noqa: S101 - the caller saw it
+            return request.override(tool=request.tool.capped(limit), tool_call=call)
+        assert now is not None  # noqa: S101 - it is dearer
+        shown, decision = PricedCall.of(call, now.quote), None
+
+
+def _thread_id(runtime: Runtime[Any]) -> str | None:
+    thread = getattr(getattr(runtime, "execution_info", None), "thread_id", None)
+    return None if thread is None else str(thread)
 
 
 def _require_checkpointer(config: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import fields
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,6 +13,7 @@ from pydantic import Field
 from typing_extensions import Self
 
 from langchain_oxen.tool_base import ContentAndArtifact, OxenTool, ToolRequest
+from oxen_inference.money import read_money
 from oxen_inference.tools import inputs, text
 from oxen_inference.tools.connection import Connection, connection_for
 from oxen_inference.tools.media_config import (
@@ -183,6 +185,12 @@ class OxenMediaTool(OxenTool):
         """Return this tool paid from `budget`. Raises `ConfigurationError` if it has another."""
         check_single_budget(self.name, self.budget, budget)
         return self.model_copy(update={"budget": budget})
+
+    def capped(self, max_cost: Decimal | None) -> Self:
+        """Return this tool with `max_cost` USD as the most that a call may cost, if it had more."""
+        own = read_money(self.max_cost)
+        limits = [limit for limit in (own, max_cost) if limit is not None]
+        return self.model_copy(update={"max_cost": min(limits, default=None)})
 
     def joins_paid_job(self, request: ToolRequest) -> bool:
         """Whether this call would join a job that is paid for already."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,6 +14,7 @@ from typing_extensions import Self
 
 from langchain_oxen.media_tool import OxenMediaTool
 from langchain_oxen.tool_base import ContentAndArtifact, OxenTool, ToolRequest
+from oxen_inference.money import read_money
 from oxen_inference.tools import jobs, text
 from oxen_inference.tools.connection import Connection, connection_for
 from oxen_inference.tools.media_config import check_single_budget, check_unique_names
@@ -173,6 +175,14 @@ class OxenSubmitTool(OxenTool):
         check_single_budget(self.name, self.tool_options.get("budget"), budget)
         media_tools = {id_: tool.with_budget(budget) for id_, tool in self.media_tools.items()}
         tool_options = {**self.tool_options, "budget": budget}
+        return self.model_copy(update={"media_tools": media_tools, "tool_options": tool_options})
+
+    def capped(self, max_cost: Decimal | None) -> Self:
+        """Return this tool with `max_cost` USD as the most that a call may cost, if it had more."""
+        media_tools = {id_: tool.capped(max_cost) for id_, tool in self.media_tools.items()}
+        own = read_money(self.tool_options.get("max_cost"))
+        limits = [limit for limit in (own, max_cost) if limit is not None]
+        tool_options = {**self.tool_options, "max_cost": min(limits, default=None)}
         return self.model_copy(update={"media_tools": media_tools, "tool_options": tool_options})
 
     def _call(self, client: OxenClient, request: ToolRequest) -> ContentAndArtifact:

@@ -34,6 +34,7 @@ from langchain_oxen import (
 )
 from langchain_oxen.budget_middleware import OxenBudgetWarning
 from oxen_inference import Budget, Ledger, OxenClient
+from oxen_inference.catalog.cache import clear_cache
 from oxen_inference.errors import BudgetExceededError, ConfigurationError
 from oxen_inference.ledger.database import LedgerWarning
 from oxen_sandbox import Sandbox
@@ -400,7 +401,15 @@ class TestAsking:
         _, (question,) = self.paused(draw)
         assert "costs up to $0.013. Go ahead?" in question.value["description"]
         assert question.value["price"] == {"low": "0.013", "high": "0.013", "currency": "USD"}
-        assert question.value["args"] == DRAW[2]
+        (action,) = question.value["action_requests"]
+        assert {name: action[name] for name in ("name", "args", "tool_call_id")} == {
+            "name": "draw",
+            "args": DRAW[2],
+            "tool_call_id": "call_1",
+        }
+        (review,) = question.value["review_configs"]
+        assert review["action_name"] == "draw"
+        assert review["allowed_decisions"] == ["approve", "edit", "reject"]
         assert oxen_sandbox.jobs == []
 
     @pytest.mark.parametrize(
@@ -473,17 +482,112 @@ class TestAsking:
         assert tool_messages(state)[0].status == "success"
         assert len(oxen_sandbox.jobs) == 1
 
-    def test_several_at_once_are_answered_one_by_one(
+    @pytest.mark.parametrize("is_async", [False, True])
+    async def test_all_calls_of_a_turn_are_one_question(
+        self, draw: OxenMediaTool, oxen_sandbox: Sandbox, is_async: bool
+    ) -> None:
+        calls = [DRAW, ("call_2", "draw", {"prompt": "a cow"})]
+        one = agent([calls, "done"], [draw], OxenBudgetMiddleware("1", ask_above="0.01"))
+        (question,) = (await go_on(one, ASK, is_async))["__interrupt__"]
+        prices = [action["price"]["high"] for action in question.value["action_requests"]]
+        assert prices == ["0.013", "0.013"]
+        assert question.value["price"]["high"] == "0.026"
+        assert question.value["description"].startswith("2 calls, together up to $0.026.")
+        decisions = [{"type": "reject", "message": "no ox"}, {"type": "approve"}]
+        state = await go_on(one, Command(resume={"decisions": decisions}), is_async)
+        assert [m.status for m in tool_messages(state)] == ["error", "success"]
+        assert "no ox" in tool_messages(state)[0].text
+        assert [job.params["prompt"] for job in oxen_sandbox.jobs] == ["a cow"]
+
+    def test_the_sum_of_a_turn_is_what_is_asked_about(
+        self, draw: OxenMediaTool, oxen_sandbox: Sandbox
+    ) -> None:
+        calls = [(f"call_{n}", "draw", {"prompt": f"ox {n}"}) for n in range(3)]
+        one, (question,) = self.paused(draw, calls=calls, above="0.03")
+        assert question.value["price"]["high"] == "0.039"
+        assert oxen_sandbox.jobs == []
+        one.invoke(Command(resume=True), thread())
+        assert len(oxen_sandbox.jobs) == 3
+
+    def test_the_question_says_where_the_budget_is_not_enough_for_all(
+        self, draw: OxenMediaTool, oxen_sandbox: Sandbox
+    ) -> None:
+        calls = [(f"call_{n}", "draw", {"prompt": f"ox {n}"}) for n in range(3)]
+        one = agent([calls, "done"], [draw], OxenBudgetMiddleware("0.03", ask_above="0.01"))
+        (question,) = one.invoke(ASK, thread())["__interrupt__"]
+        assert "has $0.03 left, which is not enough" in question.value["description"]
+        state = one.invoke(Command(resume=True), thread())
+        statuses = sorted(message.status for message in tool_messages(state))
+        assert statuses == ["error", "success", "success"]
+        assert len(oxen_sandbox.jobs) == 2
+
+    def test_too_few_decisions_are_asked_for_again(
         self, draw: OxenMediaTool, oxen_sandbox: Sandbox
     ) -> None:
         calls = [DRAW, ("call_2", "draw", {"prompt": "a cow"})]
-        one, questions = self.paused(draw, calls=calls)
-        answers = {
-            question.id: {"type": "approve" if "cow" in str(question.value) else "reject"}
-            for question in questions
-        }
-        one.invoke(Command(resume=answers), thread())
-        assert [job.params["prompt"] for job in oxen_sandbox.jobs] == ["a cow"]
+        one, _ = self.paused(draw, calls=calls)
+        state = one.invoke(Command(resume={"type": "approve"}), thread())
+        (question,) = state["__interrupt__"]
+        assert question.value["problem"] == "There are 2 calls, and 1 decisions."
+        assert oxen_sandbox.jobs == []
+
+    @pytest.mark.parametrize("is_async", [False, True])
+    async def test_an_approval_is_for_the_price_that_was_shown(
+        self, client: OxenClient, oxen_sandbox: Sandbox, is_async: bool
+    ) -> None:
+        def paint() -> OxenMediaTool:
+            clear_cache()
+            client.catalog.clear()
+            return OxenMediaTool.for_model("flux-2-dev", client=client, name="draw")
+
+        saver = InMemorySaver()
+
+        def one() -> Any:
+            middleware = OxenBudgetMiddleware("20", ask_above="0.01")
+            chat = ScriptedChat(turns=[[DRAW], "done"])
+            return create_agent(chat, [paint()], middleware=[middleware], checkpointer=saver)
+
+        await go_on(one(), ASK, is_async)
+        oxen_sandbox.models["flux-2-dev"]["pricing"]["cost_per_image"] = "5.00"
+        state = await go_on(one(), Command(resume=True), is_async)
+        (question,) = state["__interrupt__"]
+        assert question.value["price"]["high"] == "5.00"
+        assert oxen_sandbox.jobs == []
+        state = await go_on(one(), Command(resume=True), is_async)
+        assert tool_messages(state)[0].status == "success"
+        assert len(oxen_sandbox.jobs) == 1
+
+    def test_an_edit_that_makes_a_call_dearer_is_asked_about_again(
+        self, draw: OxenMediaTool, oxen_sandbox: Sandbox
+    ) -> None:
+        one, _ = self.paused(draw)
+        action = {"name": "draw", "args": {"prompt": "an ox", "num_generations": 3}}
+        edit = Command(resume={"type": "edit", "edited_action": action})
+        (question,) = one.invoke(edit, thread())["__interrupt__"]
+        assert question.value["price"]["high"] == "0.039"
+        assert oxen_sandbox.jobs == []
+        state = one.invoke(Command(resume=True), thread())
+        assert "a person changed this call" in tool_messages(state)[0].text
+        assert len(oxen_sandbox.jobs) == 3
+
+    @pytest.mark.parametrize("is_async", [False, True])
+    async def test_a_rejection_of_what_is_paid_for_says_so(
+        self, draw: OxenMediaTool, oxen_sandbox: Sandbox, is_async: bool
+    ) -> None:
+        one = agent([[DRAW], "done"], [draw], OxenBudgetMiddleware("1", ask_above="0.01"))
+        await go_on(one, ASK, is_async)
+        asked = one.get_state(thread())
+        await go_on(one, Command(resume=True), is_async)
+        assert len(oxen_sandbox.jobs) == 1
+        # From the checkpoint before the question, as a second try of the same turn.
+        if is_async:
+            state = await one.ainvoke(None, asked.config)
+        else:
+            state = one.invoke(None, asked.config)
+        assert "__interrupt__" in state
+        state = await go_on(one, Command(resume={"type": "reject"}), is_async)
+        assert "had been paid for already" in tool_messages(state)[-1].text
+        assert len(oxen_sandbox.jobs) == 1
 
     def test_what_is_cheap_or_impossible_is_not_asked_about(self, draw: OxenMediaTool) -> None:
         _, question = self.paused(draw, above="0.02")
@@ -504,7 +608,8 @@ class TestAsking:
             state = await go_on(one, step, is_async)
         # The first was agreed to and timed out, the second joined it; the third is a new wish.
         assert [m.status for m in tool_messages(state)] == ["error", "success"]
-        assert state["__interrupt__"][0].value["tool_call_id"] == "call_3"
+        (action,) = state["__interrupt__"][0].value["action_requests"]
+        assert action["tool_call_id"] == "call_3"
         assert len(oxen_sandbox.jobs) == 1
 
     @pytest.mark.parametrize("is_async", [False, True])
