@@ -35,7 +35,7 @@ from langgraph.types import Command
 from typing_extensions import NotRequired
 
 from langchain_oxen.approval import PricedCall, ask, digest, note_edit, refusal
-from langchain_oxen.costs import is_from_cache
+from langchain_oxen.costs import is_charged_to, is_from_cache
 from langchain_oxen.media_tool import OxenMediaTool
 from langchain_oxen.tool_base import ToolRequest
 from langchain_oxen.toolkit import OxenSubmitTool
@@ -207,7 +207,8 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
         from oxen_inference.chat.answer import charged_cost
 
         for message in response.result:
-            if is_from_cache(message):
+            budget = self.budget_of(state)
+            if is_from_cache(message) or is_charged_to(message, budget):
                 continue
             metadata = message.response_metadata
             model_id = str(metadata.get("model_name") or "chat")

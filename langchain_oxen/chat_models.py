@@ -102,6 +102,9 @@ class ChatOxen(ClientHolder, BaseChatModel):
     cost: bool = True
     """Whether ``response_metadata["cost"]`` of an answer has its cost in USD."""
 
+    budget: Any = Field(default=None, exclude=True, repr=False)
+    """A `Budget` that all answers are paid from, or an amount in USD for one of this model."""
+
     default_headers: Mapping[str, str] | None = Field(default=None, exclude=True, repr=False)
     """Headers sent with every request."""
     default_query: Mapping[str, object] | None = Field(default=None, exclude=True, repr=False)
@@ -137,6 +140,10 @@ class ChatOxen(ClientHolder, BaseChatModel):
     def _resolve_settings(self) -> None:
         from oxen_inference.settings import resolve_api_key, resolve_base_url
 
+        if self.budget is not None:
+            from oxen_inference.ledger.budgets import as_budget
+
+            self.budget = as_budget(self.budget)
         self.base_url = resolve_base_url(self.base_url)
         key = resolve_api_key(self.api_key, base_url=self.base_url)
         self.api_key = SecretStr(key) if isinstance(key, str) else key
@@ -211,7 +218,7 @@ class ChatOxen(ClientHolder, BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         with _typed_errors():
-            from oxen_inference.chat.completions import complete
+            from oxen_inference.chat.budgeted import complete
 
             client = self._client()
             body, options = self._request(client, messages, stop, kwargs)
@@ -228,7 +235,7 @@ class ChatOxen(ClientHolder, BaseChatModel):
     ) -> ChatResult:
         with _typed_errors():
             client = await self._async_client()
-            from oxen_inference.chat.completions import acomplete
+            from oxen_inference.chat.budgeted import acomplete
 
             body, options = self._request(client, messages, stop, kwargs)
             answer = await acomplete(client, body, **options)
@@ -243,7 +250,7 @@ class ChatOxen(ClientHolder, BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         with _typed_errors():
-            from oxen_inference.chat.completions import stream
+            from oxen_inference.chat.budgeted import stream
 
             client = self._client()
             body, options = self._request(client, messages, stop, kwargs, streamed=True)
@@ -263,7 +270,7 @@ class ChatOxen(ClientHolder, BaseChatModel):
     ) -> AsyncIterator[ChatGenerationChunk]:
         with _typed_errors():
             client = await self._async_client()
-            from oxen_inference.chat.completions import astream
+            from oxen_inference.chat.budgeted import astream
 
             body, options = self._request(client, messages, stop, kwargs, streamed=True)
             async for delta in astream(client, body, **options):
@@ -298,7 +305,7 @@ class ChatOxen(ClientHolder, BaseChatModel):
         )
         body.pop("stream", None)
         stream_usage = body.pop("stream_usage", self.stream_usage)
-        options["priced"] = self.cost
+        options |= {"priced": self.cost, "budget": self.budget}
         if stop is not None:
             body["stop"] = stop
         if body.get("response_format") is not None:

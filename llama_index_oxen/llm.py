@@ -91,6 +91,12 @@ class Oxen(ClientHolder, StructuredOutputLLM):
         "needs, none, that of the tool calls since the last user message, or all.",
     )
     cost: bool = Field(default=True, description="Whether `raw` has an answer's cost in USD.")
+    budget: Any = Field(
+        default=None,
+        exclude=True,
+        repr=False,
+        description="A `Budget` that all answers are paid from, or an amount in USD.",
+    )
     default_headers: Mapping[str, str] | None = Field(
         default=None, exclude=True, repr=False, description="Headers sent with every request."
     )
@@ -129,6 +135,7 @@ class Oxen(ClientHolder, StructuredOutputLLM):
         structured_mode: Literal["tool", "json_schema"] = "tool",
         reasoning_replay: ReplaySetting = "auto",
         cost: bool = True,
+        budget: Any = None,
         default_headers: Mapping[str, str] | None = None,
         http_client: Any = None,
         async_http_client: Any = None,
@@ -159,6 +166,7 @@ class Oxen(ClientHolder, StructuredOutputLLM):
             structured_mode=structured_mode,
             reasoning_replay=reasoning_replay,
             cost=cost,
+            budget=_as_budget(budget),
             default_headers=default_headers,
             http_client=http_client,
             async_http_client=async_http_client,
@@ -300,7 +308,7 @@ class Oxen(ClientHolder, StructuredOutputLLM):
         return [ChatMessage(role=MessageRole.USER, content=prompt)]
 
     def _chat(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> ChatResponse:
-        from oxen_inference.chat.completions import complete
+        from oxen_inference.chat.budgeted import complete
 
         client = self._client()
         body, options = self._request(client.catalog, messages, kwargs)
@@ -309,7 +317,7 @@ class Oxen(ClientHolder, StructuredOutputLLM):
 
     async def _achat(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> ChatResponse:
         client = await self._async_client()
-        from oxen_inference.chat.completions import acomplete
+        from oxen_inference.chat.budgeted import acomplete
 
         body, options = self._request(client.catalog, messages, kwargs)
         with _partial_as_message():
@@ -318,12 +326,12 @@ class Oxen(ClientHolder, StructuredOutputLLM):
     def _stream(
         self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]
     ) -> Generator[ChatResponse, None, None]:
-        from oxen_inference.chat.completions import stream
+        from oxen_inference.chat.budgeted import stream
 
         client = self._client()
         body, options = self._request(client.catalog, messages, kwargs, streamed=True)
         streamed = StreamedResponse()
-        with _partial_as_message(), closing(stream(client, body, **options)) as deltas:  # type: ignore[type-var]  # it is a generator
+        with _partial_as_message(), closing(stream(client, body, **options)) as deltas:
             for delta in deltas:
                 yield streamed.add(delta)
 
@@ -331,12 +339,12 @@ class Oxen(ClientHolder, StructuredOutputLLM):
         self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]
     ) -> AsyncGenerator[ChatResponse, None]:
         client = await self._async_client()
-        from oxen_inference.chat.completions import astream
+        from oxen_inference.chat.budgeted import astream
 
         body, options = self._request(client.catalog, messages, kwargs, streamed=True)
         streamed = StreamedResponse()
         with _partial_as_message():
-            async with aclosing(astream(client, body, **options)) as deltas:  # type: ignore[type-var]  # it is a generator
+            async with aclosing(astream(client, body, **options)) as deltas:
                 async for delta in deltas:
                     yield streamed.add(delta)
 
@@ -366,7 +374,7 @@ class Oxen(ClientHolder, StructuredOutputLLM):
             {name: value for name, value in kwargs.items() if value is not None},
         )
         body.pop("stream", None)
-        options["priced"] = self.cost
+        options |= {"priced": self.cost, "budget": self.budget}
         drop_empty_tools(body)
         body["messages"] = prepare_messages(
             to_wire(messages),
@@ -455,6 +463,14 @@ class Oxen(ClientHolder, StructuredOutputLLM):
         # Connections and their locks cannot be pickled.
         copied = self.model_copy(update={"http_client": None, "async_http_client": None})
         return super(Oxen, copied).__getstate__()
+
+
+def _as_budget(budget: Any) -> Any:
+    if budget is None:
+        return None  # without importing SQLAlchemy
+    from oxen_inference.ledger.budgets import as_budget
+
+    return as_budget(budget)
 
 
 @contextmanager

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_HALF_UP, Decimal
 from typing import NamedTuple
 
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from oxen_inference.errors import BudgetExceededError, ConfigurationError, LedgerError
-from oxen_inference.ledger.schema import budgets, charges, reservations
+from oxen_inference.ledger.leases import is_alive
+from oxen_inference.ledger.schema import budgets, charges, holds, leases, reservations
 from oxen_inference.ledger.statements import insert_new, now
 from oxen_inference.money import usd
 
@@ -152,6 +153,14 @@ def check_fits(known: Totals, amount: Decimal, label: str) -> None:
         )
 
 
+def used_up(known: Totals, label: str) -> BudgetExceededError:
+    """Return the error for a budget of which nothing is left."""
+    return BudgetExceededError(
+        f"Nothing is left of the {usd(known.limit)} in {label} ({usd(known.spent)} spent, "
+        f"{usd(known.reserved)} reserved). Nothing was sent."
+    )
+
+
 def reserve(connection: Connection, entry_id: str, reservation: Reservation) -> None:
     """Hold money for a new entry. Raises `BudgetExceededError`."""
     unit, count = to_units(reservation.unit, ROUND_CEILING), reservation.generations
@@ -234,6 +243,55 @@ def charge(
     values = {"account": account, "more_reserved": 0, "more_spent": to_units(amount)}
     connection.execute(_ADD, values)
     return True
+
+
+def hold(
+    connection: Connection, account: str, label: str, hold_id: str, amount: Decimal, lease_id: str
+) -> None:
+    """Hold money for a call that has no entry, until `settle_hold`. Raises `BudgetExceededError`.
+
+    What processes that are gone held is freed where it stands in the way.
+    """
+    units = to_units(amount, ROUND_CEILING)
+    values = {"account": account, "total": units}
+    if not connection.execute(_RESERVE, values).rowcount:
+        _free_abandoned(connection, account)
+        if not connection.execute(_RESERVE, values).rowcount:
+            check_fits(totals(connection, account), amount, label)
+    row = {"hold_id": hold_id, "budget": account, "amount": units, "lease_id": lease_id}
+    connection.execute(insert(holds), row)
+
+
+def settle_hold(
+    connection: Connection, account: str, hold_id: str, cost: Decimal, label: str
+) -> None:
+    """Replace what is held by what a call cost."""
+    units = to_units(min(cost, MOST_USD))
+    held = connection.execute(
+        delete(holds).where(holds.c.hold_id == hold_id).returning(holds.c.amount)
+    ).scalar_one_or_none()
+    if units:
+        _insert_charge(connection, account, f"hold:{hold_id}", units, label)
+    values = {"account": account, "more_reserved": -(held or 0), "more_spent": units}
+    connection.execute(_ADD, values)
+
+
+def _free_abandoned(connection: Connection, account: str) -> None:
+    rows = connection.execute(
+        select(
+            holds.c.hold_id,
+            holds.c.amount,
+            leases.c.identity,
+            (now() - leases.c.heartbeat_at).label("age"),
+        )
+        .outerjoin(leases, leases.c.lease_id == holds.c.lease_id)
+        .where(holds.c.budget == account)
+    ).all()
+    for row in rows:
+        if is_alive(row.identity, row.age) is False:
+            connection.execute(delete(holds).where(holds.c.hold_id == row.hold_id))
+            values = {"account": account, "more_reserved": -row.amount, "more_spent": 0}
+            connection.execute(_ADD, values)
 
 
 class _Held(NamedTuple):

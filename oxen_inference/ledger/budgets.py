@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import uuid
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -36,6 +37,10 @@ def as_budget(given: Budget | USD | None) -> Budget | None:
         raise ConfigurationError(
             f'budget must be a Budget, or an amount in USD such as "20.00", not {given!r}.'
         ) from None
+
+
+class BudgetWarning(UserWarning):
+    """Something that cost money could not be counted."""
 
 
 class Budget:
@@ -74,6 +79,11 @@ class Budget:
         if self.name is None:
             raise TypeError("A budget without a name lives in one process; name it to send it.")
         return _rebuild, (str(self.limit), self.name, self._ledger)
+
+    @property
+    def account(self) -> str:
+        """What stands for this budget in its ledger, and in answers that it paid for."""
+        return self._account
 
     @property
     def ledger(self) -> Ledger | None:
@@ -137,6 +147,26 @@ class Budget:
                 )
         return Reservation(self._account, self._label, unit, generations)
 
+    def hold(self, ledger: Ledger, amount: Decimal) -> Hold:
+        """Hold money for a chat call; in this budget's own ledger, or else in `ledger`.
+
+        Raises `BudgetExceededError` if it does not fit, or nothing is left.
+        """
+        self._check_process()
+        with self._lock:
+            if self._ledger is None:
+                self._bind(ledger)
+            assert self._ledger is not None  # noqa: S101 - it was bound
+            kept_in = self._ledger
+        hold = Hold(kept_in, self._account, uuid.uuid4().hex)
+        lease = kept_in.lease_id
+        with kept_in.database.writing() as connection:
+            known = accounts.totals(connection, self._account)
+            if known.left <= 0:
+                raise accounts.used_up(known, self._label)
+            accounts.hold(connection, self._account, self._label, hold.hold_id, amount, lease)
+        return hold
+
     def _bind(self, ledger: Ledger) -> None:
         with ledger.database.writing() as connection:
             known = accounts.open_account(connection, self._account, self.limit)
@@ -172,6 +202,20 @@ class Budget:
                 hint="Give it a name, by which processes share it: "
                 f"Budget({str(self.limit)!r}, name=...).",
             )
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Money that is held for one call."""
+
+    ledger: Ledger
+    account: str
+    hold_id: str
+
+    def settle(self, cost: Decimal, what: str) -> None:
+        """Charge what the call cost in place of what is held."""
+        with self.ledger.database.writing() as connection:
+            accounts.settle_hold(connection, self.account, self.hold_id, cost, what)
 
 
 class RunBudget(Budget):

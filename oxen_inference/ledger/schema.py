@@ -119,6 +119,15 @@ reservations = Table(
     Column("unit", BigInteger, nullable=False),
     Column("open", Integer, nullable=False),
 )
+holds = Table(
+    "oxen_holds",
+    metadata,
+    Column("hold_id", Text, primary_key=True),
+    Column("budget", Text, ForeignKey(budgets.c.name), nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("lease_id", Text, nullable=False),
+    Index("oxen_holds_by_budget", "budget"),
+)
 charges = Table(
     "oxen_charges",
     metadata,

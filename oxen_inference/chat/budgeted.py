@@ -1,0 +1,248 @@
+"""A chat call that is paid from a budget: reserved before it is sent, settled by what it cost.
+
+What is reserved is the price of the prompt, estimated, and of as many tokens as the answer may
+have: ``max_tokens``, or `USUAL_ANSWER` where that is not set. So calls side by side exceed a budget
+by no more than their prompts and answers are longer than that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import warnings
+from collections.abc import AsyncGenerator, Generator, Mapping
+from contextlib import aclosing, closing
+from decimal import Decimal
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from oxen_inference.chat import completions
+from oxen_inference.chat.answer_cost import text_length
+from oxen_inference.chat.prefetch import AsyncCatalogPrefetch, CatalogPrefetch
+from oxen_inference.errors import APIConnectionError, APIStatusError, APITimeoutError
+
+if TYPE_CHECKING:
+    from oxen_inference.catalog.models import Model
+    from oxen_inference.chat.answer import Answer, Delta
+    from oxen_inference.ledger.budgets import Budget, Hold
+
+USUAL_ANSWER = 2000
+"""Tokens that an answer without ``max_tokens`` is taken to have, at most."""
+
+_CHARACTERS_PER_TOKEN = 3  # fewer than usual, so that a prompt is rather over- than underestimated
+_TOKENS_PER_FILE = 1500  # an image, or a page or two
+_PRICE_TIMEOUT = 5.0  # seconds that a call may wait for its price
+
+_warned: set[str] = set()
+_warned_lock = threading.Lock()
+
+
+def complete(
+    client: Any, body: Mapping[str, Any], *, budget: Budget | None, **options: Any
+) -> Answer:
+    """Return a complete answer; see `completions.complete`. Raises `BudgetExceededError`."""
+    if budget is None:
+        return completions.complete(client, body, **options)
+    prefetch = CatalogPrefetch.of(client)
+    prefetch.start()
+    payment = _Payment(budget, body, prefetch.model(body["model"], _PRICE_TIMEOUT))
+    payment.reserve(client)
+    try:
+        answer = completions.complete(client, body, **{**options, "priced": True})
+    except BaseException as error:
+        payment.fail(error)
+        raise
+    payment.settle(answer)
+    return answer
+
+
+async def acomplete(
+    client: Any, body: Mapping[str, Any], *, budget: Budget | None, **options: Any
+) -> Answer:
+    """Return a complete answer; see `complete`."""
+    if budget is None:
+        return await completions.acomplete(client, body, **options)
+    payment = await _areserve(client, budget, body)
+    try:
+        answer = await completions.acomplete(client, body, **{**options, "priced": True})
+    except BaseException as error:
+        payment.fail(error)
+        raise
+    await asyncio.to_thread(payment.settle, answer)
+    return answer
+
+
+def stream(
+    client: Any, body: Mapping[str, Any], *, budget: Budget | None, **options: Any
+) -> Generator[Delta, None, None]:
+    """Yield the deltas of a streamed answer; see `completions.stream`.
+
+    An answer that is not read to its end is charged for what was read of it.
+    """
+    if budget is None:
+        return completions.stream(client, body, **options)  # type: ignore[return-value]  # it is a generator
+    return _stream(client, body, budget, options)
+
+
+def astream(
+    client: Any, body: Mapping[str, Any], *, budget: Budget | None, **options: Any
+) -> AsyncGenerator[Delta, None]:
+    """Yield the deltas of a streamed answer; see `stream`."""
+    if budget is None:
+        return completions.astream(client, body, **options)  # type: ignore[return-value]  # same
+    return _astream(client, body, budget, options)
+
+
+def _stream(
+    client: Any, body: Mapping[str, Any], budget: Budget, options: dict[str, Any]
+) -> Generator[Delta, None, None]:
+    prefetch = CatalogPrefetch.of(client)
+    prefetch.start()
+    payment = _Payment(budget, body, prefetch.model(body["model"], _PRICE_TIMEOUT))
+    payment.reserve(client)
+    try:
+        with closing(completions.stream(client, body, **{**options, "priced": True})) as deltas:  # type: ignore[type-var]  # it is a generator
+            for delta in deltas:
+                payment.read(delta)
+                if delta.end is not None:
+                    payment.settle(delta.end)
+                yield delta
+    except BaseException as error:
+        payment.fail(error)
+        raise
+
+
+async def _astream(
+    client: Any, body: Mapping[str, Any], budget: Budget, options: dict[str, Any]
+) -> AsyncGenerator[Delta, None]:
+    payment = await _areserve(client, budget, body)
+    try:
+        async with aclosing(
+            completions.astream(client, body, **{**options, "priced": True})  # type: ignore[type-var]  # same
+        ) as deltas:
+            async for delta in deltas:
+                payment.read(delta)
+                if delta.end is not None:
+                    await asyncio.to_thread(payment.settle, delta.end)
+                yield delta
+    except BaseException as error:
+        payment.fail(error)
+        raise
+
+
+async def _areserve(client: Any, budget: Budget, body: Mapping[str, Any]) -> _Payment:
+    prefetch = AsyncCatalogPrefetch.of(client)
+    prefetch.start()
+    payment = _Payment(budget, body, await prefetch.model(body["model"], _PRICE_TIMEOUT))
+    # The first import of SQLAlchemy would block the loop, and a ledger is written to a disk.
+    await asyncio.to_thread(import_module, "oxen_inference.media.facade")
+    ledger = client.media.ledger
+    await asyncio.to_thread(payment.reserve_in, ledger)
+    return payment
+
+
+class _Payment:
+    """What one call may cost, held in a budget, and then what it did cost."""
+
+    def __init__(self, budget: Budget, body: Mapping[str, Any], model: Model | None) -> None:
+        self._budget = budget
+        self._model = model
+        self._model_id = str(body["model"])
+        self._prompt = _prompt_tokens(body)
+        self._most = _most_tokens(body)
+        self._characters = 0
+        self._hold: Hold | None = None
+
+    def reserve(self, client: Any) -> None:
+        """Hold what the call may cost. Raises `BudgetExceededError`."""
+        self.reserve_in(client.media.ledger)
+
+    def reserve_in(self, ledger: Any) -> None:
+        self._hold = self._budget.hold(ledger, self._price(self._most) or Decimal(0))
+
+    def read(self, delta: Delta) -> None:
+        """Count what has come of an answer."""
+        self._characters += len(delta.text) + len(delta.reasoning)
+        self._characters += sum(len(tool.arguments) for tool in delta.tools)
+
+    def settle(self, answer: Answer) -> None:
+        """Charge what the answer cost in place of what is held, and write into it who paid."""
+        cost = answer.cost_charged
+        if cost is None:
+            self._characters = len(answer.text) + len(answer.reasoning)
+            cost = self._price(self._tokens_read)
+        if cost is None:
+            _warn_once(self._model_id)
+        self._charge(cost or Decimal(0))
+        answer.metadata[CHARGED_TO] = self._budget.account
+
+    def fail(self, error: BaseException) -> None:
+        """Charge what is known of a call that brought no whole answer.
+
+        Nothing where the hub refused it or was not reached, else its prompt and what was read.
+        """
+        if isinstance(error, APIStatusError | APIConnectionError):
+            is_refused = getattr(error, "partial", None) is None
+            if is_refused and not isinstance(error, APITimeoutError):
+                self._charge(Decimal(0))
+                return
+        partial = getattr(error, "partial", None)
+        if partial is not None and not self._characters:
+            self._characters = len(partial.text) + len(partial.reasoning)
+        self._charge(self._price(self._tokens_read) or Decimal(0))
+
+    @property
+    def _tokens_read(self) -> int:
+        return -(-self._characters // _CHARACTERS_PER_TOKEN)
+
+    def _price(self, completion_tokens: int) -> Decimal | None:
+        if self._model is None:
+            return None
+        from oxen_inference.catalog.chat_cost import chat_cost_estimate
+
+        usage = {"prompt_tokens": self._prompt, "completion_tokens": completion_tokens}
+        return chat_cost_estimate(self._model, usage)
+
+    def _charge(self, cost: Decimal) -> None:
+        hold, self._hold = self._hold, None
+        if hold is not None:
+            hold.settle(cost, self._model_id)
+
+
+CHARGED_TO = "charged_to"
+"""Under this name an answer's metadata has the account of the budget that paid for it."""
+
+
+def _prompt_tokens(body: Mapping[str, Any]) -> int:
+    messages = body.get("messages") or ()
+    characters = text_length(messages)
+    if tools := body.get("tools"):
+        characters += len(json.dumps(tools, default=str))
+    return -(-characters // _CHARACTERS_PER_TOKEN) + _TOKENS_PER_FILE * _count_files(messages)
+
+
+def _count_files(messages: Any) -> int:
+    contents = (m.get("content") for m in messages if isinstance(m, Mapping))
+    parts = (part for content in contents if isinstance(content, list) for part in content)
+    return sum(isinstance(part, Mapping) and part.get("type") != "text" for part in parts)
+
+
+def _most_tokens(body: Mapping[str, Any]) -> int:
+    limits = (body.get("max_tokens"), body.get("max_completion_tokens"))
+    given = [n for n in limits if isinstance(n, int) and not isinstance(n, bool) and n > 0]
+    return min(given, default=USUAL_ANSWER)
+
+
+def _warn_once(model_id: str) -> None:
+    from oxen_inference.ledger.budgets import BudgetWarning
+
+    with _warned_lock:
+        if model_id in _warned:
+            return
+        _warned.add(model_id)
+    warnings.warn(
+        f"The cost of answers by {model_id} is not known: the budget does not count them.",
+        BudgetWarning,
+        stacklevel=4,
+    )

@@ -1,0 +1,233 @@
+"""`ChatOxen(budget=…)` and `Oxen(budget=…)`: counted, stopped, and counted once."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain.agents import create_agent
+from langchain_core.caches import InMemoryCache
+from langchain_core.output_parsers import StrOutputParser
+from llama_index.core.llms import ChatMessage
+from llama_index.core.prompts import PromptTemplate
+from pydantic import BaseModel
+
+from langchain_oxen import ChatOxen, OxenBudgetMiddleware
+from llama_index_oxen import Oxen
+from oxen_inference import Budget, Ledger
+from oxen_inference.chat.budgeted import USUAL_ANSWER
+from oxen_inference.errors import (
+    BudgetExceededError,
+    ConfigurationError,
+    ModelNotFoundError,
+    RateLimitError,
+)
+from oxen_inference.ledger.budgets import BudgetWarning
+from oxen_sandbox import Fault, Sandbox
+from tests.support.databases import sql
+
+MODEL = "gpt-4o"
+PROMPT = "Describe an ox."
+
+
+class Ox(BaseModel):
+    """An ox."""
+
+    name: str
+
+
+@pytest.fixture
+def hub(oxen_sandbox_env: Sandbox) -> Iterator[Sandbox]:
+    pricing = {"input_cost_per_token": "0.0001", "output_cost_per_token": "0.001"}
+    oxen_sandbox_env.models[MODEL]["pricing"] = {"method": "token", **pricing}
+    return oxen_sandbox_env
+
+
+def spent_at(hub: Sandbox) -> Decimal:
+    return sum((c.cost for c in hub.charges if c.cost is not None), Decimal(0))
+
+
+LANGCHAIN: dict[str, Any] = {
+    "invoke": lambda model: model.invoke(PROMPT),
+    "ainvoke": lambda model: asyncio.run(model.ainvoke(PROMPT)),
+    "stream": lambda model: list(model.stream(PROMPT)),
+    "astream": lambda model: asyncio.run(collect(model.astream(PROMPT))),
+    "chain": lambda model: (model | StrOutputParser()).invoke(PROMPT),
+    "structured": lambda model: model.with_structured_output(Ox).invoke('An ox called "Bo".'),
+    "fallback": lambda model: ChatOxen(model="no-such-model").with_fallbacks([model]).invoke("hi"),
+}
+LLAMA_INDEX: dict[str, Any] = {
+    "chat": lambda llm: llm.chat([ChatMessage(PROMPT)]),
+    "achat": lambda llm: asyncio.run(llm.achat([ChatMessage(PROMPT)])),
+    "stream_complete": lambda llm: list(llm.stream_complete(PROMPT)),
+    "astream_chat": lambda llm: asyncio.run(collect_later(llm.astream_chat([ChatMessage(PROMPT)]))),
+    "structured": lambda llm: llm.structured_predict(Ox, PromptTemplate('An ox called "Bo".')),
+}
+
+
+async def collect(items: Any) -> list[Any]:
+    return [item async for item in items]
+
+
+async def collect_later(items: Any) -> list[Any]:
+    return [item async for item in await items]
+
+
+@pytest.mark.parametrize("call", LANGCHAIN.values(), ids=list(LANGCHAIN))
+def test_what_langchain_asks_for_is_counted_and_stopped(hub: Sandbox, call: Any) -> None:
+    budget = Budget("20")
+    call(ChatOxen(model=MODEL, budget=budget))
+    assert budget.spent == spent_at(hub) > 0
+    assert budget.reserved == 0
+    made = len(hub.charges)
+    # A chain of fallbacks raises the error of the first one.
+    with pytest.raises((BudgetExceededError, ModelNotFoundError)):
+        call(ChatOxen(model=MODEL, budget="0.0001"))
+    assert len(hub.charges) == made
+
+
+@pytest.mark.parametrize("call", LLAMA_INDEX.values(), ids=list(LLAMA_INDEX))
+def test_what_llama_index_asks_for_is_counted_and_stopped(hub: Sandbox, call: Any) -> None:
+    budget = Budget("20")
+    call(Oxen(MODEL, budget=budget))
+    assert budget.spent == spent_at(hub) > 0
+    assert budget.reserved == 0
+    with pytest.raises(BudgetExceededError, match="Nothing was sent"):
+        call(Oxen(MODEL, budget="0.0001"))
+
+
+def test_a_batch_keeps_within_the_budget(hub: Sandbox) -> None:
+    budget = Budget("0.5")
+    model = ChatOxen(model=MODEL, budget=budget, max_tokens=100)
+    results = model.batch([PROMPT] * 20, return_exceptions=True)
+    refused = [r for r in results if isinstance(r, BudgetExceededError)]
+    assert refused
+    assert len(refused) < 20
+    assert spent_at(hub) == budget.spent <= budget.limit
+    assert budget.reserved == 0
+
+
+def test_an_answer_without_max_tokens_reserves_an_estimate(hub: Sandbox) -> None:
+    reserve = USUAL_ANSWER * Decimal("0.001")
+    with pytest.raises(BudgetExceededError):
+        ChatOxen(model=MODEL, budget=Budget(reserve)).invoke(PROMPT)
+    ChatOxen(model=MODEL, budget=Budget(reserve + 1)).invoke(PROMPT)
+    ChatOxen(model=MODEL, budget=Budget("0.1"), max_tokens=50).invoke(PROMPT)
+
+
+def test_nothing_is_counted_twice_beside_the_middleware(hub: Sandbox) -> None:
+    budget = Budget("20")
+    model = ChatOxen(model=MODEL, budget=budget)
+    agent = create_agent(model, [], middleware=[OxenBudgetMiddleware(budget=budget)])
+    agent.invoke({"messages": [("user", PROMPT)]})
+    assert budget.spent == spent_at(hub) > 0
+    other = Budget("20")
+    agent = create_agent(model, [], middleware=[OxenBudgetMiddleware(budget=other)])
+    agent.invoke({"messages": [("user", PROMPT)]})
+    assert budget.spent == spent_at(hub)
+    assert other.spent == spent_at(hub) / 2
+
+
+def test_an_answer_from_the_cache_is_free(hub: Sandbox) -> None:
+    budget = Budget("20")
+    model = ChatOxen(model=MODEL, budget=budget, cache=InMemoryCache())
+    for _ in range(2):
+        model.invoke(PROMPT)
+    assert budget.spent == spent_at(hub) > 0
+    assert len(hub.charges) == 1
+
+
+def test_a_refused_call_costs_nothing(hub: Sandbox) -> None:
+    hub.inject(Fault("respond", path="*/chat/completions", status=429, times=None))
+    budget = Budget("20")
+    with pytest.raises(RateLimitError):
+        ChatOxen(model=MODEL, budget=budget, max_retries=0).invoke(PROMPT)
+    assert (budget.spent, budget.reserved) == (0, 0)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_stream_that_is_left_is_charged_for_what_was_read(hub: Sandbox, is_async: bool) -> None:
+    budget = Budget("20")
+    model = ChatOxen(model=MODEL, budget=budget)
+
+    def read() -> None:
+        for chunk in (stream := model.stream(PROMPT)):
+            if chunk.text:
+                break
+        stream.close()
+
+    async def aread() -> None:
+        async for chunk in (stream := model.astream(PROMPT)):
+            if chunk.text:
+                break
+        await stream.aclose()
+
+    if is_async:
+        asyncio.run(aread())
+    else:
+        read()
+    assert 0 < budget.spent < Decimal("0.1")
+    assert budget.reserved == 0
+
+
+def test_a_stream_that_breaks_off_is_charged_for_what_came(hub: Sandbox) -> None:
+    hub.inject(Fault("cut_stream", path="*/chat/completions", after_chunks=4))
+    budget = Budget("20")
+    with pytest.raises(Exception, match="cut off"):
+        list(ChatOxen(model=MODEL, budget=budget).stream(PROMPT))
+    assert 0 < budget.spent < Decimal("0.1")
+    assert budget.reserved == 0
+
+
+@pytest.mark.parametrize("make", [lambda b: ChatOxen(model=MODEL, budget=b), lambda b: Oxen(MODEL, budget=b)])  # fmt: skip
+def test_a_price_that_is_not_known_is_told(hub: Sandbox, make: Any) -> None:
+    del hub.models[MODEL]["pricing"]
+    budget = Budget("0.01")
+    model = make(budget)
+    call = model.invoke if isinstance(model, ChatOxen) else model.complete
+    from oxen_inference.chat import budgeted
+
+    budgeted._warned.clear()
+    with pytest.warns(BudgetWarning, match="gpt-4o is not known"):
+        call(PROMPT)
+    assert budget.spent == 0
+    budget.record("0.01")
+    with pytest.raises(BudgetExceededError, match="Nothing is left"):
+        call(PROMPT)
+
+
+def test_one_budget_for_models_in_two_frameworks_and_processes(
+    hub: Sandbox, tmp_path: Path
+) -> None:
+    ledger = Ledger(tmp_path / "ledger.sqlite3")
+    budget = Budget("20", name="studio", ledger=ledger)
+    pickle.loads(pickle.dumps(ChatOxen(model=MODEL, budget=budget))).invoke(PROMPT)
+    Oxen(MODEL, budget=budget).complete(PROMPT)
+    assert budget.spent == spent_at(hub)
+    with pytest.raises(TypeError, match="without a name"):
+        pickle.dumps(ChatOxen(model=MODEL, budget="1"))
+
+
+def test_what_a_dead_process_held_is_freed_where_it_is_needed(hub: Sandbox, tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.sqlite3")
+    budget = Budget("1", name="studio", ledger=ledger)
+    budget.hold(ledger, Decimal("0.95"))
+    assert budget.reserved == Decimal("0.95")
+    model = ChatOxen(model=MODEL, budget=budget, max_tokens=100)
+    with pytest.raises(BudgetExceededError):
+        model.invoke(PROMPT)
+    sql(ledger, "UPDATE oxen_holds SET lease_id = 'of a process that is gone'")
+    model.invoke(PROMPT)
+    assert budget.reserved == 0
+    assert budget.spent == spent_at(hub)
+
+
+def test_an_unusable_budget_is_refused_at_once() -> None:
+    for make in (lambda: ChatOxen(model=MODEL, api_key="k", budget="a lot"), lambda: Oxen(MODEL, api_key="k", budget=-1)):  # fmt: skip
+        with pytest.raises(ConfigurationError, match="budget must be a Budget, or an amount"):
+            make()
