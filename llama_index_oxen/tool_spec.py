@@ -2,7 +2,6 @@
 
 # No `from __future__ import annotations`: core finds the context by the annotation's object.
 import asyncio
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -87,12 +86,13 @@ class OxenToolSpec(BaseToolSpec):
         background: bool = True,
     ) -> None:
         from oxen_inference.ledger.budgets import as_budget, read_amount
+        from oxen_inference.settings import results_folder
 
         check_limits(max_cost=max_cost, timeout=timeout, on_interrupt=on_interrupt, save_to=save_to)
         budget = as_budget(budget)
         if show_images and save_to is None:
             # Results on the hub need its key, so a model's provider cannot fetch them by URL.
-            save_to = Path(tempfile.gettempdir()) / "oxen-images"
+            save_to = results_folder("images")
         self._calls = MediaCalls(
             connection=connection_for(client, api_key, api_base, ledger, budget),
             given_models=[models] if isinstance(models, str) else list(models),

@@ -73,6 +73,13 @@ def limit_reads(http_client: Any) -> Any:
     return http_client
 
 
+def send_unbounded(http_client: Any, request: Any, **options: Any) -> Any:
+    """Send through a bounded client without its limits; awaitable for an asynchronous one."""
+    http_client.renew_after_fork()
+    kind: Any = _BoundedAsync if isinstance(http_client, _BoundedAsync) else _BoundedSync
+    return super(kind, http_client).send(request, **options)
+
+
 def _no_op(_: Any) -> None:
     """The view is gone, and the client it belongs to is not."""
 
@@ -80,7 +87,7 @@ def _no_op(_: Any) -> None:
 class _Bounded:
     """What both kinds share. Mixed in before the HTTP client's own class."""
 
-    def _renew_after_fork(self) -> None:
+    def renew_after_fork(self) -> None:
         state = self.__dict__
         used_by = state.setdefault("_oxen_pid", os.getpid())
         if used_by == os.getpid():
@@ -98,7 +105,7 @@ class _Bounded:
 
 class _BoundedSync(_Bounded):
     def send(self, request: Any, *, stream: bool = False, **options: Any) -> Any:
-        self._renew_after_fork()
+        self.renew_after_fork()
         follow = _follows(self, options)
         for _ in range(_MAX_REDIRECTS + 1):
             limits = _Limits(request)
@@ -119,7 +126,7 @@ class _BoundedSync(_Bounded):
 
 class _BoundedAsync(_Bounded):
     async def send(self, request: Any, *, stream: bool = False, **options: Any) -> Any:
-        self._renew_after_fork()
+        self.renew_after_fork()
         follow = _follows(self, options)
         for _ in range(_MAX_REDIRECTS + 1):
             limits = _Limits(request)

@@ -95,6 +95,11 @@ class _Shared:
         self.transport_is_ours = transport_is_ours
         self.paths = paths.for_base_url(url)
 
+    @property
+    def own_http_client(self) -> Any:
+        """The HTTP client that the developer brought, or None."""
+        return None if self.transport_is_ours else self._client
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}(base_url={str(self.base_url)!r})"
 

@@ -14,6 +14,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -171,6 +172,27 @@ def check_may_call(base_url: str) -> None:
         "module was imported. Make it in a function that the test calls, or in the test. "
         "(OXEN_LOCAL_ONLY is set.)",
     )
+
+
+def results_folder(kind: str) -> Path:
+    """Return the user's own folder for results that name no other; nobody else can read it."""
+    folder = state_folder() / "results" / kind
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+def state_folder() -> Path:
+    """Return the folder of the ledger: ``OXEN_STATE_DIR``, or else the user's state directory."""
+    import platformdirs
+
+    given = os.environ.get("OXEN_STATE_DIR", "").strip()
+    return _absolute(given) if given else platformdirs.user_state_path("oxen-integrations")
+
+
+@lru_cache(maxsize=16)
+def _absolute(folder: str) -> Path:
+    """A relative folder keeps its first meaning, wherever the process changes to."""
+    return Path(folder).expanduser().absolute()
 
 
 def _read_key(value: Any, origin: str) -> str | None:

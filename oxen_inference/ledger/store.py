@@ -25,7 +25,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -49,6 +48,7 @@ from oxen_inference.ledger.schema import calls, entries, leases, reservations
 from oxen_inference.ledger.schema import generations as generation_rows
 from oxen_inference.ledger.statements import now
 from oxen_inference.result import MediaItem
+from oxen_inference.settings import state_folder
 
 # Statements are made once: to make one takes longer than to run it.
 _ENTRIES = (
@@ -435,15 +435,7 @@ class Ledger:
 
 def default_path() -> Path:
     """Return where the ledger's file is by default."""
-    folder = os.environ.get("OXEN_STATE_DIR", "").strip()
-    base = _absolute(folder) if folder else platformdirs.user_state_path("oxen-integrations")
-    return base / "ledger.sqlite3"
-
-
-@lru_cache(maxsize=16)
-def _absolute(folder: str) -> Path:
-    """A relative folder keeps its first meaning, wherever the process changes to."""
-    return Path(folder).expanduser().absolute()
+    return state_folder() / "ledger.sqlite3"
 
 
 def default_ledger() -> Ledger:

@@ -6,6 +6,7 @@ See docs/money.md for what is promised and what is not. The logic is in `generat
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -33,6 +34,7 @@ from oxen_inference.media.pace import Pace
 from oxen_inference.media.poller import Poller
 from oxen_inference.media.prepare import MediaRequest, find_model, merge_parameters, scope_of
 from oxen_inference.media.results.download import MAX_BYTES, Source
+from oxen_inference.media.results.through_client import HTTPClient
 from oxen_inference.result import MediaResult, Progress
 from oxen_inference.settings import missing_key
 from oxen_inference.transport import AsyncSender, Sender
@@ -135,7 +137,17 @@ class _MediaSettings:
             headers=self._client.auth_headers,
             allowed_hosts=self.allowed_hosts,
             max_bytes=self.max_download_bytes,
+            http_client=self._own_http_client(),
         )
+
+    def _own_http_client(self) -> HTTPClient | None:
+        """Return the HTTP client that the developer brought, which knows the way to the hub."""
+        own = self._client.own_http_client
+        return None if own is None else HTTPClient(own, self._loop())
+
+    def _loop(self) -> asyncio.AbstractEventLoop | None:
+        """Return the event loop that the client belongs to."""
+        raise NotImplementedError
 
     async def _quote(
         self, model: str | Model, num_generations: int, params: Mapping[str, Any]
@@ -170,6 +182,9 @@ class _MediaSettings:
 
 class Media(_MediaSettings):
     """`OxenClient.media`."""
+
+    def _loop(self) -> None:
+        return None
 
     def __init__(self, client: MediaClient, ledger: Any = ...) -> None:
         self._driver = BlockingDriver(client)
@@ -310,6 +325,9 @@ class Media(_MediaSettings):
 
 class AsyncMedia(_MediaSettings):
     """`AsyncOxenClient.media`: the asynchronous twin of `Media`."""
+
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        return asyncio.get_running_loop()
 
     def __init__(self, client: AsyncMediaClient, ledger: Any = ...) -> None:
         self._driver = AsyncDriver(client)

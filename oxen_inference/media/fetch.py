@@ -5,6 +5,7 @@ calls of a process that collect the same result into the same folder.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import tempfile
 import threading
@@ -32,6 +33,9 @@ log = logging.getLogger("oxen_inference.media")
 
 _TRIES = 4
 _FIRST_PAUSE = 0.3
+# A store may answer 404 or 403 for a file that it shows a moment later.
+_LATE_FOR = 20.0  # seconds
+_NEW_FOR = 3600.0  # seconds since the request within which a result may be late
 _MOST_REMEMBERED = 4096
 
 
@@ -49,9 +53,9 @@ async def fetch_items(
     for position, item in enumerate(entry.items):
         try:
             saved, note = await _fetch_item(engine, entry, item, position, folder, source)
-        except (FetchError, OSError) as error:  # noqa: PERF203 - one item's failure is not another's
+        except Exception as error:  # noqa: BLE001, PERF203 - one item's failure is not another's
             items.append(item)
-            reason = error.message if isinstance(error, FetchError) else str(error)
+            reason = error.message if isinstance(error, FetchError) else str(error) or repr(error)
             failures.append(f"{item.generation_id or position}: {reason.rstrip('.')}")
             hints.append(getattr(error, "hint", None))
         else:
@@ -148,12 +152,16 @@ def _save_in_first(
 async def _download(
     engine: Engine, entry: Entry, item: MediaItem, folder: Path, stem: str, source: Source
 ) -> tuple[Fetched, MediaItem]:
-    renewed = False
-    for attempt in range(_TRIES):
+    renewed, attempt = False, 0
+    late_until = _late_until(entry, source)
+    while True:
         if item.url is None:
             item = await _with_fresh_url(engine, entry, item, source)
         if item.url is None:
+            if attempt >= _TRIES - 1 or source.is_over:
+                raise FetchError(f"Oxen names no URL for {item.generation_id}.")
             await _pause(attempt, source)
+            attempt += 1
             continue
         try:
             save = partial(download.fetch, item.url, folder, stem, entry.media_type, source)
@@ -165,12 +173,23 @@ async def _download(
             if error.is_expired and not renewed and item.generation_id:
                 renewed, item = True, replace(item, url=None)
                 continue
-            if not error.may_retry or attempt == _TRIES - 1 or source.is_over:
+            is_late = error.is_expired and time.monotonic() < late_until
+            is_last = attempt >= _TRIES - 1 or not error.may_retry
+            if source.is_over or (is_last and not is_late):
                 raise
-            await _pause(attempt, source)
+            if is_late and item.generation_id:
+                item = replace(item, url=None)  # the next address may be another
+            await _pause(min(attempt, _TRIES - 1), source)
+            attempt += 1
         else:
             return fetched, item
-    raise FetchError(f"Oxen names no URL for {item.generation_id}.")
+
+
+def _late_until(entry: Entry, source: Source) -> float:
+    """Return until when a missing file may be one that is not there yet, by `time.monotonic`."""
+    if time.time() - (entry.posted_at or 0.0) > _NEW_FOR:
+        return 0.0
+    return min(time.monotonic() + _LATE_FOR, source.deadline or math.inf)
 
 
 async def _pause(attempt: int, source: Source) -> None:

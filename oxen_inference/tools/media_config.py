@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from oxen_inference.settings import results_folder
 from oxen_inference.tools import inputs
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class MediaToolConfig:
     def _audio_folder(self) -> Path | None:
         """Where audio is saved if `save_to` is not set: it has no URL and would be lost."""
         is_audio = media_type_of(self.model) == "audio"
-        return Path(tempfile.gettempdir()) / "oxen-audio" if is_audio else None
+        return results_folder("audio") if is_audio else None
 
     def _resolve(self, names: list[str], jobs: list[Entry]) -> dict[str, Path | MediaItem]:
         """Return the allowed file or the earlier result that each name stands for."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -152,3 +153,35 @@ def test_a_sound_without_its_rate_has_no_length(
 @pytest.mark.parametrize("size", [0, 0x7FFFFFFF, 0xFFFFFFFF])
 def test_a_sound_written_as_a_stream_is_as_long_as_what_is_there(size: int, probed: Probed) -> None:
     assert probed(wav(FORMAT, (b"data", size, bytes(4000)))).duration == 0.5
+
+
+def test_a_hostile_file_is_looked_at_in_no_time(tmp_path: Path) -> None:
+    """Thirty comments, a million tiny boxes or segments, and boxes that end after the file."""
+    box = b"\x00\x00\x00\x08free"
+    tiny = b"\x00\x00\x00\x10ftypisom\x00\x00\x00\x00" + box * 300_000
+    trak = b"\x00\x00\xff\xfftrak\x00\x00\xff\xfetkhd" + b"\x00" * 20
+    moov = (8 + len(trak)).to_bytes(4, "big") + b"moov" + trak
+    for content in (
+        b"<!---->" * 500 + b"<html>",
+        b"<!--" * 1000,
+        tiny,
+        b"\xff\xd8" + b"\xff\xe0\x00\x02" * 500_000,
+        b"\x00\x00\x00\x10ftypisom\x00\x00\x00\x00" + moov,
+        b"RIFF\xff\xff\xff\xffWAVEfmt ",
+    ):
+        path = tmp_path / "file"
+        path.write_bytes(content)
+        began = time.process_time()
+        probe(path)
+        assert time.process_time() - began < 0.5
+
+
+@pytest.mark.parametrize(
+    "head", [b"<svg>", b"\xef\xbb\xbf <?xml version='1.0'?>\n<!-- a --><!DOCTYPE svg x>\n<svg\n"]
+)
+def test_an_svg_is_known_by_its_first_element(head: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(head + b"</svg>")
+    found = probe(path)
+    assert found is not None
+    assert found.suffix == "svg"

@@ -6,7 +6,6 @@ The URL comes from a hub, and may have passed through a language model or a redi
 
 from __future__ import annotations
 
-import binascii
 import hashlib
 import http.client
 import re
@@ -17,7 +16,7 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from urllib.parse import SplitResult, quote, unquote_to_bytes, urljoin, urlsplit
 
 from oxen_inference._version import __version__
@@ -33,14 +32,18 @@ from oxen_inference.media.results.files import (
 from oxen_inference.media.results.public_connection import (
     FetchError,
     TransferLimits,
+    check_address,
     connect,
     default_port,
     text_of,
 )
+from oxen_inference.media.results.through_client import HTTPClient, proxy_client
 
+_HEADER_DIGITS = re.compile(r"\d{1,18}", re.ASCII)
 MAX_BYTES = 2_000_000_000
 MAX_REDIRECTS = 5
 _CHUNK = 1 << 18
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 _GZIP = b"\x1f\x8b"
 _SPENT_URL = (401, 403, 404, 410)
 
@@ -56,6 +59,8 @@ class Source:
     timeout: float = 60.0
     """Seconds without a byte; a file that comes too slowly is given up, too."""
     max_bytes: int = MAX_BYTES
+    http_client: HTTPClient | None = None
+    """The developer's own HTTP client, through which everything is fetched."""
     deadline: float | None = None
     """The moment of `time.monotonic` at which the download ends, complete or not."""
 
@@ -75,6 +80,8 @@ def fetch(url: str, folder: Path, stem: str, media_type: str, source: Source) ->
     A data URL is decoded. Raises `FetchError`, and `OSError` where the disk is at fault; nothing
     is left behind then.
     """
+    if _HALF_CHARACTER.search(url):
+        raise FetchError("The file's address has half a character in it.")
     with temporary_file(folder) as (temporary, file):
         inside = url[:5].lower() == "data:"
         try:
@@ -93,7 +100,7 @@ def _unpack(url: str, source: Source, file: BinaryIO) -> Received:
         content = unquote_to_bytes(data)
         if head.lower().endswith(";base64"):
             content = b64decode(content, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # binascii's own, or half a surrogate pair
         raise FetchError(f"The data URL cannot be read: {error}.") from error
     if not comma:
         raise FetchError("The data URL has no data.")
@@ -115,7 +122,8 @@ def _receive(url: str, source: Source, file: BinaryIO) -> Received:
                 continue
             _check_status(response)
             return _copy(response, file, source.max_bytes)
-        except (OSError, http.client.HTTPException, zlib.error) as error:
+        except (OSError, http.client.HTTPException, ValueError, zlib.error) as error:
+            # ValueError: a chunk size or a length that is no number
             raise FetchError(
                 f"The download broke off: {text_of(error)}.", may_retry=True
             ) from error
@@ -140,7 +148,7 @@ def _redirected(url: str, location: str | None) -> str:
     return target
 
 
-def _check_status(response: http.client.HTTPResponse) -> None:
+def _check_status(response: Any) -> None:
     status = response.status
     if status == 200:
         return
@@ -150,14 +158,14 @@ def _check_status(response: http.client.HTTPResponse) -> None:
     raise FetchError(f"{what}.", may_retry=status == 429 or status >= 500)
 
 
-def _copy(response: http.client.HTTPResponse, file: BinaryIO, limit: int) -> Received:
+def _copy(response: Any, file: BinaryIO, limit: int) -> Received:
     encoding = response.getheader("content-encoding", "").strip().lower()
     if encoding not in ("", "identity", "gzip", "x-gzip"):
         raise FetchError(f"The file came encoded as {encoding}, which was not requested.")
     # Not requested, but stores that keep a file compressed send it so to everyone.
     packed = zlib.decompressobj(zlib.MAX_WBITS | 16) if "gzip" in encoding else None
     declared = response.getheader("content-length")
-    expected = int(declared) if declared and declared.isdigit() else None
+    expected = int(declared) if declared and _HEADER_DIGITS.fullmatch(declared) else None
     if expected is not None and expected > limit:
         raise FetchError(f"{_too_large(limit)}: {expected:,}.")
     digest, received, size = hashlib.sha256(), 0, 0
@@ -184,9 +192,7 @@ def _too_large(limit: int) -> str:
     return f"The file is larger than {limit:,} bytes"
 
 
-def _open(
-    url: str, source: Source, limits: TransferLimits
-) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+def _open(url: str, source: Source, limits: TransferLimits) -> tuple[Any, Any]:
     parts = _readable(url)
     own = _origin(parts) == _origin(urlsplit(source.hub))
     headers = {
@@ -197,6 +203,16 @@ def _open(
         **(source.headers if own else {}),
     }
     trusted = own or _is_allowed(parts, source.allowed_hosts)
+    http_client = source.http_client or proxy_client(parts)
+    if http_client is not None:
+        check_address(parts, trusted=trusted)
+        try:
+            response = http_client.get(url, headers, limits, is_hub=own)
+        except OSError as error:
+            raise FetchError(
+                f"{parts.hostname} could not be reached: {text_of(error)}.", may_retry=True
+            ) from error
+        return response, response
     target = _encoded(parts.path or "/") + (f"?{_encoded(parts.query)}" if parts.query else "")
     try:
         connection = connect(parts, trusted=trusted, limits=limits)

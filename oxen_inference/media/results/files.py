@@ -169,7 +169,6 @@ def _suffix_of(mime_type: str | None) -> str:
 
 def _put(temporary: Path, folder: Path, name: str) -> Path:
     """Give the finished file its name, and never replace another file."""
-    temporary.chmod(0o644)  # mkstemp's own mode would keep a web server from reading it
     stem, _, suffix = name.rpartition(".")
     number = 0
     while True:

@@ -6,7 +6,6 @@ stores deeper stays None.
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import BinaryIO
 
 _HEAD = 4096
 _CHUNK = 1 << 18
+_MOST_PARTS = 10_000  # boxes or segments that are read of a file
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,11 @@ def probe(path: Path) -> Probe | None:
     """Return what the file is, or None if it is no known media type."""
     with path.open("rb") as file:
         head = file.read(_HEAD).ljust(64, b"\0")  # so that a truncated header has every field
-        return _image(head, file) or _boxes(head, file) or _other(head, path) or _no_media(head)
+        try:
+            found = _image(head, file) or _boxes(head, file) or _other(head, path)
+        except struct.error:  # a field that states more than the file has
+            return None
+        return found or _no_media(head)
 
 
 def _image(head: bytes, file: BinaryIO) -> Probe | None:
@@ -56,7 +60,7 @@ def _image(head: bytes, file: BinaryIO) -> Probe | None:
         width, height = _webp_size(head)
         complete = file.seek(0, 2) >= struct.unpack("<I", head[4:8])[0] + 8
         return Probe("image", "image/webp", "webp", width, height, complete=complete)
-    if re.match(rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>|<!--.*?-->|<!DOCTYPE svg[^>]*>|\s)*<svg[\s>]", head, re.DOTALL):  # fmt: skip
+    if _is_svg(head):
         return Probe("image", "image/svg+xml", "svg", complete=_holds(file, b"</svg", 0))
     if head[:4] in (b"II*\x00", b"MM\x00*"):
         return Probe("image", "image/tiff", "tiff")
@@ -64,6 +68,20 @@ def _image(head: bytes, file: BinaryIO) -> Probe | None:
         width, height = struct.unpack("<ii", head[18:26])
         return Probe("image", "image/bmp", "bmp", width, abs(height))
     return None
+
+
+_SVG_PROLOG = ((b"<?xml", b">"), (b"<!--", b"-->"), (b"<!DOCTYPE svg", b">"))
+
+
+def _is_svg(head: bytes) -> bool:
+    rest = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    while not (rest.startswith(b"<svg") and rest[4:5] in b" \t\r\n>"):
+        ends = [rest.find(end, len(begin)) + len(end) for begin, end in _SVG_PROLOG
+                if rest.startswith(begin) and end in rest[len(begin):]]  # fmt: skip
+        if not ends:
+            return False
+        rest = rest[ends[0] :].lstrip()
+    return True
 
 
 def _other(head: bytes, path: Path) -> Probe | None:
@@ -133,7 +151,9 @@ def _boxes(head: bytes, file: BinaryIO) -> Probe | None:
 
 
 def _walk(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    while start + 8 <= end:
+    for _ in range(_MOST_PARTS):
+        if start + 8 > end:
+            return
         file.seek(start)
         size, name = struct.unpack(">I4s", file.read(8))
         header = 8
@@ -177,7 +197,10 @@ def _read(file: BinaryIO, start: int, end: int) -> bytes:
 def _jpeg_size(file: BinaryIO) -> tuple[int | None, int | None, int]:
     """Width and height, and where the frame that names them begins."""
     file.seek(2)
-    while len(marker := file.read(4)) == 4 and marker[0] == 0xFF:
+    for _ in range(_MOST_PARTS):
+        marker = file.read(4)
+        if len(marker) < 4 or marker[0] != 0xFF:
+            break
         code, length = marker[1], struct.unpack(">H", marker[2:])[0]
         if 0xC0 <= code <= 0xCF and code not in (0xC4, 0xC8, 0xCC):
             frame = file.read(5)

@@ -125,6 +125,28 @@ def _connection(parts: SplitResult, trusted: bool, timeout: float) -> http.clien
     return tunnel
 
 
+def check_address(parts: SplitResult, *, trusted: bool) -> None:
+    """Refuse a private address before another HTTP client connects.
+
+    A name that cannot be resolved here is left to that client: a proxy may resolve it.
+    """
+    host, port = parts.hostname or "", parts.port or default_port(parts)
+    try:
+        _addresses(host, port, trusted)
+    except FetchError as error:
+        if not error.may_retry:
+            raise
+
+
+def needs_client(parts: SplitResult) -> bool:
+    """Whether the environment names a proxy for an address that `connect` cannot go through."""
+    if urllib.request.proxy_bypass(parts.hostname or ""):
+        return False
+    proxies = urllib.request.getproxies()
+    address = proxies.get(parts.scheme) or proxies.get("all") or ""
+    return address.lower().startswith("socks") or (bool(address) and parts.scheme == "http")
+
+
 def _credentials(proxy: SplitResult) -> dict[str, str]:
     if proxy.username is None:
         return {}
@@ -135,7 +157,8 @@ def _credentials(proxy: SplitResult) -> dict[str, str]:
 def _proxy(parts: SplitResult) -> SplitResult | None:
     if urllib.request.proxy_bypass(parts.hostname or ""):
         return None
-    address = urllib.request.getproxies().get(parts.scheme, "")
+    proxies = urllib.request.getproxies()
+    address = proxies.get(parts.scheme) or proxies.get("all") or ""
     found = urlsplit(address if "://" in address else f"http://{address}")
     return found if found.hostname else None
 
