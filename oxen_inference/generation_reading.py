@@ -14,6 +14,7 @@ from oxen_inference.error_body import human_text
 from oxen_inference.errors import APIResponseError
 from oxen_inference.generation import ACTIVE, TERMINAL, Generation
 from oxen_inference.money import read_money
+from oxen_inference.result_forms import KINDS, find_results, kind_of_name, result_names
 
 # Hubs, and the upstreams behind them, spell the same few states in many ways.
 _STATUS_WORDS = {
@@ -31,9 +32,7 @@ _STATUS_OF = {word: status for status, words in _STATUS_WORDS.items() for word i
 # A completion event names these fields differently from a queue row (https://docs.oxen.ai).
 _EVENT_NAMES = {"url": "result_url", "error": "error_message", "model": "model_name"}
 _LONGEST_ERROR = 2000  # characters
-_MAX_DEPTH = 5  # lists inside each other
 _LARGEST_ID = 10**40
-_LISTS = {"images": "image/png", "videos": "video/mp4", "audios": "audio/mpeg"}
 _OWN_FIELDS = frozenset(
     {
         "generation_id", "status", "model_name", "prompt", "media_type", "result_url",
@@ -56,7 +55,9 @@ def read_generation(payload: object) -> Generation:
     own_url = _url(row.get("result_url"))
     if status not in ACTIVE | TERMINAL and (row.get("completed_at") or error_message or own_url):
         # An unknown word for a job that has ended: decide by what it left.
-        has_result = bool(own_url or (result_url and not error_message))
+        # A text under a name like `image_url` may be what the request was given.
+        has_object = bool(find_results({**row, "status": "processing"}, None, is_row=True))
+        has_result = bool(own_url or (has_object and not error_message))
         error_message = error_message or (None if has_result else f"It ended as {status!r}.")
         status = "succeeded" if has_result else "failed"
     return Generation(
@@ -77,10 +78,16 @@ def read_generation(payload: object) -> Generation:
 
 def without_inputs(job: Generation, inputs: Collection[str]) -> Generation:
     """Return a job whose result URL is not one of its request's own parameters, by these names."""
-    listed = {_url(job.params.get(name), kind) for name, kind in _LISTS.items() if name in inputs}
-    if job.result_url is None or job.result_url not in listed:
+    if job.result_url is None:
         return job
-    return replace(job, result_url=_result_url(job.params, inputs))
+    row = {**job.params, "media_type": job.media_type, "status": job.status}
+    given = {name: row[name] for name in result_names() if name in inputs and name in row}
+    urls = {
+        form.as_url(kind_of_name(name))
+        for name in given
+        for form in find_results({name: given[name]}, None)
+    }
+    return replace(job, result_url=_result_url(row, inputs)) if job.result_url in urls else job
 
 
 def with_absolute_url(job: Generation, hub: str) -> Generation:
@@ -161,23 +168,14 @@ def _number(value: object) -> float | None:
 def _result_url(row: Mapping[str, Any], inputs: Collection[str] = ()) -> str | None:
     if (own := _url(row.get("result_url"))) is not None:
         return own
-    # Seen where result_url is empty: the shape of the synchronous endpoints.
-    for name, kind in _LISTS.items():
-        if name not in inputs and (listed := _url(row.get(name), kind)) is not None:
-            return listed
-    return None
+    kind = row.get("media_type")
+    found = find_results(row, kind if kind in KINDS else None, without=inputs, is_row=True)
+    return found[0].as_url(kind) if found else None
 
 
-def _url(value: object, kind: str = "application/octet-stream", depth: int = 0) -> str | None:
+def _url(value: object) -> str | None:
     """Return the first URL in a text, an object with a URL or base64, or a list of these."""
-    if isinstance(value, list):
-        if depth >= _MAX_DEPTH:
-            return None
-        urls = (_url(one, kind, depth + 1) for one in value)
-        return next((url for url in urls if url is not None), None)
-    if not isinstance(value, Mapping):
+    if isinstance(value, str):
         return _text(value)
-    encoded = _text(value.get("b64_json"))
-    if encoded is not None and not encoded.startswith("data:"):
-        encoded = f"data:{kind};base64,{''.join(encoded.split())}"
-    return _text(value.get("url")) or encoded
+    found = find_results({"results": value}, None)
+    return found[0].as_url(None) if found else None

@@ -20,6 +20,7 @@ from oxen_inference.error_mapping import error_in_success
 from oxen_inference.errors import APIResponseError, OxenError
 from oxen_inference.generation_reading import read_generation, read_generations
 from oxen_inference.result import MediaItem
+from oxen_inference.result_forms import Form, find_results
 
 # What HTTP and the hub's documentation define as "not done". 408, 409 and 5xx are not here: the
 # job may exist. Nor are redirects, which say nothing about what was done before.
@@ -92,16 +93,10 @@ def read_queue_answer(payload: object, requested: int) -> Outcome:
     return OutcomeUnknown(refusal, is_refusal=refusal.status_code in REJECTIONS_IN_SUCCESS)
 
 
-_RESULT_LISTS = {"image": "images", "video": "videos", "audio": "audios"}
-
-
 def read_direct_answer(payload: object, media_type: str) -> Outcome | list[MediaItem]:
     """Return the items of a 2xx answer of a synchronous endpoint, or decide what else it is."""
-    rows = None
-    if isinstance(payload, Mapping):
-        rows = payload.get(_RESULT_LISTS[media_type]) or payload.get("data")
-    found = [_read_item(row) for row in rows] if isinstance(rows, list) else []
-    items = [item for item in found if item is not None]
+    found = find_results(payload, media_type) if isinstance(payload, Mapping) else []
+    items = [item for item in map(_read_item, found) if item is not None]
     if items:
         return items
     error = error_in_success(payload)
@@ -111,18 +106,15 @@ def read_direct_answer(payload: object, media_type: str) -> Outcome | list[Media
     return Refused(error) if is_rejected else OutcomeUnknown(error)
 
 
-def _read_item(row: object) -> MediaItem | None:
-    if not isinstance(row, Mapping):
-        return None
-    url, encoded = row.get("url"), row.get("b64_json")
-    if isinstance(encoded, str) and encoded:
-        mime_type, encoded = _without_prefix(encoded)
+def _read_item(form: Form) -> MediaItem | None:
+    if form.base64 is not None:
+        mime_type, encoded = _without_prefix(form.base64)
         try:
             content = base64.b64decode(encoded, validate=True)
         except binascii.Error:
             return None
         return MediaItem(status="succeeded", content=content, mime_type=mime_type)
-    return MediaItem(status="succeeded", url=url) if isinstance(url, str) and url else None
+    return MediaItem(status="succeeded", url=form.url)
 
 
 def _without_prefix(encoded: str) -> tuple[str | None, str]:
