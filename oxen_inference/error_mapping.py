@@ -104,6 +104,19 @@ NO_CREDITS = re.compile(
 _LONGEST_LOCATION = 500  # characters
 _ERROR_STATUS = re.compile(r"[45]\d\d")
 
+# How a provider's answer reads inside the hub's (https://docs.oxen.ai, video generation), and the
+# words of the library that many hubs call providers with.
+_WRAPPED = re.compile(
+    r"model response error:?\s*(?:http |status |code |status code )*[:=]?\s*(?P<status>[45]\d\d)\b"
+    # Of an input that is not public. Any other status may be that of a job which was begun.
+    r"|\b(?P<client>403) Client Error: Forbidden for url:",
+    re.IGNORECASE,
+)
+REFUSALS = frozenset({400, 401, 402, 403, 404, 405, 406, 411, 413, 414, 415, 422, 431})
+"""What HTTP and the hub's documentation define as "not done"."""
+# A provider that refuses Oxen's own key or account says nothing of the caller's.
+_NOT_THE_CALLER_S = frozenset({401, 402, 403, 405})
+
 _HINT_OF_STATUS = {
     401: f"Check the API key: {KEYS_PAGE}",
     402: "Add credits at https://oxen.ai/settings, or name another target_namespace to bill.",
@@ -117,6 +130,7 @@ _HINT_OF_SERVER_ERROR = "Oxen or the provider behind it failed (status {}). Try 
 _HINT_OF_PAGE = "Check base_url, and any proxy between you and Oxen: a web page is not Oxen's API."
 _HINT_OF_REDIRECT = "Set base_url to the address it redirects to, if you trust that one: {}"
 _HINT_OF_OVERFLOW = "Shorten the conversation, or choose a model with a longer context."
+_HINT_OF_WRAPPED = "The model's provider refused the request: change what the message names."
 _HINT_OF_UNKNOWN_MODEL = "`python -m oxen_inference models` lists the models."
 
 
@@ -139,6 +153,9 @@ def status_error(
         text = f"Oxen, or a proxy before it, answered with status {code}: {text}."
     kwargs: dict[str, Any] = {"body": error_object(body), "status_code": code, "request": request}
     kwargs["response"] = response if real_status and real_status >= 300 else None
+    inner = _inner_status(code, body, text)
+    if inner is not None:
+        return _wrapped_error(inner, text, kwargs)
 
     if error_codes(body) & CONTEXT_OVERFLOW_CODES or (
         CONTEXT_OVERFLOW.search(text) and (code in (400, 413, 422) or code >= 500)
@@ -159,15 +176,50 @@ def status_error(
     return error
 
 
+def _inner_status(outer: int, body: object, text: str) -> int | None:
+    """Return the status that the model's provider answered with, where the hub wraps its refusal.
+
+    Only one that says more than the hub's own: a refusal, or a limit, inside a failure.
+    """
+    if outer < 500 and outer != 400:
+        return None
+    found = _WRAPPED.search(text)
+    stated = found and (found["status"] or found["client"])
+    if not stated and outer >= 500:
+        numbers = (body.get("status"), body.get("status_code")) if isinstance(body, Mapping) else ()
+        stated = next((str(n) for n in numbers if isinstance(n, int | str)), "")
+    status = int(stated) if stated and _ERROR_STATUS.fullmatch(stated) else outer
+    is_clearer = status in REFUSALS or status == 429
+    return status if is_clearer and status != outer else None
+
+
+def _wrapped_error(inner: int, text: str, kwargs: dict[str, Any]) -> errors.APIStatusError:
+    if CONTEXT_OVERFLOW.search(text):
+        error: errors.APIStatusError = errors.ContextOverflowError(
+            text, hint=_HINT_OF_OVERFLOW, **kwargs
+        )
+    else:
+        cls = errors.BadRequestError if inner in _NOT_THE_CALLER_S else BY_STATUS.get(inner)
+        hint = _HINT_OF_STATUS[429] if inner == 429 else _HINT_OF_WRAPPED
+        error = (cls or errors.BadRequestError)(text, hint=hint, **kwargs)
+    error.status_code = inner
+    return error
+
+
 def stated_status(body: object) -> int:
     """Return the status an error object states: its numeric code, else its type's, else 500."""
     error = error_object(body)
     outer = body if isinstance(body, Mapping) else {}
     fields = error if isinstance(error, Mapping) else {}
-    for value in (fields.get("code"), fields.get("status"), fields.get("status_code")):
+    numbers = [
+        part.get(name) for part in (fields, outer) for name in ("code", "status", "status_code")
+    ]
+    for value in numbers:
         if isinstance(value, int | str) and _ERROR_STATUS.fullmatch(str(value)):
             return int(value)
-    for value in (fields.get("type"), fields.get("code"), outer.get("status_message"), error):
+    detail = fields.get("detail")
+    codes = (fields.get("type"), fields.get("code"), outer.get("status_message"), error, detail)
+    for value in codes:
         if isinstance(value, str) and (known := STATUS_OF_TYPE.get(normalize_code(value))):
             return known
     text = human_text(body) or ""
@@ -175,7 +227,19 @@ def stated_status(body: object) -> int:
         return 404
     if NO_CREDITS.search(text):
         return 402
-    return 400 if CONTEXT_OVERFLOW.search(text) else 500
+    wrapped = _WRAPPED.search(text)
+    if wrapped:
+        return int(wrapped["status"] or wrapped["client"])
+    # An error that is a detail alone speaks of the request.
+    return 400 if CONTEXT_OVERFLOW.search(text) or has_detail_alone(body) else 500
+
+
+def has_detail_alone(body: object) -> bool:
+    """Whether an error has a detail, and nothing that says of what kind it is."""
+    error = error_object(body)
+    if error is body or not isinstance(error, Mapping):
+        return False
+    return [name for name, value in error.items() if value] == ["detail"]
 
 
 def error_in_success(payload: object) -> errors.APIStatusError | None:

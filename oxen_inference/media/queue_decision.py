@@ -15,18 +15,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from oxen_inference import errors
-from oxen_inference.error_body import human_text
-from oxen_inference.error_mapping import error_in_success
+from oxen_inference.error_body import human_text, normalize_code
+from oxen_inference.error_mapping import (
+    REFUSALS,
+    STATUS_OF_TYPE,
+    error_in_success,
+    has_detail_alone,
+)
 from oxen_inference.errors import APIResponseError, OxenError
 from oxen_inference.generation_reading import read_generation, read_generations
 from oxen_inference.result import MediaItem
 from oxen_inference.result_forms import Form, find_results
 
-# What HTTP and the hub's documentation define as "not done". 408, 409 and 5xx are not here: the
-# job may exist. Nor are redirects, which say nothing about what was done before.
-REJECTIONS = frozenset({400, 401, 402, 403, 404, 405, 406, 411, 413, 414, 415, 422, 431})
+# 408, 409 and 5xx are not among the refusals: the job may exist. Nor are redirects, which say
+# nothing about what was done before.
 # Inside a 200 only a refusal that the body names counts, and it is confirmed before it is believed.
-REJECTIONS_IN_SUCCESS = frozenset({400, 401, 402, 403, 404, 422})
+REJECTIONS_IN_SUCCESS = frozenset({400, 401, 402, 403, 404, 415, 422})
 TOO_MANY = 429
 
 # A transport's exceptions for a request of which no byte was sent, by name, since no transport
@@ -102,7 +106,9 @@ def read_direct_answer(payload: object, media_type: str) -> Outcome | list[Media
     error = error_in_success(payload)
     if error is None:
         return OutcomeUnknown(APIResponseError("Oxen's answer holds no result.", body=payload))
-    is_rejected = error.status_code in REJECTIONS_IN_SUCCESS
+    # There is no list to confirm it by: only a refusal that has a name is believed.
+    is_named = not has_detail_alone(payload) or normalize_code(error.message) in STATUS_OF_TYPE
+    is_rejected = error.status_code in REJECTIONS_IN_SUCCESS and is_named
     return Refused(error) if is_rejected else OutcomeUnknown(error)
 
 
@@ -128,9 +134,11 @@ def read_failure(error: Exception) -> Outcome:
     """Decide by the error that was raised instead of an answer."""
     if isinstance(error, errors.APIStatusError):
         if error.status_code == TOO_MANY:
-            # Waiting helps against too many requests, not against a used-up quota.
-            return Refused(error, may_retry=error.is_retryable)
-        return Refused(error) if error.status_code in REJECTIONS else OutcomeUnknown(error)
+            # Waiting helps against too many requests, not against a used-up quota. What the
+            # provider said is believed, but only the hub's own word is reason to send again.
+            is_own = getattr(error.response, "status_code", TOO_MANY) == TOO_MANY
+            return Refused(error, may_retry=error.is_retryable and is_own)
+        return Refused(error) if error.status_code in REFUSALS else OutcomeUnknown(error)
     if isinstance(error, errors.APIConnectionError) and surely_not_sent(error):
         return Refused(error, may_retry=True)
     return OutcomeUnknown(error)
