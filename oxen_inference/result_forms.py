@@ -58,7 +58,9 @@ def find_results(
 
 def is_unfinished(answer: Mapping[str, object]) -> bool:
     """Whether a row says that it has not ended, so that there can be no result yet."""
-    return str(answer.get("status")).lower() in ("queued", "processing", "pending", "running")
+    status = answer.get("status")
+    words = ("queued", "processing", "pending", "running")
+    return isinstance(status, str) and status.lower() in words
 
 
 def kind_of_name(name: str) -> str | None:
