@@ -16,6 +16,7 @@ from oxen_inference.error_body import human_text
 from oxen_inference.error_mapping import error_in_success, status_error
 from oxen_inference.generation_reading import names_a_generation
 from oxen_inference.http_clients import make_aiohttp_client, make_http_client
+from oxen_inference.hub_clock import clock_of
 from oxen_inference.masking import hide, mask_error, mentions, pattern_of, secrets_in
 from oxen_inference.settings import (
     async_key_from_function,
@@ -94,6 +95,7 @@ class _Shared:
         self._client: Any = bounded(http_client)  # now that the SDK has checked its type
         self.transport_is_ours = transport_is_ours
         self.paths = paths.for_base_url(url)
+        self.hub_clock = clock_of(url)
 
     @property
     def own_http_client(self) -> Any:
@@ -124,7 +126,12 @@ class _Shared:
 
     with_options = copy
 
+    def _process_response(self, **details: Any) -> Any:
+        self.hub_clock.read(details["response"])
+        return super()._process_response(**details)  # type: ignore[misc]  # the SDK's
+
     def _make_status_error(self, err_msg: str, *, body: object, response: Any) -> Any:  # noqa: ARG002
+        self.hub_clock.read(response)
         return status_error(body, response=response)
 
     def without_key(self, payload: Any) -> Any:

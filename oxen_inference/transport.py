@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
+from oxen_inference.hub_clock import HubClock
 from oxen_inference.paths import Paths
 
 T = TypeVar("T")
@@ -49,6 +50,7 @@ class _Client(Protocol):
 
     paths: Paths
     transport_is_ours: bool
+    hub_clock: HubClock
     timeout: Any
     max_retries: int
     api_key: Any

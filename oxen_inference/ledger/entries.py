@@ -64,6 +64,10 @@ class Entry:
     """The lease of the process that is, or was, at work on it."""
     created_at: float
     posted_at: float | None
+    posted_ago: float | None = field(default=None, compare=False)
+    """Seconds from then until it was read."""
+    hub_sent_at: float | None = None
+    """When it was sent by the hub's own clock; None where the hub had stated no time."""
     decided_at: float | None
     error: Mapping[str, Any] | None
     notes: tuple[str, ...]

@@ -64,6 +64,7 @@ entries = Table(
     Column("owner", Text, nullable=False),
     Column("created_at", Double, nullable=False),
     Column("posted_at", Double),
+    Column("hub_sent_at", Double),
     Column("decided_at", Double),
     Column("error", Text),
     Column("notes", Text, nullable=False),

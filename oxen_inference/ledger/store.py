@@ -56,6 +56,7 @@ _ENTRIES = (
         entries,
         leases.c.identity.label("lease_identity"),
         (now() - leases.c.heartbeat_at).label("lease_age"),
+        (now() - entries.c.posted_at).label("posted_ago"),
         reservations.c.unit,
         reservations.c.open,
     )
@@ -88,6 +89,7 @@ _CLAIM = _MOVE.values(
     error=None,
     decided_at=None,
     posted_at=None,
+    hub_sent_at=None,
     created_at=now(),
     attempt=entries.c.attempt + 1,
     **{
@@ -96,9 +98,9 @@ _CLAIM = _MOVE.values(
     },
 )
 _POST = _MOVE.where(entries.c.owner == bindparam("from_owner")).values(
-    state="posting", posted_at=now()
+    state="posting", posted_at=now(), hub_sent_at=bindparam("by_hub")
 )
-_UNPOST = _MOVE.values(state="intended", posted_at=None)
+_UNPOST = _MOVE.values(state="intended", posted_at=None, hub_sent_at=None)
 _DECIDE = _MOVE.values(state=bindparam("to_state"), error=bindparam("cause"), decided_at=now())
 _INSERT = insert(entries).values(state="intended", attempt=0, created_at=now(), notes="[]")
 
@@ -334,10 +336,13 @@ class Ledger:
                     accounts.reserve_again(connection, entry.entry_id, reservation)
             return claimed
 
-    def posting(self, entry: Entry) -> bool:
-        """Write that the request may be on its way from now on; False if it is not the caller's."""
+    def posting(self, entry: Entry, hub_time: float | None = None) -> bool:
+        """Write that the request may be on its way from now on; False if it is not the caller's.
+
+        `hub_time`: what the hub's own clock shows.
+        """
         with self.database.writing() as connection:
-            own = {"from_owner": entry.owner}
+            own = {"from_owner": entry.owner, "by_hub": hub_time}
             return self._move(connection, entry, ("intended",), _POST, **own)
 
     def return_to_intended(self, entry: Entry) -> None:
@@ -581,6 +586,8 @@ def _read(row: Mapping[str, Any], items: tuple[MediaItem, ...]) -> Entry:
         owner=row["owner"],
         created_at=row["created_at"],
         posted_at=row["posted_at"],
+        posted_ago=row["posted_ago"],
+        hub_sent_at=row["hub_sent_at"],
         decided_at=row["decided_at"],
         error=json.loads(row["error"]) if row["error"] else None,
         notes=tuple(json.loads(row["notes"])),

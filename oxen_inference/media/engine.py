@@ -20,6 +20,7 @@ from oxen_inference.errors import (
 )
 from oxen_inference.generation import Generation
 from oxen_inference.generation_reading import with_absolute_url, without_inputs
+from oxen_inference.hub_clock import HubClock
 from oxen_inference.ledger.entries import Entry, Scope
 from oxen_inference.ledger.store import Ledger
 from oxen_inference.media.pace import Pace
@@ -131,6 +132,7 @@ class Engine:
     """The client's own, which is awaited under an asynchronous driver."""
     ledger: Ledger
     scope: Callable[[], Scope]
+    hub_clock: HubClock
     pace: Callable[[], Pace]
     poller: Poller
     ensure_polling: Callable[[], None]

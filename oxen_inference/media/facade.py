@@ -105,6 +105,7 @@ class _MediaSettings:
             catalog=client.catalog,
             ledger=own_ledger,
             scope=self._scope,
+            hub_clock=client.hub_clock,
             pace=self._effective_pace,
             poller=poller,
             ensure_polling=background_of(poller).ensure,

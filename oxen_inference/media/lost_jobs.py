@@ -17,17 +17,17 @@ from typing import Any
 from oxen_inference import queue
 from oxen_inference.effects import StopRequest, run, sleep
 from oxen_inference.errors import EnqueueOutcomeUnknown, NotFoundError, OxenError
-from oxen_inference.generation import TERMINAL, Generation
+from oxen_inference.generation import Generation
 from oxen_inference.ledger.entries import Entry, Scope
 from oxen_inference.media.engine import Engine, Task
 from oxen_inference.media.fingerprints import is_same_value, storable
+from oxen_inference.media.history import read_history
 from oxen_inference.media.queue_decision import error_record
-from oxen_inference.transport import Call
 
 log = logging.getLogger("oxen_inference.media")
 
 CLOCK_SKEW = 30.0
-"""Seconds by which the hub's clock and this machine's may differ."""
+"""Seconds by which the clocks of a hub's servers may differ."""
 LATEST = 600.0
 """Seconds after sending within which the hub must have enqueued the job."""
 
@@ -47,7 +47,7 @@ _MISSING: Any = object()
 class Match:
     """`adopted` if there is one explanation; `candidates` are all rows that may be the job.
 
-    `is_current`: the hub could be asked the last time.
+    `is_current`: the hub could be asked the last time, for all that it lists.
     """
 
     adopted: tuple[Generation, ...] = ()
@@ -62,7 +62,7 @@ async def look_for(engine: Engine, entry: Entry, cause: Exception | None, task: 
     seconds = pace.lookup
     if task.left is not None:
         seconds = min(seconds, max(task.left, _SHORTEST_SEARCH))
-    if cause is None and time.time() - (entry.posted_at or 0) > _LISTED_AFTER:
+    if cause is None and (entry.posted_ago or 0.0) > _LISTED_AFTER:
         seconds = 2 * pace.lookup_interval
     adopted, found = await search(engine, entry, seconds, task.stop)
     if adopted is not None:
@@ -110,38 +110,30 @@ async def _look_once(engine: Engine, entry: Entry, previous: Match) -> Match:
         "model": entry.model,
         "namespace": entry.request.get("target_namespace"),
     }
+    listed: list[Generation] = []
+
+    def absorb(rows: Sequence[Generation]) -> bool:
+        listed.extend(rows)
+        return reaches_back(entry, rows)
+
     try:
-        active = await _list(engine, queue.list_call(engine.paths, **filters), None)
-        listed, has_list = list(active or ()), active is not None
-        for number in range(1, _MAX_PAGES + 1):
-            call = queue.generations_call(engine.paths, page=number, page_size=1000, **filters)
-            page = await _list(engine, call, None)
-            if page is None:  # a hub without a history still lists ended jobs by status
-                for status in sorted(TERMINAL):
-                    ended_call = queue.list_call(engine.paths, status=status, **filters)
-                    listed += await _list(engine, ended_call, [])
-                break
-            has_list = True
-            listed += page.generations
-            if number >= page.total_pages or reaches_back(entry, page.generations):
-                break
+        try:
+            active = await engine.get(queue.list_call(engine.paths, **filters))
+            listed.extend(active)
+        except NotFoundError as error:
+            log.debug("The hub lists no active jobs: %s", error)
+        is_complete = await read_history(
+            engine.get, engine.paths, absorb, max_pages=_MAX_PAGES, **filters
+        )
     except OxenError as error:
         log.debug("Could not look for the job: %s", error)
-        return replace(previous, is_current=False)
-    if not has_list:
         return replace(previous, is_current=False)
     rows = merge_rows(listed)
     scope = Scope(entry.hub, entry.account)
     owners = await run(engine.ledger.owners, scope, list(rows))
     rivals = await run(engine.ledger.unresolved, scope, except_for=entry.entry_id)
-    return match(entry, rows.values(), owners, rivals)
-
-
-async def _list(engine: Engine, call: Call[Any], default: Any) -> Any:
-    try:
-        return await engine.get(call)
-    except NotFoundError:  # a hub without that route
-        return default
+    found = match(entry, rows.values(), owners, rivals)
+    return replace(found, is_current=found.is_current and is_complete)
 
 
 def outcome_unknown(entry: Entry, record: Mapping[str, Any], found: Match) -> EnqueueOutcomeUnknown:
@@ -204,8 +196,11 @@ def merge_rows(rows: Iterable[Generation]) -> dict[str, Generation]:
 def reaches_back(entry: Entry, rows: Sequence[Generation]) -> bool:
     """Whether a page of a list that begins with the newest ends before an entry was sent."""
     times = [row.enqueued_at for row in rows if row.enqueued_at is not None]
-    sent = entry.posted_at or entry.created_at
-    return bool(times) and times[0] >= times[-1] and times[-1] < sent - CLOCK_SKEW - 1
+    # By the hub's clock alone: to stop too early would hide the job.
+    sent = entry.hub_sent_at
+    if sent is None or not times:
+        return False
+    return times[0] >= times[-1] and times[-1] < sent - CLOCK_SKEW - 1
 
 
 def _completed(row: Generation, earlier: Generation) -> Generation:
@@ -216,23 +211,30 @@ def _completed(row: Generation, earlier: Generation) -> Generation:
 
 
 def _may_be(entry: Entry, row: Generation) -> bool:
+    """Whether a row may be the job; only the hub's own clock says that it is an earlier one."""
     return (
         row.model_name == entry.model
         and (row.prompt or "").strip() == (entry.prompt or "").strip()
-        and _is_in_time(entry, row)
+        and not (
+            entry.hub_sent_at is not None
+            and row.enqueued_at is not None
+            and row.enqueued_at < entry.hub_sent_at - CLOCK_SKEW - 1
+        )
     )
 
 
 def _is_in_time(entry: Entry, row: Generation) -> bool:
     if row.enqueued_at is None:
         return False
-    sent = entry.posted_at or entry.created_at
+    sent = entry.hub_sent_at
+    if sent is None:  # the hub states no time: the ledger's is the nearest
+        sent = entry.posted_at or entry.created_at
     # The hub's times are whole seconds.
     return sent - CLOCK_SKEW - 1 <= row.enqueued_at <= sent + LATEST + CLOCK_SKEW
 
 
 def _is_exact(entry: Entry, row: Generation) -> bool:
-    if not _may_be(entry, row):
+    if not (_may_be(entry, row) and _is_in_time(entry, row)):
         return False
     if not _has_count(row, entry.count, 1, None):
         return False

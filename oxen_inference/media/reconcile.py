@@ -19,13 +19,13 @@ from oxen_inference.ledger.entries import Entry, Intent, Scope
 from oxen_inference.ledger.store import Begun
 from oxen_inference.media.engine import Engine, Task
 from oxen_inference.media.fetch import fetch_items
+from oxen_inference.media.history import read_history
 from oxen_inference.media.lost_jobs import look_for
 from oxen_inference.media.results.files import folder_to_save_in
 from oxen_inference.result import MediaItem
 
 log = logging.getLogger("oxen_inference.media")
 
-_PAGE_SIZE = 1000
 _MAX_PAGES = 4
 _FEW = 3
 
@@ -185,18 +185,16 @@ async def _rows_of(engine: Engine, entries: Iterable[Entry]) -> dict[str, Genera
         if item.generation_id and not item.is_settled
     }
     rows: dict[str, Generation] = {}
-    for number in range(1, _MAX_PAGES + 1):
-        if len(wanted - rows.keys()) <= _FEW:
-            break
-        call = queue.generations_call(engine.paths, page=number, page_size=_PAGE_SIZE)
+
+    def absorb(page: Sequence[Generation]) -> bool:
+        rows.update({row.generation_id: row for row in page if row.generation_id in wanted})
+        return len(wanted - rows.keys()) <= _FEW
+
+    if len(wanted) > _FEW:
         try:
-            page = await engine.get(call)
+            await read_history(engine.get, engine.paths, absorb, max_pages=_MAX_PAGES)
         except OxenError as error:
             log.debug("The list of generations could not be had: %s", error)
-            break
-        rows |= {row.generation_id: row for row in page.generations if row.generation_id in wanted}
-        if number >= page.total_pages:
-            break
     return rows
 
 

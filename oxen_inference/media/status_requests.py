@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,7 +23,8 @@ from oxen_inference.errors import (
     OxenError,
     RateLimitError,
 )
-from oxen_inference.generation import TERMINAL, Generation
+from oxen_inference.generation import Generation
+from oxen_inference.media.history import read_history
 from oxen_inference.media.pace import Pace
 from oxen_inference.media.polled_jobs import PolledJob, PolledJobs
 from oxen_inference.paths import Paths
@@ -32,7 +33,6 @@ from oxen_inference.transport import Call
 FEW = 2
 """So many jobs are asked for one by one: it costs no more than the list and tells more."""
 _SINGLES_A_ROUND = 4
-_PAGE_SIZE = 1000
 _MAX_PAGES = 4
 _MISSES_BEFORE_WARNING = 5
 
@@ -124,19 +124,15 @@ class StatusRequests:
             "namespace": jobs[0].namespace,
             "model": models.pop() if len(models) == 1 else None,
         }
-        for number in range(1, _MAX_PAGES + 1):
-            call = queue.generations_call(self._paths, page=number, page_size=_PAGE_SIZE, **filters)
-            try:
-                page = await self._get(call)
-            except NotFoundError:  # a hub without a history still lists ended jobs by status
-                for status in sorted(TERMINAL):
-                    rows = await self._get(queue.list_call(self._paths, status=status, **filters))
-                    jobs = self._jobs.absorb(jobs, rows)
-                return jobs
-            jobs = self._jobs.absorb(jobs, page.generations)
-            if not jobs or number >= page.total_pages:
-                break
-        return jobs
+        missing = jobs
+
+        def absorb(rows: Sequence[Generation]) -> bool:
+            nonlocal missing
+            missing = self._jobs.absorb(missing, rows)
+            return not missing
+
+        await read_history(self._get, self._paths, absorb, max_pages=_MAX_PAGES, **filters)
+        return missing
 
     async def ask_for_one(self, job: PolledJob, *, ended: bool = False) -> None:
         """Ask about one job. Raises `OxenError` where every way of asking failed."""

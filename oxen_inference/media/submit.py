@@ -31,6 +31,7 @@ from oxen_inference.errors import (
     LedgerError,
     OxenError,
 )
+from oxen_inference.hub_clock import elapsed
 from oxen_inference.ledger.entries import Entry, Scope
 from oxen_inference.ledger.store import Undecided
 from oxen_inference.media.engine import Engine, Task
@@ -222,10 +223,12 @@ async def _send(engine: Engine, entry: Entry, prepared: PreparedRequest, task: T
     while True:
         if task.stop.is_set:
             await _reject(engine, entry, OxenError("Interrupted before it was sent."))
+        begun = elapsed()
         try:
             outcome = await _attempt(engine, entry, call, prepared)
         except NotAllowed:  # another call took the entry over
             return await when_decided(engine, await engine.reload(entry), task)
+        entry = replace(entry, hub_sent_at=engine.hub_clock.at(begun))
         if isinstance(outcome, list):
             return await _record_results(engine, entry, outcome)
         if isinstance(outcome, Accepted):
@@ -285,7 +288,7 @@ async def _attempt(
 
     def may_send() -> bool:
         nonlocal is_sending
-        is_sending = engine.ledger.posting(entry)
+        is_sending = engine.ledger.posting(entry, engine.hub_clock.now())
         return is_sending
 
     try:

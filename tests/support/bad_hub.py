@@ -16,6 +16,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -51,6 +52,10 @@ class BadHub:
     plan: Callable[[str, int], str] = lambda _prompt, _attempt: "ok"
     lag: float = 0.0
     seconds: float = 0.05
+    clock: Callable[[], float] = time.time
+    """What the hub's clock shows."""
+    states_date: bool = False
+    """Whether answers have a `Date`."""
     think: float = 0.0
     """Seconds taken before a POST is accepted, and again before it is answered."""
     cost: str | None = "0.05"
@@ -113,6 +118,8 @@ class BadHub:
         received = _read_request(connection)
         if received is None:
             return False
+        if self.states_date:
+            connection = _Dated(connection, self.clock)  # type: ignore[assignment]
         method, target, body = received
         path, query = urlsplit(target).path, parse_qs(urlsplit(target).query)
         with self._lock:
@@ -192,7 +199,7 @@ class BadHub:
                     "media_type": "image",
                     "status": "succeeded" if done else "processing",
                     "result_url": f"{prefix}/api/ai/files/{each}" if done else None,
-                    "enqueued_at": int(one.at),
+                    "enqueued_at": int(one.at - time.time() + self.clock()),
                     "cost": self.cost if done else None,
                 }
                 for each in one.ids
@@ -247,6 +254,21 @@ def _send(
         f"HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n{extra}\r\n"
     )
     connection.sendall(head.encode() + body)
+
+
+class _Dated:
+    """A connection that adds a `Date` to the headers sent over it."""
+
+    def __init__(self, connection: socket.socket, clock: Callable[[], float]) -> None:
+        self._connection = connection
+        self._clock = clock
+
+    def sendall(self, data: bytes) -> None:
+        date = f"\r\nDate: {formatdate(self._clock(), usegmt=True)}\r\n\r\n"
+        self._connection.sendall(data.replace(b"\r\n\r\n", date.encode(), 1))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
 
 
 def _reset(connection: socket.socket) -> bool:
