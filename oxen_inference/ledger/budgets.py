@@ -257,5 +257,8 @@ def _durable(ledger: Ledger, name: str) -> Ledger:
     return ledger
 
 
-def _rebuild(limit: str, name: str, ledger: Ledger) -> Budget:
-    return Budget(limit, name=name, ledger=ledger)
+def _rebuild(_: str, name: str, ledger: Ledger) -> Budget:
+    """Return a pickled budget as its ledger has it; one that is gone never starts anew."""
+    with ledger.database.reading() as connection:
+        known = accounts.totals(connection, name)
+    return Budget(known.limit, name=name, ledger=ledger)

@@ -11,7 +11,6 @@ Every function works in its caller's transaction.
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,10 +18,10 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Row, bindparam, delete, exists, insert, select, update
 
 from oxen_inference.ledger.entries import Intent
+from oxen_inference.ledger.generations import read_item
 from oxen_inference.ledger.leases import is_alive
 from oxen_inference.ledger.schema import calls, entries, generations, leases, waits
 from oxen_inference.ledger.statements import now
-from oxen_inference.result import MediaItem
 
 # Statements of every paid request are made once: to make one takes longer than to run it.
 _DELIVER = (
@@ -121,7 +120,9 @@ def _waits(connection: Connection, entry_id: str) -> Iterable[Row[tuple[str, str
 def _may_succeed(connection: Connection, entry_id: str) -> bool:
     """Whether a result can still be had: it has not ended without one."""
     rows = connection.execute(
-        select(generations.c.item).where(generations.c.entry_id == entry_id)
-    ).scalars()
-    items = [MediaItem.from_dict(json.loads(item)) for item in rows]
+        select(generations.c.generation_id, generations.c.item).where(
+            generations.c.entry_id == entry_id
+        )
+    )
+    items = [read_item(*row) for row in rows]
     return not items or any(not i.is_terminal or i.status == "succeeded" for i in items)

@@ -299,6 +299,8 @@ def _prepared_sqlite(path: Path | None) -> Engine:
 
 
 def _make_durable(driver_connection: Any, _: object) -> None:
+    # Bytes that are no text damage their own row, not every list with it.
+    driver_connection.text_factory = lambda data: data.decode("utf-8", "replace")
     driver_connection.execute("PRAGMA journal_mode = WAL")
     # FULL: a commit has reached the disk, so that no intent is lost with the power.
     driver_connection.execute("PRAGMA synchronous = FULL")

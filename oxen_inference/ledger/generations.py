@@ -6,10 +6,12 @@ Every function works in its caller's transaction.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, Row, bindparam, select, update
 
 from oxen_inference.ledger import accounts
 from oxen_inference.ledger.entries import Entry
@@ -17,8 +19,16 @@ from oxen_inference.ledger.schema import entries, generations
 from oxen_inference.ledger.statements import insert_new, now
 from oxen_inference.result import MediaItem
 
+log = logging.getLogger("oxen_inference.media")
+
+_DIRECT = "direct:"
+
 # Statements are made once: to make one takes longer than to run it.
-_LOCK = select(entries.c.id).where(entries.c.entry_id == bindparam("entry")).with_for_update()
+_LOCK = (
+    select(entries.c.state, entries.c.attempt)
+    .where(entries.c.entry_id == bindparam("entry"))
+    .with_for_update()
+)
 _OWNERS = select(generations.c.generation_id, generations.c.entry_id).where(
     generations.c.hub == bindparam("hub"),
     generations.c.account == bindparam("account"),
@@ -58,14 +68,30 @@ def owners(
     return {row.generation_id: row.entry_id for row in rows}
 
 
-def accept(connection: Connection, entry: Entry, ids: Sequence[str], notes: Sequence[str]) -> bool:
-    """Write an accepted entry and its ids; False if other entries have them all."""
-    _lock(connection, entry)
+def accept(
+    connection: Connection,
+    entry: Entry,
+    ids: Sequence[str],
+    notes: Sequence[str],
+    *,
+    were_found: bool = False,
+) -> bool:
+    """Write an accepted entry and its ids; False if other entries have them all, or if another
+    attempt was begun meanwhile.
+
+    `were_found`: by looking for them, which changes nothing once the hub's own answer is written.
+    """
+    now_is = _lock(connection, entry)
+    if now_is is None or now_is.attempt != entry.attempt:
+        return False
+    if were_found and now_is.state not in ("posting", "unknown"):
+        return bool(now_is.state == "accepted")
+    before = connection.execute(_ITEMS, {"entry": entry.entry_id}).all()
     known = owners(connection, entry.hub, entry.account, ids)
     if known and all(known.get(each, entry.entry_id) != entry.entry_id for each in ids):
         return False
     written = 0
-    for position, each in enumerate(ids):
+    for position, each in enumerate(ids, start=len(before)):
         if each not in known:
             item = MediaItem(generation_id=each)
             written += _insert(connection, entry, position, each, item)
@@ -73,7 +99,8 @@ def accept(connection: Connection, entry: Entry, ids: Sequence[str], notes: Sequ
         return False  # another entry took them at this moment
     _write_accepted(connection, entry, notes)
     # A generation that was requested and is not named may have been made, and be billed.
-    accounts.resize(connection, entry.entry_id, ids, at_least=entry.count)
+    every_id = [*(row.generation_id for row in before), *ids]
+    accounts.resize(connection, entry.entry_id, every_id, at_least=entry.count)
     return True
 
 
@@ -110,7 +137,7 @@ def update_items(connection: Connection, entry: Entry, items: Iterable[MediaItem
         generation_id = item.generation_id or _direct_id(entry.entry_id, position)
         if generation_id not in known:
             continue
-        before = MediaItem.from_dict(json.loads(known[generation_id]))
+        before = read_item(generation_id, known[generation_id])
         if before.is_terminal and not item.is_terminal:
             item = replace(item, status=before.status, cost=before.cost)  # noqa: PLW2901 - as it is by now
         content = json.dumps(item.to_dict())
@@ -120,8 +147,19 @@ def update_items(connection: Connection, entry: Entry, items: Iterable[MediaItem
             accounts.settle(connection, entry.entry_id, generation_id, item.cost, entry.model)
 
 
-def _lock(connection: Connection, entry: Entry) -> None:
-    connection.execute(_LOCK, {"entry": entry.entry_id})
+def read_item(generation_id: str, text: object) -> MediaItem:
+    """Return a generation as it was written; what cannot be read can be asked for by its id."""
+    try:
+        return MediaItem.from_dict(json.loads(text))  # type: ignore[arg-type]  # or it cannot be read
+    except (ValueError, TypeError, AttributeError, ArithmeticError) as error:
+        log.warning("The ledger's row of %s is damaged: %s", generation_id, error)
+        known_id = None if generation_id.startswith(_DIRECT) else generation_id
+        return MediaItem(generation_id=known_id)
+
+
+def _lock(connection: Connection, entry: Entry) -> Row[Any, Any] | None:
+    found: Row[Any, Any] | None = connection.execute(_LOCK, {"entry": entry.entry_id}).one_or_none()
+    return found
 
 
 def _write_accepted(connection: Connection, entry: Entry, notes: Sequence[str]) -> None:
@@ -144,4 +182,4 @@ def _insert(
 
 
 def _direct_id(entry_id: str, position: int) -> str:
-    return f"direct:{entry_id}:{position}"
+    return f"{_DIRECT}{entry_id}:{position}"

@@ -43,7 +43,8 @@ from oxen_inference.ledger import accounts, conversations, generations
 from oxen_inference.ledger.accounts import Reservation
 from oxen_inference.ledger.database import Database, identity_of, read_url
 from oxen_inference.ledger.entries import Entry, Intent, Scope
-from oxen_inference.ledger.leases import Lease, is_alive
+from oxen_inference.ledger.entry_rows import read_entry
+from oxen_inference.ledger.leases import Lease
 from oxen_inference.ledger.schema import calls, entries, leases, reservations
 from oxen_inference.ledger.schema import generations as generation_rows
 from oxen_inference.ledger.statements import now
@@ -74,7 +75,7 @@ _BY_KEY = _ENTRIES.where(
     ),
 )
 _ITEMS = (
-    select(generation_rows.c.entry_id, generation_rows.c.item)
+    select(generation_rows.c.entry_id, generation_rows.c.generation_id, generation_rows.c.item)
     .join(entries, entries.c.entry_id == generation_rows.c.entry_id)
     .order_by(generation_rows.c.entry_id, generation_rows.c.position)
 )
@@ -350,10 +351,20 @@ class Ledger:
         with self.database.writing() as connection:
             self._move(connection, entry, ("posting",), _UNPOST)
 
-    def accepted(self, entry: Entry, generation_ids: Iterable[str], notes: Iterable[str]) -> bool:
-        """Write the ids that the hub gave, or that were found; False if another entry has them."""
+    def accepted(
+        self,
+        entry: Entry,
+        generation_ids: Iterable[str],
+        notes: Iterable[str],
+        *,
+        were_found: bool = False,
+    ) -> bool:
+        """Write the ids that the hub gave, or that `were_found`; False if another entry has them,
+        or another attempt was begun.
+        """
+        ids = list(generation_ids)
         with self.database.writing() as connection:
-            return generations.accept(connection, entry, list(generation_ids), list(notes))
+            return generations.accept(connection, entry, ids, list(notes), were_found=were_found)
 
     def abandon(self, entry: Entry, error: Mapping[str, Any]) -> None:
         """Reject an entry that was not sent; any other stays as it is."""
@@ -558,40 +569,9 @@ def _read_all(
 ) -> list[Entry]:
     rows = connection.execute(of_entries, values).all()
     items: dict[str, tuple[MediaItem, ...]] = {}
-    if any(row.state == "accepted" for row in rows):
+    if any(row.state not in ("intended", "posting", "unknown", "rejected") for row in rows):
         ids = {"entries": [row.entry_id for row in rows]} if of_items is _ITEMS_BY_ENTRY else {}
         for row in connection.execute(of_items, ids):
-            item = MediaItem.from_dict(json.loads(row.item))
+            item = generations.read_item(row.generation_id, row.item)
             items[row.entry_id] = (*items.get(row.entry_id, ()), item)
-    return [_read(row._asdict(), items.get(row.entry_id, ())) for row in rows]
-
-
-def _read(row: Mapping[str, Any], items: tuple[MediaItem, ...]) -> Entry:
-    is_open = row["state"] in ("intended", "posting")
-    return Entry(
-        entry_id=row["entry_id"],
-        hub=row["hub"],
-        account=row["account"],
-        key=row["key"],
-        fingerprint=row["fingerprint"],
-        caller_fingerprint=row["caller_fingerprint"],
-        kind=row["kind"],
-        model=row["model"],
-        media_type=row["media_type"],
-        request=json.loads(row["request"]),
-        defaults=json.loads(row["defaults"]),
-        count=row["count"],
-        state=row["state"],
-        attempt=row["attempt"],
-        owner=row["owner"],
-        created_at=row["created_at"],
-        posted_at=row["posted_at"],
-        posted_ago=row["posted_ago"],
-        hub_sent_at=row["hub_sent_at"],
-        decided_at=row["decided_at"],
-        error=json.loads(row["error"]) if row["error"] else None,
-        notes=tuple(json.loads(row["notes"])),
-        items=items,
-        reserved=accounts.to_usd((row["unit"] or 0) * (row["open"] or 0)),
-        is_abandoned=is_open and is_alive(row["lease_identity"], row["lease_age"]) is False,
-    )
+    return [read_entry(row._asdict(), items.get(row.entry_id, ())) for row in rows]

@@ -47,13 +47,14 @@ _MISSING: Any = object()
 class Match:
     """`adopted` if there is one explanation; `candidates` are all rows that may be the job.
 
-    `is_current`: the hub could be asked the last time, for all that it lists.
+    `is_current`: the hub could be asked the last time; `is_complete`: about everything since.
     """
 
     adopted: tuple[Generation, ...] = ()
     candidates: tuple[Generation, ...] = ()
     why_not: str = ""
     is_current: bool = True
+    is_complete: bool = True
 
 
 async def look_for(engine: Engine, entry: Entry, cause: Exception | None, task: Task) -> Entry:
@@ -90,7 +91,8 @@ async def search(
         # Twice the same: a second job like it may be listed a moment later.
         if ids and ids == previous and found.is_current:
             note = "The answer to the request was lost; its generations were found by their parameters."  # fmt: skip
-            written = await run(engine.ledger.accepted, entry, ids, (*entry.notes, note))
+            notes = (*entry.notes, note)
+            written = await run(engine.ledger.accepted, entry, ids, notes, were_found=True)
             if written:  # pragma: no branch - another process may have taken them meanwhile
                 return await engine.reload(entry), found
         previous = ids
@@ -133,7 +135,7 @@ async def _look_once(engine: Engine, entry: Entry, previous: Match) -> Match:
     owners = await run(engine.ledger.owners, scope, list(rows))
     rivals = await run(engine.ledger.unresolved, scope, except_for=entry.entry_id)
     found = match(entry, rows.values(), owners, rivals)
-    return replace(found, is_current=found.is_current and is_complete)
+    return replace(found, is_complete=is_complete)
 
 
 def outcome_unknown(entry: Entry, record: Mapping[str, Any], found: Match) -> EnqueueOutcomeUnknown:
@@ -177,7 +179,7 @@ def match(
     if len(exact) != entry.count:
         why = f"{len(exact)} generations match it and {entry.count} were requested"
         return Match(candidates=candidates, why_not=why)
-    if any(_is_exact(rival, row) for rival in rivals for row in exact):
+    if any(_may_be_rivals(rival, row) for rival in rivals for row in exact):
         why = "another request of unknown outcome matches the same generation"
         return Match(candidates=candidates, why_not=why)
     ordered = sorted(exact, key=lambda row: (row.enqueued_at or 0, row.generation_id))
@@ -234,7 +236,7 @@ def _is_in_time(entry: Entry, row: Generation) -> bool:
 
 
 def _is_exact(entry: Entry, row: Generation) -> bool:
-    if not (_may_be(entry, row) and _is_in_time(entry, row)):
+    if not (entry.request and _may_be(entry, row) and _is_in_time(entry, row)):
         return False
     if not _has_count(row, entry.count, 1, None):
         return False
@@ -251,6 +253,13 @@ def _is_exact(entry: Entry, row: Generation) -> bool:
         for name, default in entry.defaults.items()
         if name not in sent and name not in _NOT_PARAMETERS
     )
+
+
+def _may_be_rivals(rival: Entry, row: Generation) -> bool:
+    """Whether a row matches another request, or one that can no longer be read."""
+    if not rival.request:
+        return rival.model == row.model_name
+    return _is_exact(rival, row)
 
 
 def _has_count(row: Generation, *counts: int | None) -> bool:

@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from oxen_inference import queue
-from oxen_inference.effects import run, send, shield
+from oxen_inference.effects import Work, run, send, shield
 from oxen_inference.errors import (
+    ConfigurationError,
     EnqueueOutcomeUnknown,
     InvalidInputError,
     OxenError,
@@ -69,13 +70,20 @@ async def reconcile(engine: Engine, task: Task, save_to: Any) -> list[Entry]:
     for entry in entries:
         if entry.is_settled and (save_to is None or not _to_fetch(entry)):
             continue
-        looked_at.append(await _decide(engine, task, entry))
+        looked_at.append(await _or_as_it_is(_decide(engine, task, entry), entry))
     rows = await _rows_of(engine, looked_at)
-    settled = []
-    for entry in looked_at:
-        entry = await _update(engine, entry, rows, save_to)  # noqa: PLW2901 - the same one, later
-        settled.append(entry)
-    return settled
+    return [await _or_as_it_is(_update(engine, entry, rows, save_to), entry) for entry in looked_at]
+
+
+async def _or_as_it_is(step: Work[Entry], entry: Entry) -> Entry:
+    """Return what a step makes of an entry; one that fails is no reason to leave out the others."""
+    try:
+        return await step
+    except ConfigurationError:
+        raise  # the client is closed
+    except OxenError as error:
+        log.warning("Entry %s could not be brought up to date: %s", entry.entry_id, error)
+        return entry
 
 
 async def forget(engine: Engine, entry_id: str) -> Entry:

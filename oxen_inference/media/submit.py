@@ -227,7 +227,11 @@ async def _send(engine: Engine, entry: Entry, prepared: PreparedRequest, task: T
         try:
             outcome = await _attempt(engine, entry, call, prepared)
         except NotAllowed:  # another call took the entry over
-            return await when_decided(engine, await engine.reload(entry), task)
+            again = await _claim_back(engine, entry, prepared)
+            if again is None:
+                return await when_decided(engine, await engine.reload(entry), task)
+            entry = again
+            continue
         entry = replace(entry, hub_sent_at=engine.hub_clock.at(begun))
         if isinstance(outcome, list):
             return await _record_results(engine, entry, outcome)
@@ -244,6 +248,16 @@ async def _send(engine: Engine, entry: Entry, prepared: PreparedRequest, task: T
             return await look_for(engine, entry, outcome.error, task)
         await _retry_or_reject(engine, entry, outcome, attempt, task)
         attempt += 1
+
+
+async def _claim_back(engine: Engine, entry: Entry, prepared: PreparedRequest) -> Entry | None:
+    """Return the entry, which another process released while this one waited to send it again."""
+    known = await engine.reload(entry)
+    if (known.state, known.attempt) != ("rejected", entry.attempt):
+        return None
+    reservation = await run(prepared.reservation, engine.ledger)
+    is_mine = await run(engine.ledger.claim, known, prepared.intent, reservation)
+    return await engine.reload(entry) if is_mine else None
 
 
 async def _retry_or_reject(
@@ -272,7 +286,7 @@ async def confirm_rejection(
     adopted, found = await search(engine, entry, seconds, StopRequest())
     if adopted is not None:
         return adopted
-    if found.is_current and not found.candidates:
+    if found.is_current and found.is_complete and not found.candidates:
         explained = await invoke(engine.catalog.explain, error, prepared.intent.model)
         await _reject(engine, entry, explained)
     record = error_record(error)

@@ -20,7 +20,8 @@ class Connection:
     """Copies are the same connection; a pickled one leaves its key and its clients behind.
 
     `client`: an `OxenClient` or `AsyncOxenClient`; the other kind is made with its settings.
-    `ledger`: ``...`` means the default one. After unpickling, the key comes from the environment.
+    `ledger`: ``...`` means the default one. After unpickling, it is the same ledger, and the key
+    comes from the environment.
     """
 
     def __init__(
@@ -49,12 +50,13 @@ class Connection:
         return self  # a second connection would poll the same jobs again
 
     def __reduce__(self) -> tuple[Any, ...]:
-        from oxen_inference.ledger.store import Ledger
+        from oxen_inference.ledger.store import Ledger, default_ledger
 
         settings = self._settings()
         ledger = settings.get("ledger", ...)
-        can_travel = ledger is None or isinstance(ledger, Ledger)
-        return _rebuild, (settings["base_url"], ledger if can_travel else ...)
+        if ledger is ...:  # of this machine: another one's would be another ledger
+            ledger = default_ledger()
+        return _rebuild, (settings["base_url"], None if ledger is None else Ledger.of(ledger))
 
     def check(self) -> None:
         """Raise `ConfigurationError` now if there is no key, or no usable base URL."""

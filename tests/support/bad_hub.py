@@ -58,6 +58,7 @@ class BadHub:
     """Whether answers have a `Date`."""
     think: float = 0.0
     """Seconds taken before a POST is accepted, and again before it is answered."""
+    retry_after: str = "0"
     cost: str | None = "0.05"
     foreign_rows: list[dict[str, Any]] = field(default_factory=list)
     has_history: bool = True
@@ -145,7 +146,7 @@ class BadHub:
         time.sleep(self.think)
         what = self.plan(prompt, attempt)
         if what in NOT_ACCEPTED:
-            return _refuse(connection, what)
+            return _refuse(connection, what, self.retry_after)
         made = 1 if what == "fewer_ids" else int(body.get("num_generations", 1))
         ids = [str(uuid.uuid4()) for _ in range(made)]
         with self._lock:
@@ -277,7 +278,7 @@ def _reset(connection: socket.socket) -> bool:
     return False
 
 
-def _refuse(connection: socket.socket, what: str) -> bool:
+def _refuse(connection: socket.socket, what: str, retry_after: str) -> bool:
     """Nothing was accepted; say so, or do not."""
     kind, _, number = what.partition("_")
     if what == "reset_before":
@@ -295,7 +296,7 @@ def _refuse(connection: socket.socket, what: str) -> bool:
         assert kind == "status"
         status = int(number.partition("_")[0])
         error = {"error": {"type": "unknown_error", "detail": f"refused with {status}"}}
-        wait = "Retry-After: 0\r\n" if status == 429 else ""
+        wait = f"Retry-After: {retry_after}\r\n" if status == 429 else ""
         _send(connection, status, json.dumps(error).encode(), extra=wait)
     return True
 

@@ -655,3 +655,98 @@ def test_a_ledger_that_another_process_is_making_is_waited_for(
         ledger = Ledger(path)
         assert ledger.durable
     other.close()
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value"),
+    [
+        ("oxen_entries", "request", "{"),
+        ("oxen_entries", "request", "[]"),
+        ("oxen_entries", "notes", "no list"),
+        ("oxen_entries", "defaults", ""),
+        ("oxen_entries", "error", "}"),
+        ("oxen_entries", "state", "accepte"),
+        ("oxen_generations", "item", "{"),
+        ("oxen_generations", "item", '{"generation_id": "g1", "cost": "a lot"}'),
+        ("oxen_generations", "item", "7"),
+    ],
+)
+def test_a_damaged_row_hides_no_other(ledger: Ledger, table: str, column: str, value: str) -> None:
+    damaged, _ = begin(ledger, key="k0")
+    ledger.posting(damaged)
+    ledger.accepted(damaged, ["g0"], [])
+    begin(ledger, key="k1")
+    sql(ledger, f"UPDATE {table} SET {column} = :value WHERE entry_id = :id", value=value, id=damaged.entry_id)  # fmt: skip
+    entries = ledger.entries(SCOPE)
+    assert {each.key for each in entries} == {"k0", "k1"}
+    read = next(each for each in entries if each.key == "k0")
+    assert read.generation_ids == ("g0",)  # so the hub can still be asked about it
+    assert not read.may_be_claimed
+    again, mine = begin(ledger, key="k0")
+    assert (again.entry_id, mine) == (damaged.entry_id, False)
+    item = MediaItem(generation_id="g0", status="succeeded", cost=Decimal(1))
+    assert ledger.update(read, [item]).items == (item,)
+
+
+@pytest.mark.parametrize("column", ["created_at", "count", "posted_at"])
+def test_a_number_that_is_none_hides_no_other(file: Ledger, column: str) -> None:
+    for key in ("k0", "k1"):
+        ledger_entry, _ = begin(file, key=key)
+    sql(file, f"UPDATE oxen_entries SET {column} = 'x' WHERE key = 'k0'")
+    by_key = {each.key: each for each in file.entries(SCOPE)}
+    assert by_key["k1"] == ledger_entry
+    assert by_key["k0"].notes == (f"Damaged in the ledger: {column}.",)
+
+
+def test_bytes_that_are_no_text_hide_no_other(file: Ledger) -> None:
+    for key in ("k0", "k1"):
+        begin(file, key=key)
+    sql(file, "UPDATE oxen_entries SET notes = CAST(x'80ff' AS TEXT) WHERE key = 'k0'")
+    assert {each.key for each in file.entries(SCOPE)} == {"k0", "k1"}
+
+
+def test_what_was_found_does_not_replace_the_hub_s_own_answer(ledger: Ledger) -> None:
+    entry, _ = begin(ledger, key="k")
+    ledger.posting(entry)
+    assert ledger.accepted(entry, ["found"], [], were_found=True)
+    # The sender was alive, and gets an answer after all: what was paid for is not lost.
+    assert ledger.accepted(entry, ["answered"], [])
+    known = ledger.get(entry.entry_id)
+    assert known is not None
+    assert known.generation_ids == ("found", "answered")
+    assert ledger.accepted(entry, ["another"], [], were_found=True)
+    assert ledger.get(entry.entry_id) == known
+
+
+def test_an_earlier_attempt_adopts_nothing(ledger: Ledger) -> None:
+    first, _ = begin(ledger, key="k")
+    ledger.posting(first)
+    ledger.rejected(first, {"message": "no"})
+    rejected = ledger.get(first.entry_id)
+    assert rejected is not None
+    assert not ledger.accepted(rejected, ["g"], [], were_found=True)
+    assert ledger.claim(rejected, intent(key="k"))
+    second = ledger.get(first.entry_id)
+    assert second is not None
+    assert ledger.posting(second)
+    # Whoever still looks for the first attempt's job has nothing to say any more.
+    assert not ledger.accepted(first, ["g"], [], were_found=True)
+    ledger.unknown(first, {"message": "lost"})
+    ledger.rejected(first, {"message": "lost"})
+    known = ledger.get(first.entry_id)
+    assert known is not None
+    assert (known.state, known.attempt) == ("posting", 1)
+
+
+def test_a_pickled_budget_is_the_one_in_its_ledger_or_none(ledger: Ledger) -> None:
+    budget = Budget("1", name="studio", ledger=ledger)
+    budget.record("0.25")
+    if ledger.path is None:
+        return  # by its URL, its credentials come from the environment: see below
+    travels = pickle.dumps(budget)
+    budget.change_limit("2")
+    assert (pickle.loads(travels).limit, pickle.loads(travels).spent) == (2, Decimal("0.25"))
+    sql(ledger, "DELETE FROM oxen_charges")
+    sql(ledger, "DELETE FROM oxen_budgets")
+    with pytest.raises(LedgerError, match="no longer in its ledger"):
+        pickle.loads(travels)

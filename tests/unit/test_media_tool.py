@@ -15,12 +15,18 @@ import jsonschema
 import pytest
 from langchain_core.load import dumps
 from langchain_core.utils.function_calling import convert_to_openai_tool
+from sqlalchemy import create_engine
 
 from langchain_oxen import OxenMediaTool, OxenToolkit
 from langchain_oxen.tool_base import ToolRequest
 from oxen_inference import Budget, Ledger, Model, OxenClient
 from oxen_inference.catalog.reading import read_model
-from oxen_inference.errors import ConfigurationError, InvalidInputError, MissingAPIKeyError
+from oxen_inference.errors import (
+    ConfigurationError,
+    InvalidInputError,
+    LedgerError,
+    MissingAPIKeyError,
+)
 from oxen_inference.tools.connection import Connection
 from oxen_sandbox.models import Catalog
 
@@ -138,6 +144,27 @@ def test_a_copy_is_the_same_tool_and_a_pickle_leaves_the_key_behind(
     monkeypatch.setenv("OXEN_API_KEY", "another-key")
     assert loaded.connection.get_client().api_key == "another-key"
     assert str(loaded.connection.get_client().base_url).startswith("http://localhost:1/api/ai")
+
+
+def test_a_pickle_names_its_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it is loaded, that very ledger is used, or none: never the one of that machine."""
+    monkeypatch.setenv("OXEN_API_KEY", "another-key")
+    for number, ledger in enumerate((str(tmp_path / "own.sqlite3"), ...)):
+        before = tool(ledger=ledger).connection.get_client().media.ledger
+        assert before.durable
+        travels = pickle.dumps(tool(ledger=ledger))
+        monkeypatch.setenv("OXEN_STATE_DIR", str(tmp_path / f"elsewhere-{number}"))
+        after = pickle.loads(travels).connection.get_client().media.ledger
+        assert after.is_same(before)
+        before.close()
+        after.close()
+        for file in tmp_path.rglob("*.sqlite3*"):
+            file.unlink()
+        with pytest.raises(LedgerError, match="is missing"):
+            pickle.loads(travels).connection.get_client().media.ledger.entries()
+    engine = create_engine("sqlite://")
+    with pytest.raises(TypeError, match="engines hold connections"):
+        pickle.dumps(tool(ledger=engine))
 
 
 def test_a_pickle_keeps_its_named_budget_and_refuses_an_unnamed_one(tmp_path: Path) -> None:

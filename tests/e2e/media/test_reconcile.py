@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from oxen_inference import Ledger
 from oxen_inference.errors import InvalidInputError
 from tests.e2e.media.calls import MediaCalls
 from tests.support.bad_hub import BadHub
+from tests.support.databases import other_machine, sql
 
 
 @pytest.fixture
@@ -83,3 +87,41 @@ def test_one_file_that_fails_keeps_no_other(media: MediaCalls, hub: BadHub, tmp_
     saved: dict[str, Any] = {item.generation_id: item.path for item in entry.items}
     assert saved[broken] is None
     assert all(path for one, path in saved.items() if one != broken)
+
+
+def test_a_live_sender_that_is_taken_for_dead_still_buys_once(
+    hub: BadHub, ledger: Ledger, kind: str
+) -> None:
+    """Its machine was asleep, or cut off from the database, while it waited to try again."""
+    attempts = ("status_429", "ok")
+    hub.plan = lambda _prompt, attempt: attempts[attempt]
+    hub.retry_after = "1"
+    sender, other = MediaCalls(hub, ledger, kind), MediaCalls(hub, ledger, kind)
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(sender, "generate", model="bad-image", prompt="an ox", key="k")
+        while not hub.posts["an ox"]:
+            time.sleep(0.01)
+        while ledger.entries()[0].state != "intended":
+            time.sleep(0.01)
+        dead = other_machine(ledger, age=100)
+        own = sql(ledger, "SELECT owner FROM oxen_entries")[0][0]
+        sql(ledger, "UPDATE oxen_entries SET owner = :dead", dead=dead)
+        (entry,) = other("reconcile")
+        assert entry.state == "rejected"
+        sql(ledger, "UPDATE oxen_entries SET owner = :own", own=own)
+        assert call.result(20).succeeded
+    assert len(hub.submissions_of("an ox")) == 1
+    (entry,) = ledger.entries()
+    assert (entry.state, entry.attempt) == ("accepted", 1)
+
+
+def test_one_entry_that_cannot_be_looked_at_keeps_no_other_from_it(
+    hub: BadHub, media: MediaCalls
+) -> None:
+    for n in range(3):
+        media("generate", model="bad-image", prompt=f"p{n}", key=f"k{n}")
+    sql(media.ledger, "UPDATE oxen_generations SET item = substr(item, 2) WHERE position = 0 AND entry_id = (SELECT entry_id FROM oxen_entries WHERE key = 'k1')")  # fmt: skip
+    assert {each.key for each in media("jobs")} == {"k0", "k1", "k2"}
+    (mended,) = media("reconcile")
+    assert (mended.key, mended.is_settled) == ("k1", True)
+    assert media("reconcile") == []

@@ -411,6 +411,7 @@ def test_a_long_history_is_read_until_it_goes_past_the_request(
     age: int, most: int, pages: int, hub: BadHub, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lost_jobs, "_MAX_PAGES", most)
+    hub.states_date = True  # or nothing says what is before the request
     hub.plan = lambda *_: "reset_after"
     rows = [foreign(hub, prompt="a cow", enqueued_at=int(time.time()) - age)] * 2500
     hub.foreign_rows = rows
