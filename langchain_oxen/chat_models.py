@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.callbacks import (
@@ -16,7 +17,6 @@ from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.language_models.model_profile import ModelProfile
 from langchain_core.load.load import ALL_SERIALIZABLE_MAPPINGS
 from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, model_validator
@@ -99,6 +99,9 @@ class ChatOxen(ClientHolder, BaseChatModel):
     reasoning_replay: ReplaySetting = "auto"
     """Which of its earlier reasoning the model is sent again: what its family needs, none, that of
     the tool calls since the last user message, or all."""
+    inputs_from: str | Path | None = None
+    """Folder whose files image, audio, video and PDF blocks may name as ``path``; None: no file is
+    read."""
     cost: bool = True
     """Whether ``response_metadata["cost"]`` of an answer has its cost in USD."""
 
@@ -290,9 +293,9 @@ class ChatOxen(ClientHolder, BaseChatModel):
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the body of a request and the options of the call."""
         from langchain_oxen.messages_out import to_wire
-        from oxen_inference.chat.families import policy_for
-        from oxen_inference.chat.messages import model_takes_images, prepare_messages
+        from oxen_inference.chat.messages import model_takes_images
         from oxen_inference.chat.options import check_parameters, split_parameters
+        from oxen_inference.chat.request import prepare_body
 
         settings = {"model": self.model, "timeout": self.timeout, **self._sent_params}
         if self.response_format is not None:
@@ -311,9 +314,10 @@ class ChatOxen(ClientHolder, BaseChatModel):
         if body.get("response_format") is not None:
             body["response_format"] = structured.response_format(body["response_format"])
         convert_tools(body, self.parallel_tool_calls)
-        body["messages"] = prepare_messages(
-            to_wire(messages),
-            policy=policy_for(body["model"], self.reasoning_replay),
+        options["expected"] = prepare_body(
+            body,
+            to_wire(messages, inputs_from=self.inputs_from),
+            replay=self.reasoning_replay,
             takes_images=lambda: model_takes_images(client.catalog.cached(body["model"])),
         )
         if streamed and stream_usage:
@@ -367,9 +371,10 @@ class ChatOxen(ClientHolder, BaseChatModel):
         ``"json_schema"`` and ``"json_mode"`` with those that support them. With `include_raw`,
         the answer is a dict of ``raw``, ``parsed`` and ``parsing_error``.
         """
-        return structured.with_structured_output(
-            self, schema, method=method, include_raw=include_raw, strict=strict, **kwargs
-        )
+        with _typed_errors():
+            return structured.with_structured_output(
+                self, schema, method=method, include_raw=include_raw, strict=strict, **kwargs
+            )
 
     # Token counts, without a network
 
@@ -385,10 +390,12 @@ class ChatOxen(ClientHolder, BaseChatModel):
 
     @override
     def get_num_tokens(self, text: str) -> int:
-        """Estimate a text's tokens: four characters each, unless `custom_get_token_ids` is set."""
+        """Estimate a text's tokens, unless `custom_get_token_ids` is set."""
+        from oxen_inference.chat.token_counts import text_tokens
+
         if self.custom_get_token_ids is not None:
             return len(self.custom_get_token_ids(text))
-        return -(-len(text) // 4)
+        return text_tokens(text)
 
     @override
     def get_num_tokens_from_messages(
@@ -396,11 +403,10 @@ class ChatOxen(ClientHolder, BaseChatModel):
         messages: Sequence[BaseMessage],
         tools: Sequence[Tool] | None = None,
     ) -> int:
-        """Estimate the tokens of messages and tools, without a network."""
-        from langchain_core.utils.function_calling import convert_to_openai_tool
+        """Estimate the tokens of messages and tools, without a network; files by kind and size."""
+        from langchain_oxen.token_counts import count_messages
 
-        schemas: list[Any] = [convert_to_openai_tool(tool) for tool in tools or ()]
-        return count_tokens_approximately(messages, tools=schemas or None)
+        return count_messages(messages, tools or (), self.get_num_tokens)
 
     # Clients
 

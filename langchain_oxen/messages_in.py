@@ -13,6 +13,7 @@ from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.utils.json import parse_partial_json
 from pydantic import BaseModel
 
+from langchain_oxen import answer_blocks
 from oxen_inference.chat.tool_calls import read_arguments
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def to_message(answer: Answer) -> AIMessage:
     kwargs = _final_kwargs(answer)
     if answer.reasoning:
         kwargs["reasoning_content"] = answer.reasoning
-    if answer.refusal:
+    if answer.refused:
         kwargs["refusal"] = answer.refusal
     metadata = {"model_provider": PROVIDER, **_final_metadata(answer)}
     if answer.logprobs:
@@ -85,9 +86,14 @@ def to_chunk(delta: Delta) -> ChatGenerationChunk:
 
 def to_last_chunk(delta: Delta, answer: Answer) -> ChatGenerationChunk:
     """Return the last chunk of a stream, the only one with usage, cost and finish reason."""
+    kwargs = _final_kwargs(answer)
+    if delta.reasoning:
+        kwargs["reasoning_content"] = delta.reasoning
+    if answer.refused and not answer.refusal:
+        kwargs["refusal"] = ""
     message = AIMessageChunk(
         content=delta.text,
-        additional_kwargs=_final_kwargs(answer),
+        additional_kwargs=kwargs,
         response_metadata={"model_provider": PROVIDER, **_final_metadata(answer)},
         tool_call_chunks=[*_tool_chunks(delta), *_invalidating_chunks(answer.tool_calls)],
         usage_metadata=to_usage(answer.usage),
@@ -265,17 +271,21 @@ def _chunk_blocks(chunk: AIMessageChunk) -> list[blocks.ContentBlock]:
 
 
 def _text_blocks(message: AIMessage, *, indexed: bool) -> list[Any]:
+    """Return the blocks of everything but tool calls."""
     if not isinstance(message.content, str):
         raise NotImplementedError  # blocks already: LangChain reads them by itself
     content: list[Any] = []
     kwargs = message.additional_kwargs
     if reasoning := kwargs.get("reasoning_content"):
         content.append({"type": "reasoning", "reasoning": reasoning, "index": "lc_rs_0"})
-    if message.content:
-        content.append({"type": "text", "text": message.content, "index": "lc_txt_0"})
-    if refusal := kwargs.get("refusal"):
-        value = {"type": "refusal", "refusal": refusal}
-        content.append({"type": "non_standard", "value": value, "index": "lc_rf_0"})
+    citations = answer_blocks.citations(kwargs, message.response_metadata)
+    if message.content or citations:
+        text: dict[str, Any] = {"type": "text", "text": message.content, "index": "lc_txt_0"}
+        content.append({**text, "annotations": citations} if citations else text)
+    for position, block in enumerate(answer_blocks.media(kwargs)):
+        content.append({**block, "index": f"lc_med_{position}"})
+    if (refusal := kwargs.get("refusal")) is not None:
+        content.append({**answer_blocks.refusal(refusal), "index": "lc_rf_0"})
     if not indexed:
         for block in content:
             del block["index"]

@@ -6,9 +6,10 @@ The messages that are given are never changed.
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import unquote
 
 from langchain_core.messages import (
     AIMessage,
@@ -21,15 +22,15 @@ from langchain_core.messages import (
 )
 
 from oxen_inference.chat import reasoning
-from oxen_inference.chat.messages import (
+from oxen_inference.chat.files import (
+    PATH_HINT,
     MediaKind,
     Part,
     data_url,
     media_part,
-    sniff_mime_type,
-    text_part,
     unsupported_document,
 )
+from oxen_inference.chat.messages import json_text, text_part
 from oxen_inference.chat.tool_calls import sendable_arguments, wire_tool_call
 from oxen_inference.errors import InvalidInputError
 
@@ -37,16 +38,18 @@ Block = dict[str, Any]
 WireMessage = dict[str, Any]
 
 
-def to_wire(messages: Sequence[BaseMessage]) -> list[WireMessage]:
+def to_wire(
+    messages: Sequence[BaseMessage], *, inputs_from: str | Path | None = None
+) -> list[WireMessage]:
     """Return the messages for `oxen_inference.chat.messages.prepare_messages`.
 
-    Raises `InvalidInputError` for a message or a content block that Oxen has no form for.
+    `inputs_from`: folder whose files blocks may name as ``path``. Raises `InvalidInputError` for a message or a content block that Oxen has no form for.
     """
     answered: set[Any] = {m.tool_call_id for m in messages if isinstance(m, ToolMessage)}
     answered |= {b.get("tool_use_id") for m in messages for b in _tool_results(m.content)}
     wire: list[WireMessage] = []
     for message in messages:
-        wire += _convert(message, answered)
+        wire += _convert(_with_files(message, inputs_from), answered)
     return wire
 
 
@@ -136,7 +139,7 @@ def _tool_calls(message: AIMessage, answered: set[Any]) -> list[WireMessage]:
 
 
 def _as_json(arguments: Any) -> str:
-    return arguments if isinstance(arguments, str) else json.dumps(arguments, default=str)
+    return arguments if isinstance(arguments, str) else json_text(arguments)
 
 
 def _tool_result(call_id: str, content: Any) -> WireMessage:
@@ -156,6 +159,54 @@ def _tool_results(content: Any) -> Iterable[Block]:
 def _with_name(message: BaseMessage, wire: WireMessage) -> WireMessage:
     name = message.name or message.additional_kwargs.get("name")
     return {**wire, "name": name} if name else wire
+
+
+# Files
+
+_NO_FOLDER = "Name the folder that files may be read from: ChatOxen(inputs_from=...). {}"
+
+
+def _with_files(message: BaseMessage, folder: str | Path | None) -> BaseMessage:
+    """Return the message with the files that its blocks name, as bytes."""
+    if isinstance(message.content, str):
+        return message
+    blocks: list[Any] = list(message.content)
+    for position, block in enumerate(blocks):
+        kind = block.get("type") if isinstance(block, dict) else None
+        if kind in _FILE_BLOCKS and (path := _path_in(block)) is not None:
+            rest = {k: v for k, v in block.items() if k not in ("path", "url", "source_type")}
+            blocks[position] = {**rest, "base64": _read_file(path, folder)}
+    if blocks == message.content:
+        return message
+    return message.model_copy(update={"content": blocks})
+
+
+_FILE_BLOCKS = ("image", "video", "audio", "file", "document")
+
+
+def _path_in(block: Block) -> str | None:
+    """Return the local path that a block names, as ``path`` or as a file's URL."""
+    if path := block.get("path"):
+        return str(path)
+    url = block.get("url")
+    return (
+        unquote(url[len("file://") :])
+        if isinstance(url, str) and url.startswith("file://")
+        else None
+    )
+
+
+def _read_file(name: str, folder: str | Path | None) -> str:
+    from oxen_inference.tools.inputs import allowed_file
+
+    if folder is None:
+        raise InvalidInputError(
+            f"The file {name!r} is not read.", hint=_NO_FOLDER.format(PATH_HINT)
+        )
+    file = allowed_file(name, folder)
+    if file is None:
+        raise InvalidInputError(f"There is no file {name!r} in {folder}.", hint=PATH_HINT)
+    return base64.b64encode(file.read_bytes()).decode()
 
 
 # Content
@@ -198,7 +249,7 @@ def to_parts(content: Any, *, unknown: Literal["raise", "json", "drop"] = "raise
         if part is not None:
             parts.append(_with_cache_control(block, part))
         elif unknown == "json":
-            parts.append(text_part(json.dumps(block, default=str)))
+            parts.append(text_part(json_text(block)))
         elif unknown == "raise":
             raise InvalidInputError(
                 f"Oxen's chat API has no content of type {block.get('type')!r}; it takes text, "
@@ -210,7 +261,11 @@ def to_parts(content: Any, *, unknown: Literal["raise", "json", "drop"] = "raise
 def _text_in(content: Any) -> str:
     if isinstance(content, str):
         return content
-    texts = (p if isinstance(p, str) else p.get("text") for p in content or [] if _is_text(p))
+    texts = (
+        p if isinstance(p, str) else p.get("text") or p.get("refusal")
+        for p in content or []
+        if _is_text(p)
+    )
     return "".join(t for t in texts if isinstance(t, str))
 
 
@@ -309,24 +364,22 @@ def _location(kind: MediaKind, fields: Block) -> str:
     if url := fields.get("url"):
         _check_type(kind, fields.get("mime_type"))
         return str(url)
-    data = fields.get("base64") or fields.get("data")
+    data = fields.get("base64", fields.get("data"))
+    if data in ("", b""):
+        raise InvalidInputError(f"The {kind} is empty.")
     if not data:
         if "file_id" in fields or fields.get("source_type") == "id":
             raise InvalidInputError(
                 f"Oxen keeps no uploaded files: send the {kind} as a URL or in base64, not by id."
             )
         raise InvalidInputError(
-            f"The {kind} block has neither a URL nor base64 data: {list(fields)}"
+            f"The {kind} block has neither a URL nor base64 data: {list(fields)}", hint=PATH_HINT
         )
     if isinstance(data, bytes):
         data = base64.b64encode(data).decode()
     if str(data).startswith("data:"):
         return str(data)
-    mime_type = fields.get("mime_type") or fields.get("media_type") or sniff_mime_type(str(data))
-    if not mime_type:
-        raise InvalidInputError(f"The {kind} block needs a mime_type beside its base64 data.")
-    _check_type(kind, mime_type)
-    return data_url(mime_type, str(data))
+    return data_url(fields.get("mime_type") or fields.get("media_type"), str(data))
 
 
 def _check_type(kind: MediaKind, mime_type: Any) -> None:

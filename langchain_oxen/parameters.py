@@ -8,8 +8,8 @@ from difflib import get_close_matches
 from typing import Any
 
 from langchain_core.tools import BaseTool
-from langchain_core.utils.function_calling import convert_to_openai_tool
 
+from langchain_oxen.schemas import to_tool
 from oxen_inference.chat.options import WireChoice, drop_empty_tools, to_tool_choice
 
 Tool = dict[str, Any] | type | Callable[..., Any] | BaseTool
@@ -86,7 +86,7 @@ def bind_kwargs(
 
     Raises `InvalidInputError` for a choice that names none of them.
     """
-    converted = [convert_to_openai_tool(tool, strict=strict) for tool in tools]
+    converted = [to_tool(tool, strict) for tool in tools]
     if not converted:
         return {}
     choice = _convert_choice(tool_choice, converted)
@@ -101,7 +101,7 @@ def convert_tools(body: dict[str, Any], parallel_tool_calls: bool | None) -> Non
     drop_empty_tools(body)
     if "tools" not in body:
         return
-    body["tools"] = [convert_to_openai_tool(tool) for tool in body["tools"]]
+    body["tools"] = [to_tool(tool) for tool in body["tools"]]
     if parallel_tool_calls is not None:
         body.setdefault("parallel_tool_calls", parallel_tool_calls)
     if "tool_choice" in body:

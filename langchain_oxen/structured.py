@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import json
 from operator import itemgetter
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
+from langchain_core import exceptions
 from langchain_core.exceptions import OutputParserException
 from langchain_core.language_models.chat_models import BaseChatModel
-from langchain_core.messages import AIMessage, AIMessageChunk
-from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
-from langchain_core.output_parsers.openai_tools import (
-    JsonOutputKeyToolsParser,
-    JsonOutputToolsParser,
-    PydanticToolsParser,
-)
+from langchain_core.messages import AIMessage
+from langchain_core.output_parsers import BaseCumulativeTransformOutputParser
+from langchain_core.outputs import ChatGeneration, Generation
 from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
-from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 from langchain_core.utils.json import parse_json_markdown
 from langchain_core.utils.pydantic import is_basemodel_subclass
+from pydantic import BaseModel, ValidationError
+from pydantic.v1 import ValidationError as ValidationErrorV1
+from pydantic_core import from_json
 from typing_extensions import override
 
+from langchain_oxen.schemas import describe
 from oxen_inference.chat.finish_reasons import ran_out_of_tokens
+from oxen_inference.chat.reasoning import without_thoughts
+from oxen_inference.chat.schemas import unwrapped
 
 Method = Literal["function_calling", "json_schema", "json_mode"]
 _METHODS = ("function_calling", "json_schema", "json_mode")
@@ -42,37 +44,28 @@ def with_structured_output(
     if schema is None and method != "json_mode":
         raise _invalid_input(f"method {method!r} needs a schema; only 'json_mode' does without.")
     given = schema
-    schema = cast("dict[str, Any]", _with_title(_unwrap(schema)))
-    pydantic_class: Any = schema if _is_pydantic(schema) else None
-    parser: Runnable[Any, Any]
-    if method == "function_calling":
-        name = convert_to_openai_tool(schema)["function"]["name"]
-        llm = model.bind_tools(
-            [schema],
-            tool_choice=name,
-            strict=strict,
-            parallel_tool_calls=False,
-            ls_structured_output_format=_tracing_format(method, schema, strict),
-            **kwargs,
-        )
-        if pydantic_class:
-            parser = _CallToObject(tools=[pydantic_class], first_tool_only=True)
-        else:
-            parser = _CallToDict(key_name=name, first_tool_only=True)
+    schema = _unwrap(schema)
+    function = None if schema is None else describe(schema)
+    options: dict[str, Any] = {"strict": strict}
+    if function is not None:
+        options["ls_structured_output_format"] = {
+            "kwargs": {"method": method, "strict": strict},
+            "schema": function.to_json_schema(),
+        }
+    if method == "function_calling" and function is not None:
+        tools = [function.to_tool(strict)]
+        options["tool_choice"] = function.name
     else:
-        is_json_mode = method == "json_mode"
-        llm = model.bind_tools(
-            kwargs.pop("tools", []),
-            strict=strict,
-            response_format={"type": "json_object"}
-            if is_json_mode
-            else response_format(given, strict),
-            ls_structured_output_format=_tracing_format(method, schema, strict),
-            **kwargs,
+        tools = kwargs.pop("tools", [])
+        options["response_format"] = (
+            {"type": "json_object"} if method == "json_mode" else response_format(given, strict)
         )
-        parser = _TextToDict()
-        if pydantic_class:
-            parser = _TextToObject(pydantic_object=pydantic_class)
+    llm = model.bind_tools(tools, **options, **kwargs)
+    parser: Runnable[Any, Any] = ObjectParser(
+        tool=function.name if method == "function_calling" and function else None,
+        object_class=schema if _is_pydantic(schema) else None,
+        is_wrapped=function is not None and function.is_wrapped and method != "json_mode",
+    )
     if not include_raw:
         return llm | parser
     parsed = RunnablePassthrough.assign(
@@ -82,53 +75,127 @@ def with_structured_output(
     return RunnableMap(raw=llm) | parsed.with_fallbacks([failed], exception_key="parsing_error")
 
 
-class StrictParser:
-    """Raises `OutputParserException` where the model refused, or its answer was cut off."""
+class ObjectParser(BaseCumulativeTransformOutputParser[Any]):
+    """Reads the object in an answer, also one that is still arriving.
 
-    def parse_result(self, result: list[Any], *, partial: bool = False) -> Any:
-        message = result[0].message
+    A finished answer has a whole object of the class, or an error says why not: LangChain's parsers
+    complete the object that a cut-off answer began.
+    """
+
+    tool: str | None = None
+    """The tool whose arguments are the object; None where the text is."""
+    object_class: Any = None
+    """The pydantic class of the object; None for a dict."""
+    is_wrapped: bool = False
+    """Whether the schema had to be put into an object."""
+
+    @property
+    @override
+    def OutputType(self) -> Any:
+        return self.object_class or Any
+
+    @property
+    @override
+    def _type(self) -> str:
+        return "oxen-object"
+
+    @override
+    def parse(self, text: str) -> Any:
+        return self.parse_result([ChatGeneration(message=AIMessage(text))])
+
+    @override
+    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
+        message: Any = getattr(result[0], "message", None) or AIMessage(result[0].text)
         if getattr(message, "chunk_position", None) == "last":
             partial = False
         if not partial:
-            raise_if_refused(message, needs_call=isinstance(self, JsonOutputToolsParser))
-        return super().parse_result(result, partial=partial)  # type: ignore[misc]  # the parser's
-
-
-class _WholeJson(JsonOutputParser):
-    """Parses a finished answer as it is; LangChain's parser would complete a partial object."""
-
-    @override
-    def parse_result(self, result: list[Any], *, partial: bool = False) -> Any:
-        if partial:
-            return super().parse_result(result, partial=True)
-        message = result[0].message
+            raise_if_refused(message)
+            value = self._called(message) if self.tool else _whole_json(message)
+            return self._as_object(unwrapped(value) if self.is_wrapped else value)
+        value = self._arguments(message) if self.tool else _partial_json(message.text)
+        if self.is_wrapped:
+            value = value.get("value") if isinstance(value, dict) else None
+        if value is None or self.object_class is None:
+            return value
         try:
-            return parse_json_markdown(message.text, parser=_first_value)
-        except ValueError as error:
-            reason = message.response_metadata.get("finish_reason")
-            problem = f"The answer, which ended with {reason!r}, is not valid JSON: {error}."
-            if ran_out_of_tokens(reason):
-                problem = _CUT_OFF.format(reason)
-            text = message.text
+            return self._as_object(value)
+        except (ValidationError, OutputParserException):
+            return None
+
+    def _arguments(self, message: Any) -> Any:
+        calls = (call["args"] for call in message.tool_calls if call["name"] == self.tool)
+        return next(calls, None)
+
+    def _called(self, message: Any) -> Any:
+        arguments = self._arguments(message)
+        if arguments is not None:
+            return arguments
+        reason = message.response_metadata.get("finish_reason")
+        if ran_out_of_tokens(reason):
+            raise OutputParserException(_CUT_OFF.format(reason))
+        if message.invalid_tool_calls:
+            call = message.invalid_tool_calls[0]
+            problem = call["error"] or "malformed arguments"
             raise OutputParserException(
-                f"{problem} The text: {text[:200]!r}", llm_output=text
+                f"The call of {call['name']} cannot be read: {problem}",
+                llm_output=call["args"] or "",
+            )
+        called = ", ".join(call["name"] for call in message.tool_calls)
+        problem = f"The model called {called}" if called else "The model called no tool"
+        raise OutputParserException(
+            f"{problem}, and not {self.tool}. Its text: {message.text[:200]!r}",
+            llm_output=message.text,
+        )
+
+    def _as_object(self, value: Any) -> Any:
+        if self.object_class is None:
+            return value
+        try:
+            if issubclass(self.object_class, BaseModel):
+                return self.object_class.model_validate(value)
+            return self.object_class.parse_obj(value)
+        except (ValidationError, ValidationErrorV1) as error:
+            if self.tool and isinstance(error, ValidationError):
+                raise
+            text = json.dumps(value, ensure_ascii=False, default=str)
+            name = self.object_class.__name__
+            raise OutputParserException(
+                f"The answer is no {name}: {error}. The text: {text[:500]}", llm_output=text
             ) from error
 
 
-class _CallToObject(StrictParser, PydanticToolsParser):
-    pass
+_CUT_OFF = (
+    "The answer was cut off (finish_reason {!r}) before the object was complete. "
+    "Raise max_tokens, or ask for less."
+)
 
 
-class _CallToDict(StrictParser, JsonOutputKeyToolsParser):
-    pass
+def _whole_json(message: Any) -> Any:
+    text = message.text
+    try:
+        return parse_json_markdown(without_thoughts(text), parser=_first_value)
+    except ValueError as error:
+        reason = message.response_metadata.get("finish_reason")
+        problem = f"The answer, which ended with {reason!r}, is not valid JSON: {error}."
+        if ran_out_of_tokens(reason):
+            problem = _CUT_OFF.format(reason)
+        raise OutputParserException(
+            f"{problem} The text: {text[:200]!r}", llm_output=text
+        ) from error
 
 
-class _TextToObject(StrictParser, PydanticOutputParser[Any], _WholeJson):
-    pass
-
-
-class _TextToDict(StrictParser, _WholeJson):
-    pass
+def _partial_json(text: str) -> Any:
+    """Return the beginning of a JSON text as far as it goes, or None."""
+    text = without_thoughts(text).lstrip()
+    if text.startswith(("{", "[")):
+        try:
+            return from_json(text, allow_partial="trailing-strings")
+        except ValueError:
+            pass  # a line break in a string, or prose after the object
+    try:
+        return parse_json_markdown(text)
+    except ValueError:
+        return None
 
 
 _LENIENT = json.JSONDecoder(strict=False)  # models write line breaks into strings
@@ -143,26 +210,16 @@ def _first_value(text: str) -> Any:
     return value
 
 
-_CUT_OFF = (
-    "The answer was cut off (finish_reason {!r}) before the object was complete. "
-    "Raise max_tokens, or ask for less."
-)
-
-
-def raise_if_refused(message: AIMessage | AIMessageChunk, *, needs_call: bool) -> None:
-    """Raise `OutputParserException` for a refusal, a missing call, or a call with bad arguments."""
+def raise_if_refused(message: Any) -> None:
+    """Raise for an answer that is only a refusal: LangChain's `ModelRefusalError`, if it has one."""
     refusal = message.additional_kwargs.get("refusal")
-    if refusal and not message.text and not message.tool_calls:
-        raise OutputParserException(f"The model refused: {refusal}", llm_output=refusal)
-    reason = message.response_metadata.get("finish_reason")
-    if needs_call and not message.tool_calls and ran_out_of_tokens(reason):
-        raise OutputParserException(_CUT_OFF.format(reason))
-    if message.invalid_tool_calls and not message.tool_calls:
-        call = message.invalid_tool_calls[0]
-        raise OutputParserException(
-            f"The call of {call['name']} cannot be read: {call['error'] or 'malformed arguments'}",
-            llm_output=call["args"] or "",
-        )
+    if refusal is None or message.text or message.tool_calls:
+        return
+    error = getattr(exceptions, "ModelRefusalError", None)
+    problem = f"The model refused: {refusal}" if refusal else "The model refused."
+    if error is None:  # before langchain-core 1.7.5
+        raise OutputParserException(problem, llm_output=refusal)
+    raise error(problem, raw_message=message)
 
 
 def response_format(schema: Any, strict: bool | None = None) -> dict[str, Any]:
@@ -173,15 +230,12 @@ def response_format(schema: Any, strict: bool | None = None) -> dict[str, Any]:
             and "properties" not in schema
         ):
             return schema
-        if "schema" in schema and "name" in schema:  # the inner part of a complete one
-            return {"type": "json_schema", "json_schema": schema}
-    function = convert_to_openai_tool(_with_title(schema), strict=strict)["function"]
-    inner = {"name": function["name"], "schema": function.get("parameters") or {}}
-    if description := function.get("description"):
-        inner["description"] = description
-    if strict is not None:
-        inner["strict"] = strict
-    return {"type": "json_schema", "json_schema": inner}
+        if isinstance(schema.get("schema"), dict) and "name" in schema:
+            return {
+                "type": "json_schema",
+                "json_schema": schema,
+            }  # the inner part of a complete one
+    return describe(schema).to_response_format(strict)
 
 
 def _unwrap(schema: Any) -> Any:
@@ -196,21 +250,6 @@ def _unwrap(schema: Any) -> Any:
 
 def _is_pydantic(schema: Any) -> bool:
     return isinstance(schema, type) and is_basemodel_subclass(schema)
-
-
-def _with_title(schema: Any) -> Any:
-    """Return a JSON schema with a title: LangChain takes the tool's name from it."""
-    has_none = isinstance(schema, dict) and "properties" in schema and not schema.get("title")
-    return {"title": "answer", **schema} if has_none and "name" not in schema else schema
-
-
-def _tracing_format(method: Method, schema: Any, strict: bool | None) -> dict[str, Any] | None:
-    if schema is None:
-        return None
-    return {
-        "kwargs": {"method": method, "strict": strict},
-        "schema": convert_to_json_schema(schema),
-    }
 
 
 def _invalid_input(message: str) -> Exception:

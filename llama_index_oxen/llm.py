@@ -358,13 +358,9 @@ class Oxen(ClientHolder, StructuredOutputLLM):
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the body of a request and the options of the call."""
         from llama_index_oxen.messages_out import to_wire
-        from oxen_inference.chat.families import policy_for
-        from oxen_inference.chat.messages import model_takes_images, prepare_messages
-        from oxen_inference.chat.options import (
-            check_parameters,
-            drop_empty_tools,
-            split_parameters,
-        )
+        from oxen_inference.chat.messages import model_takes_images
+        from oxen_inference.chat.options import check_parameters, split_parameters
+        from oxen_inference.chat.request import prepare_body
 
         fields = {"temperature": self.temperature, "max_tokens": self.max_tokens}
         body, options, extra_body = split_parameters(
@@ -375,10 +371,10 @@ class Oxen(ClientHolder, StructuredOutputLLM):
         )
         body.pop("stream", None)
         options |= {"priced": self.cost, "budget": self.budget}
-        drop_empty_tools(body)
-        body["messages"] = prepare_messages(
+        options["expected"] = prepare_body(
+            body,
             to_wire(messages),
-            policy=policy_for(body["model"], self.reasoning_replay),
+            replay=self.reasoning_replay,
             takes_images=lambda: model_takes_images(catalog.cached(body["model"])),
         )
         if self._entry is None:
@@ -413,7 +409,11 @@ class Oxen(ClientHolder, StructuredOutputLLM):
         if user_msg is not None:
             messages.append(user_msg)
         fields = tool_calls.request_fields(
-            tools, tool_choice, required=tool_required, parallel=allow_parallel_tool_calls
+            tools,
+            tool_choice,
+            required=tool_required,
+            parallel=allow_parallel_tool_calls,
+            model=str(kwargs.get("model") or self.model),
         )
         return {"messages": messages, **fields, **kwargs}
 

@@ -48,7 +48,7 @@ def to_message(answer: Answer) -> ChatMessage:
             wire_tool_call(call.id, call.name, call.arguments, call.extra)
             for call in answer.tool_calls
         ]
-    if answer.refusal:
+    if answer.refused:
         kwargs["refusal"] = answer.refusal
     return ChatMessage(role=_ASSISTANT, blocks=blocks, additional_kwargs=kwargs)
 

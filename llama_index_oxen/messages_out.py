@@ -6,7 +6,6 @@ The messages that are given are never changed.
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,8 @@ from llama_index.core.base.llms.types import (
 )
 
 from oxen_inference.chat import reasoning
-from oxen_inference.chat.messages import Part, data_url, media_part, text_part, unsupported_document
+from oxen_inference.chat.files import Part, data_url, media_part, unsupported_document
+from oxen_inference.chat.messages import json_text, text_part
 from oxen_inference.chat.tool_calls import sendable_arguments, wire_tool_call
 from oxen_inference.errors import InvalidInputError
 
@@ -116,7 +116,7 @@ def _as_dict(call: Any) -> dict[str, Any]:
 
 def _as_json(arguments: Any) -> str:
     if not isinstance(arguments, str):
-        arguments = json.dumps(arguments, default=str)
+        arguments = json_text(arguments)
     return sendable_arguments(arguments)
 
 
@@ -191,27 +191,22 @@ def _citation(block: CitationBlock) -> list[Part]:
 def _image_url(block: ImageBlock) -> str:
     if block.url is not None:
         return str(block.url)
-    data = _read(block, "image")
-    mime_type = block.image_mimetype or ImageBlock(image=data).image_mimetype
-    return data_url(mime_type or "image/png", data)
+    return data_url(block.image_mimetype or "image/png", _read(block, "image"))
 
 
 def _audio_url(block: AudioBlock) -> str:
     if block.url is not None:
         return str(block.url)
-    data = _read(block, "audio")
-    extension = (block.format or AudioBlock(audio=data).format or "wav").lower().lstrip(".")
+    extension = (block.format or "wav").lower().lstrip(".")
     is_type = "/" in extension
     mime_type = extension if is_type else f"audio/{_AUDIO_MIME.get(extension, extension)}"
-    return data_url(mime_type, data)
+    return data_url(mime_type, _read(block, "audio"))
 
 
 def _video_url(block: VideoBlock) -> str:
     if block.url is not None:
         return str(block.url)
-    data = _read(block, "video")
-    mime_type = block.video_mimetype or VideoBlock(video=data).video_mimetype
-    return data_url(mime_type or "video/mp4", data)
+    return data_url(block.video_mimetype or "video/mp4", _read(block, "video"))
 
 
 def _document(block: DocumentBlock) -> Part:

@@ -9,11 +9,12 @@ internal ones.
 
 from __future__ import annotations
 
-import re
+import json
 from collections.abc import AsyncGenerator, Generator
 from typing import TYPE_CHECKING, Any, Literal
 
 from llama_index.core import instrumentation
+from llama_index.core.base.llms.types import ToolCallBlock
 from llama_index.core.bridge.pydantic import Field, ValidationError
 from llama_index.core.instrumentation.events.llm import (
     LLMStructuredPredictEndEvent,
@@ -21,12 +22,14 @@ from llama_index.core.instrumentation.events.llm import (
 )
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.output_parsers.pydantic import PydanticOutputParser
-from llama_index.core.program.function_program import FunctionCallingProgram, get_function_tool
+from llama_index.core.program.llm_program import LLMTextCompletionProgram
 from llama_index.core.program.utils import create_flexible_model, get_program_for_llm
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.types import BasePydanticProgram, PydanticProgramMode
 
 from llama_index_oxen import tool_calls
+from oxen_inference.chat.reasoning import without_thoughts
+from oxen_inference.chat.schemas import VALUE, class_schema, object_schema, unwrapped
 
 if TYPE_CHECKING:
     from llama_index.core.base.llms.types import ChatMessage, ChatResponse
@@ -123,9 +126,20 @@ def program_for(
         return SchemaProgram(llm, output_cls, prompt)
     if is_default and llm.metadata.is_function_calling_model:
         return ToolProgram(llm, output_cls, prompt)
+    if is_default:
+        return LLMTextCompletionProgram.from_defaults(
+            output_parser=_TextParser(output_cls), llm=llm, prompt=prompt
+        )
     return get_program_for_llm(
         output_cls, prompt, llm, pydantic_program_mode=llm.pydantic_program_mode
     )
+
+
+class _TextParser(PydanticOutputParser[Any]):
+    """Finds the object in a text, which may begin with the model's thoughts."""
+
+    def parse(self, text: str) -> Any:
+        return super().parse(without_thoughts(text))
 
 
 class _Program(BasePydanticProgram[Any]):
@@ -137,10 +151,21 @@ class _Program(BasePydanticProgram[Any]):
         self._llm = llm
         self._output_cls = output_cls
         self._prompt = prompt
+        self._schema = object_schema(class_schema(output_cls))
 
     @property
     def output_cls(self) -> type[Any]:
         return self._output_cls
+
+    def __call__(self, *_: Any, llm_kwargs: dict[str, Any] | None = None, **variables: Any) -> Any:
+        """Return an object. Raises `OxenError`, and ValueError for an answer without one."""
+        return self._read_object(self._llm.chat(**self._chat_kwargs(variables, llm_kwargs)))
+
+    async def acall(
+        self, *_: Any, llm_kwargs: dict[str, Any] | None = None, **variables: Any
+    ) -> Any:
+        """Do what a call does, without blocking the running loop."""
+        return self._read_object(await self._llm.achat(**self._chat_kwargs(variables, llm_kwargs)))
 
     def stream_call(
         self, *_: Any, llm_kwargs: dict[str, Any] | None = None, **variables: Any
@@ -170,13 +195,23 @@ class _Program(BasePydanticProgram[Any]):
         """Return what `chat` takes to request the object."""
         raise NotImplementedError
 
-    def _read_object(self, response: ChatResponse) -> Any:
-        """Return the object of a finished answer. Raises ValueError if there is none."""
+    def _data(self, response: ChatResponse) -> Any:
+        """Return the data in a finished answer. Raises ValueError if there is none."""
         raise NotImplementedError
 
-    def _read_partial(self, response: ChatResponse) -> Any:
+    def _partial_data(self, response: ChatResponse) -> dict[str, Any]:
         """Return the data of an object that is still growing."""
         raise NotImplementedError
+
+    def _read_object(self, response: ChatResponse) -> Any:
+        message = response.message
+        refusal = message.additional_kwargs.get("refusal")
+        calls = any(isinstance(block, ToolCallBlock) for block in message.blocks)
+        if refusal is not None and not (message.content or calls):
+            raise ValueError(f"The model refused: {refusal or 'it did not say why'}")
+        data = self._data(response)
+        is_wrapped = self._schema[1]
+        return self._output_cls.model_validate(unwrapped(data) if is_wrapped else data)
 
     def _messages(self, variables: dict[str, Any]) -> list[ChatMessage]:
         return self._llm._extend_messages(self._prompt.format_messages(llm=self._llm, **variables))
@@ -184,48 +219,36 @@ class _Program(BasePydanticProgram[Any]):
     def _object_so_far(self, response: ChatResponse) -> Any:
         if tool_calls.has_ended(response):
             return self._read_object(response)
-        data = self._read_partial(response)
+        data: Any = self._partial_data(response)
+        is_wrapped = self._schema[1]
+        if is_wrapped:
+            data = data.get(VALUE)
         try:
             return self._output_cls.model_validate(data)
         except ValidationError:
             # The class with every field optional, as core streams it.
-            return create_flexible_model(self._output_cls).model_validate(data)
+            fields = {"root": data} if is_wrapped else data
+            return create_flexible_model(self._output_cls).model_validate(fields)
 
 
 class ToolProgram(_Program):
     """Requests a call of a tool whose arguments are the object."""
 
-    def __call__(self, *_: Any, llm_kwargs: dict[str, Any] | None = None, **variables: Any) -> Any:
-        """Return an object. Raises `OxenError`, and ValueError for an answer without one."""
-        return self._core_program()(llm_kwargs=llm_kwargs, **variables)
-
-    async def acall(
-        self, *_: Any, llm_kwargs: dict[str, Any] | None = None, **variables: Any
-    ) -> Any:
-        """Do what a call does, without blocking the running loop."""
-        return await self._core_program().acall(llm_kwargs=llm_kwargs, **variables)
-
-    def _core_program(self) -> FunctionCallingProgram[Any]:
-        return FunctionCallingProgram.from_defaults(
-            self._output_cls, prompt=self._prompt, llm=self._llm, tool_choice="required"
-        )
-
     def _chat_kwargs(
         self, variables: dict[str, Any], llm_kwargs: dict[str, Any] | None
     ) -> dict[str, Any]:
-        own = ("tool_required", "tool_choice")
-        return self._llm._prepare_chat_with_tools(
-            [get_function_tool(self._output_cls)],
-            chat_history=self._messages(variables),
-            tool_choice="required",
+        own = ("tool_required", "tool_choice", "allow_parallel_tool_calls")
+        return {
             **{name: value for name, value in (llm_kwargs or {}).items() if name not in own},
-        )
+            "messages": self._messages(variables),
+            "tools": [tool_calls.object_tool(self._output_cls, self._schema[0])],
+            "tool_choice": "required",
+        }
 
-    def _read_object(self, response: ChatResponse) -> Any:
-        call = self._llm.get_tool_calls_from_response(response)[0]
-        return self._output_cls.model_validate(call.tool_kwargs)
+    def _data(self, response: ChatResponse) -> Any:
+        return self._llm.get_tool_calls_from_response(response)[0].tool_kwargs
 
-    def _read_partial(self, response: ChatResponse) -> Any:
+    def _partial_data(self, response: ChatResponse) -> dict[str, Any]:
         calls = tool_calls.selections(response)
         return calls[0].tool_kwargs if calls else {}
 
@@ -233,40 +256,35 @@ class ToolProgram(_Program):
 class SchemaProgram(_Program):
     """Requests an answer that follows the JSON schema of a class."""
 
-    def __call__(self, *_: Any, llm_kwargs: dict[str, Any] | None = None, **variables: Any) -> Any:
-        """Return an object. Raises `OxenError`, and ValueError for an answer without one."""
-        return self._read_object(self._llm.chat(**self._chat_kwargs(variables, llm_kwargs)))
-
-    async def acall(
-        self, *_: Any, llm_kwargs: dict[str, Any] | None = None, **variables: Any
-    ) -> Any:
-        """Do what a call does, without blocking the running loop."""
-        return self._read_object(await self._llm.achat(**self._chat_kwargs(variables, llm_kwargs)))
-
     def _chat_kwargs(
         self, variables: dict[str, Any], llm_kwargs: dict[str, Any] | None
     ) -> dict[str, Any]:
-        name = re.sub(r"[^a-zA-Z0-9_-]", "_", self._output_cls.__name__)
-        schema = {"name": name, "schema": self._output_cls.model_json_schema()}
+        schema = {"name": self._output_cls.__name__, "schema": self._schema[0]}
         return {
             **(llm_kwargs or {}),
             "messages": self._messages(variables),
             "response_format": {"type": "json_schema", "json_schema": schema},
         }
 
-    def _read_object(self, response: ChatResponse) -> Any:
+    def _data(self, response: ChatResponse) -> Any:
         text = response.message.content or ""
-        refusal = response.message.additional_kwargs.get("refusal")
-        if refusal and not text:
-            raise ValueError(f"The model refused: {refusal}")
         try:
-            return PydanticOutputParser(self._output_cls).parse(text)
+            return _first_json(without_thoughts(text))
         except ValueError as error:
-            if reason := tool_calls.cut_off_reason(response):
-                raise ValueError(f"{reason} The text: {text[:200]!r}") from error
-            raise
+            reason = tool_calls.cut_off_reason(response) or f"The answer is no JSON: {error}."
+            raise ValueError(f"{reason} The text: {text[:200]!r}") from error
 
-    def _read_partial(self, response: ChatResponse) -> Any:
-        _, brace, rest = (response.message.content or "").partition("{")
+    def _partial_data(self, response: ChatResponse) -> dict[str, Any]:
+        text = without_thoughts(response.message.content or "")
+        _, brace, rest = text.partition("{")
         data = tool_calls.partial_json(brace + rest) if brace else None
         return data if isinstance(data, dict) else {}
+
+
+_LENIENT = json.JSONDecoder(strict=False)  # models write line breaks into strings
+
+
+def _first_json(text: str) -> Any:
+    """Return the first object or list in a text, which may have prose around it."""
+    start = min((at for at in (text.find("{"), text.find("[")) if at >= 0), default=0)
+    return _LENIENT.raw_decode(text[start:])[0]

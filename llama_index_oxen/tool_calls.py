@@ -10,8 +10,10 @@ from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.llms.utils import parse_partial_json
 from pydantic_core import from_json
 
+from oxen_inference.chat.families import policy_for
 from oxen_inference.chat.finish_reasons import ran_out_of_tokens
 from oxen_inference.chat.options import to_tool_choice
+from oxen_inference.chat.schemas import class_schema, object_schema
 from oxen_inference.chat.tool_calls import read_arguments
 
 if TYPE_CHECKING:
@@ -24,25 +26,54 @@ MALFORMED = {"malformed_arguments": "", "problem": "The call was cut off or is n
 
 
 def request_fields(
-    tools: Sequence[BaseTool], choice: ToolChoice, *, required: bool, parallel: bool
+    tools: Sequence[BaseTool], choice: ToolChoice, *, required: bool, parallel: bool, model: str
 ) -> dict[str, Any]:
     """Return the fields of a request with these tools; an empty dict without tools.
 
-    Raises `InvalidInputError` for a choice that names none of them.
+    Raises `InvalidInputError` for a choice that names none of them, and for arguments that are no
+    object.
     """
     if not tools:
         return {}
-    # OpenAI's limit on descriptions is not every provider's, and it differs between models.
-    specs = [tool.metadata.to_openai_tool(skip_length_check=True) for tool in tools]
+    specs = [_spec(tool) for tool in tools]
     fields: dict[str, Any] = {"tools": specs}
     if choice is None and required:
         choice = "required"
     if choice is not None:
         fields["tool_choice"] = to_tool_choice(choice, [spec["function"]["name"] for spec in specs])
-    if not parallel:
-        # True is every provider's default, and some models refuse the parameter.
+    # True is every provider's default. False is core's, so nobody may have asked for it.
+    if not parallel and policy_for(model).parallel_tool_calls:
         fields["parallel_tool_calls"] = False
     return fields
+
+
+def _spec(tool: BaseTool) -> dict[str, Any]:
+    """Return a tool as Oxen takes it, under its own name; core's conversion drops what it does not
+    know, and changes names that are never changed back."""
+    metadata = tool.metadata
+    if isinstance(metadata.fn_schema, type):
+        schema = class_schema(metadata.fn_schema)
+    else:
+        schema = metadata.get_parameters_dict()
+    parameters, is_wrapped = object_schema(schema)
+    if is_wrapped:
+        from oxen_inference.errors import InvalidInputError
+
+        raise InvalidInputError(f"The arguments of the tool {metadata.name} are not an object.")
+    parameters = {k: v for k, v in parameters.items() if k not in ("title", "description")}
+    return _tool(metadata.get_name(), metadata.description, parameters)
+
+
+def object_tool(cls: type[Any], schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the tool whose arguments are an object of a class with that `object_schema`."""
+    about = ("title", "description")
+    parameters = {k: v for k, v in schema.items() if k not in about}
+    return _tool(schema.get("title") or cls.__name__, schema.get("description") or "", parameters)
+
+
+def _tool(name: str, description: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    function = {"name": name, "description": description, "parameters": parameters}
+    return {"type": "function", "function": function}
 
 
 def has_ended(response: ChatResponse) -> bool:

@@ -173,6 +173,8 @@ class APIResponseError(_APIError):
     """A success status whose body is not what the API promises."""
 
     is_retryable = True
+    partial: Any = None
+    """What the answer has, for one that lacks a tool call."""
 
 
 class StreamError(_APIError):

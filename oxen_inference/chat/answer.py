@@ -7,8 +7,24 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 
+from oxen_inference.chat.finish_reasons import is_filtered, is_refusal
 from oxen_inference.chat.usage import StatedCost, Usage
 from oxen_inference.money import read_money
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a request says about its answer."""
+
+    tool_names: Mapping[str, str] = field(default_factory=dict)
+    """Name of a tool as it was sent → its original, for the names that had to change."""
+    is_object: bool = False
+    """Whether the text is a JSON object: a ``<think>`` before it is reasoning."""
+    needs_call: bool = False
+    """Whether the answer must call a tool, although the request could not force it."""
+
+
+NOTHING_EXPECTED = Expected()
 
 
 @dataclass(slots=True)
@@ -69,6 +85,13 @@ class Answer:
     """Output other than text, as the model gave it: images, audio, annotations."""
     metadata: dict[str, Any] = field(default_factory=dict)
     """Further facts about the answer: created, system_fingerprint, service_tier, …"""
+
+    @property
+    def refused(self) -> bool:
+        """Whether the model, or its provider's filter, declined to answer."""
+        if self.refusal or is_refusal(self.finish_reason):
+            return True
+        return is_filtered(self.finish_reason) and not (self.text or self.tool_calls)
 
     def cost_fields(self) -> dict[str, str]:
         """Return what is known of the cost as strings, amounts in decimal USD.

@@ -190,7 +190,8 @@ class _Payment:
         partial = getattr(error, "partial", None)
         if partial is not None and not self._characters:
             self._characters = len(partial.text) + len(partial.reasoning)
-        self._charge(self._price(self._tokens_read) or Decimal(0))
+        known = getattr(partial, "cost_charged", None)  # of a whole answer that lacks its call
+        self._charge(known if known is not None else self._price(self._tokens_read) or Decimal(0))
 
     @property
     def _tokens_read(self) -> int:

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import openai
 
-from oxen_inference.chat.answer import Answer, Delta
+from oxen_inference.chat.answer import NOTHING_EXPECTED, Answer, Delta, Expected
 from oxen_inference.chat.answer_cost import set_cost
 from oxen_inference.chat.error_hints import unserializable, with_hint
+from oxen_inference.chat.finish_reasons import announces_calls, ran_out_of_tokens
 from oxen_inference.chat.normalize import AnswerReader
 from oxen_inference.chat.prefetch import AsyncCatalogPrefetch, CatalogPrefetch
 from oxen_inference.chat.sse import Event, SSEDecoder, is_json
 from oxen_inference.chat.stalls import StallDetector, adrain, drain
-from oxen_inference.errors import APIStatusError, OxenError
+from oxen_inference.errors import APIResponseError, APIStatusError, OxenError
 
 if TYPE_CHECKING:
     from oxen_inference.catalog.facade import AsyncCatalog, Catalog
@@ -54,32 +55,44 @@ _SDK_NAMES = {"extra_headers": "headers", "extra_query": "params", "extra_body":
 
 
 def complete(
-    client: ChatClient, body: Mapping[str, Any], *, priced: bool = False, **options: Any
+    client: ChatClient,
+    body: Mapping[str, Any],
+    *,
+    expected: Expected = NOTHING_EXPECTED,
+    priced: bool = False,
+    **options: Any,
 ) -> Answer:
     """Return a complete answer.
 
-    `priced`: fetch the catalog while the first request runs, and set the cost of the answer by its
-    prices; a cost that the answer states is set in any case.
-    `options` are the SDK's per-request ones: timeout, extra_headers, extra_query. Raises
+    `expected`: what `prepare_body` said of it. `priced`: fetch the catalog while the first request
+    runs, and set the cost of the answer by its prices; a cost that the answer states is set in any
+    case. `options` are the SDK's per-request ones: timeout, extra_headers, extra_query. Raises
     `OxenError`.
     """
     prefetch = CatalogPrefetch.of(client) if priced else None
     if prefetch:
         prefetch.start()
-    answer = _read(client, _post(client, body, options))
+    answer = _read(client, _post(client, body, options), expected)
     set_cost(answer, prefetch.model(body["model"]) if prefetch else None, body)
+    _raise_without_call(answer, expected)
     return answer
 
 
 async def acomplete(
-    client: AsyncChatClient, body: Mapping[str, Any], *, priced: bool = False, **options: Any
+    client: AsyncChatClient,
+    body: Mapping[str, Any],
+    *,
+    expected: Expected = NOTHING_EXPECTED,
+    priced: bool = False,
+    **options: Any,
 ) -> Answer:
     """Return a complete answer; see `complete`."""
     prefetch = AsyncCatalogPrefetch.of(client) if priced else None
     if prefetch:
         prefetch.start()
-    answer = _read(client, await _apost(client, body, options))
+    answer = _read(client, await _apost(client, body, options), expected)
     set_cost(answer, await prefetch.model(body["model"]) if prefetch else None, body)
+    _raise_without_call(answer, expected)
     return answer
 
 
@@ -91,6 +104,7 @@ def stream(
     body: Mapping[str, Any],
     *,
     timeout: float | None = None,
+    expected: Expected = NOTHING_EXPECTED,
     priced: bool = False,
     **options: Any,
 ) -> Iterator[Delta]:
@@ -99,14 +113,14 @@ def stream(
     `timeout`: seconds until the answer begins, and between any two parts of it. Keep-alive
     comments are not parts: a gateway sends them also for an upstream that has died. Closing the
     iterator closes the connection. An answer that has begun is never requested again. For
-    `priced` and `options` see `complete`. Raises `OxenError`.
+    `expected`, `priced` and `options` see `complete`. Raises `OxenError`.
     """
     prefetch = CatalogPrefetch.of(client) if priced else None
     if prefetch:
         prefetch.start()
     options["timeout"] = timeout
     source = _post(client, {**body, "stream": True}, options, stream=True, stream_cls=_Stream)
-    reader, decoder = AnswerReader(), SSEDecoder()
+    reader, decoder = AnswerReader(expected), SSEDecoder()
     stall = StallDetector(reader, client.timeout if timeout is None else timeout)
     chunks = source.response.iter_bytes()
     try:
@@ -129,6 +143,7 @@ def stream(
         last = reader.finish()
         if last.end:
             set_cost(last.end, prefetch.model(body["model"]) if prefetch else None, body)
+            _raise_without_call(last.end, expected)
         yield last
         drain(source.response, chunks)
     except OxenError as error:
@@ -143,6 +158,7 @@ async def astream(
     body: Mapping[str, Any],
     *,
     timeout: float | None = None,
+    expected: Expected = NOTHING_EXPECTED,
     priced: bool = False,
     **options: Any,
 ) -> AsyncIterator[Delta]:
@@ -153,7 +169,7 @@ async def astream(
     options["timeout"] = timeout
     streaming = {"stream": True, "stream_cls": _AsyncStream}
     source = await _apost(client, {**body, "stream": True}, options, **streaming)
-    reader, decoder = AnswerReader(), SSEDecoder()
+    reader, decoder = AnswerReader(expected), SSEDecoder()
     stall = StallDetector(reader, client.timeout if timeout is None else timeout)
     chunks = source.response.aiter_bytes()
     try:
@@ -177,6 +193,7 @@ async def astream(
         last = reader.finish()
         if last.end:
             set_cost(last.end, await prefetch.model(body["model"]) if prefetch else None, body)
+            _raise_without_call(last.end, expected)
         yield last
         await adrain(chunks)
     except OxenError as error:
@@ -230,17 +247,17 @@ def _sdk_options(options: dict[str, Any]) -> Any:
     return {_SDK_NAMES.get(k, k): v for k, v in options.items() if v is not None}
 
 
-def _read(client: _Client, payload: object) -> Answer:
+def _read(client: _Client, payload: object, expected: Expected) -> Answer:
     try:
-        return read_completion(payload)
+        return read_completion(payload, expected)
     except OxenError as error:
         client.hide_key(error)
         raise
 
 
-def read_completion(payload: object) -> Answer:
+def read_completion(payload: object, expected: Expected = NOTHING_EXPECTED) -> Answer:
     """Return the answer in the body of a 2xx response. Raises the error if it is one."""
-    reader = AnswerReader()
+    reader = AnswerReader(expected)
     if isinstance(payload, str | bytes):
         # The content type is not JSON: the body may be JSON anyway, an event stream, or a page.
         data = payload.encode() if isinstance(payload, str) else payload
@@ -254,6 +271,27 @@ def read_completion(payload: object) -> Answer:
     end = reader.finish().end
     assert end is not None  # noqa: S101 - the last delta always has it
     return end
+
+
+def _raise_without_call(answer: Answer, expected: Expected) -> None:
+    """Raise `APIResponseError` where a call was announced, or needed, and there is none."""
+    reason = answer.finish_reason
+    if answer.tool_calls or answer.refused:
+        return
+    if announces_calls(reason):
+        problem = f"The answer ended with {reason!r}, and has no tool call."
+        hint = "The call was lost on its way; asking again may help."
+    elif expected.needs_call and not ran_out_of_tokens(reason):
+        problem = "The model called no tool, although one was required."
+        hint = (
+            "A model that thinks cannot be forced to call one. Ask again, name the tool in the "
+            "prompt, or turn thinking off."
+        )
+    else:
+        return
+    error = APIResponseError(problem, hint=hint)
+    error.partial = answer
+    raise error
 
 
 def _read_rest(reader: AnswerReader, decoder: SSEDecoder, events: list[Event]) -> list[Delta]:

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from oxen_inference.chat.names import CallIds
+
 Replay = Literal["never", "turn", "always"]
 """Which earlier reasoning is sent back to the model: none, that of the tool calls since the last
 user message, or all."""
@@ -21,34 +23,67 @@ class Policy:
     """Reasoning as plain text, in ``reasoning_content``."""
     reasoning_blocks: Replay = "turn"
     """The provider's own signed or encrypted blocks, in the field in which they came."""
-    json_schema: bool = True
-    """Whether ``response_format`` of type json_schema is known to work."""
+    before_text: tuple[str, ...] = ("audio_url",)
+    """Types of parts that come before the text of their message (https://docs.oxen.ai asks it for
+    audio). All others stay where the author put them."""
+    call_ids: CallIds = "common"
+    """The form of the ids of tool calls."""
+    parallel_tool_calls: bool = False
+    """Whether the parameter of that name is known to be taken."""
+    max_tokens: str = "max_tokens"
+    """The name of the limit of an answer's tokens."""
+    forces_tools_while_thinking: bool | None = None
+    """Whether a tool can be forced while the model thinks. None: not if ``thinking`` is set."""
 
 
+_CLAUDE = Policy(parallel_tool_calls=True, forces_tools_while_thinking=False)
+_GPT = Policy(parallel_tool_calls=True, forces_tools_while_thinking=True)
 _POLICIES: tuple[tuple[str, Policy], ...] = (
     # R1's API refuses input with reasoning; later DeepSeek models refuse a tool turn without it
     # (https://api-docs.deepseek.com/guides/thinking_mode).
-    (r"deepseek-(?:ai-)?r1", Policy(reasoning_blocks="never", json_schema=False)),
-    (r"deepseek", Policy(reasoning_text="turn", json_schema=False)),
+    (r"deepseek-(?:ai-)?r1", Policy(reasoning_blocks="never", forces_tools_while_thinking=False)),
+    (r"deepseek", Policy(reasoning_text="turn", forces_tools_while_thinking=False)),
     # https://platform.moonshot.ai/docs/guide/use-kimi-k2-thinking-model
-    (r"kimi", Policy(reasoning_text="turn")),
+    # https://github.com/MoonshotAI/Kimi-K2/blob/main/docs/tool_call_guidance.md
+    (r"kimi", Policy("turn", call_ids="kimi", forces_tools_while_thinking=False)),
     # https://platform.minimax.io/docs/guides/text-m2-function-call
     (r"minimax", Policy(reasoning_text="always")),
     # https://docs.z.ai/guides/capabilities/thinking-mode
-    (r"glm", Policy(reasoning_text="turn", json_schema=False)),
+    (r"glm", Policy(reasoning_text="turn", forces_tools_while_thinking=False)),
     # https://cookbook.openai.com/articles/gpt-oss/handle-raw-cot
     (r"gpt-oss", Policy(reasoning_text="turn")),
-)
+    # https://platform.openai.com/docs/guides/reasoning
+    (r"o[1-9](?![a-z0-9])", Policy(max_tokens="max_completion_tokens", forces_tools_while_thinking=True)),
+    (r"gpt-5(?!.*chat)", replace(_GPT, max_tokens="max_completion_tokens")),
+    (r"gpt|chatgpt", _GPT),
+    # https://docs.claude.com/en/docs/build-with-claude/extended-thinking
+    (r"claude", _CLAUDE),
+    # https://docs.mistral.ai/capabilities/function_calling
+    (
+        r"(?:open-)?mi[sx]tral|ministral|magistral|codestral|devstral|pixtral",
+        Policy(call_ids="mistral", parallel_tool_calls=True),
+    ),
+    # https://help.aliyun.com/zh/model-studio/qwen-function-calling
+    (r"qwen|qwq|qvq", Policy(parallel_tool_calls=True, forces_tools_while_thinking=False)),
+)  # fmt: skip
 _DEFAULT = Policy()
 
 
 def policy_for(model: str, replay: ReplaySetting = "auto") -> Policy:
     """Return the policy of a model's family, which is found by the model's id.
 
-    A `replay` other than ``"auto"`` overrides what the family needs.
+    The family may stand after a vendor's name: ``moonshotai-kimi-k2-5``. A `replay` other than
+    ``"auto"`` overrides what the family needs.
     """
-    name = model.lower().rpartition("/")[2]
-    policy = next((policy for pattern, policy in _POLICIES if re.match(pattern, name)), _DEFAULT)
+    name = model.lower()
+    policy = next(
+        (
+            policy
+            for pattern, policy in _POLICIES
+            if re.search(rf"(?:^|[-/_:.@])(?:{pattern})", name)
+        ),
+        _DEFAULT,
+    )
     if replay == "auto":
         return policy
     return replace(policy, reasoning_text=replay, reasoning_blocks=replay)

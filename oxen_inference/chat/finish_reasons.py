@@ -37,6 +37,9 @@ _FAILURE = {
     "insufficient_system_resource",  # https://api-docs.deepseek.com/api/create-chat-completion
     "malformed_function_call",  # Google
 }
+_CALLS = {"tool_calls", "tool_call", "function_call", "tool_use"}
+_REFUSAL = {"refusal"}  # Anthropic
+_FILTERED = {"content_filter", "content_filtered", "safety", "prohibited_content", "blocklist", "sensitive"}  # fmt: skip
 _NO_REASON = {"", "null", "none"}  # DashScope writes it out in its chunks
 
 
@@ -56,6 +59,21 @@ def is_failure(reason: str) -> bool:
 def is_natural_end(reason: str | None) -> bool:
     """Whether the model ended the answer itself. False where that is unknown."""
     return reason is not None and _normalized(reason) in _NATURAL
+
+
+def announces_calls(reason: str | None) -> bool:
+    """Whether a reason says that the answer calls a tool."""
+    return reason is not None and _normalized(reason) in _CALLS
+
+
+def is_refusal(reason: str | None) -> bool:
+    """Whether a reason says that the model refused."""
+    return reason is not None and _normalized(reason) in _REFUSAL
+
+
+def is_filtered(reason: str | None) -> bool:
+    """Whether a provider's filter ended the answer."""
+    return reason is not None and _normalized(reason) in _FILTERED
 
 
 def ran_out_of_tokens(reason: object) -> bool:

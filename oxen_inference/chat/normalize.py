@@ -12,9 +12,13 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from oxen_inference.chat.answer import Answer, Delta, ToolDelta
-from oxen_inference.chat.finish_reasons import is_failure, is_natural_end, parse_finish_reason
-from oxen_inference.chat.reasoning import FIELDS, ReasoningBlocks, split_content
+from oxen_inference.chat.answer import NOTHING_EXPECTED, Answer, Delta, Expected, ToolDelta
+from oxen_inference.chat.finish_reasons import (
+    is_failure,
+    is_natural_end,
+    parse_finish_reason,
+)
+from oxen_inference.chat.reasoning import FIELDS, InlineThoughts, ReasoningBlocks, split_content
 from oxen_inference.chat.sse import SurrogateJoiner, decode_text, is_json
 from oxen_inference.chat.tool_calls import ToolCallAssembler
 from oxen_inference.chat.usage import merge_usage, read_stated_cost, read_usage
@@ -34,7 +38,7 @@ class AnswerReader:
     `Answer` so far in ``partial``.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, expected: Expected = NOTHING_EXPECTED) -> None:
         self.done = False
         """Whether the upstream said that nothing follows."""
         self._answer = Answer()
@@ -42,7 +46,8 @@ class AnswerReader:
         self._reasoning: list[str] = []
         self._refusal: list[str] = []
         self._blocks = ReasoningBlocks()
-        self._tool_calls = ToolCallAssembler()
+        self._tool_calls = ToolCallAssembler(expected.tool_names)
+        self._thoughts = InlineThoughts() if expected.is_object else None
         self._usage: dict[str, Any] | None = None
         self._logprobs: list[Any] = []
         self._choice_index: Any = None
@@ -192,8 +197,15 @@ class AnswerReader:
             raise APIResponseError(
                 "Oxen sent an empty answer: it has no choice.", hint="Asking again may help."
             )
+        delta = Delta()
+        if self._thoughts:
+            delta.text, delta.reasoning = self._thoughts.finish()
+            self._text.append(delta.text)
+            self._reasoning.append(delta.reasoning)
         last: list[ToolDelta] = self._tool_calls.finish(self._missing_arguments())
-        return Delta(tools=last or (), end=self.answer())
+        delta.tools = last or ()
+        delta.end = self.answer()
+        return delta
 
     def not_json(self, body: bytes | str) -> OxenError:
         """Return the error for a response, or an event of it, that is not JSON."""
@@ -297,6 +309,9 @@ class AnswerReader:
                 delta.text = content
             else:
                 delta.text, delta.reasoning = split_content(content)
+            if self._thoughts is not None:
+                delta.text, thought = self._thoughts.feed(delta.text)
+                delta.reasoning += thought
             self._text.append(delta.text)
         if len(fields) > 1 or not content:
             delta.reasoning += self._blocks.read(fields, complete=complete)

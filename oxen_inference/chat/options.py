@@ -39,10 +39,12 @@ def check_parameters(body: Mapping[str, Any]) -> None:
 
 
 def drop_empty_tools(body: dict[str, Any]) -> None:
-    """Remove the fields about tools from a request without tools.
+    """Remove the fields about tools from a request without tools, and what is not set.
 
     Providers refuse an empty list of tools, and a choice between no tools.
     """
+    if body.get("parallel_tool_calls", ...) is None:
+        del body["parallel_tool_calls"]
     if not body.get("tools"):
         for name in ("tools", "tool_choice", "parallel_tool_calls"):
             body.pop(name, None)

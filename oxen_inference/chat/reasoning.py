@@ -1,4 +1,4 @@
-"""Reasoning in the forms providers send it: a string, content parts, or typed blocks."""
+"""Reasoning in the forms providers send it: a string, content parts, typed blocks, or in the text."""
 
 from __future__ import annotations
 
@@ -75,6 +75,82 @@ def _starts_new_block(last: dict[str, Any], block: dict[str, Any]) -> bool:
         return bool(last["id"] != block["id"])
     is_sealed = any(last.get(key) for key in _SEALS)
     return is_sealed and bool(_block_text(block) or block.get("data"))
+
+
+class InlineThoughts:
+    """Splits a text that begins with ``<think>…</think>``, as servers without a parser send it.
+
+    `feed` takes the text in pieces, cut anywhere, and returns (text, reasoning).
+    """
+
+    __slots__ = ("_end", "_pending")
+
+    def __init__(self) -> None:
+        self._pending = ""
+        self._end: str | None = None  # the closing tag, while the model thinks; "" after it
+
+    def feed(self, piece: str) -> tuple[str, str]:
+        if self._end == "" and not self._pending:
+            return piece, ""
+        self._pending += piece
+        if self._end is None:
+            start = self._pending.lstrip()
+            tag = next((tag for tag in _THOUGHT_TAGS if start.startswith(tag)), None)
+            if tag is None:
+                if any(tag.startswith(start) for tag in _THOUGHT_TAGS):
+                    return "", ""  # perhaps the beginning of a tag
+                self._end = ""
+                return self._take(len(self._pending)), ""
+            self._pending = start[len(tag) :].lstrip()
+            self._end = tag.replace("<", "</")
+        if not self._end:
+            return self._text_after(), ""
+        thought, closing, rest = self._pending.partition(self._end)
+        if closing:
+            self._pending, self._end = rest, ""
+            return self._text_after(), thought.rstrip()
+        kept = len(self._pending) - _length_of_cut_tag(self._pending, self._end)
+        return "", self._take(kept)
+
+    def finish(self) -> tuple[str, str]:
+        """Return what was kept because more could have followed."""
+        text = self._take(len(self._pending))
+        return ("", text) if self._end else (text if text.strip() else "", "")
+
+    def _text_after(self) -> str:
+        """Return the text after the closing tag, without the space before it."""
+        self._pending = self._pending.lstrip()
+        if not self._pending:
+            self._pending = " "  # so that the next piece is stripped, too
+            return ""
+        return self._take(len(self._pending))
+
+    def _take(self, length: int) -> str:
+        taken, self._pending = self._pending[:length], self._pending[length:]
+        return taken
+
+
+_THOUGHT_TAGS = ("<think>", "<thinking>")
+_OBJECT_STARTS = ("{", "[", '"', "`")
+
+
+def _length_of_cut_tag(text: str, tag: str) -> int:
+    """Return how many characters at the end of `text` may be the beginning of `tag`."""
+    return next((n for n in range(len(tag) - 1, 0, -1) if text.endswith(tag[:n])), 0)
+
+
+def without_thoughts(text: str) -> str:
+    """Return the text of an object without the thoughts before it.
+
+    Some chat templates open ``<think>`` in the prompt, so that the answer has only its end.
+    """
+    if text.lstrip().startswith(_OBJECT_STARTS):
+        return text
+    for tag in _THOUGHT_TAGS:
+        _, closing, rest = text.partition(tag.replace("<", "</"))
+        if closing:
+            return rest.lstrip()
+    return text
 
 
 def split_content(content: Any) -> tuple[str, str]:

@@ -6,7 +6,7 @@ Upstreams leave out, repeat or renumber the index, the id and the name of a call
 from __future__ import annotations
 
 import json
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from operator import attrgetter
 from typing import Any
 from uuid import uuid4
@@ -23,11 +23,15 @@ class ToolCallAssembler:
     A fragment belongs to the call with its id, unless its index contradicts that; else to the call
     with its index; without both, to the call at its position in the chunk, or to the last one.
     A call that gets neither a name nor arguments is ignored: some gateways write empty ones.
+
+    `originals`: sent name → original, for names of tools that had to be changed. A name that may
+    still become one of them is emitted only with the arguments.
     """
 
-    __slots__ = ("_by_id", "_calls", "_emitted", "_pending_extra")
+    __slots__ = ("_by_id", "_calls", "_emitted", "_originals", "_pending_extra")
 
-    def __init__(self) -> None:
+    def __init__(self, originals: Mapping[str, str]) -> None:
+        self._originals = originals
         self._calls: list[_PartialCall] = []
         self._emitted: list[_PartialCall] = []
         self._by_id: dict[str, _PartialCall] = {}
@@ -74,6 +78,7 @@ class ToolCallAssembler:
         for call in self._calls:
             if call.name or call.arguments not in ([], [_EMPTY_OBJECT]):
                 delta = self._delta_of(call, deltas)
+                self._emit_name(call, delta)
                 if self._lacks_arguments(call, missing_arguments):
                     delta.arguments = _OPEN_OBJECT
                 elif call.is_buffered():
@@ -92,7 +97,7 @@ class ToolCallAssembler:
         return [
             ToolCall(
                 call.id or "",
-                call.name or "",
+                self._originals.get(call.name or "", call.name or ""),
                 _OPEN_OBJECT if self._lacks_arguments(call, missing_arguments) else call.text(),
                 call.extra,
             )
@@ -142,8 +147,20 @@ class ToolCallAssembler:
         if call.name or added or call.position is not None:
             delta = self._delta_of(call, deltas)
             delta.arguments += added
-            if new_name:
+            if new_name and not self._originals:
                 delta.name = (delta.name or "") + new_name
+            elif new_name:
+                call.name_pending = True
+            if call.name_pending and (call.arguments or not self._may_continue(call.name)):
+                self._emit_name(call, delta)
+
+    def _may_continue(self, name: str | None) -> bool:
+        return any(sent != name and sent.startswith(name or "") for sent in self._originals)
+
+    def _emit_name(self, call: _PartialCall, delta: ToolDelta) -> None:
+        if call.name_pending and call.name:
+            delta.name = self._originals.get(call.name, call.name)
+        call.name_pending = False
 
     def _delta_of(self, call: _PartialCall, deltas: dict[_PartialCall, ToolDelta]) -> ToolDelta:
         """Return the delta of a call for this chunk, with the id if that was not emitted yet."""
@@ -188,6 +205,7 @@ class _PartialCall:
         "id",
         "id_emitted",
         "name",
+        "name_pending",
         "position",
         "wire_id",
         "wire_index",
@@ -202,6 +220,8 @@ class _PartialCall:
         self.wire_id: str | None = None
         """The id that the upstream gave it; `id` differs where two calls share one."""
         self.name: str | None = None
+        self.name_pending = False
+        """Whether its name has arrived and was not emitted."""
         self.arguments: list[str] = []
         self.extra = extra
 
@@ -382,7 +402,9 @@ def sendable_arguments(arguments: str | None) -> str:
         is_valid = isinstance(json.loads(arguments or "{}"), dict)
     except ValueError:
         is_valid = False
-    return arguments or "{}" if is_valid else json.dumps({"malformed_arguments": arguments})
+    if is_valid:
+        return arguments or "{}"
+    return json.dumps({"malformed_arguments": arguments}, ensure_ascii=False)
 
 
 def wire_tool_call(call_id: Any, name: Any, arguments: str, extra: Any = None) -> dict[str, Any]:

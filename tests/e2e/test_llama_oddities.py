@@ -263,7 +263,7 @@ def test_two_calls_at_once_are_cut_to_one_where_only_one_can_be_taken() -> None:
     call = {"type": "function", "function": {"name": "weather", "arguments": '{"city": "Rome"}'}}
     message = {"content": None, "tool_calls": [{"id": "a", **call}, {"id": "b", **call}]}
     with ScriptedServer(http(completion(message))) as server:
-        llm = oxen(server)
+        llm = oxen(server, model="gpt-4o")
         tool = FunctionTool.from_defaults(weather)
         assert str(llm.predict_and_call([tool], "weather?")) == "Rome: 12 degrees"
         both = llm.predict_and_call([tool], "weather?", allow_parallel_tool_calls=True)

