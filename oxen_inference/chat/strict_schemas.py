@@ -11,8 +11,8 @@ from typing import Any
 from oxen_inference.chat.schemas import Schema, invalid_schema, says_something
 
 _STRICT_FORMATS = {"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"}  # fmt: skip
-# Constraints that strict decoding does not know: they are told to the model in words.
-_TOLD = ("minLength", "maxLength", "uniqueItems", "minProperties", "maxProperties", "contains")
+# Constraints that strict decoding does not know: they are unsupported to the model in words.
+_IN_WORDS = ("minLength", "maxLength", "uniqueItems", "minProperties", "maxProperties", "contains")
 _DROPPED = ("default", "examples", "$comment", "deprecated", "readOnly", "writeOnly")
 _INEXPRESSIBLE = {
     "patternProperties": "keys that follow a pattern",
@@ -67,7 +67,7 @@ class _Strict:
             if not isinstance(schema.get("items"), Mapping):
                 raise self._error(path, "a list of anything")
             schema["items"] = self.close(schema["items"], (*path, "[]"))
-        return _with_told_constraints(schema)
+        return _constraints_in_words(schema)
 
     def _close_object(self, schema: Schema, path: tuple[str, ...]) -> None:
         extra = schema.get("additionalProperties")
@@ -102,12 +102,12 @@ def _is_implied(keyword: str, schema: Mapping[str, Any]) -> bool:
     return not schema[keyword] or (keyword == "propertyNames" and bool(schema.get("properties")))
 
 
-def _with_told_constraints(schema: Schema) -> Schema:
-    told = {k: schema.pop(k) for k in _TOLD if k in schema}
+def _constraints_in_words(schema: Schema) -> Schema:
+    unsupported = {k: schema.pop(k) for k in _IN_WORDS if k in schema}
     if "format" in schema and schema["format"] not in _STRICT_FORMATS:
-        told["format"] = schema.pop("format")
-    if told:
-        words = ", ".join(f"{keyword}: {value}" for keyword, value in told.items())
+        unsupported["format"] = schema.pop("format")
+    if unsupported:
+        words = ", ".join(f"{keyword}: {value}" for keyword, value in unsupported.items())
         description = schema.get("description")
         schema["description"] = f"{description} ({words})" if description else f"({words})"
     return schema
