@@ -46,6 +46,7 @@ from __future__ import annotations
 
 import math
 import time
+from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -387,7 +388,16 @@ class DeploymentError(OxenError):
 
 
 class BudgetExceededError(OxenError):
-    """The request would, or might, cost more than is left; nothing was sent."""
+    """The request would, or might, cost more than is left; nothing was sent.
+
+    `left` is what is left of the budget, in USD; None where it was another limit.
+    """
+
+    def __init__(
+        self, message: str = "", *, hint: str | None = None, left: Decimal | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.left = left
 
 
 class KeyConflictError(OxenError, ValueError):

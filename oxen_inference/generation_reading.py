@@ -102,12 +102,16 @@ def with_absolute_url(job: Generation, hub: str) -> Generation:
         return job
 
 
-def read_generations(payload: object) -> list[Generation]:
-    """Read a list of rows; a row without an id is left out. Raises `APIResponseError`."""
+def read_generations(payload: object, only: Collection[str] | None = None) -> list[Generation]:
+    """Read a list of rows, or `only` those with these ids; a row without an id is left out.
+
+    Raises `APIResponseError`.
+    """
     rows = payload.get("generations") if isinstance(payload, Mapping) else payload
     if not isinstance(rows, Iterable) or isinstance(rows, str | Mapping):
         raise APIResponseError("Oxen's list of generations has no rows in it.", body=payload)
-    return [read_generation(row) for row in rows if _id(row)]
+    ids = ((row, _id(row)) for row in rows)
+    return [read_generation(row) for row, id_ in ids if id_ and (only is None or id_ in only)]
 
 
 def names_a_generation(payload: object) -> bool:

@@ -1,9 +1,10 @@
 """The one POST that pays, over a transport that can be trusted to say what it sent.
 
 Not over aiohttp, which reports a connection reset after the request was read as a failure to
-connect; and on a connection of its own each time, since one kept alive may have been closed by
-the hub, which cannot be told from a request that was read and never answered. A transport that
-the developer brought along is used as it is.
+connect; and on a connection of its own, since one kept alive may have been closed by the hub,
+which cannot be told from a request that was read and never answered. A run of many requests keeps
+its connections all the same, but uses none that was idle for longer than a second. A transport
+that the developer brought along is used as it is.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from oxen_inference.transport_errors import closed_client
 
 _current_gate: ContextVar[_Gate | None] = ContextVar("oxen_gate", default=None)
 # https://www.encode.io/httpcore/extensions/#trace: after connecting, before the first byte.
+_LONGEST_IDLE = 1.0  # seconds; servers close a connection after five or more
 _FIRST_BYTE = "send_request_headers.started"
 
 
@@ -102,7 +104,7 @@ class AsyncPaidTransport:
             _current_gate.reset(token)
 
     def _make(self) -> Any:
-        return make_async_http_client(event_hooks={"request": [self._hook]})
+        return make_async_http_client(event_hooks={"request": [self._hook]}, limits=_limits())
 
     async def _ask(self, gate: _Gate) -> None:
         await asyncio.get_running_loop().run_in_executor(self._executor, gate.ask)
@@ -118,7 +120,7 @@ class AsyncPaidTransport:
 
 
 def _make() -> Any:
-    return make_http_client(event_hooks={"request": [_hook]})
+    return make_http_client(event_hooks={"request": [_hook]}, limits=_limits())
 
 
 def _hook(request: Any) -> None:
@@ -129,6 +131,18 @@ def _hook(request: Any) -> None:
             gate.ask()
 
     request.extensions["trace"] = trace
+
+
+def _limits() -> Any:
+    """Return the SDK's limits of connections, with a shorter time for one to be idle."""
+    from openai._constants import DEFAULT_CONNECTION_LIMITS
+
+    usual = DEFAULT_CONNECTION_LIMITS
+    return type(usual)(
+        max_connections=usual.max_connections,
+        max_keepalive_connections=usual.max_keepalive_connections,
+        keepalive_expiry=_LONGEST_IDLE,
+    )
 
 
 def _check_open(client: Sender | AsyncSender) -> None:
@@ -145,5 +159,6 @@ def _raise_refusal(gate: _Gate, error: Exception) -> None:
 
 def _arguments(call: Call[Any]) -> dict[str, Any]:
     options = call.options()
-    options["headers"] = {"Connection": "close"}
+    if not call.may_keep_connection:
+        options["headers"] = {"Connection": "close"}
     return {"cast_to": object, "options": options, "body": dict(call.body or {})}

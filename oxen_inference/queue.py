@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from oxen_inference.errors import APIResponseError, NotFoundError
@@ -63,8 +64,12 @@ def older_get_call(
     return Call(method="get", path=path, read=read)
 
 
-def list_call(paths: Paths, **filters: Any) -> Call[list[Generation]]:
-    return Call(method="get", path=paths.queue, query=filters, read=read_generations)
+def list_call(
+    paths: Paths, *, only: Collection[str] | None = None, **filters: Any
+) -> Call[list[Generation]]:
+    """List the active jobs, or those of a `status`; `only` the rows with these ids are read."""
+    read = partial(read_generations, only=only)
+    return Call(method="get", path=paths.queue, query=filters, read=read)
 
 
 def cancel_call(paths: Paths, generation_id: str) -> Call[None]:
@@ -82,8 +87,12 @@ def older_cancel_call(
     return Call(method="delete", path=path, read=lambda _: None)
 
 
-def generations_call(paths: Paths, **filters: Any) -> Call[GenerationsPage]:
-    return Call(method="get", path=paths.generations, query=filters, read=_read_page)
+def generations_call(
+    paths: Paths, *, only: Collection[str] | None = None, **filters: Any
+) -> Call[GenerationsPage]:
+    """List one page of all jobs; `only` the rows with these ids are read."""
+    read = partial(_read_page, only=only)
+    return Call(method="get", path=paths.generations, query=filters, read=read)
 
 
 def generation_call(paths: Paths, generation_id: str) -> Call[Generation]:
@@ -106,10 +115,10 @@ def _reader_of(generation_id: str) -> Callable[[object], Generation]:
     return read
 
 
-def _read_page(payload: object) -> GenerationsPage:
+def _read_page(payload: object, only: Collection[str] | None = None) -> GenerationsPage:
     body = payload if isinstance(payload, Mapping) else {}
     return GenerationsPage(
-        generations=read_generations(payload),
+        generations=read_generations(payload, only),
         page_number=_int(body.get("page_number"), 1),
         total_pages=_int(body.get("total_pages"), 1),
         total_cost=read_money(body.get("total_cost")),

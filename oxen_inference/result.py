@@ -201,6 +201,31 @@ class Progress:
     message: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BulkProgress:
+    """How far a run over many requests is. Money is USD, times are seconds.
+
+    `total` requests where their number is known, `taken` so far; `running` are at the hub, and
+    `reserved` is what they may cost. `paused`: how long sending rests, because the hub asked for it.
+    """
+
+    total: int | None = None
+    taken: int = 0
+    running: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    spent: Decimal = Decimal(0)
+    reserved: Decimal = Decimal(0)
+    elapsed: float = 0.0
+    seconds_left: float | None = None
+    paused: float = 0.0
+
+    @property
+    def done(self) -> int:
+        """Requests whose outcome is known."""
+        return self.succeeded + self.failed
+
+
 def _brief(url: str | None) -> str | None:
     is_long = url is not None and url.startswith("data:") and len(url) > _LONGEST_DATA_URL_SHOWN
     return f"{url[:_LONGEST_DATA_URL_SHOWN]}…" if url is not None and is_long else url

@@ -31,6 +31,9 @@ class Call(Generic[T]):
     once: bool = False
     """Sent one time and to one place: no retry, no redirect. For calls that cost money."""
 
+    may_keep_connection: bool = False
+    """For one that is sent `once`: it may go over a connection that was in use a moment ago."""
+
     def options(self) -> dict[str, Any]:
         """Return the SDK's per-request options."""
         options: dict[str, Any] = {}

@@ -11,6 +11,7 @@ import mimetypes
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -82,6 +83,7 @@ class Parameters:
         return has_meaning and allows_null(self.fields[name])
 
 
+@lru_cache(maxsize=256)  # a model never changes; that of a newer catalog is another object
 def parameters(model: Model) -> Parameters:
     """Return what `model.request_schema` documents."""
     root = model.request_schema

@@ -149,7 +149,8 @@ def check_fits(known: Totals, amount: Decimal, label: str) -> None:
         raise BudgetExceededError(
             f"This may cost {usd(amount)}, and of the {usd(known.limit)} in {label} "
             f"{usd(max(known.left, Decimal(0)))} is left ({usd(known.spent)} spent, "
-            f"{usd(known.reserved)} reserved). Nothing was sent."
+            f"{usd(known.reserved)} reserved). Nothing was sent.",
+            left=max(known.left, Decimal(0)),
         )
 
 
@@ -188,7 +189,8 @@ def _take(connection: Connection, reservation: Reservation, total: int) -> None:
     if not connection.execute(_RESERVE, values).rowcount:
         check_fits(totals(connection, reservation.account), to_usd(total), reservation.label)
         raise BudgetExceededError(
-            f"Another request took what was left of {reservation.label}. Nothing was sent."
+            f"Another request took what was left of {reservation.label}. Nothing was sent.",
+            left=Decimal(0),
         )
 
 

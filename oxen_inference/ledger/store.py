@@ -380,20 +380,26 @@ class Ledger:
 
     def delivered(self, entry: Entry) -> None:
         """Write that the entry's generations, which may be some of its request's, were delivered."""
-        ended = [item.generation_id for item in entry.items if item.generation_id and item.is_terminal]  # fmt: skip
         with self.database.writing() as connection:
-            conversations.mark_delivered(connection, entry.entry_id, ended)
+            conversations.mark_delivered(connection, entry.entry_id, _ended(entry))
 
     def record_results(self, entry: Entry, items: Iterable[MediaItem]) -> None:
         """Write a direct request's results, which have no ids."""
         with self.database.writing() as connection:
             generations.record_results(connection, entry, items)
 
-    def update(self, entry: Entry, items: Iterable[MediaItem]) -> Entry:
-        """Write how far the generations are, and settle those whose cost is known."""
+    def update(
+        self, entry: Entry, items: Iterable[MediaItem], *, is_delivered: bool = False
+    ) -> Entry:
+        """Write how far the generations are, and settle those whose cost is known.
+
+        `is_delivered`: the caller gets those that have ended.
+        """
         with self.database.writing() as connection:
             generations.catch_up(connection, entry)
             generations.update_items(connection, entry, items)
+            if is_delivered:
+                conversations.mark_delivered(connection, entry.entry_id, _ended(entry))
             return _known(connection, entry.entry_id)
 
     def write_off(self, entry: Entry) -> Entry:
@@ -447,6 +453,10 @@ class Ledger:
         """Change an entry that is in one of these states, in the attempt that the caller saw."""
         known = {"entry": entry.entry_id, "number": entry.attempt, "states": list(states)}
         return bool(connection.execute(statement, {**known, **values}).rowcount)
+
+
+def _ended(entry: Entry) -> list[str]:
+    return [item.generation_id for item in entry.items if item.generation_id and item.is_terminal]
 
 
 def default_path() -> Path:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from oxen_inference import queue
+from oxen_inference.catalog.pricing import Quote
 from oxen_inference.effects import StopRequest, invoke, run, send
 from oxen_inference.errors import (
     APIResponseError,
@@ -24,6 +25,7 @@ from oxen_inference.hub_clock import HubClock
 from oxen_inference.ledger.entries import Entry, Scope
 from oxen_inference.ledger.store import Ledger
 from oxen_inference.media.pace import Pace
+from oxen_inference.media.pause import SharedPause
 from oxen_inference.media.polled_jobs import Subscription
 from oxen_inference.media.poller import Poller
 from oxen_inference.media.results.download import Source
@@ -75,8 +77,16 @@ class Task:
     stop: StopRequest = field(default_factory=StopRequest)
     warning: str | None = None
     """The last warning of the poller that the caller was told of."""
+    pause: SharedPause | None = None
+    """That of the run it belongs to."""
+    quote: Quote | None = None
     wait_id: str | None = None
     """The ledger's mark that keeps other calls of the conversation from joining this one's job."""
+
+    @property
+    def is_one_of_many(self) -> bool:
+        """Whether it belongs to a run over many requests, which checked what they share."""
+        return self.pause is not None
 
     @property
     def known_entry(self) -> Entry:
@@ -192,10 +202,10 @@ class Engine:
         """Return a row with an absolute result URL, and never one that the request named."""
         return with_absolute_url(without_inputs(row, entry.request), self.source().hub)
 
-    async def write(self, entry: Entry) -> Entry:
+    async def write(self, entry: Entry, *, is_delivered: bool = False) -> Entry:
         """Write an entry's items to the ledger, and its known costs to the budget."""
         try:
-            written = await run(self.ledger.update, entry, entry.items)
+            written = await run(self.ledger.update, entry, entry.items, is_delivered=is_delivered)
         except LedgerError as error:
             # It was paid for: a full disk must not keep it from the caller.
             log.error("Not written to the ledger (%s): %s", error, entry.generation_ids)  # noqa: TRY400 - the ids matter, not the trace

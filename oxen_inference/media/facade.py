@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence, Sized
 from dataclasses import replace
 from typing import Any, Literal, Protocol
 
@@ -27,7 +27,9 @@ from oxen_inference.ledger.store import Ledger, default_ledger
 from oxen_inference.media import generate as generating
 from oxen_inference.media import reconcile as reconciling
 from oxen_inference.media import submit as submitting
+from oxen_inference.media.as_completed import AsCompleted, AsyncAsCompleted, collect_all
 from oxen_inference.media.background import AsyncBackgroundPoller, BackgroundPoller
+from oxen_inference.media.bulk import Bulk, BulkOptions
 from oxen_inference.media.engine import Engine, Task, WaitOptions
 from oxen_inference.media.handles import AsyncMediaHandle, MediaHandle
 from oxen_inference.media.pace import Pace
@@ -35,7 +37,7 @@ from oxen_inference.media.poller import Poller
 from oxen_inference.media.prepare import MediaRequest, find_model, merge_parameters, scope_of
 from oxen_inference.media.results.download import MAX_BYTES, Source
 from oxen_inference.media.results.through_client import HTTPClient
-from oxen_inference.result import MediaResult, Progress
+from oxen_inference.result import BulkProgress, MediaResult, Progress
 from oxen_inference.settings import missing_key
 from oxen_inference.transport import AsyncSender, Sender
 
@@ -58,6 +60,7 @@ _REQUEST_OPTIONS = frozenset(
         "allow_paths",
     }
 )
+_BULK_OPTIONS = ("max_in_flight", "max_connections", "attempts", "key_prefix", "stop_after")
 _WAIT_OPTIONS = frozenset({"timeout", "on_interrupt", "save_to", "on_progress"})
 
 
@@ -169,16 +172,31 @@ class _MediaSettings:
         everyone = await run(self._engine.ledger.entries)
         return [entry for entry in everyone if entry.hub == scope.hub]
 
+    def _bulk(
+        self,
+        start: Callable[[Any, str], None],
+        requests: object,
+        options: Mapping[str, Any],
+        common: Mapping[str, Any],
+    ) -> Bulk:
+        total = len(requests) if isinstance(requests, Sized) else None
+
+        def read(request: Mapping[str, Any]) -> tuple[MediaRequest, WaitOptions]:
+            return _split({**common, **request})
+
+        return Bulk(self._engine, BulkOptions(**options), read, start, total)
+
     async def _generate_many(
-        self, requests: Iterable[Mapping[str, Any]], common: Mapping[str, Any]
+        self,
+        start: Callable[[Any, str], None],
+        requests: Iterable[Mapping[str, Any]],
+        given: Mapping[str, Any],
     ) -> list[MediaResult | OxenError]:
-        checked: list[tuple[MediaRequest, WaitOptions] | OxenError] = []
-        for request in requests:
-            try:
-                checked.append(_split({**common, **request}))
-            except OxenError as error:  # noqa: PERF203 - one request's failure is not another's
-                checked.append(error)
-        return await generating.generate_many(self._engine, checked)
+        listed = list(requests)
+        options = {name: given[name] for name in _BULK_OPTIONS if name in given}
+        common = {name: value for name, value in given.items() if name not in _BULK_OPTIONS}
+        options["budget"] = common.get("budget")
+        return await collect_all(self._bulk(start, listed, options, common), listed)
 
 
 class Media(_MediaSettings):
@@ -257,8 +275,44 @@ class Media(_MediaSettings):
     def generate_many(
         self, requests: Iterable[Mapping[str, Any]], **common: Any
     ) -> list[MediaResult | OxenError]:
-        """Make many, each given by the arguments of `generate`; errors are returned in place."""
-        return self._driver.run(self._generate_many(requests, common))
+        """Make many, each given by the arguments of `generate`; errors are returned in place.
+
+        `common` are arguments for all, and options of `generate_as_completed`; `on_progress` is
+        told of each request by itself.
+        """
+        return self._driver.run(self._generate_many(self._driver.start, requests, common))
+
+    def generate_as_completed(
+        self,
+        requests: Iterable[Mapping[str, Any]],
+        *,
+        max_in_flight: int = 64,
+        max_connections: int = 16,
+        attempts: int = 1,
+        key_prefix: str | None = None,
+        stop_after: int | None = 10,
+        budget: Budget | None = None,
+        max_cost: USD | None = None,
+        timeout: float | None = None,
+        save_to: SaveTo = None,
+        on_progress: Callable[[BulkProgress], Any] | None = None,
+        **common: Any,
+    ) -> AsCompleted:
+        """Make any number and yield `(index, MediaResult | OxenError)` as each ends.
+
+        Each request is a mapping of the arguments of `generate`; `common` are arguments for all,
+        `max_cost` and `timeout` are for each. Requests are taken one by one, so that at most
+        `max_in_flight` are held, and sent on at most `max_connections` connections.
+
+        With a `key_prefix` each request gets a key of its content, and the same requests in
+        another run pay for nothing that was paid for before. `attempts`: how often to buy what
+        Oxen confirmed as failed, where another try may help. `stop_after` equal failures in a row
+        end the run, and so does a used-up budget: the last error says so, and so does `.stopped`.
+        A context manager: leaving it sends no more, and detaches from what runs.
+        """
+        given = _for_all(locals(), common)
+        bulk = self._bulk(self._driver.start, requests, *given)
+        return AsCompleted(bulk, self._driver, requests)
 
     def quote(
         self,
@@ -391,7 +445,29 @@ class AsyncMedia(_MediaSettings):
         self, requests: Iterable[Mapping[str, Any]], **common: Any
     ) -> list[MediaResult | OxenError]:
         """See `Media.generate_many`."""
-        return await self._driver.run(self._generate_many(requests, common))
+        work = self._generate_many(self._driver.start, requests, common)
+        return await self._driver.run(work)
+
+    def generate_as_completed(
+        self,
+        requests: Iterable[Mapping[str, Any]] | AsyncIterable[Mapping[str, Any]],
+        *,
+        max_in_flight: int = 64,
+        max_connections: int = 16,
+        attempts: int = 1,
+        key_prefix: str | None = None,
+        stop_after: int | None = 10,
+        budget: Budget | None = None,
+        max_cost: USD | None = None,
+        timeout: float | None = None,
+        save_to: SaveTo = None,
+        on_progress: Callable[[BulkProgress], Any | Awaitable[Any]] | None = None,
+        **common: Any,
+    ) -> AsyncAsCompleted:
+        """See `Media.generate_as_completed`; use it with `async with` and `async for`."""
+        given = _for_all(locals(), common)
+        bulk = self._bulk(self._driver.start, requests, *given)
+        return AsyncAsCompleted(bulk, self._driver, requests)
 
     async def quote(
         self,
@@ -455,6 +531,16 @@ def _arguments(given: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, A
     """Return a call's own keywords and the model's parameters as one request."""
     own = {name: value for name, value in given.items() if name not in ("self", "more")}
     return {**own, **more}
+
+
+def _for_all(
+    given: Mapping[str, Any], common: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the options of a run, and the arguments that all its requests have in common."""
+    options = {name: given[name] for name in (*_BULK_OPTIONS, "budget", "on_progress")}
+    for_each = {name: given[name] for name in ("budget", "max_cost", "timeout", "save_to")}
+    known = {name: value for name, value in for_each.items() if value is not None}
+    return options, {**known, **common}
 
 
 def _split(request: Mapping[str, Any]) -> tuple[MediaRequest, WaitOptions]:

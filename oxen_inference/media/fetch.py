@@ -44,7 +44,7 @@ async def fetch_items(
 ) -> tuple[Entry, DownloadError | None]:
     """Save every finished item of an entry that is not yet in `save_to`.
 
-    At `deadline`, a moment of `time.monotonic`, what is not downloaded yet counts as failed. The
+    The ledger is the caller's to write. At `deadline`, a moment of `time.monotonic`, what is not downloaded yet counts as failed. The
     items that could be downloaded are kept in the entry, whatever became of the others.
     """
     folder = None if save_to is None else await run(lambda: Path(save_to).expanduser())
@@ -63,7 +63,7 @@ async def fetch_items(
             notes += [note] if note else []
     for note in notes[len(entry.notes) :]:
         log.warning(note)
-    entry = await engine.write(replace(entry, items=tuple(items), notes=tuple(notes)))
+    entry = replace(entry, items=tuple(items), notes=tuple(notes))
     if not failures:
         return entry, None
     hints.append(_how_to_fetch_again(entry))

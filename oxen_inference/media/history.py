@@ -11,7 +11,7 @@ from oxen_inference.generation import TERMINAL, Generation
 from oxen_inference.paths import Paths
 from oxen_inference.transport import Call
 
-_PAGE_SIZE = 1000
+MOST_ROWS = 1000  # in one page
 
 
 async def read_history(
@@ -20,6 +20,7 @@ async def read_history(
     is_enough: Callable[[Sequence[Generation]], bool],
     *,
     max_pages: int,
+    page_size: int = MOST_ROWS,
     **filters: Any,
 ) -> bool:
     """Pass pages of rows to `is_enough` until it says so, and return True; False where more pages
@@ -28,7 +29,7 @@ async def read_history(
     A hub without a history lists ended jobs by status. Raises `NotFoundError` where it has neither.
     """
     for number in range(1, max_pages + 1):
-        call = queue.generations_call(paths, page=number, page_size=_PAGE_SIZE, **filters)
+        call = queue.generations_call(paths, page=number, page_size=page_size, **filters)
         try:
             page = await get(call)
         except NotFoundError:

@@ -19,7 +19,7 @@ from oxen_inference.errors import ConfigurationError, LedgerError, OxenError, Ra
 from oxen_inference.ledger.polls import SharedPolling, Turn
 from oxen_inference.media.pace import Pace
 from oxen_inference.media.polled_jobs import PolledJob, PolledJobs, Subscription, jitter
-from oxen_inference.media.status_requests import FEW, StatusRequests
+from oxen_inference.media.status_requests import StatusRequests
 from oxen_inference.paths import Paths
 
 log = logging.getLogger("oxen_inference.media")
@@ -143,7 +143,7 @@ class Poller:
         due = self._jobs.next_due()
         is_due = (now >= self._not_before or self._reads_ledger) and due is not None and due <= now
         self._last_round = now
-        if not is_due and len(hinted) <= FEW:
+        if not is_due:
             await self._ask(hinted, announced=True)
             self._jobs.rest(hinted)
             return
@@ -202,8 +202,7 @@ class Poller:
         resting = time.monotonic() < self._not_before
         try:
             if announced:
-                for job in jobs:
-                    await self._requests.ask_for_one(job, ended=True)
+                await self._requests.ask_ended(jobs)
             else:
                 await self._requests.ask_all(jobs)
         except Exception as error:  # noqa: BLE001 - an ended poller would strand every waiter

@@ -142,8 +142,9 @@ async def prepare(
     model = await find_model(engine, request.model, left)
     media_type = _media_type(model)
     is_direct = request.direct or media_type == "audio"
-    await run(_check_key, request, is_direct, engine.ledger)
-    given = await run(read_inputs, request.params, request.allow_paths)
+    if request.key is not None:
+        await run(_check_key, request, is_direct, engine.ledger)
+    given = await read_given(request)
     sent = await with_urls(given, engine.paths, scope.hub)
     # A parameter of the queue, whatever the model's schema says of that name.
     count = _count(model, sent.pop("num_generations", None))
@@ -178,6 +179,13 @@ async def prepare(
         budget=request.budget,
         is_edit=_is_edit(model, body),
     )
+
+
+async def read_given(request: MediaRequest) -> dict[str, Any]:
+    """Return a request's parameters as `read_inputs` does."""
+    if request.allow_paths:
+        return await run(read_inputs, request.params, True)
+    return read_inputs(request.params, False)  # touches no file
 
 
 async def find_model(engine: Engine, model: str | Model, left: float | None = None) -> Model:
@@ -261,8 +269,6 @@ def _check_cost(
             f"This may cost {usd(total)}, and the limit is {usd(limit)}. Nothing was sent.",
             hint="Raise max_cost, or choose cheaper settings.",
         )
-    if request.budget is not None and request.key is None and request.conversation is None:
-        request.budget.check(total)  # with either it may be paid for already
     return quote.high
 
 

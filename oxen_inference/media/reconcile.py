@@ -215,6 +215,7 @@ async def _update(engine: Engine, entry: Entry, rows: dict[str, Generation], sav
         entry = await engine.refresh(entry)
     if save_to is not None and _to_fetch(entry):
         entry, failure = await fetch_items(engine, entry, save_to)
+        entry = await engine.write(entry)
         if failure is not None:
             log.warning("%s", failure)
     return entry

@@ -24,7 +24,7 @@ from oxen_inference.errors import (
     RateLimitError,
 )
 from oxen_inference.generation import Generation
-from oxen_inference.media.history import read_history
+from oxen_inference.media.history import MOST_ROWS, read_history
 from oxen_inference.media.pace import Pace
 from oxen_inference.media.polled_jobs import PolledJob, PolledJobs
 from oxen_inference.paths import Paths
@@ -33,6 +33,7 @@ from oxen_inference.transport import Call
 FEW = 2
 """So many jobs are asked for one by one: it costs no more than the list and tells more."""
 _SINGLES_A_ROUND = 4
+_SMALL_PAGE = 100
 _MAX_PAGES = 4
 _MISSES_BEFORE_WARNING = 5
 
@@ -61,6 +62,15 @@ class StatusRequests:
         if failure is not None:
             raise failure
 
+    async def ask_ended(self, jobs: list[PolledJob]) -> None:
+        """Ask about jobs whose end was announced. Raises `OxenError`."""
+        if len(jobs) <= FEW:
+            for job in jobs:
+                await self.ask_for_one(job, ended=True)
+            return
+        for group in _by_namespace(jobs):
+            await self._ask_for_many(group)
+
     async def _ask(self, jobs: list[PolledJob]) -> None:
         if len(jobs) <= FEW:
             failed = await self._ask_each(sorted(jobs, key=lambda job: job.last_asked))
@@ -70,7 +80,9 @@ class StatusRequests:
             return
         gone, list_error = jobs, None
         try:
-            rows = await self._get(queue.list_call(self._paths, namespace=jobs[0].namespace))
+            ids = {job.generation_id for job in jobs}
+            call = queue.list_call(self._paths, only=ids, namespace=jobs[0].namespace)
+            rows = await self._get(call)
             gone = self._jobs.absorb(jobs, rows)
             if len(gone) > FEW:
                 gone = await self._ask_for_many(gone)
@@ -131,7 +143,16 @@ class StatusRequests:
             missing = self._jobs.absorb(missing, rows)
             return not missing
 
-        await read_history(self._get, self._paths, absorb, max_pages=_MAX_PAGES, **filters)
+        await read_history(
+            self._get,
+            self._paths,
+            absorb,
+            max_pages=_MAX_PAGES,
+            # The newest come first: jobs that end now are not far below the newest.
+            page_size=min(max(_SMALL_PAGE, 2 * len(self._jobs)), MOST_ROWS),
+            only={job.generation_id for job in jobs},
+            **filters,
+        )
         return missing
 
     async def ask_for_one(self, job: PolledJob, *, ended: bool = False) -> None:

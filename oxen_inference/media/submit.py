@@ -30,10 +30,11 @@ from oxen_inference.errors import (
     InvalidInputError,
     LedgerError,
     OxenError,
+    RateLimitError,
 )
 from oxen_inference.hub_clock import elapsed
 from oxen_inference.ledger.entries import Entry, Scope
-from oxen_inference.ledger.store import Undecided
+from oxen_inference.ledger.store import Begun, Undecided
 from oxen_inference.media.engine import Engine, Task
 from oxen_inference.media.lost_jobs import look_for, outcome_unknown, search
 from oxen_inference.media.prepare import MediaRequest, PreparedRequest, find_by_key, prepare
@@ -67,10 +68,12 @@ async def submit(engine: Engine, request: MediaRequest, task: Task) -> Entry:
     if task.stop.is_set:
         raise OxenError("Interrupted before it was sent.")
     task.options.check()
-    if task.options.save_to is not None:
+    if task.options.save_to is not None and not task.is_one_of_many:
         await run(folder_to_save_in, task.options.save_to)
-    scope = await run(engine.scope)
-    known = await run(find_by_key, request, engine.ledger, scope)
+    scope = engine.scope()
+    known = None
+    if request.key is not None:
+        known = await run(find_by_key, request, engine.ledger, scope)
     entry = None if known is None else await _join_by_key(engine, known, request, task)
     if entry is None:
         entry = await _begin(engine, request, scope, task)
@@ -81,7 +84,7 @@ async def submit(engine: Engine, request: MediaRequest, task: Task) -> Entry:
 
 async def find_existing(engine: Engine, request: MediaRequest) -> Entry | None:
     """Return the job that such a request would join; None if it would be paid for again."""
-    scope = await run(engine.scope)
+    scope = engine.scope()
     entry = await run(find_by_key, request, engine.ledger, scope)
     if entry is None:
         prepared = await prepare(engine, request, scope)
@@ -110,7 +113,7 @@ async def when_decided(engine: Engine, entry: Entry, task: Task) -> Entry:
 async def _begin(engine: Engine, request: MediaRequest, scope: Scope, task: Task) -> Entry:
     """Send a request, or join the one that its key or its conversation stands for."""
     prepared = await prepare(engine, request, scope, task.left)
-    task.count = prepared.intent.count
+    task.count, task.quote = prepared.intent.count, prepared.quote
     await task.notify("quoted", str(prepared.quote))
     entry, is_mine = await shield(_begin_and_send(engine, prepared, task), task.stop)
     at_first = (entry.state, entry.attempt)
@@ -143,14 +146,17 @@ async def _begin_and_send(
     engine: Engine, prepared: PreparedRequest, task: Task
 ) -> tuple[Entry, bool]:
     ledger = engine.ledger
-    reservation = await run(prepared.reservation, ledger)
-    begun = await run(ledger.begin, prepared.intent, reservation)
+
+    def begin(undecided: Undecided | None = None) -> Begun | Undecided:
+        return ledger.begin(prepared.intent, prepared.reservation(ledger), undecided)
+
+    begun = await run(begin)
     while isinstance(begun, Undecided):
         _check_time_left(task)
         await sleep(_UNDECIDED_PAUSE, task.stop)
         if task.stop.is_set:
             raise OxenError("Interrupted before it was sent.")
-        begun = await run(ledger.begin, prepared.intent, reservation, begun)
+        begun = await run(begin, begun)
     task.entry, task.wait_id = begun.entry, begun.wait_id
     if begun.is_mine:
         task.entry = await _send_or_abandon(engine, begun.entry, prepared, task)
@@ -218,9 +224,11 @@ async def _send_or_abandon(
 
 async def _send(engine: Engine, entry: Entry, prepared: PreparedRequest, task: Task) -> Entry:
     """Send until it is decided; only what surely bought nothing is sent again."""
-    call = _paid_call(engine, prepared, task.left)
+    call = _paid_call(engine, prepared, task)
     attempt = 0
     while True:
+        if task.pause is not None:
+            await task.pause.wait(task.stop)
         if task.stop.is_set:
             await _reject(engine, entry, OxenError("Interrupted before it was sent."))
         begun = elapsed()
@@ -236,6 +244,8 @@ async def _send(engine: Engine, entry: Entry, prepared: PreparedRequest, task: T
         if isinstance(outcome, list):
             return await _record_results(engine, entry, outcome)
         if isinstance(outcome, Accepted):
+            if task.pause is not None:
+                task.pause.accepted()
             accepted = await _accept(engine, entry, outcome)
             if accepted is not None:
                 return accepted
@@ -269,9 +279,14 @@ async def _retry_or_reject(
         if isinstance(error, APIStatusError):
             error = await invoke(engine.catalog.explain, error, entry.model)
         await _reject(engine, entry, error)
-    delay = retry_delay(error, attempt)
+    if task.pause is not None and isinstance(error, RateLimitError):
+        delay = task.pause.refused(error)
+        is_hopeless = task.pause.is_hopeless
+    else:
+        delay = retry_delay(error, attempt)
+        is_hopeless = attempt >= engine.max_retries
     longest = engine.pace().longest_retry_after if task.left is None else task.left
-    if attempt >= engine.max_retries or delay > longest:
+    if is_hopeless or delay > longest:
         await _reject(engine, entry, error)
     await run(engine.ledger.return_to_intended, entry)
     await sleep(delay, task.stop)
@@ -329,8 +344,8 @@ async def _attempt(
         return OutcomeUnknown(APIResponseError("Oxen's answer cannot be read.", body=payload))
 
 
-def _paid_call(engine: Engine, prepared: PreparedRequest, left: float | None) -> Call[object]:
-    timeout = engine.client_timeout
+def _paid_call(engine: Engine, prepared: PreparedRequest, task: Task) -> Call[object]:
+    timeout, left = engine.client_timeout, task.left
     if timeout == openai.DEFAULT_TIMEOUT:
         # Ten minutes, the SDK's default, is long for a queue, and short for a video made at once.
         seconds = _DIRECT_TIMEOUT if prepared.is_direct else engine.pace().enqueue_timeout
@@ -344,6 +359,7 @@ def _paid_call(engine: Engine, prepared: PreparedRequest, left: float | None) ->
         body=prepared.body,
         read=lambda payload: payload,
         once=True,
+        may_keep_connection=task.is_one_of_many,
         timeout=timeout,
     )
 
@@ -363,14 +379,17 @@ async def _accept(engine: Engine, entry: Entry, outcome: Accepted) -> Entry | No
         log.warning(note)
     items = tuple(MediaItem(generation_id=each) for each in outcome.generation_ids)
     in_hand = replace(entry, state="accepted", items=items, notes=notes)
+
+    def accept() -> Entry | None:
+        is_ours = engine.ledger.accepted(entry, outcome.generation_ids, notes)
+        return (engine.ledger.get(entry.entry_id) or in_hand) if is_ours else None
+
     try:
-        if not await run(engine.ledger.accepted, entry, outcome.generation_ids, notes):
-            return None
+        return await run(accept)
     except LedgerError as error:
         # It was paid for: what the ledger cannot take must not be lost here, too.
         log.error("Accepted, but not written to the ledger (%s): %s", error, outcome.generation_ids)  # noqa: TRY400 - the ids matter, not the trace
         return in_hand
-    return await engine.reload(entry)
 
 
 async def _record_results(engine: Engine, entry: Entry, items: list[MediaItem]) -> Entry:

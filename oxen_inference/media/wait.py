@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from typing import Any
 
 from oxen_inference import queue
 from oxen_inference.effects import shield, sleep, wait_event
@@ -29,14 +30,17 @@ _LAST_LOOK = 0.05  # of the time to wait that is left at the last look
 _MOST_LOOKED_AT = 4
 
 
-def subscribe(engine: Engine, task: Task) -> Subscription | None:
-    """Have the task's jobs polled; None where there is nothing to wait for."""
+def subscribe(engine: Engine, task: Task, event: Any = None) -> Subscription | None:
+    """Have the task's jobs polled; None where there is nothing to wait for.
+
+    `event`, or one of the client's, is set at every change.
+    """
     entry = task.known_entry
     pending = [i.generation_id for i in entry.items if i.generation_id and not i.is_terminal]
     if entry.kind != "queue" or not pending:
         return None
     task.subscription = engine.poller.subscribe(
-        engine.new_event(),
+        event or engine.new_event(),
         pending,
         media_type=entry.media_type,
         model=entry.model,
@@ -47,7 +51,7 @@ def subscribe(engine: Engine, task: Task) -> Subscription | None:
 
 
 async def wait(engine: Engine, task: Task) -> None:
-    """Wait until the task's jobs have ended.
+    """Wait until the task's jobs have ended; `finish` writes what became of them.
 
     Raises `GenerationTimeout`; `AuthenticationError` or `PermissionDeniedError` once Oxen has
     refused to answer several times in a row; `ConfigurationError` where the client is closed.
@@ -78,7 +82,7 @@ async def wait(engine: Engine, task: Task) -> None:
         warning = subscription.warning if subscription.warning != task.warning else None
         task.warning = subscription.warning
         await task.notify("trouble" if warning else "waiting", warning)
-    task.entry = await engine.write(engine.merged(task.known_entry, subscription.rows))
+    task.entry = engine.merged(task.known_entry, subscription.rows)
 
 
 async def _look_once_more(engine: Engine, task: Task, subscription: Subscription) -> None:
@@ -94,7 +98,7 @@ async def _look_once_more(engine: Engine, task: Task, subscription: Subscription
 async def settle(engine: Engine, task: Task) -> None:
     """Ask what the jobs cost; a cost that is not there yet is asked for again, a few times.
 
-    Within the caller's timeout, and not for long: `reconcile` asks again.
+    It is written by `finish`. Within the caller's timeout, and not for long: `reconcile` asks again.
     """
     entry = task.known_entry
     if all(item.cost is not None for item in entry.items):
@@ -113,7 +117,7 @@ async def settle(engine: Engine, task: Task) -> None:
                 if row is not None and row.is_terminal:
                     rows[item.generation_id] = row
         if rows:
-            task.entry = await engine.write(engine.merged(task.known_entry, rows))
+            task.entry = engine.merged(task.known_entry, rows)
         if all(item.cost is not None for item in task.known_entry.items):
             return
 

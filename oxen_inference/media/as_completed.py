@@ -1,0 +1,197 @@
+"""Results in the order in which they end: what `generate_as_completed` returns."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+)
+from types import TracebackType
+from typing import Any
+
+from typing_extensions import Self
+
+from oxen_inference.drivers import AsyncDriver, BlockingDriver
+from oxen_inference.effects import shield
+from oxen_inference.errors import InvalidInputError, OxenError
+from oxen_inference.media.bulk import Bulk, Outcome
+from oxen_inference.result import BulkProgress, MediaResult
+
+Request = Mapping[str, Any]
+
+
+class _AsCompleted:
+    def __init__(self, bulk: Bulk) -> None:
+        self._bulk = bulk
+        self._is_entered = False
+
+    @property
+    def progress(self) -> BulkProgress:
+        """How far the run is."""
+        return self._bulk.progress
+
+    @property
+    def stopped(self) -> OxenError | None:
+        """Why the run ended before its requests did: a used-up budget, or equal failures in a row."""
+        return self._bulk.stopped
+
+    @property
+    def not_sent(self) -> int:
+        """How many requests were taken and not sent, because the run ended before."""
+        return self._bulk.not_sent
+
+
+class AsCompleted(_AsCompleted):
+    """Pairs of a request's index and its `MediaResult` or `OxenError`, as each ends.
+
+    A context manager: leaving it sends no more, and detaches from what runs. Requests are taken
+    in your thread, one by one, as you iterate.
+    """
+
+    def __init__(self, bulk: Bulk, driver: BlockingDriver, requests: Iterable[Request]) -> None:
+        super().__init__(bulk)
+        self._driver = driver
+        self._take = taking(bulk, requests)
+
+    def __enter__(self) -> Self:
+        self._is_entered = True
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        interrupted = error is not None and not isinstance(error, Exception | GeneratorExit)
+        self._driver.run(self._bulk.leave(interrupted=interrupted))
+
+    def __iter__(self) -> Iterator[Outcome]:
+        if self._is_entered:
+            yield from self._outcomes()
+            return
+        with self:
+            yield from self._outcomes()
+
+    def _outcomes(self) -> Iterator[Outcome]:
+        while (outcome := self._driver.run(self._bulk.next_outcome(self._take))) is not None:
+            yield outcome
+
+
+class AsyncAsCompleted(_AsCompleted):
+    """The asynchronous twin of `AsCompleted`."""
+
+    def __init__(
+        self, bulk: Bulk, driver: AsyncDriver, requests: Iterable[Request] | AsyncIterable[Request]
+    ) -> None:
+        super().__init__(bulk)
+        self._driver = driver
+        self._feeder: asyncio.Task[None] | None = None
+        self._room = asyncio.Event()
+        self._take: Callable[[], Awaitable[None]] | None = None
+        self._later: AsyncIterable[Request] | None = None
+        if isinstance(requests, AsyncIterable):
+            self._later = requests
+        else:
+            self._take = taking(bulk, requests)
+
+    async def __aenter__(self) -> Self:
+        self._is_entered = True
+        if self._later is not None:
+            self._feeder = asyncio.get_running_loop().create_task(self._feed(self._later))
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._feeder is not None:
+            self._feeder.cancel()
+            await asyncio.wait({self._feeder})
+        interrupted = error is not None and not isinstance(error, Exception | GeneratorExit)
+        await self._driver.run(_shielded(self._bulk, interrupted))
+
+    async def __aiter__(self) -> AsyncIterator[Outcome]:
+        if self._is_entered:
+            async for outcome in self._outcomes():
+                yield outcome
+            return
+        async with self:
+            async for outcome in self._outcomes():
+                yield outcome
+
+    async def _outcomes(self) -> AsyncIterator[Outcome]:
+        while (outcome := await self._driver.run(self._bulk.next_outcome(self._take))) is not None:
+            self._room.set()
+            yield outcome
+
+    async def _feed(self, requests: AsyncIterable[Request]) -> None:
+        """Take requests as they come, so that a slow source holds no result up."""
+        iterator = aiter(requests)
+        try:
+            while True:
+                while not self._bulk.has_room:
+                    self._room.clear()
+                    if self._bulk.is_exhausted:
+                        return
+                    await asyncio.wait({asyncio.ensure_future(self._room.wait())}, timeout=0.2)
+                await self._driver.run(self._bulk.take(await anext(iterator)))
+        except StopAsyncIteration:
+            self._bulk.say_exhausted()
+        except Exception as error:  # noqa: BLE001 - raised where the outcomes are read
+            self._bulk.crash(error)
+        finally:
+            close = getattr(iterator, "aclose", None)
+            if close is not None:
+                await close()
+
+
+def taking(bulk: Bulk, requests: Iterable[Request]) -> Callable[[], Awaitable[None]]:
+    """Return what takes the next request into a run, or says that there is none."""
+    try:
+        iterator = iter(requests)
+    except TypeError:
+        raise InvalidInputError(
+            f"requests must be an iterable, not {type(requests).__name__}.",
+            hint="AsyncOxenClient takes asynchronous ones, too.",
+        ) from None
+
+    async def take() -> None:
+        try:
+            request = next(iterator)
+        except StopIteration:
+            bulk.say_exhausted()
+        else:
+            await bulk.take(request)
+
+    return take
+
+
+async def _shielded(bulk: Bulk, interrupted: bool) -> None:
+    await shield(bulk.leave(interrupted=interrupted))
+
+
+async def collect_all(bulk: Bulk, requests: list[Request]) -> list[MediaResult | OxenError]:
+    """Return the outcome of every request, in order."""
+    take = taking(bulk, requests)
+    found: dict[int, MediaResult | OxenError] = {}
+    try:
+        while (outcome := await bulk.next_outcome(take)) is not None:
+            found[outcome[0]] = outcome[1]
+    except GeneratorExit:  # nothing can be awaited any more
+        bulk.abandon()
+        raise
+    except BaseException as error:
+        await shield(bulk.leave(interrupted=not isinstance(error, Exception)))
+        raise
+    await bulk.leave()
+    rest = bulk.stopped or OxenError("Not sent.")
+    return [found.get(index, rest) for index in range(len(requests))]

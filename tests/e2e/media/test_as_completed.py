@@ -1,0 +1,367 @@
+"""Many requests: taken lazily, resumed by their content, tried again, stopped, and left."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oxen_inference import AsyncOxenClient, Budget, Ledger, OxenClient
+from oxen_inference.errors import (
+    BudgetExceededError,
+    DownloadError,
+    GenerationFailed,
+    GenerationTimeout,
+    InvalidInputError,
+    OxenError,
+)
+from oxen_inference.result import BulkProgress, MediaResult
+from oxen_sandbox import Fault, Sandbox
+from tests.e2e.media.calls import QUICK
+
+MODEL = "flux-2-dev"
+Outcomes = list[tuple[int, MediaResult | OxenError]]
+
+
+@pytest.fixture
+def hub() -> Iterator[Sandbox]:
+    with Sandbox(image_seconds=0.05) as hub:
+        yield hub
+
+
+class Run:
+    """Runs `generate_as_completed` of a new client to its end, sync or async."""
+
+    def __init__(self, hub: Sandbox, ledger: Ledger | None, kind: str) -> None:
+        self.hub, self.ledger, self.kind = hub, ledger, kind
+        self.results: Any = None
+
+    def __call__(self, requests: Any, **options: Any) -> Outcomes:
+        given = {"base_url": self.hub.base_url, "api_key": self.hub.api_key, "ledger": self.ledger}
+        if self.kind == "async":
+
+            async def run() -> Outcomes:
+                async with AsyncOxenClient(**given) as client:
+                    client.media.pace = QUICK
+                    self.results = client.media.generate_as_completed(requests, **options)
+                    async with self.results as results:
+                        return [outcome async for outcome in results]
+
+            return asyncio.run(run())
+        with OxenClient(**given) as client:
+            client.media.pace = QUICK
+            self.results = client.media.generate_as_completed(requests, **options)
+            with self.results as results:
+                return list(results)
+
+    @property
+    def paid(self) -> int:
+        return len(self.hub.jobs)
+
+
+@pytest.fixture
+def run(hub: Sandbox, ledger: Ledger, kind: str) -> Run:
+    return Run(hub, ledger, kind)
+
+
+def prompts(*texts: object, **more: Any) -> list[dict[str, Any]]:
+    return [{"model": MODEL, "prompt": str(text), **more} for text in texts]
+
+
+def made(outcomes: Outcomes) -> dict[int, str | None]:
+    return {i: each.prompt for i, each in outcomes if isinstance(each, MediaResult)}
+
+
+def errors(outcomes: Outcomes) -> dict[int, OxenError]:
+    return {i: each for i, each in outcomes if isinstance(each, OxenError)}
+
+
+def test_every_request_has_its_index_and_its_own_end(run: Run, tmp_path: Path) -> None:
+    requests = [*prompts("a", "b"), {"prompt": "no model"}, *prompts("c", width="x"), "no mapping"]
+    outcomes = run(requests, save_to=tmp_path / "out")
+    assert made(outcomes) == {0: "a", 1: "b"}
+    assert {i: type(each) for i, each in errors(outcomes).items()} == dict.fromkeys(
+        (2, 3, 4), InvalidInputError
+    )
+    assert run.paid == 2
+    results = [each for _, each in outcomes if isinstance(each, MediaResult)]
+    assert sorted(path for each in results for path in each.paths) == sorted(
+        (tmp_path / "out").iterdir()
+    )
+
+
+def test_requests_are_taken_as_there_is_room(run: Run) -> None:
+    taken: list[int] = []
+    run.hub.settings.image_seconds = 0.3
+    most = 0
+
+    def source() -> Iterator[Mapping[str, Any]]:
+        nonlocal most
+        for number in range(12):
+            taken.append(number)
+            most = max(most, len(taken) - seen)
+            yield prompts(number)[0]
+
+    seen = 0
+
+    def count(progress: BulkProgress) -> None:
+        nonlocal seen
+        seen = progress.done
+
+    outcomes = run(source(), max_in_flight=3, max_connections=2, on_progress=count)
+    assert len(made(outcomes)) == 12
+    assert most <= 4  # three in flight, and the one that is being taken
+
+
+async def test_an_asynchronous_source_holds_no_result_up(hub: Sandbox, ledger: Ledger) -> None:
+    release = asyncio.Event()
+
+    async def source() -> AsyncIterator[Mapping[str, Any]]:
+        yield prompts("first")[0]
+        await asyncio.wait_for(release.wait(), 20)  # set when the first is made
+        yield prompts("second")[0]
+
+    given = {"base_url": hub.base_url, "api_key": hub.api_key, "ledger": ledger}
+    async with AsyncOxenClient(**given) as client:
+        client.media.pace = QUICK
+        found = []
+        async with client.media.generate_as_completed(source()) as results:
+            async for index, _ in results:
+                found.append(index)
+                release.set()
+    assert found == [0, 1]
+
+
+def test_the_blocking_client_refuses_an_asynchronous_source(hub: Sandbox) -> None:
+    async def source() -> AsyncIterator[Mapping[str, Any]]:
+        yield {}
+
+    with OxenClient(base_url=hub.base_url, api_key=hub.api_key, ledger=None) as client:
+        with pytest.raises(InvalidInputError, match="AsyncOxenClient"):
+            client.media.generate_as_completed(source())  # type: ignore[arg-type]
+
+
+def test_an_error_of_the_source_is_raised(run: Run) -> None:
+    def source() -> Iterator[Mapping[str, Any]]:
+        yield prompts("a")[0]
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run(source())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"max_in_flight": 0}, {"max_connections": True}, {"attempts": 1.5}, {"key_prefix": " "}],
+)
+def test_options_that_make_no_sense_are_refused(options: dict[str, Any], run: Run) -> None:
+    with pytest.raises(InvalidInputError):
+        run(prompts("a"), **options)
+    assert run.paid == 0
+
+
+def test_the_same_requests_are_paid_for_once_in_any_order(run: Run) -> None:
+    first = run(prompts("a", "b", "a"), key_prefix="herd")
+    assert run.paid == 3  # the second "a" is wanted, too
+    again = run(prompts("a", "a", "new", "b"), key_prefix="herd")
+    assert run.paid == 4
+    ids = {each.generation_ids for _, each in (*first, *again) if isinstance(each, MediaResult)}
+    assert len(ids) == 4
+    run(prompts("a"), key_prefix="another herd")
+    run(prompts("a"))  # without a prefix nothing is resumed
+    assert run.paid == 6
+
+
+def test_a_failure_that_may_pass_is_bought_again(run: Run) -> None:
+    run.hub.inject(Fault("fail_job", message="The provider is overloaded.", times=1))
+    outcomes = run(prompts("a"), attempts=2, key_prefix="p")
+    assert made(outcomes) == {0: "a"}
+    assert run.paid == 2
+    # Fewer attempts find what more of them bought.
+    assert made(run(prompts("a"), key_prefix="p")) == {0: "a"}
+    assert run.paid == 2
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Flagged by content moderation.",
+        "Insufficient credits",
+        "Getting model response error: 422 - Value error, bad steps",
+    ],
+)
+def test_what_would_fail_again_is_not_bought_again(message: str, run: Run) -> None:
+    run.hub.inject(Fault("fail_job", message=message, times=1))
+    outcomes = run(prompts("a"), attempts=3)
+    assert [type(each) for _, each in outcomes] == [GenerationFailed]
+    assert run.paid == 1
+
+
+def test_nothing_is_bought_again_after_a_timeout(run: Run) -> None:
+    run.hub.inject(Fault("stall_job", times=1))
+    (outcome,) = run(prompts("a"), attempts=3, timeout=0.4)
+    assert isinstance(outcome[1], GenerationTimeout)
+    assert run.paid == 1
+
+
+def test_equal_failures_in_a_row_end_the_run(run: Run) -> None:
+    run.hub.inject(Fault("fail_job", message="No GPU 17 is left.", times=None))
+    outcomes = run(prompts(*range(40)), max_in_flight=4)
+    assert 10 <= run.paid <= 14  # those in flight had been sent
+    last = outcomes[-1][1]
+    assert last is run.results.stopped
+    assert "10 equal failures in a row" in str(last)
+    assert "No GPU 17" in str(last)
+    assert len(outcomes) == run.paid + 1
+
+
+def test_failures_of_the_disk_do_not_end_the_run(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("oxen_inference.media.results.download.sync", full)
+    outcomes = run(prompts(*range(12)), save_to=tmp_path)
+    assert [type(each) for _, each in outcomes] == [DownloadError] * 12
+    assert run.results.stopped is None
+    assert run.paid == 12
+
+
+def test_a_used_up_budget_ends_the_rest_with_one_error(run: Run) -> None:
+    (first,) = run(prompts("price"))
+    assert isinstance(first[1], MediaResult)
+    price = first[1].cost
+    assert price
+    budget = Budget(price * 3, name="three", ledger=run.ledger)
+    outcomes = run(prompts(*range(30)), budget=budget, max_in_flight=5, key_prefix="p")
+    assert len(made(outcomes)) == 3
+    (error,) = errors(outcomes).values()
+    assert isinstance(error, BudgetExceededError)
+    assert (run.paid, budget.spent, run.results.not_sent) == (4, price * 3, 26)
+    # What was bought is there again, and costs nothing.
+    again = run(prompts(*reversed(range(30))), budget=budget, key_prefix="p")
+    assert sorted(str(text) for text in made(again).values()) == sorted(
+        str(text) for text in made(outcomes).values()
+    )
+    assert (run.paid, budget.spent) == (4, price * 3)
+
+
+def test_a_reservation_above_the_cost_ends_no_run(run: Run) -> None:
+    """What is reserved for jobs under way comes back, so it is waited for."""
+    (first,) = run(prompts("price"))
+    assert isinstance(first[1], MediaResult)
+    price = first[1].cost
+    assert price
+    run.hub.inject(Fault("price_job", cost=Decimal(0), times=None))
+    budget = Budget(price * 2, name="two", ledger=run.ledger)
+    outcomes = run(prompts(*range(8)), budget=budget)
+    assert len(made(outcomes)) == 8
+
+
+def test_a_limit_on_one_request_is_a_failure_of_that_one(run: Run) -> None:
+    outcomes = run([*prompts("dear", max_cost="0.0000001"), *prompts("b")])
+    assert made(outcomes) == {1: "b"}
+    assert isinstance(errors(outcomes)[0], BudgetExceededError)
+
+
+def test_all_senders_pause_when_one_is_told_to(run: Run) -> None:
+    run.hub.inject(
+        Fault("respond", status=429, method="POST", path="*/queue", retry_after=2, skip=4)
+    )
+    outcomes = run(prompts(*range(30)), max_connections=4)
+    assert len(made(outcomes)) == 30
+    times = [each.time for each in run.hub.requests if each.method == "POST"]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
+    pauses = [at for at, gap in enumerate(gaps) if gap >= 1.5]
+    assert pauses
+    assert pauses[0] <= 4 + 4  # at most one each was on its way
+
+
+def test_leaving_sends_no_more_and_loses_nothing(run: Run, kind: str) -> None:
+    run.hub.settings.image_seconds = 0.4
+    if kind == "async":
+
+        async def leave() -> None:
+            async with AsyncOxenClient(**given) as client:
+                client.media.pace = QUICK
+                async with client.media.generate_as_completed(endless(), **options) as results:
+                    async for _ in results:
+                        break
+
+    given = {"base_url": run.hub.base_url, "api_key": run.hub.api_key, "ledger": run.ledger}
+    options = {"max_in_flight": 4, "key_prefix": "p"}
+
+    def endless() -> Iterator[Mapping[str, Any]]:
+        number = 0
+        while True:
+            yield prompts(number)[0]
+            number += 1
+
+    if kind == "async":
+        asyncio.run(leave())
+    else:
+        with OxenClient(**given) as client:
+            client.media.pace = QUICK
+            with client.media.generate_as_completed(endless(), **options) as results:
+                for _ in results:
+                    break
+    paid = run.paid
+    assert 1 <= paid <= 8
+    time.sleep(0.3)
+    assert run.paid == paid
+    states = {entry.state for entry in run.ledger.entries()}  # type: ignore[union-attr]
+    assert states <= {"accepted", "rejected"}  # none is left half sent
+    assert len(made(run(prompts(*range(paid)), key_prefix="p"))) == paid
+    assert run.paid <= paid + 1  # what was taken and not sent yet
+
+
+async def test_a_canceled_consumer_leaves_the_run(hub: Sandbox, ledger: Ledger) -> None:
+    hub.settings.image_seconds = 30
+    given = {"base_url": hub.base_url, "api_key": hub.api_key, "ledger": ledger}
+    async with AsyncOxenClient(**given) as client:
+
+        async def consume() -> None:
+            async with client.media.generate_as_completed(prompts(*range(3))) as results:
+                async for _ in results:
+                    pass
+
+        task = asyncio.create_task(consume())
+        while len(hub.jobs) < 3:  # noqa: ASYNC110 - the hub sets no event
+            await asyncio.sleep(0.02)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert {entry.state for entry in ledger.entries()} == {"accepted"}
+    assert {job.status for job in hub.jobs} <= {"queued", "processing"}
+
+
+def test_progress_counts_and_the_last_event_is_complete(run: Run) -> None:
+    seen: list[BulkProgress] = []
+    run(prompts(*range(5)), on_progress=seen.append)
+    last = seen[-1]
+    assert (last.total, last.taken, last.succeeded, last.failed, last.done) == (5, 5, 5, 0, 5)
+    assert last.spent > 0
+    assert last.reserved == last.running == 0
+    assert all(earlier.done <= later.done for earlier, later in pairwise(seen))
+
+
+def test_many_senders_keep_few_connections(
+    hub: Sandbox, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most = 0
+    with OxenClient(base_url=hub.base_url, api_key=hub.api_key, ledger=ledger) as client:
+        client.media.pace = QUICK
+        with client.media.generate_as_completed(prompts(*range(40)), max_connections=3) as results:
+            for _ in results:
+                most = max(most, sum(t.name == "oxen-bulk" for t in threading.enumerate()))
+    assert 1 <= most <= 3
+    posts = [each for each in hub.requests if each.method == "POST"]
+    assert {each.headers.get("connection") for each in posts} != {"close"}
