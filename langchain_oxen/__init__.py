@@ -19,6 +19,7 @@ if find_spec("langchain_core") is None:
 if TYPE_CHECKING:
     from langchain_oxen.budget_middleware import OxenBudgetMiddleware
     from langchain_oxen.chat_models import ChatOxen
+    from langchain_oxen.costs import oxen_cost
     from langchain_oxen.loader import OxenModelLoader
     from langchain_oxen.media_tool import OxenMediaTool
     from langchain_oxen.progress import MediaProgressBars
@@ -33,6 +34,7 @@ __all__ = [
     "OxenModelLoader",
     "OxenToolkit",
     "__version__",
+    "oxen_cost",
 ]
 
 _MODULES = {
@@ -43,6 +45,7 @@ _MODULES = {
     "OxenMediaTool": "media_tool",
     "OxenModelLoader": "loader",
     "OxenToolkit": "toolkit",
+    "oxen_cost": "costs",
 }
 
 

@@ -16,9 +16,9 @@ from langchain_core.language_models.base import LangSmithParams
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.language_models.model_profile import ModelProfile
 from langchain_core.load.load import ALL_SERIALIZABLE_MAPPINGS
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
-from langchain_core.runnables import Runnable
+from langchain_core.runnables import Runnable, RunnableConfig
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 from typing_extensions import Self, override
 
@@ -34,6 +34,7 @@ from langchain_oxen.parameters import (
     sort_arguments,
 )
 from langchain_oxen.profile import CatalogProfile
+from langchain_oxen.tracing import trace_cost, with_stream_cost
 from oxen_inference.chat.families import ReplaySetting
 from oxen_inference.clients import ClientCache, ClientHolder
 
@@ -226,6 +227,7 @@ class ChatOxen(ClientHolder, BaseChatModel):
             client = self._client()
             body, options = self._request(client, messages, stop, kwargs)
             answer = complete(client, body, **options)
+            trace_cost(run_manager, answer.cost_charged)
             return _result(answer)
 
     @override
@@ -242,6 +244,7 @@ class ChatOxen(ClientHolder, BaseChatModel):
 
             body, options = self._request(client, messages, stop, kwargs)
             answer = await acomplete(client, body, **options)
+            trace_cost(run_manager, answer.cost_charged)
             return _result(answer)
 
     @override
@@ -261,6 +264,7 @@ class ChatOxen(ClientHolder, BaseChatModel):
                 if delta.end is None:
                     yield to_chunk(delta)
                 else:
+                    trace_cost(run_manager, delta.end.cost_charged)
                     yield to_last_chunk(delta, delta.end)
 
     @override
@@ -280,7 +284,22 @@ class ChatOxen(ClientHolder, BaseChatModel):
                 if delta.end is None:
                     yield to_chunk(delta)
                 else:
+                    trace_cost(run_manager, delta.end.cost_charged)
                     yield to_last_chunk(delta, delta.end)
+
+    @override
+    def stream(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> Iterator[AIMessageChunk]:
+        """Yield the answer as it arrives; the last chunk has token counts and cost."""
+        return super().stream(input, with_stream_cost(config), **kwargs)
+
+    @override
+    def astream(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> AsyncIterator[AIMessageChunk]:
+        """Yield the answer as it arrives, without blocking the running loop."""
+        return super().astream(input, with_stream_cost(config), **kwargs)
 
     def _request(
         self,

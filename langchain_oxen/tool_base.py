@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.callbacks import AsyncCallbackManagerForToolRun, CallbackManagerForToolRun
@@ -16,7 +17,9 @@ from langchain_core.tools import BaseTool, ToolException
 from pydantic import Field, ValidationError
 
 from langchain_oxen.call_site import call_number, read_task
+from langchain_oxen.costs import count_media, paid_costs
 from langchain_oxen.progress import ProgressRelay
+from langchain_oxen.tracing import trace_cost
 from oxen_inference.tools import text
 from oxen_inference.tools.calls import call_key, explain_validation, is_for_developers
 from oxen_inference.tools.connection import Connection
@@ -141,10 +144,14 @@ class OxenTool(BaseTool):
         request = replace(self._with_thread(request, config), on_progress=relay.send)
         try:
             with self._numbered(request, config) as numbered:
-                return self._call(self.connection.get_client(), numbered)
+                content, artifact = self._call(self.connection.get_client(), numbered)
         except OxenError as error:
-            message = self.error_message(error, request)
-            return message, message.artifact
+            content = self.error_message(error, request)
+            artifact = content.artifact
+        if costs := paid_costs(artifact):
+            trace_cost(run_manager, sum(costs.values(), Decimal(0)), is_tool=True)
+            count_media(run_manager, costs)
+        return content, artifact
 
     async def _arun(
         self,
@@ -159,10 +166,14 @@ class OxenTool(BaseTool):
         request = replace(self._with_thread(request, config), on_progress=relay.asend)
         try:
             with self._numbered(request, config) as numbered:
-                return await self._acall(client, numbered)
+                content, artifact = await self._acall(client, numbered)
         except OxenError as error:
-            message = self.error_message(error, request)
-            return message, message.artifact
+            content = self.error_message(error, request)
+            artifact = content.artifact
+        if costs := paid_costs(artifact):
+            trace_cost(run_manager, sum(costs.values(), Decimal(0)), is_tool=True)
+            count_media(run_manager, costs)
+        return content, artifact
 
     @contextmanager
     def _numbered(self, request: ToolRequest, config: RunnableConfig) -> Iterator[ToolRequest]:

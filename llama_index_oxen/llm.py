@@ -31,19 +31,19 @@ from llama_index_oxen.messages_in import (
     to_response,
 )
 from llama_index_oxen.structured import StructuredOutputLLM
+from llama_index_oxen.tracing import current_span
 from oxen_inference.chat.families import ReplaySetting
 from oxen_inference.clients import ClientCache, ClientHolder
+from oxen_inference.tools.spans import write_cost
 
 if TYPE_CHECKING:
-    from llama_index.core.tools.types import BaseTool
-
     from oxen_inference.catalog.facade import AsyncCatalog, Catalog
     from oxen_inference.catalog.models import Model
 
 _METADATA_TIMEOUT = 1.0  # seconds that reading `metadata` may take, once, for an unknown model
 
 
-class Oxen(ClientHolder, StructuredOutputLLM):
+class Oxen(ClientHolder, tool_calls.ToolRequests, StructuredOutputLLM):
     """Any chat model on Oxen.ai.
 
     The key and the base URL default to ``OXEN_API_KEY`` and ``OXEN_BASE_URL``. Making an instance
@@ -254,14 +254,14 @@ class Oxen(ClientHolder, StructuredOutputLLM):
 
         Closing the generator closes the connection.
         """
-        return self._stream(messages, kwargs)
+        return self._stream(messages, kwargs, current_span())
 
     @llm_chat_callback()
     async def astream_chat(
         self, messages: Sequence[ChatMessage], **kwargs: Any
     ) -> ChatResponseAsyncGen:
         """Return an asynchronous generator of the answer as it arrives."""
-        return self._astream(messages, kwargs)
+        return self._astream(messages, kwargs, current_span())
 
     @llm_completion_callback()
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
@@ -280,10 +280,10 @@ class Oxen(ClientHolder, StructuredOutputLLM):
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> CompletionResponseGen:
         """Yield the answer to a prompt as it arrives."""
-        messages = self._prompt(prompt, formatted)
+        messages, span = self._prompt(prompt, formatted), current_span()
 
         def responses() -> CompletionResponseGen:
-            with closing(self._stream(messages, kwargs)) as answer:
+            with closing(self._stream(messages, kwargs, span)) as answer:
                 yield from map(to_completion, answer)
 
         return responses()
@@ -293,10 +293,10 @@ class Oxen(ClientHolder, StructuredOutputLLM):
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> CompletionResponseAsyncGen:
         """Return an asynchronous generator of the answer to a prompt as it arrives."""
-        messages = self._prompt(prompt, formatted)
+        messages, span = self._prompt(prompt, formatted), current_span()
 
         async def responses() -> CompletionResponseAsyncGen:
-            async with aclosing(self._astream(messages, kwargs)) as answer:
+            async with aclosing(self._astream(messages, kwargs, span)) as answer:
                 async for response in answer:
                     yield to_completion(response)
 
@@ -313,7 +313,9 @@ class Oxen(ClientHolder, StructuredOutputLLM):
         client = self._client()
         body, options = self._request(client.catalog, messages, kwargs)
         with _partial_as_message():
-            return to_response(complete(client, body, **options))
+            answer = complete(client, body, **options)
+        write_cost(current_span(), answer.cost_charged)
+        return to_response(answer)
 
     async def _achat(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> ChatResponse:
         client = await self._async_client()
@@ -321,10 +323,12 @@ class Oxen(ClientHolder, StructuredOutputLLM):
 
         body, options = self._request(client.catalog, messages, kwargs)
         with _partial_as_message():
-            return to_response(await acomplete(client, body, **options))
+            answer = await acomplete(client, body, **options)
+        write_cost(current_span(), answer.cost_charged)
+        return to_response(answer)
 
     def _stream(
-        self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]
+        self, messages: Sequence[ChatMessage], kwargs: dict[str, Any], span: Any
     ) -> Generator[ChatResponse, None, None]:
         from oxen_inference.chat.budgeted import stream
 
@@ -333,10 +337,12 @@ class Oxen(ClientHolder, StructuredOutputLLM):
         streamed = StreamedResponse()
         with _partial_as_message(), closing(stream(client, body, **options)) as deltas:
             for delta in deltas:
+                if delta.end is not None:
+                    write_cost(span, delta.end.cost_charged)
                 yield streamed.add(delta)
 
     async def _astream(
-        self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]
+        self, messages: Sequence[ChatMessage], kwargs: dict[str, Any], span: Any
     ) -> AsyncGenerator[ChatResponse, None]:
         client = await self._async_client()
         from oxen_inference.chat.budgeted import astream
@@ -346,6 +352,8 @@ class Oxen(ClientHolder, StructuredOutputLLM):
         with _partial_as_message():
             async with aclosing(astream(client, body, **options)) as deltas:
                 async for delta in deltas:
+                    if delta.end is not None:
+                        write_cost(span, delta.end.cost_charged)
                     yield streamed.add(delta)
 
     def _request(
@@ -386,45 +394,6 @@ class Oxen(ClientHolder, StructuredOutputLLM):
         return body, options
 
     # Tools
-
-    def _prepare_chat_with_tools(
-        self,
-        tools: Sequence[BaseTool],
-        user_msg: str | ChatMessage | None = None,
-        chat_history: list[ChatMessage] | None = None,
-        verbose: bool = False,  # noqa: ARG002 - core's signature
-        allow_parallel_tool_calls: bool = False,
-        tool_required: bool = False,
-        tool_choice: str | dict[str, Any] | None = None,
-        **kwargs: Any,
-    ) -> dict[str, Any]:
-        """Return what `chat` takes for a conversation with tools.
-
-        `tool_choice`: the name of a tool, ``"auto"``, ``"required"``, ``"none"`` or a dict as the
-        API takes it; it takes precedence over `tool_required`.
-        """
-        messages = list(chat_history or [])
-        if isinstance(user_msg, str):
-            user_msg = ChatMessage(role=MessageRole.USER, content=user_msg)
-        if user_msg is not None:
-            messages.append(user_msg)
-        fields = tool_calls.request_fields(
-            tools,
-            tool_choice,
-            required=tool_required,
-            parallel=allow_parallel_tool_calls,
-            model=str(kwargs.get("model") or self.model),
-        )
-        return {"messages": messages, **fields, **kwargs}
-
-    def _validate_chat_with_tools_response(
-        self,
-        response: ChatResponse,
-        tools: Sequence[BaseTool],  # noqa: ARG002 - core's signature
-        allow_parallel_tool_calls: bool = False,
-        **_: Any,
-    ) -> ChatResponse:
-        return response if allow_parallel_tool_calls else tool_calls.only_first_call(response)
 
     def get_tool_calls_from_response(
         self, response: ChatResponse, error_on_no_tool_call: bool = True, **_: Any

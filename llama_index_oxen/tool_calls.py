@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse, ToolCallBlock
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    MessageRole,
+    ToolCallBlock,
+)
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.llms.utils import parse_partial_json
 from pydantic_core import from_json
@@ -23,6 +28,58 @@ ToolChoice = str | dict[str, Any] | None
 
 # Two fields: core passes a single value to a tool with one parameter as if it were that parameter.
 MALFORMED = {"malformed_arguments": "", "problem": "The call was cut off or is no JSON object."}
+
+
+class ToolRequests:
+    """How an LLM with tools is asked; mixed in before core's class.
+
+    Core wraps implementations of abstract methods in spans, and these would be internal ones. It
+    does not see those of a class that is not its own.
+    """
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+        model: str
+
+    def _prepare_chat_with_tools(
+        self,
+        tools: Sequence[BaseTool],
+        user_msg: str | ChatMessage | None = None,
+        chat_history: list[ChatMessage] | None = None,
+        verbose: bool = False,  # noqa: ARG002 - core's signature
+        allow_parallel_tool_calls: bool = False,
+        tool_required: bool = False,
+        tool_choice: str | dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """Return what `chat` takes for a conversation with tools.
+
+        `tool_choice`: the name of a tool, ``"auto"``, ``"required"``, ``"none"`` or a dict as the
+        API takes it; it takes precedence over `tool_required`.
+        """
+        messages = list(chat_history or [])
+        if isinstance(user_msg, str):
+            user_msg = ChatMessage(role=MessageRole.USER, content=user_msg)
+        if user_msg is not None:
+            messages.append(user_msg)
+        fields = request_fields(
+            tools,
+            tool_choice,
+            required=tool_required,
+            parallel=allow_parallel_tool_calls,
+            model=str(kwargs.get("model") or self.model),
+        )
+        return {"messages": messages, **fields, **kwargs}
+
+    def _validate_chat_with_tools_response(
+        self,
+        response: ChatResponse,
+        tools: Sequence[BaseTool],  # noqa: ARG002 - core's signature
+        allow_parallel_tool_calls: bool = False,
+        **_: Any,
+    ) -> ChatResponse:
+        return response if allow_parallel_tool_calls else only_first_call(response)
 
 
 def request_fields(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.llms.types import ImageBlock
 from llama_index.core.bridge.pydantic import BaseModel, Field
 from llama_index.core.tools import FunctionTool, ToolOutput
+
+from llama_index_oxen.tracing import current_span
+from oxen_inference.tools.spans import write_cost
 
 if TYPE_CHECKING:
     from oxen_inference.result import MediaResult
@@ -44,15 +48,26 @@ class OxenFunctionTool(FunctionTool):
     Core turns any result of a tool into text, and calls it a success.
     """
 
+    # Core wraps each of these in a span. What they call is not, so that a call is one span.
+
+    def __call__(self, *args: Any, **kwargs: Any) -> ToolOutput:
+        return _complete(_CALL(self, *args, **{**self.partial_params, **kwargs}))
+
     def call(self, *args: Any, **kwargs: Any) -> ToolOutput:
-        return _complete(super().call(*args, **kwargs))
+        return _complete(_CALL(self, *args, **kwargs))
 
     async def acall(self, *args: Any, **kwargs: Any) -> ToolOutput:
-        return _complete(await super().acall(*args, **kwargs))
+        return _complete(await _ACALL(self, *args, **kwargs))
+
+
+_CALL: Any = inspect.unwrap(FunctionTool.call)
+_ACALL: Any = inspect.unwrap(FunctionTool.acall)
 
 
 def _complete(output: ToolOutput) -> ToolOutput:
     result: OxenToolResult = output.raw_output
     output.is_error = result.is_error
+    if result.media is not None:
+        write_cost(current_span(), result.media.cost)
     output.blocks += [ImageBlock(path=path) for path in result.images if path.is_file()]
     return output
