@@ -448,6 +448,8 @@ class ChatOxen(ClientHolder, BaseChatModel):
     def __getstate__(self) -> dict[Any, Any]:
         state = super().__getstate__()
         fields = {**state["__dict__"], "http_client": None, "http_async_client": None}
+        if isinstance(self.api_key, SecretStr):
+            fields["api_key"] = None  # the other process takes the key of its own environment
         return {**state, "__dict__": fields}
 
     def __copy__(self) -> Self:

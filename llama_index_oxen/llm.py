@@ -430,7 +430,10 @@ class Oxen(ClientHolder, tool_calls.ToolRequests, StructuredOutputLLM):
 
     def __getstate__(self) -> dict[str, Any]:
         # Connections and their locks cannot be pickled.
-        copied = self.model_copy(update={"http_client": None, "async_http_client": None})
+        without: dict[str, Any] = {"http_client": None, "async_http_client": None}
+        if isinstance(self.api_key, SecretStr):
+            without["api_key"] = None  # the other process takes the key of its own environment
+        copied = self.model_copy(update=without)
         return super(Oxen, copied).__getstate__()
 
 

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from typing_extensions import Self
 
+from oxen_inference.locks import Lock
+
 if TYPE_CHECKING:
     from oxen_inference.catalog.models import Model
     from oxen_inference.client import AsyncOxenClient, OxenClient
@@ -133,7 +135,7 @@ class ClientCache:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._sync: list[_Entry[OxenClient]] = []
         self._async: list[_Entry[LoopClients[AsyncOxenClient]]] = []
 
@@ -243,7 +245,7 @@ class LoopClients(Generic[C]):
 
     def __init__(self, factory: Callable[[], C]) -> None:
         self._factory = factory
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._by_loop: dict[int, _LoopClient[C]] = {}
         weakref.finalize(self, _drop_dead, self._by_loop, idle=True)
 

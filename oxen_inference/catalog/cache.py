@@ -17,6 +17,7 @@ from hashlib import sha256
 from typing import Any
 
 from oxen_inference.catalog.models import Model
+from oxen_inference.locks import Lock
 
 EVERYTHING = "/models"
 """The key of the whole list."""
@@ -70,11 +71,15 @@ class CatalogCache:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = Lock(after_fork=self._forget_fetches)
         self._answers: OrderedDict[str, Answer] = OrderedDict()
         self._by_id: dict[str, Model] = {}
         self._in_flight: dict[str, InFlight] = {}
         self._epoch = 0
+
+    def _forget_fetches(self) -> None:
+        """Forget fetches that threads of a parent process made."""
+        self._in_flight = {}
 
     def fresh(self, key: str, ttl: float) -> Models | None:
         """Return what is known under `key` if it is younger than `ttl` seconds."""
@@ -184,7 +189,7 @@ def _richer(known: dict[str, Model], model: Model) -> Model:
 
 
 _caches: OrderedDict[tuple[str, Any], CatalogCache] = OrderedDict()
-_caches_lock = threading.Lock()
+_caches_lock = Lock()
 
 
 def shared_cache(base_url: str, key: Any) -> CatalogCache:

@@ -9,12 +9,12 @@
 
 from __future__ import annotations
 
-import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from oxen_inference.locks import Lock
 from oxen_inference.money import usd
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _CHARACTERS_PER_TOKEN = 4
 _MOST_WARNED = 1000
 
 _warned: set[str] = set()
-_warned_lock = threading.Lock()
+_warned_lock = Lock()
 
 
 class CostWarning(UserWarning):

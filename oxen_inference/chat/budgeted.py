@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 import warnings
 from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import aclosing, closing
@@ -21,6 +20,7 @@ from oxen_inference.chat import completions
 from oxen_inference.chat.answer_cost import text_length
 from oxen_inference.chat.prefetch import AsyncCatalogPrefetch, CatalogPrefetch
 from oxen_inference.errors import APIConnectionError, APIStatusError, APITimeoutError
+from oxen_inference.locks import Lock
 
 if TYPE_CHECKING:
     from oxen_inference.catalog.models import Model
@@ -35,7 +35,7 @@ _TOKENS_PER_FILE = 1500  # an image, or a page or two
 _PRICE_TIMEOUT = 5.0  # seconds that a call may wait for its price
 
 _warned: set[str] = set()
-_warned_lock = threading.Lock()
+_warned_lock = Lock()
 
 
 def complete(

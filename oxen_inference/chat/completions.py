@@ -111,7 +111,8 @@ def stream(
     """Yield the deltas of a streamed answer; the last one has the complete answer.
 
     `timeout`: seconds until the answer begins, and between any two parts of it. Keep-alive
-    comments are not parts: a gateway sends them also for an upstream that has died. Closing the
+    comments and events that say nothing are not parts: a gateway sends them also for an upstream
+    that has died. Closing the
     iterator closes the connection. An answer that has begun is never requested again. For
     `expected`, `priced` and `options` see `complete`. Raises `OxenError`.
     """
@@ -132,12 +133,13 @@ def stream(
                 break
             if chunk is None:
                 break
-            events = decoder.feed(chunk)
-            if stall.expired(has_data=bool(events) or decoder.holds_data):
-                break
-            for name, data in events:
+            has_data = False
+            for name, data in decoder.feed(chunk):
                 if (delta := reader.read_event(name, data)) is not None:
+                    has_data = True
                     yield delta
+            if stall.expired(has_data=has_data or decoder.grows_by(chunk)):
+                break
         if not reader.done:
             yield from _read_rest(reader, decoder, decoder.finish())
         last = reader.finish()
@@ -181,12 +183,13 @@ async def astream(
                 break
             if chunk is None:
                 break
-            events = decoder.feed(chunk)
-            if stall.expired(has_data=bool(events) or decoder.holds_data):
-                break
-            for name, data in events:
+            has_data = False
+            for name, data in decoder.feed(chunk):
                 if (delta := reader.read_event(name, data)) is not None:
+                    has_data = True
                     yield delta
+            if stall.expired(has_data=has_data or decoder.grows_by(chunk)):
+                break
         if not reader.done:
             for delta in _read_rest(reader, decoder, decoder.finish()):
                 yield delta

@@ -15,6 +15,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from oxen_inference.errors import OxenError
+from oxen_inference.locks import Lock
 
 if TYPE_CHECKING:
     from oxen_inference.catalog.facade import AsyncCatalog, Catalog
@@ -43,7 +44,7 @@ class _HasAsyncCatalog(Protocol):
 class _Prefetch:
     def __init__(self, client: Any) -> None:
         self._client = client
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._next_fetch = 0.0
         self._started_at = 0.0
         self._first_wait: float | None = None

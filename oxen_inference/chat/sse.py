@@ -10,7 +10,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from oxen_inference.errors import StreamError
+
 _FIELDS = (b"data", b"event", b"id", b"retry")
+_LEAST_GROWTH = 256  # bytes; a server that drips fewer is not sending an answer
+_MAX_EVENT_BYTES = 64_000_000
 _BOM = b"\xef\xbb\xbf"
 
 Event = tuple[str | None, bytes]
@@ -20,12 +24,22 @@ Event = tuple[str | None, bytes]
 class SSEDecoder:
     """`feed` takes bytes and returns the events that are complete; `finish` returns the rest."""
 
-    __slots__ = ("_body", "_data", "_is_bare", "_line_parts", "_name", "_pending_cr", "_started")
+    __slots__ = (
+        "_body",
+        "_data",
+        "_is_bare",
+        "_line_parts",
+        "_name",
+        "_pending_bytes",
+        "_pending_cr",
+        "_started",
+    )
 
     def __init__(self) -> None:
         self._line_parts: list[bytes] = []  # of a line that is not complete yet
         self._data: list[bytes] = []  # data lines of an event that is not complete yet
         self._name: str | None = None
+        self._pending_bytes = 0
         self._pending_cr = False
         self._started = False
         self._is_bare = False
@@ -36,16 +50,24 @@ class SSEDecoder:
         """All lines, if the response turned out to be no event stream."""
         return None if self._body is None else b"\n".join(self._body)
 
-    @property
-    def holds_data(self) -> bool:
-        """Whether part of an event waits for the rest of it; comments do not count."""
-        return (
+    def grows_by(self, chunk: bytes) -> bool:
+        """Whether a chunk made an incomplete event noticeably longer; comments do not count."""
+        holds_data = (
             bool(self._data)
             or self._body is not None
             or (bool(self._line_parts) and not self._line_parts[0].startswith(b":"))
         )
+        return holds_data and len(chunk) >= _LEAST_GROWTH
 
     def feed(self, chunk: bytes) -> list[Event]:
+        """Return the events that are complete now. Raises `StreamError` for one without an end."""
+        events = self._feed(chunk)
+        self._pending_bytes = 0 if events else self._pending_bytes + len(chunk)
+        if self._pending_bytes > _MAX_EVENT_BYTES and self.grows_by(chunk):
+            raise StreamError(f"A part of the answer is larger than {_MAX_EVENT_BYTES:,} bytes.")
+        return events
+
+    def _feed(self, chunk: bytes) -> list[Event]:
         if self._pending_cr or b"\r" in chunk:
             chunk = self._with_unix_lines(chunk)
         lines, newline, rest = chunk.rpartition(b"\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import uuid
 from dataclasses import dataclass
 from decimal import Decimal
@@ -13,6 +12,7 @@ from oxen_inference.errors import ConfigurationError, InvalidInputError
 from oxen_inference.ledger import accounts
 from oxen_inference.ledger.accounts import Reservation, Totals
 from oxen_inference.ledger.store import Ledger, default_ledger
+from oxen_inference.locks import Lock
 from oxen_inference.money import read_money
 
 USD = str | Decimal | int | float
@@ -59,7 +59,7 @@ class Budget:
         self.name = name
         self._account = f"unnamed {uuid.uuid4().hex}" if name is None else name
         self._process = os.getpid()
-        self._lock = threading.RLock()
+        self._lock = Lock(reentrant=True)
         self._recorded = Decimal(0)  # by hand, before there was a ledger to write it to
         self._ledger: Ledger | None = None
         if name is not None:

@@ -16,6 +16,7 @@ from oxen_inference.drivers import AsyncDriver, BlockingDriver
 from oxen_inference.errors import NotFoundError
 from oxen_inference.events import AsyncEvents, Events, EventStream
 from oxen_inference.generation import Generation
+from oxen_inference.locks import Lock
 from oxen_inference.media.poller import Poller
 
 log = logging.getLogger("oxen_inference.media")
@@ -32,12 +33,16 @@ class BackgroundPoller:
         self._events = events
         self._driver = driver
         self._poller = poller
-        self._lock = threading.Lock()
+        self._lock = Lock(after_fork=self._forget_threads)
         self._wake = threading.Event()
         self._polling: threading.Thread | None = None
         self._listener: EventListener | None = None
         self._listening: EventListener | None = None
         self._has_no_events = False
+
+    def _forget_threads(self) -> None:
+        self._wake = threading.Event()  # its lock may be held
+        self._polling = self._listener = self._listening = None
 
     def ensure(self) -> None:
         """Start polling, unless it is under way."""
@@ -149,7 +154,7 @@ class EventListener:
         self.ended = threading.Event()
         self.stream: EventStream | None = None
         self.thread: threading.Thread | None = None
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._has_left = False
 
     def is_wanted(self) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import random
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from oxen_inference.errors import (
 )
 from oxen_inference.generation import ACTIVE, Generation
 from oxen_inference.ledger.polls import WantedJob
+from oxen_inference.locks import Lock
 from oxen_inference.media.pace import Pace
 
 log = logging.getLogger("oxen_inference.media")
@@ -86,7 +86,11 @@ class PolledJobs:
         self._pace = pace
         self._jobs: dict[str, PolledJob] = {}
         self._of_others: dict[str, PolledJob] = {}
-        self._lock = threading.Lock()
+        self._lock = Lock(after_fork=self._forget_all)
+
+    def _forget_all(self) -> None:
+        """Forget the jobs that threads of a parent process wait for."""
+        self._jobs, self._of_others = {}, {}
 
     def __len__(self) -> int:
         return len(self._jobs)

@@ -9,7 +9,6 @@ from a GET. A failure delays the next round, leaves the turn to another poller, 
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 from oxen_inference.effects import run, wait_event
 from oxen_inference.errors import ConfigurationError, LedgerError, OxenError, RateLimitError
 from oxen_inference.ledger.polls import SharedPolling, Turn
+from oxen_inference.locks import Lock
 from oxen_inference.media.pace import Pace
 from oxen_inference.media.polled_jobs import PolledJob, PolledJobs, Subscription, jitter
 from oxen_inference.media.status_requests import StatusRequests
@@ -40,7 +40,7 @@ class Poller:
         self._jobs = PolledJobs(pace)
         self._requests = StatusRequests(paths, pace, self._jobs)
         self._hints: set[str] = set()
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._failures = 0
         self._not_before = 0.0
         self._retry_after_until = 0.0

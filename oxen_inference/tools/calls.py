@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections.abc import Mapping
 from itertools import count
 from typing import Any
 
+from oxen_inference.locks import Lock
 from oxen_inference.tools.inputs import REFERENCE
 
 # Errors that no choice of arguments can mend: for the developer, not for the language model.
@@ -37,7 +37,7 @@ class CallNumbers:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._taken: dict[str, set[int]] = {}
 
     def take(self, request: str) -> int:

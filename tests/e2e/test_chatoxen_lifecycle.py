@@ -139,13 +139,20 @@ def test_clients_of_your_own_are_used_and_left_open() -> None:
         assert server.requests[1].headers["x-mine"] == "2"
 
 
-def test_copies_and_pickles() -> None:
+def test_copies_and_pickles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OXEN_API_KEY", "of-the-other-process")
     mine = openai.DefaultHttpxClient()
     with ScriptedServer(OK) as server:
         model = chat(server, temperature=0.5)
         model.invoke("hi")
         asyncio.run(model.ainvoke("hi"))
-        for twin in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model), model.model_copy()):
+        packed = pickle.dumps(model)
+        assert KEY.encode() not in packed
+        unpacked = pickle.loads(packed)
+        assert unpacked.api_key is None
+        assert unpacked.invoke("hi").content == "hello"
+        assert server.requests[-1].headers["authorization"] == "Bearer of-the-other-process"
+        for twin in (copy.deepcopy(model), model.model_copy()):
             assert twin.invoke("hi").content == "hello"
             assert twin.asdict() == model.asdict()
             assert twin == model

@@ -15,7 +15,8 @@ import pytest
 
 from langchain_oxen import ChatOxen
 from oxen_inference import AsyncOxenClient, OxenClient, bounded_http, errors
-from tests.support.scripted_server import ScriptedServer, completion, http
+from oxen_inference.chat.completions import stream
+from tests.support.scripted_server import SSE_HEAD, ScriptedServer, completion, delta, http, sse
 
 JSON_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 ERROR_HEAD = b"HTTP/1.1 500 No\r\nContent-Type: text/html\r\n"
@@ -181,3 +182,14 @@ def test_a_used_client_of_your_own_is_refused_after_a_fork() -> None:
                     used.queue.get("g")
         used.queue.get("g")
         assert len(server.requests) == 2
+
+
+def test_events_that_say_nothing_do_not_keep_a_stream_alive() -> None:
+    nothing = [part for _ in range(30) for part in (sse(delta()), 0.1)]
+    with ScriptedServer([SSE_HEAD, sse(delta(content="a")), *nothing]) as server:
+        client = OxenClient(api_key="k", base_url=server.url, max_retries=0)
+        began = time.monotonic()
+        with pytest.raises(errors.StreamStalledError) as caught:
+            list(stream(client, {"model": "m", "messages": []}, timeout=0.5))
+    assert time.monotonic() - began < 2
+    assert caught.value.partial.text == "a"

@@ -14,11 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from langchain_oxen.messages_in import to_last_chunk, to_message
+from oxen_inference.chat import sse as sse_module
 from oxen_inference.chat.answer import Delta
 from oxen_inference.chat.completions import _read_rest
 from oxen_inference.chat.normalize import AnswerReader
 from oxen_inference.chat.sse import SSEDecoder
-from oxen_inference.errors import OxenError, StreamCutOffError
+from oxen_inference.errors import OxenError, StreamCutOffError, StreamError
 from tests.support.scripted_server import delta, sse
 
 
@@ -240,3 +241,12 @@ def test_a_line_end_may_be_cut_in_two() -> None:
     alone = sse(delta(content="a"), delta("stop"), "[DONE]", newline="\r")
     pieces = [alone[at : at + 1] for at in range(len(alone))]
     assert "".join(d.text for d in read(pieces)) == "a"
+
+
+def test_an_event_without_an_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse_module, "_MAX_EVENT_BYTES", 100_000)
+    decoder = SSEDecoder()
+    decoder.feed(b"data: ")
+    with pytest.raises(StreamError, match="larger than"):
+        for _ in range(20):
+            decoder.feed(b"x" * 10_000)
