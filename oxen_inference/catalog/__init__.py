@@ -4,7 +4,8 @@
 whatever a hub sends (`reading`) into `models`, activate custom ones (`deployments`). `parameters` checks a call by
 the model's JSON Schema (`schema`), `tool_args` makes a tool's arguments of it. `pricing` quotes:
 `effective` has a call's parameters, `parameter_roles` what each does to the price,
-`pricing_quantities` how many results and seconds there are, `pricing_tiers` which price applies.
+`pricing_quantities` how many results and seconds there are, `pricing_tiers` which price applies,
+`prose_prices` what only texts say of it, `prose_facts` which of that is documented.
 `search` and `filters` find models, `documents` describes them, `profiles` tells what they can do.
 """
 

@@ -1,7 +1,8 @@
 """What a call will cost, before it is made. USD, in `Decimal`.
 
 A quote never says less than the call may cost: where the price list or the parameters leave
-something open it is a range, and where the range has no end it is unknown, with the reason.
+something open it is a range, and where the range has no end it is unknown, with the reason. What only
+prose says of a price counts too (`prose_prices`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from oxen_inference.catalog.pricing_quantities import (
     result_seconds,
 )
 from oxen_inference.catalog.pricing_tiers import image_prices, second_prices
+from oxen_inference.catalog.prose_prices import surcharges
 from oxen_inference.money import usd
 
 if TYPE_CHECKING:
@@ -71,9 +73,11 @@ def quote(model: Model, params: Mapping[str, Any], num_generations: int = 1) -> 
     if method == "token":
         once = _tokens(pricing, params)
     elif method == "per_image":
-        once = _images(pricing, effective(model, params))
+        call = effective(model, params)
+        once = _with_surcharges(_images(pricing, call), model, call)
     elif method in _OUTPUT_SECOND:
-        once = _seconds(pricing, effective(model, params))
+        call = effective(model, params)
+        once = _with_surcharges(_seconds(pricing, call), model, call)
     elif method == "time":
         once = _compute_time(pricing)
     elif method == "per_provider_credit":
@@ -97,6 +101,21 @@ def _times(once: Quote, times: Quantity) -> Quote:
     if once.low is None or once.high is None:
         return once
     return Quote(once.low * times.low, once.high * times.high, once.reason or times.reason)
+
+
+def _with_surcharges(once: Quote, model: Model, call: EffectiveCall) -> Quote:
+    """Return a quote that has what the price list leaves out and texts about the model say."""
+    if once.low is None or once.high is None:
+        return once
+    low, high, reason = once.low, once.high, once.reason
+    for extra in surcharges(model, call):
+        if extra.high is None:
+            return Quote(
+                reason=f"{extra.parameter} makes it dearer than the price list says ({extra.said})"
+            )
+        low, high = low * extra.low, high * max(extra.high, Decimal(1))
+        reason = f"{extra.parameter} changes the listed price ({extra.said})"
+    return Quote(low, high, reason)
 
 
 def _range(prices: Iterable[Decimal | None], reason: str | None) -> Quote:

@@ -197,7 +197,7 @@ def _is_high_resolution(call: EffectiveCall) -> bool | None:
         for name in call.named(Role.RESOLUTION)
         for choice in call.choices(name)
     }
-    more_than_720 = any((lines := _line_count(size)) and lines > 768 for size in offered)
+    more_than_720 = any((lines := line_count(size)) and lines > 768 for size in offered)
     plain = _PLAIN | ({"720p", "768p"} if more_than_720 else set())
     if sizes and sizes <= _HIGH:
         return True
@@ -211,7 +211,7 @@ def _is_no_larger(value: str, key: str) -> bool:
         sizes = [re.fullmatch(r"(\d{1,6})x(\d{1,6})", size) for size in (value, key)]
         areas = [int(size[1]) * int(size[2]) for size in sizes if size]
         return len(areas) == 2 and areas[0] <= areas[1]
-    lines, listed = _line_count(value), _line_count(key)
+    lines, listed = line_count(value), line_count(key)
     return lines is not None and listed is not None and lines <= listed
 
 
@@ -224,11 +224,12 @@ def _normal(value: object) -> str:
 
 def _as_lines(size: str) -> str:
     """Spell a resolution by its lines (``1080p``) where it is one of those."""
-    lines = _line_count(size)
+    lines = line_count(size)
     return f"{lines}p" if lines else size
 
 
-def _line_count(size: str) -> int | None:
+def line_count(size: str) -> int | None:
+    """Return how many lines a resolution in any of its spellings has, or None."""
     pixels = re.fullmatch(r"(\d{1,6})x(\d{1,6})", size)
     if pixels:
         return min(int(pixels[1]), int(pixels[2]))
