@@ -196,7 +196,7 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
     ) -> ModelResponse[Any] | AIMessage | ExtendedModelResponse[Any]:
         response = await handler(request)
         await asyncio.to_thread(self._record_cost, request.state, response)
-        calls = self._price_calls(request, response)
+        calls = await asyncio.to_thread(self._price_calls, request, response)
         if self._must_ask(calls):
             calls = [
                 call for call in calls if await self._ais_open_to_question(call, request.state)
@@ -252,13 +252,13 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
         if self._ask_above is None:
             return []
         tools = {tool.name: tool for tool in request.tools if isinstance(tool, _PAID_TOOLS)}
-        thread = _thread_id(request.runtime)
+        thread, budget = _thread_id(request.runtime), self.budget_of(request.state)
         config = RunnableConfig(configurable={"thread_id": thread} if thread else {})
         found = []
         for message in response.result:
             for call in message.tool_calls if isinstance(message, AIMessage) else ():
                 tool = tools.get(call["name"])
-                if tool is not None and (candidate := _read_call(tool, call, config)):
+                if tool is not None and (candidate := _read_call(tool, call, config, budget)):
                     found.append(candidate)
         return found
 
@@ -358,7 +358,7 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
             return await handler(request)
         budget = await asyncio.to_thread(self.budget_of, request.state)
         paid = request.override(tool=tool.with_budget(budget))
-        pending = self._pending_call(tool, request)
+        pending = await asyncio.to_thread(self._pending_call, tool, request)
         if pending is None:
             return await handler(paid)
         is_paid = False
@@ -383,7 +383,8 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
         if self._ask_above is None:
             return None
         call = request.tool_call
-        candidate = _read_call(tool, call, request.runtime.config)
+        budget = self.budget_of(request.state)
+        candidate = _read_call(tool, call, request.runtime.config, budget)
         if candidate is None:
             return None  # the tool will report the bad arguments; nothing is paid
         kept = (request.state.get("oxen_decisions") or {}).get(str(call["id"]))
@@ -413,11 +414,13 @@ class _Candidate(NamedTuple):
     """The call as the person was shown it."""
 
 
-def _read_call(tool: _PaidTool, call: ToolCall, config: RunnableConfig) -> _Candidate | None:
+def _read_call(
+    tool: _PaidTool, call: ToolCall, config: RunnableConfig, budget: Budget | None = None
+) -> _Candidate | None:
     """Return a call with its price; None for arguments that the tool does not take."""
     try:
         request = tool.read_request(call["args"], call["id"], config)
-        return _Candidate(tool, call, request, tool.quote(call["args"]))
+        return _Candidate(tool, call, request, tool.quote(call["args"], budget=budget))
     except (ValueError, TypeError):
         return None
 
@@ -439,7 +442,8 @@ def _apply_decision(
             return decision
         if decision["type"] == "edit":
             call = {**call, "args": decision["edited_action"].get("args") or {}}
-        now = _read_call(tool, call, request.runtime.config)
+        budget = getattr(request.tool, "budget", None)
+        now = _read_call(tool, call, request.runtime.config, budget)
         limit = shown.max_cost
         is_dearer = now is not None and (now.quote.high is None or now.quote.high > (limit or 0))
         if limit is None or not is_dearer:

@@ -67,6 +67,8 @@ class OxenMediaTool(OxenTool):
     """What happens to a generation whose call times out or is canceled."""
     inputs_from: str | Path | None = None
     """Folder whose files the model may name as inputs; by default it may name none."""
+    price_caps: Any = None
+    """Most USD that one generation may cost, by model id, for a model without a usable price."""
 
     @classmethod
     def for_model(
@@ -136,6 +138,7 @@ class OxenMediaTool(OxenTool):
         from oxen_inference.catalog.tool_args import arguments_model
         from oxen_inference.errors import InvalidInputError
         from oxen_inference.ledger.budgets import as_budget
+        from oxen_inference.price_caps import read_price_caps
 
         model = fields.get("model")
         if model is None or isinstance(model, str):
@@ -145,6 +148,7 @@ class OxenMediaTool(OxenTool):
             )
         media_type_of(model)  # raises for a model that makes no media
         limits = ("max_cost", "timeout", "on_interrupt", "save_to")
+        read_price_caps(fields.get("price_caps"))
         check_limits(**{name: fields[name] for name in limits if name in fields})
         budget = as_budget(fields.get("budget"))
         pinned = inputs.inline_files(fields.get("pinned") or {})
@@ -172,14 +176,17 @@ class OxenMediaTool(OxenTool):
         self.args_schema = arguments_model(self.model, pinned=self.pinned)
 
     def quote(self, arguments: Mapping[str, Any]) -> Quote:
-        """Return what a call with these arguments will cost, or that it is unknown. Sends nothing.
+        """Return what a call with these arguments will cost, or that it is unknown. Free.
 
         Raises `ValueError` for arguments that the model does not take.
         """
-        from oxen_inference.catalog.pricing import quote
+        params = self.parameters(self.read_request(arguments, None, {}).arguments)
+        return self.media_config.quote(self.connection.get_client(), params)
 
-        request = self.read_request(arguments, None, {})
-        return quote(self.model, self.parameters(request.arguments))
+    async def aquote(self, arguments: Mapping[str, Any]) -> Quote:
+        """Do what `quote` does without blocking the running loop."""
+        params = self.parameters(self.read_request(arguments, None, {}).arguments)
+        return await self.media_config.aquote(await self.connection.get_async_client(), params)
 
     def with_budget(self, budget: Budget) -> Self:
         """Return this tool paid from `budget`. Raises `ConfigurationError` if it has another."""

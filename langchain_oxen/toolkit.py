@@ -34,6 +34,7 @@ _TOOL_OPTIONS = (
     "timeout",
     "on_interrupt",
     "inputs_from",
+    "price_caps",
 )
 
 
@@ -65,6 +66,7 @@ class OxenToolkit(BaseToolkit):
     timeout: float | None = None
     on_interrupt: Literal["detach", "cancel"] = "detach"
     inputs_from: str | Path | None = None
+    price_caps: Any = None
     background: bool = True
     """Whether to add the tools to submit, check, cancel and find models."""
 
@@ -160,6 +162,13 @@ class OxenSubmitTool(OxenTool):
         if tool is None:
             return Quote(reason=f"{arguments.get('model')} is not one of this tool's models")
         return tool.quote(jobs.model_arguments(arguments))
+
+    async def aquote(self, arguments: Mapping[str, Any]) -> Quote:
+        """Do what `quote` does without blocking the running loop."""
+        tool = self.media_tools.get(str(arguments.get("model")))
+        if tool is None:
+            return self.quote(arguments)
+        return await tool.aquote(jobs.model_arguments(arguments))
 
     def joins_paid_job(self, request: ToolRequest) -> bool:
         """Whether this call would join a job that is paid for already."""

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from llama_index.core.workflow import Context
 
     from oxen_inference.catalog.models import Model
+    from oxen_inference.catalog.pricing import Quote
     from oxen_inference.result import MediaResult
 
 
@@ -102,7 +103,8 @@ class MediaCalls:
             kwargs = config.request_kwargs(
                 client, params, key=None, conversation=self.connection.session
             )
-            if self._must_ask(model, params) and client.media.find(**kwargs) is None:
+            price = config.quote(client, params) if self.confirm_above is not None else None
+            if self._must_ask(price) and client.media.find(**kwargs) is None:
                 raise_cannot_ask(tool)
             if not wait:
                 return _submitted(client.media.submit(**kwargs).result)
@@ -142,14 +144,17 @@ class MediaCalls:
             if approval is not None and site is not None:
                 is_same = approval.call == site.key(tool, model.id, params)
                 approval = approval if is_same else None
-            if approval is None and self._must_ask(model, params):
+            price = None
+            if approval is None and self.confirm_above is not None:
+                price = await config.aquote(client, params)
+            if price is not None and self._must_ask(price):
                 asked = site is not None and was_asked(site.key(tool, model.id, params))
                 if asked or await client.media.find(**kwargs) is None:
                     if not asked:
-                        self._check_budget(model, params)
+                        self._check_budget(price)
                     if ctx is None or site is None:
                         raise_cannot_ask(tool)
-                    approval = await ask(ctx, site, tool, model, params)
+                    approval = await ask(ctx, site, tool, model, params, price)
             if approval is not None:
                 if not approval.decision.approved:
                     is_paid = await client.media.find(**kwargs) is not None
@@ -182,19 +187,14 @@ class MediaCalls:
         validated = schema.model_validate(config.mark_inputs(arguments, schema))
         return config, schema.to_params(validated.model_dump())
 
-    def _must_ask(self, model: Model, params: Mapping[str, Any]) -> bool:
-        from oxen_inference.catalog.pricing import quote
+    def _must_ask(self, price: Quote | None) -> bool:
+        return price is not None and needs_approval(self.confirm_above, price)
 
-        above = self.confirm_above
-        return above is not None and needs_approval(above, quote(model, params))
-
-    def _check_budget(self, model: Model, params: Mapping[str, Any]) -> None:
+    def _check_budget(self, price: Quote) -> None:
         """Raise `BudgetExceededError` for a call that is too expensive to ask about."""
-        from oxen_inference.catalog.pricing import quote
-
-        budget, high = self.settings["budget"], quote(model, params).high
-        if budget is not None and high is not None:
-            budget.check(high)
+        budget = self.settings["budget"]
+        if budget is not None and price.high is not None:
+            budget.check(price.high)
 
     def _generated(self, result: MediaResult) -> OxenToolResult:
         shown = result.paths if self.show_images and result.media_type == "image" else ()

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from oxen_inference.catalog.models import Model
     from oxen_inference.client import AsyncOxenClient, OxenClient
     from oxen_inference.ledger.budgets import USD, Budget
+    from oxen_inference.price_caps import PriceCaps
 
 _NONE: Any = None
 """The context of a call outside a workflow; core looks for an annotation as `Context`."""
@@ -81,11 +82,13 @@ class OxenToolSpec(BaseToolSpec):
         timeout: float | None = None,
         on_interrupt: Literal["detach", "cancel"] = "detach",
         inputs_from: str | Path | None = None,
+        price_caps: "PriceCaps | None" = None,
         confirm_above: Any = None,
         show_images: bool = False,
         background: bool = True,
     ) -> None:
         from oxen_inference.ledger.budgets import as_budget, read_amount
+        from oxen_inference.price_caps import read_price_caps
         from oxen_inference.settings import results_folder
 
         check_limits(max_cost=max_cost, timeout=timeout, on_interrupt=on_interrupt, save_to=save_to)
@@ -104,6 +107,7 @@ class OxenToolSpec(BaseToolSpec):
                 "timeout": timeout,
                 "on_interrupt": on_interrupt,
                 "inputs_from": inputs_from,
+                "price_caps": read_price_caps(price_caps),
             },
             confirm_above=(
                 None if confirm_above is None else read_amount(confirm_above, "confirm_above")

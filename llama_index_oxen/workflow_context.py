@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from llama_index.core.workflow import Context
 
     from oxen_inference.catalog.models import Model
+    from oxen_inference.catalog.pricing import Quote
 
 _CONVERSATION, _QUESTION = "oxen_conversation", "oxen_question_"
 """Names in the context's store, which survives in a context that is saved and resumed."""
@@ -142,7 +143,12 @@ def was_asked(call: str) -> bool:
 
 
 async def ask(
-    ctx: Context, site: CallSite, tool: str, model: Model, params: Mapping[str, Any]
+    ctx: Context,
+    site: CallSite,
+    tool: str,
+    model: Model,
+    params: Mapping[str, Any],
+    price: Quote,
 ) -> Approval:
     """Ask a person and return the answer.
 
@@ -150,7 +156,7 @@ async def ask(
     question is kept in the context, and is asked again where a saved context is resumed.
     """
     call = site.key(tool, model.id, params)
-    return await _wait(ctx, call, _spending_request(call, site, tool, model, params))
+    return await _wait(ctx, call, _spending_request(call, site, tool, model, params, price))
 
 
 async def open_questions(ctx: Context) -> list[OxenSpendingRequest]:
@@ -201,11 +207,13 @@ def _waiters() -> Any:
 
 
 def _spending_request(
-    call: str, site: CallSite, tool: str, model: Model, params: Mapping[str, Any]
+    call: str,
+    site: CallSite,
+    tool: str,
+    model: Model,
+    params: Mapping[str, Any],
+    price: Quote,
 ) -> OxenSpendingRequest:
-    from oxen_inference.catalog.pricing import quote
-
-    price = quote(model, params)
     return OxenSpendingRequest(
         call=call,
         tool_name=tool,

@@ -18,6 +18,7 @@ from oxen_inference.generation_reading import names_a_generation
 from oxen_inference.http_clients import make_aiohttp_client, make_http_client
 from oxen_inference.hub_clock import clock_of
 from oxen_inference.masking import hide, mask_error, mentions, pattern_of, secrets_in
+from oxen_inference.price_caps import PriceCaps, read_price_caps
 from oxen_inference.settings import (
     async_key_from_function,
     check_may_call,
@@ -67,6 +68,7 @@ class _Shared:
         api_key: Any = None,
         base_url: str | None = None,
         ledger: Any = ...,
+        price_caps: PriceCaps | None = None,
         default_headers: Any = None,
         http_client: Any = None,
         transport_is_ours: bool | None = None,
@@ -92,6 +94,7 @@ class _Shared:
         # Undoes OPENAI_CUSTOM_HEADERS, which the SDK adds for any host.
         self._custom_headers: Any = dict(default_headers or {})
         self._oxen_ledger = ledger
+        self.price_caps = read_price_caps(price_caps)
         self._client: Any = bounded(http_client)  # now that the SDK has checked its type
         self.transport_is_ours = transport_is_ours
         self.paths = paths.for_base_url(url)
@@ -118,6 +121,7 @@ class _Shared:
         """Return a client with the same options but for those given."""
         extra = {
             "ledger": self._oxen_ledger,
+            "price_caps": self.price_caps,
             # The SDK's copy() hands the HTTP client on, and it looks like one that was given.
             "transport_is_ours": self.transport_is_ours and options.get("http_client") is None,
             **(_extra_kwargs or {}),
@@ -201,7 +205,8 @@ class OxenClient(_Shared, openai.OpenAI):
     `api_key` and `base_url` come from the environment when left out (see
     `oxen_inference.settings`). Without a key it reads the catalog, quotes prices and reads the
     ledger; anything else raises `MissingAPIKeyError` before it sends. `ledger` is the ledger that makes paid generations safe: a
-    `Ledger`, or None to keep none; by default the one in the user's state directory.
+    `Ledger`, or None to keep none; by default the one in the user's state directory. `price_caps`
+    are the most that one generation may cost, by model id, for models without a usable price.
     """
 
     _make_http_client = staticmethod(make_http_client)

@@ -111,6 +111,11 @@ class CatalogBase:
         except NotFoundError as error:
             raise await self._explain(error, model_id) from None
 
+    async def _refresh(self, model_id: str) -> Model:
+        model = await send(routes.get_call(self._paths, routes.checked_id(model_id)))
+        self._cache.put(model)
+        return model
+
     async def _explain(self, error: APIStatusError, model_id: str) -> APIStatusError:
         try:
             if isinstance(error, NotFoundError) and self.cached(model_id) is None:

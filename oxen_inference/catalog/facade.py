@@ -69,6 +69,10 @@ class Catalog(CatalogBase):
         """
         return self._driver.run(self._get(model_id, live=live))
 
+    def refresh(self, model_id: str) -> Model:
+        """Return one model as the hub describes it now, whatever is known of it."""
+        return self._driver.run(self._refresh(model_id))
+
     def explain(self, error: APIStatusError, model_id: str) -> APIStatusError:
         """Return a better error for a refused call to `model_id`, or `error` itself.
 
@@ -197,6 +201,10 @@ class AsyncCatalog(CatalogBase):
     async def get(self, model_id: str, *, live: bool = False) -> Model:
         """See `Catalog.get`."""
         return await self._driver.run(self._get(model_id, live=live))
+
+    async def refresh(self, model_id: str) -> Model:
+        """See `Catalog.refresh`."""
+        return await self._driver.run(self._refresh(model_id))
 
     async def explain(self, error: APIStatusError, model_id: str) -> APIStatusError:
         """See `Catalog.explain`."""

@@ -7,12 +7,15 @@ prose says of a price counts too (`prose_prices`).
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from oxen_inference.catalog.effective import EffectiveCall, effective
+from oxen_inference.catalog.parameter_roles import Role, role_of
 from oxen_inference.catalog.pricing_quantities import (
     Quantity,
     prompt_count,
@@ -20,12 +23,16 @@ from oxen_inference.catalog.pricing_quantities import (
     result_seconds,
 )
 from oxen_inference.catalog.pricing_tiers import image_prices, second_prices
-from oxen_inference.catalog.prose_prices import surcharges
+from oxen_inference.catalog.prose_prices import price_rules, surcharges
 from oxen_inference.money import usd
 
 if TYPE_CHECKING:
     from oxen_inference.catalog.models import Model, Pricing
 
+_DECIDE_PRICE = (
+    Role.RESOLUTION, Role.WIDTH, Role.HEIGHT, Role.QUALITY, Role.AUDIO, Role.FRAME_RATE,
+    Role.FOLLOWS_INPUT, Role.TIMED_INPUT,
+)  # fmt: skip
 _OUTPUT_SECOND = ("per_video_output_second", "per_audio_output_second")
 
 
@@ -37,6 +44,8 @@ class Quote:
     high: Decimal | None = None
     reason: str | None = None
     """Why the price is unknown, or is a range."""
+    catalog_age: float | None = field(default=None, compare=False)
+    """How many seconds ago the hub sent the price list; None for one that was made by hand."""
 
     @property
     def known(self) -> bool:
@@ -48,6 +57,12 @@ class Quote:
         """Whether the cost is one known amount."""
         return self.high is not None and self.low == self.high
 
+    def times(self, number: int) -> Quote:
+        """Return what that many such calls will cost."""
+        if self.low is None or self.high is None:
+            return self
+        return replace(self, low=self.low * number, high=self.high * number)
+
     def __str__(self) -> str:
         if self.low is None or self.high is None:
             return f"unknown: {self.reason}"
@@ -57,13 +72,36 @@ class Quote:
 
 
 def quote(model: Model, params: Mapping[str, Any], num_generations: int = 1) -> Quote:
-    """Return the price of `num_generations` calls of `model` with `params`.
+    """Return the price of `num_generations` calls of `model` with `params`, by its price list and
+    what is documented or said in its texts.
 
     Parameters left out have the defaults of the model's `request_schema`. Tokens are taken from
     `prompt_tokens` and `completion_tokens`, or `max_tokens` as the most there can be. Does not
     validate: a call that the schema forbids is priced as if it did not (`parameters.validate`
-    checks; `client.media.quote` does both).
+    checks; `client.media.quote` does both, and knows the caps and earlier bills).
     """
+    price = _quote(model, params, num_generations)
+    if model.fetched_at is None:
+        return price
+    return replace(price, catalog_age=max(time.time() - model.fetched_at, 0.0))
+
+
+def price_parameters(model: Model, params: Mapping[str, Any]) -> str:
+    """Return the parameters of a call that decide its price beside length and number, as JSON."""
+    call = effective(model, params)
+    names = {*call.all_named(*_DECIDE_PRICE), *(rule.parameter for rule in price_rules(model))}
+    found: dict[str, str] = {}
+    for name in sorted(names):
+        value = call.values.get(name)
+        if value is None:
+            continue
+        if role_of(name) is Role.TIMED_INPUT or not isinstance(value, str | int | float):
+            value = bool(value)
+        found[name] = str(value).strip().lower()
+    return json.dumps(found, sort_keys=True)
+
+
+def _quote(model: Model, params: Mapping[str, Any], num_generations: int) -> Quote:
     pricing = model.pricing
     if pricing is None:
         return Quote(reason=f"{model.id} has no published price")

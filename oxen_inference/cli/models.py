@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from oxen_inference.catalog.pricing import Quote
     from oxen_inference.client import OxenClient
 
+_WORTH_SAYING = 60.0  # seconds
 _FILTERS = ("developer", "provider", "action", "input", "output", "method")
 
 
@@ -91,12 +92,11 @@ def _find(client: OxenClient, options: argparse.Namespace, out: Console) -> None
 
 def _quote(client: OxenClient, options: argparse.Namespace, out: Console) -> None:
     from oxen_inference.catalog.parameters import parameters, validate
-    from oxen_inference.catalog.pricing import quote
 
     model = client.catalog.get(options.model)
     params = validate(model, _read_params(model, options.params), partial=True)
     count = validate(model, {"num_generations": options.num_generations}, partial=True)
-    price = quote(model, {**params, **count})
+    price = client.media.quote(model, params={**params, **count})
     known = parameters(model)
     assumed = {name: known.default(name) for name in known.fields if name not in params}
     assumed = {name: value for name, value in assumed.items() if value not in (None, "")}
@@ -105,6 +105,8 @@ def _quote(client: OxenClient, options: argparse.Namespace, out: Console) -> Non
         return
     reason = f" ({price.reason})" if price.known and price.reason else ""
     print_line(out, f"{model.id}: {price}{reason}")
+    if price.catalog_age is not None and price.catalog_age > _WORTH_SAYING:
+        print_line(out, f"by a catalog that is {price.catalog_age / 60:.0f} minutes old")
     if assumed:
         shown = {n: v if isinstance(v, str) else json.dumps(v) for n, v in assumed.items()}
         defaults = " ".join(f"{name}={value}" for name, value in shown.items())
@@ -154,4 +156,5 @@ def _quote_as_json(model: Model, params: dict[str, Any], price: Quote) -> dict[s
         "high": None if price.high is None else f"{price.high:f}",
         "exact": price.exact,
         "reason": price.reason,
+        "catalog_age": None if price.catalog_age is None else round(price.catalog_age, 1),
     }

@@ -14,6 +14,7 @@ from oxen_inference.ledger.accounts import Reservation, Totals
 from oxen_inference.ledger.store import Ledger, default_ledger
 from oxen_inference.locks import Lock
 from oxen_inference.money import read_money
+from oxen_inference.price_caps import PriceCaps, read_price_caps
 
 USD = str | Decimal | int | float
 """An amount of US dollars, such as ``"20.00"``."""
@@ -48,13 +49,20 @@ class Budget:
 
     With a `name` it is one budget for everything that names it in the same ledger, across
     threads, processes and runs. Without a name it is this object alone, in this process, and
-    belongs to the ledger of the first client that pays from it. Raises `ConfigurationError` if
+    belongs to the ledger of the first client that pays from it. `price_caps` are the most that one
+    generation may cost, by model id, for models without a usable price. Raises `ConfigurationError` if
     the name already stands for another limit, or the ledger does not last.
     """
 
     def __init__(
-        self, limit: USD, *, name: str | None = None, ledger: Ledger | None = None
+        self,
+        limit: USD,
+        *,
+        name: str | None = None,
+        ledger: Ledger | None = None,
+        price_caps: PriceCaps | None = None,
     ) -> None:
+        self.price_caps = read_price_caps(price_caps)
         self.limit = read_amount(limit, "limit")
         self.name = name
         self._account = f"unnamed {uuid.uuid4().hex}" if name is None else name
@@ -78,7 +86,7 @@ class Budget:
     def __reduce__(self) -> Any:
         if self.name is None:
             raise TypeError("A budget without a name lives in one process; name it to send it.")
-        return _rebuild, (str(self.limit), self.name, self._ledger)
+        return _rebuild, (str(self.limit), self.name, self._ledger, self.price_caps)
 
     @property
     def account(self) -> str:
@@ -257,8 +265,8 @@ def _durable(ledger: Ledger, name: str) -> Ledger:
     return ledger
 
 
-def _rebuild(_: str, name: str, ledger: Ledger) -> Budget:
+def _rebuild(_: str, name: str, ledger: Ledger, price_caps: PriceCaps) -> Budget:
     """Return a pickled budget as its ledger has it; one that is gone never starts anew."""
     with ledger.database.reading() as connection:
         known = accounts.totals(connection, name)
-    return Budget(known.limit, name=name, ledger=ledger)
+    return Budget(known.limit, name=name, ledger=ledger, price_caps=price_caps)

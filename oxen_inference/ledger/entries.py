@@ -36,6 +36,8 @@ class Intent:
     conversation: str | None = None
     caller_fingerprint: str | None = None
     """Of what the caller passed."""
+    quoted: Decimal | None = None
+    """The most that one generation was to cost, in USD; None: unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +75,8 @@ class Entry:
     notes: tuple[str, ...]
     items: tuple[MediaItem, ...]
     reserved: Decimal
+    quoted: Decimal | None = None
+    """The most that one generation was to cost when it was sent; None: unknown."""
     is_abandoned: bool = False
     """Whether its owner could no longer be at work on it when it was read."""
 

@@ -84,6 +84,7 @@ def read_entry(row: Mapping[str, Any], items: tuple[MediaItem, ...]) -> Entry:
         error=error,
         notes=tuple(dict.fromkeys(notes)),
         items=items,
+        quoted=accounts.to_usd(row["quoted"]) if isinstance(row["quoted"], int) else None,
         reserved=accounts.to_usd(reserved[0] * reserved[1]),
         is_abandoned=is_open and is_alive(row["lease_identity"], row["lease_age"]) is False,
     )

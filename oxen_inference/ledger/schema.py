@@ -21,7 +21,9 @@ from sqlalchemy import (
     Table,
     Text,
     insert,
+    inspect,
     select,
+    text,
 )
 from sqlalchemy.exc import DatabaseError
 
@@ -68,6 +70,7 @@ entries = Table(
     Column("decided_at", Double),
     Column("error", Text),
     Column("notes", Text, nullable=False),
+    Column("quoted", BigInteger),
     Index("oxen_entries_by_key", "hub", "account", "key", unique=True),
     Index("oxen_entries_by_state", "hub", "account", "state"),
     Index("oxen_entries_by_fingerprint", "hub", "account", "fingerprint"),
@@ -163,9 +166,28 @@ polls = Table(
     Column("row", Text),
     Column("ended", Integer, nullable=False),
 )
+breaches = Table(
+    "oxen_breaches",
+    metadata,
+    Column("hub", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("parameters", Text, primary_key=True),
+    Column("quoted", BigInteger, nullable=False),
+    Column("billed", BigInteger, nullable=False),
+    Column("entry_id", Text, nullable=False),
+    Column("seen_at", Double, nullable=False),
+)
 
 
-MIGRATIONS: Sequence[Callable[[Connection], None]] = (metadata.create_all,)
+def _add_quotes(connection: Connection) -> None:
+    """Keep what each generation was quoted at, and which bills were higher than their quote."""
+    metadata.create_all(connection)
+    known = {column["name"] for column in inspect(connection).get_columns(entries.name)}
+    if "quoted" not in known:
+        connection.execute(text(f"ALTER TABLE {entries.name} ADD COLUMN quoted BIGINT"))
+
+
+MIGRATIONS: Sequence[Callable[[Connection], None]] = (metadata.create_all, _add_quotes)
 """Entry n brings a database of version n to version n + 1. A released one is never edited."""
 
 

@@ -39,8 +39,9 @@ from sqlalchemy import (
 )
 
 from oxen_inference.errors import ConfigurationError, KeyConflictError, LedgerError
-from oxen_inference.ledger import accounts, conversations, generations
+from oxen_inference.ledger import accounts, breaches, conversations, generations
 from oxen_inference.ledger.accounts import Reservation
+from oxen_inference.ledger.breaches import Breach
 from oxen_inference.ledger.database import Database, identity_of, read_url
 from oxen_inference.ledger.entries import Entry, Intent, Scope
 from oxen_inference.ledger.entry_rows import read_entry
@@ -95,7 +96,15 @@ _CLAIM = _MOVE.values(
     attempt=entries.c.attempt + 1,
     **{
         name: bindparam(f"new_{name}")
-        for name in ("owner", "fingerprint", "caller_fingerprint", "request", "defaults", "count")
+        for name in (
+            "owner",
+            "fingerprint",
+            "caller_fingerprint",
+            "request",
+            "defaults",
+            "count",
+            "quoted",
+        )
     },
 )
 _POST = _MOVE.where(entries.c.owner == bindparam("from_owner")).values(
@@ -402,6 +411,21 @@ class Ledger:
                 conversations.mark_delivered(connection, entry.entry_id, _ended(entry))
             return _known(connection, entry.entry_id)
 
+    def breaches(self, hub: str, seconds: float) -> list[Breach]:
+        """Return the bills of the last `seconds` that were higher than their quote."""
+        with self.database.reading() as connection:
+            return breaches.living(connection, hub, seconds)
+
+    def keep_breach(self, hub: str, breach: Breach) -> bool:
+        """Write a bill that was higher than its quote; False where it was written before."""
+        with self.database.writing() as connection:
+            return breaches.keep(connection, hub, breach)
+
+    def forget_breaches(self, hub: str, model: str | None = None) -> int:
+        """Drop such bills of one model, or of all; return how many there were."""
+        with self.database.writing() as connection:
+            return breaches.forget(connection, hub, model)
+
     def write_off(self, entry: Entry) -> Entry:
         """Write that what ended without a cost, or was never named, cost nothing."""
         items = [replace(i, cost=Decimal(0)) if i.cost is None else i for i in entry.items]
@@ -524,6 +548,7 @@ def _request_columns(intent: Intent) -> dict[str, Any]:
         "request": json.dumps(intent.request),
         "defaults": json.dumps(intent.defaults),
         "count": intent.count,
+        "quoted": None if intent.quoted is None else accounts.to_units(intent.quoted),
     }
 
 

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Any, TypeVar
 
 from oxen_inference import queue
@@ -22,6 +23,7 @@ from oxen_inference.errors import (
 from oxen_inference.generation import Generation
 from oxen_inference.generation_reading import with_absolute_url, without_inputs
 from oxen_inference.hub_clock import HubClock
+from oxen_inference.ledger.breaches import Breach
 from oxen_inference.ledger.entries import Entry, Scope
 from oxen_inference.ledger.store import Ledger
 from oxen_inference.media.pace import Pace
@@ -40,6 +42,9 @@ T = TypeVar("T")
 MAX_WAIT = 86_400.0
 """Seconds after which waiting ends without a timeout, too: the job is detached, and not lost."""
 _SHORTEST_TIMEOUT = 0.1  # seconds
+_BREACHES_FRESH = 30.0  # seconds for which those read from the ledger serve
+BREACH_LASTS = 30 * 86400.0
+"""Seconds for which a bill above its quote raises later quotes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +155,38 @@ class Engine:
     source: Callable[[], Source]
     client_timeout: Any
     max_retries: int
+    hub: Callable[[], str]
+    price_caps: Callable[[], Mapping[str, Decimal]]
+    _breaches: tuple[float, str, dict[tuple[str, str], Breach]] | None = None
+
+    def breaches(self) -> Mapping[tuple[str, str], Breach]:
+        """Return the bills above their quote, by model and the parameters that decide its price."""
+        hub, known = self.hub(), self._breaches
+        if known is None or known[1] != hub or time.monotonic() - known[0] > _BREACHES_FRESH:
+            rows = self._read_breaches(hub)
+            known = (time.monotonic(), hub, {(row.model, row.parameters): row for row in rows})
+            self._breaches = known
+        return known[2]
+
+    def _read_breaches(self, hub: str) -> list[Breach]:
+        path = self.ledger.path
+        if path is not None and not path.exists():
+            return []  # a quote makes no ledger
+        try:
+            return self.ledger.breaches(hub, BREACH_LASTS)
+        except LedgerError as error:
+            log.warning("Quoted without the bills that the ledger knows (%s)", error)
+            return []
+
+    def keep_breach(self, breach: Breach) -> bool:
+        """Write a bill above its quote to the ledger; False where it was there."""
+        self._breaches = None
+        return self.ledger.keep_breach(self.hub(), breach)
+
+    def forget_breaches(self, model: str | None) -> int:
+        """Drop the bills above their quote."""
+        self._breaches = None
+        return self.ledger.forget_breaches(self.hub(), model)
 
     async def get(self, call: Call[T], left: float | None = None) -> T:
         """Make a call that is free; one time and within `left` seconds, where that is given."""

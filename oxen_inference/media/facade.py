@@ -10,9 +10,9 @@ import asyncio
 import os
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence, Sized
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any, Literal, Protocol
 
-from oxen_inference.catalog import pricing
 from oxen_inference.catalog.models import Model
 from oxen_inference.catalog.parameters import validate
 from oxen_inference.catalog.pricing import Quote
@@ -34,9 +34,17 @@ from oxen_inference.media.engine import Engine, Task, WaitOptions
 from oxen_inference.media.handles import AsyncMediaHandle, MediaHandle
 from oxen_inference.media.pace import Pace
 from oxen_inference.media.poller import Poller
-from oxen_inference.media.prepare import MediaRequest, find_model, merge_parameters, scope_of
+from oxen_inference.media.prepare import (
+    MediaRequest,
+    find_model,
+    hub_of,
+    merge_parameters,
+    scope_of,
+)
+from oxen_inference.media.quotes import quote_call
 from oxen_inference.media.results.download import MAX_BYTES, Source
 from oxen_inference.media.results.through_client import HTTPClient
+from oxen_inference.price_caps import PriceCaps, read_price_caps
 from oxen_inference.result import BulkProgress, MediaResult, Progress
 from oxen_inference.settings import missing_key
 from oxen_inference.transport import AsyncSender, Sender
@@ -58,6 +66,7 @@ _REQUEST_OPTIONS = frozenset(
         "allow_unknown_cost",
         "direct",
         "allow_paths",
+        "price_caps",
     }
 )
 _BULK_OPTIONS = ("max_in_flight", "max_connections", "attempts", "key_prefix", "stop_after")
@@ -70,6 +79,8 @@ class MediaClient(Sender, Protocol):
     @property
     def catalog(self) -> Any: ...
     @property
+    def price_caps(self) -> Mapping[str, Decimal]: ...
+    @property
     def events(self) -> Events: ...
 
 
@@ -78,6 +89,8 @@ class AsyncMediaClient(AsyncSender, Protocol):
 
     @property
     def catalog(self) -> Any: ...
+    @property
+    def price_caps(self) -> Mapping[str, Decimal]: ...
     @property
     def events(self) -> AsyncEvents: ...
 
@@ -116,6 +129,8 @@ class _MediaSettings:
             source=self._source,
             client_timeout=client.timeout,
             max_retries=client.max_retries,
+            hub=lambda: hub_of(str(client.base_url)),
+            price_caps=lambda: client.price_caps,
         )
 
     @property
@@ -154,11 +169,22 @@ class _MediaSettings:
         raise NotImplementedError
 
     async def _quote(
-        self, model: str | Model, num_generations: int, params: Mapping[str, Any]
+        self,
+        model: str | Model,
+        num_generations: int,
+        params: Mapping[str, Any],
+        price_caps: PriceCaps | None,
+        *,
+        check: bool = True,
     ) -> Quote:
         known = await find_model(self._engine, model)
-        checked = validate(known, params, partial=True)
-        return pricing.quote(known, checked, num_generations)
+        checked = validate(known, params, partial=True) if check else dict(params)
+        count = checked.pop("num_generations", None) if num_generations == 1 else num_generations
+        caps = read_price_caps(price_caps)
+        return (await quote_call(self._engine, known, checked, 1, caps)).times(count or 1)
+
+    async def _forget_breaches(self, model: str | None) -> int:
+        return await run(self._engine.forget_breaches, model)
 
     async def _reconcile(self, save_to: SaveTo) -> list[Entry]:
         task = Task(options=WaitOptions(save_to=save_to))
@@ -226,6 +252,7 @@ class Media(_MediaSettings):
         budget: Budget | None = None,
         allow_unknown_cost: bool = False,
         allow_paths: bool = False,
+        price_caps: PriceCaps | None = None,
         direct: bool = False,
         timeout: float | None = None,
         on_interrupt: OnInterrupt = "detach",
@@ -257,6 +284,7 @@ class Media(_MediaSettings):
         budget: Budget | None = None,
         allow_unknown_cost: bool = False,
         allow_paths: bool = False,
+        price_caps: PriceCaps | None = None,
         **more: Any,
     ) -> MediaHandle:
         """Enqueue as `generate` does, and return at once with a handle on the job."""
@@ -320,11 +348,25 @@ class Media(_MediaSettings):
         *,
         num_generations: int = 1,
         params: Mapping[str, Any] | None = None,
+        price_caps: PriceCaps | None = None,
         **more: Any,
     ) -> Quote:
-        """Return what `generate` would cost; free."""
+        """Return what `generate` would cost; free. It needs no key."""
         merged = merge_parameters(None, params, more)
-        return self._driver.run(self._quote(model, num_generations, merged))
+        return self._driver.run(self._quote(model, num_generations, merged, price_caps))
+
+    def quote_unchecked(
+        self, model: Model, params: Mapping[str, Any], price_caps: PriceCaps | None = None
+    ) -> Quote:
+        """Do what `quote` does for parameters that were checked, and may hold files."""
+        return self._driver.run(self._quote(model, 1, params, price_caps, check=False))
+
+    def forget_breaches(self, model: str | None = None) -> int:
+        """Forget the bills that were higher than their quote, of one model or all; return how many.
+
+        They raise later quotes for thirty days.
+        """
+        return self._driver.run(self._forget_breaches(model))
 
     def attach(
         self,
@@ -405,6 +447,7 @@ class AsyncMedia(_MediaSettings):
         budget: Budget | None = None,
         allow_unknown_cost: bool = False,
         allow_paths: bool = False,
+        price_caps: PriceCaps | None = None,
         direct: bool = False,
         timeout: float | None = None,
         on_interrupt: OnInterrupt = "detach",
@@ -428,6 +471,7 @@ class AsyncMedia(_MediaSettings):
         budget: Budget | None = None,
         allow_unknown_cost: bool = False,
         allow_paths: bool = False,
+        price_caps: PriceCaps | None = None,
         **more: Any,
     ) -> AsyncMediaHandle:
         """See `Media.submit`."""
@@ -475,11 +519,22 @@ class AsyncMedia(_MediaSettings):
         *,
         num_generations: int = 1,
         params: Mapping[str, Any] | None = None,
+        price_caps: PriceCaps | None = None,
         **more: Any,
     ) -> Quote:
         """See `Media.quote`."""
         merged = merge_parameters(None, params, more)
-        return await self._driver.run(self._quote(model, num_generations, merged))
+        return await self._driver.run(self._quote(model, num_generations, merged, price_caps))
+
+    async def quote_unchecked(
+        self, model: Model, params: Mapping[str, Any], price_caps: PriceCaps | None = None
+    ) -> Quote:
+        """See `Media.quote_unchecked`."""
+        return await self._driver.run(self._quote(model, 1, params, price_caps, check=False))
+
+    async def forget_breaches(self, model: str | None = None) -> int:
+        """See `Media.forget_breaches`."""
+        return await self._driver.run(self._forget_breaches(model))
 
     async def attach(
         self,

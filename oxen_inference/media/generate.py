@@ -15,6 +15,7 @@ from oxen_inference.media import wait
 from oxen_inference.media.engine import Engine, Task, WaitOptions
 from oxen_inference.media.fetch import fetch_items
 from oxen_inference.media.prepare import MediaRequest
+from oxen_inference.media.quotes import watch_bill
 from oxen_inference.media.results.files import folder_to_save_in
 from oxen_inference.media.submit import submit, when_decided
 from oxen_inference.result import MediaResult
@@ -74,6 +75,7 @@ async def finish(engine: Engine, task: Task) -> MediaResult:
         task.entry = await engine.write(task.known_entry)  # it may take a while
         await wait.settle(engine, task)  # the rest of the time is for the file first
     task.entry = await engine.write(task.known_entry, is_delivered=failure is None)
+    await watch_bill(engine, task.known_entry)
     result = task.known_entry.result()
     if not result.succeeded:
         raise GenerationFailed(_failure_text(result), result=result)

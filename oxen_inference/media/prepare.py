@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from oxen_inference.catalog import pricing
 from oxen_inference.catalog.models import Model
 from oxen_inference.catalog.parameters import (
     Parameters,
@@ -17,12 +16,14 @@ from oxen_inference.catalog.parameters import (
     parameters,
     validate,
 )
+from oxen_inference.catalog.pricing import Quote
 from oxen_inference.effects import invoke, run, within
 from oxen_inference.errors import (
     APITimeoutError,
     BudgetExceededError,
     ConfigurationError,
     InvalidInputError,
+    OxenError,
 )
 from oxen_inference.ledger.accounts import Reservation
 from oxen_inference.ledger.budgets import Budget, read_amount
@@ -42,9 +43,12 @@ from oxen_inference.media.inputs import (
     uses_earlier_result,
     with_urls,
 )
+from oxen_inference.media.quotes import quote_call
 from oxen_inference.money import usd
+from oxen_inference.price_caps import read_price_caps
 
 _SHORTEST_TIMEOUT = 0.1  # seconds
+_LOOK_UP_AGAIN = 10.0  # seconds that a look at a model's present price may take
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +64,12 @@ class MediaRequest:
     allow_unknown_cost: bool = False
     direct: bool = False
     allow_paths: bool = False
+    price_caps: Mapping[str, Any] | None = None
+
+    def caps(self) -> dict[str, Decimal]:
+        """Return the price caps of the budget and the call. Raises `InvalidInputError`."""
+        own = {} if self.budget is None else self.budget.price_caps
+        return {**own, **read_price_caps(self.price_caps)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +78,7 @@ class PreparedRequest:
 
     body: Mapping[str, Any]
     intent: Intent
-    quote: pricing.Quote
+    quote: Quote
     unit_cost: Decimal | None
     budget: Budget | None
     is_edit: bool = False
@@ -99,9 +109,14 @@ def merge_parameters(
     return merged
 
 
+def hub_of(base_url: str) -> str:
+    """Return the address of the hub that a base URL is part of."""
+    return re.sub(r"/api(/ai)?/?$", "", base_url)
+
+
 def scope_of(base_url: str, api_key: object) -> Scope:
     """Return whose jobs these are. Keys that a function returns count as one account."""
-    hub = re.sub(r"/api(/ai)?/?$", "", base_url)
+    hub = hub_of(base_url)
     secret = api_key if isinstance(api_key, str) else ""
     return Scope(hub, hashlib.sha256(f"oxen-ledger:{hub}:{secret}".encode()).hexdigest()[:20])
 
@@ -152,7 +167,8 @@ async def prepare(
         sent["num_generations"] = count
     checked = validate(model, sent)
     checked.pop("num_generations", None)
-    unit_cost = _check_cost(model, pricing.quote(model, checked, 1), count, request)
+    price = await quote_call(engine, model, checked, 1, request.caps())
+    unit_cost = _check_cost(model, price, count, request)
     body = {"model": model.id, **checked, "num_generations": count}
     if is_direct:
         body = _direct_body(model, checked, count, media_type)
@@ -170,11 +186,12 @@ async def prepare(
         request=storable(body),
         defaults=_defaults(model, checked),
         count=count,
+        quoted=price.high,
     )
     return PreparedRequest(
         body=body,
         intent=intent,
-        quote=pricing.quote(model, checked, count),
+        quote=price.times(count),
         unit_cost=unit_cost,
         budget=request.budget,
         is_edit=_is_edit(model, body),
@@ -189,9 +206,19 @@ async def read_given(request: MediaRequest) -> dict[str, Any]:
 
 
 async def find_model(engine: Engine, model: str | Model, left: float | None = None) -> Model:
-    """Return a model by its id, in `left` seconds. Raises `APITimeoutError`."""
+    """Return a model as the catalog has it now, in `left` seconds. Raises `APITimeoutError`.
+
+    One that came from a hub is looked up again, since its price may have changed; it is used as it
+    is where that fails, and so is one that was made by hand.
+    """
     if isinstance(model, Model):
-        return model
+        if model.fetched_at is None:
+            return model
+        try:
+            seconds = _LOOK_UP_AGAIN if left is None else min(max(left, 0.0), _LOOK_UP_AGAIN)
+            return await within(seconds, _get_model(engine, model.id))
+        except (OxenError, TimeoutError):
+            return model
     if left is None:
         return await _get_model(engine, model)
     left = max(left, _SHORTEST_TIMEOUT)
@@ -250,9 +277,7 @@ def _check_key(request: MediaRequest, is_direct: bool, ledger: Ledger) -> None:
         )
 
 
-def _check_cost(
-    model: Model, quote: pricing.Quote, count: int, request: MediaRequest
-) -> Decimal | None:
+def _check_cost(model: Model, quote: Quote, count: int, request: MediaRequest) -> Decimal | None:
     """Return the most that one generation may cost, if known and allowed."""
     limit = None if request.max_cost is None else read_amount(request.max_cost, "max_cost")
     if quote.high is None:
@@ -261,7 +286,8 @@ def _check_cost(
         raise BudgetExceededError(
             f"The cost of {model.id} is not known in advance ({quote.reason}), so it cannot be "
             "kept within a limit. Nothing was sent.",
-            hint="Pass allow_unknown_cost=True to send it all the same.",
+            hint="Say the most that one may cost, price_caps={...}, or pass allow_unknown_cost=True "
+            "to send it all the same.",
         )
     total = quote.high * count
     if limit is not None and total > limit:

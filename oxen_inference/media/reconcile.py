@@ -22,6 +22,7 @@ from oxen_inference.media.engine import Engine, Task
 from oxen_inference.media.fetch import fetch_items
 from oxen_inference.media.history import read_history
 from oxen_inference.media.lost_jobs import look_for
+from oxen_inference.media.quotes import watch_bill
 from oxen_inference.media.results.files import folder_to_save_in
 from oxen_inference.result import MediaItem
 
@@ -213,6 +214,7 @@ async def _update(engine: Engine, entry: Entry, rows: dict[str, Generation], sav
         entry = await engine.write(engine.merged(entry, rows))
     else:
         entry = await engine.refresh(entry)
+    await watch_bill(engine, entry)
     if save_to is not None and _to_fetch(entry):
         entry, failure = await fetch_items(engine, entry, save_to)
         entry = await engine.write(entry)

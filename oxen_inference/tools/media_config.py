@@ -15,6 +15,7 @@ from oxen_inference.tools import inputs
 
 if TYPE_CHECKING:
     from oxen_inference.catalog.models import Model
+    from oxen_inference.catalog.pricing import Quote
     from oxen_inference.client import AsyncOxenClient, OxenClient
     from oxen_inference.ledger.budgets import Budget
     from oxen_inference.ledger.entries import Entry
@@ -38,6 +39,18 @@ class MediaToolConfig:
     timeout: float | None = None
     on_interrupt: Literal["detach", "cancel"] = "detach"
     inputs_from: str | Path | None = None
+    price_caps: Mapping[str, Any] | None = None
+
+    def quote(self, client: OxenClient, params: Mapping[str, Any]) -> Quote:
+        """Return what a call with these parameters will cost, by everything that is known."""
+        return client.media.quote_unchecked(self.model, params, self._caps)
+
+    async def aquote(self, client: AsyncOxenClient, params: Mapping[str, Any]) -> Quote:
+        return await client.media.quote_unchecked(self.model, params, self._caps)
+
+    @property
+    def _caps(self) -> Mapping[str, Any]:
+        return {**(self.budget.price_caps if self.budget else {}), **(self.price_caps or {})}
 
     def mark_inputs(self, arguments: Mapping[str, Any], schema: Any) -> dict[str, Any]:
         """Return arguments as they come from a model, in a form that `schema` can validate."""
@@ -126,6 +139,7 @@ class MediaToolConfig:
             "budget": self.budget,
             "allow_unknown_cost": self.allow_unknown_cost,
             "allow_paths": self.inputs_from is not None,
+            "price_caps": self.price_caps,
         }
 
     @property

@@ -321,7 +321,7 @@ def test_a_file_that_is_no_ledger_is_an_error(tmp_path: Path) -> None:
 
 def test_a_ledger_of_the_future_is_an_error(ledger: Ledger) -> None:
     ledger.entries()
-    sql(ledger, "INSERT INTO oxen_migrations VALUES (2)")
+    sql(ledger, "INSERT INTO oxen_migrations VALUES (99)")
     ledger.close()
     again = Ledger(ledger.path or ledger.database.url.render_as_string(hide_password=False))
     with pytest.raises(LedgerError, match="newer version"):

@@ -1,0 +1,92 @@
+"""The one quote that everything asks for: the catalog's, and what is known beyond it.
+
+Bills that were higher than their quote raise later quotes of the same model and parameters by the
+ratio seen, for `BREACH_LASTS`. A model without a usable price may have the user's own cap.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timezone
+from decimal import Decimal
+from typing import Any
+
+from oxen_inference.catalog import pricing
+from oxen_inference.catalog.models import Model
+from oxen_inference.catalog.pricing import Quote, price_parameters
+from oxen_inference.effects import invoke, run
+from oxen_inference.errors import LedgerError, OxenError
+from oxen_inference.ledger.breaches import Breach
+from oxen_inference.ledger.entries import Entry
+from oxen_inference.media.engine import BREACH_LASTS, Engine
+from oxen_inference.money import usd
+
+log = logging.getLogger("oxen_inference.media")
+
+_TOLERANCE = Decimal("1.01")
+"""How many times its quote a bill may be: the hub may round."""
+
+
+async def quote_call(
+    engine: Engine,
+    model: Model,
+    params: Mapping[str, Any],
+    num_generations: int = 1,
+    price_caps: Mapping[str, Decimal] | None = None,
+) -> Quote:
+    """Return what a call will cost at the most, by everything that is known of it."""
+    listed = pricing.quote(model, params, num_generations)
+    caps = {**engine.price_caps(), **(price_caps or {})}
+    if listed.high is None and model.id in caps:
+        most = caps[model.id] * max(num_generations, 1)
+        reason = f"at most {usd(caps[model.id])} each by price_caps; {listed.reason}"
+        listed = replace(listed, low=Decimal(0), high=most, reason=reason)
+    breach = (await run(engine.breaches)).get((model.id, price_parameters(model, params)))
+    if breach is None or listed.high is None:
+        return listed
+    seen = datetime.fromtimestamp(breach.seen_at, tz=timezone.utc).date()
+    return replace(
+        listed,
+        high=max(listed.high * breach.ratio, breach.billed if not breach.quoted else Decimal(0)),
+        reason=f"one cost {usd(breach.billed)} on {seen}, and was quoted at {usd(breach.quoted)}",
+    )
+
+
+async def watch_bill(engine: Engine, entry: Entry) -> None:
+    """Keep a bill that is higher than its quote, also by the catalog as it is now."""
+    billed = max((i.cost for i in entry.items if i.cost is not None), default=None)
+    if billed is None or entry.quoted is None or billed <= entry.quoted * _TOLERANCE:
+        return
+    try:
+        model: Model = await invoke(engine.catalog.refresh, entry.model)
+        params = {n: v for n, v in entry.request.items() if n not in ("model", "num_generations")}
+        parameters = price_parameters(model, params)
+        known = (await run(engine.breaches)).get((model.id, parameters))
+        if known is not None and known.entry_id == entry.entry_id:
+            return
+        now = pricing.quote(model, params).high
+        quoted = entry.quoted if now is None else now
+        if billed <= quoted * _TOLERANCE:
+            return  # the catalog was old, and says it by now
+        breach = Breach(
+            model=model.id,
+            parameters=parameters,
+            quoted=quoted,
+            billed=billed,
+            entry_id=entry.entry_id,
+        )
+        is_new = await run(engine.keep_breach, breach)
+    except LedgerError as error:
+        log.warning("Not written to the ledger (%s): a bill above its quote", error)
+        return
+    except OxenError as error:
+        log.debug("Could not compare a bill with the catalog: %s", error)
+        return
+    if is_new:
+        log.warning(
+            "A generation by %s cost %s, and was quoted at %s. Quotes for the same settings are "
+            "raised for %d days; client.media.forget_breaches() ends that.",
+            entry.model, usd(billed), usd(entry.quoted), BREACH_LASTS / 86400,
+        )  # fmt: skip
