@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -175,18 +175,20 @@ class OxenMediaTool(OxenTool):
         super().__setstate__(state)
         self.args_schema = arguments_model(self.model, pinned=self.pinned)
 
-    def quote(self, arguments: Mapping[str, Any]) -> Quote:
+    def quote(self, arguments: Mapping[str, Any], *, budget: Budget | None = None) -> Quote:
         """Return what a call with these arguments will cost, or that it is unknown. Free.
 
-        Raises `ValueError` for arguments that the model does not take.
+        `budget`: whose price caps count, in place of this tool's. Raises `ValueError` for arguments that the model does not take.
         """
         params = self.parameters(self.read_request(arguments, None, {}).arguments)
-        return self.media_config.quote(self.connection.get_client(), params)
+        config = replace(self.media_config, budget=budget or self.budget)
+        return config.quote(self.connection.get_client(), params)
 
-    async def aquote(self, arguments: Mapping[str, Any]) -> Quote:
+    async def aquote(self, arguments: Mapping[str, Any], *, budget: Budget | None = None) -> Quote:
         """Do what `quote` does without blocking the running loop."""
         params = self.parameters(self.read_request(arguments, None, {}).arguments)
-        return await self.media_config.aquote(await self.connection.get_async_client(), params)
+        config = replace(self.media_config, budget=budget or self.budget)
+        return await config.aquote(await self.connection.get_async_client(), params)
 
     def with_budget(self, budget: Budget) -> Self:
         """Return this tool paid from `budget`. Raises `ConfigurationError` if it has another."""

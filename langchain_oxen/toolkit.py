@@ -154,21 +154,21 @@ class OxenSubmitTool(OxenTool):
     any_model: bool = False
     tool_options: dict[str, Any] = Field(default_factory=dict, repr=False)
 
-    def quote(self, arguments: Mapping[str, Any]) -> Quote:
+    def quote(self, arguments: Mapping[str, Any], *, budget: Budget | None = None) -> Quote:
         """Return what a call with these arguments will cost, or that it is unknown."""
         from oxen_inference.catalog.pricing import Quote
 
         tool = self.media_tools.get(str(arguments.get("model")))
         if tool is None:
             return Quote(reason=f"{arguments.get('model')} is not one of this tool's models")
-        return tool.quote(jobs.model_arguments(arguments))
+        return tool.quote(jobs.model_arguments(arguments), budget=budget)
 
-    async def aquote(self, arguments: Mapping[str, Any]) -> Quote:
+    async def aquote(self, arguments: Mapping[str, Any], *, budget: Budget | None = None) -> Quote:
         """Do what `quote` does without blocking the running loop."""
         tool = self.media_tools.get(str(arguments.get("model")))
         if tool is None:
             return self.quote(arguments)
-        return await tool.aquote(jobs.model_arguments(arguments))
+        return await tool.aquote(jobs.model_arguments(arguments), budget=budget)
 
     def joins_paid_job(self, request: ToolRequest) -> bool:
         """Whether this call would join a job that is paid for already."""
