@@ -95,16 +95,25 @@ def describe(schema: Any) -> Function:
         return _function(str(schema.get("title") or UNTITLED), None, schema)
     if isinstance(schema, BaseTool):
         arguments = schema.tool_call_schema
-        parameters = arguments if isinstance(arguments, dict) else class_schema(arguments)
-        return _function(schema.name, schema.description, parameters)
+        if isinstance(arguments, dict):
+            return _function(schema.name, schema.description, arguments)
+        parameters = class_schema(arguments)
+        return _function(schema.name, schema.description, parameters, generated=True)
     if is_typeddict(schema):
         model = _TypedDictModels().model_of(schema)
-        return _function(schema.__name__, "", class_schema(model))
+        return _function(schema.__name__, "", class_schema(model), generated=True)
     if isinstance(schema, type) and is_basemodel_subclass(schema):
         config: Any = getattr(schema, "model_config", None) or {}
         parameters = class_schema(schema)
         name = config.get("title") or parameters.get("title") or schema.__name__
-        return _function(name, "", parameters)
+        return _function(name, "", parameters, generated=True)
+    if not callable(schema) or get_origin(schema) is not None:
+        from oxen_inference.errors import InvalidInputError
+
+        raise InvalidInputError(
+            f"{schema!r} is no schema.",
+            hint="Give a pydantic class (a RootModel for a list), a TypedDict or a JSON schema.",
+        )
     name = str(getattr(schema, "__name__", type(schema).__name__))
     arguments_of: Any = create_schema_from_function(
         name,
@@ -114,12 +123,14 @@ def describe(schema: Any) -> Function:
         error_on_invalid_docstring=False,
         include_injected=False,
     )
-    return _function(name, arguments_of.__doc__ or "", class_schema(arguments_of))
+    return _function(name, arguments_of.__doc__ or "", class_schema(arguments_of), generated=True)
 
 
-def _function(name: str, description: str | None, schema: Mapping[str, Any]) -> Function:
+def _function(
+    name: str, description: str | None, schema: Mapping[str, Any], *, generated: bool = False
+) -> Function:
     """`description`: where None or empty, that of the schema is taken."""
-    parameters, is_wrapped = object_schema(schema)
+    parameters, is_wrapped = object_schema(schema, generated=generated)
     parameters.pop("title", None)
     own = parameters.pop("description", None)
     return Function(name, description or own or description, parameters, is_wrapped)

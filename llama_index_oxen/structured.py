@@ -151,7 +151,7 @@ class _Program(BasePydanticProgram[Any]):
         self._llm = llm
         self._output_cls = output_cls
         self._prompt = prompt
-        self._schema = object_schema(class_schema(output_cls))
+        self._schema = object_schema(class_schema(output_cls), generated=True)
 
     @property
     def output_cls(self) -> type[Any]:

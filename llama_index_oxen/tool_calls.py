@@ -112,7 +112,7 @@ def _spec(tool: BaseTool) -> dict[str, Any]:
         schema = class_schema(metadata.fn_schema)
     else:
         schema = metadata.get_parameters_dict()
-    parameters, is_wrapped = object_schema(schema)
+    parameters, is_wrapped = object_schema(schema, generated=True)
     if is_wrapped:
         from oxen_inference.errors import InvalidInputError
 

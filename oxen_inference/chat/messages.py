@@ -7,6 +7,7 @@ Adapters write each message of their framework as an OpenAI-style dict, media by
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 Message = dict[str, Any]
 
+_HALF = re.compile("[\ud800-\udfff]")
 _ATTACHED = "The result follows as an attachment."
 _LEFT_OUT = "[{} attachment(s) left out: this model takes no images]"
 
@@ -33,10 +35,13 @@ def text_part(text: str) -> Part:
 
 def json_text(value: Any) -> str:
     """Return a value as JSON for a model to read: letters of every script as they are."""
-    text = json.dumps(value, default=str, ensure_ascii=False)
-    if text.isascii():
+    return _whole_characters(json.dumps(value, default=str, ensure_ascii=False))
+
+
+def _whole_characters(text: str) -> str:
+    """Return the text with half characters joined, or replaced: they could not be sent."""
+    if text.isascii() or not _HALF.search(text):
         return text
-    # Half a character, which some upstreams send, could not be sent on.
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
@@ -84,6 +89,8 @@ def prepare_messages(
         elif isinstance(content, list):
             parts = _ordered(content, policy.before_text)
             message["content"] = parts or ("" if role == "user" else None)
+        if isinstance(message.get("content"), str):
+            message["content"] = _whole_characters(message["content"])
         prepared.append(message)
     if attachments:
         prepared.append(_attachments_message(attachments, policy))
@@ -148,6 +155,12 @@ def _ordered(parts: list[Any], before_text: tuple[str, ...]) -> list[Part]:
     blocks = [text_part(p) if isinstance(p, str) else p for p in parts]
     # Anthropic-backed models refuse a text part without a word.
     blocks = [b for b in blocks if b.get("type") != "text" or str(b.get("text") or "").strip()]
+    for number, block in enumerate(blocks):
+        if (
+            isinstance(text := block.get("text"), str)
+            and (whole := _whole_characters(text)) != text
+        ):
+            blocks[number] = {**block, "text": whole}
     for block in blocks:
         if block.get("type") in MEDIA_TYPES:
             check_media(block)

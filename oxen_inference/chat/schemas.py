@@ -27,12 +27,13 @@ _MAX_INLINED = 2_000
 """Schemas that a tool may have after inlining; a larger one keeps its definitions."""
 
 
-def object_schema(schema: Mapping[str, Any]) -> tuple[Schema, bool]:
+def object_schema(schema: Mapping[str, Any], *, generated: bool = False) -> tuple[Schema, bool]:
     """Return the schema with an object at its root, and whether it had to be put into `VALUE`.
 
-    Raises `InvalidInputError` for a reference to nothing.
+    `generated`: whether pydantic made the schema; the titles that only repeat a field's name are
+    then left out. Raises `InvalidInputError` for a reference to nothing.
     """
-    inlined = _inlined(schema)
+    inlined = _inlined(schema, generated)
     definitions = inlined.pop("$defs", None)
     is_object = (
         "properties" in inlined or inlined.get("type") == "object" or not says_something(inlined)
@@ -61,12 +62,11 @@ def says_something(schema: Mapping[str, Any]) -> bool:
 # References
 
 
-def _inlined(schema: Mapping[str, Any]) -> Schema:
-    inliner = _Inliner(schema, keep_all=False)
+def _inlined(schema: Mapping[str, Any], generated: bool) -> Schema:
     try:
-        return inliner.root()
+        return _Inliner(schema, keep_all=False, generated=generated).root()
     except _TooLargeError:
-        return _Inliner(schema, keep_all=True).root()
+        return _Inliner(schema, keep_all=True, generated=generated).root()
 
 
 class _TooLargeError(Exception):
@@ -74,9 +74,10 @@ class _TooLargeError(Exception):
 
 
 class _Inliner:
-    def __init__(self, schema: Mapping[str, Any], *, keep_all: bool) -> None:
+    def __init__(self, schema: Mapping[str, Any], *, keep_all: bool, generated: bool) -> None:
         self._whole = schema
         self._keep_all = keep_all
+        self._generated = generated
         self._kept: dict[str, str] = {}  # reference → its name in $defs
         self._definitions: dict[str, Any] = {}
         self._recursive: dict[str, bool] = {}
@@ -111,14 +112,14 @@ class _Inliner:
                 kept = {"$ref": f"#/$defs/{self._keep(reference)}"}
                 return {**kept, **self._walk(siblings, name)} if siblings else kept
             target = self._target(reference)
-            title = {"title": reference.rpartition("/")[2]}
-            about = {k: v for k, v in target.items() if (k, v) not in title.items()}
+            title = reference.rpartition("/")[2] if self._generated else None
+            about = {k: v for k, v in target.items() if k != "title" or v != title}
             return self._walk({**about, **siblings}, name)
         result: Schema = {}
         for key, value in schema.items():
             if key in _DEFINITIONS or key == "discriminator":
                 continue  # the latter is OpenAPI's, and its mapping refers to what is inlined
-            if key == "title" and name is not None and value in ("", _automatic_title(name)):
+            if key == "title" and self._generated and value in ("", _automatic_title(name or "")):
                 continue
             if key in _MAPS and isinstance(value, Mapping):
                 result[key] = {inner: self._walk(part, inner) for inner, part in value.items()}
@@ -140,7 +141,7 @@ class _Inliner:
                 name, number = f"{wanted}_{number}", number + 1
             self._kept[reference] = name
             walked = self._walk(target)
-            if walked.get("title") == name:
+            if self._generated and walked.get("title") == name:
                 del walked["title"]
             self._definitions[name] = walked
         return name
