@@ -75,7 +75,9 @@ CONTEXT_OVERFLOW = re.compile(
     r"|prompt is too long"  # Anthropic
     r"|input length and `?max_tokens`? exceed"  # Anthropic
     r"|exceeds? the (?:model'?s? )?(?:maximum )?context (?:window|length|size)"
-    r"|exceed(?:s|ed)? (?:the )?(?:available |model'?s? )?context (?:window|length|size|limit)"
+    r"|exceed(?:s|ed|ing)? (?:the |this |its )?(?:available |allowed |model'?s? )?"
+    r"(?:maximum |max )?context[ _](?:window|length|size|limit)"  # SGLang, Cloudflare, Ollama
+    r"|context[ _](?:window|length|size|limit).{0,20}exceed"
     r"|input token count .{0,40}exceeds the maximum"  # Google
     r"|maximum (?:prompt|input|sequence) length"  # xAI, TGI
     r"|too many tokens(?!, please wait)|input is too long"  # Cohere, Bedrock (which throttles so)
@@ -84,7 +86,18 @@ CONTEXT_OVERFLOW = re.compile(
     r"|tokens \+ `?max_new_tokens`? must be|must have less than \d+ tokens"  # TGI
     r"|string too long\. expected a string with maximum length"  # OpenAI, a single string
     r"|range of input length should be"  # Qwen
-    r"|longer than the maximum model length"  # vLLM
+    r"|longer than the maximum model length|max_model_len|max_seq_len"  # vLLM, TensorRT-LLM
+    r"|(?:is )?(?:longer|greater|larger) than (?:the )?(?:model'?s? )?(?:maximum )?context"
+    r"|number of input tokens.{0,60}(?:exceed|larger|greater|more) "  # watsonx, NIM
+    r"|input (?:length|tokens?).{0,60}exceeds? .{0,40}(?:maximum|limit|allowed)"
+    r"|context ?window ?exceeded|overflows? the context|requested tokens.{0,20}exceed context"
+    r"|(?:exceeds?|exceeded|over) (?:the )?max(?:imum)? (?:message |input |prompt )?tokens?\b"  # Volcengine
+    r"|max(?:imum)? input (?:characters|tokens?) is"  # Baidu
+    # Zhipu, Baidu, Hunyuan, DashScope and gateways in China
+    r"|(?:超过|超出|超过了|超出了|超).{0,20}(?:上下文|最大长度|最大输入|长度限制|token ?(?:数|数量|限制|上限))"
+    r"|(?:上下文|输入|提示词|prompt|(?<!_)tokens?) ?(?:的)?(?:长度|内容|文本|数量?|总数)?"
+    r"(?:(?!图|文件|视频|音频|频率).){0,8}"
+    r"(?:过长|太长|超长|超限|超过|超出|过大|超上限)"
     r"|number of tokens in the prompt exceeds"
     r"|(?:prompt|input|request).{0,40}(?:longer|larger) than .{0,40}context"
     r"|reduce the length of the (?:messages|input|prompt)",
@@ -93,6 +106,11 @@ CONTEXT_OVERFLOW = re.compile(
 CONTEXT_OVERFLOW_CODES = {
     "context_length_exceeded",
     "context_window_exceeded",
+    "contextwindowexceedederror",  # LiteLLM
+    "exceed_context_size_error",  # llama.cpp
+    "context_too_long",
+    "input_too_long",
+    "prompt_too_long",
     "context_limit_exceeded",
     "model_context_window_exceeded",
 }

@@ -27,6 +27,11 @@ _MISSING_RESULT = re.compile(
     r"|number of function response parts",  # Google
     re.IGNORECASE | re.DOTALL,
 )
+# A tool that is forced while the model thinks, which many of them do without being asked.
+_FORCED_WHILE_THINKING = re.compile(
+    r"tool_choice.{0,120}(?:thinking|reasoning)|(?:thinking|reasoning).{0,80}tool_choice",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 def with_hint(error: APIStatusError, body: Mapping[str, Any], url: str) -> APIStatusError:
@@ -48,6 +53,11 @@ def _hint(error: APIStatusError, body: Mapping[str, Any], url: str) -> str | Non
         return (
             "An interrupted run leaves tool calls without results: resume it before you send the "
             "next message."
+        )
+    if _FORCED_WHILE_THINKING.search(error.message):
+        return (
+            "A tool cannot be forced while this model thinks: turn thinking off, or leave the "
+            "choice to it (tool_choice='auto')."
         )
     response_format = body.get("response_format")
     if (

@@ -91,11 +91,34 @@ OVERFLOWS = [
     "`inputs` tokens + `max_new_tokens` must be <= 4097. Given: 4000 `inputs` tokens and 200 `max_new_tokens`",
     "the request exceeds the available context size. try increasing the context size",
     "Invalid 'messages[0].content': string too long. Expected a string with maximum length 10485760",
+    # vLLM, SGLang, TensorRT-LLM, llama.cpp, Ollama
+    "The decoder prompt (length 5000) is longer than the maximum model length of 4096. Make sure that `max_model_len` is no smaller than the number of text tokens",
+    "You passed 5000 input tokens and requested 100 output tokens. However, the model's context length is only 4096 tokens, resulting in a maximum input length of 3996 tokens. Please reduce the length of the input prompt.",
+    "The input (5000 tokens) is longer than the model's context length (4096 tokens).",
+    "Requested token count exceeds the model's maximum context length of 4096 tokens.",
+    "prompt length (5000) + max_tokens exceeds max_seq_len",
+    "the input length exceeds the context length",
+    # China
+    "输入长度超过模型最大上下文长度限制",
+    "输入的tokens数超出模型上限",
+    "Prompt 超长",
+    "请求内容超出最大上下文长度 32768",
+    "输入文本过长，请减少后重试",
+    "Total tokens of image and text exceed max message tokens",
+    "the max input characters is 24000",
+    # Gateways
+    "litellm.ContextWindowExceededError: prompt too big",
+    "The estimated number of input and maximum output tokens (9000) exceeded this model context window limit (8192).",
+    "the number of input tokens 5000 cannot exceed the total tokens limit 4096 for this model",
 ]
 OTHERS = [
     "Too many tokens, please wait before trying again.",
     "Rate limit reached for gpt-4o: Limit 30000 tokens per minute",
     "max_tokens is too large: 99999. This model supports at most 16384 completion tokens",
+    "输入图片过大",
+    "max_tokens超出范围",
+    "请求频率超过限制",
+    "余额不足",
     "You must specify a model to call",
 ]
 
