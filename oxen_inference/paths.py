@@ -36,6 +36,8 @@ class Paths:
     images_edit: str = "/images/edit"
     videos_generate: str = "/videos/generate"
     audio_generate: str = "/audio/generate"
+    audio_speech: str = "/audio/speech"
+    audio_transcriptions: str = "/audio/transcriptions"
     queue: str = "/queue"
     queue_item: str = "/queue/{generation_id}"
     queue_cancel: str = "/queue/{generation_id}"
@@ -74,6 +76,8 @@ LEGACY = Paths(
     model_activate="/ai/models/{id}/activate",
     model_deactivate="/ai/models/{id}/deactivate",
     audio_generate="/ai/audio/generate",
+    audio_speech="/ai/audio/speech",
+    audio_transcriptions="/ai/audio/transcriptions",
     queue="/ai/queue",
     queue_item="/ai/queue/{generation_id}",
     queue_cancel="/ai/queue/{generation_id}",

@@ -44,6 +44,8 @@ COMMON: Mapping[str, Schema] = {
     "target_namespace": {"type": "string", "description": "Who is billed and keeps the results."},
     "target_repo": {"type": "string", "description": "The repository that keeps the results."},
     "target_directory": {"type": "string", "description": "The folder that keeps the results."},
+    "voice": {"type": "string", "description": "Who speaks, where the model can speak."},
+    "save_to_workbench": {"type": "boolean", "description": "Whether Oxen's workbench shows it."},
 }
 """Parameters of every request (https://docs.oxen.ai/inference-api), whatever the model."""
 

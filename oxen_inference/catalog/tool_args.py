@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from oxen_inference.catalog.models import Model
 
-_NOT_FOR_AGENTS = frozenset({"model", "stream", *COMMON})
+_NOT_FOR_AGENTS = frozenset({"model", "stream", *COMMON}) - {"voice"}
 _MAX_DEPTH = 6
 _LONGEST_NAME = 64
 _NAME = re.compile(rf"[A-Za-z0-9_.-]{{1,{_LONGEST_NAME}}}")

@@ -98,6 +98,7 @@ _CLAIM = _MOVE.values(
         name: bindparam(f"new_{name}")
         for name in (
             "owner",
+            "kind",
             "fingerprint",
             "caller_fingerprint",
             "request",
@@ -360,6 +361,22 @@ class Ledger:
         with self.database.writing() as connection:
             self._move(connection, entry, ("posting",), _UNPOST)
 
+    def redirect(self, entry: Entry, intent: Intent, note: str) -> Entry | None:
+        """Begin another attempt of a request whose route was refused, on another; None if it is
+        no longer the caller's. Its money stays reserved, and nobody else can claim it between.
+        """
+        columns = {"owner": entry.owner, **_request_columns(intent)}
+        new = {f"new_{name}": value for name, value in columns.items()}
+        with self.database.writing() as connection:
+            if not self._move(connection, entry, ("posting",), _CLAIM, **new):
+                return None
+            connection.execute(
+                update(entries)
+                .where(entries.c.entry_id == entry.entry_id)
+                .values(notes=json.dumps([*entry.notes, note]))
+            )
+            return _known(connection, entry.entry_id)
+
     def accepted(
         self,
         entry: Entry,
@@ -448,7 +465,6 @@ class Ledger:
             "hub": intent.scope.hub,
             "account": intent.scope.account,
             "key": intent.key,
-            "kind": intent.kind,
             "model": intent.model,
             "media_type": intent.media_type,
             "owner": lease,
@@ -543,6 +559,7 @@ def _undecided(watched: Mapping[str, float], before: Undecided | None) -> Undeci
 
 def _request_columns(intent: Intent) -> dict[str, Any]:
     return {
+        "kind": intent.kind,
         "fingerprint": intent.fingerprint,
         "caller_fingerprint": intent.caller_fingerprint,
         "request": json.dumps(intent.request),

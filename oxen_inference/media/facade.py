@@ -67,6 +67,8 @@ _REQUEST_OPTIONS = frozenset(
         "direct",
         "allow_paths",
         "price_caps",
+        "inline_inputs",
+        "key_is_derived",
     }
 )
 _BULK_OPTIONS = ("max_in_flight", "max_connections", "attempts", "key_prefix", "stop_after")
@@ -253,6 +255,7 @@ class Media(_MediaSettings):
         allow_unknown_cost: bool = False,
         allow_paths: bool = False,
         price_caps: PriceCaps | None = None,
+        inline_inputs: bool = False,
         direct: bool = False,
         timeout: float | None = None,
         on_interrupt: OnInterrupt = "detach",
@@ -264,8 +267,9 @@ class Media(_MediaSettings):
 
         The model's parameters, `num_generations` among them, go in `params` or as keywords.
         With a `key` it is paid for once, whatever happens and whoever calls again with it; in the
-        same `conversation` the same request joins one whose result nobody got. `timeout` is in
-        seconds. Raises `GenerationFailed` when nothing succeeded, `GenerationTimeout`,
+        same `conversation` the same request joins one whose result nobody got. `inline_inputs` sends
+        inputs that lie on the hub inside the request, for providers that cannot fetch them there.
+        `timeout` is in seconds. Raises `GenerationFailed` when nothing succeeded, `GenerationTimeout`,
         `EnqueueOutcomeUnknown`, `DownloadError`, `BudgetExceededError`, `KeyConflictError`,
         `InvalidInputError`, and the errors that the hub answers with.
         """
@@ -285,6 +289,7 @@ class Media(_MediaSettings):
         allow_unknown_cost: bool = False,
         allow_paths: bool = False,
         price_caps: PriceCaps | None = None,
+        inline_inputs: bool = False,
         **more: Any,
     ) -> MediaHandle:
         """Enqueue as `generate` does, and return at once with a handle on the job."""
@@ -448,6 +453,7 @@ class AsyncMedia(_MediaSettings):
         allow_unknown_cost: bool = False,
         allow_paths: bool = False,
         price_caps: PriceCaps | None = None,
+        inline_inputs: bool = False,
         direct: bool = False,
         timeout: float | None = None,
         on_interrupt: OnInterrupt = "detach",
@@ -472,6 +478,7 @@ class AsyncMedia(_MediaSettings):
         allow_unknown_cost: bool = False,
         allow_paths: bool = False,
         price_caps: PriceCaps | None = None,
+        inline_inputs: bool = False,
         **more: Any,
     ) -> AsyncMediaHandle:
         """See `Media.submit`."""

@@ -6,14 +6,16 @@ Every function here, and in the modules below, is an `async def` over the operat
 from __future__ import annotations
 
 import logging
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from oxen_inference.effects import Work, run, with_deadline
-from oxen_inference.errors import DownloadError, GenerationFailed, LedgerError
+from oxen_inference.errors import DownloadError, GenerationFailed, LedgerError, end_sentence
 from oxen_inference.ledger.entries import Entry
 from oxen_inference.media import wait
 from oxen_inference.media.engine import Engine, Task, WaitOptions
 from oxen_inference.media.fetch import fetch_items
+from oxen_inference.media.input_errors import read_complaint
 from oxen_inference.media.prepare import MediaRequest
 from oxen_inference.media.quotes import watch_bill
 from oxen_inference.media.results.files import folder_to_save_in
@@ -78,7 +80,7 @@ async def finish(engine: Engine, task: Task) -> MediaResult:
     await watch_bill(engine, task.known_entry)
     result = task.known_entry.result()
     if not result.succeeded:
-        raise GenerationFailed(_failure_text(result), result=result)
+        raise _failure(result, task.known_entry.request)
     if failure is not None:
         failure.result = result
         raise failure
@@ -119,6 +121,15 @@ def _leave(engine: Engine, task: Task) -> None:
             engine.ledger.leave(task.wait_id)
         except LedgerError as error:
             log.warning("Not written to the ledger (%s): the call is over", error)
+
+
+def _failure(result: MediaResult, request: Mapping[str, Any]) -> GenerationFailed:
+    text = _failure_text(result)
+    complaint = read_complaint(text, request)
+    if complaint is None:
+        return GenerationFailed(text, result=result)
+    message = f"{end_sentence(text)}{complaint.addition}" if complaint.addition else text
+    return GenerationFailed(message, result=result, hint=complaint.hint)
 
 
 def _failure_text(result: MediaResult) -> str:

@@ -11,20 +11,26 @@ import json
 import mimetypes
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from oxen_inference import queue
 from oxen_inference.catalog.parameters import PATH_HINT
-from oxen_inference.effects import send
+from oxen_inference.effects import run_on_network, send
 from oxen_inference.errors import InvalidInputError, NotFoundError
 from oxen_inference.generation_reading import with_absolute_url
+from oxen_inference.media.input_errors import takes_public_urls_only
+from oxen_inference.media.results.download import Source, fetch
+from oxen_inference.media.results.public_connection import FetchError
 from oxen_inference.paths import Paths
 from oxen_inference.result import MediaItem, MediaResult
 
 MAX_INLINE_BYTES = 20_000_000
 """Largest local file that is sent inline, as a data URL."""
+MAX_RESULT_BYTES = 12_000_000
+"""Largest earlier result that is fetched and sent inline: as much as clients in production send."""
 
 _GENERATION_ID = re.compile(
     r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE
@@ -59,27 +65,52 @@ def stable_form(value: Any) -> Any:
     return [stable_form(each) for each in value] if isinstance(value, list) else value
 
 
-async def with_urls(value: Any, paths: Paths, hub: str) -> Any:
+async def with_urls(
+    value: Any, paths: Paths, hub: str, inline: Source | None = None, name: str = ""
+) -> Any:
     """Return read parameters in the form to send, each earlier result as its present URL.
 
-    Raises `InvalidInputError` for one without a result.
+    With `inline`, the hub's own files are fetched from there, and sent as data URLs. Raises
+    `InvalidInputError` for a result that is not there, or not to be sent like that.
     """
     if isinstance(value, EarlierResult):
-        return await _present_url(value, paths, hub)
+        url = await _present_url(value, paths, hub)
+        return url if inline is None else await _inlined(value.parameter, url, inline)
     if isinstance(value, Mapping):
-        return {name: await with_urls(each, paths, hub) for name, each in value.items()}
+        return {
+            inner: await with_urls(each, paths, hub, inline, name or str(inner))
+            for inner, each in value.items()
+        }
     if isinstance(value, list):
-        return [await with_urls(each, paths, hub) for each in value]
+        return [await with_urls(each, paths, hub, inline, name) for each in value]
+    if inline is not None and is_file_of(hub, value) and is_media_parameter(name):
+        return await _inlined(name, value, inline)
     return value
 
 
-def uses_earlier_result(value: Any) -> bool:
-    """Whether an earlier result is anywhere in read parameters."""
+def is_file_of(hub: str, value: Any) -> bool:
+    """Whether a value is the URL of a file on the hub itself, which may want the key."""
+    return isinstance(value, str) and value.startswith(f"{hub.rstrip('/')}/")
+
+
+def check_faces(params: Mapping[str, Any]) -> None:
+    """Raise `InvalidInputError` for a face that is not given by a public URL."""
+    for name, value in params.items():
+        if takes_public_urls_only(name) and _has_data_url(value):
+            raise InvalidInputError(
+                f"{name} takes public URLs only: its provider refuses files that are sent inside "
+                "the request. Nothing was sent.",
+                hint="Put the file where everybody can fetch it, and give its URL.",
+            )
+
+
+def may_change(value: Any, hub: str) -> bool:
+    """Whether a read parameter is sent in another form on another day: it has a file of the hub's."""
     if isinstance(value, Mapping):
-        return any(map(uses_earlier_result, value.values()))
+        return any(may_change(each, hub) for each in value.values())
     if isinstance(value, list):
-        return any(map(uses_earlier_result, value))
-    return isinstance(value, EarlierResult)
+        return any(may_change(each, hub) for each in value)
+    return isinstance(value, EarlierResult) or is_file_of(hub, value)
 
 
 def is_media_parameter(name: str) -> bool:
@@ -134,6 +165,42 @@ async def _present_url(earlier: EarlierResult, paths: Paths, hub: str) -> str:
             f"{status}."
         )
     return url
+
+
+async def _inlined(name: str, url: str, source: Source) -> str:
+    if takes_public_urls_only(name):
+        raise InvalidInputError(
+            f"{name} takes public URLs only: an earlier result cannot be sent inside the request "
+            "there. Nothing was sent.",
+            hint="Put the file where everybody can fetch it, and give its URL.",
+        )
+    try:
+        return await run_on_network(_fetch_inline, url, source)
+    except (FetchError, OSError) as error:
+        reason = error.message if isinstance(error, FetchError) else str(error)
+        raise InvalidInputError(
+            f"{name}: the earlier result could not be fetched to be sent inside the request: "
+            f"{reason.rstrip('.')}. Nothing was sent.",
+            hint=f"At most {MAX_RESULT_BYTES:,} bytes are sent so; a larger file needs a public URL.",
+        ) from error
+
+
+def _fetch_inline(url: str, source: Source) -> str:
+    if url.startswith("data:"):
+        return url
+    with TemporaryDirectory(prefix="oxen-input-") as folder:
+        limited = replace(source, max_bytes=min(source.max_bytes, MAX_RESULT_BYTES))
+        fetched = fetch(url, Path(folder), "input", "image", limited)
+        encoded = base64.b64encode(fetched.path.read_bytes()).decode()
+        return f"data:{fetched.mime_type or 'application/octet-stream'};base64,{encoded}"
+
+
+def _has_data_url(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_has_data_url, value.values()))
+    if isinstance(value, list):
+        return any(map(_has_data_url, value))
+    return isinstance(value, str) and value.lstrip().lower().startswith("data:")
 
 
 def data_url(name: str, path: Path) -> str:

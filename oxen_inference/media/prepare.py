@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -37,13 +37,14 @@ from oxen_inference.media.fingerprints import (
     storable,
 )
 from oxen_inference.media.inputs import (
-    is_media_parameter,
+    check_faces,
+    may_change,
     read_inputs,
     stable_form,
-    uses_earlier_result,
     with_urls,
 )
 from oxen_inference.media.quotes import quote_call
+from oxen_inference.media.routes import Route, first_route, is_missing
 from oxen_inference.money import usd
 from oxen_inference.price_caps import read_price_caps
 
@@ -64,7 +65,10 @@ class MediaRequest:
     allow_unknown_cost: bool = False
     direct: bool = False
     allow_paths: bool = False
+    inline_inputs: bool = False
     price_caps: Mapping[str, Any] | None = None
+    key_is_derived: bool = False
+    """Whether a tool worked the key out, so that nobody counts on it."""
 
     def caps(self) -> dict[str, Decimal]:
         """Return the price caps of the budget and the call. Raises `InvalidInputError`."""
@@ -81,12 +85,22 @@ class PreparedRequest:
     quote: Quote
     unit_cost: Decimal | None
     budget: Budget | None
-    is_edit: bool = False
-    """Whether a synchronous request edits images."""
+    model: Model
+    params: Mapping[str, Any]
+    """The model's parameters, checked."""
+    route: Route = "queue"
+    key_is_derived: bool = False
 
     @property
     def is_direct(self) -> bool:
         return self.intent.kind == "direct"
+
+    def on_route(self, route: Route) -> PreparedRequest:
+        """Return the same request for a synchronous route. Raises `InvalidInputError`."""
+        count, media_type = self.intent.count, self.intent.media_type
+        body = _direct_body(self.model, self.params, count, media_type, route)
+        intent = replace(self.intent, kind="direct", request=storable(body))
+        return replace(self, route=route, body=body, intent=intent)
 
     def reservation(self, ledger: Ledger) -> Reservation | None:
         """Return the money to reserve in `ledger`. Raises `ConfigurationError`."""
@@ -156,11 +170,12 @@ async def prepare(
     """
     model = await find_model(engine, request.model, left)
     media_type = _media_type(model)
-    is_direct = request.direct or media_type == "audio"
     if request.key is not None:
-        await run(_check_key, request, is_direct, engine.ledger)
+        await run(_check_key, request, engine.ledger)
     given = await read_given(request)
-    sent = await with_urls(given, engine.paths, scope.hub)
+    inline = engine.source() if request.inline_inputs else None
+    sent = await with_urls(given, engine.paths, scope.hub, inline)
+    check_faces(sent)
     # A parameter of the queue, whatever the model's schema says of that name.
     count = _count(model, sent.pop("num_generations", None))
     if "num_generations" in parameters(model).required:
@@ -170,17 +185,21 @@ async def prepare(
     price = await quote_call(engine, model, checked, 1, request.caps())
     unit_cost = _check_cost(model, price, count, request)
     body = {"model": model.id, **checked, "num_generations": count}
-    if is_direct:
-        body = _direct_body(model, checked, count, media_type)
-    earlier = {name: stable_form(each) for name, each in given.items() if uses_earlier_result(each)}
+    route: Route = "queue"
+    if request.direct or _is_refused_by_queue(request, model.id, scope.hub):
+        route = first_route(model, media_type, checked, scope.hub)
+    if request.direct:
+        body = _direct_body(model, checked, count, media_type, route)
+    changing = {name for name, each in given.items() if may_change(each, scope.hub)}
+    earlier = {name: stable_form(given[name]) for name in changing}
     stable_body = {**body, **{name: value for name, value in earlier.items() if name in body}}
     intent = Intent(
         scope=scope,
         key=request.key,
-        conversation=None if is_direct else request.conversation,
+        conversation=None if request.direct else request.conversation,
         fingerprint=fingerprint(stable_body),
         caller_fingerprint=fingerprint(caller_parameters(model.id, stable_form(given))),
-        kind="direct" if is_direct else "queue",
+        kind="direct" if request.direct else "queue",
         model=model.id,
         media_type=media_type,
         request=storable(body),
@@ -188,14 +207,18 @@ async def prepare(
         count=count,
         quoted=price.high,
     )
-    return PreparedRequest(
+    prepared = PreparedRequest(
         body=body,
         intent=intent,
         quote=price.times(count),
         unit_cost=unit_cost,
         budget=request.budget,
-        is_edit=_is_edit(model, body),
+        model=model,
+        params=checked,
+        route=route,
+        key_is_derived=request.key_is_derived,
     )
+    return prepared if request.direct or route == "queue" else prepared.on_route(route)
 
 
 async def read_given(request: MediaRequest) -> dict[str, Any]:
@@ -259,15 +282,21 @@ def _count(model: Model, given: Any) -> int:
     return int(checked.get("num_generations", 1))
 
 
-def _check_key(request: MediaRequest, is_direct: bool, ledger: Ledger) -> None:
+def _is_refused_by_queue(request: MediaRequest, model_id: str, hub: str) -> bool:
+    """Whether the queue refused the model a while ago, so that it need not be asked again."""
+    has_callers_key = request.key is not None and not request.key_is_derived
+    return not has_callers_key and is_missing(hub, f"queue of {model_id}")
+
+
+def _check_key(request: MediaRequest, ledger: Ledger) -> None:
     if request.key is None:
         return
     if not isinstance(request.key, str) or not request.key.strip():
         raise InvalidInputError("key must be a text that is not empty, or be left out.")
-    if is_direct:
+    if request.direct:
         raise ConfigurationError(
             "A direct generation takes no key: the synchronous endpoints give no id by which it "
-            "could be found again. Audio is always direct.",
+            "could be found again.",
             hint="Leave out direct=True, or the key.",
         )
     if not ledger.durable:
@@ -299,12 +328,16 @@ def _check_cost(model: Model, quote: Quote, count: int, request: MediaRequest) -
 
 
 def _direct_body(
-    model: Model, checked: Mapping[str, Any], count: int, media_type: str
+    model: Model, checked: Mapping[str, Any], count: int, media_type: str, route: Route
 ) -> dict[str, Any]:
     if count > 1 and media_type != "image":
         raise InvalidInputError(
             f"The synchronous endpoint makes one {media_type} a call, not {count}."
         )
+    if route == "audio_speech":
+        # What it says is `input`, as of OpenAI's route of that name, whose response_format is the
+        # file's.
+        return {"model": model.id, **checked, "input": checked.get("prompt")}
     several = {"n": count} if count > 1 else {}
     return {"model": model.id, "response_format": "b64_json", **checked, **several}
 
@@ -312,15 +345,3 @@ def _direct_body(
 def _defaults(model: Model, checked: Mapping[str, Any]) -> dict[str, Any]:
     known = parameters(model)
     return {name: known.default(name) for name in known.fields if name not in checked}
-
-
-def _is_edit(model: Model, body: Mapping[str, Any]) -> bool:
-    """Whether a synchronous request edits images.
-
-    Models that can edit name that endpoint, and also make images from words alone.
-    """
-    if not (model.endpoint or "").endswith("/images/edit"):
-        return False
-    return any(
-        is_media_parameter(name) for name, value in body.items() if isinstance(value, str | list)
-    )

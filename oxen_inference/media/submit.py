@@ -26,16 +26,19 @@ from oxen_inference.errors import (
     APIConnectionError,
     APIResponseError,
     APIStatusError,
+    ConfigurationError,
     GenerationTimeout,
     InvalidInputError,
     LedgerError,
     OxenError,
     RateLimitError,
+    end_sentence,
 )
 from oxen_inference.hub_clock import elapsed
 from oxen_inference.ledger.entries import Entry, Scope
 from oxen_inference.ledger.store import Begun, Undecided
 from oxen_inference.media.engine import Engine, Task
+from oxen_inference.media.input_errors import read_complaint
 from oxen_inference.media.lost_jobs import look_for, outcome_unknown, search
 from oxen_inference.media.prepare import MediaRequest, PreparedRequest, find_by_key, prepare
 from oxen_inference.media.queue_decision import (
@@ -51,7 +54,7 @@ from oxen_inference.media.queue_decision import (
     retry_delay,
 )
 from oxen_inference.media.results.files import folder_to_save_in
-from oxen_inference.paths import Paths
+from oxen_inference.media.routes import Route, next_route, remember_missing
 from oxen_inference.result import MediaItem
 from oxen_inference.transport import Call
 
@@ -87,7 +90,8 @@ async def find_existing(engine: Engine, request: MediaRequest) -> Entry | None:
     scope = engine.scope()
     entry = await run(find_by_key, request, engine.ledger, scope)
     if entry is None:
-        prepared = await prepare(engine, request, scope)
+        # How inputs are sent makes it no other request, and to fetch them takes its time.
+        prepared = await prepare(engine, replace(request, inline_inputs=False), scope)
         entry = await run(engine.ledger.find_existing, prepared.intent)
     return None if entry is None or entry.state == "rejected" else entry
 
@@ -213,20 +217,22 @@ def _check_time_left(task: Task, entry: Entry | None = None) -> None:
 async def _send_or_abandon(
     engine: Engine, entry: Entry, prepared: PreparedRequest, task: Task
 ) -> Entry:
+    task.entry = entry
     try:
         return await _send(engine, entry, prepared, task)
     except BaseException as error:
         # Other calls would wait for a request that nobody is going to send.
         with suppress(LedgerError):
-            engine.ledger.abandon(entry, error_record(error))
+            engine.ledger.abandon(task.entry or entry, error_record(error))
         raise
 
 
 async def _send(engine: Engine, entry: Entry, prepared: PreparedRequest, task: Task) -> Entry:
     """Send until it is decided; only what surely bought nothing is sent again."""
-    call = _paid_call(engine, prepared, task)
     attempt = 0
+    tried = {prepared.route}
     while True:
+        call = _paid_call(engine, prepared, task)
         if task.pause is not None:
             await task.pause.wait(task.stop)
         if task.stop.is_set:
@@ -253,11 +259,66 @@ async def _send(engine: Engine, entry: Entry, prepared: PreparedRequest, task: T
                 APIResponseError("Oxen answered with the ids of an earlier job.")
             )
         if isinstance(outcome, OutcomeUnknown):
-            if outcome.is_refusal:
-                return await confirm_rejection(engine, entry, prepared, outcome.error)
-            return await look_for(engine, entry, outcome.error, task)
-        await _retry_or_reject(engine, entry, outcome, attempt, task)
-        attempt += 1
+            if not outcome.is_refusal:
+                return await look_for(engine, entry, outcome.error, task)
+            adopted = await confirm_rejection(engine, entry, outcome.error)
+            if adopted is not None:
+                return adopted
+            assert isinstance(outcome.error, OxenError)  # noqa: S101 - a refusal is the hub's
+            outcome = Refused(outcome.error)
+        if outcome.may_retry:
+            await _retry_or_reject(engine, entry, outcome.error, attempt, task)
+            attempt += 1
+        else:
+            entry, prepared = await _redirect_or_reject(
+                engine, entry, prepared, outcome.error, tried
+            )
+            tried.add(prepared.route)
+            task.entry = entry
+
+
+async def _redirect_or_reject(
+    engine: Engine, entry: Entry, prepared: PreparedRequest, error: OxenError, tried: set[Route]
+) -> tuple[Entry, PreparedRequest]:
+    """Return the request for another route, where the one it took was refused as a route.
+
+    Raises the refusal otherwise. Whichever it is, nothing was bought.
+    """
+    intent = prepared.intent
+    route = next_route(prepared.model, prepared.route, prepared.params, error, intent.media_type)
+    if route in tried:
+        route = None
+    if route is not None and prepared.route == "queue":
+        if intent.key is not None and not prepared.key_is_derived:
+            await _reject(engine, entry, _key_needs_queue(intent.model, error))
+        if intent.count > 1:
+            route = None  # the synchronous routes for audio make one a call
+    if route is not None:
+        missing = f"queue of {intent.model}" if prepared.route == "queue" else prepared.route
+        remember_missing(intent.scope.hub, missing)
+        other = prepared.on_route(route)
+        path = getattr(engine.paths, route)
+        note = f"Sent to {path}, since {getattr(engine.paths, prepared.route)} refused it: {error.message}"
+        moved = await run(engine.ledger.redirect, entry, other.intent, note)
+        if moved is not None:
+            log.info(note)
+            return moved, other
+    if isinstance(error, APIStatusError):
+        error = await invoke(engine.catalog.explain, error, entry.model)
+        complaint = read_complaint(error.message, prepared.body)
+        if complaint is not None:
+            error.message = f"{end_sentence(error.message)}{complaint.addition}"
+            error.hint = complaint.hint
+    return await _reject(engine, entry, error)
+
+
+def _key_needs_queue(model: str, error: OxenError) -> ConfigurationError:
+    return ConfigurationError(
+        f"Oxen's queue does not make audio with {model} ({error.message.rstrip('.')}), and only a "
+        "queued generation can have a key: the synchronous routes give no id by which it could be "
+        "found again. Nothing was paid for.",
+        hint="Leave out the key: it is then made by a synchronous route, and paid for by each call.",
+    )
 
 
 async def _claim_back(engine: Engine, entry: Entry, prepared: PreparedRequest) -> Entry | None:
@@ -271,14 +332,9 @@ async def _claim_back(engine: Engine, entry: Entry, prepared: PreparedRequest) -
 
 
 async def _retry_or_reject(
-    engine: Engine, entry: Entry, outcome: Refused, attempt: int, task: Task
+    engine: Engine, entry: Entry, error: OxenError, attempt: int, task: Task
 ) -> None:
     """Wait before the next attempt. Raises the refusal where there is to be none."""
-    error = outcome.error
-    if not outcome.may_retry:
-        if isinstance(error, APIStatusError):
-            error = await invoke(engine.catalog.explain, error, entry.model)
-        await _reject(engine, entry, error)
     if task.pause is not None and isinstance(error, RateLimitError):
         delay = task.pause.refused(error)
         is_hopeless = task.pause.is_hopeless
@@ -292,18 +348,19 @@ async def _retry_or_reject(
     await sleep(delay, task.stop)
 
 
-async def confirm_rejection(
-    engine: Engine, entry: Entry, prepared: PreparedRequest, error: Any
-) -> Entry:
-    """Believe a refusal inside a success only if the hub lists nothing that it may have made."""
+async def confirm_rejection(engine: Engine, entry: Entry, error: Any) -> Entry | None:
+    """Believe a refusal inside a success only if the hub lists nothing that it may have made.
+
+    Return the entry where its job was found, or None where the refusal is confirmed. Raises
+    `EnqueueOutcomeUnknown`.
+    """
     seconds = min(engine.pace().lookup, _CONFIRMATION)
     # To its end even on an interrupt: what is believed here may be paid for again.
     adopted, found = await search(engine, entry, seconds, StopRequest())
     if adopted is not None:
         return adopted
     if found.is_current and found.is_complete and not found.candidates:
-        explained = await invoke(engine.catalog.explain, error, prepared.intent.model)
-        await _reject(engine, entry, explained)
+        return None
     record = error_record(error)
     await run(engine.ledger.unknown, entry, record)
     raise outcome_unknown(entry, record, found) from error
@@ -355,21 +412,13 @@ def _paid_call(engine: Engine, prepared: PreparedRequest, task: Task) -> Call[ob
         timeout = openai.Timeout(seconds, connect=5.0)
     return Call(
         method="post",
-        path=_direct_path(engine.paths, prepared) if prepared.is_direct else engine.paths.queue,
+        path=getattr(engine.paths, prepared.route),
         body=prepared.body,
         read=lambda payload: payload,
         once=True,
         may_keep_connection=task.is_one_of_many,
         timeout=timeout,
     )
-
-
-def _direct_path(paths: Paths, prepared: PreparedRequest) -> str:
-    return {
-        "image": paths.images_edit if prepared.is_edit else paths.images_generate,
-        "video": paths.videos_generate,
-        "audio": paths.audio_generate,
-    }[prepared.intent.media_type]
 
 
 async def _accept(engine: Engine, entry: Entry, outcome: Accepted) -> Entry | None:

@@ -127,13 +127,12 @@ class MediaToolConfig:
         self, params: Mapping[str, Any], key: str | None, conversation: str | None, *, durable: bool
     ) -> dict[str, Any]:
         inputs.check_sendable(params, self.model.request_schema)
-        # Audio comes in the response itself and has no id to be found by. Without a ledger that
-        # outlives the process, a key would promise too much.
-        has_key = durable and media_type_of(self.model) != "audio"
+        # Without a ledger that outlives the process, a key would promise too much.
         return {
             "model": self.model,
             "params": params,
-            "key": key if has_key else None,
+            "key": key if durable else None,
+            "key_is_derived": True,
             "conversation": conversation,
             "max_cost": self.max_cost,
             "budget": self.budget,
@@ -144,7 +143,7 @@ class MediaToolConfig:
 
     @property
     def _audio_folder(self) -> Path | None:
-        """Where audio is saved if `save_to` is not set: it has no URL and would be lost."""
+        """Where audio is saved if `save_to` is not set: from a synchronous route its bytes come once."""
         is_audio = media_type_of(self.model) == "audio"
         return results_folder("audio") if is_audio else None
 

@@ -378,7 +378,7 @@ def test_direct_bytes_that_nobody_saved_are_gone_and_that_is_said_at_once(
             handle.wait(save_to=tmp_path / "out")
 
 
-def test_audio_is_always_direct(media: MediaCalls, tmp_path: Path) -> None:
+def test_audio_is_saved_like_the_rest(media: MediaCalls, tmp_path: Path) -> None:
     model = next(m for m in media.hub.models if media.hub.models[m]["capabilities"]["output"] == ["audio"])  # fmt: skip
     result = media("generate", model=model, prompt="moo", save_to=tmp_path, allow_unknown_cost=True)
     assert result.media_type == "audio"

@@ -46,7 +46,7 @@ def answer_sound(hub: Sandbox, content: bytes) -> None:
 
 def test_audio_in_a_video_container_is_audio(media: MediaCalls, tmp_path: Path) -> None:
     answer_sound(media.hub, WEBM)
-    made = media("generate", model=AUDIO, prompt="moo", save_to=tmp_path / "to")
+    made = media("generate", model=AUDIO, prompt="moo", direct=True, save_to=tmp_path / "to")
     (item,) = made.items
     assert Path(item.path).read_bytes() == WEBM
     assert (item.mime_type, made.notes) == ("audio/webm", ())
@@ -78,7 +78,7 @@ def test_a_folder_that_cannot_be_written_any_more_is_replaced(
         folder.write_text("somebody's file now")
 
     answer_sound(media.hub, b"fLaC" + bytes(80))
-    made = media("generate", model=AUDIO, prompt="moo", save_to=folder, on_progress=_at("fetching", spoil))  # fmt: skip
+    made = media("generate", model=AUDIO, prompt="moo", direct=True, save_to=folder, on_progress=_at("fetching", spoil))  # fmt: skip
     (path,) = map(Path, made.paths)
     assert path.parent == tmp_path / "ledger" / "results"
     assert path.read_bytes().startswith(b"fLaC")
@@ -104,7 +104,7 @@ def test_where_nothing_beside_the_ledger_can_be_written_there_is_a_place_of_the_
             place.write_text("somebody's file now")
 
     answer_sound(media.hub, b"fLaC" + bytes(80))
-    made = media("generate", model=AUDIO, prompt="moo", save_to=folder, on_progress=_at("fetching", spoil))  # fmt: skip
+    made = media("generate", model=AUDIO, prompt="moo", direct=True, save_to=folder, on_progress=_at("fetching", spoil))  # fmt: skip
     (path,) = map(Path, made.paths)
     assert path.parent.name.startswith("oxen-results-")
     assert path.read_bytes().startswith(b"fLaC")
@@ -114,7 +114,7 @@ def test_where_nothing_beside_the_ledger_can_be_written_there_is_a_place_of_the_
 def test_a_folder_that_vanished_is_made_again(media: MediaCalls, tmp_path: Path) -> None:
     folder = tmp_path / "to"
     answer_sound(media.hub, b"fLaC" + bytes(80))
-    made = media("generate", model=AUDIO, prompt="moo", save_to=folder, on_progress=_at("fetching", lambda: shutil.rmtree(folder)))  # fmt: skip
+    made = media("generate", model=AUDIO, prompt="moo", direct=True, save_to=folder, on_progress=_at("fetching", lambda: shutil.rmtree(folder)))  # fmt: skip
     assert Path(made.paths[0]).parent == folder
     assert made.notes == ()
 
@@ -125,7 +125,7 @@ def test_without_any_place_the_bytes_are_in_the_error(
     monkeypatch.setattr(fetching, "_folders", lambda *_: iter([tmp_path / "nowhere"]))
     answer_sound(media.hub, b"fLaC" + bytes(80))
     with pytest.raises(DownloadError, match="would be paid for again") as failed:
-        media("generate", model=AUDIO, prompt="moo", save_to=tmp_path / "to")
+        media("generate", model=AUDIO, prompt="moo", direct=True, save_to=tmp_path / "to")
     assert failed.value.result is not None
     assert failed.value.result.items[0].content == b"fLaC" + bytes(80)
     assert "same arguments" not in explain(failed.value)
