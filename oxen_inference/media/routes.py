@@ -24,7 +24,7 @@ _REMEMBERED = 3600.0  # seconds
 _missing: dict[tuple[str, str], float] = {}
 """Until when a route of a hub counts as missing, by the hub and the route."""
 
-_IMAGE_WORDS = re.compile(r"image|mask|frame|reference|photo|picture")
+_IMAGE_WORDS = re.compile(r"image|mask|frame|reference|photo")
 _OTHER_MEDIA = re.compile(r"video|audio|voice|speech|music")
 _SENDABLE = re.compile(r"(https?:|data:)", re.IGNORECASE)
 # What a refusal speaks of that is about something else than the route.
