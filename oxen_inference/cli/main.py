@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from oxen_inference.cli import jobs, models, output
+from oxen_inference.cli import jobs, ledger, models, output
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -70,4 +70,5 @@ def _parser() -> argparse.ArgumentParser:
 
     models.add_commands(add)
     jobs.add_commands(add)
+    ledger.add_commands(add)
     return parser

@@ -114,6 +114,22 @@ class Database:
                     )
                     yield connection
 
+    @contextmanager
+    def overwriting(self) -> Iterator[None]:
+        """Leave no trace in a SQLite file of what is deleted or replaced meanwhile."""
+        with self._errors():
+            engine = self._open()
+            if engine.dialect.name != "sqlite" or self._is_memory:
+                yield
+                return
+            event.listen(engine, "checkout", _overwrite)
+            try:
+                yield
+            finally:
+                event.remove(engine, "checkout", _overwrite)
+            with engine.connect() as connection:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def _sqlite_transaction(self, engine: Engine, begin: str) -> AbstractContextManager[Connection]:
         is_ours = self._given is None
         return _transaction(engine if is_ours else _autocommit(engine), begin)
@@ -305,6 +321,10 @@ def _make_durable(driver_connection: Any, _: object) -> None:
     # FULL: a commit has reached the disk, so that no intent is lost with the power.
     driver_connection.execute("PRAGMA synchronous = FULL")
     driver_connection.execute("PRAGMA fullfsync = ON")  # what FULL means on macOS
+
+
+def _overwrite(driver_connection: Any, *_: object) -> None:
+    driver_connection.execute("PRAGMA secure_delete = ON")
 
 
 def _migrate_with_retries(engine: Engine) -> None:

@@ -1,0 +1,211 @@
+"""Moving a ledger to another database, and taking out of it what is no longer needed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, Table, delete, func, insert, select, update
+
+from oxen_inference.errors import LedgerError
+from oxen_inference.ledger.generations import read_item
+from oxen_inference.ledger.leases import STALE, is_alive, this_process
+from oxen_inference.ledger.schema import (
+    budgets,
+    calls,
+    charges,
+    entries,
+    generations,
+    leases,
+    metadata,
+    migrations,
+    pollers,
+    polls,
+    reservations,
+    waits,
+)
+from oxen_inference.ledger.statements import now
+from oxen_inference.ledger.store import Ledger
+from oxen_inference.result import MediaItem
+
+_AT_ONCE = 500
+# Who is at work means nothing in another database.
+_OF_PROCESSES = (migrations, leases, waits, pollers, polls)
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """What `copy` wrote."""
+
+    entries: int
+    budgets: int
+
+
+def copy(source: Ledger, target: Ledger) -> Copied:
+    """Copy a ledger into an empty one, in one transaction; the source stays as it is.
+
+    Raises `LedgerError` where a process is still at work with the source, since it would go on
+    paying there, or where the target is not empty.
+    """
+    if source.is_same(target):
+        raise LedgerError("That is one and the same ledger.")
+    target.setup()
+    # A transaction that writes: nobody pays with the source meanwhile.
+    with source.database.writing() as old, target.database.writing() as new:
+        _check_unused(old)
+        if (
+            new.execute(select(entries.c.id).limit(1)).first() is not None
+            or new.execute(select(budgets.c.name).limit(1)).first()
+        ):
+            raise LedgerError(f"The ledger {target.database} is not empty.")
+        for table in metadata.sorted_tables:
+            if table not in _OF_PROCESSES:
+                _copy_table(old, new, table)
+        return Copied(_count(new, entries), _count(new, budgets))
+
+
+def _check_unused(connection: Connection) -> None:
+    age = (now() - leases.c.heartbeat_at).label("age")
+    rows = connection.execute(
+        select(leases.c.identity, age).where(leases.c.identity != this_process())
+    ).all()
+    if any(is_alive(row.identity, row.age) is not False for row in rows):
+        raise LedgerError(
+            "A process is at work with the ledger, or was a moment ago: it would go on paying there.",
+            hint=f"Stop all of them, wait {STALE:.0f} seconds, and copy again.",
+        )
+
+
+def _copy_table(old: Connection, new: Connection, table: Table) -> None:
+    found = old.execute(select(table)).mappings()
+    for rows in found.partitions(_AT_ONCE):
+        new.execute(insert(table), [dict(row) for row in rows])
+    number = table.autoincrement_column
+    if number is not None and new.dialect.name == "postgresql":
+        # Its own numbering goes on behind the copied ones.
+        highest = select(func.coalesce(func.max(number), 0) + 1).scalar_subquery()
+        new.execute(
+            select(
+                func.setval(func.pg_get_serial_sequence(table.name, number.name), highest, False)
+            )
+        )
+
+
+def _count(connection: Connection, table: Table) -> int:
+    return connection.execute(select(func.count()).select_from(table)).scalar_one()
+
+
+def prune(ledger: Ledger, seconds: float) -> int:
+    """Delete requests that ended so long ago, with all their costs known; return how many.
+
+    Budgets keep what was spent. A pruned key is forgotten: a call with it pays again. What is of
+    unknown outcome, has reserved money, or was not delivered to its conversation stays.
+    """
+
+    def delete_all(connection: Connection, found: Sequence[_Ended]) -> int:
+        gone = [each for each in found if each.is_settled and each.is_delivered]
+        names = [f"{each.entry_id}:{one}" for each in gone for one in each.generation_ids]
+        connection.execute(delete(charges).where(charges.c.charge_id.in_(names)))
+        for table in (reservations, calls, waits, generations, entries):
+            ids = [each.entry_id for each in gone]
+            connection.execute(delete(table).where(table.c.entry_id.in_(ids)))
+        return len(gone)
+
+    return _for_ended(ledger, seconds, delete_all)
+
+
+def erase_prompts(ledger: Ledger, seconds: float = 0.0) -> int:
+    """Erase prompts and parameters of requests that ended so long ago; return how many.
+
+    Keys still stand for their requests. What has not ended keeps its prompt: its job could not be
+    found without it.
+    """
+
+    def erase(connection: Connection, found: Sequence[_Ended]) -> int:
+        prompts = [each for each in found if each.request != _without_prompt(each.model)]
+        for each in prompts:
+            connection.execute(
+                update(entries)
+                .where(entries.c.entry_id == each.entry_id)
+                .values(request=_without_prompt(each.model), defaults="{}")
+            )
+        return len(prompts)
+
+    with ledger.database.overwriting():
+        return _for_ended(ledger, seconds, erase)
+
+
+def _without_prompt(model: str) -> str:
+    return json.dumps({"model": model})
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """An entry whose generations have all ended, or that bought nothing."""
+
+    entry_id: str
+    model: str
+    request: str
+    generation_ids: tuple[str, ...]
+    is_settled: bool
+    is_delivered: bool
+
+
+def _for_ended(
+    ledger: Ledger, seconds: float, change: Callable[[Connection, Sequence[_Ended]], int]
+) -> int:
+    """Do something to the entries that ended so long ago, some in each transaction."""
+    changed, last = 0, 0
+    while True:
+        with ledger.database.writing() as connection:
+            rows = connection.execute(
+                select(entries)
+                .where(
+                    entries.c.id > last,
+                    entries.c.state.in_(("accepted", "rejected")),
+                    func.coalesce(entries.c.decided_at, entries.c.created_at) <= now() - seconds,
+                )
+                .order_by(entries.c.id)
+                .limit(_AT_ONCE)
+                .with_for_update()
+            ).all()
+            if not rows:
+                return changed
+            last = rows[-1].id
+            changed += change(connection, list(_ended(connection, rows)))
+
+
+def _ended(connection: Connection, rows: Sequence[Row[Any]]) -> Iterator[_Ended]:
+    ids = [row.entry_id for row in rows]
+    items: dict[str, list[MediaItem]] = {}
+    names: dict[str, list[str]] = {}
+    for one in connection.execute(select(generations).where(generations.c.entry_id.in_(ids))):
+        items.setdefault(one.entry_id, []).append(read_item(one.generation_id, one.item))
+        names.setdefault(one.entry_id, []).append(one.generation_id)
+    reserved = set(
+        connection.execute(
+            select(reservations.c.entry_id).where(
+                reservations.c.entry_id.in_(ids), reservations.c.open > 0
+            )
+        ).scalars()
+    )
+    undelivered = set(
+        connection.execute(
+            select(calls.c.entry_id).where(calls.c.entry_id.in_(ids), calls.c.delivered == 0)
+        ).scalars()
+    )
+    for row in rows:
+        made = items.get(row.entry_id, [])
+        if row.state == "accepted" and not (made and all(item.is_terminal for item in made)):
+            continue
+        yield _Ended(
+            entry_id=row.entry_id,
+            model=row.model,
+            request=row.request,
+            generation_ids=tuple(names.get(row.entry_id, ())),
+            is_settled=row.entry_id not in reserved and all(item.is_settled for item in made),
+            is_delivered=row.entry_id not in undelivered
+            or not any(item.status == "succeeded" for item in made),
+        )

@@ -1,0 +1,159 @@
+"""Moving a ledger, pruning it, and erasing prompts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oxen_inference import Budget, Ledger
+from oxen_inference.cli.main import main
+from oxen_inference.errors import LedgerError
+from oxen_inference.ledger import maintenance
+from oxen_inference.ledger.entries import Entry, Intent, Scope
+from oxen_inference.ledger.store import Begun
+from oxen_inference.result import MediaItem
+from tests.support.databases import emptied, other_machine, sql
+
+SCOPE = Scope("https://hub", "me")
+SECRET = "a very secret prompt"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Ledger:
+    return Ledger(tmp_path / "old.sqlite3")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger(request: pytest.FixtureRequest, file: Ledger) -> Iterator[Ledger]:
+    if request.param == "sqlite":
+        yield file
+    else:
+        ledger = Ledger(emptied(request.getfixturevalue("postgres")))
+        yield ledger
+        ledger.close()
+
+
+def begin(ledger: Ledger, key: str, budget: Budget | None = None, **more: Any) -> Entry:
+    intent = Intent(
+        scope=SCOPE, fingerprint=key, kind="queue", model="m", media_type="image", key=key,
+        request={"model": "m", "prompt": f"{SECRET} {key}"}, **more,
+    )  # fmt: skip
+    reservation = budget.reservation(ledger, Decimal("0.10"), 1) if budget else None
+    begun = ledger.begin(intent, reservation)
+    assert isinstance(begun, Begun)
+    return begun.entry
+
+
+def fill(ledger: Ledger) -> Budget:
+    """Entries in every state, under one budget."""
+    budget = Budget("10", name="studio", ledger=ledger)
+    for key in ("done", "running", "undelivered"):
+        conversation = "c" if key == "undelivered" else None
+        entry = begin(ledger, key, budget, conversation=conversation)
+        ledger.posting(entry)
+        ledger.accepted(entry, [f"g-{key}"], [])
+        if key != "running":
+            item = MediaItem(generation_id=f"g-{key}", status="succeeded", cost=Decimal("0.05"))
+            ledger.update(entry, [item])
+    for key in ("rejected", "unknown"):
+        entry = begin(ledger, key, budget)
+        ledger.posting(entry)
+        getattr(ledger, key)(entry, {"message": "no"})
+    begin(ledger, "intended", budget)
+    return budget
+
+
+def keys(ledger: Ledger) -> set[str | None]:
+    return {entry.key for entry in ledger.entries()}
+
+
+def test_a_copy_is_the_same_ledger(file: Ledger, postgres: str, tmp_path: Path) -> None:
+    budget = fill(file)
+    there, back = Ledger(emptied(postgres)), Ledger(tmp_path / "back.sqlite3")
+    for source, target in ((file, there), (there, back)):
+        copied = maintenance.copy(source, target)
+        assert (copied.entries, copied.budgets) == (6, 1)
+        assert [e.key for e in target.entries()] == [e.key for e in source.entries()]
+        same = Budget("10", name="studio", ledger=target)
+        assert (same.spent, same.reserved) == (budget.spent, budget.reserved)
+    # Who had begun something is at work no more, as far as the new ledger knows.
+    intended = there.find(SCOPE, "intended")
+    assert intended is not None
+    assert intended.may_be_claimed
+    assert begin(there, "new").key == "new"  # its rows are numbered on
+    with pytest.raises(LedgerError, match="is not empty"):
+        maintenance.copy(file, there)
+    with pytest.raises(LedgerError, match="one and the same"):
+        maintenance.copy(file, Ledger(file.path))
+    there.close()
+
+
+def test_a_ledger_in_use_is_not_copied(file: Ledger, tmp_path: Path) -> None:
+    fill(file)
+    other_machine(file, age=3)
+    with pytest.raises(LedgerError, match="is at work with the ledger"):
+        maintenance.copy(file, Ledger(tmp_path / "new.sqlite3"))
+    sql(
+        file,
+        "UPDATE oxen_leases SET heartbeat_at = heartbeat_at - 100 WHERE lease_id LIKE 'lease-%'",
+    )
+    assert maintenance.copy(file, Ledger(tmp_path / "new.sqlite3")).entries == 6
+
+
+def test_pruning_keeps_what_may_still_matter(ledger: Ledger) -> None:
+    budget = fill(ledger)
+    assert maintenance.prune(ledger, 3600) == 0
+    sql(ledger, "UPDATE oxen_entries SET decided_at = decided_at - 7200")
+    before = (budget.spent, budget.reserved)
+    assert maintenance.prune(ledger, 3600) == 2
+    assert keys(ledger) == {"running", "undelivered", "unknown", "intended"}
+    assert (budget.spent, budget.reserved) == before
+    assert maintenance.prune(ledger, 0) == 0
+    undelivered = ledger.find(SCOPE, "undelivered")
+    assert undelivered is not None
+    ledger.delivered(undelivered)
+    assert maintenance.prune(ledger, 0) == 1
+
+
+def test_erased_prompts_are_gone_and_keys_still_stand(ledger: Ledger) -> None:
+    fill(ledger)
+    assert maintenance.erase_prompts(ledger) == 3
+    assert maintenance.erase_prompts(ledger) == 0
+    shown = {entry.key: entry.prompt for entry in ledger.entries()}
+    assert {key for key, prompt in shown.items() if prompt is None} == {
+        "done", "undelivered", "rejected",
+    }  # fmt: skip
+    again = begin(ledger, "done")
+    assert again.generation_ids == ("g-done",)
+    if ledger.path is not None:
+        ledger.close()
+        kept = b"".join(each.read_bytes() for each in ledger.path.parent.iterdir())
+        assert f"{SECRET} running".encode() in kept
+        assert f"{SECRET} done".encode() not in kept
+
+
+def test_the_commands(
+    file: Ledger,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fill(file)
+    new = tmp_path / "new.sqlite3"
+    assert main(["ledger", "copy", str(file.path), str(new)]) == 0
+    assert "copied 6 requests and 1 budgets" in capsys.readouterr().out
+    assert main(["ledger", "erase-prompts", "--ledger", str(new), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"requests": 3}
+    assert main(["ledger", "prune", "--older-than", "0d", "--ledger", str(new)]) == 0
+    assert capsys.readouterr().out == "pruned 2 requests\n"
+    assert len(Ledger(new).entries()) == 4
+    assert main(["ledger", "copy", str(tmp_path / "none"), str(new)]) == 1
+    assert "there is no ledger at" in capsys.readouterr().err
+    for wrong in (["ledger"], ["ledger", "prune"], ["ledger", "prune", "--older-than", "soon"]):
+        with pytest.raises(SystemExit):
+            main(wrong)
