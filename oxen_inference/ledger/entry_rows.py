@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from oxen_inference.ledger import accounts
 from oxen_inference.ledger.entries import Entry
-from oxen_inference.ledger.leases import is_alive
+from oxen_inference.ledger.leases import has_left, is_alive
 from oxen_inference.result import MediaItem
 
 log = logging.getLogger("oxen_inference.media")
@@ -86,5 +86,9 @@ def read_entry(row: Mapping[str, Any], items: tuple[MediaItem, ...]) -> Entry:
         items=items,
         quoted=accounts.to_usd(row["quoted"]) if isinstance(row["quoted"], int) else None,
         reserved=accounts.to_usd(reserved[0] * reserved[1]),
-        is_abandoned=is_open and is_alive(row["lease_identity"], row["lease_age"]) is False,
+        is_abandoned=is_open
+        and (
+            is_alive(row["lease_identity"], row["lease_age"]) is False
+            or has_left(row["entry_id"], row["lease_identity"])
+        ),
     )

@@ -85,6 +85,24 @@ def is_alive(identity: str | None, age: float | None) -> bool | None:
     return running
 
 
+_at_work: set[str] = set()
+
+
+def begin_work(entry_id: str) -> None:
+    """Note that this process is about to send an entry."""
+    _at_work.add(entry_id)
+
+
+def end_work(entry_id: str) -> None:
+    """Note that this process has sent an entry, or will not."""
+    _at_work.discard(entry_id)
+
+
+def has_left(entry_id: str, identity: str | None) -> bool:
+    """Whether an entry is this process's, which is not at work on it: it could not write the end."""
+    return identity == this_process() and entry_id not in _at_work
+
+
 class _Heart:
     """The one thread of a process that writes the heartbeats of its leases."""
 
@@ -129,6 +147,7 @@ def _keep(lease: Lease) -> None:
 def _renew_heart() -> None:
     global _heart  # noqa: PLW0603 - threads and their locks do not survive a fork
     _heart = _Heart()
+    _at_work.clear()
 
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has none

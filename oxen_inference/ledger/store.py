@@ -45,7 +45,7 @@ from oxen_inference.ledger.breaches import Breach
 from oxen_inference.ledger.database import Database, identity_of, read_url
 from oxen_inference.ledger.entries import Entry, Intent, Scope
 from oxen_inference.ledger.entry_rows import read_entry
-from oxen_inference.ledger.leases import Lease
+from oxen_inference.ledger.leases import Lease, begin_work, end_work
 from oxen_inference.ledger.schema import calls, entries, leases, reservations
 from oxen_inference.ledger.schema import generations as generation_rows
 from oxen_inference.ledger.statements import now
@@ -341,6 +341,7 @@ class Ledger:
             new = {f"new_{name}": value for name, value in columns.items()}
             claimed = self._move(connection, entry, (entry.state,), _CLAIM, **new)
             if claimed:
+                begin_work(entry.entry_id)
                 if reservation is None:
                     accounts.release(connection, entry.entry_id)
                 else:
@@ -391,6 +392,11 @@ class Ledger:
         ids = list(generation_ids)
         with self.database.writing() as connection:
             return generations.accept(connection, entry, ids, list(notes), were_found=were_found)
+
+    @staticmethod
+    def end_work(entry: Entry) -> None:
+        """Say that this process sends the entry no more: one that is open then was abandoned."""
+        end_work(entry.entry_id)
 
     def abandon(self, entry: Entry, error: Mapping[str, Any]) -> None:
         """Reject an entry that was not sent; any other stays as it is."""
@@ -460,6 +466,7 @@ class Ledger:
     @staticmethod
     def _insert(connection: Connection, intent: Intent, lease: str) -> Entry:
         entry_id = uuid.uuid4().hex
+        begin_work(entry_id)
         row = {
             "entry_id": entry_id,
             "hub": intent.scope.hub,

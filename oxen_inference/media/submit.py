@@ -225,6 +225,8 @@ async def _send_or_abandon(
         with suppress(LedgerError):
             engine.ledger.abandon(task.entry or entry, error_record(error))
         raise
+    finally:
+        engine.ledger.end_work(entry)
 
 
 async def _send(engine: Engine, entry: Entry, prepared: PreparedRequest, task: Task) -> Entry:

@@ -12,10 +12,10 @@ from typing import Any
 
 from oxen_inference import Budget, Ledger
 from oxen_inference.errors import BudgetExceededError
-from oxen_inference.ledger import leases
 from oxen_inference.ledger.entries import Intent, Scope
 from oxen_inference.ledger.store import Begun
 from oxen_inference.result import MediaItem
+from tests.support.machines import pretend_to_be_another_machine
 
 SCOPE = Scope("https://hub", "me")
 UNIT = Decimal("0.01")
@@ -27,13 +27,6 @@ def intent(name: str, **changes: Any) -> Intent:
         "request": {"prompt": name},
     }  # fmt: skip
     return Intent(**{**fields, **changes})
-
-
-def pretend_to_be_another_machine(number: int) -> None:
-    """Give this process a host and a boot id of its own."""
-    place = {"host": f"host-{number}", "boot": f"boot-{number}", "space": "pid:[1]"}
-    leases._place = lambda: place  # type: ignore[assignment]
-    leases._identity.cache_clear()
 
 
 def in_processes(work: Callable[..., Counter[str]], count: int, *arguments: Any) -> Counter[str]:

