@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; 
 BIN := $(VENV)/bin
 OPENAI ?= openai
 
-.PHONY: help demo test test-slow test-examples test-matrix coverage check lint types imports format record \
+.PHONY: help demo test test-slow test-examples test-matrix coverage check lint types imports format record verify \
 	docs docs-serve notebooks bench compare build smoke clean
 
 help:
@@ -13,6 +13,7 @@ help:
 	@echo "make test    all tests"
 	@echo "make check   lint, types and import rules"
 	@echo "make record  re-record the cassettes on the sandbox (HUB=1: on Oxen)"
+	@echo "make verify  the doctor and the contract tests on the sandbox (HUB=1: on Oxen)"
 	@echo "make docs    the documentation in site/ (docs-serve: while you write)"
 	@echo "make bench   measure against peers (SUITE=name for one); make compare: what they do"
 	@echo "make test-slow | test-matrix | test-examples | coverage   longer proofs"
@@ -95,6 +96,16 @@ $(EXAMPLES)/.installed: examples/requirements.txt pyproject.toml
 
 test-examples: $(EXAMPLES)/.installed
 	$(EXAMPLES)/bin/python -m pytest tests/docs/test_examples.py
+
+# What is true of a hub: the doctor's findings, then the recorded contract tests against it, whose cassettes
+# are scrubbed and kept. HUB=1: Oxen's, with your key; SPEND=0.05 also buys one image, after asking.
+verify: $(VENV)/.installed
+ifeq ($(HUB),1)
+	$(BIN)/python -m oxen_inference doctor $(if $(SPEND),--spend $(SPEND))
+	OXEN_RECORD=hub $(BIN)/python -m pytest tests/cassettes --record-mode=rewrite
+else
+	$(BIN)/python -m pytest tests/e2e/test_doctor.py tests/cassettes tests/contract -q
+endif
 
 record: $(VENV)/.installed
 	OXEN_RECORD=$(if $(HUB),hub,sandbox) $(BIN)/python -m pytest tests/cassettes --record-mode=rewrite

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from oxen_inference.cli import jobs, ledger, models, output
+from oxen_inference.cli import doctor, jobs, ledger, models, output
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -71,4 +71,5 @@ def _parser() -> argparse.ArgumentParser:
     models.add_commands(add)
     jobs.add_commands(add)
     ledger.add_commands(add)
+    doctor.add_commands(add)
     return parser

@@ -1,0 +1,93 @@
+"""The command `doctor`: what in this hub differs from what the library assumes."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Callable
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from oxen_inference.cli.output import print_json, print_line, show_control
+from oxen_inference.money import read_money, usd
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from oxen_inference.client import OxenClient
+    from oxen_inference.doctor.findings import Finding, Report
+
+
+def add_commands(add: Callable[[str, Callable[..., int | None], str], Any]) -> None:
+    """Add the command to a parser."""
+    doctor = add("doctor", _doctor, "what in this hub differs from what the library assumes")
+    doctor.add_argument(
+        "--spend",
+        type=_usd,
+        metavar="USD",
+        help="buy one image for at most that much, after asking, and follow it",
+    )
+    doctor.add_argument("--yes", action="store_true", help="do not ask before --spend buys")
+
+
+def _usd(text: str) -> Decimal:
+    amount = read_money(text)
+    if amount is None:
+        raise argparse.ArgumentTypeError(f"not an amount of USD: {text!r}")
+    return amount
+
+
+def _doctor(client: OxenClient, options: argparse.Namespace, out: Console) -> int:
+    from oxen_inference.doctor.examine import examine, redacted
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the findings say it
+        report = examine(client)
+        if options.spend is not None:
+            _spend(client, options, report)
+    report = redacted(client, report)
+    if options.json:
+        print_json(report.as_dict())
+    else:
+        _print(report, out)
+    return 1 if report.deviations else 0
+
+
+def _spend(client: OxenClient, options: argparse.Namespace, report: Report) -> None:
+    from oxen_inference.doctor.purchase import buy_image, cheapest_image
+
+    if not client.has_key:
+        report.skipped.append("purchase: there is no key")
+        return
+    choice = cheapest_image(client, options.spend)
+    if choice is None:
+        report.skipped.append(f"purchase: no image model costs at most {usd(options.spend)}")
+        return
+    model, price = choice
+    if not options.yes:
+        question = f"Buy one image by {model.id} for {price}? [y/N] "
+        print(show_control(question), end="", file=sys.stderr, flush=True)
+        answer = sys.stdin.readline().strip().lower()
+        if answer not in ("y", "yes"):
+            report.skipped.append("purchase: not approved")
+            return
+    buy_image(client, model, price, report)
+
+
+def _print(report: Report, out: Console) -> None:
+    _print_findings("Known: handled by the library", report.known, out)
+    _print_findings("Deviations: not expected by the library", report.deviations, out)
+    for name, value in report.facts.items():
+        print_line(out, f"{name}: {value}")
+    for each in report.skipped:
+        print_line(out, f"not checked: {each}")
+
+
+def _print_findings(title: str, findings: list[Finding], out: Console) -> None:
+    print_line(out, f"{title} ({len(findings)})")
+    for finding in findings:
+        print_line(out, f"- {finding.check}")
+        print_line(out, f"    expected: {finding.expected}")
+        print_line(out, f"    seen:     {finding.seen}")
+        print_line(out, f"    means:    {finding.means}")
