@@ -101,7 +101,8 @@ test-examples: $(EXAMPLES)/.installed
 # are scrubbed and kept. HUB=1: Oxen's, with your key; SPEND=0.05 also buys one image, after asking.
 verify: $(VENV)/.installed
 ifeq ($(HUB),1)
-	$(BIN)/python -m oxen_inference doctor $(if $(SPEND),--spend $(SPEND))
+	-$(BIN)/python -m oxen_inference doctor $(if $(SPEND),--spend $(SPEND))
+	@printf "The recorded tests buy a few images on Oxen. Go on? [y/N] "; read answer; test "$$answer" = y
 	OXEN_RECORD=hub $(BIN)/python -m pytest tests/cassettes --record-mode=rewrite
 else
 	$(BIN)/python -m pytest tests/e2e/test_doctor.py tests/cassettes tests/contract -q

@@ -52,6 +52,8 @@ def check_catalog(client: OxenClient, report: Report) -> None:
         models = read_models(payload)
     report.facts["models"] = len(models)
     unreadable = [str(w.message) for w in caught if issubclass(w.category, CatalogWarning)]
+    if _only_currencies(payload, models):
+        unreadable = []  # which is a finding of its own
     report.deviations += [
         Finding(
             "entries of the catalog",
@@ -63,6 +65,19 @@ def check_catalog(client: OxenClient, report: Report) -> None:
     ]
     report.known += _known(models)
     report.deviations += _deviations(models)
+
+
+def _only_currencies(payload: Any, models: list[Model]) -> bool:
+    """Whether nothing of a list could not be read but prices in another currency."""
+    rows = payload.get("data") if isinstance(payload, Mapping) else payload
+    is_whole = isinstance(rows, list) and len(rows) == len(models)
+    problems = [
+        each
+        for model in models
+        for each in model.problems
+        if model.pricing is None or model.pricing.currency == "USD" or "prices are in" not in each
+    ]
+    return is_whole and not problems
 
 
 def _fetch(client: OxenClient, report: Report) -> Any:

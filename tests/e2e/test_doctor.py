@@ -144,7 +144,7 @@ def answer(method: str, path: str, status: int, message: str) -> Callable[[Sandb
     ("switch", "check"),
     [
         (needs_a_key, "catalog without a key"), (other_method, "pricing method"),
-        (other_keyword, "schema keyword"), (unread_keyword, "schema keyword"),
+        (other_currency, "currency"), (other_keyword, "schema keyword"), (unread_keyword, "schema keyword"),
         (other_deployment, "deployment status"), (other_endpoint, "endpoint"),
         (edit_endpoint, "endpoint of an edit"), (unreadable, "entries of the catalog"),
         (silent_events, "stream of events"),
@@ -160,11 +160,6 @@ def test_each_difference_is_found_and_nothing_else(
 ) -> None:
     switch(hub)
     assert set(found(hub)) == {check}
-
-
-def test_prices_in_another_currency_are_found_twice_over(hub: Sandbox) -> None:
-    other_currency(hub)
-    assert set(found(hub)) == {"currency", "entries of the catalog"}
 
 
 def test_the_documented_face(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -155,3 +155,16 @@ def test_a_model_is_told_how_a_prompt_names_the_media() -> None:
 )
 def test_odd_references_are_left_out(odd: Any) -> None:
     assert described(odd) == "What to make."
+
+
+def test_audio_whose_length_no_parameter_says_is_of_unknown_price() -> None:
+    model = entry(
+        "seed-audio",
+        {"method": "per_audio_output_second", "cost_per_second": 0.003125},
+        prompt=PROMPT,
+        audio_urls={**URLS, "maxItems": 3},
+        speed={"type": "number", "default": 1, "minimum": 0.5, "maximum": 2},
+        sample_rate={"type": "integer", "default": 24000, "enum": [8000, 24000, 48000]},
+    )
+    for params in ({}, {"speed": 2, "sample_rate": 48000}):
+        assert "billed by second ($0.00313 a second)" in str(quote(model, params))
