@@ -167,4 +167,4 @@ def test_audio_whose_length_no_parameter_says_is_of_unknown_price() -> None:
         sample_rate={"type": "integer", "default": 24000, "enum": [8000, 24000, 48000]},
     )
     for params in ({}, {"speed": 2, "sample_rate": 48000}):
-        assert "billed by second ($0.00313 a second)" in str(quote(model, params))
+        assert "billed by second ($0.00312 a second)" in str(quote(model, params))
