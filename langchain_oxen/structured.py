@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator, Iterator
 from operator import itemgetter
 from typing import Any, Literal
 
 from langchain_core import exceptions
 from langchain_core.exceptions import OutputParserException
 from langchain_core.language_models.chat_models import BaseChatModel
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.output_parsers import BaseCumulativeTransformOutputParser
-from langchain_core.outputs import ChatGeneration, Generation
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, Generation
 from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
 from langchain_core.utils.json import parse_json_markdown
 from langchain_core.utils.pydantic import is_basemodel_subclass
@@ -22,6 +23,7 @@ from typing_extensions import override
 
 from langchain_oxen.schemas import describe
 from oxen_inference.chat.finish_reasons import ran_out_of_tokens
+from oxen_inference.chat.growth import Growth
 from oxen_inference.chat.reasoning import without_thoughts
 from oxen_inference.chat.schemas import unwrapped
 
@@ -122,6 +124,34 @@ class ObjectParser(BaseCumulativeTransformOutputParser[Any]):
         except (ValidationError, OutputParserException):
             return None
 
+    @override
+    def _transform(self, input: Iterator[str | BaseMessage]) -> Iterator[Any]:
+        reader = _StreamReader(self)
+        for chunk in input:
+            yield from reader.add(chunk)
+        yield from reader.finish()
+
+    @override
+    async def _atransform(self, input: AsyncIterator[str | BaseMessage]) -> AsyncIterator[Any]:
+        reader = _StreamReader(self)
+        async for chunk in input:
+            for value in reader.add(chunk):
+                yield value
+        for value in reader.finish():
+            yield value
+
+    def read_partial(self, text: str) -> Any:
+        """Return the object in the text, or the arguments, that came so far; None if there is none."""
+        value = _partial_json(text) if text or not self.tool else {}
+        if self.is_wrapped:
+            value = value.get("value") if isinstance(value, dict) else None
+        if value is None or self.object_class is None:
+            return value
+        try:
+            return self._as_object(value)
+        except (ValidationError, OutputParserException):
+            return None
+
     def _arguments(self, message: Any) -> Any:
         calls = (call["args"] for call in message.tool_calls if call["name"] == self.tool)
         return next(calls, None)
@@ -162,6 +192,65 @@ class ObjectParser(BaseCumulativeTransformOutputParser[Any]):
             raise OutputParserException(
                 f"The answer is no {name}: {error}. The text: {text[:500]}", llm_output=text
             ) from error
+
+
+class _StreamReader:
+    """Reads the object of an answer as it arrives, and when it has ended.
+
+    LangChain's own way adds each chunk to the message, which parses the whole text again.
+    """
+
+    def __init__(self, parser: ObjectParser) -> None:
+        self._parser = parser
+        self._chunks: list[AIMessageChunk] = []
+        self._parts: list[str] = []
+        self._length = 0
+        self._call: object = None
+        """Index of the call of the parser's tool, once its name has come."""
+        self._growth = Growth()
+        self._last: Any = None
+
+    def add(self, chunk: str | BaseMessage) -> Iterator[Any]:
+        """Take in one chunk; yield the object where it has grown."""
+        message: Any = AIMessageChunk(content=chunk) if isinstance(chunk, str) else chunk
+        if not isinstance(message, AIMessageChunk):  # of a model that does not stream
+            yield from self._changed(self._parser.parse_result([ChatGeneration(message=message)]))
+            return
+        self._chunks.append(message)
+        if message.chunk_position == "last":
+            return
+        self._parts += self._text_of(message)
+        is_called = self._call is not None or self._parser.tool is None
+        if is_called and (self._growth.is_due(self._length) or not self._length):
+            yield from self._changed(self._parser.read_partial("".join(self._parts)))
+
+    def finish(self) -> Iterator[Any]:
+        """Yield the object of the whole answer. Raises `OutputParserException` if there is none."""
+        if not self._chunks:
+            return
+        first, *rest = self._chunks
+        message: Any = first + rest if rest else first
+        partial = message.chunk_position != "last"
+        result: list[Generation] = [ChatGenerationChunk(message=message)]
+        yield from self._changed(self._parser.parse_result(result, partial=partial))
+
+    def _text_of(self, chunk: AIMessageChunk) -> list[str]:
+        if self._parser.tool is None:
+            parts = [str(chunk.text)]
+        else:
+            parts = []
+            for call in chunk.tool_call_chunks:
+                if self._call is None and call["name"] == self._parser.tool:
+                    self._call = call["index"]
+                if call["index"] == self._call:
+                    parts.append(call["args"] or "")
+        self._length += sum(map(len, parts))
+        return parts
+
+    def _changed(self, value: Any) -> Iterator[Any]:
+        if value is not None and value != self._last:
+            self._last = value
+            yield value
 
 
 _CUT_OFF = (

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator, Generator
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from llama_index.core import instrumentation
-from llama_index.core.base.llms.types import ToolCallBlock
+from llama_index.core.base.llms.types import TextBlock, ToolCallBlock
 from llama_index.core.bridge.pydantic import Field, ValidationError
 from llama_index.core.instrumentation.events.llm import (
     LLMStructuredPredictEndEvent,
@@ -28,6 +29,7 @@ from llama_index.core.prompts import PromptTemplate
 from llama_index.core.types import BasePydanticProgram, PydanticProgramMode
 
 from llama_index_oxen import tool_calls
+from oxen_inference.chat.growth import Growth
 from oxen_inference.chat.reasoning import without_thoughts
 from oxen_inference.chat.schemas import VALUE, class_schema, object_schema, unwrapped
 
@@ -174,8 +176,10 @@ class _Program(BasePydanticProgram[Any]):
 
         Raises ValueError at the end if there is no complete object.
         """
+        growth = Growth()
         for response in self._llm.stream_chat(**self._chat_kwargs(variables, llm_kwargs)):
-            yield self._object_so_far(response)
+            if _is_due(response, growth):
+                yield self._object_so_far(response)
 
     async def astream_call(
         self, *_: Any, llm_kwargs: dict[str, Any] | None = None, **variables: Any
@@ -184,8 +188,10 @@ class _Program(BasePydanticProgram[Any]):
         responses = await self._llm.astream_chat(**self._chat_kwargs(variables, llm_kwargs))
 
         async def objects() -> AsyncGenerator[Any, None]:
+            growth = Growth()
             async for response in responses:
-                yield self._object_so_far(response)
+                if _is_due(response, growth):
+                    yield self._object_so_far(response)
 
         return objects()
 
@@ -228,7 +234,11 @@ class _Program(BasePydanticProgram[Any]):
         except ValidationError:
             # The class with every field optional, as core streams it.
             fields = {"root": data} if is_wrapped else data
-            return create_flexible_model(self._output_cls).model_validate(fields)
+            return self._flexible_class.model_validate(fields)
+
+    @cached_property
+    def _flexible_class(self) -> Any:
+        return create_flexible_model(self._output_cls)
 
 
 class ToolProgram(_Program):
@@ -279,6 +289,19 @@ class SchemaProgram(_Program):
         _, brace, rest = text.partition("{")
         data = tool_calls.partial_json(brace + rest) if brace else None
         return data if isinstance(data, dict) else {}
+
+
+def _is_due(response: ChatResponse, growth: Growth) -> bool:
+    """Whether to read the object in a response of a stream: at its end, and as it grows."""
+    if tool_calls.has_ended(response):
+        return True
+    length = 0
+    for block in response.message.blocks:
+        if isinstance(block, TextBlock):
+            length += len(block.text)
+        elif isinstance(block, ToolCallBlock):
+            length += len(block.tool_kwargs)
+    return growth.is_due(length)
 
 
 _LENIENT = json.JSONDecoder(strict=False)  # models write line breaks into strings
