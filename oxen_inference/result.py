@@ -27,7 +27,8 @@ class MediaItem:
     """One image, video or audio file.
 
     `status` is the hub's word. Sizes are pixels and bytes, `duration` seconds, `cost` USD, None
-    meaning not known. `url` is temporary. `content` holds the bytes of a direct result that was
+    meaning not known. `url` is temporary, `saved_url` where it was saved outside
+    this machine. `content` holds the bytes of a direct result that was
     saved nowhere else; it is left out of `to_dict` and `repr`.
     """
 
@@ -35,6 +36,7 @@ class MediaItem:
     status: str = "queued"
     url: str | None = None
     path: Path | None = None
+    saved_url: str | None = None
     mime_type: str | None = None
     sha256: str | None = None
     size: int | None = None
@@ -174,7 +176,8 @@ class MediaResult:
     def __str__(self) -> str:
         cost = "unknown cost" if self.cost is None else usd(self.cost)
         places = [
-            str(item.path or _brief(item.url) or item.error or item.status) for item in self.items
+            str(item.path or item.saved_url or _brief(item.url) or item.error or item.status)
+            for item in self.items
         ]
         return f"{self.media_type} by {self.model}: {self.status}, {cost}: {'; '.join(places)}"
 

@@ -26,7 +26,16 @@ _ID_WIDTH = 36
 
 def add_commands(add: Callable[[str, Callable[..., int | None], str], Any]) -> None:
     """Add the commands to a parser."""
-    add("jobs", _jobs, "the paid jobs in the ledger")
+    jobs = add("jobs", _jobs, "the paid jobs in the ledger")
+    jobs.add_argument("--status", metavar="WORD", help="such as succeeded, failed or unknown")
+    jobs.add_argument("--budget", metavar="NAME", help="those paid from this budget")
+    jobs.add_argument("--key-prefix", metavar="TEXT", help="those whose key begins like this")
+    add("budgets", _budgets, "the budgets in the ledger, and what is left of each")
+    forget = add("forget", _forget, "declare that a request made nothing; releases its money")
+    forget.add_argument("entry_id", help="an entry's id, as `jobs --json` lists it")
+    adopt = add("adopt", _adopt, "declare which generations a request of unknown outcome became")
+    adopt.add_argument("entry_id")
+    adopt.add_argument("generation_ids", nargs="+", metavar="generation_id")
     reconcile = add("reconcile", _reconcile, "bring unsettled paid jobs up to date")
     reconcile.add_argument("--save-to", metavar="FOLDER", help="fetch what was never collected")
     fetch = add("fetch", _fetch, "get an old result again, without paying")
@@ -35,7 +44,53 @@ def add_commands(add: Callable[[str, Callable[..., int | None], str], Any]) -> N
 
 
 def _jobs(client: OxenClient, options: argparse.Namespace, out: Console) -> None:
-    _print_entries(client.media.jobs(), options, out)
+    entries = client.media.jobs(
+        status=options.status, budget=options.budget, key_prefix=options.key_prefix
+    )
+    _print_entries(entries, options, out)
+
+
+def _forget(client: OxenClient, options: argparse.Namespace, out: Console) -> None:
+    entry = client.media.forget(options.entry_id)
+    _print_entries([entry], options, out)
+
+
+def _adopt(client: OxenClient, options: argparse.Namespace, out: Console) -> None:
+    client.media.adopt(options.entry_id, options.generation_ids)
+    _print_entries([_entry_of(client, options.entry_id)], options, out)
+
+
+def _entry_of(client: OxenClient, entry_id: str) -> Entry:
+    entry = client.media.ledger.get(entry_id)
+    if entry is None:
+        raise ValueError(f"the ledger has no entry {entry_id!r}")
+    return entry
+
+
+def _budgets(client: OxenClient, options: argparse.Namespace, out: Console) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from oxen_inference.money import usd
+
+    budgets = client.media.ledger.budgets()
+    if options.json:
+        print_json([
+            {
+                "name": each.name, "limit": f"{each.limit:f}", "spent": f"{each.spent:f}",
+                "reserved": f"{each.reserved:f}", "left": f"{each.left:f}",
+            }
+            for each in budgets
+        ])  # fmt: skip
+        return
+    table = Table(caption=None if budgets else "no budgets with a name in the ledger")
+    for column in ("name", "limit", "spent", "reserved", "left"):
+        table.add_column(column, overflow="fold")
+    for each in budgets:
+        amounts = (each.limit, each.spent, each.reserved, max(each.left, Decimal(0)))
+        row = (each.name, *(usd(amount) for amount in amounts))
+        table.add_row(*(Text(show_control(cell)) for cell in row))
+    out.print(table)
 
 
 def _reconcile(client: OxenClient, options: argparse.Namespace, out: Console) -> int:

@@ -7,9 +7,11 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from oxen_inference.cli import doctor, jobs, ledger, models, output
+from oxen_inference._version import __version__
+from oxen_inference.cli import doctor, generate, jobs, ledger, models, output, report
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -53,12 +55,19 @@ def main(argv: Sequence[str] | None = None) -> int:
             return OK
 
 
+def _program() -> str:
+    """Return how this was started, for the help."""
+    name = Path(sys.argv[0]).name
+    return "python -m oxen_inference" if name == "__main__.py" else "oxen-inference"
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m oxen_inference",
+        prog=_program(),
         description="Oxen.ai's models, their prices, and what was paid for. "
         "The key is OXEN_API_KEY, or the one Oxen's own command line saved.",
     )
+    parser.add_argument("--version", action="version", version=f"oxen-inference {__version__}")
     parser.add_argument("--base-url", help="the API's base URL (or OXEN_BASE_URL)")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -69,7 +78,9 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     models.add_commands(add)
+    generate.add_commands(add)
     jobs.add_commands(add)
     ledger.add_commands(add)
     doctor.add_commands(add)
+    report.add_commands(add)
     return parser

@@ -37,7 +37,7 @@ def add_commands(add: Callable[[str, Callable[..., int | None], str], Any]) -> N
     find.add_argument("--input", help="what it must take")
     find.add_argument("--seconds", type=float, help="how long the result must be")
     find.add_argument("--with-audio", action="store_true", help="only videos with audio")
-    find.add_argument("--max-price", type=_usd, metavar="USD", help="for one call")
+    find.add_argument("--max-price", type=read_usd, metavar="USD", help="for one call")
     find.add_argument("--cheapest", action="store_true", help="the cheapest first")
     find.add_argument("--limit", type=int, default=5)
 
@@ -47,7 +47,8 @@ def add_commands(add: Callable[[str, Callable[..., int | None], str], Any]) -> N
     quote.add_argument("--num-generations", type=int, default=1, metavar="N")
 
 
-def _usd(text: str) -> Decimal:
+def read_usd(text: str) -> Decimal:
+    """Read an option's amount. Raises `argparse.ArgumentTypeError`."""
     amount = read_money(text)
     if amount is None:
         raise argparse.ArgumentTypeError(f"not an amount of USD: {text!r}")
@@ -94,7 +95,7 @@ def _quote(client: OxenClient, options: argparse.Namespace, out: Console) -> Non
     from oxen_inference.catalog.parameters import parameters, validate
 
     model = client.catalog.get(options.model)
-    params = validate(model, _read_params(model, options.params), partial=True)
+    params = validate(model, read_params(model, options.params), partial=True)
     count = validate(model, {"num_generations": options.num_generations}, partial=True)
     price = client.media.quote(model, params={**params, **count})
     known = parameters(model)
@@ -113,7 +114,8 @@ def _quote(client: OxenClient, options: argparse.Namespace, out: Console) -> Non
         print_line(out, f"assumed, by default: {defaults}")
 
 
-def _read_params(model: Model, pairs: Iterable[str]) -> dict[str, Any]:
+def read_params(model: Model, pairs: Iterable[str]) -> dict[str, Any]:
+    """Read ``name=value`` pairs for a model. Raises `ValueError`."""
     from oxen_inference.catalog.parameters import parameters
     from oxen_inference.catalog.schema import types_of
 

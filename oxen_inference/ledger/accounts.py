@@ -67,6 +67,8 @@ _NUMBER_CHARGED = (
 _INSERT_CHARGE = insert_new(charges).values(charged_at=now())
 
 _UNITS_PER_USD = 10**8
+UNNAMED = "unnamed "
+"""What the account of a budget without a name begins with."""
 MOST_USD = Decimal(10) ** 9
 """More is no cost that a generation can have, and no budget."""
 
@@ -107,6 +109,29 @@ def to_usd(units: int) -> Decimal:
     return (
         amount.quantize(Decimal(1)) if amount == amount.to_integral_value() else amount.normalize()
     )
+
+
+class BudgetState(NamedTuple):
+    """A named budget as the ledger has it. USD."""
+
+    name: str
+    limit: Decimal
+    spent: Decimal
+    reserved: Decimal
+
+    @property
+    def left(self) -> Decimal:
+        return self.limit - self.spent - self.reserved
+
+
+def named(connection: Connection) -> list[BudgetState]:
+    """Return the budgets with a name, in the order of their names."""
+    rows = connection.execute(select(budgets).order_by(budgets.c.name))
+    return [
+        BudgetState(row.name, to_usd(row.amount), to_usd(row.spent), to_usd(row.reserved))
+        for row in rows
+        if not row.name.startswith(UNNAMED)
+    ]
 
 
 def open_account(connection: Connection, account: str, limit: Decimal) -> Decimal:

@@ -65,7 +65,7 @@ class Budget:
         self.price_caps = read_price_caps(price_caps)
         self.limit = read_amount(limit, "limit")
         self.name = name
-        self._account = f"unnamed {uuid.uuid4().hex}" if name is None else name
+        self._account = f"{accounts.UNNAMED}{uuid.uuid4().hex}" if name is None else name
         self._process = os.getpid()
         self._lock = Lock(reentrant=True)
         self._recorded = Decimal(0)  # by hand, before there was a ledger to write it to

@@ -90,6 +90,12 @@ class Entry:
         return tuple(item.generation_id for item in self.items if item.generation_id)
 
     @property
+    def statuses(self) -> tuple[str, ...]:
+        """The statuses of its generations, each once; its own state where there are none."""
+        found = {item.status for item in self.items}
+        return tuple(sorted(found)) or (self.state,)
+
+    @property
     def cost(self) -> Decimal | None:
         return self.result().cost
 

@@ -40,7 +40,7 @@ from sqlalchemy import (
 
 from oxen_inference.errors import ConfigurationError, KeyConflictError, LedgerError
 from oxen_inference.ledger import accounts, breaches, conversations, generations
-from oxen_inference.ledger.accounts import Reservation
+from oxen_inference.ledger.accounts import BudgetState, Reservation
 from oxen_inference.ledger.breaches import Breach
 from oxen_inference.ledger.database import Database, identity_of, read_url
 from oxen_inference.ledger.entries import Entry, Intent, Scope
@@ -240,10 +240,21 @@ class Ledger:
         """Close the connections; they are opened again when needed."""
         self.database.close()
 
-    def entries(self, scope: Scope | None = None) -> list[Entry]:
-        """Return the entries, newest first."""
+    def entries(self, scope: Scope | None = None, *, budget: str | None = None) -> list[Entry]:
+        """Return the entries, newest first; with a `budget`'s name only those paid from it."""
+        conditions: list[ColumnElement[bool]] = []
+        if scope is not None:
+            conditions += _in_scope(scope)
+        if budget is not None:
+            paid = select(reservations.c.entry_id).where(reservations.c.budget == budget)
+            conditions.append(entries.c.entry_id.in_(paid))
         with self.database.reading() as connection:
-            return _select(connection, *(() if scope is None else _in_scope(scope)))
+            return _select(connection, *conditions)
+
+    def budgets(self) -> list[BudgetState]:
+        """Return the budgets with a name."""
+        with self.database.reading() as connection:
+            return accounts.named(connection)
 
     def unresolved(self, scope: Scope, *, except_for: str) -> list[Entry]:
         """Return the requests that may have been sent and have no ids yet."""

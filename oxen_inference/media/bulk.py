@@ -17,7 +17,15 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
-from oxen_inference.effects import StopRequest, gather, invoke, run, shield, wait_event
+from oxen_inference.effects import (
+    StopRequest,
+    gather,
+    invoke,
+    run,
+    run_on_network,
+    shield,
+    wait_event,
+)
 from oxen_inference.errors import (
     BudgetExceededError,
     DownloadError,
@@ -34,11 +42,11 @@ from oxen_inference.media.attempts import (
     signature,
 )
 from oxen_inference.media.engine import Engine, Task, WaitOptions
+from oxen_inference.media.fetch import check_folder
 from oxen_inference.media.generate import finish, leave_all, submit_in_time
 from oxen_inference.media.inputs import stable_form
 from oxen_inference.media.pause import SharedPause
 from oxen_inference.media.prepare import MediaRequest, find_by_key, read_given
-from oxen_inference.media.results.files import folder_to_save_in
 from oxen_inference.result import BulkProgress, MediaResult
 
 log = logging.getLogger("oxen_inference.media")
@@ -223,7 +231,7 @@ class Bulk:
         except OxenError as error:
             self._end(index, error)
             return
-        task = Task(options=options, pause=self._pause, stop=StopRequest())
+        task = Task(options=options, pause=self._pause, index=index + 1)
         job = _Job(index, wanted, task, wanted.key)
         with self._lock:
             self._jobs[index] = job
@@ -420,7 +428,7 @@ class Bulk:
     async def _check_folder(self, save_to: Any) -> None:
         """Check once where results go, not for every request. Raises `InvalidInputError`."""
         if save_to is not None and str(save_to) not in self._folders:
-            await run(folder_to_save_in, save_to)
+            await run_on_network(check_folder, save_to)
             self._folders.add(str(save_to))
 
     async def _finish(self, job: _Job) -> None:
@@ -448,7 +456,7 @@ class Bulk:
             self._count_cost(error)
             job.attempt += 1
             job.request = request
-            job.task = Task(options=job.task.options, pause=self._pause)
+            job.task = Task(options=job.task.options, pause=self._pause, index=job.task.index)
             job.is_sent = job.is_queued = False
             self._to_send.append(job)
             self._wake_worker()

@@ -26,6 +26,7 @@ from oxen_inference.hub_clock import HubClock
 from oxen_inference.ledger.breaches import Breach
 from oxen_inference.ledger.entries import Entry, Scope
 from oxen_inference.ledger.store import Ledger
+from oxen_inference.media.file_names import check_template
 from oxen_inference.media.pace import Pace
 from oxen_inference.media.pause import SharedPause
 from oxen_inference.media.polled_jobs import Subscription
@@ -55,6 +56,7 @@ class WaitOptions:
     on_interrupt: str = "detach"
     save_to: Any = None
     on_progress: Callable[[Progress], Any] | None = None
+    file_name: str | None = None
 
     def check(self) -> None:
         """Raise `InvalidInputError` for an option that cannot be used."""
@@ -68,6 +70,8 @@ class WaitOptions:
             raise InvalidInputError("timeout must be a number of seconds above 0, or None.")
         if self.on_progress is not None and not callable(self.on_progress):
             raise InvalidInputError("on_progress must be a function that takes one event.")
+        if self.file_name is not None:
+            check_template(self.file_name)
 
 
 @dataclass(kw_only=True)
@@ -85,6 +89,8 @@ class Task:
     pause: SharedPause | None = None
     """That of the run it belongs to."""
     quote: Quote | None = None
+    index: int = 1
+    """The number of the request in its run."""
     wait_id: str | None = None
     """The ledger's mark that keeps other calls of the conversation from joining this one's job."""
 

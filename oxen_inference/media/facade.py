@@ -11,6 +11,7 @@ import os
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence, Sized
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from oxen_inference.catalog.models import Model
@@ -26,6 +27,7 @@ from oxen_inference.ledger.polls import SharedPolling
 from oxen_inference.ledger.store import Ledger, default_ledger
 from oxen_inference.media import generate as generating
 from oxen_inference.media import reconcile as reconciling
+from oxen_inference.media import report
 from oxen_inference.media import submit as submitting
 from oxen_inference.media.as_completed import AsCompleted, AsyncAsCompleted, collect_all
 from oxen_inference.media.background import AsyncBackgroundPoller, BackgroundPoller
@@ -72,7 +74,7 @@ _REQUEST_OPTIONS = frozenset(
     }
 )
 _BULK_OPTIONS = ("max_in_flight", "max_connections", "attempts", "key_prefix", "stop_after")
-_WAIT_OPTIONS = frozenset({"timeout", "on_interrupt", "save_to", "on_progress"})
+_WAIT_OPTIONS = frozenset({"timeout", "on_interrupt", "save_to", "on_progress", "file_name"})
 
 
 class MediaClient(Sender, Protocol):
@@ -192,13 +194,24 @@ class _MediaSettings:
         task = Task(options=WaitOptions(save_to=save_to))
         return await reconciling.reconcile(self._engine, task, save_to)
 
-    async def _jobs(self) -> list[Entry]:
+    async def _jobs(
+        self, status: str | None, budget: str | None, key_prefix: str | None
+    ) -> list[Entry]:
         scope = scope_of(str(self._client.base_url), self._client.api_key)
-        if self._client.has_key:
-            return await run(lambda: self._engine.ledger.entries(scope))
         # Without a key nothing says whose they are, so they are those of every key.
-        everyone = await run(self._engine.ledger.entries)
-        return [entry for entry in everyone if entry.hub == scope.hub]
+        whose = scope if self._client.has_key else None
+        found = await run(lambda: self._engine.ledger.entries(whose, budget=budget))
+        return [
+            entry
+            for entry in found
+            if entry.hub == scope.hub
+            and (status is None or status in entry.statuses)
+            and (key_prefix is None or (entry.key or "").startswith(key_prefix))
+        ]
+
+    async def _report(self, path: str | os.PathLike[str], filters: Mapping[str, Any]) -> Path:
+        entries = await self._jobs(**filters)
+        return await run(report.write, entries, path)
 
     def _bulk(
         self,
@@ -406,12 +419,33 @@ class Media(_MediaSettings):
         """
         return self._driver.run(self._reconcile(save_to))
 
-    def jobs(self) -> list[Entry]:
+    def jobs(
+        self,
+        *,
+        status: str | None = None,
+        budget: str | None = None,
+        key_prefix: str | None = None,
+    ) -> list[Entry]:
         """Return this account's jobs on this hub from the ledger, newest first.
 
         Without a key, those of every account.
         """
-        return self._driver.run(self._jobs())
+        return self._driver.run(self._jobs(status, budget, key_prefix))
+
+    def report(
+        self,
+        path: str | os.PathLike[str] = "oxen-report.html",
+        *,
+        status: str | None = None,
+        budget: str | None = None,
+        key_prefix: str | None = None,
+    ) -> Path:
+        """Write one web page about these jobs: what was made, what it cost, and when.
+
+        Takes all from the ledger and the files; asks the hub nothing. Raises `OSError`.
+        """
+        filters = {"status": status, "budget": budget, "key_prefix": key_prefix}
+        return self._driver.run(self._report(path, filters))
 
     def forget(self, entry_id: str) -> Entry:
         """Declare that a request of unknown outcome made nothing, or that one whose generations
@@ -575,9 +609,27 @@ class AsyncMedia(_MediaSettings):
         """See `Media.reconcile`."""
         return await self._driver.run(self._reconcile(save_to))
 
-    async def jobs(self) -> list[Entry]:
+    async def jobs(
+        self,
+        *,
+        status: str | None = None,
+        budget: str | None = None,
+        key_prefix: str | None = None,
+    ) -> list[Entry]:
         """See `Media.jobs`."""
-        return await self._driver.run(self._jobs())
+        return await self._driver.run(self._jobs(status, budget, key_prefix))
+
+    async def report(
+        self,
+        path: str | os.PathLike[str] = "oxen-report.html",
+        *,
+        status: str | None = None,
+        budget: str | None = None,
+        key_prefix: str | None = None,
+    ) -> Path:
+        """See `Media.report`."""
+        filters = {"status": status, "budget": budget, "key_prefix": key_prefix}
+        return await self._driver.run(self._report(path, filters))
 
     async def forget(self, entry_id: str) -> Entry:
         """See `Media.forget`."""

@@ -19,14 +19,16 @@ from pathlib import Path
 from typing import Any
 
 from oxen_inference import queue
-from oxen_inference.effects import run, run_on_network, sleep
+from oxen_inference.effects import run_on_network, sleep
 from oxen_inference.errors import APIResponseError, DownloadError, NotFoundError, OxenError
 from oxen_inference.ledger.entries import Entry
 from oxen_inference.media.engine import Engine
+from oxen_inference.media.file_names import stem_of
 from oxen_inference.media.results import download, files
 from oxen_inference.media.results.download import Source
 from oxen_inference.media.results.files import Fetched
 from oxen_inference.media.results.public_connection import FetchError
+from oxen_inference.media.results.remote import RemoteFolder, as_path, as_url
 from oxen_inference.result import MediaItem
 
 log = logging.getLogger("oxen_inference.media")
@@ -39,20 +41,31 @@ _NEW_FOR = 3600.0  # seconds since the request within which a result may be late
 _MOST_REMEMBERED = 4096
 
 
+def usual_stem(entry: Entry, item: MediaItem, position: int) -> str:
+    return stem_of(None, entry, item, position, 1)
+
+
 async def fetch_items(
-    engine: Engine, entry: Entry, save_to: Any, deadline: float | None = None
+    engine: Engine,
+    entry: Entry,
+    save_to: Any,
+    deadline: float | None = None,
+    stem: Callable[[Entry, MediaItem, int], str] = usual_stem,
 ) -> tuple[Entry, DownloadError | None]:
     """Save every finished item of an entry that is not yet in `save_to`.
 
     The ledger is the caller's to write. At `deadline`, a moment of `time.monotonic`, what is not downloaded yet counts as failed. The
     items that could be downloaded are kept in the entry, whatever became of the others.
     """
-    folder = None if save_to is None else await run(lambda: Path(save_to).expanduser())
+    folder: Path | RemoteFolder | None = None
+    if save_to is not None:
+        folder = await run_on_network(folder_of, save_to)
     source = replace(engine.source(), deadline=deadline)
     items, failures, hints, notes = [], [], [], list(entry.notes)
     for position, item in enumerate(entry.items):
         try:
-            saved, note = await _fetch_item(engine, entry, item, position, folder, source)
+            name = stem(entry, item, position)
+            saved, note = await _fetch_item(engine, entry, item, position, folder, name, source)
         except Exception as error:  # noqa: BLE001, PERF203 - one item's failure is not another's
             items.append(item)
             reason = error.message if isinstance(error, FetchError) else str(error) or repr(error)
@@ -95,13 +108,17 @@ async def _fetch_item(
     entry: Entry,
     item: MediaItem,
     position: int,
-    folder: Path | None,
+    folder: Path | RemoteFolder | None,
+    stem: str,
     source: Source,
 ) -> tuple[MediaItem, str | None]:
     """Return the item as it was saved, and a note about it."""
-    if item.status != "succeeded" or folder is None or _is_in(item, folder):
+    if item.status != "succeeded" or folder is None:
         return item, None
-    stem = f"{entry.model}-{(item.generation_id or f'{entry.entry_id}-{position}')[:8]}"
+    if isinstance(folder, RemoteFolder):
+        return await _store(engine, entry, item, position, folder, stem, source)
+    if _is_in(item, folder):
+        return item, None
     if item.generation_id is None and item.url is None:
         content = await run_on_network(_bytes_of, item)
         folders = _folders(folder, engine.ledger.path)
@@ -113,6 +130,54 @@ async def _fetch_item(
         return _with_file(replace(item, content=None), fetched), " ".join(notes) or None
     fetched, item = await _download(engine, entry, item, folder, stem, source)
     return _with_file(item, fetched), fetched.note
+
+
+async def _store(
+    engine: Engine,
+    entry: Entry,
+    item: MediaItem,
+    position: int,
+    folder: RemoteFolder,
+    stem: str,
+    source: Source,
+) -> tuple[MediaItem, str | None]:
+    """Download an item, check it here, and store it in a folder elsewhere."""
+    if await run_on_network(folder.has, item.saved_url):
+        return item, None
+    with tempfile.TemporaryDirectory(prefix="oxen-") as name:
+        here = Path(name)
+        saved, note = await _fetch_item(engine, entry, item, position, here, stem, source)
+        if saved.path is None:
+            return saved, note
+        try:
+            url = await run_on_network(folder.put, saved.path, saved.path.name)
+        except OSError:
+            if item.content is None:
+                raise
+            # Bytes that cannot be had again must not go with the temporary folder.
+            for beside in _folders(here.parent, engine.ledger.path):
+                kept = await run_on_network(
+                    files.save, item.content, beside, stem, entry.media_type, item.mime_type
+                )
+                note = f"{folder.url} could not be written: saved in {beside} instead."
+                return _with_file(replace(item, content=None), kept), note
+            raise
+    return replace(saved, path=item.path, saved_url=url), note
+
+
+def folder_of(save_to: Any) -> Path | RemoteFolder:
+    """Return where to save. Raises `InvalidInputError` for a URL that cannot be used."""
+    url = as_url(save_to)
+    return as_path(save_to) if url is None else RemoteFolder(url)
+
+
+def check_folder(save_to: Any) -> None:
+    """Create where results go if needed, and test it. Raises `InvalidInputError`."""
+    folder = folder_of(save_to)
+    if isinstance(folder, RemoteFolder):
+        folder.check()
+    else:
+        files.folder_to_save_in(folder)
 
 
 def _bytes_of(item: MediaItem) -> bytes:

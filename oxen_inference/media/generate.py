@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, TypeVar
 
-from oxen_inference.effects import Work, run, with_deadline
+from oxen_inference.effects import Work, run, run_on_network, with_deadline
 from oxen_inference.errors import DownloadError, GenerationFailed, LedgerError, end_sentence
 from oxen_inference.ledger.entries import Entry
 from oxen_inference.media import wait
 from oxen_inference.media.engine import Engine, Task, WaitOptions
-from oxen_inference.media.fetch import fetch_items
+from oxen_inference.media.fetch import check_folder, fetch_items
+from oxen_inference.media.file_names import stem_of
 from oxen_inference.media.input_errors import read_complaint
 from oxen_inference.media.prepare import MediaRequest
 from oxen_inference.media.quotes import watch_bill
-from oxen_inference.media.results.files import folder_to_save_in
 from oxen_inference.media.submit import submit, when_decided
-from oxen_inference.result import MediaResult
+from oxen_inference.result import MediaItem, MediaResult
 
 log = logging.getLogger("oxen_inference.media")
 
@@ -52,7 +53,7 @@ async def collect(engine: Engine, entry: Entry, options: WaitOptions) -> MediaRe
     async def work() -> MediaResult:
         options.check()
         if options.save_to is not None:
-            await run(folder_to_save_in, options.save_to)
+            await run_on_network(check_folder, options.save_to)
         task.entry = await when_decided(engine, entry, task)
         await wait.wait(engine, task)
         return await finish(engine, task)
@@ -71,7 +72,11 @@ async def finish(engine: Engine, task: Task) -> MediaResult:
     if task.options.save_to is not None and task.known_entry.result().succeeded:
         await task.notify("fetching")
         task.entry, failure = await fetch_items(
-            engine, task.known_entry, task.options.save_to, task.deadline
+            engine,
+            task.known_entry,
+            task.options.save_to,
+            task.deadline,
+            partial(_stem, task.options.file_name, task.index),
         )
     if task.known_entry.kind == "queue" and task.known_entry.cost is None:
         task.entry = await engine.write(task.known_entry)  # it may take a while
@@ -130,6 +135,10 @@ def _failure(result: MediaResult, request: Mapping[str, Any]) -> GenerationFaile
         return GenerationFailed(text, result=result)
     message = f"{end_sentence(text)}{complaint.addition}" if complaint.addition else text
     return GenerationFailed(message, result=result, hint=complaint.hint)
+
+
+def _stem(template: str | None, index: int, entry: Entry, item: MediaItem, position: int) -> str:
+    return stem_of(template, entry, item, position, index)
 
 
 def _failure_text(result: MediaResult) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from oxen_inference import queue
-from oxen_inference.effects import Work, run, send, shield
+from oxen_inference.effects import Work, run, run_on_network, send, shield
 from oxen_inference.errors import (
     ConfigurationError,
     EnqueueOutcomeUnknown,
@@ -19,11 +19,10 @@ from oxen_inference.generation import Generation
 from oxen_inference.ledger.entries import Entry, Intent, Scope
 from oxen_inference.ledger.store import Begun
 from oxen_inference.media.engine import Engine, Task
-from oxen_inference.media.fetch import fetch_items
+from oxen_inference.media.fetch import check_folder, fetch_items
 from oxen_inference.media.history import read_history
 from oxen_inference.media.lost_jobs import look_for
 from oxen_inference.media.quotes import watch_bill
-from oxen_inference.media.results.files import folder_to_save_in
 from oxen_inference.result import MediaItem
 
 log = logging.getLogger("oxen_inference.media")
@@ -64,7 +63,7 @@ async def reconcile(engine: Engine, task: Task, save_to: Any) -> list[Entry]:
     `save_to` cannot be written; what cannot be asked for or downloaded is logged.
     """
     if save_to is not None:
-        await run(folder_to_save_in, save_to)
+        await run_on_network(check_folder, save_to)
     scope = await run(engine.scope)
     entries = await run(engine.ledger.entries, scope)
     looked_at: list[Entry] = []

@@ -19,6 +19,7 @@ from oxen_inference.effects import (
     invoke,
     post_once,
     run,
+    run_on_network,
     shield,
     sleep,
 )
@@ -38,6 +39,7 @@ from oxen_inference.hub_clock import elapsed
 from oxen_inference.ledger.entries import Entry, Scope
 from oxen_inference.ledger.store import Begun, Undecided
 from oxen_inference.media.engine import Engine, Task
+from oxen_inference.media.fetch import check_folder
 from oxen_inference.media.input_errors import read_complaint
 from oxen_inference.media.lost_jobs import look_for, outcome_unknown, search
 from oxen_inference.media.prepare import MediaRequest, PreparedRequest, find_by_key, prepare
@@ -53,7 +55,6 @@ from oxen_inference.media.queue_decision import (
     read_queue_answer,
     retry_delay,
 )
-from oxen_inference.media.results.files import folder_to_save_in
 from oxen_inference.media.routes import Route, next_route, remember_missing
 from oxen_inference.result import MediaItem
 from oxen_inference.transport import Call
@@ -72,7 +73,7 @@ async def submit(engine: Engine, request: MediaRequest, task: Task) -> Entry:
         raise OxenError("Interrupted before it was sent.")
     task.options.check()
     if task.options.save_to is not None and not task.is_one_of_many:
-        await run(folder_to_save_in, task.options.save_to)
+        await run_on_network(check_folder, task.options.save_to)
     scope = engine.scope()
     known = None
     if request.key is not None:
