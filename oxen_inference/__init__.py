@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from oxen_inference.ledger.budgets import Budget
     from oxen_inference.ledger.store import Ledger
     from oxen_inference.result import MediaResult
+    from oxen_inference.transcription import Transcription
 
 __all__ = [
     "AsyncOxenClient",
@@ -30,6 +31,7 @@ __all__ = [
     "Model",
     "OxenClient",
     "OxenError",
+    "Transcription",
     "__version__",
 ]
 
@@ -41,6 +43,7 @@ _HOME = {
     "MediaResult": "result",
     "Model": "catalog.models",
     "OxenClient": "client",
+    "Transcription": "transcription",
 }
 
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from oxen_inference.events import AsyncEvents, Events
     from oxen_inference.media.facade import AsyncMedia, Media
     from oxen_inference.queue import AsyncQueue, Queue
+    from oxen_inference.transcription import Transcription
 
 T = TypeVar("T")
 
@@ -231,13 +232,23 @@ class OxenClient(_Shared, openai.OpenAI):
         """Make one call and return its typed answer. Raises `OxenError`."""
         try:
             payload = getattr(self, call.method)(**self._arguments(call))
-            return call.read(_checked(payload))
+            return call.read(_checked(payload, takes_text=call.takes_text))
         except Exception as error:  # noqa: BLE001 - all of it is raised again
             typed = self.typed_error(error)
         try:
             raise typed  # out here, since an error's context may show what its cause does not
         finally:
             del typed
+
+    def transcribe(self, *, model: str, audio_url: str, **params: Any) -> Transcription:
+        """Return what is said in the audio at a public URL or in a data URL.
+
+        Sent once, and paid for by each call. Raises `InvalidInputError`, `APIResponseError` for an
+        answer without words, and the errors that the hub answers with.
+        """
+        from oxen_inference.transcription import transcribe_call
+
+        return self.send(transcribe_call(self.paths, model, audio_url, params))
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -293,13 +304,19 @@ class AsyncOxenClient(_Shared, openai.AsyncOpenAI):
         """Make one call and return its typed answer. Raises `OxenError`."""
         try:
             payload = await getattr(self, call.method)(**self._arguments(call))
-            return call.read(_checked(payload))
+            return call.read(_checked(payload, takes_text=call.takes_text))
         except Exception as error:  # noqa: BLE001 - all of it is raised again
             typed = self.typed_error(error)
         try:
             raise typed  # out here, since an error's context may show what its cause does not
         finally:
             del typed
+
+    async def transcribe(self, *, model: str, audio_url: str, **params: Any) -> Transcription:
+        """See `OxenClient.transcribe`."""
+        from oxen_inference.transcription import transcribe_call
+
+        return await self.send(transcribe_call(self.paths, model, audio_url, params))
 
     @cached_property
     def catalog(self) -> AsyncCatalog:
@@ -330,13 +347,13 @@ class AsyncOxenClient(_Shared, openai.AsyncOpenAI):
         return AsyncEvents(self)
 
 
-def _checked(payload: object) -> object:
+def _checked(payload: object, *, takes_text: bool) -> object:
     """Return a JSON body, or raise the error it is: a text body, or an error inside a 200."""
     error = error_in_success(payload)
     # A failed generation's row may state why under `error`: that is its data, not the call's error.
     if error is not None and not names_a_generation(payload):
         raise error
-    if not isinstance(payload, Mapping | list):
+    if not isinstance(payload, Mapping | list) and not (takes_text and isinstance(payload, str)):
         shown = human_text(payload) or "an empty body"
         raise errors.APIResponseError(
             f"Oxen answered with something that is not JSON: {shown[:300]}.",

@@ -28,6 +28,8 @@ class Call(Generic[T]):
     """Seconds, or an `openai.Timeout`; the client's own where that is shorter, or this is None."""
     max_retries: int | None = None
     """How often the SDK sends it again; None means as often as the client does."""
+    takes_text: bool = False
+    """Whether the answer may be a text that is no JSON."""
     once: bool = False
     """Sent one time and to one place: no retry, no redirect. For calls that cost money."""
 
