@@ -53,8 +53,8 @@ class OxenMediaTool(OxenTool):
     """Parameters that are always sent and that the model does not see. A `Path` is read when the
     tool is made."""
     save_to: str | Path | None = None
-    """Folder that results are saved in. With None they stay at their URLs; audio, which has no
-    URL, is saved in the system's folder for temporary files."""
+    """Folder that results are saved in. With None they stay at their URLs; audio, which may have
+    no URL, is saved in the system's folder for temporary files."""
     max_cost: Any = None
     """Most USD that one call may cost."""
     budget: Any = None
@@ -69,6 +69,8 @@ class OxenMediaTool(OxenTool):
     """Folder whose files the model may name as inputs; by default it may name none."""
     price_caps: Any = None
     """Most USD that one generation may cost, by model id, for a model without a usable price."""
+    inline_inputs: bool = False
+    """Whether earlier results are sent inside the request, for providers that cannot fetch them."""
 
     @classmethod
     def for_model(

@@ -35,6 +35,7 @@ _TOOL_OPTIONS = (
     "on_interrupt",
     "inputs_from",
     "price_caps",
+    "inline_inputs",
 )
 
 
@@ -67,6 +68,7 @@ class OxenToolkit(BaseToolkit):
     on_interrupt: Literal["detach", "cancel"] = "detach"
     inputs_from: str | Path | None = None
     price_caps: Any = None
+    inline_inputs: bool = False
     background: bool = True
     """Whether to add the tools to submit, check, cancel and find models."""
 

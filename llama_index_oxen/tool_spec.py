@@ -53,7 +53,8 @@ class OxenToolSpec(BaseToolSpec):
     `save_to`: folder for results. `max_cost`: most USD that one call may cost. `budget`: a `Budget`
     that all calls are paid from, or an amount in USD. `on_interrupt`: what happens to a generation
     whose call times out or is canceled with its workflow. `inputs_from`: folder whose files the
-    model may name as inputs. `confirm_above`: a call that costs more USD, or an unknown amount,
+    model may name as inputs. `inline_inputs`: earlier results are sent inside the request, for
+    providers that cannot fetch them. `confirm_above`: a call that costs more USD, or an unknown amount,
     first asks a person with an `OxenSpendingRequest`; 0 always asks. `show_images`: results have
     image blocks, for models that see. `ledger`: a `Ledger`; None keeps none.
 
@@ -83,6 +84,7 @@ class OxenToolSpec(BaseToolSpec):
         on_interrupt: Literal["detach", "cancel"] = "detach",
         inputs_from: str | Path | None = None,
         price_caps: "PriceCaps | None" = None,
+        inline_inputs: bool = False,
         confirm_above: Any = None,
         show_images: bool = False,
         background: bool = True,
@@ -108,6 +110,7 @@ class OxenToolSpec(BaseToolSpec):
                 "on_interrupt": on_interrupt,
                 "inputs_from": inputs_from,
                 "price_caps": read_price_caps(price_caps),
+                "inline_inputs": inline_inputs,
             },
             confirm_above=(
                 None if confirm_above is None else read_amount(confirm_above, "confirm_above")

@@ -40,6 +40,7 @@ class MediaToolConfig:
     on_interrupt: Literal["detach", "cancel"] = "detach"
     inputs_from: str | Path | None = None
     price_caps: Mapping[str, Any] | None = None
+    inline_inputs: bool = False
 
     def quote(self, client: OxenClient, params: Mapping[str, Any]) -> Quote:
         """Return what a call with these parameters will cost, by everything that is known."""
@@ -139,6 +140,7 @@ class MediaToolConfig:
             "allow_unknown_cost": self.allow_unknown_cost,
             "allow_paths": self.inputs_from is not None,
             "price_caps": self.price_caps,
+            "inline_inputs": self.inline_inputs,
         }
 
     @property

@@ -29,7 +29,7 @@ _ADVICE = {
     "InternalServerError": "Try again later, or tell the user.",
     "APIConnectionError": "Try again later, or tell the user.",
 }
-# Audio comes in the answer itself: there is no id to ask for it again.
+# Audio of a synchronous route comes in the answer itself: there is no id to ask for it again.
 _ADVICE_ON_AUDIO = _ADVICE | {
     "EnqueueOutcomeUnknown": "It may be paid for: tell the user before you call the tool again.",
     "DownloadError": "Tell the user: to call the tool again makes and pays for another one.",
@@ -88,8 +88,8 @@ def _advice(error: Exception) -> str | None:
 
         return suggestion(suggestions)
     result = getattr(error, "result", None)
-    is_audio = result is not None and result.media_type == "audio"
-    return _by_class(_ADVICE_ON_AUDIO if is_audio else _ADVICE, error)
+    has_no_id = result is not None and result.media_type == "audio" and not result.generation_ids
+    return _by_class(_ADVICE_ON_AUDIO if has_no_id else _ADVICE, error)
 
 
 def _by_class(table: Mapping[str, str], error: Exception) -> str | None:

@@ -97,9 +97,15 @@ def test_a_language_model_reads_the_closest_names_of_an_unknown_model() -> None:
 
 @pytest.mark.parametrize("cls", [DownloadError, EnqueueOutcomeUnknown])
 def test_audio_has_no_id_to_ask_again_with(cls: Any) -> None:
-    text = explain(cls("Made and paid for, but not fetched: 0: disk full", result=made("audio")))
+    direct = MediaResult(model="m", media_type="audio", items=(MediaItem(status="succeeded"),))
+    text = explain(cls("Made and paid for, but not fetched: 0: disk full", result=direct))
     assert "exactly the same arguments" not in text
     assert "Tell the user" in text or "tell the user" in text
+
+
+def test_audio_from_the_queue_has_one() -> None:
+    text = explain(DownloadError("Made and paid for, but not fetched: x", result=made("audio")))
+    assert "exactly the same arguments" in text
 
 
 def test_oxen_s_own_text_is_kept() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from oxen_inference import Ledger
 from oxen_inference.errors import BadRequestError, GenerationFailed, InvalidInputError
 from oxen_inference.media import inputs
 from oxen_sandbox import Fault, Sandbox
@@ -145,3 +146,38 @@ def test_what_a_failed_job_says_of_its_inputs(
     else:
         assert addition in caught.value.message
     assert (hint is None and caught.value.hint is None) or hint in str(caught.value.hint)
+
+
+async def test_tools_of_both_frameworks_send_results_inside(hub: Sandbox, ledger: Ledger) -> None:
+    from langchain_oxen import OxenMediaTool, OxenToolkit
+    from llama_index_oxen import OxenToolSpec
+
+    options = {"ledger": ledger, "api_key": hub.api_key, "inline_inputs": True}
+    draw = OxenMediaTool.for_model("flux-2-dev", base_url=hub.base_url, **options)
+    first = draw.connection.get_client().media.generate(model="flux-2-dev", prompt="an ox")
+    arguments = {"prompt": "older", "input_image": [first.generation_ids[0]]}
+    assert draw.invoke(arguments).startswith("Made 1 image")
+    assert (await draw.ainvoke({**arguments, "prompt": "younger"})).startswith("Made 1 image")
+    (tool, *_) = OxenToolkit(models=["flux-2-dev"], base_url=hub.base_url, **options).get_tools()
+    assert tool.invoke({**arguments, "prompt": "white"}).startswith("Made 1 image")
+    spec = OxenToolSpec(["flux-2-dev"], api_base=hub.base_url, **options)
+    assert not spec.edit_image(**arguments, model="flux-2-dev").is_error
+    assert not (
+        await spec.aedit_image(**{**arguments, "prompt": "brown"}, model="flux-2-dev")
+    ).is_error
+    edits = [r.json for r in hub.requests if r.method == "POST" and r.json.get("input_image")]
+    assert len(edits) >= 4
+    assert all(edit["input_image"][0].startswith("data:image/") for edit in edits)
+
+
+async def test_audio_of_tools_has_a_key(hub: Sandbox, ledger: Ledger) -> None:
+    from langchain_oxen import OxenMediaTool
+
+    speak = OxenMediaTool.for_model(
+        "bytedance-seed-audio-1-0", base_url=hub.base_url, api_key=hub.api_key, ledger=ledger
+    )
+    call = {"type": "tool_call", "name": speak.name, "id": "call_1", "args": {"prompt": "Moo."}}
+    config = {"configurable": {"thread_id": "barn"}}
+    texts = [speak.invoke(call, config).text, (await speak.ainvoke(call, config)).text]
+    assert len(hub.charges) == 1
+    assert all(text.startswith("Made 1 audio") for text in texts)
