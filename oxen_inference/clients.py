@@ -7,6 +7,7 @@ settings, `LoopClients` one asynchronous client for each event loop.
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 import threading
 import weakref
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from oxen_inference.catalog.models import Model
     from oxen_inference.client import AsyncOxenClient, OxenClient
 
+_LOG = logging.getLogger("oxen_inference")
 _CHAT_MODULE = "oxen_inference.chat.completions"
 
 # A model that gets a new key before every request must not collect connections. Clients that are
@@ -106,8 +108,14 @@ class ClientHolder:
         if self._has_client:
             return self._fetch_entry(model_id, 0.0)
         # To make the first client imports openai, which takes most of a second.
-        threading.Thread(target=self._fetch_entry, args=(model_id, 0.0), daemon=True).start()
+        threading.Thread(target=self._prefetch_entry, args=(model_id,), daemon=True).start()
         return None
+
+    def _prefetch_entry(self, model_id: str) -> None:
+        try:
+            self._fetch_entry(model_id, 0.0)
+        except Exception as error:  # noqa: BLE001 - nobody waits for it; the request says what is wrong
+            _LOG.debug("the catalog could not be fetched: %r", error)
 
     def _fetch_entry(self, model_id: str, timeout: float) -> Model | None:
         from oxen_inference.chat.prefetch import CatalogPrefetch

@@ -299,6 +299,10 @@ class UnprocessableEntityError(APIStatusError, openai.UnprocessableEntityError):
 _LONGEST_RETRY_AFTER = 86_400.0
 
 
+def _plausible(seconds: float) -> float | None:
+    return seconds if math.isfinite(seconds) and 0 <= seconds <= _LONGEST_RETRY_AFTER else None
+
+
 class RateLimitError(APIStatusError, openai.RateLimitError):
     """Too many requests; `retry_after` seconds, where Oxen said how long to wait.
 
@@ -312,6 +316,10 @@ class RateLimitError(APIStatusError, openai.RateLimitError):
     def retry_after(self) -> float | None:
         headers = getattr(self.response, "headers", None) or {}
         value = str(headers.get("retry-after", "")).strip()
+        try:  # OpenAI's own header is the more exact one
+            return _plausible(float(str(headers.get("retry-after-ms", "")).strip()) / 1000)
+        except ValueError:
+            pass
         try:
             seconds = float(value)
         except ValueError:
@@ -320,8 +328,7 @@ class RateLimitError(APIStatusError, openai.RateLimitError):
             except (TypeError, ValueError, OverflowError, OSError):
                 return None
             seconds = max(moment - time.time(), 0.0)
-        in_reason = math.isfinite(seconds) and 0 <= seconds <= _LONGEST_RETRY_AFTER
-        return seconds if in_reason else None
+        return _plausible(seconds)
 
 
 class InternalServerError(APIStatusError, openai.InternalServerError):

@@ -29,6 +29,8 @@ def closed_client() -> errors.ConfigurationError:
 
 def to_oxen_error(error: Exception, base_url: object) -> Exception:
     """Return a transport's error as an `OxenError` caused by it, and any other as it is."""
+    if not isinstance(error, errors.OxenError) and isinstance(error.__cause__, errors.OxenError):
+        return error.__cause__  # of our limits, which the SDK takes for a lost connection
     typed = None if isinstance(error, errors.OxenError) else _typed(error, base_url)
     if typed is None:
         return error
@@ -61,11 +63,17 @@ def _typed(error: Exception, base_url: object) -> errors.OxenError | None:
             f"The connection to Oxen broke before an answer: {target}: {reason}.", request=request
         )
     is_undecodable = isinstance(error, UnicodeError) and not isinstance(error, UnicodeEncodeError)
-    if is_undecodable or isinstance(error, json.JSONDecodeError):
+    if is_undecodable or _is_unreadable(error):
         return errors.APIResponseError(f"Oxen's answer is not valid JSON: {error}.")
     if isinstance(error, openai.APIResponseValidationError):
         return errors.APIResponseError(str(error), request=request, body=error.body)
     return None
+
+
+def _is_unreadable(error: Exception) -> bool:
+    """Whether a body is no JSON, is too deep, or has a number of more digits than Python reads."""
+    has_absurd_number = isinstance(error, ValueError) and str(error).startswith("Exceeds the limit")
+    return has_absurd_number or isinstance(error, json.JSONDecodeError | RecursionError)
 
 
 def _is_closed_client(error: BaseException | None) -> bool:

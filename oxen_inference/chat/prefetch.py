@@ -14,7 +14,6 @@ from concurrent.futures import Future, wait
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
-from oxen_inference.errors import OxenError
 from oxen_inference.locks import Lock
 
 if TYPE_CHECKING:
@@ -112,7 +111,7 @@ class CatalogPrefetch(_Prefetch):
         assert self._fetching is not None  # noqa: S101 - set by `start`
         try:
             self._client.catalog.list()
-        except OxenError as error:
+        except Exception as error:  # noqa: BLE001 - nobody waits for it to fail
             self._record_failure(error)
         finally:
             self._fetching.set_result(None)
@@ -147,5 +146,5 @@ class AsyncCatalogPrefetch(_Prefetch):
     async def _fetch(self) -> None:
         try:
             await self._client.catalog.list()
-        except OxenError as error:
+        except Exception as error:  # noqa: BLE001 - nobody waits for it to fail
             self._record_failure(error)

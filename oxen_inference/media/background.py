@@ -56,8 +56,8 @@ class BackgroundPoller:
         while True:
             try:
                 self._driver.run(self._poller.loop(self._wake, self._listen_or_not))
-            except Exception:  # every waiter depends on this thread
-                log.exception("Polling failed unexpectedly; going on in %g s.", _AFTER_A_BUG)
+            except Exception as error:  # noqa: BLE001 - every waiter depends on this thread
+                _report(error)
                 time.sleep(_AFTER_A_BUG)
             with self._lock:
                 if not len(self._poller):
@@ -207,8 +207,8 @@ class AsyncBackgroundPoller:
             while len(self._poller):
                 try:
                     await self._driver.run(self._poller.loop(self._wake, self._listen_or_not))
-                except Exception:  # noqa: PERF203 - every waiter depends on this task
-                    log.exception("Polling failed unexpectedly; going on in %g s.", _AFTER_A_BUG)
+                except Exception as error:  # noqa: BLE001, PERF203 - every waiter depends on it
+                    _report(error)
                     await asyncio.sleep(_AFTER_A_BUG)
         finally:
             # Unless it is one of an earlier loop, collected only now.
@@ -251,3 +251,8 @@ class AsyncBackgroundPoller:
             backoff.received()
             if self._poller.hint(job.generation_id):
                 self._wake.set()
+
+
+def _report(error: Exception) -> None:
+    log.error("Polling failed unexpectedly (%r); going on in %g s.", error, _AFTER_A_BUG)
+    log.debug("Where it failed:", exc_info=error)

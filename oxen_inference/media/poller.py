@@ -243,7 +243,8 @@ class Poller:
 
     def _failed(self, error: Exception, *, of_hints: bool) -> None:
         if not isinstance(error, OxenError):
-            log.error("Polling failed unexpectedly; trying again.", exc_info=error)
+            log.error("Polling failed unexpectedly (%r); trying again.", error)
+            log.debug("Where it failed:", exc_info=error)
         self._failures += 1
         now, pace = time.monotonic(), self._pace()
         retry_after = getattr(error, "retry_after", None) or 0.0

@@ -203,3 +203,20 @@ def test_no_redirect_leads_from_https_to_where_anyone_can_read() -> None:
         else:
             assert _redirected("https://hub.example/a", location).startswith("https://")
     assert _redirected("http://127.0.0.1/a", "http://127.0.0.1/b") == "http://127.0.0.1/b"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "::10.0.0.1", "::ffff:10.0.0.1", "::ffff:0:10.0.0.1", "64:ff9b::10.0.0.1", "64:ff9b:1::a00:1",
+        "2002:a00:1::1", "2001:0:a00:1::1", "2001:4860::5efe:10.0.0.1", "2001:4860::200:5efe:a00:1",
+        "fec0::1", "fe80::1%eth0", "fc00::1", "::1", "::", "100::1", "ff02::1", "2001:db8::1", "4000::1",
+    ],
+)  # fmt: skip
+def test_no_form_of_a_private_address_is_public(address: str) -> None:
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "2001:4860:4860::8888", "64:ff9b::8.8.8.8"])
+def test_a_public_address_is_public(address: str) -> None:
+    assert is_public(address)

@@ -21,7 +21,13 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from oxen_inference.errors import OxenError
 
-_EMBEDDED_IPV4 = ipaddress.ip_network("64:ff9b::/96")  # NAT64, RFC 6052
+# Prefixes before an IPv4 address in the last 32 bits: compatible, mapped, translated (RFC 2765),
+# and NAT64 (RFC 6052).
+_BEFORE_IPV4 = tuple(
+    map(ipaddress.IPv6Network, ("::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96"))
+)
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
+_ISATAP = 0x5EFE  # RFC 5214: the third quarter of the address, but for its universal bit
 
 
 class FetchError(OxenError):
@@ -183,12 +189,24 @@ def is_public(address: str) -> bool:
     """Whether an IP address is one of the open internet, however it is wrapped."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
-        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
-        if ip in _EMBEDDED_IPV4:
-            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-        if inner is not None:
-            return is_public(str(inner))
+        embedded = _embedded(ip)
+        if not all(is_public(str(inner)) for inner in embedded):
+            return False
+        if not embedded and ip not in _GLOBAL_UNICAST:
+            return False
+        if any(ip in network for network in _BEFORE_IPV4):
+            return True  # as its IPv4 address is
     return ip.is_global and not ip.is_multicast
+
+
+def _embedded(ip: ipaddress.IPv6Address) -> list[ipaddress.IPv4Address]:
+    """Return the IPv4 addresses that an IPv6 address leads to or through."""
+    found = [ip.sixtofour, *(ip.teredo or ())]
+    last = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+    is_isatap = (int(ip) >> 32) & 0xFFFFFFFF & ~0x02000000 == _ISATAP
+    if is_isatap or any(ip in network for network in _BEFORE_IPV4):
+        found.append(last)
+    return [each for each in found if each is not None]
 
 
 def _is_literal(host: str) -> bool:
