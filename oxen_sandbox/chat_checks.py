@@ -7,10 +7,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from oxen_sandbox.chat_families import Family
-from oxen_sandbox.chat_message_checks import check_messages, check_replayed_reasoning, json_type
+from oxen_sandbox.chat_message_checks import (
+    NAME,
+    check_messages,
+    check_replayed_reasoning,
+    json_type,
+)
 from oxen_sandbox.wire import Rejected
 
-_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _RANGES: dict[str, tuple[float, float]] = {
     "temperature": (0, 2),
     "top_p": (0, 1),
@@ -27,6 +31,7 @@ def check(body: Mapping[str, Any], model: Mapping[str, Any], family: Family) -> 
     if not isinstance(messages, list) or not messages:
         raise Rejected(400, "Messages array cannot be empty")
     _check_parameters(body, family)
+    _check_unsupported(body, family)
     _check_tools(body, family)
     _check_response_format(body, family)
     check_messages(messages, model, family)
@@ -112,6 +117,18 @@ def _check_parameters(body: Mapping[str, Any], family: Family) -> None:
         raise Rejected(400, "Invalid type for 'stop': expected a string or an array of strings.")
 
 
+def _check_unsupported(body: Mapping[str, Any], family: Family) -> None:
+    if not family.max_tokens and body.get("max_tokens") is not None:
+        raise Rejected(
+            400,
+            "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
+        )
+    if not family.takes_parallel_tool_calls and "parallel_tool_calls" in body:
+        raise Rejected(
+            400, "Unsupported parameter: 'parallel_tool_calls' is not supported with this model."
+        )
+
+
 def _check_tools(body: Mapping[str, Any], family: Family) -> None:
     tools, choice = body.get("tools"), body.get("tool_choice")
     if tools is None:
@@ -136,7 +153,7 @@ def _check_tools(body: Mapping[str, Any], family: Family) -> None:
                 f"Invalid value for 'tools[{index}]': expected an object with type 'function' and a 'function'.",
             )
         name = function.get("name")
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
+        if not isinstance(name, str) or not NAME.fullmatch(name):
             raise Rejected(
                 400,
                 f"Invalid 'tools[{index}].function.name': string does not match pattern. Expected a string that matches the pattern '^[a-zA-Z0-9_-]{{1,64}}$'.",
@@ -165,6 +182,12 @@ def _check_function(name: str, function: Mapping[str, Any], family: Family) -> N
             400,
             f"Invalid schema for function '{name}': schema must be a JSON Schema of 'type: \"object\"', got 'type: \"{kind}\"'.",
         )
+    at_root = [k for k in ("anyOf", "oneOf", "allOf", "not", "enum") if k in parameters]
+    if at_root:
+        raise Rejected(
+            400,
+            f"Invalid schema for function '{name}': schema must not have '{at_root[0]}' at its root.",
+        )
     if wrong := _schema_fault(parameters):
         raise Rejected(400, f"Invalid schema for function '{name}': {wrong}.")
     if function.get("strict") and family.strict_schemas:
@@ -189,6 +212,9 @@ def _check_strict(schema: Any, where: str, path: tuple[str, ...]) -> None:
     """Strict schemas are closed and require all their properties, at every depth."""
     if not isinstance(schema, Mapping):
         return
+    if "oneOf" in schema:
+        context = f"In context=({', '.join(map(repr, path))})"
+        raise Rejected(400, f"Invalid schema for {where}: {context}, 'oneOf' is not permitted.")
     properties = schema.get("properties")
     if schema.get("type") == "object" or properties:
         context = f"In context=({', '.join(map(repr, path))})"
@@ -230,6 +256,11 @@ def _check_response_format(body: Mapping[str, Any], family: Family) -> None:
         named = wanted.get("json_schema")
         if not isinstance(named, Mapping) or not named.get("name"):
             raise Rejected(400, "Missing required parameter: 'response_format.json_schema.name'.")
+        if not NAME.fullmatch(str(named["name"])):
+            raise Rejected(
+                400,
+                "Invalid 'response_format.json_schema.name': string does not match pattern '^[a-zA-Z0-9_-]{1,64}$'.",
+            )
         if wrong := _schema_fault(named.get("schema") or {}):
             raise Rejected(400, f"Invalid schema for response_format '{named['name']}': {wrong}.")
         if named.get("strict") and family.strict_schemas:

@@ -47,11 +47,20 @@ class Family:
     forces_tools_while_thinking: bool = True
     penalties: str | None = None
     """The refusal of frequency_penalty and presence_penalty; None where they are accepted."""
+    takes_parallel_tool_calls: bool = True
+    max_tokens: bool = True
+    """Whether max_tokens is taken; else only max_completion_tokens is."""
+    call_ids: str = r".+"
+    """Regular expression for the ids of tool calls."""
+    types_by_bytes: bool = False
+    """Whether an image is refused under another type than its bytes show."""
     audio_formats: frozenset[str] = frozenset()
     """The only audio subtypes accepted; empty for no restriction."""
 
 
-_OPENAI = Family("openai", r"gpt-|chatgpt", wants_json=True, strict_schemas=True)
+_OPENAI = Family(
+    "openai", r"gpt-|chatgpt", wants_json=True, strict_schemas=True, call_ids=r".{1,40}"
+)
 _GOOGLE = Family(
     "google",
     r"gemini",
@@ -77,6 +86,8 @@ FAMILIES: tuple[Family, ...] = (
         media_in_tool_results=True,
         temperature_with_top_p=False,
         forces_tools_while_thinking=False,
+        call_ids=r"[a-zA-Z0-9_-]+",
+        types_by_bytes=True,
         penalties="{parameter}: Extra inputs are not permitted",
     ),
     Family("gpt-oss", r"(openai-)?gpt-oss", reasons="always", reasoning_field="reasoning"),
@@ -103,6 +114,8 @@ FAMILIES: tuple[Family, ...] = (
         reasons="always",
         reasoning_field=None,
         temperature=False,
+        takes_parallel_tool_calls=False,
+        max_tokens=False,
     ),
     _OPENAI,
     _GOOGLE,
@@ -129,6 +142,7 @@ FAMILIES: tuple[Family, ...] = (
         "mistral",
         r"(mistral|ministral|pixtral)",
         overflow="Prompt contains {tokens} tokens, too large for model with {limit} maximum context length",
+        call_ids=r"[a-zA-Z0-9]{9}",
     ),
     Family("qwen-max", r"qwen.*max", context=1_000_000, reasons="always", wants_json=True),
     Family("qwen", r"qwen", context=256_000, reasons="asked", wants_json=True),

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 from oxen_sandbox.chat_families import Family
 from oxen_sandbox.wire import Rejected
 
+NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+"""What is taken as the name of a tool, a schema or a speaker."""
 _ROLES = ("system", "user", "assistant", "tool")
 _PARTS = ("text", "image_url", "video_url", "audio_url", "file")
 _MODALITIES = {"image_url": "image", "video_url": "video", "audio_url": "audio", "file": "file"}
@@ -46,10 +48,16 @@ def _check_message(
             400,
             f"Invalid value: '{role}'. Supported values are: 'system', 'user', 'assistant', and 'tool'.",
         )
+    name = message.get("name")
+    if name is not None and not (isinstance(name, str) and NAME.fullmatch(name)):
+        raise Rejected(
+            400,
+            f"Invalid '{at}.name': string does not match pattern. Expected a string that matches the pattern '^[a-zA-Z0-9_-]{{1,64}}$'.",
+        )
     content = message.get("content")
     calls = message.get("tool_calls")
     if role == "assistant" and calls is not None:
-        _check_calls(at, calls)
+        _check_calls(at, calls, family)
     if content is None:
         if role != "assistant" or not calls:
             raise Rejected(400, f"Invalid value for '{at}.content': expected a string, got null.")
@@ -132,6 +140,12 @@ def _check_url(at: str, kind: str, value: Any, family: Family, *, after_text: bo
             400,
             f"You uploaded an unsupported image. Please make sure your image is valid and has one of the following formats: {list(_IMAGES)}.",
         )
+    shown = _file_format(attached.data)
+    if kind == "image_url" and family.types_by_bytes and attached.mime != f"image/{shown}":
+        raise Rejected(
+            400,
+            f"Invalid '{at}': the image was specified using the {attached.mime} media type, but it appears to be an image/{shown} image.",
+        )
     if kind == "audio_url":
         subtype = attached.mime.split("/")[1]
         if len(attached.data) > _AUDIO_LIMIT:
@@ -175,7 +189,7 @@ def _decoded(at: str, url: str) -> _Attachment:
         ) from error
 
 
-def _check_calls(at: str, calls: Any) -> None:
+def _check_calls(at: str, calls: Any, family: Family) -> None:
     if not isinstance(calls, list) or not calls:
         raise Rejected(
             400,
@@ -192,6 +206,16 @@ def _check_calls(at: str, calls: Any) -> None:
             raise Rejected(
                 400,
                 f"Missing required parameter: '{where}' needs an 'id' and a 'function' with a 'name'.",
+            )
+        if not re.fullmatch(family.call_ids, call["id"]):
+            raise Rejected(
+                400,
+                f"Invalid '{where}.id': string does not match pattern '^{family.call_ids}$'.",
+            )
+        if not NAME.fullmatch(str(function["name"])):
+            raise Rejected(
+                400,
+                f"Invalid '{where}.function.name': string does not match pattern '^[a-zA-Z0-9_-]{{1,64}}$'.",
             )
         if not isinstance(function.get("arguments"), str):
             raise Rejected(

@@ -231,6 +231,18 @@ PARAMETERS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         GPT,
         {"response_format": strict(properties={"a": {"type": "text"}})},
     ),
+    ("Use 'max_completion_tokens' instead", O_SERIES, {"max_tokens": 5}),
+    (
+        "'parallel_tool_calls' is not supported",
+        O_SERIES,
+        {"tools": [WEATHER], "parallel_tool_calls": False},
+    ),
+    (
+        "'response_format.json_schema.name': string does not match",
+        GPT,
+        {"response_format": {"type": "json_schema", "json_schema": {"name": "Reading[int]"}}},
+    ),
+    ("'oneOf' is not permitted", GPT, {"response_format": nested({"oneOf": [{"type": "null"}]})}),
     ("only allowed when 'tools' are specified", GPT, {"tool_choice": "auto"}),
     ("only allowed when 'tools' are specified", GPT, {"parallel_tool_calls": True}),
     ("'none', 'auto', and 'required'", GPT, {"tools": [WEATHER], "tool_choice": "any"}),
@@ -349,3 +361,23 @@ def test_a_spoiled_request_is_answered_or_refused(spoiled: st.DataObject, model:
     place[key] = spoiled.draw(JSON)
     with contextlib.suppress(Rejected):
         assert list(chunks(complete(request, model), request))
+
+
+@pytest.mark.parametrize(
+    ("text", "model", "call_id"),
+    [
+        ("[0].id'", GPT, "c" * 41),
+        ("[0].id'", CLAUDE, "functions.f:0"),
+        ("[0].id'", {"id": "mistral-large-3"}, "call_1"),
+    ],
+)
+def test_call_ids_upstreams_refuse(text: str, model: dict[str, Any], call_id: str) -> None:
+    call = {"id": call_id, "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    result = {"role": "tool", "tool_call_id": call_id, "content": "r"}
+    turns = [user("x"), {"role": "assistant", "content": None, "tool_calls": [call]}, result]
+    assert text in refusal(model, body(turns, model))
+
+
+def test_a_speaker_whose_name_is_refused() -> None:
+    turns = [{**user("x"), "name": "Flug-Assistent Süd"}]
+    assert "messages[0].name" in refusal(GPT, body(turns, GPT))
