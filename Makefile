@@ -5,8 +5,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; 
 BIN := $(VENV)/bin
 OPENAI ?= openai
 
-.PHONY: help demo test test-slow test-examples test-matrix coverage check lint types imports format record verify \
-	docs docs-serve notebooks bench compare build smoke clean
+.PHONY: help demo test test-slow test-fleet test-scale test-examples test-matrix coverage check lint types imports format record verify \
+	docs docs-serve notebooks bench bench-fleet compare build smoke clean
 
 help:
 	@echo "make demo    an agent makes an image and a video on the local sandbox (HUB=1: on Oxen, after asking)"
@@ -17,6 +17,7 @@ help:
 	@echo "make docs    the documentation in site/ (docs-serve: while you write)"
 	@echo "make bench   measure against peers (SUITE=name for one); make compare: what they do"
 	@echo "make test-slow | test-matrix | test-examples | coverage   longer proofs"
+	@echo "make test-fleet | test-scale              many machines: killed and cut off; with LangGraph and DBOS"
 	@echo "make build | smoke                        wheel and sdist; each extra installed and used"
 
 # $(call install,FOLDER,PACKAGES) makes a virtual environment: with uv where it is there, else with pip.
@@ -45,6 +46,18 @@ test: $(VENV)/.installed
 
 test-slow: $(VENV)/.installed
 	$(BIN)/python -m pytest -m slow --timeout=1800
+
+# Those of several machines alone, which test-slow runs, too.
+test-fleet: $(VENV)/.installed
+	$(BIN)/python -m pytest tests/slow/test_ledger_proofs.py tests/slow/test_fleet_proofs.py -s --timeout=3600
+
+SCALE := .venv-scale
+$(SCALE)/.installed: examples/scale/requirements.txt pyproject.toml
+	$(call install,$(SCALE),--editable '.[agents$(comma)postgres$(comma)sandbox]' -r examples/scale/requirements.txt)
+
+comma := ,
+test-scale: $(SCALE)/.installed
+	$(SCALE)/bin/python -m pytest examples/scale -p no:cacheprovider -c /dev/null --rootdir examples/scale
 
 # Subprocesses and threads are measured too; each kind of test adds to the same figures. Python 3.11
 # loses sight of generators that an error was thrown into: PYTHON=python3.13 VENV=.venv-3.13 does not.
@@ -131,6 +144,10 @@ $(BENCH)/.installed: benchmarks/requirements.txt pyproject.toml
 
 bench: $(BENCH)/.installed
 	$(BENCH)/bin/python -m benchmarks.run $(SUITE)
+
+# What sharing a ledger costs: begins per second, polling requests of many processes.
+bench-fleet: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.fleet
 
 # What docs/comparison.md says about peers, read off once more.
 compare: $(BENCH)/.installed
