@@ -271,3 +271,17 @@ def test_a_refusal_that_the_hub_wraps_is_the_caller_s(media: MediaCalls) -> None
     assert not isinstance(caught.value, EnqueueOutcomeUnknown)
     assert (caught.value.is_retryable, budget.reserved, len(posts(media.hub))) == (False, 0, 1)
     assert not isinstance(caught.value, BadRequestError) or caught.value.status_code == 422
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_job_without_a_prompt(media: MediaCalls, lost: bool, tmp_path: Path) -> None:
+    media.hub.settings.video_seconds = 0.05
+    if lost:
+        media.hub.inject(Fault("reset", when="after", method="POST", path="*/queue"))
+    made = media(
+        "generate", model="topazlabs-upscale-starlight-2-5-video", resolution="4k", key="upscale",
+        input_video="https://example.com/ox.mp4", save_to=tmp_path,
+    )  # fmt: skip
+    assert (made.prompt, len(made.paths), len(media.hub.jobs)) == (None, 1, 1)
+    sent = next(r.json for r in media.hub.requests if r.method == "POST")
+    assert "prompt" not in sent
