@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import io
 import json
 import mimetypes
 from collections.abc import Mapping
@@ -70,6 +71,24 @@ class MediaItem:
             cost=self.cost if row.cost is None else row.cost,
             seed=seed if known_seed else self.seed,
         )
+
+    @property
+    def image(self) -> Any:
+        """The image as a `PIL.Image`, from its bytes or its file; needs Pillow.
+
+        Raises `ValueError` for one that was not saved on this machine.
+        """
+        from PIL import Image
+
+        if self.content is not None:
+            return Image.open(io.BytesIO(self.content))
+        if self.path is None:
+            raise ValueError("The image was not saved on this machine: pass save_to.")
+        return Image.open(self.path)
+
+    def show(self) -> None:
+        """Show the image in the system's viewer. Raises what `image` does."""
+        self.image.show()
 
     def to_dict(self) -> dict[str, Any]:
         data = asdict(replace(self, content=None))
