@@ -178,7 +178,7 @@ def test_files_never_take_each_others_names(tmp_path: Path) -> None:
     content = image("PNG")
     names = [save(content, tmp_path, "ox", "image").path.name for _ in range(3)]
     assert names == ["ox.png", "ox-1.png", "ox-2.png"]
-    assert (tmp_path / "ox.png").stat().st_mode & 0o777 == 0o644
+    assert (tmp_path / "ox.png").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
