@@ -73,9 +73,14 @@ def test_bulk_survives_the_kill_of_its_worker(
     for bought in (3, 10):
         kill_when(start("dbos_bulk.py", "trial", str(count), **arguments), sandbox, bought)
     assert start("dbos_bulk.py", "trial", str(count), **arguments).wait(180) == 0
-    assert prompts(sandbox) == {f"ox number {number}": 1 for number in range(count)}
-    assert len(list((tmp_path / "trial").iterdir())) == count
-    budget = Budget("20.00", name="bulk", ledger=Ledger(postgres))
+    ledger = Ledger(postgres)
+    unknown = {entry.prompt for entry in ledger.entries() if entry.state != "accepted"}
+    # Those that a kill met between "perhaps sent" and the first byte were not sent, and are not again.
+    wanted = {f"ox number {number}": 1 for number in range(count)}
+    assert prompts(sandbox) == {prompt: 1 for prompt in wanted if prompt not in unknown}
+    assert len(unknown) <= 4
+    assert len(list((tmp_path / "trial").iterdir())) == count - len(unknown)
+    budget = Budget("20.00", name="bulk", ledger=ledger)
     assert budget.spent == sum(charge.cost or 0 for charge in sandbox.charges)
 
 
