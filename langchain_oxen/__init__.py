@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from langchain_oxen.loader import OxenModelLoader
     from langchain_oxen.media_tool import OxenMediaTool
     from langchain_oxen.progress import MediaProgressBars
+    from langchain_oxen.registration import register
     from langchain_oxen.toolkit import OxenFindModelsTool, OxenToolkit
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "OxenToolkit",
     "__version__",
     "oxen_cost",
+    "register",
 ]
 
 _MODULES = {
@@ -46,6 +48,7 @@ _MODULES = {
     "OxenModelLoader": "loader",
     "OxenToolkit": "toolkit",
     "oxen_cost": "costs",
+    "register": "registration",
 }
 
 

@@ -35,6 +35,7 @@ from langchain_oxen.parameters import (
 )
 from langchain_oxen.profile import CatalogProfile
 from langchain_oxen.tracing import trace_cost, with_stream_cost
+from oxen_inference._version import __version__
 from oxen_inference.chat.families import ReplaySetting
 from oxen_inference.clients import ClientCache, ClientHolder
 
@@ -141,6 +142,12 @@ class ChatOxen(ClientHolder, BaseChatModel):
             del values["profile"]
         return values
 
+    @model_validator(mode="after")
+    def _set_oxen_version(self) -> Self:
+        if hasattr(self, "_add_version"):  # langchain-core 1.7 and later
+            self._add_version("oxen-integrations", __version__)
+        return self
+
     def _resolve_settings(self) -> None:
         from oxen_inference.settings import resolve_api_key, resolve_base_url
 
@@ -183,6 +190,25 @@ class ChatOxen(ClientHolder, BaseChatModel):
     def _sent_params(self) -> dict[str, Any]:
         fields = self.__dict__
         return {name: value for name in REQUEST_FIELDS if (value := fields[name]) is not None}
+
+    @override
+    def configurable_fields(self, **kwargs: Any) -> Any:
+        """Return this model with fields that a config sets; also under other models' names."""
+        return super().configurable_fields(
+            **{
+                name if name in type(self).model_fields else ALIASES.get(name, name): field
+                for name, field in kwargs.items()
+            }
+        )
+
+    @override
+    def _combine_llm_outputs(self, _llm_outputs: list[dict[str, Any] | None], /) -> dict[str, Any]:
+        given = [output for output in _llm_outputs if output]
+        usage: dict[str, int] = {}
+        for output in given:
+            for name in _COUNTS:
+                usage[name] = usage.get(name, 0) + output.get("token_usage", {}).get(name, 0)
+        return {**given[-1], "token_usage": usage} if given else {}
 
     @property
     @override
@@ -465,8 +491,16 @@ _PATH = tuple(ChatOxen.lc_id())
 ALL_SERIALIZABLE_MAPPINGS[_PATH] = _PATH
 
 
+_COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
+
+
 def _result(answer: Answer) -> ChatResult:
-    return ChatResult(generations=[ChatGeneration(message=to_message(answer))])
+    generation = ChatGeneration(message=to_message(answer))
+    llm_output: dict[str, Any] = {"model_name": answer.model} if answer.model else {}
+    if answer.usage is not None:
+        counts = answer.usage.as_openai()
+        llm_output["token_usage"] = {name: counts[name] for name in _COUNTS}
+    return ChatResult(generations=[generation], llm_output=llm_output)
 
 
 @contextmanager

@@ -147,7 +147,9 @@ class Oxen(ClientHolder, tool_calls.ToolRequests, StructuredOutputLLM):
         query_wrapper_prompt: Any = None,
         callback_manager: CallbackManager | None = None,
         rate_limiter: Any = None,
+        **removed: Any,
     ) -> None:
+        _refuse(removed)
         from oxen_inference.settings import resolve_api_key, resolve_base_url
 
         api_base = resolve_base_url(api_base, name="api_base")
@@ -435,6 +437,39 @@ class Oxen(ClientHolder, tool_calls.ToolRequests, StructuredOutputLLM):
             without["api_key"] = None  # the other process takes the key of its own environment
         copied = self.model_copy(update=without)
         return super(Oxen, copied).__getstate__()
+
+
+_INSTEAD = {
+    "is_chat_model": "Every model is one; leave it out.",
+    "should_use_structured_outputs": 'Use structured_mode="json_schema".',
+    "reuse_client": "Connections are always kept; leave it out.",
+    "tokenizer": "The models' tokenizers are not public; leave it out.",
+    "api_version": "Leave it out.",
+    "api_type": "Leave it out.",
+    "async_openai_client": "Use async_http_client.",
+    "openai_client": "Use http_client.",
+    **dict.fromkeys(
+        (
+            "reasoning_effort",
+            "logprobs",
+            "top_logprobs",
+            "modalities",
+            "audio_config",
+            "top_p",
+            "seed",
+        ),
+        "Put it into additional_kwargs.",
+    ),
+}
+"""Arguments of LlamaIndex's OpenAI and OpenAILike, and what to write instead."""
+
+
+def _refuse(arguments: Mapping[str, Any]) -> None:
+    """Raise TypeError for arguments that `Oxen` does not take."""
+    if not arguments:
+        return
+    told = " ".join(f"{name}: {_INSTEAD[name]}" for name in arguments if name in _INSTEAD)
+    raise TypeError(f"Oxen does not take {', '.join(arguments)}. {told}".strip())
 
 
 def _as_budget(budget: Any) -> Any:

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
 from llama_index.core.readers.base import BasePydanticReader, ResourcesReaderMixin
 from llama_index.core.schema import Document
+from llama_index.core.vector_stores import MetadataInfo, VectorStoreInfo
 
+from oxen_inference.catalog.models import MODALITIES
 from oxen_inference.tools.catalog_access import CatalogAccess
 
 if TYPE_CHECKING:
@@ -45,6 +47,14 @@ class OxenModelReader(BasePydanticReader, ResourcesReaderMixin):
         super().__init__(**{"api_base": api_base, **fields})
         self._catalog = CatalogAccess(
             api_key=api_key, base_url=api_base, client=client, async_client=async_client
+        )
+
+    @classmethod
+    def vector_store_info(cls) -> VectorStoreInfo:
+        """Return what the documents are and can be filtered by, for `VectorIndexAutoRetriever`."""
+        return VectorStoreInfo(
+            content_info="AI models on Oxen.ai: what they make, take and cost",
+            metadata_info=[MetadataInfo(name=n, type=t, description=d) for n, t, d in _FILTERS],
         )
 
     @classmethod
@@ -88,7 +98,30 @@ class OxenModelReader(BasePydanticReader, ResourcesReaderMixin):
         return [_document(await self._catalog.aget(resource_id))]
 
 
+_FILTERS = (
+    ("model_id", "str", "id of the model"),
+    ("name", "str", "name of the model"),
+    ("developer", "str", "who developed it, such as Google"),
+    ("kind", "str", "what it mainly makes: text, image, video or audio"),
+    ("model_type", "str", "base, or custom for one that somebody trained"),
+    ("pricing_method", "str", "what is paid for: token, per_image, per_video_output_second, time"),
+    *((f"makes_{m}", "int", f"1 if it makes {m}, else 0") for m in MODALITIES),
+    *((f"takes_{m}", "int", f"1 if it takes {m} as input, else 0") for m in MODALITIES),
+    ("takes_file", "int", "1 if it takes documents such as PDFs, else 0"),
+    ("can_have_audio", "int", "1 if its videos can have audio, else 0"),
+    ("longest_seconds", "float", "longest video it makes, in seconds"),
+)
+
+
 def _document(model: "Model") -> Document:
     from oxen_inference.catalog.documents import document_id, metadata, page
 
-    return Document(text=page(model), metadata=metadata(model), id_=document_id(model))
+    facts = metadata(model)
+    return Document(
+        text=page(model),
+        metadata=facts,
+        id_=document_id(model),
+        # The page says all of it in words; numbers and ids would blur what is searched for.
+        excluded_embed_metadata_keys=list(facts),
+        excluded_llm_metadata_keys=[name for name in facts if name != "model_id"],
+    )
