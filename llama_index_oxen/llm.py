@@ -468,8 +468,8 @@ def _refuse(arguments: Mapping[str, Any]) -> None:
     """Raise TypeError for arguments that `Oxen` does not take."""
     if not arguments:
         return
-    told = " ".join(f"{name}: {_INSTEAD[name]}" for name in arguments if name in _INSTEAD)
-    raise TypeError(f"Oxen does not take {', '.join(arguments)}. {told}".strip())
+    hints = " ".join(f"{name}: {_INSTEAD[name]}" for name in arguments if name in _INSTEAD)
+    raise TypeError(f"Oxen does not take {', '.join(arguments)}. {hints}".strip())
 
 
 def _as_budget(budget: Any) -> Any:
