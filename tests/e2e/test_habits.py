@@ -31,8 +31,8 @@ def test_a_model_is_configured_by_another_name(oxen_sandbox_env: Sandbox) -> Non
     )
     model.invoke("hi", {"configurable": {"model": "gpt-4o", "heat": 0.5}})
     assert sent_models(oxen_sandbox_env) == ["gpt-4o"]
-    with pytest.raises(ValueError, match="colour"):
-        ChatOxen(model=MODEL).configurable_fields(colour=ConfigurableField(id="colour"))
+    with pytest.raises(ValueError, match="legs"):
+        ChatOxen(model=MODEL).configurable_fields(legs=ConfigurableField(id="legs"))
 
 
 def test_results_have_an_llm_output(oxen_sandbox_env: Sandbox) -> None:
