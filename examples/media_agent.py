@@ -23,6 +23,7 @@ from rich.table import Table
 from langchain_oxen import ChatOxen, MediaProgressBars, OxenBudgetMiddleware, OxenMediaTool
 from oxen_inference import Ledger, OxenClient, OxenError
 from oxen_inference.money import usd
+from oxen_inference.settings import resolve_api_key
 
 CHAT_MODEL = "claude-sonnet-4-6"
 IMAGE_MODEL = "flux-2-dev"
@@ -75,6 +76,7 @@ def sandbox_client(console: Console) -> Iterator[OxenClient]:
 @contextmanager
 def hub_client() -> Iterator[OxenClient]:
     with OxenClient() as client:
+        resolve_api_key(base_url=str(client.base_url))  # without one it could only read
         yield client
 
 

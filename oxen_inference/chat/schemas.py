@@ -35,9 +35,9 @@ def object_schema(schema: Mapping[str, Any], *, generated: bool = False) -> tupl
     """
     inlined = _inlined(schema, generated)
     definitions = inlined.pop("$defs", None)
-    is_object = (
-        "properties" in inlined or inlined.get("type") == "object" or not says_something(inlined)
-    )
+    # Written by hand, an empty schema means no parameters; of a class, any value.
+    is_empty_object = not generated and not says_something(inlined)
+    is_object = "properties" in inlined or inlined.get("type") == "object" or is_empty_object
     wraps = not is_object or any(keyword in inlined for keyword in _NOT_AT_ROOT)
     if wraps:
         about: Schema = {k: inlined.pop(k) for k in ("title", "description") if k in inlined}

@@ -20,7 +20,7 @@ async def read_history(
     is_enough: Callable[[Sequence[Generation]], bool],
     *,
     max_pages: int,
-    page_size: int = MOST_ROWS,
+    page_size: int | None = None,
     **filters: Any,
 ) -> bool:
     """Pass pages of rows to `is_enough` until it says so, and return True; False where more pages
@@ -29,7 +29,9 @@ async def read_history(
     A hub without a history lists ended jobs by status. Raises `NotFoundError` where it has neither.
     """
     for number in range(1, max_pages + 1):
-        call = queue.generations_call(paths, page=number, page_size=page_size, **filters)
+        call = queue.generations_call(
+            paths, page=number, page_size=page_size or MOST_ROWS, **filters
+        )
         try:
             page = await get(call)
         except NotFoundError:

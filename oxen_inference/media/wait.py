@@ -161,6 +161,8 @@ async def detach_or_cancel(engine: Engine, task: Task, error: BaseException) -> 
     entry = await shield(engine.reload(task.entry))
     if entry.state == "rejected" or entry.kind != "queue":
         return
+    if task.entry.result().is_terminal:
+        entry = task.entry  # the ledger is told when the files are there
     if entry.state != "accepted":
         message = (
             "Interrupted while it was being sent: it is not known yet whether Oxen accepted it. "

@@ -363,7 +363,7 @@ async def test_the_first_of_many_asynchronous_answers_has_its_price(hub: Sandbox
 
 def test_a_catalog_that_is_a_little_slow_is_waited_for(hub: Sandbox) -> None:
     hub.inject(catalog(seconds=0.4))
-    assert "cost" in on(hub).invoke("hi").response_metadata
+    assert "cost_computed" in on(hub).invoke("hi").response_metadata
 
 
 @pytest.mark.parametrize("fault", [catalog(seconds=5.0), catalog(status=500)])
@@ -371,22 +371,24 @@ def test_a_catalog_that_fails_or_hangs_costs_a_second_at_most(hub: Sandbox, faul
     hub.inject(fault)
     model = on(hub)
     began = time.monotonic()
-    assert "cost" not in model.invoke("hi").response_metadata
-    assert "cost" not in list(model.stream("hi"))[-1].response_metadata
+    assert "cost_computed" not in model.invoke("hi").response_metadata
+    assert "cost_computed" not in list(model.stream("hi"))[-1].response_metadata
     assert time.monotonic() - began < 4
     began = time.monotonic()
     answer = asyncio.run(on(hub).ainvoke("hi"))
-    assert "cost" not in answer.response_metadata
+    assert "cost_computed" not in answer.response_metadata
     assert time.monotonic() - began < 4
 
 
 def test_prices_can_be_turned_off(hub: Sandbox) -> None:
-    assert "cost" not in on(hub, cost=False).invoke("hi").response_metadata
+    assert "cost_computed" not in on(hub, cost=False).invoke("hi").response_metadata
     assert sent_to_catalog(hub) == 0
 
 
 def test_a_model_without_a_price_has_no_cost(hub: Sandbox) -> None:
-    assert "cost" not in on(hub, model="qwen3-vl-4b-instruct").invoke("hi").response_metadata
+    assert (
+        "cost_computed" not in on(hub, model="qwen3-vl-4b-instruct").invoke("hi").response_metadata
+    )
 
 
 # Profiles

@@ -169,11 +169,8 @@ def test_an_object_whose_name_alone_arrived_is_an_error(schema: Any) -> None:
             list(structured.stream("hello"))
 
 
-@pytest.mark.parametrize("sent", [("a\ud83d", {}), ("hi", {"seed": float("nan")})])
-async def test_a_request_that_is_not_json_is_refused_before_it_is_sent(
-    sent: tuple[str, Any],
-) -> None:
-    text, options = sent
+async def test_a_request_that_is_not_json_is_refused_before_it_is_sent() -> None:
+    text, options = "hi", {"seed": float("nan")}
     with ScriptedServer(NAMED_ONLY.script) as server:
         model = chat(server)
         with pytest.raises(errors.InvalidInputError, match="not JSON"):

@@ -147,7 +147,7 @@ def test_a_missing_key_in_the_terminal(
 ) -> None:
     monkeypatch.delenv("OXEN_API_KEY", raising=False)
     monkeypatch.setenv("OXEN_CONFIG_DIR", str(tmp_path))
-    status, _, err = terminal("jobs")
+    status, _, err = terminal("reconcile")
     assert status == 1
     assert "OXEN_API_KEY" in err
     assert "api_key=" not in err

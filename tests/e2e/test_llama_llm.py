@@ -107,7 +107,7 @@ async def test_every_answer_says_what_it_took_and_cost(llm: Oxen) -> None:
 
 def test_cost_may_be_left_out(hub: Sandbox) -> None:
     llm = Oxen(MODEL, api_key=hub.api_key, api_base=hub.base_url, cost=False)
-    assert "cost" not in llm.chat(HELLO).raw
+    assert "cost_computed" not in llm.chat(HELLO).raw
     assert not [r for r in hub.requests if "/models" in r.path]
 
 

@@ -355,11 +355,8 @@ async def test_a_tool_whose_name_alone_arrived_is_not_run() -> None:
     assert drawn == []
 
 
-@pytest.mark.parametrize("sent", [("a\ud83d", {}), ("hi", {"seed": float("nan")})])
-async def test_a_request_that_is_not_json_is_refused_before_it_is_sent(
-    sent: tuple[str, Any],
-) -> None:
-    text, options = sent
+async def test_a_request_that_is_not_json_is_refused_before_it_is_sent() -> None:
+    text, options = "hi", {"seed": float("nan")}
     with ScriptedServer(ODDITIES[0].script) as server:
         llm = oxen(server)
         with pytest.raises(errors.InvalidInputError, match="not JSON"):

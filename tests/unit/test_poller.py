@@ -15,7 +15,7 @@ from oxen_inference.errors import (
     NotFoundError,
     RateLimitError,
 )
-from oxen_inference.media import background, history
+from oxen_inference.media import background, status_requests
 from oxen_inference.media.pace import Pace
 from oxen_inference.media.polled_jobs import Subscription
 from oxen_inference.media.poller import Poller
@@ -289,7 +289,7 @@ def test_a_list_that_stays_broken_is_told_once() -> None:
 def test_many_that_ended_are_looked_up_in_a_few_pages_a_round(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(history, "_PAGE_SIZE", 2)
+    monkeypatch.setattr(status_requests, "MOST_ROWS", 2)
     ids = [f"g{number}" for number in range(20)]
     hub, (poller, subscription) = Hub(*ids), polling(ids)
     hub.status = dict.fromkeys(ids, "succeeded")

@@ -149,7 +149,7 @@ def test_failure_may_be_spelled_otherwise(
 def test_what_has_not_ended_is_waited_for_however_it_is_spelled(
     word: str, status: str, media: MediaCalls, hub: BadHub
 ) -> None:
-    spell(hub, word)
+    spell(hub, word, result_url=None, completed_at=None)  # with one of them it would have ended
     with pytest.raises(GenerationTimeout) as late:
         media("generate", model="bad-image", prompt="ox", timeout=2)
     assert late.value.result is not None
@@ -160,7 +160,7 @@ def test_an_end_without_a_result_is_a_failure_in_its_own_words(
     media: MediaCalls, hub: BadHub
 ) -> None:
     hub.shown = lambda _, row: {
-        **row, "status": "moderated", "completed_at": "2026-11-25T12:00:00Z", "result_url": None,
+        **row, "status": "quarantined", "completed_at": "2026-11-25T12:00:00Z", "result_url": None,
     }  # fmt: skip
-    with pytest.raises(GenerationFailed, match="It ended as 'moderated'"):
+    with pytest.raises(GenerationFailed, match="It ended as 'quarantined'"):
         media("generate", model="bad-image", prompt="ox", timeout=5)

@@ -134,7 +134,7 @@ def test_money_is_held_for_what_is_not_named(hub: BadHub, media: MediaCalls) -> 
 def test_a_ledger_that_breaks_before_sending_holds_nothing(
     hub: BadHub, media: MediaCalls, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(_: Any) -> bool:
+    def broken(*_: Any) -> bool:
         raise LedgerError("The disk is full.")
 
     monkeypatch.setattr(ledger, "posting", broken)

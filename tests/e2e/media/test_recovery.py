@@ -359,7 +359,7 @@ def test_more_than_asked_for_is_said(client: OxenClient, hub: BadHub, caplog: An
 def test_many_jobs_are_asked_for_in_pages(
     history: str, client: OxenClient, hub: BadHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("oxen_inference.media.history._PAGE_SIZE", 2)
+    monkeypatch.setattr("oxen_inference.media.history.MOST_ROWS", 2)
     hub.has_history, hub.seconds = history == "paged", 0.0
     for number in range(6):
         client.media.submit(model="bad-image", prompt=f"ox {number}")
