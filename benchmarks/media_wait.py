@@ -99,7 +99,8 @@ def _in_process(hub: Hub, wait: Wait, events: bool) -> Figures:
 async def _run(hub: Hub, wait: Wait, events: bool) -> Figures:
     async with Counting(base_url=hub.base_url, api_key=hub.api_key, ledger=None) as client:
         client.media.pace = Pace(settle=())
-        client.media._watcher._no_events = not events
+        background: Any = client.media._engine.ensure_polling.__self__  # type: ignore[attr-defined]
+        background._has_no_events = not events
         model = await client.catalog.get(MODEL)
         await (await client.media.submit(model=model, prompt="warm up")).wait()
         before, client.sent[:] = _resident(), []
