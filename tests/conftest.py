@@ -7,8 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support.databases import postgres_database
+
+# The same examples in every run; HYPOTHESIS_PROFILE=random draws others.
+settings.register_profile("random", deadline=None)
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 REPOSITORY = Path(__file__).parent.parent
 PUBLISHED = REPOSITORY.parent / "shared" / "contract"

@@ -263,7 +263,7 @@ def read_completion(payload: object, expected: Expected = NOTHING_EXPECTED) -> A
     reader = AnswerReader(expected)
     if isinstance(payload, str | bytes):
         # The content type is not JSON: the body may be JSON anyway, an event stream, or a page.
-        data = payload.encode() if isinstance(payload, str) else payload
+        data = payload.encode(errors="replace") if isinstance(payload, str) else payload
         decoder = SSEDecoder()
         events = decoder.feed(data) + decoder.finish()
         if decoder.body is None and not events:

@@ -70,7 +70,7 @@ def test_a_turn_is_left_ends_and_is_never_two_pollers_at_once(ledger: Ledger) ->
     assert take(second).is_mine
     assert not take(first).is_mine
     second.resign()
-    assert take(first, hold=0).is_mine
+    assert take(first, hold=-1).is_mine
     assert take(second).is_mine  # the first one's time was over
     first.resign()  # which is not its own to leave any more
     assert not take(first).is_mine
