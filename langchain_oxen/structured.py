@@ -115,14 +115,7 @@ class ObjectParser(BaseCumulativeTransformOutputParser[Any]):
             value = self._called(message) if self.tool else _whole_json(message)
             return self._as_object(unwrapped(value) if self.is_wrapped else value)
         value = self._arguments(message) if self.tool else _partial_json(message.text)
-        if self.is_wrapped:
-            value = value.get("value") if isinstance(value, dict) else None
-        if value is None or self.object_class is None:
-            return value
-        try:
-            return self._as_object(value)
-        except (ValidationError, OutputParserException):
-            return None
+        return self._partial_object(value)
 
     @override
     def _transform(self, input: Iterator[str | BaseMessage]) -> Iterator[Any]:
@@ -142,7 +135,10 @@ class ObjectParser(BaseCumulativeTransformOutputParser[Any]):
 
     def read_partial(self, text: str) -> Any:
         """Return the object in the text, or the arguments, that came so far; None if there is none."""
-        value = _partial_json(text) if text or not self.tool else {}
+        return self._partial_object(_partial_json(text) if text or not self.tool else {})
+
+    def _partial_object(self, value: Any) -> Any:
+        """Return what a value that has come so far is, or None while it is no object."""
         if self.is_wrapped:
             value = value.get("value") if isinstance(value, dict) else None
         if value is None or self.object_class is None:

@@ -69,7 +69,7 @@ def _compute(answer: Answer, model: Model | None, body: Mapping[str, Any]) -> No
     expected = text_length(body.get("messages")) / _CHARACTERS_PER_TOKEN
     if not _is_cache_hidden(answer.usage, expected):
         answer.cost_computed = chat_cost(model, usage)
-    elif expected > answer.usage.input_tokens:
+    else:
         usage["prompt_tokens"] = round(expected)
     if answer.cost_computed is None:
         answer.cost_estimate = chat_cost_estimate(model, usage)
