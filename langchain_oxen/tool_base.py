@@ -148,9 +148,7 @@ class OxenTool(BaseTool):
         except OxenError as error:
             content = self.error_message(error, request)
             artifact = content.artifact
-        if costs := paid_costs(artifact):
-            trace_cost(run_manager, sum(costs.values(), Decimal(0)), is_tool=True)
-            count_media(run_manager, costs)
+        _count_costs(run_manager, artifact)
         return content, artifact
 
     async def _arun(
@@ -170,9 +168,7 @@ class OxenTool(BaseTool):
         except OxenError as error:
             content = self.error_message(error, request)
             artifact = content.artifact
-        if costs := paid_costs(artifact):
-            trace_cost(run_manager, sum(costs.values(), Decimal(0)), is_tool=True)
-            count_media(run_manager, costs)
+        _count_costs(run_manager, artifact)
         return content, artifact
 
     @contextmanager
@@ -193,3 +189,10 @@ class OxenTool(BaseTool):
             task=read_task(config),
             conversation=f"langchain:{thread_id}" if thread_id else self.connection.session,
         )
+
+
+def _count_costs(run_manager: Any, artifact: object) -> None:
+    """Tell the run, and who counts its costs, what was paid for."""
+    if costs := paid_costs(artifact):
+        trace_cost(run_manager, sum(costs.values(), Decimal(0)), is_tool=True)
+        count_media(run_manager, costs)

@@ -7,7 +7,7 @@ import html
 import io
 import json
 import mimetypes
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from decimal import Decimal
 from pathlib import Path
@@ -108,6 +108,11 @@ class MediaItem:
         return cls(**known)
 
 
+def known_cost(items: Iterable[MediaItem]) -> Decimal:
+    """Return what is known of the cost of `items` in USD; those of unknown cost count as nothing."""
+    return sum((item.cost for item in items if item.cost is not None), Decimal(0))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaResult:
     """Everything one request made. `params` are the parameters sent, `notes` what was odd."""
@@ -158,10 +163,9 @@ class MediaResult:
     @property
     def cost(self) -> Decimal | None:
         """USD for all items together; None while that of any is unknown."""
-        costs = [item.cost for item in self.items]
-        if not costs or None in costs:
+        if not self.items or any(item.cost is None for item in self.items):
             return None
-        return sum((cost for cost in costs if cost is not None), Decimal(0))
+        return known_cost(self.items)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON data; money as decimal strings."""

@@ -186,14 +186,14 @@ def _print_entries(entries: list[Entry], options: argparse.Namespace, out: Conso
 
 def _total(entries: list[Entry]) -> str:
     from oxen_inference.money import usd
+    from oxen_inference.result import known_cost
 
     if not entries:
         return "no jobs of this kind in the ledger"
     items = [item for entry in entries for item in entry.items]
-    costs = [item.cost for item in items if item.cost is not None]
     reserved = sum((entry.reserved for entry in entries), Decimal(0))
-    parts = [f"cost {usd(sum(costs, Decimal(0)))} in all"]
-    if unknown := len(items) - len(costs):
+    parts = [f"cost {usd(known_cost(items))} in all"]
+    if unknown := sum(item.cost is None for item in items):
         parts.append(f"{unknown} of unknown cost")
     if reserved:
         parts.append(f"{usd(reserved)} reserved")

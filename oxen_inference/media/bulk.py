@@ -47,7 +47,7 @@ from oxen_inference.media.generate import finish, leave_all, submit_in_time
 from oxen_inference.media.inputs import stable_form
 from oxen_inference.media.pause import SharedPause
 from oxen_inference.media.prepare import MediaRequest, find_by_key, read_given
-from oxen_inference.result import BulkProgress, MediaResult
+from oxen_inference.result import BulkProgress, MediaResult, known_cost
 
 log = logging.getLogger("oxen_inference.media")
 
@@ -512,8 +512,7 @@ class Bulk:
     def _count_cost(self, outcome: MediaResult | OxenError) -> None:
         result = outcome.result if isinstance(outcome, MediaError) else outcome
         if isinstance(result, MediaResult):
-            costs = (item.cost for item in result.items)
-            self._counts.spent += sum((cost for cost in costs if cost is not None), Decimal(0))
+            self._counts.spent += known_cost(result.items)
 
     def _count_equal(self, outcome: MediaResult | OxenError) -> None:
         """End the run at so many equal failures in a row; a full disk is none, since it is paid."""

@@ -21,7 +21,7 @@ from urllib.parse import quote
 from oxen_inference.ledger.entries import Entry
 from oxen_inference.media.report_page import PAGE
 from oxen_inference.money import usd
-from oxen_inference.result import MediaItem
+from oxen_inference.result import MediaItem, known_cost
 
 MOST_SHOWN = 2_000
 _THUMBNAIL = 480  # pixels
@@ -36,12 +36,11 @@ def render(entries: Sequence[Entry], folder: Path, *, title: str = "Made with Ox
     Shows at most `MOST_SHOWN` requests; the totals are of all.
     """
     items = [item for entry in entries for item in entry.items]
-    known = [item.cost for item in items if item.cost is not None]
-    total = sum(known, Decimal(0))
+    total = known_cost(items)
     shown = entries[:MOST_SHOWN]
     cards = "\n".join(_card(entry, item, folder) for entry in shown for item in _items(entry))
     more = f" The newest {len(shown):,} are shown." if len(shown) < len(entries) else ""
-    unknown = len(items) - len(known)
+    unknown = sum(item.cost is None for item in items)
     facts = [
         f"{len(entries):,} requests, {len(items):,} results.{more}",
         f"{unknown:,} of unknown cost." if unknown else "",
@@ -166,21 +165,17 @@ def _totals(parts: Iterable[tuple[str, Entry]]) -> str:
         counted[name] += entry.items
     rows = []
     for name, items in sorted(counted.items(), key=lambda each: each[0], reverse=True):
-        cost = sum((item.cost for item in items if item.cost is not None), Decimal(0))
         failed = sum(item.is_terminal and item.status != "succeeded" for item in items)
         rows.append(
             f"<tr><th>{_text(name)}</th><td>{len(items):,}</td><td>{failed:,}</td>"
-            f"<td>{_text(usd(cost))}</td></tr>"
+            f"<td>{_text(usd(known_cost(items)))}</td></tr>"
         )
     return "".join(rows)
 
 
 def _chart(entries: Sequence[Entry]) -> str:
     """Return the money spent so far, over time, as a drawing."""
-    spent = sorted(
-        (entry.created_at, sum((i.cost for i in entry.items if i.cost is not None), Decimal(0)))
-        for entry in entries
-    )
+    spent = sorted((entry.created_at, known_cost(entry.items)) for entry in entries)
     total = sum((cost for _, cost in spent), Decimal(0))
     if not total or len(spent) < 2:
         return ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -23,14 +23,6 @@ from oxen_sandbox import Sandbox
 
 IMAGE = "flux-2-dev"
 REQUEST = "Draw an ox, then a cow."
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    with Sandbox(speed=20) as sandbox:
-        monkeypatch.setenv("OXEN_API_KEY", sandbox.api_key)
-        monkeypatch.setenv("OXEN_BASE_URL", sandbox.base_url)
-        yield sandbox
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +35,6 @@ from oxen_sandbox import Fault, Sandbox
 
 IMAGE, VIDEO = "flux-2-dev", "google-veo-3-1-fast"
 DRAW = 'Draw an image of "an ox at dawn".'
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    with Sandbox(speed=20) as sandbox:
-        monkeypatch.setenv("OXEN_API_KEY", sandbox.api_key)
-        monkeypatch.setenv("OXEN_BASE_URL", sandbox.base_url)
-        yield sandbox
 
 
 @pytest.fixture

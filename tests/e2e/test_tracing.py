@@ -27,14 +27,6 @@ llama_index = pytest.importorskip("openinference.instrumentation.llama_index")
 HEADER = "a-secret-of-the-gateway"
 
 
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    with Sandbox(speed=20) as sandbox:
-        monkeypatch.setenv("OXEN_API_KEY", sandbox.api_key)
-        monkeypatch.setenv("OXEN_BASE_URL", sandbox.base_url)
-        yield sandbox
-
-
 class Spans:
     def __init__(self, exporter: Any) -> None:
         self._exporter = exporter
