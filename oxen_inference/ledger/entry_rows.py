@@ -89,6 +89,6 @@ def read_entry(row: Mapping[str, Any], items: tuple[MediaItem, ...]) -> Entry:
         is_abandoned=is_open
         and (
             is_alive(row["lease_identity"], row["lease_age"]) is False
-            or has_left(row["entry_id"], row["lease_identity"])
+            or has_left(row["entry_id"], row["attempt"], row["lease_identity"])
         ),
     )

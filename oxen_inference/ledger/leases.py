@@ -85,22 +85,22 @@ def is_alive(identity: str | None, age: float | None) -> bool | None:
     return running
 
 
-_at_work: set[str] = set()
+_at_work: set[tuple[str, int]] = set()
 
 
-def begin_work(entry_id: str) -> None:
-    """Note that this process is about to send an entry."""
-    _at_work.add(entry_id)
+def begin_work(entry_id: str, attempt: int) -> None:
+    """Note that this process is about to send an entry; before another thread can read so."""
+    _at_work.add((entry_id, attempt))
 
 
-def end_work(entry_id: str) -> None:
-    """Note that this process has sent an entry, or will not."""
-    _at_work.discard(entry_id)
+def end_work(entry_id: str, attempt: int) -> None:
+    """Note that this process has made that attempt, or will not."""
+    _at_work.discard((entry_id, attempt))
 
 
-def has_left(entry_id: str, identity: str | None) -> bool:
-    """Whether an entry is this process's, which is not at work on it: it could not write the end."""
-    return identity == this_process() and entry_id not in _at_work
+def has_left(entry_id: str, attempt: int, identity: str | None) -> bool:
+    """Whether an attempt is this process's, which is not at work on it."""
+    return identity == this_process() and (entry_id, attempt) not in _at_work
 
 
 class _Heart:

@@ -352,7 +352,7 @@ class Ledger:
             new = {f"new_{name}": value for name, value in columns.items()}
             claimed = self._move(connection, entry, (entry.state,), _CLAIM, **new)
             if claimed:
-                begin_work(entry.entry_id)
+                begin_work(entry.entry_id, entry.attempt + 1)
                 if reservation is None:
                     accounts.release(connection, entry.entry_id)
                 else:
@@ -382,12 +382,15 @@ class Ledger:
         with self.database.writing() as connection:
             if not self._move(connection, entry, ("posting",), _CLAIM, **new):
                 return None
+            begin_work(entry.entry_id, entry.attempt + 1)
             connection.execute(
                 update(entries)
                 .where(entries.c.entry_id == entry.entry_id)
                 .values(notes=json.dumps([*entry.notes, note]))
             )
-            return _known(connection, entry.entry_id)
+            moved = _known(connection, entry.entry_id)
+        self.end_work(entry)
+        return moved
 
     def accepted(
         self,
@@ -406,8 +409,10 @@ class Ledger:
 
     @staticmethod
     def end_work(entry: Entry) -> None:
-        """Say that this process sends the entry no more: one that is open then was abandoned."""
-        end_work(entry.entry_id)
+        """Say that this process sends the entry no more, in the attempt that the caller made: one
+        that is open then was abandoned.
+        """
+        end_work(entry.entry_id, entry.attempt)
 
     def abandon(self, entry: Entry, error: Mapping[str, Any]) -> None:
         """Reject an entry that was not sent; any other stays as it is."""
@@ -477,7 +482,7 @@ class Ledger:
     @staticmethod
     def _insert(connection: Connection, intent: Intent, lease: str) -> Entry:
         entry_id = uuid.uuid4().hex
-        begin_work(entry_id)
+        begin_work(entry_id, 0)
         row = {
             "entry_id": entry_id,
             "hub": intent.scope.hub,

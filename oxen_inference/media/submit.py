@@ -100,6 +100,7 @@ async def find_existing(engine: Engine, request: MediaRequest) -> Entry | None:
 async def when_decided(engine: Engine, entry: Entry, task: Task) -> Entry:
     """Return an entry once it was accepted. Raises the error that it was refused with."""
     while True:
+        entry = await _as_it_was_left(engine, entry)
         if entry.state == "accepted":
             return entry
         if entry.state == "rejected":
@@ -188,7 +189,7 @@ async def join_existing(
     `at_first`: the state and attempt that the caller first saw.
     """
     while True:
-        task.entry = entry
+        task.entry = entry = await _as_it_was_left(engine, entry)
         if entry.state == "accepted":
             return entry
         if entry.state == "unknown" or (entry.state == "posting" and entry.is_abandoned):
@@ -199,6 +200,17 @@ async def join_existing(
             return None
         await poll_other_sender(engine, entry, task)
         entry = await engine.reload(entry)
+
+
+async def _as_it_was_left(engine: Engine, entry: Entry) -> Entry:
+    """Return an entry, read again where nobody is at work on it: its end may have been written
+    between the reading and the look at its process.
+    """
+    seen = None
+    while entry.is_abandoned and (entry.state, entry.attempt) != seen:
+        seen = (entry.state, entry.attempt)
+        entry = await engine.reload(entry)
+    return entry
 
 
 async def poll_other_sender(engine: Engine, entry: Entry, task: Task) -> None:
@@ -227,7 +239,7 @@ async def _send_or_abandon(
             engine.ledger.abandon(task.entry or entry, error_record(error))
         raise
     finally:
-        engine.ledger.end_work(entry)
+        engine.ledger.end_work(task.entry or entry)
 
 
 async def _send(engine: Engine, entry: Entry, prepared: PreparedRequest, task: Task) -> Entry:
@@ -247,7 +259,7 @@ async def _send(engine: Engine, entry: Entry, prepared: PreparedRequest, task: T
             again = await _claim_back(engine, entry, prepared)
             if again is None:
                 return await when_decided(engine, await engine.reload(entry), task)
-            entry = again
+            task.entry = entry = again
             continue
         entry = replace(entry, hub_sent_at=engine.hub_clock.at(begun))
         if isinstance(outcome, list):
@@ -331,6 +343,7 @@ async def _claim_back(engine: Engine, entry: Entry, prepared: PreparedRequest) -
         return None
     reservation = await run(prepared.reservation, engine.ledger)
     is_mine = await run(engine.ledger.claim, known, prepared.intent, reservation)
+    engine.ledger.end_work(entry)
     return await engine.reload(entry) if is_mine else None
 
 

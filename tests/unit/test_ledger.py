@@ -422,6 +422,25 @@ def test_another_machines_entry_is_abandoned_when_its_heartbeat_is_stale(
     assert not ledger.posting(entry)  # it is not this process's any more
 
 
+def test_whoever_claims_a_refused_entry_is_at_work_though_the_first_sender_ends_later(
+    ledger: Ledger,
+) -> None:
+    first, _ = begin(ledger, key="k")
+    ledger.posting(first)
+    ledger.rejected(first, {"message": "no"})
+    refused = ledger.get(first.entry_id)
+    assert refused is not None
+    assert ledger.claim(refused, intent(key="k"))
+    ledger.end_work(first)
+    claimed = ledger.get(first.entry_id)
+    assert claimed is not None
+    assert (claimed.state, claimed.is_abandoned) == ("intended", False)
+    ledger.end_work(claimed)
+    left = ledger.get(first.entry_id)
+    assert left is not None
+    assert left.may_be_claimed
+
+
 def test_a_lease_that_is_gone_has_ended(ledger: Ledger) -> None:
     entry, _ = begin(ledger)
     sql(ledger, "DELETE FROM oxen_leases")

@@ -21,7 +21,7 @@ THOROUGH = Pace(
 def settings(hub: Any, ledger: Ledger | None, **more: Any) -> dict[str, Any]:
     """A client's settings for this hub, where `more` does not say else."""
     return {
-        "base_url": hub.base_url, "api_key": "k", "ledger": ledger, "timeout": 5.0,
+        "base_url": hub.base_url, "api_key": "k", "ledger": ledger, "timeout": 30.0,
         "max_retries": 2, **more,
     }  # fmt: skip
 

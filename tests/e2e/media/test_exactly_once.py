@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from oxen_inference.errors import (
     EnqueueOutcomeUnknown,
     KeyConflictError,
 )
+from oxen_inference.ledger.entries import Entry
 from tests.e2e.media.calls import quick_async_client, quick_client
 from tests.e2e.media.processes import kill_and_run_again, race
 from tests.support.bad_hub import BadHub
@@ -68,21 +71,77 @@ def test_twins_share_a_lost_answer(ledger: Ledger) -> None:
     assert len(results) == 1
 
 
-def test_twins_share_a_refusal_and_a_later_call_tries_anew(ledger: Ledger) -> None:
-    refused = {"now": True}
-    with BadHub(plan=lambda *_: "status_400" if refused["now"] else "ok", think=0.05) as hub:
-        with quick_client(hub, ledger) as client, ThreadPoolExecutor(8) as threads:
+class WatchedLedger(Ledger):
+    """A ledger that knows when `expected` threads wait for what another one is sending."""
+
+    def __init__(self, path: Path, expected: int) -> None:
+        super().__init__(path)
+        self.all_wait = threading.Event()
+        self._expected, self._waiting = expected, set[int]()
+
+    def get(self, entry_id: str) -> Entry | None:
+        self._waiting.add(threading.get_ident())
+        if len(self._waiting) == self._expected:
+            self.all_wait.set()
+        return super().get(entry_id)
+
+
+def test_twins_share_a_refusal_and_a_later_call_tries_anew(tmp_path: Path) -> None:
+    ledger = WatchedLedger(tmp_path / "j.sqlite3", expected=7)
+
+    def refuse_when_all_wait(*_: object) -> str:
+        assert ledger.all_wait.wait(60)
+        return "status_400"
+
+    with BadHub(plan=refuse_when_all_wait) as hub:
+        with quick_client(hub, ledger, timeout=60) as client, ThreadPoolExecutor(8) as threads:
             calls = [
                 threads.submit(client.media.generate, model="bad-image", prompt="ox", key="k")
                 for _ in range(8)
             ]
             errors = [call.exception() for call in calls]
-            assert all(isinstance(error, BadRequestError) for error in errors)
-            assert {str(error) for error in errors} == {"refused with 400"}
+            assert {(type(error), str(error)) for error in errors} == {
+                (BadRequestError, "refused with 400")
+            }
             assert hub.posts["ox"] == 1
-            refused["now"] = False
+            hub.plan = lambda *_: "ok"
             assert client.media.generate(model="bad-image", prompt="ox", key="k").succeeded
     assert len(hub.accepted) == 1
+
+
+class LateReadingLedger(Ledger):
+    """A ledger whose first reading of what is being sent comes late: the sender has ended by then."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.was_read, self.is_decided = threading.Event(), threading.Event()
+
+    def get(self, entry_id: str) -> Entry | None:
+        entry = super().get(entry_id)
+        if entry is None or entry.state != "posting":
+            return entry
+        self.was_read.set()
+        assert self.is_decided.wait(60)
+        return replace(entry, is_abandoned=True)
+
+
+def test_a_refusal_is_known_to_a_twin_that_read_the_ledger_right_before_it(tmp_path: Path) -> None:
+    ledger = LateReadingLedger(tmp_path / "j.sqlite3")
+
+    def refuse_when_read(*_: object) -> str:
+        assert ledger.was_read.wait(60)
+        return "status_400"
+
+    with BadHub(plan=refuse_when_read) as hub, quick_client(hub, ledger, timeout=60) as client:
+        with ThreadPoolExecutor(2) as threads:
+            calls = [
+                threads.submit(client.media.generate, model="bad-image", prompt="ox", key="k")
+                for _ in range(2)
+            ]
+            wait(calls, return_when=FIRST_COMPLETED)  # the sender's
+            ledger.is_decided.set()
+            assert [type(call.exception()) for call in calls] == [BadRequestError] * 2
+        assert hub.posts["ox"] == 1
 
 
 def test_a_key_with_other_parameters_is_refused_for_free(ledger: Ledger) -> None:
