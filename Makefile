@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 OPENAI ?= openai
 
 .PHONY: help demo test test-slow test-fleet test-scale test-examples test-matrix coverage check lint types imports format record verify \
-	docs docs-serve notebooks bench bench-fleet compare build smoke clean
+	docs docs-serve test-site screenshots notebooks bench bench-fleet compare build smoke clean
 
 help:
 	@echo "make demo    an agent makes an image and a video on the local sandbox (HUB=1: on Oxen, after asking)"
@@ -130,10 +130,18 @@ notebooks: $(VENV)/.installed
 
 DOCS := .venv-docs
 $(DOCS)/.installed: pyproject.toml
-	$(call install,$(DOCS),--editable '.[all]' --group docs)
+	$(call install,$(DOCS),--editable '.[all]' --group dev --group docs)
 
 docs: $(DOCS)/.installed
 	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict --quiet
+
+# Every page in a real browser: the console, links, the search, a phone. Needs chromium, or `playwright install chromium`.
+test-site: docs
+	$(DOCS)/bin/python -m pytest tests/docs/test_site.py -p no:cacheprovider
+
+# The images of the documentation, made again on the sandbox.
+screenshots: $(DOCS)/.installed
+	$(DOCS)/bin/python -m tests.docs.screenshots
 
 docs-serve: $(DOCS)/.installed
 	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs serve

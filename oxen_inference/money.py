@@ -28,4 +28,4 @@ def usd(amount: Decimal) -> str:
     cents = amount.quantize(Decimal("0.01")) if amount < 10**20 else amount
     if amount == cents:
         return f"${cents:.2f}"
-    return f"${amount:.4f}" if amount >= 1 else f"${Decimal(f'{amount:.3g}'):f}"
+    return f"${amount:.4f}".rstrip("0") if amount >= 1 else f"${Decimal(f'{amount:.3g}'):f}"

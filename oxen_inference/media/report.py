@@ -41,8 +41,9 @@ def render(entries: Sequence[Entry], folder: Path, *, title: str = "Made with Ox
     cards = "\n".join(_card(entry, item, folder) for entry in shown for item in _items(entry))
     more = f" The newest {len(shown):,} are shown." if len(shown) < len(entries) else ""
     unknown = sum(item.cost is None for item in items)
+    succeeded, failed = _ends(items)
     facts = [
-        f"{len(entries):,} requests, {len(items):,} results.{more}",
+        f"{len(entries):,} requests, {succeeded:,} results, {failed:,} failed.{more}",
         f"{unknown:,} of unknown cost." if unknown else "",
     ]
     return PAGE.substitute(
@@ -159,15 +160,21 @@ def _address(path: Path, folder: Path) -> str:
     return quote(relative)
 
 
+def _ends(items: Iterable[MediaItem]) -> tuple[int, int]:
+    """Return how many succeeded and how many failed; what runs is neither."""
+    ended = [item.status == "succeeded" for item in items if item.is_terminal]
+    return sum(ended), len(ended) - sum(ended)
+
+
 def _totals(parts: Iterable[tuple[str, Entry]]) -> str:
     counted: dict[str, list[MediaItem]] = defaultdict(list)
     for name, entry in parts:
         counted[name] += entry.items
     rows = []
     for name, items in sorted(counted.items(), key=lambda each: each[0], reverse=True):
-        failed = sum(item.is_terminal and item.status != "succeeded" for item in items)
+        succeeded, failed = _ends(items)
         rows.append(
-            f"<tr><th>{_text(name)}</th><td>{len(items):,}</td><td>{failed:,}</td>"
+            f"<tr><th>{_text(name)}</th><td>{succeeded:,}</td><td>{failed:,}</td>"
             f"<td>{_text(usd(known_cost(items)))}</td></tr>"
         )
     return "".join(rows)

@@ -13,7 +13,7 @@ import pytest
 from oxen_inference import Ledger, OxenClient
 from oxen_inference.errors import InvalidInputError
 from oxen_inference.result import MediaResult
-from oxen_sandbox import Sandbox
+from oxen_sandbox import Fault, Sandbox
 from tests.e2e.media.calls import MediaCalls
 
 ODD = "<script>document.title = 'broken'</script> & \"quotes\""
@@ -41,6 +41,15 @@ def test_the_sum_is_the_hubs_and_nothing_is_raw(page: Path, hub: Sandbox) -> Non
     assert ODD not in text
     assert text.count("<article") == 3
     assert "http" not in text.replace('http-equiv="Content', "")  # nothing is loaded from outside
+
+
+def test_what_failed_is_no_result(media: MediaCalls, hub: Sandbox, tmp_path: Path) -> None:
+    hub.inject(Fault("fail_job", times=1))
+    requests = [{"model": "flux-2-dev", "prompt": prompt} for prompt in ("an ox", "a calf")]
+    media("generate_many", requests)
+    text = media("report", tmp_path / "out.html").read_text(encoding="utf-8")
+    assert "2 requests, 1 results, 1 failed." in text
+    assert text.count("<td>1</td><td>1</td>") == 2  # by model, by day
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
