@@ -20,6 +20,7 @@ from oxen_inference.effects import (
     Invoke,
     PostOnce,
     Run,
+    RunTogether,
     Send,
     Shield,
     Sleep,
@@ -29,6 +30,7 @@ from oxen_inference.effects import (
     Within,
     Work,
 )
+from oxen_inference.grouping import LoopGroup, ThreadGroup
 from oxen_inference.transport import AsyncSender, Sender
 
 T = TypeVar("T")
@@ -61,6 +63,7 @@ class BlockingDriver:
 
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
+        self._groups: dict[Any, ThreadGroup] = {}
 
     @cached_property
     def _paid(self) -> Any:
@@ -101,6 +104,12 @@ class BlockingDriver:
                 return self._paid.post_once(operation.call, operation.may_send)
             case Run() | Invoke():
                 return operation.function()
+            case RunTogether():
+                function = operation.function
+                group = self._groups.get(function)
+                if group is None:
+                    group = self._groups.setdefault(function, ThreadGroup(function))
+                return group.call(operation.item)
             case Sleep():
                 return time.sleep(operation.seconds)
             case WaitEvent():
@@ -151,6 +160,7 @@ class AsyncDriver:
     def __init__(self, sender: AsyncSender) -> None:
         self._sender = sender
         self._background: set[asyncio.Task[Any]] = set()
+        self._groups: dict[Any, LoopGroup] = {}
 
     @cached_property
     def _paid(self) -> Any:
@@ -193,6 +203,12 @@ class AsyncDriver:
                 # The ledger must not queue behind downloads.
                 pool = _pool("network" if operation.uses_network else "disk")
                 return await asyncio.get_running_loop().run_in_executor(pool, operation.function)
+            case RunTogether():
+                function = operation.function
+                group = self._groups.get(function)
+                if group is None:
+                    group = self._groups[function] = LoopGroup(function, lambda: _pool("disk"))
+                return await group.call(operation.item)
             case Invoke():
                 answer = operation.function()
                 return await answer if inspect.isawaitable(answer) else answer

@@ -18,6 +18,7 @@ from typing_extensions import ParamSpec
 from oxen_inference.transport import Call
 
 T = TypeVar("T")
+S = TypeVar("S")
 P = ParamSpec("P")
 
 Work: TypeAlias = Coroutine[Any, Any, T]
@@ -83,6 +84,12 @@ class Run(Operation[T]):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class RunTogether(Operation[T]):
+    function: Callable[[list[Any]], Sequence[T | Exception]]
+    item: Any
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Invoke(Operation[T]):
     function: Callable[[], T | Awaitable[T]]
 
@@ -139,6 +146,14 @@ def post_once(call: Call[object], may_send: Callable[[], bool]) -> Operation[obj
 def run(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Operation[T]:
     """Call a function that blocks on the disk or the ledger."""
     return Run(lambda: function(*args, **kwargs))
+
+
+def run_together(function: Callable[[list[S]], Sequence[T | Exception]], item: S) -> Operation[T]:
+    """Call a function that blocks on the ledger, one time for all who call it at this moment.
+
+    It takes the items of all of them, and returns a result or an error for each.
+    """
+    return RunTogether(function, item)
 
 
 def run_on_network(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Operation[T]:

@@ -195,7 +195,7 @@ def reserve(connection: Connection, entry_id: str, reservation: Reservation) -> 
         insert(reservations),
         {"entry_id": entry_id, "budget": account, "unit": unit, "open": count},
     )
-    _take(connection, reservation, unit * count)
+    take(connection, reservation, unit * count)
 
 
 def reserve_again(connection: Connection, entry_id: str, reservation: Reservation) -> None:
@@ -204,12 +204,13 @@ def reserve_again(connection: Connection, entry_id: str, reservation: Reservatio
     unit, count = to_units(reservation.unit, ROUND_CEILING), reservation.generations
     values = {"entry": entry_id, "account": reservation.account, "cost": unit, "number": count}
     if connection.execute(_SET_RESERVATION, values).rowcount:
-        _take(connection, reservation, unit * count)
+        take(connection, reservation, unit * count)
     else:
         reserve(connection, entry_id, reservation)
 
 
-def _take(connection: Connection, reservation: Reservation, total: int) -> None:
+def take(connection: Connection, reservation: Reservation, total: int) -> None:
+    """Hold `total` units in a reservation's account. Raises `BudgetExceededError`."""
     values = {"account": reservation.account, "total": total}
     if not connection.execute(_RESERVE, values).rowcount:
         check_fits(totals(connection, reservation.account), to_usd(total), reservation.label)

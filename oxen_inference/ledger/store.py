@@ -108,8 +108,15 @@ _CLAIM = _MOVE.values(
         )
     },
 )
-_POST = _MOVE.where(entries.c.owner == bindparam("from_owner")).values(
-    state="posting", posted_at=now(), hub_sent_at=bindparam("by_hub")
+_POST = (
+    update(entries)
+    .where(
+        entries.c.entry_id == bindparam("entry"),
+        entries.c.attempt == bindparam("number"),
+        entries.c.owner == bindparam("from_owner"),
+        entries.c.state == "intended",  # one state: a list of them takes longer to write as SQL
+    )
+    .values(state="posting", posted_at=now(), hub_sent_at=bindparam("by_hub"))
 )
 _UNPOST = _MOVE.values(state="intended", posted_at=None, hub_sent_at=None)
 _DECIDE = _MOVE.values(state=bindparam("to_state"), error=bindparam("cause"), decided_at=now())
@@ -293,7 +300,7 @@ class Ledger:
         """
         lease = self._lease.id
         with self.database.writing() as connection:
-            self.database.lock(connection, *_lock_names(intent))
+            self.database.lock(connection, *lock_names(intent))
             entry = None if intent.key is None else _find(connection, intent.scope, intent.key)
             is_known_call = entry is not None
             if entry is not None:
@@ -348,7 +355,7 @@ class Ledger:
             return False
         lease = self._lease.id
         with self.database.writing() as connection:
-            columns = {"owner": lease, **_request_columns(intent)}
+            columns = {"owner": lease, **request_columns(intent)}
             new = {f"new_{name}": value for name, value in columns.items()}
             claimed = self._move(connection, entry, (entry.state,), _CLAIM, **new)
             if claimed:
@@ -365,8 +372,8 @@ class Ledger:
         `hub_time`: what the hub's own clock shows.
         """
         with self.database.writing() as connection:
-            own = {"from_owner": entry.owner, "by_hub": hub_time}
-            return self._move(connection, entry, ("intended",), _POST, **own)
+            own = {"entry": entry.entry_id, "number": entry.attempt, "from_owner": entry.owner}
+            return bool(connection.execute(_POST, {**own, "by_hub": hub_time}).rowcount)
 
     def return_to_intended(self, entry: Entry) -> None:
         """Write that the request surely bought nothing, and will be tried again."""
@@ -377,7 +384,7 @@ class Ledger:
         """Begin another attempt of a request whose route was refused, on another; None if it is
         no longer the caller's. Its money stays reserved, and nobody else can claim it between.
         """
-        columns = {"owner": entry.owner, **_request_columns(intent)}
+        columns = {"owner": entry.owner, **request_columns(intent)}
         new = {f"new_{name}": value for name, value in columns.items()}
         with self.database.writing() as connection:
             if not self._move(connection, entry, ("posting",), _CLAIM, **new):
@@ -491,7 +498,7 @@ class Ledger:
             "model": intent.model,
             "media_type": intent.media_type,
             "owner": lease,
-            **_request_columns(intent),
+            **request_columns(intent),
         }
         connection.execute(_INSERT, row)
         return _known(connection, entry_id)
@@ -563,7 +570,8 @@ def _reopen_url(identity: str) -> Ledger:
     return Ledger(known if is_known else identity)
 
 
-def _lock_names(intent: Intent) -> list[str]:
+def lock_names(intent: Intent) -> list[str]:
+    """Return what calls that mean the same request lock."""
     scope = f"{intent.scope.hub}\n{intent.scope.account}"
     names = [] if intent.key is None else [f"key\n{scope}\n{intent.key}"]
     if intent.conversation is not None:
@@ -580,7 +588,8 @@ def _undecided(watched: Mapping[str, float], before: Undecided | None) -> Undeci
     return Undecided(first)
 
 
-def _request_columns(intent: Intent) -> dict[str, Any]:
+def request_columns(intent: Intent) -> dict[str, Any]:
+    """Return the columns of an entry that say what is sent."""
     return {
         "kind": intent.kind,
         "fingerprint": intent.fingerprint,

@@ -46,7 +46,7 @@ from oxen_inference.media.fetch import check_folder
 from oxen_inference.media.generate import finish, leave_all, submit_in_time
 from oxen_inference.media.inputs import stable_form
 from oxen_inference.media.pause import SharedPause
-from oxen_inference.media.prepare import MediaRequest, find_by_key, read_given
+from oxen_inference.media.prepare import MediaRequest, find_known, read_given
 from oxen_inference.result import BulkProgress, MediaResult, known_cost
 
 log = logging.getLogger("oxen_inference.media")
@@ -464,7 +464,7 @@ class Bulk:
 
     async def _is_bought(self, request: MediaRequest) -> bool:
         scope = self._engine.scope()
-        return await run(find_by_key, request, self._engine.ledger, scope) is not None
+        return await find_known(self._engine, request, scope) is not None
 
     def _lacks_money(self, job: _Job, error: BudgetExceededError) -> None:
         """Let a job wait for reservations to be settled; end the run where there are none."""

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from oxen_inference import queue
 from oxen_inference.catalog.pricing import Quote
-from oxen_inference.effects import StopRequest, invoke, run, send
+from oxen_inference.effects import StopRequest, invoke, run, run_together, send
 from oxen_inference.errors import (
     APIResponseError,
     InvalidInputError,
@@ -25,6 +25,7 @@ from oxen_inference.generation_reading import with_absolute_url, without_inputs
 from oxen_inference.hub_clock import HubClock
 from oxen_inference.ledger.breaches import Breach
 from oxen_inference.ledger.entries import Entry, Scope
+from oxen_inference.ledger.groups import Change, GroupedWrites
 from oxen_inference.ledger.store import Ledger
 from oxen_inference.media.file_names import check_template
 from oxen_inference.media.pace import Pace
@@ -163,12 +164,28 @@ class Engine:
     max_retries: int
     hub: Callable[[], str]
     price_caps: Callable[[], Mapping[str, Decimal]]
+    groups: GroupedWrites = field(init=False)
     _breaches: tuple[float, str, dict[tuple[str, str], Breach]] | None = None
+
+    def __post_init__(self) -> None:
+        self.groups = GroupedWrites(self.ledger)
+
+    async def known_breaches(self) -> Mapping[tuple[str, str], Breach]:
+        """Return what `breaches` does, without the ledger where it was read a moment ago."""
+        if self._has_fresh_breaches:
+            return self.breaches()
+        return await run(self.breaches)
+
+    @property
+    def _has_fresh_breaches(self) -> bool:
+        known = self._breaches
+        is_fresh = known is not None and time.monotonic() - known[0] <= _BREACHES_FRESH
+        return is_fresh and known is not None and known[1] == self.hub()
 
     def breaches(self) -> Mapping[tuple[str, str], Breach]:
         """Return the bills above their quote, by model and the parameters that decide its price."""
         hub, known = self.hub(), self._breaches
-        if known is None or known[1] != hub or time.monotonic() - known[0] > _BREACHES_FRESH:
+        if known is None or not self._has_fresh_breaches:
             rows = self._read_breaches(hub)
             known = (time.monotonic(), hub, {(row.model, row.parameters): row for row in rows})
             self._breaches = known
@@ -248,7 +265,7 @@ class Engine:
     async def write(self, entry: Entry, *, is_delivered: bool = False) -> Entry:
         """Write an entry's items to the ledger, and its known costs to the budget."""
         try:
-            written = await run(self.ledger.update, entry, entry.items, is_delivered=is_delivered)
+            written = await run_together(self.groups.update, Change(entry, is_delivered))
         except LedgerError as error:
             # It was paid for: a full disk must not keep it from the caller.
             log.error("Not written to the ledger (%s): %s", error, entry.generation_ids)  # noqa: TRY400 - the ids matter, not the trace

@@ -17,7 +17,7 @@ from oxen_inference.catalog.parameters import (
     validate,
 )
 from oxen_inference.catalog.pricing import Quote
-from oxen_inference.effects import invoke, run, within
+from oxen_inference.effects import invoke, run, run_together, within
 from oxen_inference.errors import (
     APITimeoutError,
     BudgetExceededError,
@@ -135,7 +135,7 @@ def scope_of(base_url: str, api_key: object) -> Scope:
     return Scope(hub, hashlib.sha256(f"oxen-ledger:{hub}:{secret}".encode()).hexdigest()[:20])
 
 
-def find_by_key(request: MediaRequest, ledger: Ledger, scope: Scope) -> Entry | None:
+async def find_known(engine: Engine, request: MediaRequest, scope: Scope) -> Entry | None:
     """Return the entry that a request's key stands for, if that is plain without its model.
 
     So a paid result can be had again when the catalog cannot be read, or its prices and
@@ -143,11 +143,11 @@ def find_by_key(request: MediaRequest, ledger: Ledger, scope: Scope) -> Entry | 
     """
     if not isinstance(request.key, str) or request.direct:
         return None
-    entry = ledger.find(scope, request.key)
+    entry = await run_together(engine.groups.find, (scope, request.key))
     if entry is None or entry.may_be_claimed:
         return None
     model = request.model.id if isinstance(request.model, Model) else request.model
-    params = stable_form(read_inputs(request.params, request.allow_paths))
+    params = stable_form(await read_given(request))
     return entry if _is_request_of(entry, model, params) else None
 
 
@@ -171,7 +171,7 @@ async def prepare(
     model = await find_model(engine, request.model, left)
     media_type = _media_type(model)
     if request.key is not None:
-        await run(_check_key, request, engine.ledger)
+        _check_key(request, engine.ledger)
     given = await read_given(request)
     inline = engine.source() if request.inline_inputs else None
     sent = await with_urls(given, engine.paths, scope.hub, inline)

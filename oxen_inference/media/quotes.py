@@ -43,7 +43,7 @@ async def quote_call(
         most = caps[model.id] * max(num_generations, 1)
         reason = f"at most {usd(caps[model.id])} each by price_caps; {listed.reason}"
         listed = replace(listed, low=Decimal(0), high=most, reason=reason)
-    breach = (await run(engine.breaches)).get((model.id, price_parameters(model, params)))
+    breach = (await engine.known_breaches()).get((model.id, price_parameters(model, params)))
     if breach is None or listed.high is None:
         return listed
     seen = datetime.fromtimestamp(breach.seen_at, tz=timezone.utc).date()
@@ -63,7 +63,7 @@ async def watch_bill(engine: Engine, entry: Entry) -> None:
         model: Model = await invoke(engine.catalog.refresh, entry.model)
         params = {n: v for n, v in entry.request.items() if n not in ("model", "num_generations")}
         parameters = price_parameters(model, params)
-        known = (await run(engine.breaches)).get((model.id, parameters))
+        known = (await engine.known_breaches()).get((model.id, parameters))
         if known is not None and known.entry_id == entry.entry_id:
             return
         now = pricing.quote(model, params).high

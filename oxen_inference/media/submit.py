@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any, NoReturn
 
 import openai
@@ -20,6 +21,7 @@ from oxen_inference.effects import (
     post_once,
     run,
     run_on_network,
+    run_together,
     shield,
     sleep,
 )
@@ -37,12 +39,13 @@ from oxen_inference.errors import (
 )
 from oxen_inference.hub_clock import elapsed
 from oxen_inference.ledger.entries import Entry, Scope
+from oxen_inference.ledger.groups import Acceptance, Beginning, accepted
 from oxen_inference.ledger.store import Begun, Undecided
 from oxen_inference.media.engine import Engine, Task
 from oxen_inference.media.fetch import check_folder
 from oxen_inference.media.input_errors import read_complaint
 from oxen_inference.media.lost_jobs import look_for, outcome_unknown, search
-from oxen_inference.media.prepare import MediaRequest, PreparedRequest, find_by_key, prepare
+from oxen_inference.media.prepare import MediaRequest, PreparedRequest, find_known, prepare
 from oxen_inference.media.queue_decision import (
     Accepted,
     Outcome,
@@ -75,9 +78,7 @@ async def submit(engine: Engine, request: MediaRequest, task: Task) -> Entry:
     if task.options.save_to is not None and not task.is_one_of_many:
         await run_on_network(check_folder, task.options.save_to)
     scope = engine.scope()
-    known = None
-    if request.key is not None:
-        known = await run(find_by_key, request, engine.ledger, scope)
+    known = None if request.key is None else await find_known(engine, request, scope)
     entry = None if known is None else await _join_by_key(engine, known, request, task)
     if entry is None:
         entry = await _begin(engine, request, scope, task)
@@ -89,7 +90,7 @@ async def submit(engine: Engine, request: MediaRequest, task: Task) -> Entry:
 async def find_existing(engine: Engine, request: MediaRequest) -> Entry | None:
     """Return the job that such a request would join; None if it would be paid for again."""
     scope = engine.scope()
-    entry = await run(find_by_key, request, engine.ledger, scope)
+    entry = await find_known(engine, request, scope)
     if entry is None:
         # How inputs are sent makes it no other request, and to fetch them takes its time.
         prepared = await prepare(engine, replace(request, inline_inputs=False), scope)
@@ -152,17 +153,19 @@ async def _begin_and_send(
     engine: Engine, prepared: PreparedRequest, task: Task
 ) -> tuple[Entry, bool]:
     ledger = engine.ledger
+    reservation = partial(prepared.reservation, ledger)
 
-    def begin(undecided: Undecided | None = None) -> Begun | Undecided:
-        return ledger.begin(prepared.intent, prepared.reservation(ledger), undecided)
+    def begin_again(undecided: Undecided) -> Begun | Undecided:
+        return ledger.begin(prepared.intent, reservation(), undecided)
 
-    begun = await run(begin)
+    beginning = Beginning(prepared.intent, reservation)
+    begun: Begun | Undecided = await run_together(engine.groups.begin, beginning)
     while isinstance(begun, Undecided):
         _check_time_left(task)
         await sleep(_UNDECIDED_PAUSE, task.stop)
         if task.stop.is_set:
             raise OxenError("Interrupted before it was sent.")
-        begun = await run(begin, begun)
+        begun = await run(begin_again, begun)
     task.entry, task.wait_id = begun.entry, begun.wait_id
     if begun.is_mine:
         task.entry = await _send_or_abandon(engine, begun.entry, prepared, task)
@@ -442,19 +445,13 @@ async def _accept(engine: Engine, entry: Entry, outcome: Accepted) -> Entry | No
     notes = (*entry.notes, *outcome.notes)
     for note in outcome.notes:
         log.warning(note)
-    items = tuple(MediaItem(generation_id=each) for each in outcome.generation_ids)
-    in_hand = replace(entry, state="accepted", items=items, notes=notes)
-
-    def accept() -> Entry | None:
-        is_ours = engine.ledger.accepted(entry, outcome.generation_ids, notes)
-        return (engine.ledger.get(entry.entry_id) or in_hand) if is_ours else None
-
+    answer = Acceptance(entry, tuple(outcome.generation_ids), notes)
     try:
-        return await run(accept)
+        return await run_together(engine.groups.accept, answer)
     except LedgerError as error:
         # It was paid for: what the ledger cannot take must not be lost here, too.
         log.error("Accepted, but not written to the ledger (%s): %s", error, outcome.generation_ids)  # noqa: TRY400 - the ids matter, not the trace
-        return in_hand
+        return accepted(answer)
 
 
 async def _record_results(engine: Engine, entry: Entry, items: list[MediaItem]) -> Entry:

@@ -205,3 +205,44 @@ async def test_shielded_work_ends_before_a_cancellation_is_raised() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert ended == ["inner"]
+
+
+def test_calls_at_one_moment_are_done_together(sender: Any) -> None:
+    driver: Any = (AsyncDriver if isinstance(sender, AsyncEcho) else BlockingDriver)(sender)
+    groups: list[list[int]] = []
+
+    def double(items: list[int]) -> list[int | Exception]:
+        groups.append(items)
+        waiting = driver._groups[double]._waiting
+        give_up = time.monotonic() + 60
+        while sum(map(len, groups)) + len(waiting) < 8 and time.monotonic() < give_up:
+            time.sleep(0.001)
+            waiting = driver._groups[double]._waiting
+        return [ValueError(str(item)) if item == 3 else 2 * item for item in items]
+
+    async def one(item: int) -> int:
+        return await effects.run_together(double, item)
+
+    async def work() -> Any:
+        return await effects.gather([one(item) for item in range(8)], [])
+
+    running = driver.run(work())
+    outcomes = asyncio.run(running) if isinstance(sender, AsyncEcho) else running
+
+    assert outcomes[:3] + outcomes[4:] == [0, 2, 4, 8, 10, 12, 14]
+    assert isinstance(outcomes[3], ValueError)
+    assert sorted(item for group in groups for item in group) == list(range(8))
+    assert len(groups) <= 2
+
+
+def test_an_error_of_a_group_is_raised_for_each(drive: Drive) -> None:
+    def fail(_: list[int]) -> list[int | Exception]:
+        raise ZeroDivisionError
+
+    async def one() -> int:
+        return await effects.run_together(fail, 1)
+
+    async def work() -> Any:
+        return await effects.gather([one() for _ in range(3)], [])
+
+    assert [type(each) for each in drive(work())] == [ZeroDivisionError] * 3
