@@ -156,12 +156,12 @@ class GroupedWrites:
             return _each(wanted, one)
         ids = [uuid.uuid4().hex for _ in wanted]
         for entry_id in ids:
-            begin_work(entry_id)
+            begin_work(entry_id, 0)
         try:
             return self._begin(wanted, ids)
         except BaseException as error:
             for entry_id in ids:
-                end_work(entry_id)
+                end_work(entry_id, 0)
             if not isinstance(error, OxenError | _OneByOneError):
                 raise
         return _each(wanted, one)
