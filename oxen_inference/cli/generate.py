@@ -360,9 +360,9 @@ def _budget(name: str, limit: Decimal, ledger: Ledger) -> Budget:
     """Return the budget of a run, with the limit that was given last."""
     from oxen_inference.ledger.budgets import Budget
 
-    known = next((each.limit for each in ledger.budgets() if each.name == name), limit)
-    budget = Budget(known, name=name, ledger=ledger)
-    if known != limit:
+    known = ledger.budgets().get(name)
+    budget = Budget(limit if known is None else known.limit, name=name, ledger=ledger)
+    if budget.limit != limit:
         budget.change_limit(limit)
     return budget
 

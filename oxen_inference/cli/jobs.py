@@ -77,18 +77,18 @@ def _budgets(client: OxenClient, options: argparse.Namespace, out: Console) -> N
     if options.json:
         print_json([
             {
-                "name": each.name, "limit": f"{each.limit:f}", "spent": f"{each.spent:f}",
+                "name": name, "limit": f"{each.limit:f}", "spent": f"{each.spent:f}",
                 "reserved": f"{each.reserved:f}", "left": f"{each.left:f}",
             }
-            for each in budgets
+            for name, each in budgets.items()
         ])  # fmt: skip
         return
     table = Table(caption=None if budgets else "no budgets with a name in the ledger")
     for column in ("name", "limit", "spent", "reserved", "left"):
         table.add_column(column, overflow="fold")
-    for each in budgets:
+    for name, each in budgets.items():
         amounts = (each.limit, each.spent, each.reserved, max(each.left, Decimal(0)))
-        row = (each.name, *(usd(amount) for amount in amounts))
+        row = (name, *(usd(amount) for amount in amounts))
         table.add_row(*(Text(show_control(cell)) for cell in row))
     out.print(table)
 

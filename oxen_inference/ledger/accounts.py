@@ -11,13 +11,13 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_HALF_UP, Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from oxen_inference.errors import BudgetExceededError, ConfigurationError, LedgerError
 from oxen_inference.ledger.leases import is_alive
-from oxen_inference.ledger.schema import budgets, charges, holds, leases, reservations
+from oxen_inference.ledger.schema import budgets, charges, failures, holds, leases, reservations
 from oxen_inference.ledger.statements import insert_new, now
 from oxen_inference.money import usd
 
@@ -63,6 +63,22 @@ _NUMBER_CHARGED = (
     select(func.count())
     .select_from(charges)
     .where(charges.c.charge_id.in_(bindparam("names", expanding=True)))
+)
+_NUMBER_RELEASED = (
+    select(func.count())
+    .select_from(failures)
+    .where(failures.c.charge_id.in_(bindparam("names", expanding=True)), failures.c.released == 1)
+)
+_INSERT_FAILURE = insert_new(failures).values(failed_at=now(), released=0)
+_RELEASE_FAILURE = (
+    update(failures)
+    .where(failures.c.charge_id == bindparam("charge"), failures.c.released == 0)
+    .values(released=1)
+)
+_END_FAILURE = (
+    delete(failures)
+    .where(failures.c.charge_id == bindparam("charge"))
+    .returning(failures.c.released)
 )
 _INSERT_CHARGE = insert_new(charges).values(charged_at=now())
 
@@ -111,27 +127,10 @@ def to_usd(units: int) -> Decimal:
     )
 
 
-class BudgetState(NamedTuple):
-    """A named budget as the ledger has it. USD."""
-
-    name: str
-    limit: Decimal
-    spent: Decimal
-    reserved: Decimal
-
-    @property
-    def left(self) -> Decimal:
-        return self.limit - self.spent - self.reserved
-
-
-def named(connection: Connection) -> list[BudgetState]:
-    """Return the budgets with a name, in the order of their names."""
+def named(connection: Connection) -> dict[str, Totals]:
+    """Return the totals of the budgets with a name, in the order of their names."""
     rows = connection.execute(select(budgets).order_by(budgets.c.name))
-    return [
-        BudgetState(row.name, to_usd(row.amount), to_usd(row.spent), to_usd(row.reserved))
-        for row in rows
-        if not row.name.startswith(UNNAMED)
-    ]
+    return {row.name: _read_totals(row) for row in rows if not row.name.startswith(UNNAMED)}
 
 
 def open_account(connection: Connection, account: str, limit: Decimal) -> Decimal:
@@ -165,6 +164,10 @@ def totals(connection: Connection, account: str) -> Totals:
         raise LedgerError(
             f"The budget {account!r} is no longer in its ledger, which was removed or replaced."
         )
+    return _read_totals(row)
+
+
+def _read_totals(row: Any) -> Totals:
     return Totals(to_usd(row.amount), to_usd(row.spent), to_usd(row.reserved))
 
 
@@ -233,7 +236,10 @@ def resize(
     if held is None:
         return
     names = [f"{entry_id}:{each}" for each in dict.fromkeys(generation_ids)]
-    settled = connection.execute(_NUMBER_CHARGED, {"names": names}).scalar_one() if names else 0
+    settled = 0
+    if names:
+        settled += connection.execute(_NUMBER_CHARGED, {"names": names}).scalar_one()
+        settled += connection.execute(_NUMBER_RELEASED, {"names": names}).scalar_one()
     is_open = max(len(names), at_least) - settled
     _set_open(connection, entry_id, held, is_open, spent=0)
 
@@ -253,13 +259,47 @@ def settle(
     charge_id, amount = f"{entry_id}:{generation_id}", to_units(cost)
     before = connection.execute(_CHARGED, {"charge": charge_id}).scalar_one_or_none()
     if before is None:
+        released = connection.execute(_END_FAILURE, {"charge": charge_id}).scalar_one_or_none()
         _insert_charge(connection, held.budget, charge_id, amount, label)
-        _set_open(connection, entry_id, held, max(held.open - 1, 0), spent=amount)
+        still_open = held.open if released else max(held.open - 1, 0)
+        _set_open(connection, entry_id, held, still_open, spent=amount)
     elif before != amount:
         connection.execute(
             update(charges).where(charges.c.charge_id == charge_id).values(amount=amount)
         )
         _set_open(connection, entry_id, held, held.open, spent=amount - before)
+
+
+def add_failure(connection: Connection, entry_id: str, generation_id: str) -> None:
+    """Write that a generation ended without success and without a cost, once."""
+    held = _held(connection, entry_id)
+    if held is not None:
+        charge_id = f"{entry_id}:{generation_id}"
+        row = {"charge_id": charge_id, "entry_id": entry_id, "budget": held.budget}
+        connection.execute(_INSERT_FAILURE, row)
+
+
+def old_failures(connection: Connection, account: str, seconds: float) -> list[tuple[str, str]]:
+    """Return the charge ids, with their entries, of failures so long ago that still hold money."""
+    rows = connection.execute(
+        select(failures.c.charge_id, failures.c.entry_id)
+        .where(
+            failures.c.budget == account,
+            failures.c.released == 0,
+            failures.c.failed_at <= now() - seconds,
+        )
+        .order_by(failures.c.entry_id)
+    )
+    return [(row.charge_id, row.entry_id) for row in rows]
+
+
+def release_failures(connection: Connection, account: str, seconds: float) -> None:
+    """Free what such failures hold, and charge nothing: their costs may still be stated."""
+    for charge_id, entry_id in old_failures(connection, account, seconds):
+        held = _held(connection, entry_id)
+        is_held = connection.execute(_RELEASE_FAILURE, {"charge": charge_id}).rowcount
+        if held is not None and is_held:
+            _set_open(connection, entry_id, held, max(held.open - 1, 0), spent=0)
 
 
 def charge(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import uuid
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -50,8 +52,12 @@ class Budget:
     With a `name` it is one budget for everything that names it in the same ledger, across
     threads, processes and runs. Without a name it is this object alone, in this process, and
     belongs to the ledger of the first client that pays from it. `price_caps` are the most that one
-    generation may cost, by model id, for models without a usable price. Raises `ConfigurationError` if
-    the name already stands for another limit, or the ledger does not last.
+    generation may cost, by model id, for models without a usable price.
+
+    `release_failed_after`: seconds, or a `timedelta`, after which a generation that failed or was
+    canceled, and whose cost Oxen has not stated, holds no money any more; None: until the cost is
+    stated. A cost that is stated later is charged all the same. Raises `ConfigurationError` if the
+    name already stands for another limit, or the ledger does not last.
     """
 
     def __init__(
@@ -61,8 +67,10 @@ class Budget:
         name: str | None = None,
         ledger: Ledger | None = None,
         price_caps: PriceCaps | None = None,
+        release_failed_after: float | timedelta | None = None,
     ) -> None:
         self.price_caps = read_price_caps(price_caps)
+        self.release_failed_after = _read_seconds(release_failed_after)
         self.limit = read_amount(limit, "limit")
         self.name = name
         self._account = f"{accounts.UNNAMED}{uuid.uuid4().hex}" if name is None else name
@@ -86,7 +94,11 @@ class Budget:
     def __reduce__(self) -> Any:
         if self.name is None:
             raise TypeError("A budget without a name lives in one process; name it to send it.")
-        return _rebuild, (str(self.limit), self.name, self._ledger, self.price_caps)
+        settings = {
+            "price_caps": self.price_caps,
+            "release_failed_after": self.release_failed_after,
+        }
+        return _rebuild, (self.name, self._ledger, settings)
 
     @property
     def account(self) -> str:
@@ -153,6 +165,7 @@ class Budget:
                     hint="Pass the client ledger=budget.ledger, or the budget "
                     "ledger=client.media.ledger.",
                 )
+            self._release_failed()
         return Reservation(self._account, self._label, unit, generations)
 
     def hold(self, ledger: Ledger, amount: Decimal) -> Hold:
@@ -166,6 +179,7 @@ class Budget:
                 self._bind(ledger)
             assert self._ledger is not None  # noqa: S101 - it was bound
             kept_in = self._ledger
+            self._release_failed()
         hold = Hold(kept_in, self._account, uuid.uuid4().hex)
         lease = kept_in.lease_id
         with kept_in.database.writing() as connection:
@@ -192,11 +206,23 @@ class Budget:
         with self._lock:
             if self._ledger is None:
                 return Totals(self.limit, self._recorded, Decimal(0))
+            self._release_failed()
             with self._ledger.database.reading() as connection:
                 known = accounts.totals(connection, self._account)
             if known.limit != self.limit:  # it was changed elsewhere
                 self.limit = known.limit
             return known
+
+    def _release_failed(self) -> None:
+        """Free what generations hold that failed longer ago than `release_failed_after`."""
+        seconds = self.release_failed_after
+        if seconds is None or self._ledger is None:
+            return
+        with self._ledger.database.reading() as connection:
+            if not accounts.old_failures(connection, self._account, seconds):
+                return
+        with self._ledger.database.writing() as connection:
+            accounts.release_failures(connection, self._account, seconds)
 
     @property
     def _label(self) -> str:
@@ -265,8 +291,18 @@ def _durable(ledger: Ledger, name: str) -> Ledger:
     return ledger
 
 
-def _rebuild(_: str, name: str, ledger: Ledger, price_caps: PriceCaps) -> Budget:
+def _read_seconds(given: float | timedelta | None) -> float | None:
+    seconds = given.total_seconds() if isinstance(given, timedelta) else given
+    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if seconds is not None and not (is_number and 0 <= seconds < math.inf):
+        raise ConfigurationError(
+            f"release_failed_after must be seconds or a timedelta, not {given!r}."
+        )
+    return seconds
+
+
+def _rebuild(name: str, ledger: Ledger, settings: dict[str, Any]) -> Budget:
     """Return a pickled budget as its ledger has it; one that is gone never starts anew."""
     with ledger.database.reading() as connection:
         known = accounts.totals(connection, name)
-    return Budget(known.limit, name=name, ledger=ledger, price_caps=price_caps)
+    return Budget(known.limit, name=name, ledger=ledger, **settings)

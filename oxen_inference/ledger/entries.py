@@ -75,6 +75,8 @@ class Entry:
     notes: tuple[str, ...]
     items: tuple[MediaItem, ...]
     reserved: Decimal
+    budget: str | None = None
+    """The account of the budget that it is paid from; see `Budget.account`."""
     quoted: Decimal | None = None
     """The most that one generation was to cost when it was sent; None: unknown."""
     is_abandoned: bool = False

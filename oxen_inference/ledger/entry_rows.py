@@ -86,6 +86,7 @@ def read_entry(row: Mapping[str, Any], items: tuple[MediaItem, ...]) -> Entry:
         items=items,
         quoted=accounts.to_usd(row["quoted"]) if isinstance(row["quoted"], int) else None,
         reserved=accounts.to_usd(reserved[0] * reserved[1]),
+        budget=row["budget"],
         is_abandoned=is_open
         and (
             is_alive(row["lease_identity"], row["lease_age"]) is False

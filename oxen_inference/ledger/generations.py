@@ -145,6 +145,8 @@ def update_items(connection: Connection, entry: Entry, items: Iterable[MediaItem
         connection.execute(_SET_ITEM, values)
         if item.is_terminal and item.cost is not None:
             accounts.settle(connection, entry.entry_id, generation_id, item.cost, entry.model)
+        elif item.is_terminal and item.status != "succeeded":
+            accounts.add_failure(connection, entry.entry_id, generation_id)
 
 
 def read_item(generation_id: str, text: object) -> MediaItem:

@@ -17,6 +17,7 @@ from oxen_inference.ledger.schema import (
     calls,
     charges,
     entries,
+    failures,
     generations,
     leases,
     metadata,
@@ -108,7 +109,7 @@ def prune(ledger: Ledger, seconds: float) -> int:
         gone = [each for each in found if each.is_settled and each.is_delivered]
         names = [f"{each.entry_id}:{one}" for each in gone for one in each.generation_ids]
         connection.execute(delete(charges).where(charges.c.charge_id.in_(names)))
-        for table in (reservations, calls, waits, generations, entries):
+        for table in (failures, reservations, calls, waits, generations, entries):
             ids = [each.entry_id for each in gone]
             connection.execute(delete(table).where(table.c.entry_id.in_(ids)))
         return len(gone)

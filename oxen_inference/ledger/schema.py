@@ -141,6 +141,17 @@ charges = Table(
     Column("label", Text, nullable=False),
     Column("charged_at", Double, nullable=False),
 )
+failures = Table(
+    "oxen_failures",
+    metadata,
+    Column("charge_id", Text, primary_key=True),
+    Column("entry_id", Text, ForeignKey(entries.c.entry_id), nullable=False),
+    Column("budget", Text, ForeignKey(budgets.c.name), nullable=False),
+    Column("failed_at", Double, nullable=False),
+    Column("released", Integer, nullable=False),
+    Index("oxen_failures_by_budget", "budget", "released"),
+)
+"""Generations that ended without success and without a cost."""
 pollers = Table(
     "oxen_pollers",
     metadata,
@@ -187,7 +198,11 @@ def _add_quotes(connection: Connection) -> None:
         connection.execute(text(f"ALTER TABLE {entries.name} ADD COLUMN quoted BIGINT"))
 
 
-MIGRATIONS: Sequence[Callable[[Connection], None]] = (metadata.create_all, _add_quotes)
+MIGRATIONS: Sequence[Callable[[Connection], None]] = (
+    metadata.create_all,
+    _add_quotes,
+    metadata.create_all,  # generations that failed
+)
 """Entry n brings a database of version n to version n + 1. A released one is never edited."""
 
 

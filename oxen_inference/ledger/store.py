@@ -40,7 +40,7 @@ from sqlalchemy import (
 
 from oxen_inference.errors import ConfigurationError, KeyConflictError, LedgerError
 from oxen_inference.ledger import accounts, breaches, conversations, generations
-from oxen_inference.ledger.accounts import BudgetState, Reservation
+from oxen_inference.ledger.accounts import Reservation, Totals
 from oxen_inference.ledger.breaches import Breach
 from oxen_inference.ledger.database import Database, identity_of, read_url
 from oxen_inference.ledger.entries import Entry, Intent, Scope
@@ -59,6 +59,7 @@ _ENTRIES = (
         leases.c.identity.label("lease_identity"),
         (now() - leases.c.heartbeat_at).label("lease_age"),
         (now() - entries.c.posted_at).label("posted_ago"),
+        reservations.c.budget,
         reservations.c.unit,
         reservations.c.open,
     )
@@ -258,8 +259,8 @@ class Ledger:
         with self.database.reading() as connection:
             return _select(connection, *conditions)
 
-    def budgets(self) -> list[BudgetState]:
-        """Return the budgets with a name."""
+    def budgets(self) -> dict[str, Totals]:
+        """Return the totals of the budgets with a name, by name."""
         with self.database.reading() as connection:
             return accounts.named(connection)
 

@@ -6,22 +6,26 @@ Every function here, and in the modules below, is an `async def` over the operat
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from functools import partial
-from typing import Any, TypeVar
+from shlex import quote
+from typing import TypeVar
 
 from oxen_inference.effects import Work, run, run_on_network, with_deadline
 from oxen_inference.errors import DownloadError, GenerationFailed, LedgerError, end_sentence
+from oxen_inference.ledger.accounts import UNNAMED
 from oxen_inference.ledger.entries import Entry
+from oxen_inference.ledger.store import default_ledger
 from oxen_inference.media import wait
 from oxen_inference.media.engine import Engine, Task, WaitOptions
 from oxen_inference.media.fetch import check_folder, fetch_items
 from oxen_inference.media.file_names import stem_of
 from oxen_inference.media.input_errors import read_complaint
-from oxen_inference.media.prepare import MediaRequest
+from oxen_inference.media.prepare import MediaRequest, hub_of
 from oxen_inference.media.quotes import watch_bill
 from oxen_inference.media.submit import submit, when_decided
+from oxen_inference.money import usd
 from oxen_inference.result import MediaItem, MediaResult
+from oxen_inference.settings import HUB_URL
 
 log = logging.getLogger("oxen_inference.media")
 
@@ -85,7 +89,7 @@ async def finish(engine: Engine, task: Task) -> MediaResult:
     await watch_bill(engine, task.known_entry)
     result = task.known_entry.result()
     if not result.succeeded:
-        raise _failure(result, task.known_entry.request)
+        raise _failure(engine, task.known_entry)
     if failure is not None:
         failure.result = result
         raise failure
@@ -128,13 +132,39 @@ def _leave(engine: Engine, task: Task) -> None:
             log.warning("Not written to the ledger (%s): the call is over", error)
 
 
-def _failure(result: MediaResult, request: Mapping[str, Any]) -> GenerationFailed:
+def _failure(engine: Engine, entry: Entry) -> GenerationFailed:
+    result = entry.result()
     text = _failure_text(result)
-    complaint = read_complaint(text, request)
-    if complaint is None:
-        return GenerationFailed(text, result=result)
-    message = f"{end_sentence(text)}{complaint.addition}" if complaint.addition else text
-    return GenerationFailed(message, result=result, hint=complaint.hint)
+    complaint = read_complaint(text, entry.request)
+    hints = [complaint.hint if complaint else None, _money_hint(engine, entry)]
+    if complaint and complaint.addition:
+        text = f"{end_sentence(text)}{complaint.addition}"
+    return GenerationFailed(text, result=result, hint=" ".join(filter(None, hints)) or None)
+
+
+def _money_hint(engine: Engine, entry: Entry) -> str | None:
+    """Say what a failed generation still holds of its budget, and how to free it."""
+    if not entry.reserved:
+        return None
+    budget = entry.budget or ""
+    of_budget = "its budget" if budget.startswith(UNNAMED) else f"the budget {budget!r}"
+    return (
+        f"It holds {usd(entry.reserved)} of {of_budget} until Oxen states its cost. "
+        f"`{_forget_command(engine, entry)}` frees the money if you know that it was not billed; "
+        "Budget(release_failed_after=...) does so after a time."
+    )
+
+
+def _forget_command(engine: Engine, entry: Entry) -> str:
+    """Return what frees a failed generation's money, as a shell's command where that can be."""
+    ledger, hub = engine.ledger, engine.hub()
+    if not ledger.durable or (ledger.path is None and not ledger.is_same(default_ledger())):
+        return f"client.media.forget({entry.entry_id!r})"
+    named = (
+        "" if ledger.is_same(default_ledger()) else f"OXEN_LEDGER_URL={quote(str(ledger.path))} "
+    )
+    at = "" if hub == hub_of(HUB_URL) else f" --base-url {quote(f'{hub}/api/ai')}"
+    return f"{named}python -m oxen_inference{at} forget {entry.entry_id}"
 
 
 def _stem(template: str | None, index: int, entry: Entry, item: MediaItem, position: int) -> str:

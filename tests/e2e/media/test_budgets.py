@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from oxen_inference import Budget, Ledger
+from oxen_inference.cli.main import main
 from oxen_inference.errors import (
     BudgetExceededError,
     ConfigurationError,
@@ -20,6 +25,7 @@ from oxen_inference.errors import (
     InvalidInputError,
     LedgerError,
 )
+from oxen_inference.ledger.schema import charges
 from tests.e2e.media.calls import MediaCalls, quick_client
 from tests.support import bad_hub
 from tests.support.bad_hub import BadHub
@@ -208,3 +214,67 @@ def test_a_forked_child_buys_nothing_from_a_budget_without_a_name(
         os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert not hub.posts
+
+
+def test_a_failure_says_what_holds_the_money_and_the_command_frees_it(
+    hub: BadHub, media: MediaCalls, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.cost = None
+    hub.shown = lambda _, row: {**row, "status": "failed", "error_message": "an odd ox"}
+    budget = Budget("0.50", name="studio", ledger=ledger)
+    with pytest.raises(GenerationFailed) as caught:
+        buy(media, budget, key="k", num_generations=2)
+    hint = caught.value.hint or ""
+    assert "$0.10 of the budget 'studio'" in hint
+    found = re.search(r"`OXEN_LEDGER_URL=(\S+) python -m oxen_inference (.+)` frees", hint)
+    assert found is not None
+    monkeypatch.setenv("OXEN_LEDGER_URL", shlex.split(found[1])[0])
+    monkeypatch.setenv("OXEN_API_KEY", media.options["api_key"])
+    assert main(shlex.split(found[2])) == 0
+    assert (budget.spent, budget.reserved) == (0, 0)
+    with pytest.raises(GenerationFailed) as again:
+        media("resume", "k")
+    assert "holds" not in str(again.value)
+
+
+def test_failures_release_their_money_after_a_time_where_that_is_asked_for(
+    hub: BadHub, media: MediaCalls, ledger: Ledger
+) -> None:
+    """What ends without a cost is no longer held, and yet charged once a cost is stated."""
+    hub.cost = None
+    hub.shown = lambda _, row: {**row, "status": "failed"}
+    patient = Budget("0.50", name="studio", ledger=ledger, release_failed_after=timedelta(days=1))
+    eager = Budget("0.50", name="studio", ledger=ledger, release_failed_after=0)
+    held = Budget("0.50", name="studio", ledger=ledger)
+    with pytest.raises(GenerationFailed):
+        buy(media, held, key="k", num_generations=2)
+    assert [each.reserved for each in (held, patient, eager, held)] == [
+        Decimal("0.10"), Decimal("0.10"), 0, 0,
+    ]  # fmt: skip
+    assert (eager.spent, eager.remaining) == (0, Decimal("0.50"))
+    with ledger.database.reading() as connection:
+        assert connection.execute(select(charges)).all() == []  # no zero charge
+    hub.cost = "0.04"
+    (entry,) = media("reconcile")
+    assert entry.cost == Decimal("0.08")
+    assert (eager.spent, eager.reserved) == (Decimal("0.08"), 0)
+
+
+def test_only_what_failed_is_released(hub: BadHub, media: MediaCalls) -> None:
+    hub.cost = None
+    made: list[str] = []
+
+    def shown(_: str, row: dict[str, Any]) -> dict[str, Any]:
+        made[:] = dict.fromkeys([*made, row["generation_id"]])
+        is_first = row["generation_id"] == made[0]
+        return {**row, "status": "succeeded" if is_first else "failed"}
+
+    hub.shown = shown
+    budget = Budget("0.50", release_failed_after=0)
+    buy(media, budget, key="k", num_generations=2)
+    assert (budget.spent, budget.reserved) == (0, Decimal("0.05"))
+    hub.cost = "0.03"
+    media("reconcile")
+    assert (budget.spent, budget.reserved) == (Decimal("0.06"), 0)
+    with pytest.raises(ConfigurationError, match="seconds or a timedelta"):
+        Budget("1", release_failed_after="1 day")  # type: ignore[arg-type]  # that is refused
