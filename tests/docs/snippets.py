@@ -41,7 +41,6 @@ _NOTE = re.compile(
     r"<!--\s*(?P<kind>not run|output)\s*(?::\s*(?P<reason>(?:(?!-->).)*?))?\s*-->\s*\Z", re.DOTALL
 )
 _SETUP = re.compile(r"^[ \t]*<!--\s*setup\n(?P<source>.*?)-->", re.DOTALL | re.MULTILINE)
-_TITLE = re.compile(r"""title=["'](?P<name>[\w.-]+)["']""")
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,6 @@ class Block:
     line: int
     language: str
     source: str
-    title: str | None = None
     note: str | None = None
     reason: str = ""
 
@@ -91,13 +89,11 @@ def blocks(path: Path) -> list[Block]:
 
 def _block(path: Path, text: str, start: int, info: str, source: str) -> Block:
     note = _NOTE.search(text[:start])
-    title = _TITLE.search(info)
     return Block(
         path,
         line=text.count("\n", 0, start) + 2,
         language=(info.split() or [""])[0],
         source=source,
-        title=title["name"] if title else None,
         note=note["kind"] if note else None,
         reason=(note["reason"] or "") if note else "",
     )
@@ -106,7 +102,7 @@ def _block(path: Path, text: str, start: int, info: str, source: str) -> Block:
 class Reader:
     """Someone who types a page's blocks into one file and runs it, `await` included.
 
-    A block that defines tests is run by pytest, under its title or as ``test_snippet.py``.
+    Blocks that define tests are files of their own, which pytest runs together at the end.
     """
 
     def __init__(self, sandbox: Sandbox, folder: Path) -> None:
@@ -114,6 +110,7 @@ class Reader:
         self.printed = ""
         self._sandbox, self._folder = sandbox, folder
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._tests: list[Block] = []
 
     def read(self, block: Block) -> None:
         if block.note == "not run":
@@ -122,10 +119,8 @@ class Reader:
             self._compare(block)
         elif block.note == "setup":
             self._execute(block, sandbox=self._sandbox)
-        elif block.is_python and block.title == "conftest.py":
-            (self._folder / block.title).write_text(block.source, encoding="utf-8")
         elif block.is_python and _defines_tests(block.source):
-            self._run_pytest(block)
+            self._tests.append(block)
         elif block.is_python:
             self._execute(block)
 
@@ -153,23 +148,28 @@ class Reader:
             for name in hidden:
                 names.pop(name, None)
 
-    def _run_pytest(self, block: Block) -> None:
-        file = self._folder / (block.title or "test_snippet.py")
-        file.write_text(block.source, encoding="utf-8")
+    def finish(self) -> None:
+        """Run the tests of all blocks that were read. Raises AssertionError with what pytest prints."""
+        if not self._tests:
+            return
+        for number, block in enumerate(self._tests, 1):
+            # Padded, so that tracebacks name the lines of the page.
+            padded = "\n" * (block.line - 1) + block.source
+            (self._folder / f"test_{number}.py").write_text(padded, encoding="utf-8")
         # Loading every plugin that is installed takes seconds; a page needs these two.
         plugins = ("-p", "oxen_sandbox.pytest_plugin", "-p", "pytest_asyncio.plugin")
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *plugins, "-o",
-                   "asyncio_mode=auto", f"--rootdir={self._folder}", str(file)]  # fmt: skip
+                   "asyncio_mode=auto", f"--rootdir={self._folder}", str(self._folder)]  # fmt: skip
         done = subprocess.run(
             command,
             cwd=self._folder,
             check=False,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         )
-        assert done.returncode == 0, f"{block.where}\n{done.stdout}\n{done.stderr}"
+        assert done.returncode == 0, f"{self._tests[0].path}\n{done.stdout}\n{done.stderr}"
 
     def _compare(self, block: Block) -> None:
         flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE

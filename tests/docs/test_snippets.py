@@ -43,6 +43,7 @@ def reader(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Reader]:
 def test_a_reader_gets_through(path: Path, reader: Reader) -> None:
     for block in blocks(path):
         reader.read(block)
+    reader.finish()
 
 
 def test_what_is_not_run_says_why() -> None:

@@ -98,11 +98,11 @@ def test_a_failing_snippet_fails(tmp_path: Path) -> None:
 
 def test_tests_in_a_page_are_run_by_pytest(tmp_path: Path) -> None:
     someone = reader(tmp_path)
-    passing = "def test_draws(oxen_sandbox):\n    assert oxen_sandbox.jobs == []\n"
-    someone.read(Block(tmp_path, 1, "python", passing))
-    failing = "def test_draws(oxen_sandbox):\n    assert oxen_sandbox.jobs\n"
-    with pytest.raises(AssertionError, match="1 failed"):
-        someone.read(Block(tmp_path, 1, "python", failing))
+    for test in ("assert oxen_sandbox.jobs == []", "assert oxen_sandbox.jobs"):
+        source = f"def test_draws(oxen_sandbox):\n    {test}\n"
+        someone.read(Block(tmp_path, 1, "python", source))
+    with pytest.raises(AssertionError, match="1 failed, 1 passed"):
+        someone.finish()
 
 
 def test_finds_snippets_of_docstrings(tmp_path: Path) -> None:
