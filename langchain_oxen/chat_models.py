@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Generator,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import aclosing, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -34,13 +42,14 @@ from langchain_oxen.parameters import (
     sort_arguments,
 )
 from langchain_oxen.profile import CatalogProfile
+from langchain_oxen.stream_events import EventWriter
 from langchain_oxen.tracing import trace_cost, with_stream_cost
 from oxen_inference._version import __version__
 from oxen_inference.chat.families import ReplaySetting
 from oxen_inference.clients import ClientCache, ClientHolder
 
 if TYPE_CHECKING:
-    from oxen_inference.chat.answer import Answer
+    from oxen_inference.chat.answer import Answer, Delta
     from oxen_inference.client import AsyncOxenClient, OxenClient
 
 
@@ -281,17 +290,9 @@ class ChatOxen(ClientHolder, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        with _typed_errors():
-            from oxen_inference.chat.budgeted import stream
-
-            client = self._client()
-            body, options = self._request(client, messages, stop, kwargs, streamed=True)
-            for delta in stream(client, body, **options):
-                if delta.end is None:
-                    yield to_chunk(delta)
-                else:
-                    trace_cost(run_manager, delta.end.cost_charged)
-                    yield to_last_chunk(delta, delta.end)
+        with closing(self._deltas(messages, stop, run_manager, kwargs)) as deltas:
+            for delta in deltas:
+                yield to_chunk(delta) if delta.end is None else to_last_chunk(delta, delta.end)
 
     @override
     async def _astream(
@@ -301,17 +302,72 @@ class ChatOxen(ClientHolder, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
+        async with aclosing(self._adeltas(messages, stop, run_manager, kwargs)) as deltas:
+            async for delta in deltas:
+                yield to_chunk(delta) if delta.end is None else to_last_chunk(delta, delta.end)
+
+    def _stream_chat_model_events(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[Any]:
+        """Yield the protocol events of ``stream_events(version="v3")``."""
+        writer = EventWriter(run_manager and run_manager.run_id)
+        with closing(self._deltas(messages, stop, run_manager, kwargs)) as deltas:
+            for delta in deltas:
+                yield from writer.add(delta)
+
+    async def _astream_chat_model_events(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[Any]:
+        """Yield the protocol events of ``astream_events(version="v3")``."""
+        writer = EventWriter(run_manager and run_manager.run_id)
+        async with aclosing(self._adeltas(messages, stop, run_manager, kwargs)) as deltas:
+            async for delta in deltas:
+                for event in writer.add(delta):
+                    yield event
+
+    def _deltas(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        run_manager: CallbackManagerForLLMRun | None,
+        given: dict[str, Any],
+    ) -> Generator[Delta, None, None]:
+        with _typed_errors():
+            from oxen_inference.chat.budgeted import stream
+
+            client = self._client()
+            body, options = self._request(client, messages, stop, given, streamed=True)
+            with closing(stream(client, body, **options)) as deltas:
+                for delta in deltas:
+                    if delta.end is not None:
+                        trace_cost(run_manager, delta.end.cost_charged)
+                    yield delta
+
+    async def _adeltas(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        run_manager: AsyncCallbackManagerForLLMRun | None,
+        given: dict[str, Any],
+    ) -> AsyncGenerator[Delta, None]:
         with _typed_errors():
             client = await self._async_client()
             from oxen_inference.chat.budgeted import astream
 
-            body, options = self._request(client, messages, stop, kwargs, streamed=True)
-            async for delta in astream(client, body, **options):
-                if delta.end is None:
-                    yield to_chunk(delta)
-                else:
-                    trace_cost(run_manager, delta.end.cost_charged)
-                    yield to_last_chunk(delta, delta.end)
+            body, options = self._request(client, messages, stop, given, streamed=True)
+            async with aclosing(astream(client, body, **options)) as deltas:
+                async for delta in deltas:
+                    if delta.end is not None:
+                        trace_cost(run_manager, delta.end.cost_charged)
+                    yield delta
 
     @override
     def stream(

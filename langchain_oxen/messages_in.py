@@ -31,20 +31,12 @@ def to_message(answer: Answer) -> AIMessage:
     """Return the message for a whole answer."""
     calls: list[ToolCall] = []
     invalid: list[InvalidToolCall] = []
-    for call in answer.tool_calls:
-        arguments, error = _parse_arguments(call)
-        if error is None:
-            calls.append(ToolCall(name=call.name, args=arguments, id=call.id, type="tool_call"))
+    for wire_call in answer.tool_calls:
+        call = to_call(wire_call)
+        if call["type"] == "tool_call":
+            calls.append(call)
         else:
-            invalid.append(
-                InvalidToolCall(
-                    type="invalid_tool_call",
-                    name=call.name,
-                    args=call.arguments,
-                    id=call.id,
-                    error=error,
-                )
-            )
+            invalid.append(call)
     kwargs = _final_kwargs(answer)
     if answer.reasoning:
         kwargs["reasoning_content"] = answer.reasoning
@@ -60,6 +52,16 @@ def to_message(answer: Answer) -> AIMessage:
         tool_calls=calls,
         invalid_tool_calls=invalid,
         usage_metadata=to_usage(answer.usage),
+    )
+
+
+def to_call(call: WireCall) -> ToolCall | InvalidToolCall:
+    """Return a tool call, or what is wrong with it."""
+    arguments, error = _parse_arguments(call)
+    if error is None:
+        return ToolCall(name=call.name, args=arguments, id=call.id, type="tool_call")
+    return InvalidToolCall(
+        type="invalid_tool_call", name=call.name, args=call.arguments, id=call.id, error=error
     )
 
 

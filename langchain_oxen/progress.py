@@ -1,8 +1,9 @@
 """The progress of a generation, sent to callbacks and to LangGraph's custom stream, or shown as bars.
 
 Every step is a custom event named `EVENT` (`on_custom_event` handlers, `astream_events`), and a
-dict of the same data with ``"type": EVENT`` in ``stream_mode="custom"``. Both are needed, since
-neither reaches the other: https://docs.langchain.com/oss/python/langgraph/streaming.
+dict of the same data with ``"type": EVENT`` in ``stream_mode="custom"`` and in the output deltas of
+``run.tool_calls``. All are needed, since none reaches the others:
+https://docs.langchain.com/oss/python/langgraph/streaming.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ class ProgressRelay:
         self, tool: str, tool_call_id: str | None, config: RunnableConfig, run_manager: Any
     ) -> None:
         self._labels = {"type": EVENT, "tool": tool, "tool_call_id": tool_call_id}
-        self._write = _stream_writer(config)
+        self._writers = [
+            write for write in (_stream_writer(config), _tool_call_writer()) if write is not None
+        ]
         # From the manager: on Python 3.10 no task inherits the run it belongs to.
         self._config: RunnableConfig = {"callbacks": run_manager.get_child()}
 
@@ -50,8 +53,8 @@ class ProgressRelay:
     def _write_to_stream(self, progress: Any) -> dict[str, Any]:
         fields = asdict(progress)
         data = {**self._labels, **fields, "generation_ids": list(fields["generation_ids"])}
-        if self._write is not None:
-            self._write(data)
+        for write in self._writers:
+            write(data)
         return data
 
 
@@ -66,6 +69,17 @@ def _stream_writer(config: RunnableConfig) -> Any:
             return context.run(langgraph.get_stream_writer)
         except (KeyError, RuntimeError):
             return None
+
+
+def _tool_call_writer() -> Any:
+    """Return what writes into ``run.tool_calls`` of a v3 stream, or None where nobody reads it.
+
+    LangGraph gives it to tools by ``ToolRuntime.emit_output_delta``, which the arguments of these
+    tools have no place for.
+    """
+    tools = sys.modules.get("langgraph.pregel._tools")
+    current = getattr(tools, "_tool_call_writer", None)  # since LangGraph 1.2
+    return None if current is None else current.get()
 
 
 class MediaProgressBars(BaseCallbackHandler):
