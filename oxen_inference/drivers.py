@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
 import anyio
@@ -77,11 +77,18 @@ class BlockingDriver:
 
     def run(self, work: Work[T]) -> T:
         """Run `work` to its end and return what it returns."""
+        return self._run(work)
+
+    def _run(self, work: Work[T], *, is_shielded: bool = False) -> T:
         try:
             operation = work.send(None)
             while True:
                 try:
-                    answer = self._perform(operation)
+                    if is_shielded and isinstance(operation, Shield):
+                        # What waits for a thread of its own pool may wait for ever.
+                        answer = self._run(operation.work, is_shielded=True)
+                    else:
+                        answer = self._perform(operation)
                 except BaseException as error:  # noqa: BLE001, PERF203 - raised where it was awaited
                     operation = work.throw(error)
                 else:
@@ -121,7 +128,8 @@ class BlockingDriver:
                     self._in_background(operation.work, "oxen-within"), operation.seconds
                 )
             case Shield():
-                return self._finish([_pool("paid").submit(self.run, operation.work)], [operation.stop])[0].result()  # fmt: skip
+                shielded = partial(self._run, operation.work, is_shielded=True)
+                return self._finish([_pool("paid").submit(shielded)], [operation.stop])[0].result()
         assert isinstance(operation, Gather), operation  # noqa: S101 - a bug here, not a state
         # Not the paid pool: a part waits for paid work, which must find a free worker.
         futures = [_pool("gather").submit(self.run, part) for part in operation.parts]
@@ -174,11 +182,17 @@ class AsyncDriver:
 
     async def run(self, work: Work[T]) -> T:
         """Run `work` to its end and return what it returns."""
+        return await self._run(work)
+
+    async def _run(self, work: Work[T], *, is_shielded: bool = False) -> T:
         try:
             operation = work.send(None)
             while True:
                 try:
-                    answer = await self._perform(operation)
+                    if is_shielded and isinstance(operation, Shield):
+                        answer = await self._run(operation.work, is_shielded=True)
+                    else:
+                        answer = await self._perform(operation)
                 except BaseException as error:  # noqa: BLE001, PERF203 - raised where it was awaited
                     operation = work.throw(error)
                 else:
@@ -245,7 +259,7 @@ class AsyncDriver:
         return task.result()
 
     async def _shield(self, work: Work[T], stop: StopRequest) -> T:
-        task = asyncio.get_running_loop().create_task(self.run(work))
+        task = asyncio.get_running_loop().create_task(self._run(work, is_shielded=True))
         canceled: asyncio.CancelledError | None = None
         # asyncio cancels once per call, anyio at every await until its scope is left.
         with anyio.CancelScope(shield=True):

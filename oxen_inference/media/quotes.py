@@ -6,11 +6,14 @@ ratio seen, for `BREACH_LASTS`. A model without a usable price may have the user
 
 from __future__ import annotations
 
+import json
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from oxen_inference.catalog import pricing
@@ -37,13 +40,13 @@ async def quote_call(
     price_caps: Mapping[str, Decimal] | None = None,
 ) -> Quote:
     """Return what a call will cost at the most, by everything that is known of it."""
-    listed = pricing.quote(model, params, num_generations)
+    listed, decisive = _priced(model, params, num_generations)
     caps = {**engine.price_caps(), **(price_caps or {})}
     if listed.high is None and model.id in caps:
         most = caps[model.id] * max(num_generations, 1)
         reason = f"at most {usd(caps[model.id])} each by price_caps; {listed.reason}"
         listed = replace(listed, low=Decimal(0), high=most, reason=reason)
-    breach = (await engine.known_breaches()).get((model.id, price_parameters(model, params)))
+    breach = (await engine.known_breaches()).get((model.id, decisive))
     if breach is None or listed.high is None:
         return listed
     seen = datetime.fromtimestamp(breach.seen_at, tz=timezone.utc).date()
@@ -52,6 +55,29 @@ async def quote_call(
         high=max(listed.high * breach.ratio, breach.billed if not breach.quoted else Decimal(0)),
         reason=f"one cost {usd(breach.billed)} on {seen}, and was quoted at {usd(breach.quoted)}",
     )
+
+
+def _priced(model: Model, params: Mapping[str, Any], number: int) -> tuple[Quote, str]:
+    """Return the catalog's quote, and the parameters that decide the price.
+
+    They are worked out once for all requests that differ in their prompt only.
+    """
+    prompt = params.get("prompt")
+    # Its text decides no price; whether there is one may.
+    same = {**params, "prompt": "…"} if isinstance(prompt, str) and prompt.strip() else params
+    try:
+        listed, decisive = _priced_as(model, json.dumps(same, sort_keys=True), number)
+    except (TypeError, ValueError):  # what is no JSON is no parameter that can be sent, either
+        return pricing.quote(model, params, number), price_parameters(model, params)
+    if model.fetched_at is not None:
+        listed = replace(listed, catalog_age=max(time.time() - model.fetched_at, 0.0))
+    return listed, decisive
+
+
+@lru_cache(maxsize=256)  # a model never changes; that of a newer catalog is another object
+def _priced_as(model: Model, params: str, number: int) -> tuple[Quote, str]:
+    known = json.loads(params)
+    return pricing.quote(model, known, number), price_parameters(model, known)
 
 
 async def watch_bill(engine: Engine, entry: Entry) -> None:
