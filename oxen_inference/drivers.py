@@ -169,12 +169,24 @@ class AsyncDriver:
         self._sender = sender
         self._background: set[asyncio.Task[Any]] = set()
         self._groups: dict[Any, LoopGroup] = {}
+        self.has_one_writer = False
+        """Whether the ledger takes one write at a time; more threads would wait for each other."""
+        self._writer: tuple[int, ThreadPoolExecutor] | None = None
 
     @cached_property
     def _paid(self) -> Any:
         from oxen_inference.paid_transport import AsyncPaidTransport
 
-        return AsyncPaidTransport(self._sender, _pool("disk"))
+        return AsyncPaidTransport(self._sender, self._writers)
+
+    def _writers(self) -> ThreadPoolExecutor:
+        """Return the threads that write to the ledger."""
+        if not self.has_one_writer:
+            return _pool("disk")
+        pid = os.getpid()  # threads do not survive a fork
+        if self._writer is None or self._writer[0] != pid:
+            self._writer = (pid, ThreadPoolExecutor(1, thread_name_prefix="oxen-ledger"))
+        return self._writer[1]
 
     def event(self) -> asyncio.Event:
         """Return an event that `wait_event` can wait for."""
@@ -221,7 +233,7 @@ class AsyncDriver:
                 function = operation.function
                 group = self._groups.get(function)
                 if group is None:
-                    group = self._groups[function] = LoopGroup(function, lambda: _pool("disk"))
+                    group = self._groups[function] = LoopGroup(function, self._writers)
                 return await group.call(operation.item)
             case Invoke():
                 answer = operation.function()

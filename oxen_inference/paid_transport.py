@@ -77,9 +77,9 @@ class PaidTransport:
 
 
 class AsyncPaidTransport:
-    """Makes paid calls for the async client; `executor` is where the ledger is written."""
+    """Makes paid calls for the async client; `executor()` is where the ledger is written."""
 
-    def __init__(self, client: AsyncSender, executor: Executor) -> None:
+    def __init__(self, client: AsyncSender, executor: Callable[[], Executor]) -> None:
         self._given = client
         self._executor = executor
         self._is_ours = client.transport_is_ours
@@ -107,7 +107,7 @@ class AsyncPaidTransport:
         return make_async_http_client(event_hooks={"request": [self._hook]}, limits=_limits())
 
     async def _ask(self, gate: _Gate) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._executor, gate.ask)
+        await asyncio.get_running_loop().run_in_executor(self._executor(), gate.ask)
 
     async def _hook(self, request: Any) -> None:
         gate = _current_gate.get()

@@ -74,6 +74,11 @@ class Database:
         return not self._is_memory
 
     @property
+    def has_one_writer(self) -> bool:
+        """Whether only one transaction at a time can write, as on SQLite."""
+        return self.url is None and (self._given is None or self._given.dialect.name == "sqlite")
+
+    @property
     def _is_memory(self) -> bool:
         return self.path is None and self.url is None and self._given is None
 

@@ -473,6 +473,7 @@ class AsyncMedia(_MediaSettings):
             lambda poller: AsyncBackgroundPoller(client.events, self._driver, poller),
             self._driver.event,
         )
+        self._driver.has_one_writer = self._engine.ledger.database.has_one_writer
 
     async def generate(
         self,
