@@ -22,8 +22,10 @@ PACKAGES = (
     "openai",
     "langchain-core",
     "langchain-openai",
+    "langchain-openrouter",
     "llama-index-core",
     "llama-index-llms-openai-like",
+    "fal-client",
 )
 
 

@@ -1,5 +1,5 @@
 # ruff: noqa: ARG001 - every question is asked with the hub, whether it looks at it or not
-"""LangChain's questions, to `ChatOpenAI` with Oxen's base URL and to `ChatOxen`."""
+"""LangChain's questions, to `ChatOpenAI` and `ChatOpenRouter` with Oxen's base URL and to `ChatOxen`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import pickle
 from typing import Any
 
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.tools import StructuredTool
 from langchain_openai import ChatOpenAI
+from langchain_openrouter import ChatOpenRouter
 
 from langchain_oxen import ChatOxen
 from oxen_sandbox import Fault, Sandbox
@@ -29,7 +31,11 @@ def _with(kind: Any) -> Any:
 
 
 TITLE = "LangChain"
-CONTESTANTS = {"`ChatOpenAI`": _with(ChatOpenAI), "`ChatOxen`": _with(ChatOxen)}
+CONTESTANTS = {
+    "`ChatOpenAI`": _with(ChatOpenAI),
+    "`ChatOpenRouter`": _with(ChatOpenRouter),
+    "`ChatOxen`": _with(ChatOxen),
+}
 
 
 def weigh(name: str) -> str:
@@ -63,6 +69,7 @@ def error_inside(hub: Sandbox, make: Any) -> str:
 
 def _call(hub: Sandbox, make: Any, style: str) -> str:
     hub.inject(Fault("odd_stream", style=style, times=None))
+    hub.reply(tool_calls=[("weigh", {"name": "Bruno"})])
     calls = whole(make().bind_tools([weigh]).stream("How much does the ox Bruno weigh?")).tool_calls
     good = [(c["name"], c["args"]) for c in calls] == [("weigh", {"name": "Bruno"})]
     return "read" if good else "misread: " + ", ".join(f"`{c['name']}({c['args']})`" for c in calls)
@@ -74,6 +81,20 @@ def no_index(hub: Sandbox, make: Any) -> str:
 
 def repeated(hub: Sandbox, make: Any) -> str:
     return _call(hub, make, "repeat_id_name")
+
+
+def dotted_name(hub: Sandbox, make: Any) -> str:
+    tool = StructuredTool.from_function(weigh, name="oxen.weigh")
+    question = "Use the tool oxen.weigh for Bruno."
+    calls = make(model=GPT).bind_tools([tool]).invoke(question).tool_calls
+    return f"called as `{calls[0]['name']}`"
+
+
+def foreign_id(hub: Sandbox, make: Any) -> str:
+    call = {"name": "weigh", "args": {"name": "Bruno"}, "id": "functions.weigh:0"}
+    result = ToolMessage("812 kg", tool_call_id="functions.weigh:0")
+    messages = [HumanMessage("Weigh Bruno."), AIMessage("", tool_calls=[call]), result]
+    return "answered" if make().bind_tools([weigh]).invoke(messages).text else "no answer"
 
 
 def unknown_model(hub: Sandbox, make: Any) -> str:
@@ -176,6 +197,8 @@ QUESTIONS = {
     "An error arrives inside a stream": error_inside,
     "Tool-call fragments without an index": no_index,
     "Tool-call fragments that repeat id and name": repeated,
+    "A tool with a dot in its name": dotted_name,
+    "A tool call whose id another provider gave": foreign_id,
     "A model that does not exist": unknown_model,
     "No credits left": no_credits,
     "A video in a message": video,

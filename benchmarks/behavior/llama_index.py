@@ -64,6 +64,7 @@ def error_inside(hub: Sandbox, make: Any) -> str:
 
 def _call(hub: Sandbox, make: Any, style: str) -> str:
     hub.inject(Fault("odd_stream", style=style, times=None))
+    hub.reply(tool_calls=[("weigh", {"name": "Bruno"})])
     llm, tools = make(), [FunctionTool.from_defaults(weigh)]
     answer = last(llm.stream_chat_with_tools(tools, user_msg="How much does the ox Bruno weigh?"))
     calls = llm.get_tool_calls_from_response(answer)
