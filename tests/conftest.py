@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,10 @@ import pytest
 from hypothesis import settings
 
 from tests.support.databases import postgres_database
+
+# Workers, and the many processes that tests start, read what another one compiled.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # The same examples in every run; HYPOTHESIS_PROFILE=random draws others.
 settings.register_profile("random", deadline=None)
