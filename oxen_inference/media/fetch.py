@@ -34,9 +34,6 @@ from oxen_inference.result import MediaItem
 log = logging.getLogger("oxen_inference.media")
 
 _TRIES = 4
-_FIRST_PAUSE = 0.3
-# A store may answer 404 or 403 for a file that it shows a moment later.
-_LATE_FOR = 20.0  # seconds
 _NEW_FOR = 3600.0  # seconds since the request within which a result may be late
 _MOST_REMEMBERED = 4096
 
@@ -218,14 +215,14 @@ async def _download(
     engine: Engine, entry: Entry, item: MediaItem, folder: Path, stem: str, source: Source
 ) -> tuple[Fetched, MediaItem]:
     renewed, attempt = False, 0
-    late_until = _late_until(entry, source)
+    late_until = _late_until(engine, entry, source)
     while True:
         if item.url is None:
             item = await _with_fresh_url(engine, entry, item, source)
         if item.url is None:
             if attempt >= _TRIES - 1 or source.is_over:
                 raise FetchError(f"Oxen names no URL for {item.generation_id}.")
-            await _pause(attempt, source)
+            await _pause(engine, attempt, source)
             attempt += 1
             continue
         try:
@@ -244,21 +241,21 @@ async def _download(
                 raise
             if is_late and item.generation_id:
                 item = replace(item, url=None)  # the next address may be another
-            await _pause(min(attempt, _TRIES - 1), source)
+            await _pause(engine, min(attempt, _TRIES - 1), source)
             attempt += 1
         else:
             return fetched, item
 
 
-def _late_until(entry: Entry, source: Source) -> float:
+def _late_until(engine: Engine, entry: Entry, source: Source) -> float:
     """Return until when a missing file may be one that is not there yet, by `time.monotonic`."""
     if time.time() - (entry.posted_at or 0.0) > _NEW_FOR:
         return 0.0
-    return min(time.monotonic() + _LATE_FOR, source.deadline or math.inf)
+    return min(time.monotonic() + engine.pace().late_file, source.deadline or math.inf)
 
 
-async def _pause(attempt: int, source: Source) -> None:
-    pause = _FIRST_PAUSE * 2.0**attempt
+async def _pause(engine: Engine, attempt: int, source: Source) -> None:
+    pause = engine.pace().download_pause * 2.0**attempt
     if source.deadline is not None:
         pause = min(pause, max(source.left or 0.0, 0.0))
     await sleep(pause)

@@ -25,6 +25,10 @@ class Pace:
     lookup_interval: float = 0.5
     settle: tuple[float, ...] = (0.4, 1.2)
     """When to ask again for a cost that is not there yet."""
+    download_pause: float = 0.3
+    """Pause before a failed download is tried again, at first; it doubles each time."""
+    late_file: float = 20.0
+    """How long a result's missing file is asked for: a store may show it a moment later."""
     longest_retry_after: float = 120.0
     follow: float = 0.1
     """How often a twin looks whether the request it shares has been decided."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 
 from oxen_inference import Budget, Ledger, OxenClient
 from oxen_inference.cli.main import main
+from oxen_inference.media import facade
+from oxen_inference.media.pace import Pace
 from oxen_sandbox import Fault, Sandbox
 
 PROMPT = "an ox that stands at dawn in a meadow full of dew, seen from afar"
@@ -90,8 +93,9 @@ def test_reconcile_prints_where_files_were_saved(
 
 
 def test_reconcile_fails_if_a_result_was_not_fetched(
-    made: Any, hub: Sandbox, terminal: Terminal, tmp_path: Path
+    made: Any, hub: Sandbox, terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(facade, "Pace", partial(Pace, download_pause=0.01, late_file=0.0))
     hub.inject(Fault("respond", status=404, method="GET", path="*/files/*", times=None))
     for more in ((), ("--json",)):
         status, _, err = terminal("reconcile", "--save-to", str(tmp_path / "new"), *more)

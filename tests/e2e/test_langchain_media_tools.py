@@ -35,7 +35,10 @@ from oxen_inference.errors import (
 from oxen_inference.media.pace import Pace
 from oxen_sandbox import Fault, Sandbox
 
-FAST = Pace(image=(0.05, 0.1), video=(0.05, 0.1), lookup=1.0, lookup_interval=0.1, settle=(0.1,))
+FAST = Pace(
+    image=(0.05, 0.1), video=(0.05, 0.1), lookup=1.0, lookup_interval=0.1, settle=(0.1,),
+    download_pause=0.01, late_file=0.0,
+)  # fmt: skip
 PIXEL = "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"0" * 3000).decode()
 IN_A_THREAD: RunnableConfig = {"configurable": {"thread_id": "t"}}
 

@@ -9,11 +9,12 @@ from oxen_inference import AsyncOxenClient, Ledger, OxenClient
 from oxen_inference.media.pace import Pace
 
 QUICK = Pace(
-    image=(0.05, 0.2), gap=0.02, lookup=0.6, lookup_interval=0.03, settle=(), poll_timeout=2.0
-)
+    image=(0.05, 0.2), gap=0.02, lookup=0.6, lookup_interval=0.03, settle=(), poll_timeout=2.0,
+    download_pause=0.01, late_file=0.0,
+)  # fmt: skip
 THOROUGH = Pace(
     image=(0.05, 0.2), video=(0.05, 0.2), gap=0.02, lookup=0.5, lookup_interval=0.05,
-    settle=(0.05, 0.1), longest_backoff=0.3,
+    settle=(0.05, 0.1), longest_backoff=0.3, download_pause=0.01, late_file=0.0,
 )  # fmt: skip
 """One that waits for a cost, too."""
 

@@ -9,15 +9,8 @@ from typing import Any
 import pytest
 
 from oxen_inference import Ledger
-from oxen_inference.media import fetch as fetching
 from tests.e2e.media.calls import MediaCalls
 from tests.support.bad_hub import BadHub
-
-
-@pytest.fixture(autouse=True)
-def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A result that has no address yet is looked for again soon."""
-    monkeypatch.setattr(fetching, "_FIRST_PAUSE", 0.01)
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ from oxen_inference.errors import (
     ModelNotFoundError,
     RateLimitError,
 )
+from oxen_inference.media.pace import Pace
 from oxen_inference.result import MediaItem
 from oxen_sandbox import Fault, Sandbox
 from tests.e2e.media.calls import THOROUGH, MediaCalls
@@ -366,10 +367,10 @@ def test_direct_results_are_saved_or_in_hand(media: MediaCalls, tmp_path: Path) 
 
 
 def test_direct_bytes_that_nobody_saved_are_gone_and_that_is_said_at_once(
-    hub: Sandbox, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hub: Sandbox, ledger: Ledger, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("oxen_inference.media.fetch._FIRST_PAUSE", 1000.0)
     with OxenClient(base_url=hub.base_url, api_key=hub.api_key, ledger=ledger) as client:
+        client.media.pace = Pace(download_pause=1000.0)
         made = client.media.generate(model="flux-2-dev", prompt="x", direct=True)
         handle = client.media.attach(entry_id=made.entry_id)
         with pytest.raises(

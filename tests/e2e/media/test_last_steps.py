@@ -47,6 +47,19 @@ def without_address(_: str, row: dict[str, Any]) -> dict[str, Any]:
     return {**row, "result_url": None}
 
 
+def test_a_file_that_comes_late_is_waited_for(hub: BadHub, ledger: Ledger, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def not_yet(path: str) -> bool:
+        asked.extend([path] if "/files/" in path else [])
+        return "/files/" in path and len(asked) <= 6
+
+    hub.take_over = answers(not_yet, "404 Not Found")
+    with quick_client(hub, ledger, pace=replace(QUICK, late_file=60.0)) as client:
+        assert client.media.generate(model="bad-image", prompt="ox", save_to=tmp_path).paths
+    assert len(asked) == 7
+
+
 def test_an_address_that_comes_late_is_waited_for(
     client: OxenClient, hub: BadHub, tmp_path: Path
 ) -> None:
