@@ -28,6 +28,7 @@ from oxen_inference.ledger.schema import (
     calls,
     charges,
     entries,
+    failures,
     generations,
     reservations,
 )
@@ -81,7 +82,11 @@ _DELIVER = update(generations).where(*_OF_ITEM).values(delivered=1)
 _HELD = (
     select(reservations).where(reservations.c.entry_id.in_(_IDS)).order_by(reservations.c.entry_id)
 ).with_for_update()
-_CHARGED = select(charges.c.charge_id).where(charges.c.charge_id.in_(_IDS))
+_CHARGED = (
+    select(charges.c.charge_id)
+    .where(charges.c.charge_id.in_(_IDS))
+    .union_all(select(failures.c.charge_id).where(failures.c.charge_id.in_(_IDS)))
+)
 _CHARGE = insert(charges).values(charged_at=now())
 _SET_OPEN = (
     update(reservations)
@@ -208,6 +213,9 @@ class GroupedWrites:
             items = each.entry.items
             return self._ledger.update(each.entry, items, is_delivered=each.is_delivered)
 
+        # What failed without a bill keeps its money reserved, by rules of its own.
+        if any(_has_unbilled_failure(each.entry) for each in changes):
+            return _each(changes, one)
         return self._together(changes, _update, one)
 
     def _together(
@@ -229,6 +237,10 @@ def accepted(answer: Acceptance) -> Entry:
     """Return an entry with the ids that the hub gave for it."""
     items = tuple(MediaItem(generation_id=each) for each in answer.generation_ids)
     return replace(answer.entry, state="accepted", items=items, notes=answer.notes, error=None)
+
+
+def _has_unbilled_failure(entry: Entry) -> bool:
+    return any(i.is_terminal and i.cost is None and i.status != "succeeded" for i in entry.items)
 
 
 def _each(items: Iterable[S], one: Callable[[S], T]) -> list[T | Exception]:
@@ -296,6 +308,7 @@ def _new_entry(
         items=(),
         reserved=to_usd(0 if money is None else to_units(money.unit, ROUND_CEILING) * intent.count),
         quoted=intent.quoted,
+        budget=None if money is None else money.account,
     )
 
 
@@ -385,7 +398,7 @@ def _settle(
     held = {row.entry_id: row for row in connection.execute(_HELD, {"ids": ids})}
     charge_ids = [f"{e}:{i.generation_id}" for e in ended if e in held for i in ended[e]]
     if charge_ids and connection.execute(_CHARGED, {"ids": charge_ids}).first() is not None:
-        raise _OneByOneError  # a cost may have been corrected
+        raise _OneByOneError  # a cost may have been corrected, or come after a failure
     rows, opened = [], []
     more_reserved, more_spent = Counter[str](), Counter[str]()
     reserved = {entry_id: row.unit * row.open for entry_id, row in held.items()}

@@ -322,7 +322,8 @@ class Ledger:
                 wait_id = conversations.attend(connection, entry.entry_id, lease)
             if is_mine and reservation is not None:
                 accounts.reserve(connection, entry.entry_id, reservation)
-                entry = replace(entry, reserved=reservation.unit * reservation.generations)
+                held = reservation.unit * reservation.generations
+                entry = replace(entry, reserved=held, budget=reservation.account)
             return Begun(entry, is_mine, wait_id)
 
     def find_existing(self, intent: Intent) -> Entry | None:

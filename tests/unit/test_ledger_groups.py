@@ -175,6 +175,21 @@ def test_a_cost_that_is_written_twice_is_charged_once(ledger: Ledger) -> None:
     assert (budget.spent, budget.reserved) == (Decimal("0.13"), 0)
 
 
+def test_a_failure_without_a_bill_keeps_its_money_reserved(ledger: Ledger) -> None:
+    writes, budget = GroupedWrites(ledger), Budget("9", name="b", ledger=ledger)
+    new = begun(writes.begin([beginning(ledger, budget, key) for key in "ab"]))
+    assert all(ledger.posting(entry) for entry in new)
+    taken: list[Any] = list(writes.accept(answers(new)))
+    lost = replace(taken[0], items=(replace(taken[0].items[0], status="failed"),))
+
+    writes.update([Change(lost), ended(taken[1])])
+    assert (budget.spent, budget.reserved) == (Decimal("0.04"), Decimal("0.10"))
+    billed = replace(lost, items=(replace(lost.items[0], cost=Decimal("0.03")),))
+    writes.update([Change(billed), ended(taken[1])])
+
+    assert (budget.spent, budget.reserved) == (Decimal("0.07"), 0)
+
+
 def test_an_older_answer_does_not_undo_an_end(ledger: Ledger) -> None:
     writes = GroupedWrites(ledger)
     new = begun(writes.begin([beginning(ledger, None, key) for key in "ab"]))
