@@ -35,10 +35,11 @@ def answers(wanted: Callable[[str], bool], head: str) -> Callable[[socket.socket
     """Answer the GETs that are `wanted` with a status and no body."""
 
     def take_over(connection: socket.socket, path: str) -> bool:
-        if wanted(path):
-            answer = f"HTTP/1.1 {head}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-            connection.sendall(answer.encode())
-        return wanted(path)
+        if not wanted(path):
+            return False
+        answer = f"HTTP/1.1 {head}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        connection.sendall(answer.encode())
+        return True
 
     return take_over
 
