@@ -20,7 +20,8 @@ from typing_extensions import Self
 from oxen_inference.drivers import AsyncDriver, BlockingDriver
 from oxen_inference.effects import shield
 from oxen_inference.errors import InvalidInputError, OxenError
-from oxen_inference.media.bulk import Bulk, Outcome
+from oxen_inference.media.bulk import Bulk
+from oxen_inference.media.bulk_run import Outcome
 from oxen_inference.result import BulkProgress, MediaResult
 
 Request = Mapping[str, Any]
@@ -34,17 +35,17 @@ class _AsCompleted:
     @property
     def progress(self) -> BulkProgress:
         """How far the run is."""
-        return self._bulk.progress
+        return self._bulk.run.progress
 
     @property
     def stopped(self) -> OxenError | None:
         """Why the run ended before its requests did: a used-up budget, or equal failures in a row."""
-        return self._bulk.stopped
+        return self._bulk.run.stopped
 
     @property
     def not_sent(self) -> int:
         """How many requests were taken and not sent, because the run ended before."""
-        return self._bulk.not_sent
+        return self._bulk.run.not_sent
 
 
 class AsCompleted(_AsCompleted):
@@ -138,16 +139,16 @@ class AsyncAsCompleted(_AsCompleted):
         iterator = aiter(requests)
         try:
             while True:
-                while not self._bulk.has_room:
+                while not self._bulk.run.has_room:
                     self._room.clear()
-                    if self._bulk.is_exhausted:
+                    if self._bulk.run.is_exhausted:
                         return
                     await asyncio.wait({asyncio.ensure_future(self._room.wait())}, timeout=0.2)
                 await self._driver.run(self._bulk.take(await anext(iterator)))
         except StopAsyncIteration:
-            self._bulk.say_exhausted()
+            self._bulk.run.say_exhausted()
         except Exception as error:  # noqa: BLE001 - raised where the outcomes are read
-            self._bulk.crash(error)
+            self._bulk.run.crash(error)
         finally:
             close = getattr(iterator, "aclose", None)
             if close is not None:
@@ -168,7 +169,7 @@ def taking(bulk: Bulk, requests: Iterable[Request]) -> Callable[[], Awaitable[No
         try:
             request = next(iterator)
         except StopIteration:
-            bulk.say_exhausted()
+            bulk.run.say_exhausted()
         else:
             await bulk.take(request)
 
@@ -193,5 +194,5 @@ async def collect_all(bulk: Bulk, requests: list[Request]) -> list[MediaResult |
         await shield(bulk.leave(interrupted=not isinstance(error, Exception)))
         raise
     await bulk.leave()
-    rest = bulk.stopped or OxenError("Not sent.")
+    rest = bulk.run.stopped or OxenError("Not sent.")
     return [found.get(index, rest) for index in range(len(requests))]

@@ -31,7 +31,8 @@ from oxen_inference.media import report
 from oxen_inference.media import submit as submitting
 from oxen_inference.media.as_completed import AsCompleted, AsyncAsCompleted, collect_all
 from oxen_inference.media.background import AsyncBackgroundPoller, BackgroundPoller
-from oxen_inference.media.bulk import Bulk, BulkOptions
+from oxen_inference.media.bulk import Bulk
+from oxen_inference.media.bulk_run import BulkOptions
 from oxen_inference.media.engine import Engine, Task, WaitOptions
 from oxen_inference.media.handles import AsyncMediaHandle, MediaHandle
 from oxen_inference.media.pace import Pace
