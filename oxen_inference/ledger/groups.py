@@ -370,6 +370,8 @@ def _update(connection: Connection, changes: list[Change]) -> list[Entry]:
             before = read_item(str(item.generation_id), known[where])
             if before.is_terminal and not item.is_terminal:
                 raise _OneByOneError  # an older answer
+            if item.is_terminal and item.status != "succeeded":
+                raise _OneByOneError  # what a failure holds has rules of its own
             content = json.dumps(item.to_dict())
             named = {"entry": where[0], "generation": where[1]}
             set_items.append({**named, "content": content})

@@ -204,6 +204,18 @@ def test_what_would_fail_again_is_not_bought_again(message: str, run: Run) -> No
     assert run.paid == 1
 
 
+def test_many_failures_release_their_money_where_that_is_asked_for(
+    run: Run, ledger: Ledger
+) -> None:
+    run.hub.inject(Fault("fail_job", times=None), Fault("price_job", times=None))
+    held = Budget(1, name="failures", ledger=ledger)
+    outcomes = run(prompts(*range(8)), budget=held)
+    assert {type(each) for _, each in outcomes} == {GenerationFailed}
+    assert (held.spent, held.reserved) == (0, 8 * Decimal("0.013"))
+    eager = Budget(1, name="failures", ledger=ledger, release_failed_after=0)
+    assert (eager.spent, eager.reserved) == (0, 0)
+
+
 def test_nothing_is_bought_again_after_a_timeout(run: Run) -> None:
     run.hub.inject(Fault("stall_job", times=1))
     (outcome,) = run(prompts("a"), attempts=3, timeout=0.4)
