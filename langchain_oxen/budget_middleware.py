@@ -39,6 +39,7 @@ from langchain_oxen.costs import is_charged_to, is_from_cache
 from langchain_oxen.media_tool import OxenMediaTool
 from langchain_oxen.tool_base import ToolRequest
 from langchain_oxen.toolkit import OxenSubmitTool
+from oxen_inference.price_caps import PriceCaps, read_price_caps
 from oxen_inference.tools.approval import needs_approval
 
 if TYPE_CHECKING:
@@ -84,6 +85,9 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
     "approve"}``, ``{"type": "reject", "message": "..."}`` or ``{"type": "edit", "edited_action":
     {"name": ..., "args": {...}}}``. An approved call cannot cost more than was shown. It needs a
     checkpointer.
+
+    `price_caps`: most USD that one generation may cost, by model id, for models without a usable
+    price; of a `budget`, its own count.
     """
 
     state_schema = BudgetState
@@ -97,6 +101,7 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
         ask_above: Any = None,
         on_exceeded: Literal["end", "error"] = "end",
         ledger: Ledger | None = None,
+        price_caps: PriceCaps | None = None,
     ) -> None:
         from oxen_inference.errors import ConfigurationError
         from oxen_inference.ledger.budgets import read_amount
@@ -104,6 +109,11 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
         super().__init__()
         if (limit is None) == (budget is None):
             raise ConfigurationError("Give either a limit or a budget.")
+        if budget is not None and price_caps is not None:
+            raise ConfigurationError(
+                "A budget has its own price caps.",
+                hint="Give them to it: Budget(..., price_caps=...).",
+            )
         if per not in ("run", "thread") or on_exceeded not in ("end", "error"):
             raise ConfigurationError(
                 'per must be "run" or "thread", and on_exceeded must be "end" or "error".'
@@ -114,6 +124,7 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
         self._per = per
         self._on_exceeded = on_exceeded
         self._ledger = ledger
+        self._price_caps = read_price_caps(price_caps)
         self._budgets: OrderedDict[str, Budget] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -141,7 +152,9 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
         name = f"agent-{state['oxen_budget']}"
         with self._lock:
             if name not in self._budgets:
-                self._budgets[name] = _open_budget(self._limit, name, self._ledger)
+                self._budgets[name] = _open_budget(
+                    self._limit, name, self._ledger, self._price_caps
+                )
                 while len(self._budgets) > _MAX_CACHED:
                     self._budgets.popitem(last=False)
             self._budgets.move_to_end(name)
@@ -470,12 +483,15 @@ def _require_checkpointer(config: Mapping[str, Any]) -> None:
         )
 
 
-def _open_budget(limit: Decimal, name: str, ledger: Ledger | None) -> Budget:
+def _open_budget(limit: Decimal, name: str, ledger: Ledger | None, price_caps: PriceCaps) -> Budget:
     """Return a run's budget, kept in the ledger, or in this process if no ledger is durable."""
     from oxen_inference.ledger.budgets import Budget, RunBudget
     from oxen_inference.ledger.store import default_ledger
 
     if ledger is not None:
-        return Budget(limit, name=name, ledger=ledger) if ledger.durable else Budget(limit)
+        kept_in: dict[str, Any] = {"name": name, "ledger": ledger} if ledger.durable else {}
+        return Budget(limit, price_caps=price_caps, **kept_in)
     default = default_ledger()
-    return RunBudget(limit, name=name, ledger=default) if default.durable else Budget(limit)
+    if default.durable:
+        return RunBudget(limit, name=name, ledger=default, price_caps=price_caps)
+    return Budget(limit, price_caps=price_caps)

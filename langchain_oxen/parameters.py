@@ -39,9 +39,43 @@ REQUEST_FIELDS = (
 )
 """Fields that are sent under their own names."""
 
-_UNSUPPORTED = {"organization", "use_responses_api", "use_previous_response_id", "tiktoken_model_name", "include_response_headers", "store", "truncation", "context_management", "include", "stream_chunk_timeout", "http_socket_options"}  # fmt: skip
+_UNSUPPORTED = {
+    "organization",
+    "use_responses_api",
+    "use_previous_response_id",
+    "tiktoken_model_name",
+    "include_response_headers",
+    "store",
+    "truncation",
+    "context_management",
+    "include",
+    "stream_chunk_timeout",
+    "http_socket_options",
+}
 # Parameters of the API or of its models that need no warning.
-_KNOWN = {"reasoning_effort", "reasoning", "thinking", "top_k", "min_p", "logprobs", "top_logprobs", "logit_bias", "user", "metadata", "service_tier", "verbosity", "repetition_penalty", "prediction", "modalities", "audio", "tools", "tool_choice", "n", "stream", "stream_options"}  # fmt: skip
+_KNOWN = {
+    "reasoning_effort",
+    "reasoning",
+    "thinking",
+    "top_k",
+    "min_p",
+    "logprobs",
+    "top_logprobs",
+    "logit_bias",
+    "user",
+    "metadata",
+    "service_tier",
+    "verbosity",
+    "repetition_penalty",
+    "prediction",
+    "modalities",
+    "audio",
+    "tools",
+    "tool_choice",
+    "n",
+    "stream",
+    "stream_options",
+}
 _CALLER = 6  # stack levels from here to the caller that makes a model
 
 

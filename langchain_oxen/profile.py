@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from langchain_core.language_models.model_profile import ModelProfile
+
 from oxen_inference.catalog.profiles import Profile, profile_for
 
 if TYPE_CHECKING:
-    from langchain_core.language_models.model_profile import ModelProfile
-
     from oxen_inference.catalog.models import Model
 
 _TIMEOUT = 5.0  # seconds that reading a profile may take, where it blocks no event loop
@@ -51,14 +51,19 @@ def model_profile(profile: Profile) -> ModelProfile:
             translated |= {
                 key: not set(modalities).isdisjoint(names) for key, names in table.items()
             }
-    for key in ("tool_choice", "tool_call_streaming"):
-        if profile.tool_calling is not None:
+    if profile.tool_calling is not None:
+        for key in ("tool_choice", "tool_call_streaming"):
             translated[key] = profile.tool_calling
+        # Every message is sent where the developer put it.
+        translated["mid_conversation_system_messages"] = profile.tool_calling
     # Media in a tool's result is sent again as a user message, which every such model reads.
     for key in ("image", "pdf"):
         if f"{key}_inputs" in translated:
             translated[f"{key}_tool_message"] = translated[f"{key}_inputs"]
-    return translated  # type: ignore[return-value]  # a TypedDict built from tables
+            translated["attachment"] = translated.get("attachment") or translated[f"{key}_inputs"]
+    # An older langchain-core warns of keys that it does not know.
+    known = ModelProfile.__annotations__.keys()
+    return {key: value for key, value in translated.items() if key in known}  # type: ignore[return-value]  # a TypedDict built from tables
 
 
 class _ChatModel(Protocol):

@@ -32,6 +32,7 @@ from llama_index_oxen import tool_calls
 from oxen_inference.chat.growth import Growth
 from oxen_inference.chat.reasoning import without_thoughts
 from oxen_inference.chat.schemas import VALUE, class_schema, object_schema, unwrapped
+from oxen_inference.chat.strict_schemas import strict_schema
 
 if TYPE_CHECKING:
     from llama_index.core.base.llms.types import ChatMessage, ChatResponse
@@ -47,6 +48,11 @@ class StructuredOutputLLM(FunctionCallingLLM):
 
     structured_mode: Mode = Field(
         default="tool", description="How objects are requested: by a tool call or a JSON schema."
+    )
+    strict: bool = Field(
+        default=False,
+        description="Whether objects and the arguments of tools follow their schemas exactly, where "
+        "the provider can enforce it. A schema that cannot be strict is an `InvalidInputError`.",
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -109,7 +115,8 @@ class StructuredOutputLLM(FunctionCallingLLM):
         return objects
 
     def _program(self, output_cls: Any, prompt: PromptTemplate) -> Any:
-        return program_for(self, output_cls, prompt, mode=self.structured_mode)
+        mode, strict = self.structured_mode, self.strict
+        return program_for(self, output_cls, prompt, mode=mode, strict=strict)
 
 
 def _send_start_event(output_cls: Any, prompt: PromptTemplate, prompt_args: dict[str, Any]) -> None:
@@ -120,14 +127,19 @@ def _send_start_event(output_cls: Any, prompt: PromptTemplate, prompt_args: dict
 
 
 def program_for(
-    llm: FunctionCallingLLM, output_cls: type[BaseModel], prompt: BasePromptTemplate, *, mode: Mode
+    llm: FunctionCallingLLM,
+    output_cls: type[BaseModel],
+    prompt: BasePromptTemplate,
+    *,
+    mode: Mode,
+    strict: bool = False,
 ) -> BasePydanticProgram[Any]:
     """Return the program that makes objects of `output_cls` with `llm`."""
     is_default = llm.pydantic_program_mode == PydanticProgramMode.DEFAULT
     if is_default and mode == "json_schema":
-        return SchemaProgram(llm, output_cls, prompt)
+        return SchemaProgram(llm, output_cls, prompt, strict=strict)
     if is_default and llm.metadata.is_function_calling_model:
-        return ToolProgram(llm, output_cls, prompt)
+        return ToolProgram(llm, output_cls, prompt, strict=strict)
     if is_default:
         return LLMTextCompletionProgram.from_defaults(
             output_parser=_TextParser(output_cls), llm=llm, prompt=prompt
@@ -148,12 +160,19 @@ class _Program(BasePydanticProgram[Any]):
     """Streams objects; a subclass says how one is requested and read."""
 
     def __init__(
-        self, llm: FunctionCallingLLM, output_cls: type[BaseModel], prompt: BasePromptTemplate
+        self,
+        llm: FunctionCallingLLM,
+        output_cls: type[BaseModel],
+        prompt: BasePromptTemplate,
+        *,
+        strict: bool,
     ) -> None:
         self._llm = llm
         self._output_cls = output_cls
         self._prompt = prompt
-        self._schema = object_schema(class_schema(output_cls), generated=True)
+        self._strict = strict
+        schema, self._is_wrapped = object_schema(class_schema(output_cls), generated=True)
+        self._schema = strict_schema(schema, owner=output_cls.__name__) if strict else schema
 
     @property
     def output_cls(self) -> type[Any]:
@@ -216,8 +235,7 @@ class _Program(BasePydanticProgram[Any]):
         if refusal is not None and not (message.content or calls):
             raise ValueError(f"The model refused: {refusal or 'it did not say why'}")
         data = self._data(response)
-        is_wrapped = self._schema[1]
-        return self._output_cls.model_validate(unwrapped(data) if is_wrapped else data)
+        return self._output_cls.model_validate(unwrapped(data) if self._is_wrapped else data)
 
     def _messages(self, variables: dict[str, Any]) -> list[ChatMessage]:
         return self._llm._extend_messages(self._prompt.format_messages(llm=self._llm, **variables))
@@ -226,14 +244,13 @@ class _Program(BasePydanticProgram[Any]):
         if tool_calls.has_ended(response):
             return self._read_object(response)
         data: Any = self._partial_data(response)
-        is_wrapped = self._schema[1]
-        if is_wrapped:
+        if self._is_wrapped:
             data = data.get(VALUE)
         try:
             return self._output_cls.model_validate(data)
         except ValidationError:
             # The class with every field optional, as core streams it.
-            fields = {"root": data} if is_wrapped else data
+            fields = {"root": data} if self._is_wrapped else data
             return self._flexible_class.model_validate(fields)
 
     @cached_property
@@ -251,7 +268,7 @@ class ToolProgram(_Program):
         return {
             **{name: value for name, value in (llm_kwargs or {}).items() if name not in own},
             "messages": self._messages(variables),
-            "tools": [tool_calls.object_tool(self._output_cls, self._schema[0])],
+            "tools": [tool_calls.object_tool(self._output_cls, self._schema, strict=self._strict)],
             "tool_choice": "required",
         }
 
@@ -269,7 +286,9 @@ class SchemaProgram(_Program):
     def _chat_kwargs(
         self, variables: dict[str, Any], llm_kwargs: dict[str, Any] | None
     ) -> dict[str, Any]:
-        schema = {"name": self._output_cls.__name__, "schema": self._schema[0]}
+        schema: dict[str, Any] = {"name": self._output_cls.__name__, "schema": self._schema}
+        if self._strict:
+            schema["strict"] = True
         return {
             **(llm_kwargs or {}),
             "messages": self._messages(variables),

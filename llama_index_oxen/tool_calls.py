@@ -19,6 +19,7 @@ from oxen_inference.chat.families import policy_for
 from oxen_inference.chat.finish_reasons import ran_out_of_tokens
 from oxen_inference.chat.options import to_tool_choice
 from oxen_inference.chat.schemas import class_schema, object_schema
+from oxen_inference.chat.strict_schemas import strict_schema
 from oxen_inference.chat.tool_calls import read_arguments
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class ToolRequests:
 
     if TYPE_CHECKING:
         model: str
+        strict: bool
 
     def _prepare_chat_with_tools(
         self,
@@ -69,6 +71,7 @@ class ToolRequests:
             required=tool_required,
             parallel=allow_parallel_tool_calls,
             model=str(kwargs.get("model") or self.model),
+            strict=self.strict,
         )
         return {"messages": messages, **fields, **kwargs}
 
@@ -83,16 +86,22 @@ class ToolRequests:
 
 
 def request_fields(
-    tools: Sequence[BaseTool], choice: ToolChoice, *, required: bool, parallel: bool, model: str
+    tools: Sequence[BaseTool],
+    choice: ToolChoice,
+    *,
+    required: bool,
+    parallel: bool,
+    model: str,
+    strict: bool = False,
 ) -> dict[str, Any]:
     """Return the fields of a request with these tools; an empty dict without tools.
 
     Raises `InvalidInputError` for a choice that names none of them, and for arguments that are no
-    object.
+    object, or, with `strict`, cannot be described strictly.
     """
     if not tools:
         return {}
-    specs = [_spec(tool) for tool in tools]
+    specs = [_spec(tool, strict) for tool in tools]
     fields: dict[str, Any] = {"tools": specs}
     if choice is None and required:
         choice = "required"
@@ -104,7 +113,7 @@ def request_fields(
     return fields
 
 
-def _spec(tool: BaseTool) -> dict[str, Any]:
+def _spec(tool: BaseTool, strict: bool) -> dict[str, Any]:
     """Return a tool as Oxen takes it, under its own name; core's conversion drops what it does not
     know, and changes names that are never changed back."""
     metadata = tool.metadata
@@ -118,18 +127,23 @@ def _spec(tool: BaseTool) -> dict[str, Any]:
 
         raise InvalidInputError(f"The arguments of the tool {metadata.name} are not an object.")
     parameters = {k: v for k, v in parameters.items() if k not in ("title", "description")}
-    return _tool(metadata.get_name(), metadata.description, parameters)
+    if strict:
+        parameters = strict_schema(parameters, owner=metadata.get_name())
+    return _tool(metadata.get_name(), metadata.description, parameters, strict)
 
 
-def object_tool(cls: type[Any], schema: dict[str, Any]) -> dict[str, Any]:
+def object_tool(cls: type[Any], schema: dict[str, Any], *, strict: bool) -> dict[str, Any]:
     """Return the tool whose arguments are an object of a class with that `object_schema`."""
     about = ("title", "description")
     parameters = {k: v for k, v in schema.items() if k not in about}
-    return _tool(schema.get("title") or cls.__name__, schema.get("description") or "", parameters)
+    name = schema.get("title") or cls.__name__
+    return _tool(name, schema.get("description") or "", parameters, strict)
 
 
-def _tool(name: str, description: str, parameters: dict[str, Any]) -> dict[str, Any]:
-    function = {"name": name, "description": description, "parameters": parameters}
+def _tool(name: str, description: str, parameters: dict[str, Any], strict: bool) -> dict[str, Any]:
+    function: dict[str, Any] = {"name": name, "description": description, "parameters": parameters}
+    if strict:
+        function["strict"] = True
     return {"type": "function", "function": function}
 
 

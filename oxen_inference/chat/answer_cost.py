@@ -27,7 +27,7 @@ _TOLERANCE = Decimal("1.1")
 _CHARACTERS_PER_TOKEN = 4
 _MOST_WARNED = 1000
 
-_warned: set[str] = set()
+_warned: set[tuple[type[Warning], str]] = set()
 _warned_lock = Lock()
 
 
@@ -51,7 +51,13 @@ def set_cost(answer: Answer, model: Model | None, body: Mapping[str, Any]) -> No
         low, high = sorted((answer.cost, computed))
         if high > low * _TOLERANCE:
             answer.cost_charged = high
-            _warn_once(str(body.get("model")), answer.cost, computed)
+            model_id = str(body.get("model"))
+            warn_once(
+                CostWarning,
+                model_id,
+                f"An answer by {model_id} states a cost of {usd(answer.cost)}, and by the catalog's "
+                f"prices it is {usd(computed)}. Budgets count the higher one.",
+            )
 
 
 def text_length(messages: object) -> int:
@@ -91,14 +97,10 @@ def _texts(messages: list[Any] | tuple[Any, ...]) -> Iterator[str]:
                 yield text
 
 
-def _warn_once(model_id: str, stated: Decimal, computed: Decimal) -> None:
+def warn_once(category: type[Warning], model_id: str, message: str) -> None:
+    """Show a warning about a model's answers, once in this process."""
     with _warned_lock:
-        if model_id in _warned or len(_warned) >= _MOST_WARNED:
+        if (category, model_id) in _warned or len(_warned) >= _MOST_WARNED:
             return
-        _warned.add(model_id)
-    warnings.warn(
-        f"An answer by {model_id} states a cost of {usd(stated)}, and by the catalog's prices it is "
-        f"{usd(computed)}. Budgets count the higher one.",
-        CostWarning,
-        stacklevel=4,
-    )
+        _warned.add((category, model_id))
+    warnings.warn(message, category, stacklevel=4)

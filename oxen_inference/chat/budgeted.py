@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import warnings
 from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import aclosing, closing
 from decimal import Decimal
@@ -17,10 +16,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from oxen_inference.chat import completions
-from oxen_inference.chat.answer_cost import text_length
+from oxen_inference.chat.answer_cost import text_length, warn_once
 from oxen_inference.chat.prefetch import AsyncCatalogPrefetch, CatalogPrefetch
 from oxen_inference.errors import APIConnectionError, APIStatusError, APITimeoutError
-from oxen_inference.locks import Lock
 
 if TYPE_CHECKING:
     from oxen_inference.catalog.models import Model
@@ -33,9 +31,6 @@ USUAL_ANSWER = 2000
 _CHARACTERS_PER_TOKEN = 3  # fewer than usual, so that a prompt is rather over- than underestimated
 _TOKENS_PER_FILE = 1500  # an image, or a page or two
 _PRICE_TIMEOUT = 5.0  # seconds that a call may wait for its price
-
-_warned: set[str] = set()
-_warned_lock = Lock()
 
 
 def complete(
@@ -173,7 +168,10 @@ class _Payment:
             self._characters = len(answer.text) + len(answer.reasoning)
             cost = self._price(self._tokens_read)
         if cost is None:
-            _warn_once(self._model_id)
+            from oxen_inference.ledger.budgets import BudgetWarning
+
+            message = f"The cost of answers by {self._model_id} is not known: the budget does not count them."
+            warn_once(BudgetWarning, self._model_id, message)
         self._charge(cost or Decimal(0))
         answer.metadata[CHARGED_TO] = self._budget.account
 
@@ -233,17 +231,3 @@ def _most_tokens(body: Mapping[str, Any]) -> int:
     limits = (body.get("max_tokens"), body.get("max_completion_tokens"))
     given = [n for n in limits if isinstance(n, int) and not isinstance(n, bool) and n > 0]
     return min(given, default=USUAL_ANSWER)
-
-
-def _warn_once(model_id: str) -> None:
-    from oxen_inference.ledger.budgets import BudgetWarning
-
-    with _warned_lock:
-        if model_id in _warned:
-            return
-        _warned.add(model_id)
-    warnings.warn(
-        f"The cost of answers by {model_id} is not known: the budget does not count them.",
-        BudgetWarning,
-        stacklevel=4,
-    )

@@ -258,9 +258,11 @@ class RunBudget(Budget):
     Until then it counts what was recorded by hand in the ledger it was given.
     """
 
-    def __init__(self, limit: USD, *, name: str, ledger: Ledger) -> None:
+    def __init__(
+        self, limit: USD, *, name: str, ledger: Ledger, price_caps: PriceCaps | None = None
+    ) -> None:
         self._may_move = True
-        super().__init__(limit, name=name, ledger=ledger)
+        super().__init__(limit, name=name, ledger=ledger, price_caps=price_caps)
 
     def reservation(self, ledger: Ledger, unit: Decimal, generations: int) -> Reservation:
         with self._lock:

@@ -190,9 +190,9 @@ def test_a_price_that_is_not_known_is_told(hub: Sandbox, make: Any) -> None:
     budget = Budget("0.01")
     model = make(budget)
     call = model.invoke if isinstance(model, ChatOxen) else model.complete
-    from oxen_inference.chat import budgeted
+    from oxen_inference.chat import answer_cost
 
-    budgeted._warned.clear()
+    answer_cost._warned.clear()
     with pytest.warns(BudgetWarning, match="gpt-4o is not known"):
         call(PROMPT)
     assert budget.spent == 0

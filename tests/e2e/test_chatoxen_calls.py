@@ -16,6 +16,7 @@ import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.exceptions import OutputParserException
 from langchain_core.load import dumps, loads
+from langchain_core.load.load import ALL_SERIALIZABLE_MAPPINGS
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import ConfigurableField
 from langchain_core.tools import tool
@@ -233,11 +234,13 @@ def test_serialized_and_back(monkeypatch: pytest.MonkeyPatch) -> None:
     model = ChatOxen(model="ox-1", temperature=0.5, max_tokens=7, base_url="http://localhost:1/api")
     text = dumps(model)
     assert KEY not in text
-    back = loads(
-        text, valid_namespaces=["langchain_oxen"], allowed_objects="all", secrets_from_env=True
-    )
-    assert back.asdict() == model.asdict()
-    assert (back.base_url, back.max_tokens) == (model.base_url, 7)
+    options: dict[str, Any] = {"valid_namespaces": ["langchain_oxen"], "secrets_from_env": True}
+    backs = [loads(text, allowed_objects="all", **options)]
+    monkeypatch.delitem(ALL_SERIALIZABLE_MAPPINGS, tuple(ChatOxen.lc_id()))
+    backs.append(loads(text, allowed_objects=[ChatOxen], **options))
+    for back in backs:
+        assert back.asdict() == model.asdict()
+        assert (back.base_url, back.max_tokens) == (model.base_url, 7)
 
 
 def test_nothing_is_imported_before_it_is_used() -> None:

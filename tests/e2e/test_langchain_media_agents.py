@@ -335,6 +335,20 @@ class TestBudget:
         state = await one.ainvoke(ASK, thread())
         assert state["messages"][-1].text.startswith("The budget of $0.013 is used up")
 
+    def test_a_price_cap_admits_a_model_without_a_price(self, client: OxenClient) -> None:
+        sharpen = OxenMediaTool.for_model("topazlabs-bloom-2-image", client=client, name="sharpen")
+        call = ("call_1", "sharpen", {"input_image": "https://example.com/ox.png"})
+        caps = {"topazlabs-bloom-2-image": "0.40"}
+        refused = agent([[call], "no"], [sharpen], OxenBudgetMiddleware("0.50")).invoke(
+            ASK, thread()
+        )
+        assert "not known in advance" in tool_messages(refused)[0].text
+        middleware = OxenBudgetMiddleware("0.50", price_caps=caps)
+        state = agent([[call], "yes"], [sharpen], middleware).invoke(ASK, thread())
+        assert tool_messages(state)[0].status == "success"
+        with pytest.raises(ConfigurationError, match="its own price caps"):
+            OxenBudgetMiddleware(budget=Budget("1"), price_caps=caps)
+
     @pytest.mark.parametrize(
         ("about", "spent"), [({"cost": "0.1"}, "0.1"), ({"cost_estimate": "0.2"}, "0.2"), ({}, "0")]
     )

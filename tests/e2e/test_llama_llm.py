@@ -30,6 +30,7 @@ from llama_index_oxen.structured import program_for
 from oxen_inference import errors
 from oxen_inference.catalog.cache import clear_cache
 from oxen_inference.catalog.profiles import DEFAULT_CONTEXT_WINDOW
+from oxen_inference.errors import InvalidInputError
 from oxen_sandbox import Sandbox
 from tests.support.small_files import PNG
 
@@ -485,6 +486,43 @@ def test_a_model_without_tools_is_asked_for_an_object_in_words(hub: Sandbox) -> 
 def test_a_program_says_what_it_makes(hub: Sandbox, mode: Any) -> None:
     llm = Oxen(MODEL, api_key=hub.api_key, api_base=hub.base_url, structured_mode=mode)
     assert program_for(llm, Ox, PROMPT, mode=mode).output_cls is Ox
+
+
+class Labeled(BaseModel):
+    """An ox with labels of every kind."""
+
+    name: str
+    labels: dict[str, str]
+
+
+@pytest.mark.parametrize("mode", ["tool", "json_schema"])
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+async def test_strict_objects(hub: Sandbox, mode: Any, streamed: bool) -> None:
+    llm = Oxen(MODEL, api_key=hub.api_key, api_base=hub.base_url, structured_mode=mode, strict=True)
+    ox = Ox(name="Bruno", weight=800)
+    for _ in range(2):
+        reply_with_object(hub, mode, Ox, ox.model_dump())
+    if streamed:
+        made = [list(llm.stream_structured_predict(Ox, PROMPT, name="Bruno"))[-1]]
+        reading = await llm.astream_structured_predict(Ox, PROMPT, name="Bruno")
+        made.append([one async for one in reading][-1])
+    else:
+        made = [llm.structured_predict(Ox, PROMPT, name="Bruno")]
+        made.append(await llm.astructured_predict(Ox, PROMPT, name="Bruno"))
+    assert made == [ox, ox]
+    for body in bodies(hub):
+        is_tool = mode == "tool"
+        sent = body["tools"][0]["function"] if is_tool else body["response_format"]["json_schema"]
+        schema = sent["parameters" if is_tool else "schema"]
+        assert sent["strict"] is True
+        assert schema["additionalProperties"] is False
+        assert schema["required"] == list(Ox.model_fields)
+    count = len(bodies(hub))
+    with pytest.raises(InvalidInputError, match="labels of Labeled"):
+        llm.structured_predict(Labeled, PROMPT, name="Bruno")
+    assert len(bodies(hub)) == count
+    tools = llm._prepare_chat_with_tools([FunctionTool.from_defaults(weigh)], "Weigh Bruno.")
+    assert tools["tools"][0]["function"]["strict"] is True
 
 
 class Vague(BaseModel):

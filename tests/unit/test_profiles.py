@@ -80,6 +80,11 @@ def test_both_frameworks_get_it_in_their_terms() -> None:
     assert translated["image_inputs"] is True
     assert translated["audio_inputs"] is False
     assert translated["tool_calling"] is True
+    for key in langchain.ModelProfile.__annotations__.keys() & {
+        "mid_conversation_system_messages", "attachment",
+    }:  # fmt: skip
+        assert translated[key] is True
+    assert translated.keys() <= langchain.ModelProfile.__annotations__.keys()
     assert "structured_output" not in translated
     assert langchain.model_profile(Profile(model_id="x")) == {}
     metadata = llama_index.Oxen("gpt-4o", api_key="k").metadata
