@@ -68,7 +68,7 @@ class EffectiveCall:
         spans: list[Span] = []
         for rules in self.schema.get(name, ()):
             choices = choices_of(rules)
-            read = [n for c in choices or () if (n := read_seconds(c)) is not None and n > 0]
+            read = [n for c in choices or () if (n := read_quantity(c)) is not None and n > 0]
             spans += [(min(read), max(read))] if read else []
             if choices is not None:
                 continue
@@ -131,7 +131,7 @@ class EffectiveCall:
             return None
         if isinstance(value, str):
             takes_text = rules and not any(map(_may_be_number, rules))
-            return name if read_seconds(value) is not None and not takes_text else None
+            return name if read_quantity(value) is not None and not takes_text else None
         is_number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
         return name if is_number else None
 
@@ -154,10 +154,10 @@ def effective(model: Model, params: Mapping[str, Any]) -> EffectiveCall:
     return EffectiveCall(values, schema, frozenset(nulls), unread)
 
 
-def read_seconds(value: object) -> Decimal | None:
+def read_quantity(value: object) -> Decimal | None:
     """Read a number, or a duration in any of its spellings: 8, "8", "5s", "1m", "0:10", "500ms"."""
     if isinstance(value, str):
-        return _read_seconds_in(value)
+        return _quantity_in(value)
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         return None
     number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
@@ -165,7 +165,7 @@ def read_seconds(value: object) -> Decimal | None:
 
 
 @lru_cache(maxsize=4096)
-def _read_seconds_in(text: str) -> Decimal | None:
+def _quantity_in(text: str) -> Decimal | None:
     text = text.strip().lower()
     clock = re.fullmatch(r"(?:(\d+):)?(\d+):(\d+(?:\.\d+)?)", text)
     if clock:
@@ -216,7 +216,7 @@ def _unread_in(name: str, spec: Schema) -> Iterator[str]:
 def _may_be_number(rules: Schema) -> bool:
     choices = choices_of(rules)
     if choices is not None:
-        return any(read_seconds(choice) is not None for choice in choices)
+        return any(read_quantity(choice) is not None for choice in choices)
     types = types_of(rules)
     return bool(types & _NUMBERS) or not (types or properties_of(rules))
 
@@ -238,7 +238,7 @@ def _unknown_numbers_in_items(name: str, items: Any) -> Iterator[str]:
     for item in items:
         for key, value in item.items() if isinstance(item, Mapping) else ():
             role = role_of(str(key))
-            has_number = read_seconds(value) is not None or isinstance(value, list | Mapping)
+            has_number = read_quantity(value) is not None or isinstance(value, list | Mapping)
             if (role is None and has_number) or (in_prompts and role not in of_an_item):
                 yield f"{name}[].{key}"
 
@@ -247,4 +247,4 @@ def _may_ask_for_several(items: list[Any] | tuple[Any, ...]) -> bool:
     """Whether a list may ask for several results: by a number, or as several things but inputs."""
     is_url = re.compile(r"\w+:").match
     others = [item for item in items if not (isinstance(item, str) and is_url(item))]
-    return len(others) > 1 or any(read_seconds(item) is not None for item in others)
+    return len(others) > 1 or any(read_quantity(item) is not None for item in others)

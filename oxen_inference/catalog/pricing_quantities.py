@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from oxen_inference.catalog.effective import EffectiveCall, Span, read_seconds
+from oxen_inference.catalog.effective import EffectiveCall, Span, read_quantity
 from oxen_inference.catalog.parameter_roles import Role, role_of, snake_case
 
 _MILLISECOND = Decimal("0.001")
@@ -32,7 +32,7 @@ def result_count(call: EffectiveCall) -> Quantity | str:
     low, high = Decimal(1), Decimal(1)
     for name in call.all_named(Role.COUNT, Role.COUNT_LIMIT):
         if name in call.values:
-            count = read_seconds(call.values[name])
+            count = read_quantity(call.values[name])
             if count is None or count < 1 or count != count.to_integral_value():
                 return f"{name} is not a whole number of 1 or more"
             span = (Decimal(1) if role_of(name) is Role.COUNT_LIMIT else count, count)
@@ -98,7 +98,7 @@ def _joined(spans: list[Span | None]) -> Span | None:
 def _duration_span(call: EffectiveCall, name: str) -> Span | None:
     unit = _unit(name)
     if name in call.values:
-        seconds = read_seconds(call.values[name])
+        seconds = read_quantity(call.values[name])
         if seconds is not None and seconds > 0:
             return seconds * unit, seconds * unit
     # Left out, or -1, 0, "auto": whatever the schema allows.
@@ -136,7 +136,7 @@ def _own_length(shot: Any) -> Span | None:
         seconds * _unit(str(name))
         for name, value in (shot.items() if isinstance(shot, Mapping) else ())
         if role_of(str(name)) is Role.DURATION
-        and (seconds := read_seconds(value)) is not None
+        and (seconds := read_quantity(value)) is not None
         and seconds > 0
     ]
     return (min(lengths), max(lengths)) if lengths else None

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from oxen_inference.catalog.effective import EffectiveCall, read_seconds
+from oxen_inference.catalog.effective import EffectiveCall, read_quantity
 from oxen_inference.catalog.parameter_roles import Role, role_of
 from oxen_inference.catalog.pricing_tiers import line_count, same_tier
 from oxen_inference.catalog.prose_facts import PriceRule, Times, documented_rules
@@ -274,13 +274,13 @@ def _is_value(value: object, said: str | None) -> bool:
     text = str(value).strip().lower()
     if said.startswith(">"):
         bound = said.lstrip(">=")
-        for rank in (line_count, read_seconds):
+        for rank in (line_count, read_quantity):
             own, other = rank(text), rank(bound)
             if own is not None and other is not None:
                 return own > other or (own == other and said.startswith(">="))
         return True  # they cannot be compared
-    seconds = read_seconds(text)
-    return same_tier(text, said) or (seconds is not None and seconds == read_seconds(said))
+    seconds = read_quantity(text)
+    return same_tier(text, said) or (seconds is not None and seconds == read_quantity(said))
 
 
 _RANKS = ("none", "off", "minimal", "low", "draft", "fast", "basic", "standard", "normal", "medium")
@@ -294,7 +294,7 @@ def _least(choices: list[Any]) -> str | None:
     sizes = [(lines, text) for text in texts if (lines := line_count(text))]
     if len(sizes) == len(texts):
         return min(sizes)[1]
-    numbers = [(number, text) for text in texts if (number := read_seconds(text)) is not None]
+    numbers = [(number, text) for text in texts if (number := read_quantity(text)) is not None]
     if len(numbers) == len(texts):
         return min(numbers)[1]
     return next((rank for rank in _RANKS if rank in texts), texts[0])

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from oxen_inference.catalog.documents import page
-from oxen_inference.catalog.effective import EffectiveCall, effective, read_seconds
+from oxen_inference.catalog.effective import EffectiveCall, effective, read_quantity
 from oxen_inference.catalog.filters import modality
 from oxen_inference.catalog.parameter_roles import Role
 from oxen_inference.catalog.pricing import Quote, price_hint, quote
@@ -122,7 +122,7 @@ def _duration_param(call: EffectiveCall, seconds: Decimal) -> dict[str, Any] | N
     for name in call.named(Role.DURATION):
         choices = call.choices(name)
         for choice in choices:
-            if read_seconds(choice) == seconds:
+            if read_quantity(choice) == seconds:
                 return {name: choice}
         span = call.span(name)
         if not choices and span and span[0] <= seconds <= span[1]:

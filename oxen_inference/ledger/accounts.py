@@ -127,7 +127,7 @@ def to_usd(units: int) -> Decimal:
     )
 
 
-def named(connection: Connection) -> dict[str, Totals]:
+def named_totals(connection: Connection) -> dict[str, Totals]:
     """Return the totals of the budgets with a name, in the order of their names."""
     rows = connection.execute(select(budgets).order_by(budgets.c.name))
     return {row.name: _read_totals(row) for row in rows if not row.name.startswith(UNNAMED)}
@@ -240,8 +240,8 @@ def resize(
     if names:
         settled += connection.execute(_NUMBER_CHARGED, {"names": names}).scalar_one()
         settled += connection.execute(_NUMBER_RELEASED, {"names": names}).scalar_one()
-    is_open = max(len(names), at_least) - settled
-    _set_open(connection, entry_id, held, is_open, spent=0)
+    still_open = max(len(names), at_least) - settled
+    _set_open(connection, entry_id, held, still_open, spent=0)
 
 
 def settle(
@@ -375,11 +375,11 @@ def _held(connection: Connection, entry_id: str) -> _Held | None:
 
 
 def _set_open(
-    connection: Connection, entry_id: str, held: _Held, is_open: int, *, spent: int
+    connection: Connection, entry_id: str, held: _Held, still_open: int, *, spent: int
 ) -> None:
-    if is_open != held.open:
-        connection.execute(_SET_OPEN, {"entry": entry_id, "number": is_open})
-    change = (is_open - held.open) * held.unit
+    if still_open != held.open:
+        connection.execute(_SET_OPEN, {"entry": entry_id, "number": still_open})
+    change = (still_open - held.open) * held.unit
     if change or spent:
         values = {"account": held.budget, "more_reserved": change, "more_spent": spent}
         connection.execute(_ADD, values)

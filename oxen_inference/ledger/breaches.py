@@ -14,7 +14,7 @@ from oxen_inference.ledger.accounts import to_units, to_usd
 from oxen_inference.ledger.schema import breaches
 from oxen_inference.ledger.statements import now
 
-_LIVING = select(breaches).where(
+_RECENT = select(breaches).where(
     breaches.c.hub == bindparam("of_hub"), breaches.c.seen_at > now() - bindparam("seconds")
 )
 _ONE = (
@@ -43,9 +43,9 @@ class Breach:
         return self.billed / self.quoted if self.quoted else Decimal(1)
 
 
-def living(connection: Connection, hub: str, seconds: float) -> list[Breach]:
+def recent(connection: Connection, hub: str, seconds: float) -> list[Breach]:
     """Return the breaches seen in the last `seconds`."""
-    rows = connection.execute(_LIVING, {"of_hub": hub, "seconds": seconds}).all()
+    rows = connection.execute(_RECENT, {"of_hub": hub, "seconds": seconds}).all()
     return [
         Breach(
             model=row.model,

@@ -78,7 +78,7 @@ def mark_delivered(connection: Connection, entry_id: str, generation_ids: Iterab
     connection.execute(_DELIVER_CALLS, {"entry": entry_id})
 
 
-def to_join(connection: Connection, intent: Intent) -> Candidates:
+def find_joinable(connection: Connection, intent: Intent) -> Candidates:
     """Return the entries for the same request whose result nobody got."""
     found = connection.execute(
         select(entries.c.entry_id, entries.c.id)

@@ -117,7 +117,7 @@ class Beginning:
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """The ids that the hub gave for a request; see `Ledger.accepted`."""
+    """The ids that the hub gave for a request; see `Ledger.mark_accepted`."""
 
     entry: Entry
     generation_ids: tuple[str, ...]
@@ -201,8 +201,12 @@ class GroupedWrites:
         """Write the ids that the hub gave; None for those that other entries have."""
 
         def one(each: Acceptance) -> Entry | None:
-            is_ours = self._ledger.accepted(each.entry, each.generation_ids, each.notes)
-            return (self._ledger.get(each.entry.entry_id) or accepted(each)) if is_ours else None
+            is_ours = self._ledger.mark_accepted(each.entry, each.generation_ids, each.notes)
+            return (
+                (self._ledger.get(each.entry.entry_id) or with_generations(each))
+                if is_ours
+                else None
+            )
 
         return self._together(answered, _accept, one)
 
@@ -233,7 +237,7 @@ class GroupedWrites:
         return _each(items, one)
 
 
-def accepted(answer: Acceptance) -> Entry:
+def with_generations(answer: Acceptance) -> Entry:
     """Return an entry with the ids that the hub gave for it."""
     items = tuple(MediaItem(generation_id=each) for each in answer.generation_ids)
     return replace(answer.entry, state="accepted", items=items, notes=answer.notes, error=None)
@@ -343,7 +347,7 @@ def _accept(connection: Connection, answered: list[Acceptance]) -> list[Entry | 
         raise _OneByOneError  # another entry took one of them at this moment
     remarks = [{"entry": a.entry.entry_id, "remarks": json.dumps(a.notes)} for a in answered]
     connection.execute(_ACCEPT, remarks)
-    return [accepted(each) for each in answered]
+    return [with_generations(each) for each in answered]
 
 
 def _update(connection: Connection, changes: list[Change]) -> list[Entry]:

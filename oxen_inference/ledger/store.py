@@ -262,7 +262,7 @@ class Ledger:
     def budgets(self) -> dict[str, Totals]:
         """Return the totals of the budgets with a name, by name."""
         with self.database.reading() as connection:
-            return accounts.named(connection)
+            return accounts.named_totals(connection)
 
     def unresolved(self, scope: Scope, *, except_for: str) -> list[Entry]:
         """Return the requests that may have been sent and have no ids yet."""
@@ -307,7 +307,7 @@ class Ledger:
             if entry is not None:
                 _check_same_request(entry, intent)
             elif intent.conversation is not None:
-                found = conversations.to_join(connection, intent)
+                found = conversations.find_joinable(connection, intent)
                 if found.free:
                     entry = _known(connection, found.free[0])
                 elif still := _undecided(found.watched, undecided):
@@ -335,7 +335,7 @@ class Ledger:
                 return entry
             if intent.conversation is None:
                 return None
-            found = conversations.to_join(connection, intent)
+            found = conversations.find_joinable(connection, intent)
             return _known(connection, found.free[0]) if found.free else None
 
     def attend(self, entry: Entry) -> str:
@@ -368,7 +368,7 @@ class Ledger:
                     accounts.reserve_again(connection, entry.entry_id, reservation)
             return claimed
 
-    def posting(self, entry: Entry, hub_time: float | None = None) -> bool:
+    def mark_posting(self, entry: Entry, hub_time: float | None = None) -> bool:
         """Write that the request may be on its way from now on; False if it is not the caller's.
 
         `hub_time`: what the hub's own clock shows.
@@ -377,7 +377,7 @@ class Ledger:
             own = {"entry": entry.entry_id, "number": entry.attempt, "from_owner": entry.owner}
             return bool(connection.execute(_POST, {**own, "by_hub": hub_time}).rowcount)
 
-    def return_to_intended(self, entry: Entry) -> None:
+    def mark_intended(self, entry: Entry) -> None:
         """Write that the request surely bought nothing, and will be tried again."""
         with self.database.writing() as connection:
             self._move(connection, entry, ("posting",), _UNPOST)
@@ -401,7 +401,7 @@ class Ledger:
         self.end_work(entry)
         return moved
 
-    def accepted(
+    def mark_accepted(
         self,
         entry: Entry,
         generation_ids: Iterable[str],
@@ -423,19 +423,19 @@ class Ledger:
         """
         end_work(entry.entry_id, entry.attempt)
 
-    def abandon(self, entry: Entry, error: Mapping[str, Any]) -> None:
+    def reject_unsent(self, entry: Entry, error: Mapping[str, Any]) -> None:
         """Reject an entry that was not sent; any other stays as it is."""
         self._decide(entry, ("intended",), "rejected", error)
 
-    def rejected(self, entry: Entry, error: Mapping[str, Any]) -> None:
+    def mark_rejected(self, entry: Entry, error: Mapping[str, Any]) -> None:
         """Write that nothing was bought, and release the money."""
         self._decide(entry, ("intended", "posting", "unknown"), "rejected", error)
 
-    def unknown(self, entry: Entry, error: Mapping[str, Any]) -> None:
+    def mark_unknown(self, entry: Entry, error: Mapping[str, Any]) -> None:
         """Write that the outcome is unknown; the money stays reserved."""
         self._decide(entry, ("posting", "unknown"), "unknown", error)
 
-    def delivered(self, entry: Entry) -> None:
+    def mark_delivered(self, entry: Entry) -> None:
         """Write that the entry's generations, which may be some of its request's, were delivered."""
         with self.database.writing() as connection:
             conversations.mark_delivered(connection, entry.entry_id, _ended(entry))
@@ -462,7 +462,7 @@ class Ledger:
     def breaches(self, hub: str, seconds: float) -> list[Breach]:
         """Return the bills of the last `seconds` that were higher than their quote."""
         with self.database.reading() as connection:
-            return breaches.living(connection, hub, seconds)
+            return breaches.recent(connection, hub, seconds)
 
     def keep_breach(self, hub: str, breach: Breach) -> bool:
         """Write a bill that was higher than its quote; False where it was written before."""

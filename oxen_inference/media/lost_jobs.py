@@ -69,7 +69,7 @@ async def look_for(engine: Engine, entry: Entry, cause: Exception | None, task: 
     if adopted is not None:
         return adopted
     record = error_record(cause) if cause else (entry.error or {"message": "its process ended"})
-    await run(engine.ledger.unknown, entry, record)
+    await run(engine.ledger.mark_unknown, entry, record)
     raise outcome_unknown(entry, record, found) from cause
 
 
@@ -92,7 +92,7 @@ async def search(
         if ids and ids == previous and found.is_current:
             note = "The answer to the request was lost; its generations were found by their parameters."  # fmt: skip
             notes = (*entry.notes, note)
-            written = await run(engine.ledger.accepted, entry, ids, notes, were_found=True)
+            written = await run(engine.ledger.mark_accepted, entry, ids, notes, were_found=True)
             if written:  # pragma: no branch - another process may have taken them meanwhile
                 return await engine.reload(entry), found
         previous = ids

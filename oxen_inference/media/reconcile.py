@@ -102,7 +102,7 @@ async def forget(engine: Engine, entry_id: str) -> Entry:
             hint="client.media.reconcile() asks how far it is.",
         )
     record = {"type": "OxenError", "message": "Written off by hand: nothing was made."}
-    await run(engine.ledger.rejected, entry, record)
+    await run(engine.ledger.mark_rejected, entry, record)
     return await engine.reload(entry)
 
 
@@ -118,7 +118,7 @@ async def adopt(engine: Engine, entry_id: str, generation_ids: Sequence[str]) ->
         *entry.notes,
         "The answer to the request was lost; its generations were named by hand.",
     )
-    if not await run(engine.ledger.accepted, entry, ids, notes):
+    if not await run(engine.ledger.mark_accepted, entry, ids, notes):
         raise InvalidInputError("Those generations belong to another entry of the ledger.")
     return await engine.reload(entry)
 
@@ -159,7 +159,7 @@ async def _adopt_foreign(engine: Engine, scope: Scope, ids: tuple[str, ...]) -> 
     begun = await run(engine.ledger.begin, intent)
     assert isinstance(begun, Begun)  # noqa: S101 - it belongs to no conversation
     entry = begun.entry
-    await run(engine.ledger.accepted, entry, ids, ("Made elsewhere; added by its ids.",))
+    await run(engine.ledger.mark_accepted, entry, ids, ("Made elsewhere; added by its ids.",))
     items = tuple(MediaItem().updated(engine.readable(row, entry)) for row in rows)
     return await run(engine.ledger.update, entry, items)
 
@@ -169,7 +169,7 @@ async def _decide(engine: Engine, task: Task, entry: Entry) -> Entry:
         return entry  # another call is at work on it
     if entry.state == "intended":
         record = {"type": "OxenError", "message": "Its process ended before anything was sent."}
-        await run(engine.ledger.abandon, entry, record)
+        await run(engine.ledger.reject_unsent, entry, record)
         return await engine.reload(entry)
     if entry.state in ("posting", "unknown") and entry.kind == "queue":
         try:
@@ -179,7 +179,7 @@ async def _decide(engine: Engine, task: Task, entry: Entry) -> Entry:
             return await engine.reload(entry)
     if entry.state == "posting":  # a synchronous request, whose answer went with its process
         record = {"type": "OxenError", "message": "Its process ended before the answer came."}
-        await run(engine.ledger.unknown, entry, record)
+        await run(engine.ledger.mark_unknown, entry, record)
         return await engine.reload(entry)
     return entry
 

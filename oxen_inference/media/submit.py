@@ -39,7 +39,7 @@ from oxen_inference.errors import (
 )
 from oxen_inference.hub_clock import elapsed
 from oxen_inference.ledger.entries import Entry, Scope
-from oxen_inference.ledger.groups import Acceptance, Beginning, accepted
+from oxen_inference.ledger.groups import Acceptance, Beginning, with_generations
 from oxen_inference.ledger.store import Begun, Undecided
 from oxen_inference.media.engine import Engine, Task
 from oxen_inference.media.fetch import check_folder
@@ -239,7 +239,7 @@ async def _send_or_abandon(
     except BaseException as error:
         # Other calls would wait for a request that nobody is going to send.
         with suppress(LedgerError):
-            engine.ledger.abandon(task.entry or entry, error_record(error))
+            engine.ledger.reject_unsent(task.entry or entry, error_record(error))
         raise
     finally:
         engine.ledger.end_work(task.entry or entry)
@@ -363,7 +363,7 @@ async def _retry_or_reject(
     longest = engine.pace().longest_retry_after if task.left is None else task.left
     if is_hopeless or delay > longest:
         await _reject(engine, entry, error)
-    await run(engine.ledger.return_to_intended, entry)
+    await run(engine.ledger.mark_intended, entry)
     await sleep(delay, task.stop)
 
 
@@ -381,7 +381,7 @@ async def confirm_rejection(engine: Engine, entry: Entry, error: Any) -> Entry |
     if found.is_current and found.is_complete and not found.candidates:
         return None
     record = error_record(error)
-    await run(engine.ledger.unknown, entry, record)
+    await run(engine.ledger.mark_unknown, entry, record)
     raise outcome_unknown(entry, record, found) from error
 
 
@@ -393,7 +393,7 @@ async def _attempt(
 
     def may_send() -> bool:
         nonlocal is_sending
-        is_sending = engine.ledger.posting(entry, engine.hub_clock.now())
+        is_sending = engine.ledger.mark_posting(entry, engine.hub_clock.now())
         return is_sending
 
     try:
@@ -409,7 +409,7 @@ async def _attempt(
     except BaseException as error:
         # The event loop is being closed: nothing can be awaited, but the ledger must know.
         if is_sending:
-            engine.ledger.unknown(entry, error_record(error))
+            engine.ledger.mark_unknown(entry, error_record(error))
         raise
     try:
         if prepared.is_direct:
@@ -451,7 +451,7 @@ async def _accept(engine: Engine, entry: Entry, outcome: Accepted) -> Entry | No
     except LedgerError as error:
         # It was paid for: what the ledger cannot take must not be lost here, too.
         log.error("Accepted, but not written to the ledger (%s): %s", error, outcome.generation_ids)  # noqa: TRY400 - the ids matter, not the trace
-        return accepted(answer)
+        return with_generations(answer)
 
 
 async def _record_results(engine: Engine, entry: Entry, items: list[MediaItem]) -> Entry:
@@ -466,5 +466,5 @@ async def _record_results(engine: Engine, entry: Entry, items: list[MediaItem]) 
 
 async def _reject(engine: Engine, entry: Entry, error: OxenError) -> NoReturn:
     """Write that nothing was bought, and raise the error."""
-    await run(engine.ledger.rejected, entry, error_record(error))
+    await run(engine.ledger.mark_rejected, entry, error_record(error))
     raise error

@@ -53,8 +53,8 @@ def begin_many(number: int, location: str, limit: str, count: int) -> Counter[st
         assert isinstance(begun, Begun)
         seen["begun"] += 1
         if n % 3 == 0:
-            ledger.posting(begun.entry)
-            ledger.accepted(begun.entry, [f"g{number}-{n}"], [])
+            ledger.mark_posting(begun.entry)
+            ledger.mark_accepted(begun.entry, [f"g{number}-{n}"], [])
             if n % 2:
                 item = MediaItem(generation_id=f"g{number}-{n}", status="succeeded", cost=UNIT)
                 ledger.update(begun.entry, [item])
@@ -74,16 +74,16 @@ def begin_same_keys(number: int, location: str, limit: str, keys: int) -> Counte
         wanted = intent(f"{n}", key=f"k{n}", conversation=f"c{n % 10}")
         begun = ledger.begin(wanted, budget.reservation(ledger, UNIT, 1))
         assert isinstance(begun, Begun)
-        if begun.is_mine and ledger.posting(begun.entry):
+        if begun.is_mine and ledger.mark_posting(begun.entry):
             seen["sent"] += 1
             if n % 4 == 0:
-                ledger.unknown(begun.entry, {"message": "lost"})
+                ledger.mark_unknown(begun.entry, {"message": "lost"})
             else:
-                ledger.accepted(begun.entry, [f"g{n}"], [])
+                ledger.mark_accepted(begun.entry, [f"g{n}"], [])
         # Whoever meets it next may find the job, and learn what it cost.
         entry = ledger.get(begun.entry.entry_id)
         assert entry is not None
-        if entry.state == "unknown" and ledger.accepted(entry, [f"g{n}"], []):
+        if entry.state == "unknown" and ledger.mark_accepted(entry, [f"g{n}"], []):
             seen["adopted"] += 1
         item = MediaItem(generation_id=f"g{n}", status="succeeded", cost=UNIT)
         ledger.update(entry, [item])

@@ -82,9 +82,9 @@ def begin(ledger: Ledger, **changes: Any) -> tuple[Entry, bool]:
 def test_an_entry_moves_from_intended_to_accepted_to_settled(ledger: Ledger) -> None:
     entry, mine = begin(ledger, key="k")
     assert (entry.state, mine) == ("intended", True)
-    assert ledger.posting(entry)
-    assert not ledger.posting(entry)  # only one may send
-    ledger.accepted(entry, ["a", "b"], ["a note"])
+    assert ledger.mark_posting(entry)
+    assert not ledger.mark_posting(entry)  # only one may send
+    ledger.mark_accepted(entry, ["a", "b"], ["a note"])
     accepted = ledger.find(SCOPE, "k")
     assert accepted is not None
     assert (accepted.state, accepted.generation_ids) == ("accepted", ("a", "b"))
@@ -110,16 +110,16 @@ def test_a_taken_over_entry_cannot_be_sent_by_its_first_owner(ledger: Ledger) ->
     entry, _ = begin(ledger, key="k")
     assert ledger.claim(entry, intent(key="k"))
     assert not ledger.claim(entry, intent(key="k"))
-    assert not ledger.posting(entry)
+    assert not ledger.mark_posting(entry)
 
 
 def test_what_was_perhaps_sent_is_never_claimed(ledger: Ledger) -> None:
     entry, _ = begin(ledger, key="k")
-    ledger.posting(entry)
+    ledger.mark_posting(entry)
     posting = ledger.get(entry.entry_id)
     assert posting is not None
     assert not ledger.claim(posting, intent(key="k"))
-    ledger.unknown(posting, {"message": "?"})
+    ledger.mark_unknown(posting, {"message": "?"})
     unknown = ledger.get(entry.entry_id)
     assert unknown is not None
     assert not ledger.claim(unknown, intent(key="k"))
@@ -129,8 +129,8 @@ def test_what_was_perhaps_sent_is_never_claimed(ledger: Ledger) -> None:
 def test_a_generation_belongs_to_one_entry(ledger: Ledger) -> None:
     one, _ = begin(ledger)
     two, _ = begin(ledger)
-    assert ledger.accepted(one, ["a"], [])
-    assert not ledger.accepted(two, ["a"], [])
+    assert ledger.mark_accepted(one, ["a"], [])
+    assert not ledger.mark_accepted(two, ["a"], [])
 
 
 def test_money_is_held_with_the_intent_and_settled_once(ledger: Ledger) -> None:
@@ -138,8 +138,8 @@ def test_money_is_held_with_the_intent_and_settled_once(ledger: Ledger) -> None:
     entry, _ = begin_from(budget, ledger, count=2)
     assert (budget.reserved, budget.remaining) == (Decimal("0.20"), Decimal("0.80"))
     assert ledger.get(entry.entry_id).reserved == Decimal("0.20")
-    ledger.posting(entry)
-    ledger.accepted(entry, ["a", "b"], [])
+    ledger.mark_posting(entry)
+    ledger.mark_accepted(entry, ["a", "b"], [])
     done = MediaItem(generation_id="a", status="succeeded", cost=Decimal("0.07"))
     unknown = MediaItem(generation_id="b", status="succeeded")
     for _ in range(3):
@@ -158,17 +158,17 @@ def test_a_refused_intent_is_not_written(ledger: Ledger) -> None:
 def test_more_jobs_than_asked_for_are_held_too(ledger: Ledger) -> None:
     budget = Budget("1.00", name="b", ledger=ledger)
     entry, _ = begin_from(budget, ledger)
-    ledger.accepted(entry, ["a", "b", "c"], [])
+    ledger.mark_accepted(entry, ["a", "b", "c"], [])
     assert budget.reserved == Decimal("0.30")
 
 
 def test_jobs_that_are_not_named_stay_reserved_until_written_off(ledger: Ledger) -> None:
     budget = Budget("1.00", name="b", ledger=ledger)
     entry, _ = begin_from(budget, ledger, count=3)
-    ledger.accepted(entry, ["a"], [])
+    ledger.mark_accepted(entry, ["a"], [])
     assert budget.reserved == Decimal("0.30")
     ledger.update(entry, [MediaItem(generation_id="a", status="succeeded", cost=Decimal("0.1"))])
-    ledger.accepted(entry, ["a"], [])  # a twin that found it, too
+    ledger.mark_accepted(entry, ["a"], [])  # a twin that found it, too
     assert (budget.spent, budget.reserved) == (Decimal("0.10"), Decimal("0.20"))
     known = ledger.get(entry.entry_id)
     assert known is not None
@@ -182,7 +182,7 @@ def test_an_acceptance_that_could_not_be_written_is_written_with_what_comes_next
     kind: str, generation_id: str | None, ledger: Ledger
 ) -> None:
     entry, _ = begin(ledger, kind=kind)
-    ledger.posting(entry)
+    ledger.mark_posting(entry)
     item = MediaItem(generation_id=generation_id, status="succeeded", url="https://cdn/x")
     in_hand = replace(entry, state="accepted", items=(item,))
     assert ledger.update(in_hand, in_hand.items).items == (item,)
@@ -205,7 +205,7 @@ def test_an_unreadable_older_ledger_is_not_silently_replaced(file: Ledger) -> No
 def test_a_rejected_entry_holds_nothing_until_it_is_claimed(ledger: Ledger) -> None:
     budget = Budget("1.00", name="b", ledger=ledger)
     entry, _ = begin_from(budget, ledger, key="k")
-    ledger.rejected(entry, {"type": "BadRequestError", "message": "no"})
+    ledger.mark_rejected(entry, {"type": "BadRequestError", "message": "no"})
     assert budget.reserved == 0
     rejected = ledger.find(SCOPE, "k")
     assert rejected is not None
@@ -237,7 +237,7 @@ def test_a_budget_without_a_name_belongs_to_the_first_ledger_that_pays(ledger: L
     with pytest.raises(BudgetExceededError, match=r"this budget \$0\.00 is left"):
         begin_from(budget, ledger)
     assert len(ledger.entries()) == 2
-    ledger.rejected(entry, {"message": "no"})
+    ledger.mark_rejected(entry, {"message": "no"})
     assert budget.reserved == Decimal("0.10")
 
 
@@ -374,7 +374,7 @@ def test_a_forked_child_has_what_was_in_memory() -> None:
     entry, _ = begin(ledger)
 
     def write() -> None:
-        assert ledger.posting(entry)
+        assert ledger.mark_posting(entry)
         ledger.close()
         assert [one.state for one in ledger.entries()] == ["posting"]
 
@@ -419,15 +419,15 @@ def test_another_machines_entry_is_abandoned_when_its_heartbeat_is_stale(
     assert found is not None
     assert found.is_abandoned is is_abandoned
     assert found.may_be_claimed is is_abandoned
-    assert not ledger.posting(entry)  # it is not this process's any more
+    assert not ledger.mark_posting(entry)  # it is not this process's any more
 
 
 def test_whoever_claims_a_refused_entry_is_at_work_though_the_first_sender_ends_later(
     ledger: Ledger,
 ) -> None:
     first, _ = begin(ledger, key="k")
-    ledger.posting(first)
-    ledger.rejected(first, {"message": "no"})
+    ledger.mark_posting(first)
+    ledger.mark_rejected(first, {"message": "no"})
     refused = ledger.get(first.entry_id)
     assert refused is not None
     assert ledger.claim(refused, intent(key="k"))
@@ -523,12 +523,12 @@ def test_money_is_given_back_if_nothing_was_begun(file: Ledger) -> None:
 def test_an_entry_that_nobody_will_send_holds_nothing(ledger: Ledger) -> None:
     budget = Budget("1.00", name="b", ledger=ledger)
     entry, _ = begin_from(budget, ledger, key="k")
-    ledger.abandon(entry, {"type": "OxenError", "message": "interrupted"})
+    ledger.reject_unsent(entry, {"type": "OxenError", "message": "interrupted"})
     assert budget.reserved == 0
     assert ledger.get(entry.entry_id).state == "rejected"
     sent, _ = begin_from(budget, ledger)
-    ledger.posting(sent)
-    ledger.abandon(sent, {"type": "OxenError", "message": "interrupted"})
+    ledger.mark_posting(sent)
+    ledger.reject_unsent(sent, {"type": "OxenError", "message": "interrupted"})
     assert budget.reserved == Decimal("0.10")
     assert ledger.get(sent.entry_id).state == "posting"
 
@@ -542,18 +542,18 @@ def test_a_broken_ledger_in_memory_says_where_it_is() -> None:
 
 def test_calls_side_by_side_are_two_requests_and_later_ones_join(ledger: Ledger) -> None:
     first = ledger.begin(intent(conversation="c", key="1"))
-    ledger.posting(first.entry)
-    ledger.accepted(first.entry, ["a"], [])
+    ledger.mark_posting(first.entry)
+    ledger.mark_accepted(first.entry, ["a"], [])
     second = ledger.begin(intent(conversation="c", key="2"))
     assert (first.is_mine, second.is_mine) == (True, True)
-    ledger.abandon(second.entry, {"message": "test"})
+    ledger.reject_unsent(second.entry, {"message": "test"})
     ledger.leave(first.wait_id)
     ledger.leave(second.wait_id)
     third = ledger.begin(intent(conversation="c", key="3"))
     assert (third.entry.entry_id, third.is_mine) == (first.entry.entry_id, False)
     assert ledger.find(SCOPE, "3").entry_id == first.entry.entry_id
     ledger.leave(third.wait_id)
-    ledger.delivered(
+    ledger.mark_delivered(
         replace(first.entry, items=(MediaItem(generation_id="a", status="succeeded"),))
     )
     assert ledger.begin(intent(conversation="c", key="4")).is_mine
@@ -561,7 +561,7 @@ def test_calls_side_by_side_are_two_requests_and_later_ones_join(ledger: Ledger)
 
 def test_whether_another_machine_still_waits_is_waited_for(ledger: Ledger) -> None:
     first = ledger.begin(intent(conversation="c"))
-    ledger.posting(first.entry)
+    ledger.mark_posting(first.entry)
     lease = other_machine(ledger, age=1)
     sql(ledger, "UPDATE oxen_waits SET lease_id = :lease", lease=lease)
     unknown = ledger.begin(intent(conversation="c"))
@@ -578,7 +578,7 @@ def test_whether_another_machine_still_waits_is_waited_for(ledger: Ledger) -> No
     alive = ledger.begin(intent(conversation="c"), None, still)
     assert isinstance(alive, Begun)
     assert alive.is_mine  # side by side
-    ledger.abandon(alive.entry, {"message": "test"})
+    ledger.reject_unsent(alive.entry, {"message": "test"})
     ledger.leave(alive.wait_id)
 
     sql(
@@ -636,7 +636,7 @@ def test_a_database_that_was_not_set_up_says_so(postgres: str) -> None:
 def test_a_cost_that_the_hub_corrects_is_charged_as_corrected(ledger: Ledger) -> None:
     budget = Budget("1.00", name="b", ledger=ledger)
     entry, _ = begin_from(budget, ledger)
-    ledger.accepted(entry, ["a"], [])
+    ledger.mark_accepted(entry, ["a"], [])
     for cost in ("0.04", "0.09", "0.07", "0.07"):
         done = MediaItem(generation_id="a", status="succeeded", cost=Decimal(cost))
         ledger.update(entry, [done])
@@ -645,7 +645,7 @@ def test_a_cost_that_the_hub_corrects_is_charged_as_corrected(ledger: Ledger) ->
 
 def test_what_has_ended_stays_so(ledger: Ledger) -> None:
     entry, _ = begin(ledger)
-    ledger.accepted(entry, ["a"], [])
+    ledger.mark_accepted(entry, ["a"], [])
     ledger.update(entry, [MediaItem(generation_id="a", status="succeeded", cost=Decimal("0.1"))])
     late = ledger.update(entry, [MediaItem(generation_id="a", status="processing")])
     assert (late.items[0].status, late.cost) == ("succeeded", Decimal("0.1"))
@@ -654,7 +654,7 @@ def test_what_has_ended_stays_so(ledger: Ledger) -> None:
 def test_an_absurd_cost_is_not_counted(ledger: Ledger) -> None:
     budget = Budget("1.00", name="b", ledger=ledger)
     entry, _ = begin_from(budget, ledger)
-    ledger.accepted(entry, ["a"], [])
+    ledger.mark_accepted(entry, ["a"], [])
     ledger.update(entry, [MediaItem(generation_id="a", status="succeeded", cost=Decimal("1e30"))])
     assert (budget.spent, budget.reserved) == (0, Decimal("0.10"))
 
@@ -692,8 +692,8 @@ def test_a_ledger_that_another_process_is_making_is_waited_for(
 )
 def test_a_damaged_row_hides_no_other(ledger: Ledger, table: str, column: str, value: str) -> None:
     damaged, _ = begin(ledger, key="k0")
-    ledger.posting(damaged)
-    ledger.accepted(damaged, ["g0"], [])
+    ledger.mark_posting(damaged)
+    ledger.mark_accepted(damaged, ["g0"], [])
     begin(ledger, key="k1")
     sql(ledger, f"UPDATE {table} SET {column} = :value WHERE entry_id = :id", value=value, id=damaged.entry_id)  # fmt: skip
     entries = ledger.entries(SCOPE)
@@ -726,32 +726,32 @@ def test_bytes_that_are_no_text_hide_no_other(file: Ledger) -> None:
 
 def test_what_was_found_does_not_replace_the_hub_s_own_answer(ledger: Ledger) -> None:
     entry, _ = begin(ledger, key="k")
-    ledger.posting(entry)
-    assert ledger.accepted(entry, ["found"], [], were_found=True)
+    ledger.mark_posting(entry)
+    assert ledger.mark_accepted(entry, ["found"], [], were_found=True)
     # The sender was alive, and gets an answer after all: what was paid for is not lost.
-    assert ledger.accepted(entry, ["answered"], [])
+    assert ledger.mark_accepted(entry, ["answered"], [])
     known = ledger.get(entry.entry_id)
     assert known is not None
     assert known.generation_ids == ("found", "answered")
-    assert ledger.accepted(entry, ["another"], [], were_found=True)
+    assert ledger.mark_accepted(entry, ["another"], [], were_found=True)
     assert ledger.get(entry.entry_id) == known
 
 
 def test_an_earlier_attempt_adopts_nothing(ledger: Ledger) -> None:
     first, _ = begin(ledger, key="k")
-    ledger.posting(first)
-    ledger.rejected(first, {"message": "no"})
+    ledger.mark_posting(first)
+    ledger.mark_rejected(first, {"message": "no"})
     rejected = ledger.get(first.entry_id)
     assert rejected is not None
-    assert not ledger.accepted(rejected, ["g"], [], were_found=True)
+    assert not ledger.mark_accepted(rejected, ["g"], [], were_found=True)
     assert ledger.claim(rejected, intent(key="k"))
     second = ledger.get(first.entry_id)
     assert second is not None
-    assert ledger.posting(second)
+    assert ledger.mark_posting(second)
     # Whoever still looks for the first attempt's job has nothing to say any more.
-    assert not ledger.accepted(first, ["g"], [], were_found=True)
-    ledger.unknown(first, {"message": "lost"})
-    ledger.rejected(first, {"message": "lost"})
+    assert not ledger.mark_accepted(first, ["g"], [], were_found=True)
+    ledger.mark_unknown(first, {"message": "lost"})
+    ledger.mark_rejected(first, {"message": "lost"})
     known = ledger.get(first.entry_id)
     assert known is not None
     assert (known.state, known.attempt) == ("posting", 1)

@@ -69,7 +69,7 @@ def test_a_group_is_written_as_each_alone_would_be(ledger: Ledger) -> None:
         new = [entry for group in groups for entry in begun(writes.begin(group))]
         assert [entry.reserved for entry in new] == [Decimal("0.20")] * len(keys)
         assert all(ledger.get(entry.entry_id) == entry for entry in new)
-        assert all(ledger.posting(entry) for entry in new)
+        assert all(ledger.mark_posting(entry) for entry in new)
         taken: list[Any] = []
         for at in range(0, len(new), size):
             taken += writes.accept(answers(new[at : at + size]))
@@ -135,7 +135,7 @@ def test_find_in_a_group(ledger: Ledger) -> None:
 def test_accept_in_a_group_refuses_the_ids_of_others(ledger: Ledger) -> None:
     writes = GroupedWrites(ledger)
     new = begun(writes.begin([beginning(ledger, None, key) for key in "abc"]))
-    assert all(ledger.posting(entry) for entry in new)
+    assert all(ledger.mark_posting(entry) for entry in new)
     writes.accept([Acceptance(new[0], ("g1",), ())])
 
     results: list[Any] = list(
@@ -151,7 +151,7 @@ def test_accept_in_a_group_refuses_the_ids_of_others(ledger: Ledger) -> None:
 def test_fewer_ids_than_requested_keep_their_money_reserved(ledger: Ledger) -> None:
     writes, budget = GroupedWrites(ledger), Budget("9", name="b", ledger=ledger)
     new = begun(writes.begin([beginning(ledger, budget, key, count=2) for key in "ab"]))
-    assert all(ledger.posting(entry) for entry in new)
+    assert all(ledger.mark_posting(entry) for entry in new)
 
     taken: list[Any] = list(
         writes.accept([Acceptance(entry, (f"{entry.key}1",), ()) for entry in new])
@@ -164,7 +164,7 @@ def test_fewer_ids_than_requested_keep_their_money_reserved(ledger: Ledger) -> N
 def test_a_cost_that_is_written_twice_is_charged_once(ledger: Ledger) -> None:
     writes, budget = GroupedWrites(ledger), Budget("9", name="b", ledger=ledger)
     new = begun(writes.begin([beginning(ledger, budget, key) for key in "abc"]))
-    assert all(ledger.posting(entry) for entry in new)
+    assert all(ledger.mark_posting(entry) for entry in new)
     taken: list[Any] = list(writes.accept(answers(new)))
 
     writes.update([ended(taken[0], None), ended(taken[1]), ended(taken[2])])
@@ -178,7 +178,7 @@ def test_a_cost_that_is_written_twice_is_charged_once(ledger: Ledger) -> None:
 def test_a_failure_without_a_bill_keeps_its_money_reserved(ledger: Ledger) -> None:
     writes, budget = GroupedWrites(ledger), Budget("9", name="b", ledger=ledger)
     new = begun(writes.begin([beginning(ledger, budget, key) for key in "ab"]))
-    assert all(ledger.posting(entry) for entry in new)
+    assert all(ledger.mark_posting(entry) for entry in new)
     taken: list[Any] = list(writes.accept(answers(new)))
     lost = replace(taken[0], items=(replace(taken[0].items[0], status="failed"),))
 
@@ -193,7 +193,7 @@ def test_a_failure_without_a_bill_keeps_its_money_reserved(ledger: Ledger) -> No
 def test_an_older_answer_does_not_undo_an_end(ledger: Ledger) -> None:
     writes = GroupedWrites(ledger)
     new = begun(writes.begin([beginning(ledger, None, key) for key in "ab"]))
-    assert all(ledger.posting(entry) for entry in new)
+    assert all(ledger.mark_posting(entry) for entry in new)
     taken: list[Any] = list(writes.accept(answers(new)))
     writes.update([ended(entry) for entry in taken])
 
@@ -205,7 +205,7 @@ def test_an_older_answer_does_not_undo_an_end(ledger: Ledger) -> None:
 def test_an_acceptance_that_could_not_be_written_is_written_later(ledger: Ledger) -> None:
     writes, budget = GroupedWrites(ledger), Budget("9", name="b", ledger=ledger)
     new = begun(writes.begin([beginning(ledger, budget, key) for key in "ab"]))
-    assert all(ledger.posting(entry) for entry in new)
+    assert all(ledger.mark_posting(entry) for entry in new)
     in_hand = [
         replace(e, state="accepted", items=(MediaItem(generation_id=f"{e.key}1"),)) for e in new
     ]

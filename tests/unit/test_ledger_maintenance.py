@@ -55,15 +55,15 @@ def fill(ledger: Ledger) -> Budget:
     for key in ("done", "running", "undelivered"):
         conversation = "c" if key == "undelivered" else None
         entry = begin(ledger, key, budget, conversation=conversation)
-        ledger.posting(entry)
-        ledger.accepted(entry, [f"g-{key}"], [])
+        ledger.mark_posting(entry)
+        ledger.mark_accepted(entry, [f"g-{key}"], [])
         if key != "running":
             item = MediaItem(generation_id=f"g-{key}", status="succeeded", cost=Decimal("0.05"))
             ledger.update(entry, [item])
-    for key in ("rejected", "unknown"):
+    for key, end in (("rejected", ledger.mark_rejected), ("unknown", ledger.mark_unknown)):
         entry = begin(ledger, key, budget)
-        ledger.posting(entry)
-        getattr(ledger, key)(entry, {"message": "no"})
+        ledger.mark_posting(entry)
+        end(entry, {"message": "no"})
     begin(ledger, "intended", budget)
     return budget
 
@@ -116,7 +116,7 @@ def test_pruning_keeps_what_may_still_matter(ledger: Ledger) -> None:
     assert maintenance.prune(ledger, 0) == 0
     undelivered = ledger.find(SCOPE, "undelivered")
     assert undelivered is not None
-    ledger.delivered(undelivered)
+    ledger.mark_delivered(undelivered)
     assert maintenance.prune(ledger, 0) == 1
 
 

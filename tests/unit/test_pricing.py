@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oxen_inference.catalog.chat_cost import chat_cost, chat_cost_estimate
-from oxen_inference.catalog.effective import read_seconds
+from oxen_inference.catalog.effective import read_quantity
 from oxen_inference.catalog.models import Model
 from oxen_inference.catalog.pricing import Quote, price_hint, quote
 from oxen_inference.catalog.pricing_tiers import same_tier
@@ -358,7 +358,7 @@ def test_a_cell_without_a_price_is_unknown_not_free() -> None:
     ],
 )  # fmt: skip
 def test_durations_in_every_spelling(value: object, seconds: str | None) -> None:
-    assert read_seconds(value) == (None if seconds is None else Decimal(seconds))
+    assert read_quantity(value) == (None if seconds is None else Decimal(seconds))
 
 
 @pytest.mark.parametrize("name", ["duration", "seconds", "video_length", "duration_seconds"])

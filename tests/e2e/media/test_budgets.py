@@ -143,7 +143,7 @@ def test_a_ledger_that_breaks_before_sending_holds_nothing(
     def broken(*_: Any) -> bool:
         raise LedgerError("The disk is full.")
 
-    monkeypatch.setattr(ledger, "posting", broken)
+    monkeypatch.setattr(ledger, "mark_posting", broken)
     budget = Budget("0.50")
     with pytest.raises(LedgerError):
         buy(media, budget)

@@ -82,7 +82,7 @@ def test_nothing_is_sent_that_cannot_be_marked_as_sent(
 def test_what_another_process_took_over_is_not_sent(
     hub: BadHub, ledger: Ledger, generate: Generate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    post = ledger.posting
+    post = ledger.mark_posting
     refusal = '{"type": "BadRequestError", "message": "refused over there"}'
 
     def taken_over(*arguments: Any) -> bool:
@@ -90,7 +90,7 @@ def test_what_another_process_took_over_is_not_sent(
         sql(ledger, statement, it=refusal)
         return post(*arguments)
 
-    monkeypatch.setattr(ledger, "posting", taken_over)
+    monkeypatch.setattr(ledger, "mark_posting", taken_over)
     with pytest.raises(BadRequestError, match="refused over there"):
         generate(key="k")
     assert not hub.posts
