@@ -10,15 +10,17 @@ that the developer brought along is used as it is.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any
 
 from oxen_inference.bounded_http import bounded
 from oxen_inference.effects import NotAllowed
 from oxen_inference.http_clients import make_async_http_client, make_http_client
-from oxen_inference.transport import AsyncSender, Call, Sender
+from oxen_inference.transport import AsyncSender, Call, RawContent, Sender
 from oxen_inference.transport_errors import closed_client
 
 _current_gate: ContextVar[_Gate | None] = ContextVar("oxen_gate", default=None)
@@ -68,7 +70,8 @@ class PaidTransport:
             gate.ask()  # it may have no such moment to ask at
         token = _current_gate.set(gate)
         try:
-            return self._client.post(call.path, **_arguments(call))
+            answer = self._client.post(call.path, **_arguments(call))
+            return _json_or_bytes(answer, self._client) if call.takes_bytes else answer
         except Exception as error:
             _raise_refusal(gate, error)
             raise
@@ -96,7 +99,8 @@ class AsyncPaidTransport:
             await self._ask(gate)
         token = _current_gate.set(gate)
         try:
-            return await self._client.post(call.path, **_arguments(call))
+            answer = await self._client.post(call.path, **_arguments(call))
+            return _json_or_bytes(answer, self._client) if call.takes_bytes else answer
         except Exception as error:
             _raise_refusal(gate, error)
             raise
@@ -161,4 +165,18 @@ def _arguments(call: Call[Any]) -> dict[str, Any]:
     options = call.options()
     if not call.may_keep_connection:
         options["headers"] = {"Connection": "close"}
-    return {"cast_to": object, "options": options, "body": dict(call.body or {})}
+    kind: type = object
+    if call.takes_bytes:
+        from openai import HttpxBinaryResponseContent
+
+        kind = HttpxBinaryResponseContent
+    return {"cast_to": kind, "options": options, "body": dict(call.body or {})}
+
+
+def _json_or_bytes(answer: Any, client: Sender | AsyncSender) -> object:
+    """Return an answer as JSON wherever it is JSON, whatever its header says, else its bytes."""
+    response = answer.response
+    with suppress(ValueError, RecursionError):
+        return client.without_key(json.loads(response.content))
+    declared = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return RawContent(response.content, declared or None)

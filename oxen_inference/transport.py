@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from oxen_inference.hub_clock import HubClock
@@ -36,6 +36,9 @@ class Call(Generic[T]):
     may_keep_connection: bool = False
     """For one that is sent `once`: it may go over a connection that was in use a moment ago."""
 
+    takes_bytes: bool = False
+    """For one that is sent `once`: an answer that is not JSON is read as `RawContent`."""
+
     def options(self) -> dict[str, Any]:
         """Return the SDK's per-request options."""
         options: dict[str, Any] = {}
@@ -48,6 +51,14 @@ class Call(Generic[T]):
         if self.once:
             options |= {"max_retries": 0, "follow_redirects": False}
         return options
+
+
+@dataclass(frozen=True, slots=True)
+class RawContent:
+    """The bytes of an answer that is not JSON, and the type that its header states, if any."""
+
+    content: bytes = field(repr=False)
+    mime_type: str | None = None
 
 
 class _Client(Protocol):

@@ -24,8 +24,10 @@ from oxen_inference.error_mapping import (
 )
 from oxen_inference.errors import APIResponseError, OxenError
 from oxen_inference.generation_reading import read_generation, read_generations
+from oxen_inference.media.results.files import is_text
 from oxen_inference.result import MediaItem
 from oxen_inference.result_forms import Form, find_results
+from oxen_inference.transport import RawContent
 
 # 408, 409 and 5xx are not among the refusals: the job may exist. Nor are redirects, which say
 # nothing about what was done before.
@@ -98,7 +100,16 @@ def read_queue_answer(payload: object, requested: int) -> Outcome:
 
 
 def read_direct_answer(payload: object, media_type: str) -> Outcome | list[MediaItem]:
-    """Return the items of a 2xx answer of a synchronous endpoint, or decide what else it is."""
+    """Return the items of a 2xx answer of a synchronous endpoint, or decide what else it is.
+
+    Some routes answer with the result itself.
+    """
+    if isinstance(payload, RawContent):
+        if _is_result(payload):
+            stated = payload.mime_type or ""
+            mime_type = stated if stated.startswith(("image/", "video/", "audio/")) else None
+            return [MediaItem(status="succeeded", content=payload.content, mime_type=mime_type)]
+        payload = payload.content.decode(errors="replace")
     found = find_results(payload, media_type) if isinstance(payload, Mapping) else []
     items = [item for item in map(_read_item, found) if item is not None]
     if items:
@@ -110,6 +121,13 @@ def read_direct_answer(payload: object, media_type: str) -> Outcome | list[Media
     is_named = not has_detail_alone(payload) or normalize_code(error.message) in STATUS_OF_TYPE
     is_rejected = error.status_code in REJECTIONS_IN_SUCCESS and is_named
     return Refused(error) if is_rejected else OutcomeUnknown(error)
+
+
+def _is_result(answer: RawContent) -> bool:
+    """Whether bytes are a file; by themselves, since servers state types that are not true."""
+    if answer.mime_type == "image/svg+xml":
+        return bool(answer.content.strip())
+    return not is_text(answer.content[:512])
 
 
 def _read_item(form: Form) -> MediaItem | None:

@@ -436,6 +436,7 @@ def _paid_call(engine: Engine, prepared: PreparedRequest, task: Task) -> Call[ob
         read=lambda payload: payload,
         once=True,
         may_keep_connection=task.is_one_of_many,
+        takes_bytes=prepared.is_direct,
         timeout=timeout,
     )
 

@@ -133,7 +133,7 @@ def safe_name(stem: str) -> str:
 def checked(path: Path, media_type: str, received: Received) -> Probe | None:
     """Return what a downloaded file is. Raises `FetchError` for a page, or one that ends early."""
     media = _as_requested(probe(path), media_type) if received.size else None
-    if media is None and (not received.size or _is_text(path, received.declared)):
+    if media is None and (not received.size or _holds_text(path, received.declared)):
         shown = f" ({received.declared})" if received.declared else ""
         raise FetchError(f"The download is not {media_type}{shown}.", is_expired=True)
     # A file whose announced size arrived is as complete as it can be.
@@ -142,10 +142,14 @@ def checked(path: Path, media_type: str, received: Received) -> Probe | None:
     return media
 
 
-def _is_text(path: Path, declared: str | None) -> bool:
-    """Whether it is a page, an error or nothing, where a file should be."""
+def _holds_text(path: Path, declared: str | None) -> bool:
     with path.open("rb") as file:
-        head = file.read(512).removeprefix(codecs.BOM_UTF8)
+        return is_text(file.read(512), declared)
+
+
+def is_text(head: bytes, declared: str | None = None) -> bool:
+    """Whether bytes begin a page, an error or nothing, where a file should be."""
+    head = head.removeprefix(codecs.BOM_UTF8)
     if b"\0" in head:
         return False
     if head.lstrip()[:1] in (b"", b"<", b"{", b"[") or (declared or "").startswith("text/"):

@@ -221,6 +221,75 @@ def test_the_last_route_takes_what_is_said_as_input(media: MediaCalls) -> None:
     assert media("jobs")[0].attempt == 2
 
 
+WAV = (
+    b"RIFF\x2c\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x40\x1f\0\0\x40\x1f\0\0\x01\0\x08\0data\x08\0\0\0"
+    + b"\x80" * 8
+)
+PNG = (
+    b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x02\0\0\0\x03\x08\x02\0\0\0"
+    + b"\0" * 8
+    + b"IEND\xaeB`\x82"
+)
+
+
+def answer_of(path: str, content: Any, content_type: str | None) -> Fault:
+    """The request is carried out, and answered with this."""
+    return no_route(path, 200, when="after", body=content, content_type=content_type)
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "stated", "suffix"),
+    [
+        ("/audio/speech", b"ID3\x04\0\0" + b"\xff\xfb\x90" * 40, "audio/mpeg", "mp3"),
+        ("/audio/speech", WAV, "application/octet-stream", "wav"),
+        ("/audio/generate", WAV, "application/json", "wav"),
+        ("/audio/generate", WAV, "text/html; charset=utf-8", "wav"),
+        ("/audio/speech", b"\x01\x80\xfe\0" * 50, "audio/pcm", "pcm"),
+        ("/images/generate", PNG, "binary/octet-stream", "png"),
+    ],
+)
+def test_an_answer_that_is_the_file_itself_is_the_result(
+    media: MediaCalls, tmp_path: Path, path: str, content: bytes, stated: str, suffix: str
+) -> None:
+    if path == "/audio/speech":
+        media.hub.inject(no_route("/audio/generate", message="Not Found"))
+    media.hub.inject(answer_of(path, content, stated))
+    model = "flux-2-dev" if "images" in path else SPEECH
+    made = media("generate", model=model, prompt="Moo.", direct=True, save_to=tmp_path)
+    assert made.paths[0].read_bytes() == content
+    assert made.paths[0].suffix == f".{suffix}"
+    assert made.items[0].sha256
+    (entry,) = media("jobs")
+    assert (entry.state, len(media.hub.charges)) == ("accepted", 1)
+
+
+def test_without_a_folder_its_bytes_are_in_the_result(media: MediaCalls) -> None:
+    media.hub.inject(answer_of("/audio/generate", WAV, "audio/wav"))
+    made = media("generate", model=SPEECH, prompt="Moo.", direct=True)
+    assert (made.items[0].content, made.items[0].mime_type) == (WAV, "audio/wav")
+
+
+@pytest.mark.parametrize(
+    ("content", "stated"),
+    [(b"<html><title>Gateway</title></html>", "audio/mpeg"), (b"", "audio/mpeg"),
+     ("The audio is being made.", "audio/wav"), (b"[" * 200_000, "application/json")],
+)  # fmt: skip
+def test_a_text_where_a_file_should_be_is_an_unknown_outcome(
+    media: MediaCalls, content: Any, stated: str
+) -> None:
+    media.hub.inject(answer_of("/audio/generate", content, stated))
+    with pytest.raises(EnqueueOutcomeUnknown):
+        media("generate", model=SPEECH, prompt="Moo.", direct=True)
+    assert media("jobs")[0].state == "unknown"
+
+
+def test_json_under_another_type_is_read(media: MediaCalls) -> None:
+    answer = b'{"audio": {"url": "https://example.com/moo.mp3"}}'
+    media.hub.inject(answer_of("/audio/generate", answer, "application/octet-stream"))
+    made = media("generate", model=SPEECH, prompt="Moo.", direct=True)
+    assert made.urls == ("https://example.com/moo.mp3",)
+
+
 def test_a_refusal_inside_a_success_is_not_believed_where_a_job_is_listed(
     media: MediaCalls,
 ) -> None:
