@@ -1,0 +1,160 @@
+"""What the command `generate` is to make: every line checked and priced before anything is sent."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from oxen_inference.cli.models import read_params
+
+if TYPE_CHECKING:
+    from oxen_inference.catalog.models import Model
+    from oxen_inference.client import OxenClient
+
+_MOST_SHOWN = 20
+_OWN_FIELDS = frozenset({"model", "prompt", "params", "num_generations", "key"})
+
+
+class _LineError(ValueError):
+    """What is wrong with one line."""
+
+
+class BadLinesError(Exception):
+    """Lines that cannot be sent; the text names all of them."""
+
+
+class Plan:
+    """The requests, checked line by line and priced; read again for each use."""
+
+    def __init__(self, client: OxenClient, options: argparse.Namespace) -> None:
+        if bool(options.prompt) == bool(options.source):
+            raise BadLinesError("give --prompt or --from, one of them")
+        from oxen_inference.errors import NotFoundError
+
+        self._options = options
+        self._client = client
+        self._models: dict[str, Model] = {}
+        self._stdin = sys.stdin.read().splitlines() if options.source == "-" else None
+        self.count = 0
+        self.low, self.high = Decimal(0), Decimal(0)
+        self.unknown: Counter[str] = Counter()
+        self.by_model: Counter[str] = Counter()
+        digest = hashlib.sha256()
+        problems: list[str] = []
+        bad = 0
+        for number, given in self._lines():
+            try:
+                request = self._request(given)
+                self._price(request)
+            except (ValueError, NotFoundError) as error:
+                bad += 1
+                if len(problems) < _MOST_SHOWN:
+                    problems.append(f"line {number}: {error}" if options.source else str(error))
+                continue
+            self.count += 1
+            digest.update(json.dumps(request, sort_keys=True, default=str).encode())
+        if bad > len(problems):
+            problems.append(f"and {bad - len(problems)} more lines")
+        if problems:
+            raise BadLinesError(
+                "; ".join(problems)
+                if bad == 1
+                else "\n  ".join(("these lines cannot be sent:", *problems))
+            )
+        if not self.count:
+            raise BadLinesError("there is nothing to make: no line has a request")
+        self.digest = digest.hexdigest()
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for _, given in self._lines():
+            yield self._request(given)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __str__(self) -> str:
+        from oxen_inference.money import usd
+
+        models = ", ".join(f"{count:,} × {model}" for model, count in self.by_model.most_common())
+        price = usd(self.high) if self.low == self.high else f"{usd(self.low)} to {usd(self.high)}"
+        unknown = sum(self.unknown.values())
+        if unknown:
+            price += f", and {unknown:,} of unknown price ({next(iter(self.unknown))})"
+        return f"{models}: {price}"
+
+    def _lines(self) -> Iterator[tuple[int, Any]]:
+        """Yield the number and the content of each line: a mapping, a text, or what is wrong."""
+        if not self._options.source:
+            yield from enumerate(self._options.prompt, start=1)
+            return
+        if self._stdin is not None:
+            yield from _parsed(self._stdin)
+            return
+        try:
+            with Path(self._options.source).expanduser().open(encoding="utf-8-sig") as file:
+                yield from _parsed(file)
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadLinesError(f"{self._options.source} cannot be read: {error}") from error
+
+    def _request(self, given: Any) -> dict[str, Any]:
+        if isinstance(given, ValueError):
+            raise given
+        row = {"prompt": given} if isinstance(given, str) else given
+        if not isinstance(row, Mapping):
+            raise _LineError(f"it is neither an object nor a text: {str(row)[:60]}")
+        name = row.get("model") or self._options.model
+        if not isinstance(name, str):
+            raise _LineError("it names no model, and the command names none")
+        model = self._model(name)
+        inner = row.get("params") or {}
+        if not isinstance(inner, Mapping):
+            raise _LineError("params must be an object")
+        params = {**read_params(model, self._options.set), **inner}
+        params |= {k: v for k, v in row.items() if k not in _OWN_FIELDS}
+        request: dict[str, Any] = {"model": name, **({"params": params} if params else {})}
+        request |= {k: row[k] for k in ("prompt", "key") if row.get(k) is not None}
+        count = row.get("num_generations", self._options.num_generations)
+        if count is not None:
+            request["num_generations"] = count
+        return request
+
+    def _price(self, request: Mapping[str, Any]) -> None:
+        from oxen_inference.catalog.parameters import validate
+
+        model = self._model(request["model"])
+        params = {k: v for k, v in request.items() if k in ("prompt", "num_generations")}
+        sent = {**request.get("params", {}), **params}
+        count = sent.pop("num_generations", 1)
+        validate(model, sent)
+        # The number is the queue's own parameter, whatever the schema says of that name.
+        if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= 4:
+            raise ValueError(f"num_generations must be 1 to 4, not {count!r}")
+        quote = self._client.media.quote(model, num_generations=count, params=sent)
+        self.by_model[model.id] += count
+        if quote.low is None or quote.high is None:
+            self.unknown[quote.reason or "no reason given"] += 1
+            return
+        self.low += quote.low
+        self.high += quote.high
+
+    def _model(self, name: str) -> Model:
+        if name not in self._models:
+            self._models[name] = self._client.catalog.get(name)
+        return self._models[name]
+
+
+def _parsed(lines: Any) -> Iterator[tuple[int, Any]]:
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            yield number, json.loads(line)
+        except (ValueError, RecursionError) as error:
+            yield number, ValueError(f"it is no JSON: {error}")
