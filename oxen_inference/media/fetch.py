@@ -214,7 +214,7 @@ def _save_in_first(
 async def _download(
     engine: Engine, entry: Entry, item: MediaItem, folder: Path, stem: str, source: Source
 ) -> tuple[Fetched, MediaItem]:
-    renewed, attempt = False, 0
+    renewed, again, attempt = False, False, 0
     late_until = _late_until(engine, entry, source)
     while True:
         if item.url is None:
@@ -234,6 +234,11 @@ async def _download(
         except FetchError as error:
             if error.is_expired and not renewed and item.generation_id:
                 renewed, item = True, replace(item, url=None)
+                continue
+            if error.is_damaged and not again and not source.is_over:
+                again = True
+                # A fresh address may lead past a bad copy.
+                item = replace(item, url=None) if item.generation_id else item
                 continue
             is_late = error.is_expired and time.monotonic() < late_until
             is_last = attempt >= _TRIES - 1 or not error.may_retry

@@ -131,14 +131,25 @@ def safe_name(stem: str) -> str:
 
 
 def checked(path: Path, media_type: str, received: Received) -> Probe | None:
-    """Return what a downloaded file is. Raises `FetchError` for a page, or one that ends early."""
+    """Return what a downloaded file is.
+
+    Raises `FetchError` for a page, for a file that ends early, and for an image that cannot be
+    shown to its end.
+    """
     media = _as_requested(probe(path), media_type) if received.size else None
     if media is None and (not received.size or _holds_text(path, received.declared)):
         shown = f" ({received.declared})" if received.declared else ""
         raise FetchError(f"The download is not {media_type}{shown}.", is_expired=True)
-    # A file whose announced size arrived is as complete as it can be.
     if media is not None and not media.complete and not received.is_whole:
         raise FetchError("The downloaded file ends too early.", may_retry=True)
+    if media is not None and not media.complete and media.kind == "image":
+        # All announced bytes arrived, but a store or a cache between may have had a bad copy.
+        raise FetchError(
+            f"The downloaded image is damaged: its {received.size:,} bytes end too early, or are "
+            "not those that were written.",
+            is_damaged=True,
+            hint="Its address, items[…].url of the result, gives the bytes as they are.",
+        )
     return media
 
 

@@ -7,6 +7,7 @@ stores deeper stays None.
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,9 @@ class Probe:
     height: int | None = None
     duration: float | None = None
     complete: bool = True
-    """False if the file seems to end too early; bytes after its end do not matter."""
+    """False if the file seems to end too early, or its bytes are not those that were written; bytes
+    after its end do not matter.
+    """
 
 
 def probe(path: Path) -> Probe | None:
@@ -45,7 +48,7 @@ def probe(path: Path) -> Probe | None:
 def _image(head: bytes, file: BinaryIO) -> Probe | None:
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         width, height = struct.unpack(">II", head[16:24])
-        complete = _holds(file, b"IEND", 24)
+        complete = _png_is_whole(file)
         return Probe("image", "image/png", "png", width, height, complete=complete)
     if head.startswith(b"\xff\xd8\xff"):
         width, height, at = _jpeg_size(file)
@@ -192,6 +195,43 @@ def _seconds(mvhd: bytes) -> float | None:
 def _read(file: BinaryIO, start: int, end: int) -> bytes:
     file.seek(start)
     return file.read(min(end - start, _HEAD))
+
+
+def _png_is_whole(file: BinaryIO) -> bool:
+    """Whether a PNG has its end, and its pixels can be unpacked (https://www.w3.org/TR/png).
+
+    A wrong checksum alone is no damage: some programs write none, and viewers do not mind.
+    """
+    file.seek(8)
+    pixels, is_sound = [], True
+    while len(head := file.read(8)) == 8:
+        size, name = struct.unpack(">I4s", head)
+        start, checksum = file.tell(), zlib.crc32(name)
+        while (left := start + size - file.tell()) and (part := file.read(min(left, _CHUNK))):
+            checksum = zlib.crc32(part, checksum)
+        if left:
+            break
+        is_sound &= file.read(4) == checksum.to_bytes(4, "big")
+        if name == b"IDAT":
+            pixels.append((start, size))
+        if name == b"IEND":
+            return is_sound or _unpacks(file, pixels)
+    return _holds(file, b"IEND", 24)
+
+
+def _unpacks(file: BinaryIO, parts: list[tuple[int, int]]) -> bool:
+    """Whether these parts of a file are one whole zlib stream."""
+    stream = zlib.decompressobj()
+    try:
+        for start, size in parts:
+            file.seek(start)
+            packed = file.read(size)
+            while packed:
+                stream.decompress(packed, _CHUNK)
+                packed = stream.unconsumed_tail
+    except zlib.error:
+        return False
+    return stream.eof
 
 
 def _jpeg_size(file: BinaryIO) -> tuple[int | None, int | None, int]:

@@ -32,7 +32,7 @@ _ISATAP = 0x5EFE  # RFC 5214: the third quarter of the address, but for its univ
 
 class FetchError(OxenError):
     """The file could not be fetched. `is_expired`: a fresh URL may work; `may_retry`:
-    trying again may.
+    trying again may; `is_damaged`: trying once more may.
     """
 
     def __init__(
@@ -41,10 +41,12 @@ class FetchError(OxenError):
         *,
         is_expired: bool = False,
         may_retry: bool = False,
+        is_damaged: bool = False,
         hint: str | None = None,
     ) -> None:
         super().__init__(message, hint=hint)
         self.is_expired = is_expired
+        self.is_damaged = is_damaged
         self.may_retry = may_retry
 
 

@@ -325,17 +325,41 @@ def test_every_file_is_kept_under_what_it_is(
         assert fetched.note
 
 
+def damaged() -> bytes:
+    """Return an image with one wrong byte among its pixels."""
+    buffer = io.BytesIO()
+    Image.effect_noise((64, 64), 50).save(buffer, "PNG")
+    content = bytearray(buffer.getvalue())
+    content[len(content) // 2] ^= 1
+    return bytes(content)
+
+
+DAMAGED = damaged()
+
+
 @pytest.mark.parametrize("wrapped", [chunked, measured])
-@pytest.mark.parametrize("content", [PNG[:-20], video()[:-9]])
-def test_what_ends_too_early_where_it_comes_from_is_kept_with_a_note(
+def test_a_video_that_ends_too_early_where_it_comes_from_is_kept_with_a_note(
+    wrapped: Any, sites: tuple[Site, Site], tmp_path: Path
+) -> None:
+    hub, _ = sites
+    hub.protocol("HTTP/1.1")
+    hub.pages["/file"] = (200, *wrapped(video()[:-9]))
+    fetched = fetch(f"{hub.origin}/file", tmp_path, "ox", "video", source(hub))
+    assert "too early" in (fetched.note or "")
+
+
+@pytest.mark.parametrize("wrapped", [chunked, measured])
+@pytest.mark.parametrize("content", [PNG[:-20], DAMAGED])
+def test_a_damaged_image_is_an_error(
     content: bytes, wrapped: Any, sites: tuple[Site, Site], tmp_path: Path
 ) -> None:
     hub, _ = sites
     hub.protocol("HTTP/1.1")
     hub.pages["/file"] = (200, *wrapped(content))
-    media_type = "image" if content.startswith(b"\x89PNG") else "video"
-    fetched = fetch(f"{hub.origin}/file", tmp_path, "ox", media_type, source(hub))
-    assert "too early" in (fetched.note or "")
+    with pytest.raises(FetchError, match="damaged") as failed:
+        fetch(f"{hub.origin}/file", tmp_path, "ox", "image", source(hub))
+    assert failed.value.is_damaged
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_format_unknown_here_is_kept_as_its_server_calls_it(

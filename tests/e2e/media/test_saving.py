@@ -162,3 +162,25 @@ def _wait(media: MediaCalls, entry_id: str, folder: Path) -> Any:
         base_url=media.hub.base_url, api_key=media.hub.api_key, ledger=media.ledger
     ) as client:
         return client.media.attach(entry_id=entry_id).wait(save_to=folder)
+
+
+@pytest.mark.parametrize("times", [1, None])
+def test_a_damaged_image_is_fetched_once_more(
+    times: int | None, media: MediaCalls, tmp_path: Path
+) -> None:
+    damaged = b"\x89PNG\r\n\x1a\n" + bytes(90)
+    hub = media.hub
+    hub.inject(
+        Fault("respond", method="GET", path="*/files/*", status=200, body=damaged,
+              content_type="image/png", times=times)
+    )  # fmt: skip
+    wanted = {"model": "flux-2-dev", "prompt": "an ox", "key": "k", "save_to": tmp_path / "to"}
+    if times is None:
+        with pytest.raises(DownloadError, match="damaged") as failed:
+            media("generate", **wanted)
+        assert failed.value.result is not None
+        assert not list((tmp_path / "to").iterdir())
+        media.hub.hub.faults.clear()
+    (item,) = media("generate", **wanted).items  # the second time by its key, for free
+    assert Path(item.path).read_bytes() != damaged
+    assert len(hub.jobs) == 1
