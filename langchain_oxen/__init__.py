@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from langchain_oxen.loader import OxenModelLoader
     from langchain_oxen.media_tool import OxenMediaTool
     from langchain_oxen.progress import MediaProgressBars
+    from langchain_oxen.prompt_caching import OxenPromptCachingMiddleware
     from langchain_oxen.registration import register
     from langchain_oxen.toolkit import OxenFindModelsTool, OxenToolkit
 
@@ -33,6 +34,7 @@ __all__ = [
     "OxenFindModelsTool",
     "OxenMediaTool",
     "OxenModelLoader",
+    "OxenPromptCachingMiddleware",
     "OxenToolkit",
     "__version__",
     "oxen_cost",
@@ -46,6 +48,7 @@ _MODULES = {
     "OxenFindModelsTool": "toolkit",
     "OxenMediaTool": "media_tool",
     "OxenModelLoader": "loader",
+    "OxenPromptCachingMiddleware": "prompt_caching",
     "OxenToolkit": "toolkit",
     "oxen_cost": "costs",
     "register": "registration",

@@ -68,7 +68,8 @@ class Function:
 def to_tool(tool: ToolLike, strict: bool | None = None) -> dict[str, Any]:
     """Return a tool as Oxen takes it. Raises `InvalidInputError` for arguments that are no object."""
     if isinstance(tool, Mapping) and not _is_json_schema(tool):
-        return _converted(tool, strict)
+        marks = {k: v for k, v in tool.items() if k == "cache_control"}
+        return {**_converted(tool, strict), **marks}
     if isinstance(tool, Tool) and not tool.args_schema:
         return _converted(tool, strict)  # its one argument has no name
     function = describe(tool)

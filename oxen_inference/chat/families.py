@@ -34,9 +34,11 @@ class Policy:
     """The name of the limit of an answer's tokens."""
     forces_tools_while_thinking: bool | None = None
     """Whether a tool can be forced while the model thinks. None: not if ``thinking`` is set."""
+    caches_marked: bool = False
+    """Whether a prefix is cached by a ``cache_control`` mark at its end."""
 
 
-_CLAUDE = Policy(parallel_tool_calls=True, forces_tools_while_thinking=False)
+_CLAUDE = Policy(parallel_tool_calls=True, forces_tools_while_thinking=False, caches_marked=True)
 _GPT = Policy(parallel_tool_calls=True, forces_tools_while_thinking=True)
 _POLICIES: tuple[tuple[str, Policy], ...] = (
     # R1's API refuses input with reasoning; later DeepSeek models refuse a tool turn without it
