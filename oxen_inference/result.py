@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import html
 import io
 import json
 import mimetypes
@@ -15,12 +13,12 @@ from typing import Any
 
 from typing_extensions import Self
 
+from oxen_inference import notebook
 from oxen_inference.generation import TERMINAL, Generation
 from oxen_inference.money import usd
 
 _KINDS = frozenset({"image", "video", "audio"})
 _LONGEST_DATA_URL_SHOWN = 60  # characters
-_MOST_BYTES_SHOWN = 8_000_000  # a notebook stores what it shows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +87,9 @@ class MediaItem:
     def show(self) -> None:
         """Show the image in the system's viewer. Raises what `image` does."""
         self.image.show()
+
+    def _repr_html_(self) -> str:
+        return _as_html(self, None)
 
     def to_dict(self) -> dict[str, Any]:
         data = asdict(replace(self, content=None))
@@ -204,9 +205,14 @@ class MediaResult:
         ]
         return f"{self.media_type} by {self.model}: {self.status}, {cost}: {'; '.join(places)}"
 
+    def _repr_html_(self) -> str:
+        cost = "unknown cost" if self.cost is None else usd(self.cost)
+        about = " · ".join(filter(None, (self.model, self.status, cost, self.prompt)))
+        shown = (_as_html(item, self.media_type) for item in self.items)
+        return "\n".join((f"<p>{notebook.text(about)}</p>", *shown))
+
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        shown = "\n".join(_as_html(item, self.media_type) for item in self.items)
-        return {"text/plain": str(self), "text/html": shown}
+        return {"text/plain": str(self), "text/html": self._repr_html_()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -257,27 +263,13 @@ def _brief(url: str | None) -> str | None:
     return f"{url[:_LONGEST_DATA_URL_SHOWN]}…" if url is not None and is_long else url
 
 
-def _as_html(item: MediaItem, media_type: str) -> str:
-    source = _source(item)
+def _kind_of(item: MediaItem, media_type: str | None) -> str:
     name = (item.url or "").partition("?")[0].rpartition("/")[2]
     named, _ = mimetypes.guess_type(name)
     kinds = ((item.mime_type or "").partition("/")[0], media_type, (named or "").partition("/")[0])
-    kind = next((one for one in kinds if one in _KINDS), "image")
-    if source is None:
-        return f"<p>{html.escape(item.error or item.status)}</p>"
-    address = html.escape(source, quote=True)
-    if kind == "video":
-        return f'<video controls loop style="max-width: 100%" src="{address}"></video>'
-    if kind == "audio":
-        return f'<audio controls src="{address}"></audio>'
-    return f'<img style="max-width: 100%" src="{address}">'
+    return next((one for one in kinds if one in _KINDS), "image")
 
 
-def _source(item: MediaItem) -> str | None:
-    content = item.content
-    if content is None and item.path and (item.size or 0) <= _MOST_BYTES_SHOWN:
-        content = item.path.read_bytes() if item.path.is_file() else None
-    if content is not None and len(content) <= _MOST_BYTES_SHOWN:
-        encoded = base64.b64encode(content).decode()
-        return f"data:{item.mime_type or 'application/octet-stream'};base64,{encoded}"
-    return item.url
+def _as_html(item: MediaItem, media_type: str | None) -> str:
+    kind, otherwise = _kind_of(item, media_type), item.error or item.status
+    return notebook.media(kind, item.mime_type, item.content, item.path, item.url, otherwise)

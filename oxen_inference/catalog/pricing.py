@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from oxen_inference import notebook
 from oxen_inference.catalog.effective import EffectiveCall, effective
 from oxen_inference.catalog.parameter_roles import Role, role_of
 from oxen_inference.catalog.pricing_quantities import (
@@ -62,6 +63,10 @@ class Quote:
         if self.low is None or self.high is None:
             return self
         return replace(self, low=self.low * number, high=self.high * number)
+
+    def _repr_html_(self) -> str:
+        reason = None if self.high is None else self.reason
+        return notebook.table((("price", self), ("why", reason)))
 
     def __str__(self) -> str:
         if self.low is None or self.high is None:

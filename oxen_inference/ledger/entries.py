@@ -123,6 +123,9 @@ class Entry:
         """Whether it surely bought nothing, so that the next call with its key may send it."""
         return self.state == "rejected" or (self.state == "intended" and self.is_abandoned)
 
+    def _repr_html_(self) -> str:
+        return self.result()._repr_html_()
+
     def result(self) -> MediaResult:
         params = {k: v for k, v in self.request.items() if k not in ("model", "prompt")}
         return MediaResult(

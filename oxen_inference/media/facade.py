@@ -47,6 +47,7 @@ from oxen_inference.media.prepare import (
 from oxen_inference.media.quotes import quote_call
 from oxen_inference.media.results.download import MAX_BYTES, Source
 from oxen_inference.media.results.through_client import HTTPClient
+from oxen_inference.notebook import ShownList
 from oxen_inference.price_caps import PriceCaps, read_price_caps
 from oxen_inference.result import BulkProgress, MediaResult, Progress
 from oxen_inference.settings import missing_key
@@ -202,13 +203,13 @@ class _MediaSettings:
         # Without a key nothing says whose they are, so they are those of every key.
         whose = scope if self._client.has_key else None
         found = await run(lambda: self._engine.ledger.entries(whose, budget=budget))
-        return [
+        return ShownList(
             entry
             for entry in found
             if entry.hub == scope.hub
             and (status is None or status in entry.statuses)
             and (key_prefix is None or (entry.key or "").startswith(key_prefix))
-        ]
+        )
 
     async def _report(self, path: str | os.PathLike[str], filters: Mapping[str, Any]) -> Path:
         entries = await self._jobs(**filters)
@@ -238,7 +239,8 @@ class _MediaSettings:
         options = {name: given[name] for name in _BULK_OPTIONS if name in given}
         common = {name: value for name, value in given.items() if name not in _BULK_OPTIONS}
         options["budget"] = common.get("budget")
-        return await collect_all(self._bulk(start, listed, options, common), listed)
+        bulk = self._bulk(start, listed, options, common)
+        return ShownList(await collect_all(bulk, listed))
 
 
 class Media(_MediaSettings):

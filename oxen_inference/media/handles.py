@@ -25,6 +25,9 @@ class _Handle:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(self.generation_ids) or self._entry.state})"
 
+    def _repr_html_(self) -> str:
+        return self._entry.result()._repr_html_()
+
     @property
     def entry_id(self) -> str:
         return self._entry.entry_id

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from oxen_inference import MediaResult
-from oxen_inference.errors import InvalidInputError
+from oxen_inference.catalog.pricing import Quote
+from oxen_inference.errors import InvalidInputError, OxenError
 from oxen_inference.generation_reading import read_generation
 from oxen_inference.media.fingerprints import storable
 from oxen_inference.media.prepare import merge_parameters, scope_of
+from oxen_inference.notebook import ShownList
 from oxen_inference.result import MediaItem
 
 
@@ -76,6 +78,35 @@ def test_a_notebook_shows_what_there_is(tmp_path: Path) -> None:
     assert '<video controls loop style="max-width: 100%" src="data:video/mp4;base64,' in shown
     assert 'src="https://x/?a=&quot;b&quot;"' in shown
     assert "<script>" not in shown
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://hub.oxen.ai/api/repos/o/r/file/main/x.png", "http://x/a.png", "https://10.0.0.7/x.png",
+        "https://localhost/x.png", "https://box.local/x.png", "https://me:pw@x.org/x.png",
+        "javascript:alert(1)", "data:text/html,<script>", "https://[x/x.png", "file:///etc/passwd",
+    ],
+)  # fmt: skip
+def test_a_notebook_loads_no_private_address(url: str) -> None:
+    shown = MediaItem(status="succeeded", url=url)._repr_html_()
+    assert "<img" not in shown
+    assert "href" not in shown
+    assert "<script>" not in shown
+
+
+def test_notebooks_show_results_prices_and_lists() -> None:
+    item = MediaItem(
+        status="succeeded", content=b"PNG", mime_type="image/png", cost=Decimal("0.02")
+    )
+    made = MediaResult(model="m", media_type="image", items=(item,), prompt="<b>ox</b>")
+    shown = ShownList([made, OxenError("<i>no</i>")])._repr_html_()
+    for part in ("data:image/png;base64,UE5H", "$0.02", "&lt;b&gt;ox", "&lt;i&gt;no"):
+        assert part in shown
+    assert "and 50 more" in ShownList([made] * 100)._repr_html_()
+    assert "$0.02" in Quote(Decimal("0.02"), Decimal("0.02"))._repr_html_()
+    unknown = Quote(reason="<u>no price</u>")._repr_html_()
+    assert "&lt;u&gt;no price" in unknown
 
 
 def test_an_item_keeps_what_a_row_leaves_out() -> None:
