@@ -10,7 +10,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from oxen_inference.cli import progress
 from oxen_inference.cli.generate_plan import Plan
 from oxen_inference.cli.generate_summary import Summary
 
@@ -70,10 +69,7 @@ class Run:
             self.results.replace(_free_name(self.results))
         self._write_state(finished=False)
         summary = Summary(self.results)
-        with (
-            self.results.open("w", encoding="utf-8") as file,
-            progress.display(plan.count, is_quiet=options.json) as display,
-        ):
+        with self.results.open("w", encoding="utf-8") as file:
             stream = client.media.generate_as_completed(
                 plan,
                 key_prefix=f"run-{self.run_id}",
@@ -86,7 +82,7 @@ class Run:
                 save_to=options.save_to,
                 max_in_flight=options.max_in_flight,
                 max_connections=options.max_connections,
-                on_progress=display,
+                on_progress=None if options.json else "bar",
                 **({"file_name": options.name} if options.name else {}),
             )
             try:

@@ -22,6 +22,7 @@ from oxen_inference.media.engine import Engine, WaitOptions
 from oxen_inference.media.generate import leave_all
 from oxen_inference.media.inputs import stable_form
 from oxen_inference.media.prepare import MediaRequest, read_given
+from oxen_inference.progress_bar import ProgressBar
 
 log = logging.getLogger("oxen_inference.media")
 
@@ -49,6 +50,8 @@ class Bulk:
         self._read = read
         self._workers = Workers(engine, options, total, start)
         self.run = self._workers.run
+        self._bar = ProgressBar() if options.on_progress == "bar" else None
+        self._on_progress = self._bar or options.on_progress
         self._keys = None if options.key_prefix is None else ContentKeys(options.key_prefix)
 
     async def take(self, request: Mapping[str, Any]) -> None:
@@ -95,7 +98,7 @@ class Bulk:
                 return None
             state.changed.clear()
             if not (state.outcomes or state.crashed or state.is_over):
-                every = None if self._options.on_progress is None else _PROGRESS_EVERY
+                every = None if self._on_progress is None else _PROGRESS_EVERY
                 await wait_event(state.changed, every)
             if time.monotonic() - reported >= _PROGRESS_EVERY:
                 reported = time.monotonic()
@@ -103,6 +106,7 @@ class Bulk:
 
     async def leave(self, *, interrupted: bool = False) -> None:
         """Send no more, wait for what is being sent, and detach from what runs."""
+        self._end_bar()
         jobs = self.run.leave()
         self._workers.stop()
         while self._workers.are_sending:
@@ -122,13 +126,18 @@ class Bulk:
 
     def abandon(self) -> None:
         """Do what `leave` does without waiting for anything."""
+        self._end_bar()
         jobs = self.run.leave()
         self._workers.stop()
         leave_all(self._engine, [job.task for job in jobs])
 
     async def _report(self) -> None:
-        if self._options.on_progress is not None:
-            await invoke(self._options.on_progress, self.run.progress)
+        if callable(self._on_progress):
+            await invoke(self._on_progress, self.run.progress)
+
+    def _end_bar(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
 
 
 def _how_to_go_on(jobs: list[Job], key_prefix: str | None) -> str:

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 from oxen_inference.errors import (
     BudgetExceededError,
@@ -43,7 +43,7 @@ class BulkOptions:
     budget: Budget | None = None
     stop_after: int | None = 10
     """Equal failures in a row that end the run; None for never."""
-    on_progress: Callable[[BulkProgress], Any] | None = None
+    on_progress: Callable[[BulkProgress], Any] | Literal["bar"] | None = None
 
     def check(self) -> None:
         """Raise `InvalidInputError` for an option that cannot be used."""
@@ -55,8 +55,10 @@ class BulkOptions:
             not isinstance(self.key_prefix, str) or not self.key_prefix.strip()
         ):
             raise InvalidInputError("key_prefix must be a text that is not empty, or be left out.")
-        if self.on_progress is not None and not callable(self.on_progress):
-            raise InvalidInputError("on_progress must be a function that takes one event.")
+        if self.on_progress not in (None, "bar") and not callable(self.on_progress):
+            raise InvalidInputError(
+                'on_progress must be a function that takes one event, or "bar".'
+            )
 
 
 @dataclass(slots=True, eq=False)

@@ -239,6 +239,8 @@ class _MediaSettings:
         options = {name: given[name] for name in _BULK_OPTIONS if name in given}
         common = {name: value for name, value in given.items() if name not in _BULK_OPTIONS}
         options["budget"] = common.get("budget")
+        if common.get("on_progress") == "bar":
+            options["on_progress"] = common.pop("on_progress")
         bulk = self._bulk(start, listed, options, common)
         return ShownList(await collect_all(bulk, listed))
 
@@ -327,7 +329,7 @@ class Media(_MediaSettings):
         """Make many, each given by the arguments of `generate`; errors are returned in place.
 
         `common` are arguments for all, and options of `generate_as_completed`; `on_progress` is
-        told of each request by itself.
+        told of each request by itself, and "bar" shows how far all are.
         """
         return self._driver.run(self._generate_many(self._driver.start, requests, common))
 
@@ -344,7 +346,7 @@ class Media(_MediaSettings):
         max_cost: USD | None = None,
         timeout: float | None = None,
         save_to: SaveTo = None,
-        on_progress: Callable[[BulkProgress], Any] | None = None,
+        on_progress: Callable[[BulkProgress], Any] | Literal["bar"] | None = None,
         **common: Any,
     ) -> AsCompleted:
         """Make any number and yield `(index, MediaResult | OxenError)` as each ends.
@@ -357,6 +359,7 @@ class Media(_MediaSettings):
         another run pay for nothing that was paid for before. `attempts`: how often to buy what
         Oxen confirmed as failed, where another try may help. `stop_after` equal failures in a row
         end the run, and so does a used-up budget: the last error says so, and so does `.stopped`.
+        `on_progress` is told how far the run is; "bar" shows it on stderr or in the notebook.
         A context manager: leaving it sends no more, and detaches from what runs.
         """
         given = _for_all(locals(), common)
@@ -550,7 +553,7 @@ class AsyncMedia(_MediaSettings):
         max_cost: USD | None = None,
         timeout: float | None = None,
         save_to: SaveTo = None,
-        on_progress: Callable[[BulkProgress], Any | Awaitable[Any]] | None = None,
+        on_progress: Callable[[BulkProgress], Any | Awaitable[Any]] | Literal["bar"] | None = None,
         **common: Any,
     ) -> AsyncAsCompleted:
         """See `Media.generate_as_completed`; use it with `async with` and `async for`."""

@@ -365,6 +365,16 @@ def test_progress_counts_and_the_last_event_is_complete(run: Run) -> None:
     assert all(earlier.done <= later.done for earlier, later in pairwise(seen))
 
 
+def test_a_bar_is_shown_when_asked_for(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as a terminal has
+    run(prompts(*range(3)), on_progress="bar")
+    assert "3/3" in capsys.readouterr().err
+    with pytest.raises(InvalidInputError, match="on_progress"):
+        run(prompts(1), on_progress="bars")
+
+
 def test_many_senders_keep_few_connections(
     hub: Sandbox, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
