@@ -236,10 +236,14 @@ class BulkRun:
             self._wake()
 
     def sent(self, job: Job) -> None:
-        """Note that a job was accepted: its money is reserved, and it has a deadline."""
+        """Note that a job was accepted."""
         with self.lock:
             job.is_sent = True
             self._retry_one_short()
+
+    def waits(self, job: Job) -> None:
+        """Have a job finished at its deadline, where it has one."""
+        with self.lock:
             if job.task.deadline is not None:
                 heapq.heappush(self._deadlines, (job.task.deadline, job.index))
 

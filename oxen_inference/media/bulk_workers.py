@@ -31,7 +31,7 @@ class _JobEvent:
 
     def set(self) -> None:
         subscription = self._job.task.subscription
-        if subscription and (subscription.is_done or subscription.fatal_error is not None):
+        if subscription is not None and subscription.has_ended:
             self._ended(self._job)
 
     def clear(self) -> None:
@@ -139,13 +139,15 @@ class Workers:
         except OxenError as error:
             self.run.conclude(job, error)
             return
-        with self.run.lock:
-            self.run.sent(job)
-            if self.run.is_left:
-                return
-            subscription = wait.subscribe(self._engine, task, _JobEvent(job, self.run.ended))
-            if subscription is None or subscription.is_done:
-                self.run.ended(job)
+        self.run.sent(job)
+        # Without the run's lock: the poller takes it, while it holds its own, to say what ended.
+        subscription = wait.subscribe(self._engine, task, _JobEvent(job, self.run.ended))
+        if self.run.is_left:
+            leave_all(self._engine, [task])
+            return
+        self.run.waits(job)
+        if subscription is None or subscription.has_ended:
+            self.run.ended(job)
 
     async def _check_folder(self, save_to: Any) -> None:
         """Check once where results go, not for every request. Raises `InvalidInputError`."""

@@ -65,6 +65,11 @@ class Subscription:
     def is_done(self) -> bool:
         return not self.pending
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether there is nothing more to wait for."""
+        return self.is_done or self.fatal_error is not None
+
     def update(self, row: Generation) -> None:
         self.rows[row.generation_id] = row
         if row.is_terminal:

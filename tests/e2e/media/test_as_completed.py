@@ -22,6 +22,7 @@ from oxen_inference.errors import (
     InvalidInputError,
     OxenError,
 )
+from oxen_inference.media.poller import Poller
 from oxen_inference.result import BulkProgress, MediaResult
 from oxen_sandbox import Fault, Sandbox
 from tests.e2e.media.calls import QUICK
@@ -387,3 +388,29 @@ def test_many_senders_keep_few_connections(
     assert 1 <= most <= 3
     posts = [each for each in hub.requests if each.method == "POST"]
     assert {each.headers.get("connection") for each in posts} != {"close"}
+
+
+def test_the_poller_may_speak_while_a_job_is_added(
+    hub: Sandbox, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds its own lock then, and takes that of the run."""
+    subscribe = Poller.subscribe
+    free: list[bool] = []
+
+    def watched(self: Poller, event: Any, *args: Any, **options: Any) -> Any:
+        lock = event._ended.__self__.lock
+
+        def try_it() -> None:
+            free.append(lock.acquire(timeout=30))
+            if free[-1]:
+                lock.release()
+
+        other = threading.Thread(target=try_it)
+        other.start()
+        other.join()
+        return subscribe(self, event, *args, **options)
+
+    monkeypatch.setattr(Poller, "subscribe", watched)
+    with OxenClient(base_url=hub.base_url, api_key=hub.api_key, ledger=ledger) as client:
+        client.media.generate_many(prompts(1, 2))
+    assert free == [True, True]
