@@ -5,22 +5,16 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from langchain_core.messages import content as blocks
 
+from oxen_inference.chat.citations import Citation, citations_of, other_annotations
+
 Block = dict[str, Any]
 
 _KNOWS_REFUSALS = hasattr(blocks, "RefusalContentBlock")  # langchain-core 1.7.5
-_CITATION = {
-    "url": "url",
-    "title": "title",
-    "start_index": "start_index",
-    "end_index": "end_index",
-    "cited_text": "cited_text",
-    "content": "cited_text",
-}
-"""A field of a provider's citation → LangChain's name for it."""
 
 
 def refusal(text: str) -> Block:
@@ -32,16 +26,11 @@ def refusal(text: str) -> Block:
 def citations(extras: Mapping[str, Any], metadata: Mapping[str, Any]) -> list[Block]:
     """Return the annotations of an answer's text.
 
-    `extras`: the message's ``annotations``; `metadata`: Perplexity's ``citations``, which are URLs.
+    `extras`: the message's ``annotations``; `metadata`: Perplexity's ``citations``.
     """
-    annotations = _as_list(extras.get("annotations"))
-    found = [_annotation(each) for each in annotations if isinstance(each, Mapping)]
-    cited = {block.get("url") for block in found}
-    for url in _as_list(metadata.get("citations")):
-        fields = url if isinstance(url, Mapping) else {"url": url}
-        if isinstance(fields.get("url"), str) and fields["url"] not in cited:
-            found.append(_citation(fields))
-    return found
+    cited = [_citation(each) for each in citations_of(extras, metadata)]
+    others = other_annotations(extras)
+    return [*cited, *({"type": "non_standard_annotation", "value": each} for each in others)]
 
 
 def media(extras: Mapping[str, Any]) -> list[Block]:
@@ -55,26 +44,9 @@ def media(extras: Mapping[str, Any]) -> list[Block]:
     return found
 
 
-def _annotation(annotation: Mapping[str, Any]) -> Block:
-    kind = str(annotation.get("type") or "")
-    inner = annotation.get(kind)
-    fields = inner if isinstance(inner, Mapping) else annotation
-    if "citation" not in kind and not isinstance(fields.get("url"), str):
-        return {"type": "non_standard_annotation", "value": dict(annotation)}
-    return _citation(fields)
-
-
-def _citation(fields: Mapping[str, Any]) -> Block:
-    block: Block = {"type": "citation"}
-    extras: Block = {}
-    for name, value in fields.items():
-        if value is None or name == "type":
-            continue
-        if name in _CITATION:
-            block.setdefault(_CITATION[name], value)
-        else:
-            extras[name] = value
-    return {**block, "extras": extras} if extras else block
+def _citation(citation: Citation) -> Block:
+    fields = {name: value for name, value in asdict(citation).items() if value not in (None, {})}
+    return {"type": "citation", **fields}
 
 
 def _image(image: Any) -> Block | None:

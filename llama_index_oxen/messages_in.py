@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from llama_index.core.base.llms.types import (
     ChatMessage,
     ChatResponse,
+    CitationBlock,
     CompletionResponse,
     ImageBlock,
     LogProb,
@@ -17,6 +18,7 @@ from llama_index.core.base.llms.types import (
     ToolCallBlock,
 )
 
+from oxen_inference.chat.citations import Citation, citations_of
 from oxen_inference.chat.tool_calls import read_arguments, wire_tool_call
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ _ASSISTANT = MessageRole.ASSISTANT
 
 
 def to_message(answer: Answer) -> ChatMessage:
-    """Return the message of an answer: thinking, text, images and tool calls, in this order."""
+    """Return the message of an answer: thinking, text, images, citations and tool calls, in this order."""
     blocks: list[Any] = []
     if answer.reasoning or answer.reasoning_details:
         details = answer.reasoning_details
@@ -42,6 +44,7 @@ def to_message(answer: Answer) -> ChatMessage:
     if answer.text or not (blocks or images or answer.tool_calls):
         blocks.append(TextBlock(text=answer.text))
     blocks += images
+    blocks += [_citation_block(each) for each in citations_of(answer.extras, answer.metadata)]
     blocks += [_tool_block(call.id, call.name, _arguments(call)) for call in answer.tool_calls]
     if answer.tool_calls:
         kwargs["tool_calls"] = [
@@ -160,6 +163,17 @@ def _image_block(image: Any) -> ImageBlock | None:
         return ImageBlock(url=url)
     except ValueError:
         return None
+
+
+def _citation_block(citation: Citation) -> CitationBlock:
+    positions = {"start_index": citation.start_index, "end_index": citation.end_index}
+    shown = citation.cited_text or citation.title or citation.url or ""
+    return CitationBlock(
+        cited_content=TextBlock(text=shown),
+        source=citation.url or "",
+        title=citation.title or "",
+        additional_location_info={k: v for k, v in positions.items() if v is not None},
+    )
 
 
 def _tool_block(call_id: str, name: str, arguments: Any) -> ToolCallBlock:

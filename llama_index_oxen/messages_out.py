@@ -67,7 +67,9 @@ def _content(message: ChatMessage) -> str | list[Part]:
 
 def _assistant(message: ChatMessage) -> WireMessage:
     # Models do not take their own images back, so the files need not be read.
-    blocks = [block for block in message.blocks if not isinstance(block, ImageBlock)]
+    # What an answer cites is told beside its text, which is all that the model said.
+    left_out = (ImageBlock, CitationBlock) if message.content else (ImageBlock,)
+    blocks = [block for block in message.blocks if not isinstance(block, left_out)]
     parts = [part for part in to_parts(blocks) if part["type"] == "text"]
     is_cached = any("cache_control" in part for part in parts)
     content: Any = parts if is_cached else "\n".join(part["text"] for part in parts)

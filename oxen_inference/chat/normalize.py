@@ -26,7 +26,14 @@ from oxen_inference.error_body import human_text
 from oxen_inference.error_mapping import status_error
 from oxen_inference.errors import APIResponseError, OxenError, StreamCutOffError, StreamError
 
-_METADATA = ("created", "system_fingerprint", "service_tier", "provider", "citations")
+_METADATA = (
+    "created",
+    "system_fingerprint",
+    "service_tier",
+    "provider",
+    "citations",
+    "search_results",
+)
 _EXTRAS = ("images", "audio", "annotations")
 
 

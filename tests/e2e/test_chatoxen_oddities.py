@@ -193,6 +193,32 @@ def test_metadata_in_the_last_chunk_is_kept(collect: Collect) -> None:
     assert message.response_metadata["citations"] == ["https://a.example"]
 
 
+PERPLEXITY = {
+    "citations": ["https://a.example", "https://b.example"],
+    "search_results": [
+        {"title": "B", "url": "https://b.example", "date": "2026-01-02", "snippet": "Oxen pull."},
+        {"title": "C", "url": "https://c.example"},
+    ],
+}
+
+
+@pytest.mark.parametrize("collect", [collect_sync, collect_async])
+@pytest.mark.parametrize("streamed", [True, False])
+def test_what_a_search_model_cites_is_in_its_blocks(collect: Collect, streamed: bool) -> None:
+    script = SSE_HEAD + sse(delta(content="hi"), {**delta("stop"), **PERPLEXITY})
+    if not streamed:
+        script = http({**completion({"content": "hi"}), **PERPLEXITY})
+    with ScriptedServer(script) as server:
+        message: Any = collect(chat(server)) if streamed else chat(server).invoke("hi")
+    (text,) = message.content_blocks
+    assert text["annotations"] == [
+        {"type": "citation", "url": "https://a.example"},
+        {"type": "citation", "url": "https://b.example", "title": "B", "cited_text": "Oxen pull.",
+         "extras": {"date": "2026-01-02"}},
+        {"type": "citation", "url": "https://c.example", "title": "C"},
+    ]  # fmt: skip
+
+
 OX = {"title": "Ox", "type": "object", "properties": {"name": {"type": "string"}}}
 
 

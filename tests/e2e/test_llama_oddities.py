@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from llama_index.core.agent.workflow import FunctionAgent
+from llama_index.core.base.llms.types import CitationBlock
 from llama_index.core.llms import ChatMessage, ChatResponse
 
 from llama_index_oxen import Oxen
@@ -377,3 +378,41 @@ def test_metadata_in_the_last_chunk_is_kept(collect: Collect) -> None:
     with ScriptedServer(script) as server:
         last = collect(oxen(server))[-1]
     assert last.raw["citations"] == ["https://a.example"]
+
+
+PERPLEXITY = {
+    "citations": ["https://a.example", "https://b.example"],
+    "search_results": [
+        {"title": "B", "url": "https://b.example", "date": "2026-01-02", "snippet": "Oxen pull."},
+        {"title": "C", "url": "https://c.example"},
+    ],
+}
+CITED = {"url": "https://d.example", "title": "D", "start_index": 0, "end_index": 2}
+
+
+@pytest.mark.parametrize("collect", [collect_sync, collect_async])
+@pytest.mark.parametrize("streamed", [True, False])
+def test_citations_are_blocks(collect: Collect, streamed: bool) -> None:
+    annotation = {"type": "url_citation", "url_citation": CITED}
+    if streamed:
+        chunk = delta(content="hi", annotations=[annotation])
+        script = SSE_HEAD + sse(chunk, {**delta("stop"), **PERPLEXITY})
+    else:
+        answer = completion({"content": "hi", "annotations": [annotation]})
+        script = http({**answer, **PERPLEXITY})
+    with ScriptedServer(script) as server:
+        llm = oxen(server)
+        message = collect(llm)[-1].message if streamed else llm.chat([ChatMessage("hi")]).message
+        blocks = [block for block in message.blocks if isinstance(block, CitationBlock)]
+        assert [(b.source, b.title, b.cited_content.text) for b in blocks] == [
+            ("https://d.example", "D", "D"),
+            ("https://a.example", "", "https://a.example"),
+            ("https://b.example", "B", "Oxen pull."),
+            ("https://c.example", "C", "C"),
+        ]
+        assert blocks[0].additional_location_info == {"start_index": 0, "end_index": 2}
+        assert message.content == "hi"
+        llm.chat([message, ChatMessage("And?")]) if not streamed else list(
+            llm.stream_chat([message, ChatMessage("And?")])
+        )
+        assert server.requests[-1].json["messages"][0]["content"] == "hi"

@@ -170,8 +170,12 @@ def test_citations_keep_their_source() -> None:
         cited_content="They pull.", source="p. 3", title="Oxen", additional_location_info={}
     )
     assert [p["text"] for p in parts(source)] == ["Source: Oxen (p. 3)", "They pull."]
-    answer = sent(ChatMessage(role="assistant", blocks=[TextBlock(text="Yes."), cited]))[0]
-    assert answer["content"] == "Yes.\n“They pull.” (Oxen, p. 3)"
+    assert parts(cited) == "“They pull.” (Oxen, p. 3)"
+    for blocks, text in (
+        ([TextBlock(text="Yes."), cited], "Yes."),  # as it was said
+        ([cited], "“They pull.” (Oxen, p. 3)"),
+    ):
+        assert sent(ChatMessage(role="assistant", blocks=blocks))[0]["content"] == text
 
 
 def test_tool_calls_of_every_kind() -> None:
