@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 import warnings
 import weakref
@@ -27,6 +26,8 @@ from sqlalchemy.pool import StaticPool
 
 from oxen_inference.errors import ConfigurationError, InvalidInputError, LedgerError
 from oxen_inference.ledger import schema
+from oxen_inference.ledger.forks import close_before_forks, using_sqlite
+from oxen_inference.locks import Lock
 
 _URL_HINT = "Example: postgresql://user@host/database"
 _BUSY_SECONDS = 30.0
@@ -63,8 +64,7 @@ class Database:
         self._engine: Engine | None = None
         self._has_tables = False
         self._file_id: tuple[int, int] | None = None
-        self._opened_by = os.getpid()
-        self._lock = threading.RLock()
+        self._lock = Lock(reentrant=True, after_fork=self._leave_connections)
 
     @property
     def durable(self) -> bool:
@@ -96,7 +96,7 @@ class Database:
             if engine.dialect.name == "sqlite":
                 # One in memory is one connection for all threads.
                 held = self._lock if self._is_memory else nullcontext()
-                with held, self._sqlite_transaction(engine, "BEGIN") as connection:
+                with held, using_sqlite(), self._transaction(engine, "BEGIN") as connection:
                     yield connection
             else:
                 with engine.connect() as connection:
@@ -109,8 +109,9 @@ class Database:
             engine = self._open(has_tables=has_tables)
             if engine.dialect.name == "sqlite":
                 self._check_file()
+                begin = "BEGIN IMMEDIATE"
                 # SQLite has one writer: threads of this process wait here, not in its busy loop.
-                with self._lock, self._sqlite_transaction(engine, "BEGIN IMMEDIATE") as connection:
+                with self._lock, using_sqlite(), self._transaction(engine, begin) as connection:
                     yield connection
             else:
                 with engine.begin() as connection:
@@ -132,10 +133,10 @@ class Database:
                 yield
             finally:
                 event.remove(engine, "checkout", _overwrite)
-            with engine.connect() as connection:
+            with using_sqlite(), engine.connect() as connection:
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    def _sqlite_transaction(self, engine: Engine, begin: str) -> AbstractContextManager[Connection]:
+    def _transaction(self, engine: Engine, begin: str) -> AbstractContextManager[Connection]:
         is_ours = self._given is None
         return _transaction(engine if is_ours else _autocommit(engine), begin)
 
@@ -155,14 +156,17 @@ class Database:
         """Close the connections, which are opened again when needed; one in memory stays open."""
         with self._lock:
             if self._engine is not None and self._given is None and not self._is_memory:
-                self._engine.dispose()
+                _dispose(self._engine)
                 self._engine, self._has_tables = None, False
 
+    def close_idle(self) -> None:
+        """Close the connections to a file that nobody uses; others are opened when needed."""
+        if self._engine is not None and self.path is not None:
+            self._engine.dispose()
+
     def _open(self, *, has_tables: bool = True) -> Engine:
-        if self._opened_by != os.getpid():
-            self._renew_after_fork()
         if self._engine is None or not self._has_tables:
-            with self._lock:
+            with self._lock, using_sqlite() if self.has_one_writer else nullcontext():
                 if self._engine is None:
                     self._engine = self._connect()
                 if has_tables and not self._has_tables:
@@ -171,11 +175,9 @@ class Database:
                     self._has_tables = True
         return self._engine
 
-    def _renew_after_fork(self) -> None:
-        # Neither the lock's owner came along, nor may two processes share a connection.
-        self._lock = threading.RLock()
-        self._opened_by = os.getpid()
-        if self._engine is not None and not self._is_memory:
+    def _leave_connections(self) -> None:
+        """Leave a server's connections to the parent process: two may not share one."""
+        if self._engine is not None and not self.has_one_writer:
             self._engine.dispose(close=False)
 
     def _connect(self) -> Engine:
@@ -186,8 +188,9 @@ class Database:
         engine = self._connect_sqlite()
         if self.path is not None:
             self._must_exist, self._file_id = True, _file_id(self.path)
+        close_before_forks(self)
         # Nobody has to close a ledger: its file is closed with it. At exit the system does that.
-        weakref.finalize(self, _dispose_unless_forked, engine, os.getpid()).atexit = False
+        weakref.finalize(self, _dispose, engine).atexit = False
         return engine
 
     def _connect_sqlite(self) -> Engine:
@@ -368,8 +371,8 @@ def _autocommit(engine: Engine) -> Engine:
     return engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
-def _dispose_unless_forked(engine: Engine, opened_by: int) -> None:
-    if os.getpid() == opened_by:  # closing it in a child would drop the parent's locks
+def _dispose(engine: Engine) -> None:
+    with using_sqlite():
         engine.dispose()
 
 

@@ -22,6 +22,7 @@ from oxen_inference.errors import LedgerError
 from oxen_inference.ledger.database import Database
 from oxen_inference.ledger.schema import leases
 from oxen_inference.ledger.statements import now
+from oxen_inference.locks import Lock
 
 log = logging.getLogger("oxen_inference.media")
 
@@ -37,7 +38,7 @@ class Lease:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._id = ""
         self._taken_by = 0
 
@@ -49,8 +50,6 @@ class Lease:
         return self._id
 
     def _take(self) -> None:
-        if self._taken_by:  # after a fork: the lock may be held by a thread that did not come along
-            self._lock = threading.Lock()
         with self._lock:
             if self._taken_by == os.getpid():
                 return

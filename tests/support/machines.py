@@ -47,8 +47,9 @@ class MortalPostgres:
 
     def start(self) -> None:
         # The dead one may stay a zombie, which looks alive.
-        (self._folder / "postmaster.pid").unlink(missing_ok=True)
-        give_up = time.monotonic() + 30
+        for left in ("postmaster.pid", ".s.PGSQL.5432.lock"):
+            (self._folder / left).unlink(missing_ok=True)
+        give_up = time.monotonic() + 120
         while True:
             try:
                 self._server.ensure_postgres_running()
