@@ -114,7 +114,10 @@ async def when_decided(engine: Engine, entry: Entry, task: Task) -> Entry:
                 hint="Call generate again with the same key.",
             )
         await poll_other_sender(engine, entry, task)
-        entry = await engine.reload(entry)
+        known = await run(engine.ledger.get, entry.entry_id)
+        if known is None:
+            raise LedgerError(f"Entry {entry.entry_id} is no longer in the ledger.")
+        entry = known
 
 
 async def _begin(engine: Engine, request: MediaRequest, scope: Scope, task: Task) -> Entry:
@@ -131,7 +134,12 @@ async def _begin(engine: Engine, request: MediaRequest, scope: Scope, task: Task
         sent = await shield(_claim_and_send(engine, entry, prepared, task), task.stop)
         if sent is not None:
             return sent
-        entry = await engine.reload(entry)
+        known = await run(engine.ledger.get, entry.entry_id)
+        if known is None:  # pruned meanwhile, so that it stands for nothing any more
+            entry, is_mine = await shield(_begin_and_send(engine, prepared, task), task.stop)
+            at_first = (entry.state, entry.attempt)
+        else:
+            entry = known
     return entry
 
 
@@ -187,7 +195,7 @@ async def _claim_and_send(
 async def join_existing(
     engine: Engine, entry: Entry, at_first: tuple[str, int], task: Task
 ) -> Entry | None:
-    """Join a request that is made elsewhere; None if it may be claimed.
+    """Join a request that is made elsewhere; None if it may be claimed, or is gone.
 
     `at_first`: the state and attempt that the caller first saw.
     """
@@ -202,7 +210,10 @@ async def join_existing(
         if entry.may_be_claimed:
             return None
         await poll_other_sender(engine, entry, task)
-        entry = await engine.reload(entry)
+        known = await run(engine.ledger.get, entry.entry_id)
+        if known is None:
+            return None
+        entry = known
 
 
 async def _as_it_was_left(engine: Engine, entry: Entry) -> Entry:

@@ -16,6 +16,7 @@ import pytest
 
 from oxen_inference import Budget, Ledger
 from oxen_inference.errors import BadRequestError, GenerationTimeout, LedgerError
+from oxen_inference.ledger.maintenance import prune
 from oxen_inference.media import submit
 from oxen_inference.result import MediaResult
 from oxen_sandbox import Sandbox
@@ -94,6 +95,32 @@ def test_what_another_process_took_over_is_not_sent(
     with pytest.raises(BadRequestError, match="refused over there"):
         generate(key="k")
     assert not hub.posts
+
+
+@pytest.mark.parametrize("when", ["it is claimed", "it is waited for"])
+def test_a_key_that_is_pruned_meanwhile_is_sent_anew(
+    when: str, hub: BadHub, ledger: Ledger, generate: Generate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    breaks(ledger, "UPDATE ON oxen_entries", "NEW.state = 'posting'")
+    with pytest.raises(LedgerError, match="disk is full"):
+        generate(key="k")
+    mended(ledger)
+    if when == "it is waited for":
+        owner = other_machine(ledger, age=0)
+        sql(ledger, "UPDATE oxen_entries SET state = 'intended', owner = :owner", owner=owner)
+    name = "claim" if when == "it is claimed" else "get"
+    move = getattr(ledger, name)
+
+    def prune_first(*arguments: Any) -> Any:
+        monkeypatch.undo()
+        sql(ledger, "UPDATE oxen_entries SET state = 'rejected'")
+        assert prune(ledger, 0) == 1
+        return move(*arguments)
+
+    monkeypatch.setattr(ledger, name, prune_first)
+    assert generate(key="k", timeout=60).status == "succeeded"
+    assert hub.posts == {"ox": 1}
+    assert [entry.state for entry in ledger.entries()] == ["accepted"]
 
 
 @pytest.mark.parametrize("how", ["ABORT", "ROLLBACK"])
