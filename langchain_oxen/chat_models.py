@@ -26,6 +26,7 @@ from langchain_core.language_models.model_profile import ModelProfile
 from langchain_core.load.load import ALL_SERIALIZABLE_MAPPINGS
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.prompt_values import ChatPromptValue, PromptValue
 from langchain_core.runnables import Runnable, RunnableConfig
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 from typing_extensions import Self, override
@@ -247,6 +248,17 @@ class ChatOxen(ClientHolder, BaseChatModel):
         return cast("ModelProfile", CatalogProfile(self))
 
     # Requests
+
+    @override
+    def _convert_input(self, model_input: LanguageModelInput) -> PromptValue:
+        prompt = super()._convert_input(model_input)
+        if not isinstance(prompt, ChatPromptValue):
+            return prompt
+        if all(isinstance(message.content, str) for message in prompt.messages):
+            return prompt
+        from langchain_oxen.messages_out import with_image_types
+
+        return ChatPromptValue(messages=with_image_types(prompt.messages))
 
     @override
     def _generate(

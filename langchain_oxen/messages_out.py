@@ -28,6 +28,7 @@ from oxen_inference.chat.files import (
     Part,
     data_url,
     media_part,
+    mime_type_of,
     unsupported_document,
 )
 from oxen_inference.chat.messages import json_text, text_part
@@ -162,6 +163,41 @@ def _with_name(message: BaseMessage, wire: WireMessage) -> WireMessage:
 
 
 # Files
+
+
+def with_image_types(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
+    """Return the messages with a type for every image in base64, by its bytes.
+
+    What LangChain tells tracers has one, and an image that names none is an error there.
+    """
+    return [_with_image_types(message) for message in messages]
+
+
+def _with_image_types(message: BaseMessage) -> BaseMessage:
+    if isinstance(message.content, str):
+        return message
+    content: list[Any] = [
+        {**block, "mime_type": _image_type(data)}
+        if isinstance(block, dict)
+        and block.get("type") == "image"
+        and isinstance(data := block.get("base64", block.get("data")), str)
+        and data
+        and not block.get("mime_type")
+        else block
+        for block in message.content
+    ]
+    return (
+        message if content == message.content else message.model_copy(update={"content": content})
+    )
+
+
+def _image_type(encoded: str) -> str:
+    try:
+        head = base64.b64decode(encoded[:64], validate=False)
+    except ValueError:
+        head = b""
+    return mime_type_of(head, "image") or "image/png"
+
 
 _NO_FOLDER = "Name the folder that files may be read from: ChatOxen(inputs_from=...). {}"
 

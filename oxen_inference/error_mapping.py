@@ -95,10 +95,10 @@ CONTEXT_OVERFLOW = re.compile(
     r"|max(?:imum)? input (?:characters|tokens?) is"  # Baidu
     # Zhipu, Baidu, Hunyuan, DashScope and gateways in China
     r"|(?:超过|超出|超过了|超出了|超).{0,20}(?:上下文|最大长度|最大输入|长度限制|token ?(?:数|数量|限制|上限))"
-    r"|(?:上下文|输入|提示词|prompt|(?<!_)tokens?) ?(?:的)?(?:长度|内容|文本|数量?|总数)?"
+    r"|(?:上下文|输入|提示词|对话|会话|消息|prompt|(?<!_)tokens?) ?(?:的)?(?:长度|内容|文本|数量?|总数)?"
     r"(?:(?!图|文件|视频|音频|频率).){0,8}"
     r"(?:过长|太长|超长|超限|超过|超出|过大|超上限)"
-    r"|number of tokens in the prompt exceeds"
+    r"|number of tokens in the prompt exceeds|(?:prompt|input) tokens? (?:limit )?exceed"
     r"|(?:prompt|input|request).{0,40}(?:longer|larger) than .{0,40}context"
     r"|reduce the length of the (?:messages|input|prompt)",
     re.IGNORECASE,

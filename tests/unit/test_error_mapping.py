@@ -106,6 +106,8 @@ def test_each_status_has_its_class(
         "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
         "input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000",
         "Your input exceeds the context window of this model.",
+        "Request too large: prompt tokens limit exceeded",
+        "对话长度超过上限",
         "the request exceeds the available context size, try increasing it",
         "The decoder prompt (length 9001) is longer than the maximum model length of 8192.",
         "Total number of tokens in the prompt exceeds the limit (9001 > 8192)",
