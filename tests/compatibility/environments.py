@@ -51,7 +51,7 @@ def lowest(python: str, *also: str) -> list[str]:
     declared = {canonicalize_name(Requirement(text).name) for part in lists for text in part}
     resolved = _uv(
         "pip", "compile", "--quiet", "--resolution", "lowest-direct", "--python", python,
-        "--all-extras", "--no-header", "--no-annotate", "pyproject.toml", "-",
+        "--extra", "all", "--no-header", "--no-annotate", "pyproject.toml", "-",
         given="\n".join(also),
     )  # fmt: skip
     pins = resolved.splitlines()
