@@ -15,7 +15,7 @@ help:
 	@echo "make record  re-record the cassettes on the sandbox (HUB=1: on Oxen)"
 	@echo "make verify  the doctor and the contract tests on the sandbox (HUB=1: on Oxen)"
 	@echo "make docs    the documentation in site/ (docs-serve: while you write)"
-	@echo "make bench   measure against peers (SUITE=name for one); make compare: what they do"
+	@echo "make bench   measure against peers (SUITE=name for one, JOBS=250,4000); make compare: what they do"
 	@echo "make test-slow | test-matrix | test-examples | coverage   longer proofs"
 	@echo "make test-fleet | test-scale              many machines: killed and cut off; with LangGraph and DBOS"
 	@echo "make build | smoke                        wheel and sdist; each extra installed and used"
@@ -151,7 +151,7 @@ $(BENCH)/.installed: benchmarks/requirements.txt pyproject.toml
 	$(call install,$(BENCH),--editable '.[all]' -r benchmarks/requirements.txt)
 
 bench: $(BENCH)/.installed
-	$(BENCH)/bin/python -m benchmarks.run $(SUITE)
+	$(BENCH)/bin/python -m benchmarks.run $(if $(JOBS),--jobs $(JOBS)) $(SUITE)
 
 # What sharing a ledger costs: begins per second, polling requests of many processes.
 bench-fleet: $(VENV)/.installed

@@ -29,7 +29,7 @@ ABOUT = (
 )
 SECONDS = 21
 SANDBOX = ["--image-seconds", str(SECONDS)]
-JOBS = int(os.environ.get("OXEN_BENCH_JOBS", "1000"))
+JOBS = int(os.environ.get("OXEN_BENCH_JOBS", "1000").partition(",")[0])
 MODEL = "flux-1-dev"
 
 

@@ -28,8 +28,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
     parser.add_argument("suites", nargs="*", help=f"of {', '.join(suites)}; default all")
     parser.add_argument("--rounds", type=int, help="instead of each case's own number")
+    parser.add_argument(
+        "--jobs", type=_numbers, metavar="N[,N]", help="how many, where a suite asks"
+    )
     parser.add_argument("--dry", action="store_true", help="print figures, write nothing")
     options = parser.parse_args()
+    if options.jobs:
+        os.environ["OXEN_BENCH_JOBS"] = options.jobs
     for name in options.suites or suites:
         result = run_suite(name, options.rounds)
         if not options.dry:
@@ -38,6 +43,12 @@ def main() -> None:
             (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
     if not options.dry:
         report.write(RESULTS)
+
+
+def _numbers(given: str) -> str:
+    if not all(each.isdecimal() and int(each) for each in given.split(",")):
+        raise argparse.ArgumentTypeError(f"{given!r} is no list of numbers above 0")
+    return given
 
 
 def run_suite(name: str, rounds: int | None = None) -> dict[str, Any]:
