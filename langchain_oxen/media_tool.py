@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from decimal import Decimal
 from pathlib import Path
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from oxen_inference.catalog.models import Model
     from oxen_inference.catalog.pricing import Quote
     from oxen_inference.client import AsyncOxenClient, OxenClient
+    from oxen_inference.errors import OxenError
     from oxen_inference.ledger.budgets import Budget
+    from oxen_inference.result import MediaResult
 
 
 class OxenMediaTool(OxenTool):
@@ -191,6 +193,35 @@ class OxenMediaTool(OxenTool):
         params = self.parameters(self.read_request(arguments, None, {}).arguments)
         config = replace(self.media_config, budget=budget or self.budget)
         return await config.aquote(await self.connection.get_async_client(), params)
+
+    def generate_many(
+        self, inputs: Iterable[str | Mapping[str, Any]], **options: Any
+    ) -> list[MediaResult | OxenError]:
+        """Make one request of each input, with this tool's settings; errors are returned in place.
+
+        For your own code: no model is asked, and nobody has to approve. `options` are those of
+        `client.media.generate_as_completed`, such as `key_prefix` and `on_progress="bar"`. Raises
+        `ValueError` for an input that does not fit, before anything is sent.
+        """
+        client = self.connection.get_client()
+        requests = [self.request_kwargs(client, self._read_input(each)) for each in inputs]
+        how = {**self.media_config.wait_kwargs(), **options}
+        made: list[MediaResult | OxenError] = client.media.generate_many(requests, **how)
+        return made
+
+    async def agenerate_many(
+        self, inputs: Iterable[str | Mapping[str, Any]], **options: Any
+    ) -> list[MediaResult | OxenError]:
+        """Do what `generate_many` does without blocking the running loop."""
+        client = await self.connection.get_async_client()
+        requests = [await self.arequest_kwargs(client, self._read_input(each)) for each in inputs]
+        how = {**self.media_config.wait_kwargs(), **options}
+        made: list[MediaResult | OxenError] = await client.media.generate_many(requests, **how)
+        return made
+
+    def _read_input(self, given: str | Mapping[str, Any]) -> ToolRequest:
+        arguments = {"prompt": given} if isinstance(given, str) else given
+        return self.read_request(arguments, None, {})
 
     def with_budget(self, budget: Budget) -> Self:
         """Return this tool paid from `budget`. Raises `ConfigurationError` if it has another."""

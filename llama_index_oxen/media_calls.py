@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from oxen_inference.catalog.models import Model
     from oxen_inference.catalog.pricing import Quote
+    from oxen_inference.errors import OxenError
     from oxen_inference.result import MediaResult
 
 
@@ -112,6 +113,46 @@ class MediaCalls:
         except (OxenError, ValidationError) as error:
             return error_result(error)
         return self._generated(result)
+
+    def generate_many(
+        self, tool: str, inputs: Iterable[str | Mapping[str, Any]], **options: Any
+    ) -> list[MediaResult | OxenError]:
+        """Make one request of each input, as the tool of that name would."""
+        client = self.connection.get_client()
+        given = self.models() if self.given_models else None
+        requests: list[dict[str, Any]] = []
+        wait_options: dict[str, Any] = {}
+        for each in inputs:
+            arguments = {"prompt": each} if isinstance(each, str) else each
+            choice = _choose_model(tool, arguments, given)
+            model = choice if not isinstance(choice, str) else client.catalog.get(choice)
+            config, params = self._check_arguments(
+                model, _model_arguments(arguments, nested=given is None)
+            )
+            requests.append(config.request_kwargs(client, params, key=None, conversation=None))
+            wait_options = config.wait_kwargs()
+        return client.media.generate_many(requests, **{**wait_options, **options})
+
+    async def agenerate_many(
+        self, tool: str, inputs: Iterable[str | Mapping[str, Any]], **options: Any
+    ) -> list[MediaResult | OxenError]:
+        """Do what `generate_many` does without blocking the running loop."""
+        client = await self.connection.get_async_client()
+        given = await self.amodels() if self.given_models else None
+        requests: list[dict[str, Any]] = []
+        wait_options: dict[str, Any] = {}
+        for each in inputs:
+            arguments = {"prompt": each} if isinstance(each, str) else each
+            choice = _choose_model(tool, arguments, given)
+            model = choice if not isinstance(choice, str) else await client.catalog.get(choice)
+            config, params = self._check_arguments(
+                model, _model_arguments(arguments, nested=given is None)
+            )
+            requests.append(
+                await config.arequest_kwargs(client, params, key=None, conversation=None)
+            )
+            wait_options = config.wait_kwargs()
+        return await client.media.generate_many(requests, **{**wait_options, **options})
 
     async def agenerate(
         self,

@@ -24,10 +24,14 @@ from oxen_inference.tools.media_config import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from oxen_inference.catalog.models import Model
     from oxen_inference.client import AsyncOxenClient, OxenClient
+    from oxen_inference.errors import OxenError
     from oxen_inference.ledger.budgets import USD, Budget
     from oxen_inference.price_caps import PriceCaps
+    from oxen_inference.result import MediaResult
 
 _NONE: Any = None
 """The context of a call outside a workflow; core looks for an annotation as `Context`."""
@@ -129,6 +133,31 @@ class OxenToolSpec(BaseToolSpec):
     async def agenerate_image(self, ctx: Context = _NONE, **arguments: Any) -> OxenToolResult:
         """Make images without blocking the running loop."""
         return await self._calls.agenerate("generate_image", arguments, ctx)
+
+    def generate_many(
+        self,
+        inputs: "Iterable[str | Mapping[str, Any]]",
+        *,
+        tool: str = "generate_image",
+        **options: Any,
+    ) -> "list[MediaResult | OxenError]":
+        """Make one request of each input, as `tool` would; errors are returned in place.
+
+        For your own code: no model is asked, and nobody has to approve. `options` are those of
+        `client.media.generate_as_completed`, such as `key_prefix` and `on_progress="bar"`. Raises
+        `InvalidInputError` for an input that does not fit, before anything is sent.
+        """
+        return self._calls.generate_many(tool, inputs, **options)
+
+    async def agenerate_many(
+        self,
+        inputs: "Iterable[str | Mapping[str, Any]]",
+        *,
+        tool: str = "generate_image",
+        **options: Any,
+    ) -> "list[MediaResult | OxenError]":
+        """Do what `generate_many` does without blocking the running loop."""
+        return await self._calls.agenerate_many(tool, inputs, **options)
 
     def edit_image(self, ctx: Context = _NONE, **arguments: Any) -> OxenToolResult:  # noqa: ARG002 - same
         """Change an image."""

@@ -24,7 +24,7 @@ from rich.console import Console
 
 from langchain_oxen import MediaProgressBars, OxenMediaTool, OxenToolkit
 from langchain_oxen.progress import EVENT
-from oxen_inference import AsyncOxenClient, Budget, Ledger, OxenClient
+from oxen_inference import AsyncOxenClient, Budget, Ledger, MediaResult, OxenClient
 from oxen_inference.errors import (
     AuthenticationError,
     BudgetExceededError,
@@ -100,6 +100,38 @@ class TestWhatComesBack:
         assert "Made 2 images" in message.text
         assert "NSFW content detected" in message.text
         assert message.status == "success"
+
+
+class TestManyAtOnce:
+    def test_a_list_takes_the_tools_settings(
+        self, client: OxenClient, oxen_sandbox: Sandbox, tmp_path: Path
+    ) -> None:
+        draw = OxenMediaTool.for_model(
+            "flux-2-dev", client=client, save_to=tmp_path, output_format="png"
+        )
+        seen: list[Any] = []
+        for _ in range(2):  # the second time everything is there
+            made = draw.generate_many(
+                ["an ox", {"prompt": "a calf", "num_generations": 2}],
+                key_prefix="herd", on_progress=seen.append,
+            )  # fmt: skip
+            assert [len(result.paths) for result in made if isinstance(result, MediaResult)] == [
+                1,
+                2,
+            ]
+        assert len(seen) >= 2
+        assert len(oxen_sandbox.jobs) == 3
+        assert {path.suffix for path in tmp_path.iterdir()} == {".png"}
+        with pytest.raises(ValueError, match="prompt"):
+            draw.generate_many(["a bull", {"promt": "a cow"}], key_prefix="herd")
+        assert len(oxen_sandbox.jobs) == 3
+
+    async def test_async_is_the_same(self, oxen_sandbox: Sandbox) -> None:
+        draw = await OxenMediaTool.afor_model(
+            "flux-2-dev", api_key=oxen_sandbox.api_key, base_url=oxen_sandbox.base_url
+        )
+        made = await draw.agenerate_many(["an ox", "a calf"])
+        assert [type(result) for result in made] == [MediaResult, MediaResult]
 
 
 class TestWhatTheModelCanActOn:

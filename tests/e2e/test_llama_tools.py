@@ -27,7 +27,7 @@ from llama_index_oxen import Oxen, OxenToolSpec
 from llama_index_oxen.events import OxenProgressEvent, OxenSpendingDecision, OxenSpendingRequest
 from llama_index_oxen.tool_calls import MALFORMED
 from llama_index_oxen.tool_result import OxenToolResult
-from oxen_inference import Model, errors
+from oxen_inference import MediaResult, Model, errors
 from oxen_inference.catalog.reading import read_model
 from oxen_inference.ledger.budgets import Budget
 from oxen_inference.ledger.store import Ledger
@@ -552,3 +552,13 @@ async def test_a_function_for_any_model_is_a_tool_that_is_told_which(hub: Sandbo
         model=IMAGE, prompt="an ox", parameters={"seed": 7}
     )
     assert output.raw_output.media.params["seed"] == 7
+
+
+async def test_a_list_takes_the_specs_settings(hub: Sandbox, tmp_path: Path) -> None:
+    spec = OxenToolSpec(IMAGE, save_to=tmp_path)
+    made = spec.generate_many(["an ox", {"prompt": "a calf", "num_generations": 2}])
+    made += await spec.agenerate_many(["a bull"], tool="generate_image")
+    assert [len(result.paths) for result in made if isinstance(result, MediaResult)] == [1, 2, 1]
+    with pytest.raises(ValueError, match="promt"):
+        spec.generate_many(["a bull", {"promt": "a cow"}])
+    assert len(hub.jobs) == 4
