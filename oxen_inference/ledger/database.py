@@ -32,7 +32,23 @@ from oxen_inference.locks import Lock
 _URL_HINT = "Example: postgresql://user@host/database"
 _BUSY_SECONDS = 30.0
 _STATEMENT_SECONDS = 30
+_IDLE_SECONDS = 60  # after which the server ends the transaction of a process that stands still
+_CONNECT_OPTIONS = {
+    "connect_timeout": 10,
+    # A server that is gone without a word is noticed within half a minute.
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+    # pgbouncer's transaction mode keeps no prepared statements between transactions.
+    "prepare_threshold": None,
+}
 _SETUP_LOCK = "oxen ledger setup"
+_WAITED_TOO_LONG = ("57014", "55P03", "25P03")  # query canceled, lock not available, idle
+_LIMIT_WAITS = text(
+    "SELECT set_config('statement_timeout', :statement, true),"
+    " set_config('idle_in_transaction_session_timeout', :idle, true)"
+)
 
 
 class LedgerWarning(UserWarning):
@@ -100,6 +116,7 @@ class Database:
                     yield connection
             else:
                 with engine.connect() as connection:
+                    _limit_waits(connection)
                     yield connection
 
     @contextmanager
@@ -115,9 +132,7 @@ class Database:
                     yield connection
             else:
                 with engine.begin() as connection:
-                    connection.execute(
-                        text(f"SET LOCAL statement_timeout = '{_STATEMENT_SECONDS}s'")
-                    )
+                    _limit_waits(connection)
                     yield connection
 
     @contextmanager
@@ -266,11 +281,28 @@ class Database:
                 raise InvalidInputError(
                     f"The ledger cannot hold that text: {error.orig}."
                 ) from error
-            raise LedgerError(f"The ledger {self} cannot be used: {_line(error.orig)}.") from error
+            raise LedgerError(
+                f"The ledger {self} cannot be used: {_line(error.orig)}.",
+                hint=self._hint(error.orig),
+            ) from error
         except SQLAlchemyError as error:
             raise LedgerError(f"The ledger {self} cannot be used: {_line(error)}.") from error
         except UnicodeEncodeError as error:
             raise InvalidInputError(f"The ledger cannot hold that text: {error}.") from error
+
+    def _hint(self, error: object) -> str | None:
+        """Return what to do about what a server says."""
+        if self.has_one_writer:
+            return None
+        if getattr(error, "sqlstate", None) in _WAITED_TOO_LONG:
+            return (
+                f"It did not finish within {_STATEMENT_SECONDS} s: another transaction holds what it "
+                "needs (see pg_stat_activity), or the server is overloaded. Call again; a request "
+                "with a key is not paid twice."
+            )
+        if getattr(error, "sqlstate", None) is None:  # no answer of the server's
+            return "Check that the database runs and can be reached from here."
+        return None
 
 
 def read_url(given: str) -> URL:
@@ -296,8 +328,8 @@ def identity_of(url: URL) -> str:
 
 def _postgresql(url: URL) -> Engine:
     try:
-        # pgbouncer's transaction mode keeps no prepared statements between transactions.
-        return create_engine(url, pool_pre_ping=True, connect_args={"prepare_threshold": None})
+        options = {name: it for name, it in _CONNECT_OPTIONS.items() if name not in url.query}
+        return create_engine(url, pool_pre_ping=True, connect_args=options)
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         raise ConfigurationError(
             "A ledger on PostgreSQL needs psycopg.",
@@ -374,6 +406,13 @@ def _autocommit(engine: Engine) -> Engine:
 def _dispose(engine: Engine) -> None:
     with using_sqlite():
         engine.dispose()
+
+
+def _limit_waits(connection: Connection) -> None:
+    """Let the server end what takes too long in this transaction, in one statement."""
+    connection.execute(
+        _LIMIT_WAITS, {"statement": f"{_STATEMENT_SECONDS}s", "idle": f"{_IDLE_SECONDS}s"}
+    )
 
 
 def _in_transaction(connection: Connection) -> bool:

@@ -1,0 +1,125 @@
+"""A ledger on a server: locks that are not given back, users with few rights, a pooler between."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url
+
+from oxen_inference import Budget, Ledger, LedgerError
+from oxen_inference.ledger import database
+from oxen_inference.ledger.store import Begun, lock_names
+from oxen_inference.result import MediaItem
+from tests.support.databases import emptied, sql
+from tests.unit.test_ledger import intent
+
+_POOLER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+
+
+@pytest.fixture
+def server(postgres: str) -> str:
+    return emptied(postgres)
+
+
+def pay(ledger: Ledger, key: str) -> Decimal:
+    """Do every move of a paid request; return what its budget has spent."""
+    budget = Budget("1.00", name="b", ledger=ledger)
+    begun = ledger.begin(intent(key=key), budget.reservation(ledger, Decimal("0.10"), 1))
+    assert isinstance(begun, Begun)
+    assert ledger.mark_posting(begun.entry)
+    assert ledger.mark_accepted(begun.entry, [f"g-{key}"], [])
+    item = MediaItem(generation_id=f"g-{key}", status="succeeded", cost=Decimal("0.05"))
+    ledger.update(begun.entry, [item])
+    return budget.spent
+
+
+def test_a_lock_that_is_not_given_back_is_an_error(
+    server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holder, waiter = Ledger(server), Ledger(server)
+    waiter.begin(intent(key="before"))
+    with holder.database.writing() as connection:
+        holder.database.lock(connection, *lock_names(intent(key="k")))
+        monkeypatch.setattr(database, "_STATEMENT_SECONDS", 1)
+        with pytest.raises(LedgerError, match="statement timeout") as caught:
+            waiter.begin(intent(key="k"))
+    assert "Call again" in str(caught.value.hint)
+    monkeypatch.undo()
+    assert isinstance(waiter.begin(intent(key="k")), Begun)
+    holder.close()
+    waiter.close()
+
+
+def test_so_is_a_server_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(LedgerError, match="cannot be used") as caught:
+        Ledger(f"postgresql://me@/x?host={tmp_path}").entries()
+    assert "can be reached" in str(caught.value.hint)
+
+
+def test_a_worker_needs_no_right_to_make_tables(server: str) -> None:
+    owner, name = Ledger(server), f"worker_{os.getpid()}"
+    sql(owner, f"CREATE ROLE {name} LOGIN PASSWORD 'secret'")
+    try:
+        sql(owner, "REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+        sql(owner, f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {name}")
+        url = make_url(server).set(username=name, password="secret")
+        worker = Ledger(url.render_as_string(hide_password=False))
+        assert sql(worker, "SELECT current_user")[0][0] == name
+        assert pay(worker, "k") == Decimal("0.05")
+        worker.close()
+    finally:
+        sql(owner, f"DROP OWNED BY {name}")
+        sql(owner, f"DROP ROLE {name}")
+        owner.close()
+
+
+@pytest.fixture
+def pooler(server: str) -> Iterator[str]:
+    """The URL of a pgbouncer that gives each transaction one of two connections."""
+    if _POOLER is None:
+        pytest.skip("needs pgbouncer")
+    url = make_url(server)
+    where = {"host": url.host or url.query.get("host"), "port": url.port, "password": url.password}
+    target = " ".join(f"{name}={it}" for name, it in where.items() if it)
+    # Not in pytest's folder, which only its own user may enter: the pooler's is another.
+    folder = Path(tempfile.mkdtemp(prefix="oxen-pooler-"))
+    folder.chmod(0o777)
+    settings = folder / "pgbouncer.ini"
+    settings.write_text(
+        f"[databases]\n{url.database} = {target} user={url.username or 'postgres'}\n"
+        f"[pgbouncer]\nlisten_addr =\nunix_socket_dir = {folder}\n"
+        "auth_type = any\npool_mode = transaction\ndefault_pool_size = 2\n"
+    )
+    # It refuses to run as root, and has to reach the server's own folder.
+    at = Path(str(where["host"]))
+    owner = at.owner() if at.is_dir() else "nobody"
+    as_user = ["-u", owner] if os.getuid() == 0 else []
+    process = subprocess.Popen([_POOLER, *as_user, str(settings)], stderr=subprocess.PIPE)
+    try:
+        give_up = time.monotonic() + 60
+        while not (folder / ".s.PGSQL.6432").exists():
+            assert process.poll() is None, process.communicate()[1].decode()
+            assert time.monotonic() < give_up
+            time.sleep(0.02)
+        yield f"postgresql://{url.username or 'postgres'}@:6432/{url.database}?host={folder}"
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_a_pooler_may_change_the_connection_with_each_transaction(pooler: str) -> None:
+    ledgers = [Ledger(pooler) for _ in range(3)]
+    for number in range(9):
+        assert pay(ledgers[number % 3], f"k{number}") == Decimal("0.05") * (number + 1)
+    assert len(ledgers[0].entries()) == 9
+    for ledger in ledgers:
+        ledger.close()
