@@ -23,6 +23,7 @@ from oxen_inference.errors import InvalidInputError, NotFoundError
 from oxen_inference.generation_reading import with_absolute_url
 from oxen_inference.media.input_errors import takes_public_urls_only
 from oxen_inference.media.results.download import Source, fetch
+from oxen_inference.media.results.probe import probe
 from oxen_inference.media.results.public_connection import FetchError
 from oxen_inference.paths import Paths
 from oxen_inference.result import MediaItem, MediaResult
@@ -35,6 +36,7 @@ MAX_RESULT_BYTES = 12_000_000
 _GENERATION_ID = re.compile(
     r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE
 )
+_EMPTY_DATA_URL = re.compile(r"data:[^,]{0,200},?\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,8 @@ def _read(name: str, value: Any, allow_paths: bool) -> Any:
                 hint="Pass allow_paths=True to have them read.",
             )
         return data_url(name, value)
+    if isinstance(value, str) and _EMPTY_DATA_URL.fullmatch(value.strip()):
+        raise InvalidInputError(f"{name}: the data URL is empty. Nothing was sent.")
     return value
 
 
@@ -213,9 +217,14 @@ def data_url(name: str, path: Path) -> str:
                 "inline, and a larger file needs a URL."
             )
         content = path.read_bytes()
+        shown = probe(path)
     except OSError as error:
         raise InvalidInputError(f"{name}: {path} cannot be read: {error.strerror}.") from error
-    mime_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    if not content:
+        raise InvalidInputError(f"{name}: {path.name} is empty. Nothing was sent.")
+    # What a file is, its bytes say; its name only where they do not.
+    by_name = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    mime_type = by_name if shown is None or shown.kind == "other" else shown.mime_type
     return f"data:{mime_type};base64,{base64.b64encode(content).decode()}"
 
 

@@ -65,3 +65,23 @@ def test_a_file_that_is_pinned_to_a_tool_is_read(
     assert edit.invoke({"prompt": "older"}).startswith("Made 1 image")
     assert oxen_sandbox.jobs[0].params["input_image"].startswith("data:image/png;base64,")
     assert "base64" not in repr(edit)
+
+
+@pytest.mark.parametrize("form", ["file", "data:image/png;base64,", "data:,"])
+def test_an_empty_file_is_refused(
+    client: OxenClient, oxen_sandbox: Sandbox, tmp_path: Path, form: str
+) -> None:
+    empty = tmp_path / "empty.png"
+    empty.touch()
+    given = empty if form == "file" else form
+    with pytest.raises(InvalidInputError, match=r"input_image: .* is empty\. Nothing was sent\."):
+        client.media.generate(model=MODEL, prompt="older", input_image=[given], allow_paths=True)
+    assert oxen_sandbox.jobs == []
+
+
+def test_the_type_is_what_the_bytes_say(
+    client: OxenClient, oxen_sandbox: Sandbox, image: Path
+) -> None:
+    misnamed = image.rename(image.with_suffix(".jpg"))
+    client.media.generate(model=MODEL, prompt="older", input_image=misnamed, allow_paths=True)
+    assert oxen_sandbox.jobs[0].params["input_image"].startswith("data:image/png;base64,")
