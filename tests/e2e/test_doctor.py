@@ -57,7 +57,7 @@ def test_the_plain_sandbox_has_no_deviation(
     for finding in report["known"]:
         assert finding.keys() == {"check", "expected", "seen", "means"}
         assert all(finding.values())
-    assert report["facts"]["seconds to the first keep-alive"] < 2
+    assert report["facts"]["seconds to the first keep-alive"] < 60
     assert not hub.jobs
     assert {r.method for r in hub.requests if r.path.startswith("/api/ai/models")} == {"GET"}
 

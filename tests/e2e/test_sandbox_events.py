@@ -19,7 +19,7 @@ from tests.support.wire import ai, enqueue, fetch
 
 class Listener:
     def __init__(self, hub: Sandbox) -> None:
-        self.connection = HTTPConnection(hub.origin.removeprefix("http://"), timeout=5)
+        self.connection = HTTPConnection(hub.origin.removeprefix("http://"), timeout=60)
         self.connection.request(
             "GET", "/api/events", headers={"Authorization": f"Bearer {hub.api_key}"}
         )
@@ -48,7 +48,7 @@ class Listener:
 @contextmanager
 def listening(hub: Sandbox) -> Iterator[Listener]:
     listener = Listener(hub)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while not len(hub.events) and time.monotonic() < deadline:
         time.sleep(0.005)
     yield listener
@@ -63,7 +63,7 @@ def test_a_completion_is_told_when_it_happens(oxen_sandbox: Sandbox) -> None:
         started = time.monotonic()
         (job,) = enqueue(hub)
         name, data = listener.next()
-        assert 0.14 <= time.monotonic() - started < 5
+        assert 0.14 <= time.monotonic() - started < 60
     assert (name, data["generation_id"], data["status"]) == (
         "media_generation_completed", job, "succeeded"
     )  # fmt: skip
@@ -81,10 +81,11 @@ def test_pushing_the_clock_wakes_the_events() -> None:
 
 def test_failures_are_sent_and_cancellations_are_not(oxen_sandbox: Sandbox) -> None:
     hub = oxen_sandbox
-    hub.settings.image_seconds = 0.1
+    hub.settings.image_seconds = 60
     with listening(hub) as listener:
         (canceled,) = enqueue(hub)
         ai(hub, "DELETE", f"/queue/{canceled}")
+        hub.settings.image_seconds = 0.1
         (failed,) = enqueue(hub, output_format="gif")
         _, data = listener.next()
     assert (data["generation_id"], data["status"]) == (failed, "failed")
@@ -147,7 +148,7 @@ def test_a_connection_can_drop(oxen_sandbox: Sandbox) -> None:
 def test_a_listener_that_leaves_is_forgotten(oxen_sandbox: Sandbox) -> None:
     with listening(oxen_sandbox):
         assert len(oxen_sandbox.events) == 1
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while len(oxen_sandbox.events) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert len(oxen_sandbox.events) == 0

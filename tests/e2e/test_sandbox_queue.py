@@ -49,7 +49,7 @@ def test_the_clock_can_run_faster() -> None:
         (job,) = enqueue(hub, "google-veo-3")
         started = time.monotonic()
         while row(hub, job)["status"] != "succeeded":
-            assert time.monotonic() - started < 5
+            assert time.monotonic() - started < 60
         assert time.monotonic() - started >= 0.09
 
 

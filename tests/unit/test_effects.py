@@ -97,7 +97,7 @@ def test_parts_run_side_by_side_and_keep_their_order(drive: Drive) -> None:
 
 def test_work_that_takes_too_long_is_left_to_itself(drive: Drive) -> None:
     async def slow() -> None:
-        await effects.sleep(5)
+        await effects.sleep(60)
 
     async def work() -> float:
         began = time.monotonic()
@@ -105,7 +105,7 @@ def test_work_that_takes_too_long_is_left_to_itself(drive: Drive) -> None:
             await effects.within(0.05, slow())
         return time.monotonic() - began
 
-    assert drive(work()) < 4
+    assert drive(work()) < 30
 
 
 def test_work_in_time_returns_its_result_or_its_error(drive: Drive) -> None:

@@ -40,6 +40,11 @@ class MediaCalls:
         key = getattr(hub, "api_key", "k")
         self.options = {"base_url": hub.base_url, "api_key": key, "ledger": ledger, **options}
 
+    def warm_up(self) -> None:
+        """Read the model, so that a short timeout is over after the request was sent."""
+        with OxenClient(**self.options) as client:
+            client.catalog.get("bad-image")
+
     def __call__(self, method: str, *args: Any, **kwargs: Any) -> Any:
         def call(client: Any) -> Any:
             client.media.pace, client.media.allowed_hosts = self.pace, self.hosts

@@ -106,6 +106,6 @@ def test_a_part_that_was_handed_over_does_not_stand_for_the_whole(
                 assert client.media.find(**two) is not None
                 ended.add(one)
                 with suppress(GenerationFailed):
-                    client.media.attach(generation_ids=[one]).wait(timeout=5)
+                    client.media.attach(generation_ids=[one]).wait(timeout=30)
             assert client.media.find(**two) is None  # both were handed over, one by one
     assert hub.posts["ox"] == 1

@@ -262,12 +262,13 @@ def test_two_lost_answers_to_the_same_request_are_never_mixed_up(media: MediaCal
 
 
 def test_a_timeout_detaches_and_names_the_job(media: MediaCalls) -> None:
-    media.hub.inject(Fault("slow_job", seconds=1.0))
+    media.hub.inject(Fault("slow_job", seconds=3600.0))
     with pytest.raises(GenerationTimeout) as late:
         media("generate", model="flux-2-dev", prompt="an ox", key="k", timeout=0.3)
     (job,) = media.hub.jobs
     assert job.generation_id in str(late.value)
     assert late.value.result.generation_ids == (job.generation_id,)
+    media.hub.clock.advance(3600)
     assert media("resume", "k").succeeded
     assert paid(media.hub) == 1
 
@@ -413,7 +414,7 @@ def test_a_quote_is_free(media: MediaCalls) -> None:
 async def test_a_cancelled_task_detaches_and_says_the_ids(hub: Sandbox, ledger: Ledger, caplog: Any) -> None:  # fmt: skip
     async with AsyncOxenClient(base_url=hub.base_url, api_key=hub.api_key, ledger=ledger) as client:
         client.media.pace = THOROUGH
-        hub.inject(Fault("slow_job", seconds=1.0))
+        hub.inject(Fault("slow_job", seconds=3600.0))
         task = asyncio.create_task(
             client.media.generate(model="flux-2-dev", prompt="an ox", key="k")
         )
@@ -424,6 +425,7 @@ async def test_a_cancelled_task_detaches_and_says_the_ids(hub: Sandbox, ledger: 
             await task
         assert hub.jobs[0].generation_id in caplog.text
         assert hub.jobs[0].status != "cancelled"
+        hub.clock.advance(3600)
         assert (await client.media.resume("k")).succeeded
     assert paid(hub) == 1
 

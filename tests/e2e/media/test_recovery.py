@@ -50,12 +50,12 @@ def foreign(hub: BadHub, **changes: Any) -> dict[str, Any]:
 
 
 def test_jobs_listed_late_are_found_later(client: OxenClient, hub: BadHub, tmp_path: Path) -> None:
-    hub.plan, hub.lag = (lambda *_: "reset_after"), 1.2
+    hub.plan, hub.lag = (lambda *_: "reset_after"), 3600.0
     budget = Budget(1, name="b", ledger=client.media.ledger)
     with pytest.raises(EnqueueOutcomeUnknown, match="no generation on the hub matches"):
         client.media.generate(model="bad-image", prompt="ox", budget=budget)
     assert budget.reserved == Decimal("0.05")
-    time.sleep(1.0)
+    hub.lag = 0.0
     (entry,) = client.media.reconcile(save_to=tmp_path)
     assert entry.generation_ids == tuple(hub.accepted[0].ids)
     assert Path(entry.items[0].path or "").is_file()
@@ -188,7 +188,7 @@ def test_what_the_ledger_does_not_know_cannot_be_resumed(client: OxenClient) -> 
 @pytest.mark.skipif(os.name != "posix", reason="needs signals")
 def test_ctrl_c_during_the_post_keeps_the_ids(client: OxenClient, hub: BadHub, ledger: Ledger, caplog: Any) -> None:  # fmt: skip
     client.catalog.get("bad-image")
-    hub.think = 0.15
+    hub.think, hub.seconds = 0.15, 60.0
 
     def interrupt() -> None:
         while not hub.accepted:
@@ -201,6 +201,7 @@ def test_ctrl_c_during_the_post_keeps_the_ids(client: OxenClient, hub: BadHub, l
     (entry,) = ledger.entries()
     assert entry.generation_ids == tuple(hub.accepted[0].ids)
     assert hub.accepted[0].ids[0] in caplog.text
+    hub.seconds = 0.0
     assert client.media.resume("k").succeeded
 
 
@@ -218,14 +219,14 @@ def test_ctrl_c_keeps_what_was_not_begun_from_being_bought(
             all_asked.set()
 
     monkeypatch.setattr(StopRequest, "set", told)
-    hub.plan = lambda *_: "ok" if all_asked.wait(8) else "status_400"
+    hub.plan = lambda *_: "ok" if all_asked.wait(60) else "status_400"
 
     def interrupt() -> None:
         while not hub.posts:
             time.sleep(0.005)
         os.kill(os.getpid(), signal.SIGINT)
 
-    with quick_client(hub, ledger, timeout=9.0) as client:
+    with quick_client(hub, ledger, timeout=60.0) as client:
         threading.Thread(target=interrupt).start()
         with pytest.raises(KeyboardInterrupt):
             client.media.generate_many(
@@ -240,7 +241,7 @@ async def test_waiters_that_come_and_go_are_all_served(hub: BadHub, ledger: Ledg
     async with quick_async_client(hub, ledger, pace=pace) as client:
         for number in range(30):  # each begins as the watcher of the one before says goodbye
             job = client.media.generate(model="bad-image", prompt=f"ox {number}")
-            assert (await asyncio.wait_for(job, 10)).succeeded
+            assert (await asyncio.wait_for(job, 60)).succeeded
 
 
 @pytest.mark.parametrize("fault", ["reset_after", "close_after", "hang_after", "reset_before"])
@@ -323,8 +324,8 @@ def test_only_a_request_in_doubt_adopts_and_only_what_is_free(client: OxenClient
 
 def test_a_request_that_is_being_sent_is_left_alone(hub: BadHub, ledger: Ledger) -> None:
     go = threading.Event()
-    hub.plan = lambda *_: "ok" if go.wait(5) else "status_400"
-    with quick_client(hub, ledger, timeout=6.0) as client, ThreadPoolExecutor(1) as threads:
+    hub.plan = lambda *_: "ok" if go.wait(60) else "status_400"
+    with quick_client(hub, ledger, timeout=60.0) as client, ThreadPoolExecutor(1) as threads:
         call = threads.submit(client.media.generate, model="bad-image", prompt="ox", key="k")
         while not hub.posts:
             time.sleep(0.005)
@@ -416,7 +417,7 @@ def test_a_long_history_is_read_until_it_goes_past_the_request(
     rows = [foreign(hub, prompt="a cow", enqueued_at=int(time.time()) - age)] * 2500
     hub.foreign_rows = rows
     pace = replace(QUICK, lookup=9.0)
-    with quick_client(hub, ledger, pace=pace, timeout=10.0) as client:
+    with quick_client(hub, ledger, pace=pace) as client:
         handle = client.media.submit(model="bad-image", prompt="ox")
     assert handle.generation_ids == tuple(hub.accepted[0].ids)
     asked = [path for _, path in hub.requests if path.endswith("/generations")]
@@ -457,7 +458,7 @@ def test_what_is_found_at_the_end_of_the_time_is_confirmed(hub: BadHub, ledger: 
     hub.plan = lambda *_: "reset_after"
     hub.fail_gets = lambda path: bool(time.sleep(0.3)) and "/models" not in path
     pace = replace(QUICK, lookup=0.1)
-    with quick_client(hub, ledger, pace=pace, timeout=5.0) as client:
+    with quick_client(hub, ledger, pace=pace) as client:
         made = client.media.submit(model="bad-image", prompt="ox", key="k")
     assert made.generation_ids == tuple(hub.accepted[0].ids)
     assert hub.posts["ox"] == 1
@@ -477,7 +478,7 @@ def test_a_refusal_is_not_believed_by_a_look_before_the_job_could_be_listed(
 
     hub.fail_gets = slow_at_first
     pace = replace(QUICK, lookup=0.6)
-    with quick_client(hub, ledger, pace=pace, timeout=5.0) as client:
+    with quick_client(hub, ledger, pace=pace) as client:
         send = client.send
 
         def late(call: Any) -> Any:

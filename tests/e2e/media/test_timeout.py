@@ -30,7 +30,7 @@ def over() -> Iterator[threading.Event]:
 
 def hanging(where: str, over: threading.Event) -> Callable[[socket.socket, str], bool]:
     def hang(_: socket.socket, path: str) -> bool:
-        return where in path and (over.wait(20) or True)
+        return where in path and (over.wait(120) or True)
 
     return hang
 
@@ -53,7 +53,7 @@ def test_a_catalog_that_hangs(
         requests = [{"prompt": "ox"}, {"prompt": "cow"}]
         made = media("generate_many", requests, model="bad-image", timeout=1)
         assert [isinstance(one, APIConnectionError) for one in made] == [True, True], made
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 60
     assert not hub.posts
 
 
@@ -65,7 +65,7 @@ def test_an_earlier_result_that_hangs(
     earlier = "3f2b8c0e-7f0a-4c1e-9d58-0c6a3c0b9a11"
     with pytest.raises(APITimeoutError):
         media("generate", model="bad-image", prompt="ox", input_image=earlier, timeout=1)
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 60
     assert not hub.posts
 
 
@@ -89,8 +89,8 @@ def test_a_cost_that_hangs_keeps_no_file(
 ) -> None:
     hub.shown, hub.take_over = cost_later, hanging("/generations/", over)
     began = time.monotonic()
-    made = media("generate", model="bad-image", prompt="ox", timeout=2, save_to=tmp_path / "to")
-    assert time.monotonic() - began < 8
+    made = media("generate", model="bad-image", prompt="ox", timeout=4, save_to=tmp_path / "to")
+    assert time.monotonic() - began < 60
     assert Path(made.paths[0]).is_file()
     assert made.cost is None
     hub.take_over = lambda *_: False
@@ -114,8 +114,8 @@ def test_a_fresh_address_that_hangs(
     hub.take_over = refuse_then_hang
     began = time.monotonic()
     with pytest.raises(DownloadError, match="fresh URL"):
-        media("generate", model="bad-image", prompt="ox", timeout=2, save_to=tmp_path / "to")
-    assert time.monotonic() - began < 8
+        media("generate", model="bad-image", prompt="ox", timeout=4, save_to=tmp_path / "to")
+    assert time.monotonic() - began < 60
 
 
 def test_what_could_not_be_fetched_is_settled_all_the_same(
