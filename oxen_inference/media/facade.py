@@ -8,244 +8,45 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence, Sized
-from dataclasses import replace
-from decimal import Decimal
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from oxen_inference.catalog.models import Model
-from oxen_inference.catalog.parameters import validate
 from oxen_inference.catalog.pricing import Quote
 from oxen_inference.drivers import AsyncDriver, BlockingDriver
-from oxen_inference.effects import run
-from oxen_inference.errors import InvalidInputError, OxenError
-from oxen_inference.events import AsyncEvents, Events
+from oxen_inference.errors import OxenError
 from oxen_inference.ledger.budgets import USD, Budget
-from oxen_inference.ledger.entries import Entry, Scope
-from oxen_inference.ledger.polls import SharedPolling
-from oxen_inference.ledger.store import Ledger, default_ledger
+from oxen_inference.ledger.entries import Entry
 from oxen_inference.media import generate as generating
 from oxen_inference.media import reconcile as reconciling
-from oxen_inference.media import report
 from oxen_inference.media import submit as submitting
-from oxen_inference.media.as_completed import AsCompleted, AsyncAsCompleted, collect_all
+from oxen_inference.media.api import (
+    AsyncMediaClient,
+    AsyncOnProgress,
+    MediaBase,
+    MediaClient,
+    OnInterrupt,
+    OnProgress,
+    SaveTo,
+    arguments_of,
+    for_all,
+    read_request,
+)
+from oxen_inference.media.as_completed import AsCompleted, AsyncAsCompleted
 from oxen_inference.media.background import AsyncBackgroundPoller, BackgroundPoller
-from oxen_inference.media.bulk import Bulk
-from oxen_inference.media.bulk_run import BulkOptions
-from oxen_inference.media.engine import Engine, Task, WaitOptions
 from oxen_inference.media.handles import AsyncMediaHandle, MediaHandle
 from oxen_inference.media.pace import Pace
-from oxen_inference.media.poller import Poller
 from oxen_inference.media.prepare import (
-    MediaRequest,
-    find_model,
-    hub_of,
     merge_parameters,
-    scope_of,
 )
-from oxen_inference.media.quotes import quote_call
-from oxen_inference.media.results.download import MAX_BYTES, Source
-from oxen_inference.media.results.through_client import HTTPClient
-from oxen_inference.notebook import ShownList
-from oxen_inference.price_caps import PriceCaps, read_price_caps
-from oxen_inference.result import BulkProgress, MediaResult, Progress
-from oxen_inference.settings import missing_key
-from oxen_inference.transport import AsyncSender, Sender
+from oxen_inference.price_caps import PriceCaps
+from oxen_inference.result import BulkProgress, MediaResult
 
 __all__ = ["AsyncMedia", "AsyncMediaHandle", "Media", "MediaHandle", "Pace"]
 
-OnInterrupt = Literal["detach", "cancel"]
-SaveTo = str | os.PathLike[str] | None
-OnProgress = Callable[[Progress], Any] | None
-AsyncOnProgress = Callable[[Progress], Any | Awaitable[Any]] | None
 
-_REQUEST_OPTIONS = frozenset(
-    {
-        "model",
-        "key",
-        "conversation",
-        "max_cost",
-        "budget",
-        "allow_unknown_cost",
-        "direct",
-        "allow_paths",
-        "price_caps",
-        "inline_inputs",
-        "key_is_derived",
-    }
-)
-_BULK_OPTIONS = ("max_in_flight", "max_connections", "attempts", "key_prefix", "stop_after")
-_WAIT_OPTIONS = frozenset({"timeout", "on_interrupt", "save_to", "on_progress", "file_name"})
-
-
-class MediaClient(Sender, Protocol):
-    """The client that `Media` belongs to."""
-
-    @property
-    def catalog(self) -> Any: ...
-    @property
-    def price_caps(self) -> Mapping[str, Decimal]: ...
-    @property
-    def events(self) -> Events: ...
-
-
-class AsyncMediaClient(AsyncSender, Protocol):
-    """The client that `AsyncMedia` belongs to."""
-
-    @property
-    def catalog(self) -> Any: ...
-    @property
-    def price_caps(self) -> Mapping[str, Decimal]: ...
-    @property
-    def events(self) -> AsyncEvents: ...
-
-
-class _MediaSettings:
-    """What the sync and the async form have in common: everything but the driving.
-
-    `pace` says how long to wait between requests; `allowed_hosts` which private hosts (``name``
-    or ``name:port``) results may be downloaded from; `max_download_bytes` how large one may be.
-    """
-
-    def __init__(
-        self,
-        client: MediaClient | AsyncMediaClient,
-        ledger: Any,
-        background_of: Callable[[Poller], BackgroundPoller | AsyncBackgroundPoller],
-        new_event: Callable[[], Any],
-    ) -> None:
-        self.pace = Pace()
-        self.allowed_hosts: set[str] = set()
-        self.max_download_bytes = MAX_BYTES
-        self._client = client
-        own_ledger = Ledger.of(default_ledger() if ledger is ... else ledger)
-        shared = SharedPolling(own_ledger, self._scope)
-        poller = Poller(client.paths, self._effective_pace, shared)
-        self._engine = Engine(
-            paths=client.paths,
-            catalog=client.catalog,
-            ledger=own_ledger,
-            scope=self._scope,
-            hub_clock=client.hub_clock,
-            pace=self._effective_pace,
-            poller=poller,
-            ensure_polling=background_of(poller).ensure,
-            new_event=new_event,
-            source=self._source,
-            client_timeout=client.timeout,
-            max_retries=client.max_retries,
-            hub=lambda: hub_of(str(client.base_url)),
-            price_caps=lambda: client.price_caps,
-        )
-
-    @property
-    def ledger(self) -> Ledger:
-        """The ledger in use."""
-        return self._engine.ledger
-
-    def _effective_pace(self) -> Pace:
-        limit = self._client.timeout
-        if isinstance(limit, int | float) and limit < self.pace.poll_timeout:
-            return replace(self.pace, poll_timeout=float(limit))
-        return self.pace
-
-    def _scope(self) -> Scope:
-        """Return whose jobs are bought. Raises `MissingAPIKeyError`."""
-        if not self._client.has_key:
-            raise missing_key("client.media")
-        return scope_of(str(self._client.base_url), self._client.api_key)
-
-    def _source(self) -> Source:
-        return Source(
-            hub=str(self._client.base_url),
-            headers=self._client.auth_headers,
-            allowed_hosts=self.allowed_hosts,
-            max_bytes=self.max_download_bytes,
-            http_client=self._own_http_client(),
-        )
-
-    def _own_http_client(self) -> HTTPClient | None:
-        """Return the HTTP client that the developer brought, which knows the way to the hub."""
-        own = self._client.own_http_client
-        return None if own is None else HTTPClient(own, self._loop())
-
-    def _loop(self) -> asyncio.AbstractEventLoop | None:
-        """Return the event loop that the client belongs to."""
-        raise NotImplementedError
-
-    async def _quote(
-        self,
-        model: str | Model,
-        num_generations: int,
-        params: Mapping[str, Any],
-        price_caps: PriceCaps | None,
-        *,
-        check: bool = True,
-    ) -> Quote:
-        known = await find_model(self._engine, model)
-        checked = validate(known, params, partial=True) if check else dict(params)
-        count = checked.pop("num_generations", None) if num_generations == 1 else num_generations
-        caps = read_price_caps(price_caps)
-        return (await quote_call(self._engine, known, checked, 1, caps)).times(count or 1)
-
-    async def _forget_breaches(self, model: str | None) -> int:
-        return await run(self._engine.forget_breaches, model)
-
-    async def _reconcile(self, save_to: SaveTo) -> list[Entry]:
-        task = Task(options=WaitOptions(save_to=save_to))
-        return await reconciling.reconcile(self._engine, task, save_to)
-
-    async def _jobs(
-        self, status: str | None, budget: str | None, key_prefix: str | None
-    ) -> list[Entry]:
-        scope = scope_of(str(self._client.base_url), self._client.api_key)
-        # Without a key nothing says whose they are, so they are those of every key.
-        whose = scope if self._client.has_key else None
-        found = await run(lambda: self._engine.ledger.entries(whose, budget=budget))
-        return ShownList(
-            entry
-            for entry in found
-            if entry.hub == scope.hub
-            and (status is None or status in entry.statuses)
-            and (key_prefix is None or (entry.key or "").startswith(key_prefix))
-        )
-
-    async def _report(self, path: str | os.PathLike[str], filters: Mapping[str, Any]) -> Path:
-        entries = await self._jobs(**filters)
-        return await run(report.write, entries, path)
-
-    def _bulk(
-        self,
-        start: Callable[[Any, str], None],
-        requests: object,
-        options: Mapping[str, Any],
-        common: Mapping[str, Any],
-    ) -> Bulk:
-        total = len(requests) if isinstance(requests, Sized) else None
-
-        def read(request: Mapping[str, Any]) -> tuple[MediaRequest, WaitOptions]:
-            return _split({**common, **request})
-
-        return Bulk(self._engine, BulkOptions(**options), read, start, total)
-
-    async def _generate_many(
-        self,
-        start: Callable[[Any, str], None],
-        requests: Iterable[Mapping[str, Any]],
-        given: Mapping[str, Any],
-    ) -> list[MediaResult | OxenError]:
-        listed = list(requests)
-        options = {name: given[name] for name in _BULK_OPTIONS if name in given}
-        common = {name: value for name, value in given.items() if name not in _BULK_OPTIONS}
-        options["budget"] = common.get("budget")
-        if common.get("on_progress") == "bar":
-            options["on_progress"] = common.pop("on_progress")
-        bulk = self._bulk(start, listed, options, common)
-        return ShownList(await collect_all(bulk, listed))
-
-
-class Media(_MediaSettings):
+class Media(MediaBase):
     """`OxenClient.media`."""
 
     def _loop(self) -> None:
@@ -291,7 +92,7 @@ class Media(_MediaSettings):
         `EnqueueOutcomeUnknown`, `DownloadError`, `BudgetExceededError`, `KeyConflictError`,
         `InvalidInputError`, and the errors that the hub answers with.
         """
-        request, options = _split(_arguments(locals(), more))
+        request, options = read_request(arguments_of(locals(), more))
         return self._driver.run(generating.generate(self._engine, request, options))
 
     def submit(
@@ -311,7 +112,7 @@ class Media(_MediaSettings):
         **more: Any,
     ) -> MediaHandle:
         """Enqueue as `generate` does, and return at once with a handle on the job."""
-        request, options = _split(_arguments(locals(), more))
+        request, options = read_request(arguments_of(locals(), more))
         entry = self._driver.run(generating.enqueue(self._engine, request, options))
         return MediaHandle(self._engine, self._driver, entry)
 
@@ -319,7 +120,7 @@ class Media(_MediaSettings):
         """Return the job that `generate` with these arguments would join, by its key or its
         conversation; None if it would be paid for again. Sends nothing paid.
         """
-        wanted, _ = _split(request)
+        wanted, _ = read_request(request)
         entry = self._driver.run(submitting.find_existing(self._engine, wanted))
         return None if entry is None else MediaHandle(self._engine, self._driver, entry)
 
@@ -362,7 +163,7 @@ class Media(_MediaSettings):
         `on_progress` is told how far the run is; "bar" shows it on stderr or in the notebook.
         A context manager: leaving it sends no more, and detaches from what runs.
         """
-        given = _for_all(locals(), common)
+        given = for_all(locals(), common)
         bulk = self._bulk(self._driver.start, requests, *given)
         return AsCompleted(bulk, self._driver, requests)
 
@@ -465,7 +266,7 @@ class Media(_MediaSettings):
         return MediaHandle(self._engine, self._driver, entry)
 
 
-class AsyncMedia(_MediaSettings):
+class AsyncMedia(MediaBase):
     """`AsyncOxenClient.media`: the asynchronous twin of `Media`."""
 
     def _loop(self) -> asyncio.AbstractEventLoop:
@@ -503,7 +304,7 @@ class AsyncMedia(_MediaSettings):
         **more: Any,
     ) -> MediaResult:
         """See `Media.generate`. A canceled call detaches unless `on_interrupt` is "cancel"."""
-        request, options = _split(_arguments(locals(), more))
+        request, options = read_request(arguments_of(locals(), more))
         return await self._driver.run(generating.generate(self._engine, request, options))
 
     async def submit(
@@ -523,13 +324,13 @@ class AsyncMedia(_MediaSettings):
         **more: Any,
     ) -> AsyncMediaHandle:
         """See `Media.submit`."""
-        request, options = _split(_arguments(locals(), more))
+        request, options = read_request(arguments_of(locals(), more))
         entry = await self._driver.run(generating.enqueue(self._engine, request, options))
         return AsyncMediaHandle(self._engine, self._driver, entry)
 
     async def find(self, **request: Any) -> AsyncMediaHandle | None:
         """See `Media.find`."""
-        wanted, _ = _split(request)
+        wanted, _ = read_request(request)
         entry = await self._driver.run(submitting.find_existing(self._engine, wanted))
         return None if entry is None else AsyncMediaHandle(self._engine, self._driver, entry)
 
@@ -557,7 +358,7 @@ class AsyncMedia(_MediaSettings):
         **common: Any,
     ) -> AsyncAsCompleted:
         """See `Media.generate_as_completed`; use it with `async with` and `async for`."""
-        given = _for_all(locals(), common)
+        given = for_all(locals(), common)
         bulk = self._bulk(self._driver.start, requests, *given)
         return AsyncAsCompleted(bulk, self._driver, requests)
 
@@ -646,36 +447,3 @@ class AsyncMedia(_MediaSettings):
         """See `Media.adopt`."""
         entry = await self._driver.run(reconciling.adopt(self._engine, entry_id, generation_ids))
         return AsyncMediaHandle(self._engine, self._driver, entry)
-
-
-def _arguments(given: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a call's own keywords and the model's parameters as one request."""
-    own = {name: value for name, value in given.items() if name not in ("self", "more")}
-    return {**own, **more}
-
-
-def _for_all(
-    given: Mapping[str, Any], common: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the options of a run, and the arguments that all its requests have in common."""
-    options = {name: given[name] for name in (*_BULK_OPTIONS, "budget", "on_progress")}
-    for_each = {name: given[name] for name in ("budget", "max_cost", "timeout", "save_to")}
-    known = {name: value for name, value in for_each.items() if value is not None}
-    return options, {**known, **common}
-
-
-def _split(request: Mapping[str, Any]) -> tuple[MediaRequest, WaitOptions]:
-    """Separate what a request wants, how to wait for it, and the model's parameters."""
-    if not request.get("model"):
-        raise InvalidInputError("model is missing: it is the id of a model, or a Model.")
-    known = {*_REQUEST_OPTIONS, *_WAIT_OPTIONS, "prompt", "params"}
-    more = {name: value for name, value in request.items() if name not in known}
-    params = merge_parameters(request.get("prompt"), request.get("params"), more)
-    wanted = {name: request[name] for name in _REQUEST_OPTIONS if name in request}
-    if not isinstance(wanted.get("budget"), Budget | None):
-        raise InvalidInputError(
-            f"budget must be a Budget, which counts from call to call, not {wanted['budget']!r}.",
-            hint="To limit this call alone, pass max_cost.",
-        )
-    options = {name: request[name] for name in _WAIT_OPTIONS if name in request}
-    return MediaRequest(params=params, **wanted), WaitOptions(**options)

@@ -1,0 +1,268 @@
+"""What `Media` and `AsyncMedia` share: settings, how a request is read, everything but the driving."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sized
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from oxen_inference.catalog.models import Model
+from oxen_inference.catalog.parameters import validate
+from oxen_inference.catalog.pricing import Quote
+from oxen_inference.effects import run
+from oxen_inference.errors import InvalidInputError, OxenError
+from oxen_inference.events import AsyncEvents, Events
+from oxen_inference.ledger.budgets import Budget
+from oxen_inference.ledger.entries import Entry, Scope
+from oxen_inference.ledger.polls import SharedPolling
+from oxen_inference.ledger.store import Ledger, default_ledger
+from oxen_inference.media import reconcile as reconciling
+from oxen_inference.media import report
+from oxen_inference.media.as_completed import collect_all
+from oxen_inference.media.background import AsyncBackgroundPoller, BackgroundPoller
+from oxen_inference.media.bulk import Bulk
+from oxen_inference.media.bulk_run import BulkOptions
+from oxen_inference.media.engine import Engine, Task, WaitOptions
+from oxen_inference.media.pace import Pace
+from oxen_inference.media.poller import Poller
+from oxen_inference.media.prepare import (
+    MediaRequest,
+    find_model,
+    hub_of,
+    merge_parameters,
+    scope_of,
+)
+from oxen_inference.media.quotes import quote_call
+from oxen_inference.media.results.download import MAX_BYTES, Source
+from oxen_inference.media.results.through_client import HTTPClient
+from oxen_inference.notebook import ShownList
+from oxen_inference.price_caps import PriceCaps, read_price_caps
+from oxen_inference.result import MediaResult, Progress
+from oxen_inference.settings import missing_key
+from oxen_inference.transport import AsyncSender, Sender
+
+OnInterrupt = Literal["detach", "cancel"]
+SaveTo = str | os.PathLike[str] | None
+OnProgress = Callable[[Progress], Any] | None
+AsyncOnProgress = Callable[[Progress], Any | Awaitable[Any]] | None
+
+_REQUEST_OPTIONS = frozenset(
+    {
+        "model",
+        "key",
+        "conversation",
+        "max_cost",
+        "budget",
+        "allow_unknown_cost",
+        "direct",
+        "allow_paths",
+        "price_caps",
+        "inline_inputs",
+        "key_is_derived",
+    }
+)
+_BULK_OPTIONS = ("max_in_flight", "max_connections", "attempts", "key_prefix", "stop_after")
+_WAIT_OPTIONS = frozenset({"timeout", "on_interrupt", "save_to", "on_progress", "file_name"})
+
+
+class MediaClient(Sender, Protocol):
+    """The client that `Media` belongs to."""
+
+    @property
+    def catalog(self) -> Any: ...
+    @property
+    def price_caps(self) -> Mapping[str, Decimal]: ...
+    @property
+    def events(self) -> Events: ...
+
+
+class AsyncMediaClient(AsyncSender, Protocol):
+    """The client that `AsyncMedia` belongs to."""
+
+    @property
+    def catalog(self) -> Any: ...
+    @property
+    def price_caps(self) -> Mapping[str, Decimal]: ...
+    @property
+    def events(self) -> AsyncEvents: ...
+
+
+class MediaBase:
+    """What the sync and the async form have in common: everything but the driving.
+
+    `pace` says how long to wait between requests; `allowed_hosts` which private hosts (``name``
+    or ``name:port``) results may be downloaded from; `max_download_bytes` how large one may be.
+    """
+
+    def __init__(
+        self,
+        client: MediaClient | AsyncMediaClient,
+        ledger: Any,
+        background_of: Callable[[Poller], BackgroundPoller | AsyncBackgroundPoller],
+        new_event: Callable[[], Any],
+    ) -> None:
+        self.pace = Pace()
+        self.allowed_hosts: set[str] = set()
+        self.max_download_bytes = MAX_BYTES
+        self._client = client
+        own_ledger = Ledger.of(default_ledger() if ledger is ... else ledger)
+        shared = SharedPolling(own_ledger, self._scope)
+        poller = Poller(client.paths, self._effective_pace, shared)
+        self._engine = Engine(
+            paths=client.paths,
+            catalog=client.catalog,
+            ledger=own_ledger,
+            scope=self._scope,
+            hub_clock=client.hub_clock,
+            pace=self._effective_pace,
+            poller=poller,
+            ensure_polling=background_of(poller).ensure,
+            new_event=new_event,
+            source=self._source,
+            client_timeout=client.timeout,
+            max_retries=client.max_retries,
+            hub=lambda: hub_of(str(client.base_url)),
+            price_caps=lambda: client.price_caps,
+        )
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger in use."""
+        return self._engine.ledger
+
+    def _effective_pace(self) -> Pace:
+        limit = self._client.timeout
+        if isinstance(limit, int | float) and limit < self.pace.poll_timeout:
+            return replace(self.pace, poll_timeout=float(limit))
+        return self.pace
+
+    def _scope(self) -> Scope:
+        """Return whose jobs are bought. Raises `MissingAPIKeyError`."""
+        if not self._client.has_key:
+            raise missing_key("client.media")
+        return scope_of(str(self._client.base_url), self._client.api_key)
+
+    def _source(self) -> Source:
+        return Source(
+            hub=str(self._client.base_url),
+            headers=self._client.auth_headers,
+            allowed_hosts=self.allowed_hosts,
+            max_bytes=self.max_download_bytes,
+            http_client=self._own_http_client(),
+        )
+
+    def _own_http_client(self) -> HTTPClient | None:
+        """Return the HTTP client that the developer brought, which knows the way to the hub."""
+        own = self._client.own_http_client
+        return None if own is None else HTTPClient(own, self._loop())
+
+    def _loop(self) -> asyncio.AbstractEventLoop | None:
+        """Return the event loop that the client belongs to."""
+        raise NotImplementedError
+
+    async def _quote(
+        self,
+        model: str | Model,
+        num_generations: int,
+        params: Mapping[str, Any],
+        price_caps: PriceCaps | None,
+        *,
+        check: bool = True,
+    ) -> Quote:
+        known = await find_model(self._engine, model)
+        checked = validate(known, params, partial=True) if check else dict(params)
+        count = checked.pop("num_generations", None) if num_generations == 1 else num_generations
+        caps = read_price_caps(price_caps)
+        return (await quote_call(self._engine, known, checked, 1, caps)).times(count or 1)
+
+    async def _forget_breaches(self, model: str | None) -> int:
+        return await run(self._engine.forget_breaches, model)
+
+    async def _reconcile(self, save_to: SaveTo) -> list[Entry]:
+        task = Task(options=WaitOptions(save_to=save_to))
+        return await reconciling.reconcile(self._engine, task, save_to)
+
+    async def _jobs(
+        self, status: str | None, budget: str | None, key_prefix: str | None
+    ) -> list[Entry]:
+        scope = scope_of(str(self._client.base_url), self._client.api_key)
+        # Without a key nothing says whose they are, so they are those of every key.
+        whose = scope if self._client.has_key else None
+        found = await run(lambda: self._engine.ledger.entries(whose, budget=budget))
+        return ShownList(
+            entry
+            for entry in found
+            if entry.hub == scope.hub
+            and (status is None or status in entry.statuses)
+            and (key_prefix is None or (entry.key or "").startswith(key_prefix))
+        )
+
+    async def _report(self, path: str | os.PathLike[str], filters: Mapping[str, Any]) -> Path:
+        entries = await self._jobs(**filters)
+        return await run(report.write, entries, path)
+
+    def _bulk(
+        self,
+        start: Callable[[Any, str], None],
+        requests: object,
+        options: Mapping[str, Any],
+        common: Mapping[str, Any],
+    ) -> Bulk:
+        total = len(requests) if isinstance(requests, Sized) else None
+
+        def read(request: Mapping[str, Any]) -> tuple[MediaRequest, WaitOptions]:
+            return read_request({**common, **request})
+
+        return Bulk(self._engine, BulkOptions(**options), read, start, total)
+
+    async def _generate_many(
+        self,
+        start: Callable[[Any, str], None],
+        requests: Iterable[Mapping[str, Any]],
+        given: Mapping[str, Any],
+    ) -> list[MediaResult | OxenError]:
+        listed = list(requests)
+        options = {name: given[name] for name in _BULK_OPTIONS if name in given}
+        common = {name: value for name, value in given.items() if name not in _BULK_OPTIONS}
+        options["budget"] = common.get("budget")
+        if common.get("on_progress") == "bar":
+            options["on_progress"] = common.pop("on_progress")
+        bulk = self._bulk(start, listed, options, common)
+        return ShownList(await collect_all(bulk, listed))
+
+
+def arguments_of(given: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a call's own keywords and the model's parameters as one request."""
+    own = {name: value for name, value in given.items() if name not in ("self", "more")}
+    return {**own, **more}
+
+
+def for_all(
+    given: Mapping[str, Any], common: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the options of a run, and the arguments that all its requests have in common."""
+    options = {name: given[name] for name in (*_BULK_OPTIONS, "budget", "on_progress")}
+    for_each = {name: given[name] for name in ("budget", "max_cost", "timeout", "save_to")}
+    known = {name: value for name, value in for_each.items() if value is not None}
+    return options, {**known, **common}
+
+
+def read_request(request: Mapping[str, Any]) -> tuple[MediaRequest, WaitOptions]:
+    """Separate what a request wants, how to wait for it, and the model's parameters."""
+    if not request.get("model"):
+        raise InvalidInputError("model is missing: it is the id of a model, or a Model.")
+    known = {*_REQUEST_OPTIONS, *_WAIT_OPTIONS, "prompt", "params"}
+    more = {name: value for name, value in request.items() if name not in known}
+    params = merge_parameters(request.get("prompt"), request.get("params"), more)
+    wanted = {name: request[name] for name in _REQUEST_OPTIONS if name in request}
+    if not isinstance(wanted.get("budget"), Budget | None):
+        raise InvalidInputError(
+            f"budget must be a Budget, which counts from call to call, not {wanted['budget']!r}.",
+            hint="To limit this call alone, pass max_cost.",
+        )
+    options = {name: request[name] for name in _WAIT_OPTIONS if name in request}
+    return MediaRequest(params=params, **wanted), WaitOptions(**options)
