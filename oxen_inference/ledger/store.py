@@ -33,7 +33,6 @@ from sqlalchemy import (
     Update,
     bindparam,
     insert,
-    or_,
     select,
     update,
 )
@@ -68,13 +67,21 @@ _ENTRIES = (
     .order_by(entries.c.id.desc())
 )
 _BY_ID = _ENTRIES.where(entries.c.entry_id == bindparam("entry"))
+_own = entries.alias()
+# Not an OR of the two: PostgreSQL would read every entry.
+_WITH_KEY = (
+    select(_own.c.entry_id)
+    .where(
+        _own.c.hub == bindparam("hub"),
+        _own.c.account == bindparam("account"),
+        _own.c.key == bindparam("key"),
+    )
+    .union(select(calls.c.entry_id).where(calls.c.key == bindparam("key")))
+)
 _BY_KEY = _ENTRIES.where(
     entries.c.hub == bindparam("hub"),
     entries.c.account == bindparam("account"),
-    or_(
-        entries.c.key == bindparam("key"),
-        entries.c.entry_id.in_(select(calls.c.entry_id).where(calls.c.key == bindparam("key"))),
-    ),
+    entries.c.entry_id.in_(_WITH_KEY),
 )
 _ITEMS = (
     select(generation_rows.c.entry_id, generation_rows.c.generation_id, generation_rows.c.item)
