@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
 from oxen_inference import Budget, Ledger
 from tests.slow.ledgers import UNIT, begin_many, begin_same_keys, in_processes, totals
-from tests.support.databases import emptied
 
 pytestmark = pytest.mark.slow
 
 PROCESSES = 4
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def location(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    if request.param == "sqlite":
-        yield str(tmp_path / "ledger.sqlite3")
-    else:
-        yield emptied(request.getfixturevalue("postgres"))
 
 
 def test_ten_thousand_begins_with_room_for_three_quarters(location: str) -> None:

@@ -13,6 +13,7 @@ from tests.e2e.media.calls import quick_async_client, quick_client
 from tests.support.bad_hub import BadHub, random_plan
 
 UNIT = Decimal("0.05")
+AT_ONCE = 32
 SOON = 0.4
 """Seconds until an answer that never comes is given up."""
 
@@ -24,7 +25,7 @@ def enqueue_all(hub: BadHub, ledger: Ledger, count: int, budget: Budget) -> dict
     def remember(prompt: str, outcome: object) -> None:
         outcomes[prompt] = outcome
 
-    with quick_client(hub, ledger, timeout=SOON) as client, ThreadPoolExecutor(16) as threads:
+    with quick_client(hub, ledger, timeout=SOON) as client, ThreadPoolExecutor(AT_ONCE) as threads:
 
         def one(prompt: str) -> None:
             try:
@@ -37,7 +38,7 @@ def enqueue_all(hub: BadHub, ledger: Ledger, count: int, budget: Budget) -> dict
 
     async def by_tasks() -> None:
         async with quick_async_client(hub, ledger, timeout=SOON) as client:
-            places = asyncio.Semaphore(16)
+            places = asyncio.Semaphore(AT_ONCE)
 
             async def one(prompt: str) -> None:
                 async with places:
@@ -55,9 +56,10 @@ def enqueue_all(hub: BadHub, ledger: Ledger, count: int, budget: Budget) -> dict
     return outcomes
 
 
-def judge(folder: Path, count: int, seed: int) -> dict[str, int]:
-    """Run it and check every promise; return the counts."""
-    ledger = Ledger(folder / "ledger.sqlite3")
+def judge(location: Path | str, count: int, seed: int) -> dict[str, int]:
+    """Run it with the ledger there, and check every promise; return the counts."""
+    ledger = Ledger(location)
+    ledger.setup()
     with BadHub(plan=random_plan(seed), lag=0.1) as hub:
         budget = Budget(1000, name="faults", ledger=ledger)
         outcomes = enqueue_all(hub, ledger, count, budget)
