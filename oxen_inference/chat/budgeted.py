@@ -8,7 +8,6 @@ by no more than their prompts and answers are longer than that.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import aclosing, closing
 from decimal import Decimal
@@ -16,8 +15,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from oxen_inference.chat import completions
-from oxen_inference.chat.answer_cost import text_length, warn_once
+from oxen_inference.chat.answer_cost import warn_once
 from oxen_inference.chat.prefetch import AsyncCatalogPrefetch, CatalogPrefetch
+from oxen_inference.chat.token_counts import most_prompt_tokens
 from oxen_inference.errors import APIConnectionError, APIStatusError, APITimeoutError
 
 if TYPE_CHECKING:
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 USUAL_ANSWER = 2000
 """Tokens that an answer without ``max_tokens`` is taken to have, at most."""
 
-_CHARACTERS_PER_TOKEN = 3  # fewer than usual, so that a prompt is rather over- than underestimated
-_TOKENS_PER_FILE = 1500  # an image, or a page or two
+_CHARACTERS_PER_TOKEN = 3  # fewer than usual, so that an answer is rather over- than underestimated
 _PRICE_TIMEOUT = 5.0  # seconds that a call may wait for its price
 
 
@@ -144,7 +143,7 @@ class _Payment:
         self._budget = budget
         self._model = model
         self._model_id = str(body["model"])
-        self._prompt = _prompt_tokens(body)
+        self._prompt = most_prompt_tokens(body)
         self._most = _most_tokens(body)
         self._characters = 0
         self._hold: Hold | None = None
@@ -211,20 +210,6 @@ class _Payment:
 
 CHARGED_TO = "charged_to"
 """Under this name an answer's metadata has the account of the budget that paid for it."""
-
-
-def _prompt_tokens(body: Mapping[str, Any]) -> int:
-    messages = body.get("messages") or ()
-    characters = text_length(messages)
-    if tools := body.get("tools"):
-        characters += len(json.dumps(tools, default=str))
-    return -(-characters // _CHARACTERS_PER_TOKEN) + _TOKENS_PER_FILE * _count_files(messages)
-
-
-def _count_files(messages: Any) -> int:
-    contents = (m.get("content") for m in messages if isinstance(m, Mapping))
-    parts = (part for content in contents if isinstance(content, list) for part in content)
-    return sum(isinstance(part, Mapping) and part.get("type") != "text" for part in parts)
 
 
 def _most_tokens(body: Mapping[str, Any]) -> int:

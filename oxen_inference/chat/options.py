@@ -19,13 +19,16 @@ def split_parameters(
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     """Return the parameters of a request, the SDK's options for it, and its ``extra_body``.
 
-    Later layers win. Wherever a developer put ``extra_body``, it means fields of the request.
+    Later layers win. Wherever a developer put ``extra_body``, it means fields of the request; a
+    model in it is the model of the request, whose family and price count.
     """
     parameters: dict[str, Any] = {}
     extra_body: dict[str, Any] = {}
     for layer in layers:
         parameters.update(layer)
         extra_body.update(parameters.pop("extra_body", None) or {})
+    if "model" in extra_body:
+        parameters["model"] = extra_body.pop("model")
     options = {name: parameters.pop(name) for name in _SDK_OPTIONS if name in parameters}
     return parameters, options, extra_body
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from oxen_inference.chat.files import MediaKind
 
@@ -21,6 +24,14 @@ _MEDIA: dict[MediaKind, tuple[tuple[float, int], ...]] = {
     "audio": ((100 * _KB, 300), (_MB, 1_500), (5 * _MB, 8_000), (float("inf"), 25_000)),
     "video": ((_MB, 2_500), (5 * _MB, 10_000), (20 * _MB, 30_000), (float("inf"), 60_000)),
     "file": ((100 * _KB, 3_000), (_MB, 12_000), (5 * _MB, 25_000), (float("inf"), 50_000)),
+}
+# The parts of a request that are files, with the field of their data.
+_PARTS: dict[str, tuple[MediaKind, str]] = {
+    "image_url": ("image", "url"),
+    "video_url": ("video", "url"),
+    "audio_url": ("audio", "url"),
+    "input_audio": ("audio", "data"),
+    "file": ("file", "file_data"),
 }
 _LOW_DETAIL_IMAGE = 85
 _UNKNOWN_SIZE = 500 * _KB
@@ -41,3 +52,37 @@ def media_tokens(kind: MediaKind, size: int | None = None, *, detail: str | None
         return _LOW_DETAIL_IMAGE
     size = _UNKNOWN_SIZE if size is None else size
     return next(tokens for limit, tokens in _MEDIA[kind] if size <= limit)
+
+
+def most_prompt_tokens(body: Mapping[str, Any]) -> int:
+    """Return how many tokens the prompt of a request may have, rather too many than too few:
+    messages with their tool calls, files by kind and size, and the schemas of its tools.
+    """
+    texts: list[str] = []
+    total = 0
+    for message in body.get("messages") or ():
+        if isinstance(message, Mapping):
+            total += sum(_media_of(message, texts))
+    schemas = (body[name] for name in ("tools", "response_format") if body.get(name))
+    texts.extend(json.dumps(schema, default=str) for schema in schemas)
+    text = "".join(texts)
+    return total + max(text_tokens(text), -(-len(text) // 3))
+
+
+def _media_of(message: Mapping[str, Any], texts: list[str]) -> Iterator[int]:
+    """Yield the tokens of each file of a message, and put its texts into `texts`."""
+    content = message.get("content")
+    if isinstance(content, str):
+        texts.append(content)
+    if message.get("tool_calls"):
+        texts.append(json.dumps(message["tool_calls"], default=str))
+    for part in content if isinstance(content, list) else ():
+        kind, name = _PARTS.get(str(part.get("type")), (None, ""))
+        inner = part.get(part["type"]) if kind else None
+        if kind is None or not isinstance(inner, Mapping):
+            texts.append(str(part.get("text") or json.dumps(part, default=str)))
+            continue
+        data = inner.get(name)
+        is_url = not isinstance(data, str) or data.startswith(("http:", "https:"))
+        size = None if is_url else len(str(data)) * 3 // 4
+        yield media_tokens(kind, size, detail=inner.get("detail"))

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from oxen_inference import queue
 from oxen_inference.catalog.pricing import Quote
@@ -165,7 +165,9 @@ class Engine:
     hub: Callable[[], str]
     price_caps: Callable[[], Mapping[str, Decimal]]
     groups: GroupedWrites = field(init=False)
-    _breaches: tuple[float, str, dict[tuple[str, str], Breach]] | None = None
+    _breaches: tuple[float, str, int, dict[tuple[str, str], Breach]] | None = None
+    _breach_writes: ClassVar[int] = 0
+    """How often any client of this process wrote breaches: what another has read is old then."""
 
     def __post_init__(self) -> None:
         self.groups = GroupedWrites(self.ledger)
@@ -178,18 +180,20 @@ class Engine:
 
     @property
     def _has_fresh_breaches(self) -> bool:
-        known = self._breaches
-        is_fresh = known is not None and time.monotonic() - known[0] <= _BREACHES_FRESH
-        return is_fresh and known is not None and known[1] == self.hub()
+        if self._breaches is None:
+            return False
+        read_at, hub, writes, _ = self._breaches
+        is_recent = time.monotonic() - read_at <= _BREACHES_FRESH
+        return is_recent and hub == self.hub() and writes == Engine._breach_writes
 
     def breaches(self) -> Mapping[tuple[str, str], Breach]:
         """Return the bills above their quote, by model and the parameters that decide its price."""
         hub, known = self.hub(), self._breaches
         if known is None or not self._has_fresh_breaches:
-            rows = self._read_breaches(hub)
-            known = (time.monotonic(), hub, {(row.model, row.parameters): row for row in rows})
-            self._breaches = known
-        return known[2]
+            writes = Engine._breach_writes  # before reading: what is written meanwhile is newer
+            rows = {(row.model, row.parameters): row for row in self._read_breaches(hub)}
+            known = self._breaches = (time.monotonic(), hub, writes, rows)
+        return known[3]
 
     def _read_breaches(self, hub: str) -> list[Breach]:
         path = self.ledger.path
@@ -203,13 +207,17 @@ class Engine:
 
     def keep_breach(self, breach: Breach) -> bool:
         """Write a bill above its quote to the ledger; False where it was there."""
-        self._breaches = None
-        return self.ledger.keep_breach(self.hub(), breach)
+        try:
+            return self.ledger.keep_breach(self.hub(), breach)
+        finally:
+            Engine._breach_writes += 1
 
     def forget_breaches(self, model: str | None) -> int:
         """Drop the bills above their quote."""
-        self._breaches = None
-        return self.ledger.forget_breaches(self.hub(), model)
+        try:
+            return self.ledger.forget_breaches(self.hub(), model)
+        finally:
+            Engine._breach_writes += 1
 
     async def get(self, call: Call[T], left: float | None = None) -> T:
         """Make a call that is free; one time and within `left` seconds, where that is given."""

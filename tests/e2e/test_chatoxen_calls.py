@@ -94,6 +94,12 @@ def test_extra_body_in_model_kwargs_is_part_of_the_request() -> None:
     assert sent == {"model": "ox-1", "messages": HI, "target_namespace": "herd", "route": "fast"}
 
 
+def test_a_model_in_extra_body_is_the_model_of_the_request() -> None:
+    """Its family decides the names of options, and its price what is reserved."""
+    sent = body_of(extra_body={"model": "gpt-5-mini"}, max_tokens=5)
+    assert sent == {"model": "gpt-5-mini", "messages": HI, "max_completion_tokens": 5}
+
+
 def test_zero_is_a_value() -> None:
     assert body_of(temperature=0, seed=0)["temperature"] == 0
 

@@ -609,3 +609,11 @@ async def test_extra_body_is_part_of_the_request(hub: Sandbox, streamed: bool) -
     assert (sent["target_namespace"], sent["seed"], sent["top_p"]) == ("herd", 2, 0.5)
     assert not sent.keys() & {"extra_body", "timeout"}
     assert llm.additional_kwargs == kwargs
+
+
+def test_a_model_in_extra_body_is_the_model_of_the_request(hub: Sandbox) -> None:
+    llm = Oxen(MODEL, api_key=hub.api_key, api_base=hub.base_url, max_tokens=5)
+    with pytest.raises(errors.ModelNotFoundError):  # the sandbox has none of that family
+        llm.chat(HELLO, extra_body={"model": "gpt-5-mini"})
+    sent = bodies(hub)[0]
+    assert (sent["model"], sent["max_completion_tokens"]) == ("gpt-5-mini", 5)

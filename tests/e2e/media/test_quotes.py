@@ -61,6 +61,16 @@ def test_a_bill_above_its_quote_raises_later_quotes_of_the_same_settings(
     assert quoted(media, resolution="4K") == Decimal("0.05")
 
 
+def test_what_one_client_learns_of_bills_another_knows_at_once(
+    hub: BadHub, media: MediaCalls, ledger: Ledger
+) -> None:
+    with quick_client(hub, ledger) as sibling:
+        assert sibling.media.quote("bad-image").high == Decimal("0.05")
+        hub.cost = "0.20"
+        buy(media)
+        assert sibling.media.quote("bad-image").high == Decimal("0.20")
+
+
 def test_the_ratio_counts_where_the_price_changes(
     hub: BadHub, media: MediaCalls, model: dict[str, Any]
 ) -> None:
