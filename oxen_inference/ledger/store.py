@@ -29,7 +29,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
-    Select,
     Update,
     bindparam,
     insert,
@@ -37,58 +36,19 @@ from sqlalchemy import (
     update,
 )
 
-from oxen_inference.errors import ConfigurationError, KeyConflictError, LedgerError
-from oxen_inference.ledger import accounts, breaches, conversations, generations
+from oxen_inference.errors import ConfigurationError, KeyConflictError
+from oxen_inference.ledger import accounts, breaches, conversations, generations, queries
 from oxen_inference.ledger.accounts import Reservation, Totals
 from oxen_inference.ledger.breaches import Breach
 from oxen_inference.ledger.database import Database, identity_of, read_url
 from oxen_inference.ledger.entries import Entry, Intent, Scope
-from oxen_inference.ledger.entry_rows import read_entry
 from oxen_inference.ledger.leases import Lease, begin_work, end_work
-from oxen_inference.ledger.schema import calls, entries, leases, reservations
-from oxen_inference.ledger.schema import generations as generation_rows
+from oxen_inference.ledger.schema import entries, reservations
 from oxen_inference.ledger.statements import now
 from oxen_inference.result import MediaItem
 from oxen_inference.settings import state_folder
 
 # Statements are made once: to make one takes longer than to run it.
-_ENTRIES = (
-    select(
-        entries,
-        leases.c.identity.label("lease_identity"),
-        (now() - leases.c.heartbeat_at).label("lease_age"),
-        (now() - entries.c.posted_at).label("posted_ago"),
-        reservations.c.budget,
-        reservations.c.unit,
-        reservations.c.open,
-    )
-    .outerjoin(leases, leases.c.lease_id == entries.c.owner)
-    .outerjoin(reservations, reservations.c.entry_id == entries.c.entry_id)
-    .order_by(entries.c.id.desc())
-)
-_BY_ID = _ENTRIES.where(entries.c.entry_id == bindparam("entry"))
-_own = entries.alias()
-# Not an OR of the two: PostgreSQL would read every entry.
-_WITH_KEY = (
-    select(_own.c.entry_id)
-    .where(
-        _own.c.hub == bindparam("hub"),
-        _own.c.account == bindparam("account"),
-        _own.c.key == bindparam("key"),
-    )
-    .union(select(calls.c.entry_id).where(calls.c.key == bindparam("key")))
-)
-_BY_KEY = _ENTRIES.where(
-    entries.c.hub == bindparam("hub"),
-    entries.c.account == bindparam("account"),
-    entries.c.entry_id.in_(_WITH_KEY),
-)
-_ITEMS = (
-    select(generation_rows.c.entry_id, generation_rows.c.generation_id, generation_rows.c.item)
-    .join(entries, entries.c.entry_id == generation_rows.c.entry_id)
-    .order_by(generation_rows.c.entry_id, generation_rows.c.position)
-)
-_ITEMS_BY_ENTRY = _ITEMS.where(generation_rows.c.entry_id.in_(bindparam("entries", expanding=True)))
 _MOVE = update(entries).where(
     entries.c.entry_id == bindparam("entry"),
     entries.c.attempt == bindparam("number"),
@@ -259,12 +219,12 @@ class Ledger:
         """Return the entries, newest first; with a `budget`'s name only those paid from it."""
         conditions: list[ColumnElement[bool]] = []
         if scope is not None:
-            conditions += _in_scope(scope)
+            conditions += queries.in_scope(scope)
         if budget is not None:
             paid = select(reservations.c.entry_id).where(reservations.c.budget == budget)
             conditions.append(entries.c.entry_id.in_(paid))
         with self.database.reading() as connection:
-            return _select(connection, *conditions)
+            return queries.select_entries(connection, *conditions)
 
     def budgets(self) -> dict[str, Totals]:
         """Return the totals of the budgets with a name, by name."""
@@ -274,9 +234,9 @@ class Ledger:
     def unresolved(self, scope: Scope, *, except_for: str) -> list[Entry]:
         """Return the requests that may have been sent and have no ids yet."""
         with self.database.reading() as connection:
-            return _select(
+            return queries.select_entries(
                 connection,
-                *_in_scope(scope),
+                *queries.in_scope(scope),
                 entries.c.state.in_(("posting", "unknown")),
                 entries.c.entry_id != except_for,
             )
@@ -284,11 +244,11 @@ class Ledger:
     def find(self, scope: Scope, key: str) -> Entry | None:
         """Return the entry that a key stands for."""
         with self.database.reading() as connection:
-            return _find(connection, scope, key)
+            return queries.find(connection, scope, key)
 
     def get(self, entry_id: str) -> Entry | None:
         with self.database.reading() as connection:
-            return _get(connection, entry_id)
+            return queries.get(connection, entry_id)
 
     def owners(self, scope: Scope, generation_ids: Iterable[str]) -> dict[str, str]:
         """Return which entry each known generation belongs to."""
@@ -309,14 +269,16 @@ class Ledger:
         lease = self._lease.id
         with self.database.writing() as connection:
             self.database.lock(connection, *lock_names(intent))
-            entry = None if intent.key is None else _find(connection, intent.scope, intent.key)
+            entry = (
+                None if intent.key is None else queries.find(connection, intent.scope, intent.key)
+            )
             is_known_call = entry is not None
             if entry is not None:
                 _check_same_request(entry, intent)
             elif intent.conversation is not None:
                 found = conversations.find_joinable(connection, intent)
                 if found.free:
-                    entry = _known(connection, found.free[0])
+                    entry = queries.get_known(connection, found.free[0])
                 elif still := _undecided(found.watched, undecided):
                     return still
             is_mine = entry is None
@@ -336,14 +298,16 @@ class Ledger:
     def find_existing(self, intent: Intent) -> Entry | None:
         """Return the entry that `begin` would join; None if it would begin one. Writes nothing."""
         with self.database.reading() as connection:
-            entry = None if intent.key is None else _find(connection, intent.scope, intent.key)
+            entry = (
+                None if intent.key is None else queries.find(connection, intent.scope, intent.key)
+            )
             if entry is not None:
                 _check_same_request(entry, intent)
                 return entry
             if intent.conversation is None:
                 return None
             found = conversations.find_joinable(connection, intent)
-            return _known(connection, found.free[0]) if found.free else None
+            return queries.get_known(connection, found.free[0]) if found.free else None
 
     def attend(self, entry: Entry) -> str:
         """Mark that a call waits for an entry; return the wait's id, for `leave`."""
@@ -404,7 +368,7 @@ class Ledger:
                 .where(entries.c.entry_id == entry.entry_id)
                 .values(notes=json.dumps([*entry.notes, note]))
             )
-            moved = _known(connection, entry.entry_id)
+            moved = queries.get_known(connection, entry.entry_id)
         self.end_work(entry)
         return moved
 
@@ -464,7 +428,7 @@ class Ledger:
             generations.update_items(connection, entry, items)
             if is_delivered:
                 conversations.mark_delivered(connection, entry.entry_id, _ended(entry))
-            return _known(connection, entry.entry_id)
+            return queries.get_known(connection, entry.entry_id)
 
     def breaches(self, hub: str, seconds: float) -> list[Breach]:
         """Return the bills of the last `seconds` that were higher than their quote."""
@@ -493,7 +457,7 @@ class Ledger:
             )
             generations.update_items(connection, entry, items)
             accounts.release(connection, entry.entry_id)
-            return _known(connection, entry.entry_id)
+            return queries.get_known(connection, entry.entry_id)
 
     @staticmethod
     def _insert(connection: Connection, intent: Intent, lease: str) -> Entry:
@@ -510,7 +474,7 @@ class Ledger:
             **request_columns(intent),
         }
         connection.execute(_INSERT, row)
-        return _known(connection, entry_id)
+        return queries.get_known(connection, entry_id)
 
     def _decide(
         self, entry: Entry, states: Sequence[str], state: str, error: Mapping[str, Any]
@@ -626,45 +590,3 @@ def _check_same_request(known: Entry, intent: Intent) -> None:
         f"{', '.join(names) or 'parameters'}).",
         hint="Use a new key for a different request.",
     )
-
-
-def _in_scope(scope: Scope) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    return entries.c.hub == scope.hub, entries.c.account == scope.account
-
-
-def _find(connection: Connection, scope: Scope, key: str) -> Entry | None:
-    """Return the entry of a key, be it the key of a call that joined it."""
-    values = {"hub": scope.hub, "account": scope.account, "key": key}
-    found = _read_all(connection, _BY_KEY, _ITEMS_BY_ENTRY, values)
-    return next((entry for entry in found if entry.key == key), found[0] if found else None)
-
-
-def _get(connection: Connection, entry_id: str) -> Entry | None:
-    found = _read_all(connection, _BY_ID, _ITEMS_BY_ENTRY, {"entry": entry_id})
-    return found[0] if found else None
-
-
-def _known(connection: Connection, entry_id: str) -> Entry:
-    entry = _get(connection, entry_id)
-    if entry is None:
-        raise LedgerError(f"Entry {entry_id} is no longer in the ledger.")
-    return entry
-
-
-def _select(connection: Connection, *conditions: ColumnElement[bool]) -> list[Entry]:
-    """Return the entries that meet the conditions, newest first."""
-    items = _ITEMS.where(*conditions)
-    return _read_all(connection, _ENTRIES.where(*conditions), items, {})
-
-
-def _read_all(
-    connection: Connection, of_entries: Select[Any], of_items: Select[Any], values: dict[str, Any]
-) -> list[Entry]:
-    rows = connection.execute(of_entries, values).all()
-    items: dict[str, tuple[MediaItem, ...]] = {}
-    if any(row.state not in ("intended", "posting", "unknown", "rejected") for row in rows):
-        ids = {"entries": [row.entry_id for row in rows]} if of_items is _ITEMS_BY_ENTRY else {}
-        for row in connection.execute(of_items, ids):
-            item = generations.read_item(row.generation_id, row.item)
-            items[row.entry_id] = (*items.get(row.entry_id, ()), item)
-    return [read_entry(row._asdict(), items.get(row.entry_id, ())) for row in rows]
