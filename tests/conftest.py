@@ -22,8 +22,10 @@ if os.environ.get("OXEN_RECORD") != "hub":
     os.environ.pop("SSL_CERT_FILE", None)
     os.environ["SSL_CERT_DIR"] = str(Path(__file__).parent)
 
-# The same examples in every run; HYPOTHESIS_PROFILE=random draws others.
-settings.register_profile("random", deadline=None)
+# The same examples in every run; HYPOTHESIS_PROFILE=random draws others, HYPOTHESIS_EXAMPLES so many.
+settings.register_profile(
+    "random", deadline=None, max_examples=int(os.environ.get("HYPOTHESIS_EXAMPLES", "100"))
+)
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -29,7 +30,7 @@ def read_entry(row: Mapping[str, Any], items: tuple[MediaItem, ...]) -> Entry:
     def data(name: str, kind: type[T], default: T) -> T:
         try:
             value = json.loads(row[name])
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             value = None
         if isinstance(value, kind):
             return value
@@ -38,7 +39,7 @@ def read_entry(row: Mapping[str, Any], items: tuple[MediaItem, ...]) -> Entry:
 
     def number(name: str) -> float:
         value = row[name]
-        if isinstance(value, int | float):
+        if isinstance(value, int | float) and math.isfinite(value):
             return float(value)
         damaged.append(name)
         return 0
@@ -55,7 +56,7 @@ def read_entry(row: Mapping[str, Any], items: tuple[MediaItem, ...]) -> Entry:
     request, defaults = data("request", dict, {}), data("defaults", dict, {})
     error = data("error", dict, {}) if row["error"] else None
     notes = [note for note in data("notes", list, []) if isinstance(note, str)]
-    created_at, count = number("created_at"), int(number("count"))
+    created_at, count = number("created_at"), max(int(number("count")), 0)
     posted_at, hub_sent_at = moment("posted_at"), moment("hub_sent_at")
     if damaged:
         notes.append(f"Damaged in the ledger: {', '.join(damaged)}.")

@@ -153,7 +153,7 @@ def read_item(generation_id: str, text: object) -> MediaItem:
     """Return a generation as it was written; what cannot be read can be asked for by its id."""
     try:
         return MediaItem.from_dict(json.loads(text))  # type: ignore[arg-type]  # or it cannot be read
-    except (ValueError, TypeError, AttributeError, ArithmeticError) as error:
+    except (ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         log.warning("The ledger's row of %s is damaged: %s", generation_id, error)
         known_id = None if generation_id.startswith(_DIRECT) else generation_id
         return MediaItem(generation_id=known_id)

@@ -79,7 +79,7 @@ def is_alive(identity: str | None, age: float | None) -> bool | None:
     are None for a lease that is gone.
     """
     running = _is_running_here(identity)
-    if running is None and (age is None or age > STALE):
+    if running is None and (not isinstance(age, int | float) or age > STALE):
         return False
     return running
 
@@ -167,7 +167,9 @@ def _is_running_here(identity: str | None) -> bool | None:
     """Whether a process of this machine is running; None for another machine's, or if unknown."""
     try:
         process = json.loads(identity or "")
-    except ValueError:
+    except (ValueError, TypeError, RecursionError):  # a damaged row
+        return None
+    if not isinstance(process, dict):
         return None
     here = _place()
     # A process id means nothing on another machine, nor in another container on this one.
@@ -181,7 +183,7 @@ def _is_running_here(identity: str | None) -> bool | None:
         return False  # the machine was restarted since
     if process.get("started") is None:
         return None
-    return bool(_started(process["pid"]) == process["started"])
+    return bool(_started(process.get("pid", 0)) == process["started"])
 
 
 @lru_cache(maxsize=1)
