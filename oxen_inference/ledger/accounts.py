@@ -37,7 +37,7 @@ _SET_RESERVATION = (
     .where(reservations.c.entry_id == bindparam("entry"))
     .values(budget=bindparam("account"), unit=bindparam("cost"), open=bindparam("number"))
 )
-_SET_OPEN = (
+SET_OPEN = (
     update(reservations)
     .where(reservations.c.entry_id == bindparam("entry"))
     .values(open=bindparam("number"))
@@ -50,7 +50,7 @@ _RESERVE = (
     )
     .values(reserved=budgets.c.reserved + bindparam("total"))
 )
-_ADD = (
+ADD = (
     update(budgets)
     .where(budgets.c.name == bindparam("account"))
     .values(
@@ -309,7 +309,7 @@ def charge(
     if not _insert_charge(connection, account, charge_id, to_units(amount), label):
         return False
     values = {"account": account, "more_reserved": 0, "more_spent": to_units(amount)}
-    connection.execute(_ADD, values)
+    connection.execute(ADD, values)
     return True
 
 
@@ -341,7 +341,7 @@ def settle_hold(
     if units:
         _insert_charge(connection, account, f"hold:{hold_id}", units, label)
     values = {"account": account, "more_reserved": -(held or 0), "more_spent": units}
-    connection.execute(_ADD, values)
+    connection.execute(ADD, values)
 
 
 def _free_abandoned(connection: Connection, account: str) -> None:
@@ -359,7 +359,7 @@ def _free_abandoned(connection: Connection, account: str) -> None:
         if is_alive(row.identity, row.age) is False:
             connection.execute(delete(holds).where(holds.c.hold_id == row.hold_id))
             values = {"account": account, "more_reserved": -row.amount, "more_spent": 0}
-            connection.execute(_ADD, values)
+            connection.execute(ADD, values)
 
 
 class _Held(NamedTuple):
@@ -378,11 +378,11 @@ def _set_open(
     connection: Connection, entry_id: str, held: _Held, still_open: int, *, spent: int
 ) -> None:
     if still_open != held.open:
-        connection.execute(_SET_OPEN, {"entry": entry_id, "number": still_open})
+        connection.execute(SET_OPEN, {"entry": entry_id, "number": still_open})
     change = (still_open - held.open) * held.unit
     if change or spent:
         values = {"account": held.budget, "more_reserved": change, "more_spent": spent}
-        connection.execute(_ADD, values)
+        connection.execute(ADD, values)
 
 
 def _insert_charge(

@@ -24,7 +24,6 @@ from oxen_inference.ledger.entries import Entry, Intent, Scope
 from oxen_inference.ledger.generations import read_item
 from oxen_inference.ledger.leases import begin_work, end_work
 from oxen_inference.ledger.schema import (
-    budgets,
     calls,
     charges,
     entries,
@@ -88,19 +87,6 @@ _CHARGED = (
     .union_all(select(failures.c.charge_id).where(failures.c.charge_id.in_(_IDS)))
 )
 _CHARGE = insert(charges).values(charged_at=now())
-_SET_OPEN = (
-    update(reservations)
-    .where(reservations.c.entry_id == bindparam("entry"))
-    .values(open=bindparam("number"))
-)
-_ADD = (
-    update(budgets)
-    .where(budgets.c.name == bindparam("account"))
-    .values(
-        reserved=budgets.c.reserved + bindparam("more_reserved"),
-        spent=budgets.c.spent + bindparam("more_spent"),
-    )
-)
 
 
 class _OneByOneError(Exception):
@@ -432,10 +418,10 @@ def _settle(
     if rows:
         connection.execute(_CHARGE, rows)
     if opened:
-        connection.execute(_SET_OPEN, opened)
+        connection.execute(accounts.SET_OPEN, opened)
     for account in sorted({*more_reserved, *more_spent}):
         values = {"more_reserved": more_reserved[account], "more_spent": more_spent[account]}
-        connection.execute(_ADD, {"account": account, **values})
+        connection.execute(accounts.ADD, {"account": account, **values})
     return reserved
 
 
