@@ -156,8 +156,15 @@ class _Shared:
         if isinstance(typed, errors.AuthenticationError) and not self.has_key:
             refused, typed = typed, missing_key("the catalog of this hub")
             typed.__cause__ = refused
+        if isinstance(typed, errors.NotFoundError) and typed.hint is None and not self._looks_usual:
+            typed.hint = f"Check the base URL, {self.base_url}: Oxen's ends in /api/ai."
         self.hide_key(typed)
         return typed
+
+    @property
+    def _looks_usual(self) -> bool:
+        """Whether the base URL has a path as Oxen's has: what is not found may not be there."""
+        return str(self.base_url).rstrip("/").endswith(("/api/ai", "/api"))
 
     @property
     def has_key(self) -> bool:

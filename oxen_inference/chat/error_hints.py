@@ -46,6 +46,8 @@ def with_hint(error: APIStatusError, body: Mapping[str, Any], url: str) -> APISt
 
 def _hint(error: APIStatusError, body: Mapping[str, Any], url: str) -> str | None:
     if isinstance(error, NotFoundError) and not isinstance(error, ModelNotFoundError):
+        if error.hint is not None:
+            return None
         return f"The request went to {url}: check the base URL."
     if not isinstance(error, BadRequestError):
         return None

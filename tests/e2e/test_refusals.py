@@ -11,6 +11,7 @@ import pytest
 
 from langchain_oxen import ChatOxen, errors
 from oxen_inference import AsyncOxenClient, OxenClient
+from oxen_sandbox import Sandbox
 from tests.support.scripted_server import SSE_HEAD, ScriptedServer, delta, http, sse
 
 KEY = "sk-a-key-that-must-not-show"
@@ -127,3 +128,26 @@ def test_a_refusal_has_a_hint(way: str, status: str, message: str, hint: str) ->
         error = refused(server, way, max_retries=0)
     assert error.message == message
     assert re.search(hint, error.hint or "")
+
+
+@pytest.mark.parametrize("path", ["", "/api/ai/v1", "/api/ai/chat/completions"])
+def test_a_base_url_with_a_wrong_path_is_named(oxen_sandbox: Sandbox, path: str) -> None:
+    wrong = {"api_key": oxen_sandbox.api_key, "base_url": f"{oxen_sandbox.origin}{path}"}
+    client = OxenClient(**wrong, ledger=None)
+    asked = [
+        client.catalog.list,
+        lambda: client.media.generate(model="flux-2-dev", prompt="an ox"),
+        lambda: ChatOxen(model="gpt-4o", **wrong).invoke("hi"),
+    ]
+    for ask in asked:
+        with pytest.raises(errors.OxenError) as caught:
+            ask()
+        assert f"Check the base URL, {oxen_sandbox.origin}{path}" in str(caught.value)
+    assert oxen_sandbox.jobs == []
+
+
+def test_what_is_not_found_under_a_usual_base_url_says_nothing_of_it(oxen_sandbox: Sandbox) -> None:
+    client = OxenClient(api_key=oxen_sandbox.api_key, base_url=oxen_sandbox.base_url)
+    with pytest.raises(errors.OxenError) as caught:
+        client.queue.get("00000000-0000-0000-0000-000000000000")
+    assert "base URL" not in str(caught.value)
