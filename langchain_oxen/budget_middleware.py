@@ -29,7 +29,6 @@ from langchain.agents.middleware.types import (
 )
 from langchain_core.messages import AIMessage, ToolCall, ToolMessage
 from langchain_core.runnables import RunnableConfig
-from langgraph.config import get_config
 from langgraph.runtime import Runtime
 from langgraph.types import Command
 from typing_extensions import NotRequired
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
     from oxen_inference.ledger.budgets import Budget
     from oxen_inference.ledger.store import Ledger
 
+_NO_CONFIG = RunnableConfig()
 _PAID_TOOLS = (OxenMediaTool, OxenSubmitTool)
 _PaidTool = OxenMediaTool | OxenSubmitTool
 _MAX_CACHED = 1000  # budgets of runs; one that was dropped is read from the ledger again
@@ -237,8 +237,16 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
 
     # One question for the calls of a turn
 
-    def after_model(self, state: BudgetState, runtime: Runtime[Any]) -> dict[str, Any] | None:  # noqa: ARG002 - a hook's signature
-        """Ask a person about the calls of the last answer. Raises `GraphInterrupt`."""
+    def after_model(
+        self,
+        state: BudgetState,
+        runtime: Runtime[Any],  # noqa: ARG002 - a hook's signature
+        config: RunnableConfig = _NO_CONFIG,
+    ) -> dict[str, Any] | None:
+        """Ask a person about the calls of the last answer. Raises `GraphInterrupt`.
+
+        LangGraph gives the `config`: on Python 3.10 no coroutine finds the one of its run.
+        """
         questions = state.get("oxen_questions") or {}
         message = state["messages"][-1] if state["messages"] else None
         calls = [
@@ -249,7 +257,6 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
         ]
         if not calls:
             return {"oxen_decisions": {}} if state.get("oxen_decisions") else None
-        config = get_config()
         _require_checkpointer(config)
         decisions = ask(calls, config, self.budget_of(state).remaining)
         kept = {

@@ -1,5 +1,6 @@
 """Nodes of one's own that call a media tool: what runs again pays nothing again."""
 
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -40,7 +41,19 @@ def graph(*nodes: Callable[..., Any], saved: bool = True, **options: Any) -> Any
     return built.compile(checkpointer=InMemorySaver() if saved else None)
 
 
-@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize(
+    "is_async",
+    [
+        False,
+        pytest.param(
+            True,
+            marks=pytest.mark.skipif(
+                sys.version_info < (3, 11),
+                reason="LangGraph's interrupt() needs Python 3.11 in a coroutine",
+            ),
+        ),
+    ],
+)
 async def test_a_node_that_is_resumed_pays_once(
     draw: OxenMediaTool, oxen_sandbox: Sandbox, is_async: bool
 ) -> None:
