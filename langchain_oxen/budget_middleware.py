@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import uuid
 import warnings
 from collections import OrderedDict
@@ -38,6 +37,7 @@ from langchain_oxen.costs import is_charged_to, is_from_cache
 from langchain_oxen.media_tool import OxenMediaTool
 from langchain_oxen.tool_base import ToolRequest
 from langchain_oxen.toolkit import OxenSubmitTool
+from oxen_inference.locks import Lock
 from oxen_inference.price_caps import PriceCaps, read_price_caps
 from oxen_inference.tools.approval import needs_approval
 
@@ -126,7 +126,7 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
         self._ledger = ledger
         self._price_caps = read_price_caps(price_caps)
         self._budgets: OrderedDict[str, Budget] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     # The budget of a run
 

@@ -6,7 +6,6 @@ retries. It has the same task id then. https://docs.langchain.com/oss/python/lan
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
+from oxen_inference.locks import Lock
 from oxen_inference.tools.calls import CallNumbers
 
 # Names of LangGraph's (`langgraph._internal._constants`). Where one is missing, calls have no key.
@@ -21,7 +21,7 @@ _NAMESPACE, _TASK, _SCRATCHPAD = "checkpoint_ns", "__pregel_task_id", "__pregel_
 
 _MAX_RUNS = 4096  # runs of nodes at the same time; one that was dropped counts from 0 again
 
-_lock = threading.Lock()
+_lock = Lock()
 _runs: OrderedDict[int, tuple[object, CallNumbers]] = OrderedDict()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -13,6 +12,8 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.tracers.context import register_configure_hook
+
+from oxen_inference.locks import Lock
 
 if TYPE_CHECKING:
     from oxen_inference.ledger.budgets import Budget
@@ -27,7 +28,7 @@ class OxenCost(BaseCallbackHandler):
     run_inline = True  # so that nothing is missing at the end of a block
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._media: dict[str, Decimal] = {}
         self.chat_cost = Decimal(0)
         self.prompt_tokens = self.completion_tokens = 0

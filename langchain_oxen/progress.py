@@ -9,7 +9,6 @@ https://docs.langchain.com/oss/python/langgraph/streaming.
 from __future__ import annotations
 
 import sys
-import threading
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -21,6 +20,8 @@ from langchain_core.callbacks import (
 )
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import set_config_context
+
+from oxen_inference.locks import Lock
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -98,7 +99,12 @@ class MediaProgressBars(BaseCallbackHandler):
         self._bars: ProgressBars | None = None
         self._tasks: dict[UUID, TaskID] = {}
         self._last: dict[UUID, dict[str, Any]] = {}
-        self._lock = threading.Lock()
+        self._lock = Lock(after_fork=self._leave_bars)
+
+    def _leave_bars(self) -> None:
+        """Leave to the parent process, which has the thread that draws them."""
+        self._bars = None
+        self._tasks, self._last = {}, {}
 
     def on_custom_event(self, name: str, data: Any, *, run_id: UUID, **_: Any) -> None:
         if name != EVENT:

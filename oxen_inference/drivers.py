@@ -31,13 +31,14 @@ from oxen_inference.effects import (
     Work,
 )
 from oxen_inference.grouping import LoopGroup, ThreadGroup
+from oxen_inference.locks import Lock
 from oxen_inference.transport import AsyncSender, Sender
 
 T = TypeVar("T")
 
 _WORKERS = {"paid": 32, "disk": 8, "network": 16, "gather": 64}
 _pools: dict[tuple[int, str], ThreadPoolExecutor] = {}
-_pools_lock = threading.Lock()
+_pools_lock = Lock()
 
 
 def _pool(name: str) -> ThreadPoolExecutor:
@@ -47,15 +48,6 @@ def _pool(name: str) -> ThreadPoolExecutor:
         if key not in _pools:
             _pools[key] = ThreadPoolExecutor(_WORKERS[name], thread_name_prefix=f"oxen-{name}")
         return _pools[key]
-
-
-def _renew_lock() -> None:
-    global _pools_lock  # noqa: PLW0603 - a lock held by another thread stays held in the child
-    _pools_lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has none
-    os.register_at_fork(after_in_child=_renew_lock)
 
 
 class BlockingDriver:

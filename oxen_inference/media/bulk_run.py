@@ -7,7 +7,6 @@ it, in any thread.
 from __future__ import annotations
 
 import heapq
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -17,12 +16,14 @@ from typing import Any, Literal
 
 from oxen_inference.errors import (
     BudgetExceededError,
+    ConfigurationError,
     DownloadError,
     InvalidInputError,
     MediaError,
     OxenError,
 )
 from oxen_inference.ledger.budgets import Budget
+from oxen_inference.locks import Lock
 from oxen_inference.media.attempts import signature
 from oxen_inference.media.engine import Task, WaitOptions
 from oxen_inference.media.pause import SharedPause
@@ -104,7 +105,9 @@ class BulkRun:
         self.total = total
         self.changed = changed
         self.pause = SharedPause()
-        self.lock = threading.RLock()
+        self.lock = Lock(reentrant=True, after_fork=self._end_in_child)
+        self.is_inherited = False
+        """Whether this is the copy of a forked child, which has none of the workers."""
         self.jobs: dict[int, Job] = {}
         self.outcomes: deque[Outcome] = deque()
         self.crashed: BaseException | None = None
@@ -207,6 +210,15 @@ class BulkRun:
         with self.lock:
             self.crashed = self.crashed or error
             self.changed.set()
+
+    def _end_in_child(self) -> None:
+        # What runs is the parent's: the child neither waits for it nor stops it.
+        self.is_inherited = self.is_left = self.is_exhausted = True
+        self.jobs.clear()
+        self.crashed = ConfigurationError(
+            "This run belongs to the process that began it, and this one was forked from it.",
+            hint="Begin a run in the child. What has a key, or a key_prefix, is not paid for twice.",
+        )
 
     def leave(self) -> list[Job]:
         """Have the workers stop, and return the unfinished jobs."""

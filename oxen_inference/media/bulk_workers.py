@@ -66,10 +66,12 @@ class Workers:
     @property
     def are_sending(self) -> bool:
         """Whether a request is under way."""
-        return self._sending > 0
+        return self._sending > 0 and not self.run.is_inherited
 
     def stop(self) -> None:
         """Let those that wait for work see that the run was left."""
+        if self.run.is_inherited:
+            return
         with self.run.lock:
             for event in self._idle:
                 event.set()

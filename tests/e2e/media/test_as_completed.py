@@ -398,7 +398,7 @@ def test_the_poller_may_speak_while_a_job_is_added(
     free: list[bool] = []
 
     def watched(self: Poller, event: Any, *args: Any, **options: Any) -> Any:
-        lock = event._ended.__self__.lock
+        lock = event._ended.__self__.lock._lock
 
         def try_it() -> None:
             free.append(lock.acquire(timeout=30))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from oxen_inference import Ledger, OxenClient, locks
+from oxen_inference import ConfigurationError, Ledger, MediaResult, OxenClient, locks
 from tests.e2e.media.calls import QUICK
 from tests.support.bad_hub import BadHub
 
@@ -51,6 +51,41 @@ def pay_in_a_child(base_url: str, folder: str) -> None:
             os._exit(1)
     go.set()
     holder.join()
+    _check_ended_well(child)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_run_over_many_requests_stays_with_its_process(hub: BadHub, tmp_path: Path) -> None:
+    """A child that goes on with its parent's run is told so, and takes nothing away from it."""
+    code = (
+        f"from {__name__} import fork_in_a_run; fork_in_a_run({hub.base_url!r}, {str(tmp_path)!r})"
+    )
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=170)
+    assert hub.posts == {"a": 1, "b": 1, "c": 1}
+
+
+def fork_in_a_run(base_url: str, folder: str) -> None:
+    client = OxenClient(
+        api_key="k", base_url=base_url, ledger=Ledger(Path(folder) / "ledger.sqlite3"), timeout=60
+    )
+    client.media.pace = QUICK
+    requests = [{"model": "bad-image", "prompt": prompt, "key": prompt} for prompt in "abc"]
+    results = iter(client.media.generate_as_completed(requests, max_in_flight=2))
+    made = [next(results)]
+    child = os.fork()
+    if child == 0:
+        try:
+            next(results)
+        except ConfigurationError as error:
+            os._exit(0 if error.hint else 2)
+        finally:
+            os._exit(1)
+    made.extend(results)
+    assert all(isinstance(each, MediaResult) for _, each in made)
+    _check_ended_well(child)
+
+
+def _check_ended_well(child: int) -> None:
     until = time.monotonic() + 120
     while (ended := os.waitpid(child, os.WNOHANG))[0] == 0 and time.monotonic() < until:
         time.sleep(0.05)
