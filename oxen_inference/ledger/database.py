@@ -43,6 +43,8 @@ _CONNECT_OPTIONS = {
     # pgbouncer's transaction mode keeps no prepared statements between transactions.
     "prepare_threshold": None,
 }
+_seen_ids: dict[str, str] = {}
+"""The id of the ledger that was opened last, by where it is."""
 _SETUP_LOCK = "oxen ledger setup"
 _WAITED_TOO_LONG = ("57014", "55P03", "25P03")  # query canceled, lock not available, idle
 _LIMIT_WAITS = text(
@@ -60,7 +62,7 @@ class Database:
 
     One of `path`, `url` and `engine`, or none for a database in memory. A file that
     `may_be_memory` and cannot be created is kept in memory; one that `must_exist` is never
-    created.
+    created. One whose id is not `ledger_id` is refused.
     """
 
     def __init__(
@@ -71,9 +73,11 @@ class Database:
         engine: Engine | None = None,
         may_be_memory: bool = False,
         must_exist: bool = False,
+        ledger_id: str | None = None,
     ) -> None:
         self.path = path
         self.url = url
+        self._ledger_id = ledger_id
         self._may_be_memory = may_be_memory
         self._must_exist = must_exist
         self._given = engine
@@ -88,6 +92,16 @@ class Database:
         with self._errors():
             self._open()
         return not self._is_memory
+
+    @property
+    def ledger_id(self) -> str | None:
+        """What tells this ledger from any other at its place. Opens a file that exists; a server's
+        is the one that this process saw there last, or None.
+        """
+        if self._ledger_id is None and self.path is not None and self.path.exists():
+            with self._errors():
+                self._open()
+        return self._ledger_id or _seen_ids.get(str(self))
 
     @property
     def has_one_writer(self) -> bool:
@@ -187,6 +201,7 @@ class Database:
                 if has_tables and not self._has_tables:
                     with self._engine.connect() as connection:
                         schema.check_is_ledger(connection)
+                        self._check_id(schema.read_id(connection))
                     self._has_tables = True
         return self._engine
 
@@ -236,6 +251,19 @@ class Database:
                 hint="Make that file and its folder writable, point OXEN_STATE_DIR or Ledger(path) "
                 "elsewhere, or keep none with ledger=None.",
             ) from error
+
+    def _check_id(self, found: str | None) -> None:
+        """Raise `LedgerError` if another ledger has taken the place of the one that is meant."""
+        if self._ledger_id not in (None, found):
+            raise LedgerError(
+                f"The ledger {self} is not the one that was used before: it was emptied or replaced, "
+                "or is another machine's. What was paid for and what is left of its budgets is not "
+                "known here, so nothing is paid.",
+                hint="Name the right ledger here, or make the budget or the tool anew to use this one.",
+            )
+        self._ledger_id = found
+        if found is not None and not self._is_memory:
+            _seen_ids[str(self)] = found
 
     def _check_file(self) -> None:
         """Raise `LedgerError` if the file was removed or replaced while it was open."""

@@ -19,6 +19,7 @@ from oxen_inference.ledger.schema import (
     entries,
     failures,
     generations,
+    identity,
     leases,
     metadata,
     migrations,
@@ -32,8 +33,8 @@ from oxen_inference.ledger.store import Ledger
 from oxen_inference.result import MediaItem
 
 _AT_ONCE = 500
-# Who is at work means nothing in another database.
-_OF_PROCESSES = (migrations, leases, waits, pollers, polls)
+# A copy is another ledger, and who is at work means nothing there.
+_NOT_COPIED = (migrations, identity, leases, waits, pollers, polls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ def copy(source: Ledger, target: Ledger) -> Copied:
         ):
             raise LedgerError(f"The ledger {target.database} is not empty.")
         for table in metadata.sorted_tables:
-            if table not in _OF_PROCESSES:
+            if table not in _NOT_COPIED:
                 _copy_table(old, new, table)
         return Copied(_count(new, entries), _count(new, budgets))
 

@@ -6,6 +6,7 @@ the database's clock, JSON is text.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Sequence
 
 from sqlalchemy import (
@@ -38,6 +39,8 @@ migrations = Table(
     metadata,
     Column("version", Integer, primary_key=True, autoincrement=False),
 )
+identity = Table("oxen_ledger", metadata, Column("ledger_id", Text, primary_key=True))
+"""One row: what tells this ledger from any other that may take its place."""
 leases = Table(
     "oxen_leases",
     metadata,
@@ -198,10 +201,18 @@ def _add_quotes(connection: Connection) -> None:
         connection.execute(text(f"ALTER TABLE {entries.name} ADD COLUMN quoted BIGINT"))
 
 
+def name_ledger(connection: Connection) -> None:
+    """Give the ledger an id of its own."""
+    metadata.create_all(connection)
+    if read_id(connection) is None:
+        connection.execute(insert(identity).values(ledger_id=uuid.uuid4().hex))
+
+
 MIGRATIONS: Sequence[Callable[[Connection], None]] = (
     metadata.create_all,
     _add_quotes,
     metadata.create_all,  # generations that failed
+    name_ledger,
 )
 """Entry n brings a database of version n to version n + 1. A released one is never edited."""
 
@@ -212,6 +223,11 @@ def version_of(connection: Connection) -> int:
         return 0
     found = connection.execute(select(migrations.c.version)).scalars().all()
     return max(found, default=0)
+
+
+def read_id(connection: Connection) -> str | None:
+    """Return the ledger's id; None where its row was deleted."""
+    return connection.execute(select(identity.c.ledger_id)).scalars().first()
 
 
 def migrate(connection: Connection) -> None:

@@ -172,9 +172,10 @@ class Ledger:
     def __reduce__(self) -> Any:
         if self.path is not None:
             # One that exists is never silently replaced by an empty one on another machine.
-            return _reopen_file, (str(self.path), self.path.exists())
+            exists = self.path.exists()
+            return _reopen_file, (str(self.path), exists, self.database.ledger_id)
         if self.database.url is not None:
-            return _reopen_url, (identity_of(self.database.url),)
+            return _reopen_url, (identity_of(self.database.url), self.database.ledger_id)
         if str(self.database) == "in memory":
             return Ledger.in_memory, ()
         raise TypeError(
@@ -532,15 +533,16 @@ def _database(location: str | os.PathLike[str] | Engine | None) -> Database:
     return Database(path=path, may_be_memory=path == default_path())
 
 
-def _reopen_file(path: str, must_exist: bool) -> Ledger:
-    return Ledger._with(Database(path=Path(path), must_exist=must_exist))
+def _reopen_file(path: str, must_exist: bool, ledger_id: str | None) -> Ledger:
+    return Ledger._with(Database(path=Path(path), must_exist=must_exist, ledger_id=ledger_id))
 
 
-def _reopen_url(identity: str) -> Ledger:
+def _reopen_url(identity: str, ledger_id: str | None) -> Ledger:
     """Return the ledger of that identity, with the credentials of this process's environment."""
     known = _default_url()
     is_known = known is not None and "://" in known and identity_of(read_url(known)) == identity
-    return Ledger(known if is_known else identity)
+    url = read_url(known if is_known and known else identity)
+    return Ledger._with(Database(url=url, ledger_id=ledger_id))
 
 
 def lock_names(intent: Intent) -> list[str]:

@@ -21,6 +21,7 @@ from oxen_inference.ledger.schema import (
     metadata,
     migrate,
     migrations,
+    name_ledger,
     version_of,
 )
 from oxen_inference.ledger.statements import now
@@ -61,6 +62,7 @@ def emptied(url: str) -> str:
         if version_of(connection) == len(MIGRATIONS):
             names = ", ".join(t.name for t in metadata.sorted_tables if t is not migrations)
             connection.execute(text(f"TRUNCATE {names} CASCADE"))
+            name_ledger(connection)
         else:
             metadata.drop_all(connection)
             migrate(connection)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, delete
 
 from oxen_inference import Budget, Ledger
 from oxen_inference.errors import (
@@ -33,6 +33,7 @@ from oxen_inference.errors import (
 from oxen_inference.ledger.database import LedgerWarning
 from oxen_inference.ledger.entries import Entry, Intent, Scope
 from oxen_inference.ledger.leases import STALE, is_alive, this_process
+from oxen_inference.ledger.schema import metadata, migrate, migrations
 from oxen_inference.ledger.store import Begun, Undecided, default_ledger
 from oxen_inference.result import MediaItem
 from tests.support.databases import emptied, other_machine, sql
@@ -599,6 +600,34 @@ def test_a_pickled_ledger_never_starts_anew(file: Ledger, tmp_path: Path) -> Non
     with pytest.raises(LedgerError, match="is missing"):
         pickle.loads(travels)
     assert not file.path.exists()
+
+
+@pytest.mark.parametrize("what", ["replaced", "emptied"])
+def test_a_pickle_refuses_another_ledger_at_the_same_place(
+    ledger: Ledger, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A budget of that name in another ledger is another budget, with its whole limit left."""
+    if ledger.path is None:
+        url = ledger.database.url.render_as_string(hide_password=False)
+        monkeypatch.setenv("OXEN_LEDGER_URL", url)
+    budget = Budget("1.00", name="b", ledger=ledger)
+    budget.record("0.75")
+    travels = [pickle.dumps(budget), pickle.dumps(pickle.loads(pickle.dumps(ledger)))]
+    assert pickle.loads(travels[0]).spent == Decimal("0.75")
+    with ledger.database.writing() as connection:
+        if what == "replaced":
+            metadata.drop_all(connection)
+            migrate(connection)
+        else:
+            for table in reversed(metadata.sorted_tables):
+                if table is not migrations:
+                    connection.execute(delete(table))
+    Budget("1.00", name="b", ledger=Ledger(ledger.path or url))
+    for one in travels:
+        with pytest.raises(LedgerError, match="not the one that was used before") as caught:
+            found = pickle.loads(one)
+            found.entries()
+        assert caught.value.hint
 
 
 def test_a_pickle_holds_no_password(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -162,6 +162,9 @@ def test_a_pickle_names_its_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             file.unlink()
         with pytest.raises(LedgerError, match="is missing"):
             pickle.loads(travels).connection.get_client().media.ledger.entries()
+        assert Ledger(before.path).durable  # that machine's own
+        with pytest.raises(LedgerError, match="another machine's"):
+            pickle.loads(travels).connection.get_client().media.ledger.entries()
     engine = create_engine("sqlite://")
     with pytest.raises(TypeError, match="engines hold connections"):
         pickle.dumps(tool(ledger=engine))
