@@ -146,8 +146,10 @@ def _status(value: object) -> str:
 
 def _error_text(value: object) -> str | None:
     """Return why a job failed, from a text or an object in any known shape."""
+    if not value:
+        return None
     text = human_text({"error": value})
-    if text is None and value and isinstance(value, Mapping | list):
+    if text is None and isinstance(value, Mapping | list):
         try:
             return json.dumps(value, ensure_ascii=False, default=str)[:_LONGEST_ERROR]
         except (ValueError, RecursionError):

@@ -232,13 +232,14 @@ class Ledger:
         with self.database.reading() as connection:
             return accounts.named_totals(connection)
 
-    def unresolved(self, scope: Scope, *, except_for: str) -> list[Entry]:
-        """Return the requests that may have been sent and have no ids yet."""
+    def unresolved(self, scope: Scope, model: str, *, except_for: str) -> list[Entry]:
+        """Return a model's requests that may have been sent and have no ids yet."""
         with self.database.reading() as connection:
             return queries.select_entries(
                 connection,
                 *queries.in_scope(scope),
                 entries.c.state.in_(("posting", "unknown")),
+                entries.c.model == model,
                 entries.c.entry_id != except_for,
             )
 

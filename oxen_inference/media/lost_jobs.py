@@ -21,7 +21,7 @@ from oxen_inference.generation import Generation
 from oxen_inference.ledger.entries import Entry, Scope
 from oxen_inference.media.engine import Engine, Task
 from oxen_inference.media.fingerprints import is_same_value, storable
-from oxen_inference.media.history import read_history
+from oxen_inference.media.history import MOST_ROWS, read_history
 from oxen_inference.media.queue_decision import error_record
 
 log = logging.getLogger("oxen_inference.media")
@@ -31,7 +31,8 @@ CLOCK_SKEW = 30.0
 LATEST = 600.0
 """Seconds after sending within which the hub must have enqueued the job."""
 
-_MAX_PAGES = 10
+# Rows in a page, and pages: a job that was sent just now is among the newest.
+_LOOKS = ((100, 1), (MOST_ROWS, 10))
 _LISTED_AFTER = 120.0  # seconds after which a job that exists is surely listed
 _SHORTEST_SEARCH = 3.0  # seconds
 _LONGEST_PAUSE = 5.0  # seconds
@@ -124,17 +125,21 @@ async def _look_once(engine: Engine, entry: Entry, previous: Match) -> Match:
             listed.extend(active)
         except NotFoundError as error:
             log.debug("The hub lists no active jobs: %s", error)
-        is_complete = await read_history(
-            engine.get, engine.paths, absorb, max_pages=_MAX_PAGES, **filters
-        )
+        is_complete = False
+        for page_size, pages in _LOOKS:
+            is_complete = is_complete or await read_history(
+                engine.get, engine.paths, absorb, max_pages=pages, page_size=page_size, **filters
+            )
     except OxenError as error:
         log.debug("Could not look for the job: %s", error)
         return replace(previous, is_current=False)
     rows = merge_rows(listed)
     scope = Scope(entry.hub, entry.account)
     owners = await run(engine.ledger.owners, scope, list(rows))
-    rivals = await run(engine.ledger.unresolved, scope, except_for=entry.entry_id)
-    found = match(entry, rows.values(), owners, rivals)
+    found = match(entry, rows.values(), owners)
+    if found.adopted:
+        rivals = await run(engine.ledger.unresolved, scope, entry.model, except_for=entry.entry_id)
+        found = without_rivals(found, rivals)
     return replace(found, is_complete=is_complete)
 
 
@@ -159,13 +164,10 @@ def outcome_unknown(entry: Entry, record: Mapping[str, Any], found: Match) -> En
     )
 
 
-def match(
-    entry: Entry, rows: Iterable[Generation], owners: Mapping[str, str], rivals: Iterable[Entry]
-) -> Match:
-    """Decide which of `rows` are an entry's jobs. Pure.
+def match(entry: Entry, rows: Iterable[Generation], owners: Mapping[str, str]) -> Match:
+    """Decide which of `rows` are an entry's jobs, as if no other request had an unknown outcome.
 
-    `owners` says which entry a known generation belongs to; `rivals` are the other requests of
-    unknown outcome.
+    `owners` says which entry a known generation belongs to. Pure.
     """
     free = [row for row in rows if owners.get(row.generation_id, entry.entry_id) == entry.entry_id]
     candidates = tuple(row for row in free if _may_be(entry, row))
@@ -179,11 +181,16 @@ def match(
     if len(exact) != entry.count:
         why = f"{len(exact)} generations match it and {entry.count} were requested"
         return Match(candidates=candidates, why_not=why)
-    if any(_may_be_rivals(rival, row) for rival in rivals for row in exact):
-        why = "another request of unknown outcome matches the same generation"
-        return Match(candidates=candidates, why_not=why)
     ordered = sorted(exact, key=lambda row: (row.enqueued_at or 0, row.generation_id))
     return Match(adopted=tuple(ordered), candidates=candidates)
+
+
+def without_rivals(found: Match, rivals: Iterable[Entry]) -> Match:
+    """Take back a match that could be another request's of unknown outcome. Pure."""
+    if any(_may_be_rivals(rival, row) for rival in rivals for row in found.adopted):
+        why = "another request of unknown outcome matches the same generation"
+        return replace(found, adopted=(), why_not=why)
+    return found
 
 
 def merge_rows(rows: Iterable[Generation]) -> dict[str, Generation]:

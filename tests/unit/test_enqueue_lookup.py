@@ -11,7 +11,7 @@ import pytest
 from oxen_inference.generation import Generation
 from oxen_inference.ledger.entries import Entry
 from oxen_inference.media.fingerprints import storable
-from oxen_inference.media.lost_jobs import match, merge_rows
+from oxen_inference.media.lost_jobs import match, merge_rows, without_rivals
 
 NOW = time.time()
 
@@ -31,9 +31,14 @@ def row(generation_id: str = "g", **changes: Any) -> Generation:
     return Generation(generation_id=generation_id, status="queued", **{**fields, **changes})
 
 
-def found(mine: Entry, rows: list[Generation], **kwargs: Any) -> tuple[str, ...]:
-    options = {"owners": {}, "rivals": [], **kwargs}
-    return tuple(one.generation_id for one in match(mine, rows, **options).adopted)
+def found(
+    mine: Entry,
+    rows: list[Generation],
+    owners: dict[str, str] | None = None,
+    rivals: tuple[Entry, ...] = (),
+) -> tuple[str, ...]:
+    matched = without_rivals(match(mine, rows, owners or {}), rivals)
+    return tuple(one.generation_id for one in matched.adopted)
 
 
 def test_the_one_explanation_is_taken() -> None:
@@ -119,13 +124,13 @@ def test_what_another_request_owns_is_not_taken() -> None:
 
 
 def test_what_another_lost_request_may_own_is_not_taken() -> None:
-    assert found(entry(), [row()], rivals=[entry("rival")]) == ()
+    assert found(entry(), [row()], rivals=(entry("rival"),)) == ()
     different = entry("rival", seed=7)
-    assert found(entry(seed=8), [row(params={"seed": 8})], rivals=[different]) == ("g",)
+    assert found(entry(seed=8), [row(params={"seed": 8})], rivals=(different,)) == ("g",)
 
 
 def test_the_candidates_are_named() -> None:
-    doubt = match(entry(), [row("a"), row("b"), row("c", prompt="no")], {}, [])
+    doubt = match(entry(), [row("a"), row("b"), row("c", prompt="no")], {})
     assert [one.generation_id for one in doubt.candidates] == ["a", "b"]
     assert doubt.why_not == "2 generations match it and 1 were requested"
 

@@ -124,7 +124,9 @@ def test_what_was_perhaps_sent_is_never_claimed(ledger: Ledger) -> None:
     unknown = ledger.get(entry.entry_id)
     assert unknown is not None
     assert not ledger.claim(unknown, intent(key="k"))
-    assert [one.entry_id for one in ledger.unresolved(SCOPE, except_for="x")] == [entry.entry_id]
+    assert [one.entry_id for one in ledger.unresolved(SCOPE, entry.model, except_for="x")] == [
+        entry.entry_id
+    ]
 
 
 def test_a_generation_belongs_to_one_entry(ledger: Ledger) -> None:
