@@ -20,11 +20,13 @@ from oxen_inference.hub_clock import clock_of
 from oxen_inference.masking import hide, mask_error, mentions, pattern_of, secrets_in
 from oxen_inference.price_caps import PriceCaps, read_price_caps
 from oxen_inference.settings import (
+    NO_KEY,
     async_key_from_function,
     check_may_call,
     find_api_key,
     key_from_function,
     missing_key,
+    require_key,
     resolve_base_url,
 )
 from oxen_inference.transport import Call
@@ -38,9 +40,6 @@ if TYPE_CHECKING:
     from oxen_inference.transcription import Transcription
 
 T = TypeVar("T")
-
-NO_KEY = ""
-"""The `api_key` of a client without one, which can read the catalog and the ledger."""
 
 TOO_MANY_REQUESTS, SERVER_ERROR = 429, 500
 # What the SDK reads from OPENAI_* variables when left out. An empty string is "given, and
@@ -82,14 +81,17 @@ class _Shared:
             transport_is_ours = http_client is None
         if http_client is None:
             http_client = bounded(self._make_http_client(), self._make_http_client)
+        key = find_api_key(api_key, base_url=url)
         super().__init__(  # type: ignore[call-arg]  # the SDK's class comes after this one
-            api_key=find_api_key(api_key, base_url=url) or NO_KEY,
+            api_key=key or NO_KEY,
             base_url=url,
             default_headers=default_headers,
             http_client=http_client,
             **_NOTHING_AMBIENT,
             **sdk,
         )
+        if key is None:
+            self.api_key = NO_KEY  # the SDK made a plain string of it, and hands that to copies
         for name in _NOTHING_AMBIENT:
             setattr(self, name, None)
         # Undoes OPENAI_CUSTOM_HEADERS, which the SDK adds for any host.
@@ -120,6 +122,9 @@ class _Shared:
 
     def copy(self, *, _extra_kwargs: Any = None, **options: Any) -> Any:
         """Return a client with the same options but for those given."""
+        key = options.get("api_key")
+        if key is not None and not callable(key):
+            require_key(key)  # the SDK takes an empty one for one that is not given
         extra = {
             "ledger": self._oxen_ledger,
             "price_caps": self.price_caps,

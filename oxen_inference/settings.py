@@ -1,7 +1,7 @@
 """Where the API key and the base URL come from.
 
-Key: the argument, then ``OXEN_API_KEY``, then the ``auth_config.toml`` that Oxen's own
-command line writes (in ``$OXEN_CONFIG_DIR``, else ``~/.config/oxen``).
+Key: the argument, which must not be empty, then ``OXEN_API_KEY``, then the ``auth_config.toml``
+that Oxen's own command line writes (in ``$OXEN_CONFIG_DIR``, else ``~/.config/oxen``).
 Base URL: the argument, then ``OXEN_BASE_URL``, then ``OXEN_HOST``, then Oxen's hub.
 """
 
@@ -34,6 +34,16 @@ KEYS_PAGE = "https://oxen.ai/settings/profile"
 ApiKey = str | Callable[[], str]
 
 
+class _NoKey(str):
+    """The type of `NO_KEY`: an empty string that somebody gives as a key is not of it."""
+
+    __slots__ = ()
+
+
+NO_KEY = _NoKey()
+"""The `api_key` of a client without one, which can read the catalog and the ledger."""
+
+
 class OxenKeyWarning(UserWarning):
     """An environment key meant for Oxen is about to be sent to another host."""
 
@@ -58,7 +68,7 @@ def resolve_base_url(base_url: str | None = None, *, name: str = "base_url") -> 
 def resolve_api_key(api_key: Any = None, *, base_url: str) -> ApiKey:
     """Return the API key for `base_url`: a string, or the callable that was given.
 
-    Raises `MissingAPIKeyError` when there is none anywhere.
+    Raises `MissingAPIKeyError` when there is none anywhere, or the one given is empty.
     """
     key = find_api_key(api_key, base_url=base_url)
     if key is None:
@@ -68,17 +78,31 @@ def resolve_api_key(api_key: Any = None, *, base_url: str) -> ApiKey:
 
 def find_api_key(api_key: Any = None, *, base_url: str) -> ApiKey | None:
     """Do what `resolve_api_key` does, and return None when there is no key anywhere."""
-    if api_key is not None:
+    if api_key is not None and not isinstance(api_key, _NoKey):
         if callable(api_key):
             return api_key  # type: ignore[no-any-return]  # a key provider, called per request
-        key = _read_key(api_key, "api_key")
-        if key:
-            return key
+        return require_key(api_key)
     key = _read_key(os.environ.get("OXEN_API_KEY"), "OXEN_API_KEY")
     if key:
         _warn_if_foreign(base_url)
         return key
     return _read_key(_key_from_config(urlsplit(base_url).netloc), "auth_config.toml")
+
+
+def require_key(api_key: object) -> str:
+    """Return a key that the caller gave. Raises `MissingAPIKeyError` for an empty one.
+
+    It was meant to be somebody's key: the environment's may be another account's, which would pay.
+    """
+    from oxen_inference.errors import MissingAPIKeyError
+
+    key = _read_key(api_key, "api_key")
+    if key:
+        return key
+    raise MissingAPIKeyError(
+        "The api_key is empty. Nothing was sent.",
+        hint="Pass the key, or leave api_key out to use OXEN_API_KEY.",
+    )
 
 
 def missing_key(what: str | None = None) -> Exception:

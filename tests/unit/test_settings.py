@@ -1,12 +1,23 @@
 from __future__ import annotations
 
+import asyncio
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
+from langchain_oxen import (
+    ChatOxen,
+    OxenFindModelsTool,
+    OxenMediaTool,
+    OxenModelLoader,
+    OxenToolkit,
+)
+from llama_index_oxen import Oxen, OxenModelReader, OxenToolSpec
+from oxen_inference import AsyncOxenClient, OxenClient
 from oxen_inference.errors import ConfigurationError, MissingAPIKeyError
 from oxen_inference.settings import (
     OxenKeyWarning,
@@ -137,7 +148,7 @@ def test_a_host_with_an_invalid_port_is_named_as_it_was_given(
         resolve_base_url()
 
 
-def test_blank_keys_and_tokens_do_not_count(
+def test_blank_keys_of_the_environment_and_blank_tokens_do_not_count(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     url = "https://hub.oxen.ai/api/ai"
@@ -146,9 +157,8 @@ def test_blank_keys_and_tokens_do_not_count(
         '[[host_configs]]\nhost = "hub.oxen.ai"\nauth_token = " "\n'
         '[[host_configs]]\nhost = "hub.oxen.ai"\nauth_token = "SFMy"\n'
     )
-    assert resolve_api_key("  ", base_url=url) == "SFMy"
-    monkeypatch.setenv("OXEN_API_KEY", "from-the-environment")
-    assert resolve_api_key("", base_url=url) == "from-the-environment"
+    monkeypatch.setenv("OXEN_API_KEY", "  ")
+    assert resolve_api_key(None, base_url=url) == "SFMy"
 
 
 KEY = "sk-oxen-0123456789"
@@ -211,3 +221,38 @@ def test_an_asynchronous_key_function_is_refused_where_nothing_can_await_it() ->
 def test_a_key_that_is_no_string_is_refused(key: Any) -> None:
     with pytest.raises(ConfigurationError, match="must be a string"):
         resolve_api_key(key, base_url=HUB)
+
+
+_MODEL = "claude-sonnet-4-6"
+_GIVEN_A_KEY: dict[str, Callable[[Any], Any]] = {
+    "ChatOxen": lambda key: ChatOxen(model=_MODEL, api_key=key),
+    "ChatOxen under another name": lambda key: ChatOxen(model=_MODEL, oxen_api_key=key),
+    "OxenMediaTool": lambda key: OxenMediaTool.for_model("flux-2-dev", api_key=key),
+    "OxenMediaTool, async": lambda key: asyncio.run(
+        OxenMediaTool.afor_model("flux-2-dev", api_key=key)
+    ),
+    "OxenToolkit": lambda key: OxenToolkit(models=["flux-2-dev"], api_key=key).get_tools(),
+    "OxenFindModelsTool": lambda key: OxenFindModelsTool(api_key=key).invoke({}),
+    "OxenModelLoader": lambda key: OxenModelLoader(api_key=key).load(),
+    "Oxen": lambda key: Oxen(_MODEL, api_key=key),
+    "OxenToolSpec": lambda key: OxenToolSpec("flux-2-dev", api_key=key),
+    "OxenModelReader": lambda key: OxenModelReader(api_key=key).load_data(),
+    "OxenClient": lambda key: OxenClient(api_key=key),
+    "AsyncOxenClient": lambda key: AsyncOxenClient(api_key=key),
+    "a client's copy": lambda key: OxenClient().with_options(api_key=key),
+}
+
+
+@pytest.mark.parametrize("key", ["", " \n", SecretStr("")], ids=["empty", "spaces", "secret"])
+@pytest.mark.parametrize("make", _GIVEN_A_KEY.values(), ids=_GIVEN_A_KEY)
+def test_an_empty_key_is_refused_and_the_environments_is_not_used(
+    make: Callable[[Any], Any], key: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OXEN_API_KEY", "of-another-account")
+    with pytest.raises(MissingAPIKeyError, match=r"api_key is empty.*leave api_key out"):
+        make(key)  # a request would fail otherwise: there are no sockets here
+
+
+def test_a_copy_of_a_client_without_a_key_has_none() -> None:
+    keyless = OxenClient().with_options(max_retries=0)
+    assert not keyless.has_key
