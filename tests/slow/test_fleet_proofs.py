@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.media.lost_databases import check_accounts, work_through_deaths
-from tests.e2e.media.processes import kill_and_run_again
+from tests.e2e.media.processes import cut_and_run_again, kill_and_run_again
 from tests.support.bad_hub import BadHub
 from tests.support.databases import emptied
 from tests.support.machines import MortalPostgres
@@ -19,6 +19,14 @@ def test_three_hundred_kills_over_three_machines(tmp_path: Path, postgres: str) 
     seen = kill_and_run_again(tmp_path, times=300, seed=5, location=emptied(postgres), hosts=3)
     print(dict(seen))
     assert seen["ok"] >= 290
+
+
+def test_a_hundred_cuts_between_enqueue_and_answer(tmp_path: Path, postgres: str) -> None:
+    met = cut_and_run_again(tmp_path, times=100, location=emptied(postgres), hosts=3)
+    print(dict(met))
+    assert met.total() == 100
+    assert "ok" not in met
+    assert met["EnqueueOutcomeUnknown"] >= 25
 
 
 def test_fifty_deaths_of_the_database() -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
+import socket
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Engine, event, make_url
+from sqlalchemy.exc import OperationalError
 
 from oxen_inference.ledger import leases
 
@@ -22,6 +26,35 @@ def pretend_to_be_another_machine(number: int, *, stale: float | None = None) ->
     leases._identity.cache_clear()
     if stale is not None:
         leases.STALE, leases.HEARTBEAT = stale, stale / 5
+
+
+def lose_network(cut: Any, hub: str, *, has_database: bool) -> None:
+    """Let this process reach neither the hub, nor its database unless it `has_database`, from the
+    moment at which the event `cut` is set.
+    """
+    port = make_url(hub).port
+
+    def refuse_if(is_lost: bool) -> None:
+        if is_lost and cut.is_set():
+            raise OSError(errno.ENETUNREACH, "Network is unreachable")
+
+    def connect(self: socket.socket, address: Any) -> None:
+        refuse_if(address[1] == port)
+        _connect(self, address)
+
+    def send(self: socket.socket, *args: Any) -> int:
+        refuse_if(self.getpeername()[1] == port)
+        return _send(self, *args)
+
+    _connect, _send = socket.socket.connect, socket.socket.send
+    socket.socket.connect, socket.socket.send = connect, send  # type: ignore[assignment,method-assign]
+    if not has_database:
+        event.listen(Engine, "before_cursor_execute", lambda *_: _refuse_if(cut))
+
+
+def _refuse_if(cut: Any) -> None:
+    if cut.is_set():
+        raise OperationalError("", {}, OSError(errno.ENETUNREACH, "Network is unreachable"))
 
 
 class MortalPostgres:

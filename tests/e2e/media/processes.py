@@ -11,9 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from oxen_inference import Ledger
 from oxen_inference.media.pace import Pace
 from tests.support.bad_hub import BadHub
-from tests.support.machines import pretend_to_be_another_machine
+from tests.support.machines import lose_network, pretend_to_be_another_machine
 
 PATIENT = Pace(
     image=(0.03, 0.1), gap=0.01, lookup=2.0, lookup_interval=0.05, settle=(), follow=0.02
@@ -37,11 +38,15 @@ def generate(
     *,
     host: int | None = None,
     save_to: str | None = None,
+    cut: Any = None,
+    has_database: bool = True,
 ) -> None:
     """Make one image under a key, on this machine or another; put what came of it into `answers`."""
     if host is not None:
         pretend_to_be_another_machine(host, stale=2.0)
-    from oxen_inference import Budget, Ledger, OxenClient
+    if cut is not None:
+        lose_network(cut, base_url, has_database=has_database)
+    from oxen_inference import Budget, OxenClient
     from oxen_inference.errors import OxenError
 
     ledger = Ledger(location)
@@ -114,6 +119,56 @@ def _kill_one(
         assert kind == "EnqueueOutcomeUnknown", what
         assert not bought
     return str(kind)
+
+
+def cut_and_run_again(folder: Path, times: int, *, location: str, hosts: int) -> Counter[str]:
+    """Cut a machine off when the hub has its request and has not answered, and run the same key on
+    another one, at once or afterwards, `times` times; count what the first ones met.
+    """
+    context = _context()
+    cuts = {f"prompt of image {number}": context.Event() for number in range(times)}
+
+    def cut_off(prompt: str, _attempt: int) -> str:
+        cuts[prompt].set()
+        return "reset_after"
+
+    with BadHub(think=0.03, lag=0.1, seconds=0.1) as hub:
+        hub.plan = cut_off
+
+        def one(number: int) -> str:
+            key = f"image {number}"
+            first, second = context.Queue(), context.Queue()
+            options = {"save_to": str(folder / "out")}
+            cut = cuts[f"prompt of {key}"]
+            off = context.Process(
+                target=generate, args=(hub.base_url, location, key, first),
+                kwargs={**options, "host": number % hosts, "cut": cut, "has_database": bool(number % 3)},
+            )  # fmt: skip
+            off.start()
+            assert cut.wait(60)
+            met = first.get(timeout=90)[1][0] if number % 2 else None
+            other = context.Process(
+                target=generate, args=(hub.base_url, location, key, second),
+                kwargs={**options, "host": (number + 1) % hosts},
+            )  # fmt: skip
+            other.start()
+            kind, what = second.get(timeout=90)[1]
+            met = met or first.get(timeout=90)[1][0]
+            off.join()
+            other.join()
+            assert kind == "ok", what
+            (bought,) = hub.submissions_of(f"prompt of {key}")
+            assert bought.ids == list(what[0])
+            assert all(Path(path).is_file() for path in what[1])
+            return str(met)
+
+        with ThreadPoolExecutor(4) as pool:
+            met = Counter(pool.map(one, range(times)))
+        ledger = Ledger(location)
+        known = Counter(each for entry in ledger.entries() for each in entry.generation_ids)
+        assert known == Counter(each for bought in hub.accepted for each in bought.ids)
+        ledger.close()
+        return met
 
 
 def race(folder: Path, processes: int, each: int) -> tuple[BadHub, list[Any]]:

@@ -14,7 +14,7 @@ from oxen_inference import Ledger, LedgerError
 from oxen_inference.ledger import leases
 from tests.e2e.media.calls import MediaCalls
 from tests.e2e.media.lost_databases import PACE, check_accounts, work_through_deaths
-from tests.e2e.media.processes import kill_and_run_again
+from tests.e2e.media.processes import cut_and_run_again, kill_and_run_again
 from tests.support.bad_hub import BadHub
 from tests.support.databases import emptied, sql
 from tests.support.machines import MortalPostgres
@@ -32,6 +32,12 @@ def test_what_was_killed_on_one_machine_is_run_again_on_another(
 ) -> None:
     seen = kill_and_run_again(tmp_path, times=6, seed=9, location=emptied(postgres), hosts=3)
     assert seen["ok"] >= 5
+
+
+def test_what_was_cut_off_on_one_machine_is_found_on_another(tmp_path: Path, postgres: str) -> None:
+    met = cut_and_run_again(tmp_path, times=2, location=emptied(postgres), hosts=3)
+    assert met.total() == 2
+    assert "ok" not in met
 
 
 def test_workers_live_through_the_deaths_of_their_database(mortal: MortalPostgres) -> None:
