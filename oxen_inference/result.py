@@ -6,7 +6,7 @@ import io
 import json
 import mimetypes
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -92,21 +92,22 @@ class MediaItem:
         return _as_html(self, None)
 
     def to_dict(self) -> dict[str, Any]:
-        data = asdict(replace(self, content=None))
-        del data["content"]
+        data = {name: getattr(self, name) for name in _STORED}
         data["cost"] = None if self.cost is None else format(self.cost, "f")
         data["path"] = None if self.path is None else str(self.path)
         return data
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        names = {f.name for f in fields(cls)} - {"content"}
-        known = {name: value for name, value in data.items() if name in names}
+        known = {name: value for name, value in data.items() if name in _STORED}
         if known.get("cost") is not None:
             known["cost"] = Decimal(known["cost"])
         if known.get("path") is not None:
             known["path"] = Path(known["path"])
         return cls(**known)
+
+
+_STORED = tuple(each.name for each in fields(MediaItem) if each.name != "content")
 
 
 def known_cost(items: Iterable[MediaItem]) -> Decimal:

@@ -417,14 +417,23 @@ def _migrate_with_retries(engine: Engine) -> None:
 @contextmanager
 def _transaction(engine: Engine, begin: str) -> Iterator[Connection]:
     with engine.connect() as connection:
-        connection.exec_driver_sql(begin)
+        _run_plain(connection, begin)
         try:
             yield connection
-            connection.exec_driver_sql("COMMIT")
+            _run_plain(connection, "COMMIT")
         except BaseException:
             if _in_transaction(connection):
-                connection.exec_driver_sql("ROLLBACK")
+                _run_plain(connection, "ROLLBACK")
             raise
+
+
+def _run_plain(connection: Connection, statement: str) -> None:
+    """Run a statement without values on the driver: through SQLAlchemy it takes twice as long."""
+    driver: Any = connection.connection.dbapi_connection
+    try:
+        driver.execute(statement)
+    except connection.dialect.loaded_dbapi.Error as error:
+        raise DBAPIError(statement, None, error) from error
 
 
 def _autocommit(engine: Engine) -> Engine:

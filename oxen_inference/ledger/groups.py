@@ -1,8 +1,8 @@
 """What many paid requests write at one moment, in one transaction: it costs one commit.
 
-Only what is plain is written like this: a new entry, the first answer to a request, how far
-generations are. Everything else, and a group that the database refuses, is written one by one by
-`store`, whose rules are the same.
+Only what is plain is written like this, be it one or many: a new entry, the first answer to a
+request, how far generations are. Everything else, and a group that the database refuses, is written
+one by one by `store`, whose rules are the same.
 """
 
 from __future__ import annotations
@@ -57,14 +57,11 @@ _STATES = (
     .order_by(entries.c.id)  # two groups must not wait for each other
     .with_for_update()
 )
-_WITH_CALLS = select(calls.c.entry_id).where(calls.c.entry_id.in_(_IDS))
+_STATES_AND_CALLS = _STATES.add_columns(
+    select(calls.c.id).where(calls.c.entry_id == entries.c.entry_id).exists().label("has_calls")
+)
 _ITEMS = select(generations.c.entry_id, generations.c.generation_id, generations.c.item).where(
     generations.c.entry_id.in_(_IDS)
-)
-_KNOWN_IDS = select(generations.c.generation_id).where(
-    generations.c.hub == bindparam("hub"),
-    generations.c.account == bindparam("account"),
-    generations.c.generation_id.in_(_IDS),
 )
 _INSERT_ITEM = insert_new(generations).values(delivered=0)
 _ACCEPT = (
@@ -77,7 +74,7 @@ _OF_ITEM = (
     generations.c.generation_id == bindparam("generation"),
 )
 _SET_ITEM = update(generations).where(*_OF_ITEM).values(item=bindparam("content"))
-_DELIVER = update(generations).where(*_OF_ITEM).values(delivered=1)
+_DELIVER_ITEM = _SET_ITEM.values(delivered=1)
 _HELD = (
     select(reservations).where(reservations.c.entry_id.in_(_IDS)).order_by(reservations.c.entry_id)
 ).with_for_update()
@@ -128,7 +125,7 @@ class GroupedWrites:
 
     def find(self, asked: list[tuple[Scope, str]]) -> Sequence[Entry | Exception | None]:
         """Look for the entries that keys stand for."""
-        if len(asked) == 1 or len({scope for scope, _ in asked}) > 1:
+        if len({scope for scope, _ in asked}) > 1:
             return _each(asked, lambda each: self._ledger.find(*each))
         with self._ledger.database.reading() as connection:
             known = _known_keys(connection, asked[0][0], [key for _, key in asked])
@@ -143,7 +140,7 @@ class GroupedWrites:
         keys = Counter(each.intent.key for each in wanted)
         scopes = {each.intent.scope for each in wanted}
         has_conversation = any(each.intent.conversation is not None for each in wanted)
-        if len(wanted) == 1 or len(scopes) > 1 or has_conversation or _has_twins(keys):
+        if len(scopes) > 1 or has_conversation or _has_twins(keys):
             return _each(wanted, one)
         ids = [uuid.uuid4().hex for _ in wanted]
         for entry_id in ids:
@@ -153,6 +150,8 @@ class GroupedWrites:
         except BaseException as error:
             for entry_id in ids:
                 end_work(entry_id, 0)
+            if len(wanted) == 1 and isinstance(error, OxenError):
+                return [error]
             if not isinstance(error, OxenError | _OneByOneError):
                 raise
         return _each(wanted, one)
@@ -214,12 +213,15 @@ class GroupedWrites:
         write: Callable[[Connection, list[S]], list[T]],
         one: Callable[[S], T],
     ) -> Sequence[T | Exception]:
-        if len(items) > 1:
-            try:
-                with self._ledger.database.writing() as connection:
-                    return write(connection, items)
-            except (OxenError, _OneByOneError):
-                pass  # one of them may be the reason, and not the others
+        try:
+            with self._ledger.database.writing() as connection:
+                return write(connection, items)
+        except _OneByOneError:
+            pass
+        except OxenError as error:
+            if len(items) == 1:
+                return [error]
+            # One of them may be the reason, and not the others.
         return _each(items, one)
 
 
@@ -316,8 +318,6 @@ def _accept(connection: Connection, answered: list[Acceptance]) -> list[Entry | 
             and (each.entry.hub, each.entry.account) == tuple(scope.values())
             for each in answered
         )
-        and connection.execute(_ITEMS, {"ids": ids}).first() is None
-        and connection.execute(_KNOWN_IDS, {**scope, "ids": every_id}).first() is None
     )
     if not is_plain:
         raise _OneByOneError
@@ -330,7 +330,7 @@ def _accept(connection: Connection, answered: list[Acceptance]) -> list[Entry | 
         for position, each in enumerate(answer.generation_ids)
     ]  # fmt: skip
     if connection.execute(_INSERT_ITEM, rows).rowcount != len(rows):
-        raise _OneByOneError  # another entry took one of them at this moment
+        raise _OneByOneError  # one of the ids is known, or the entry has ids already
     remarks = [{"entry": a.entry.entry_id, "remarks": json.dumps(a.notes)} for a in answered]
     connection.execute(_ACCEPT, remarks)
     return [with_generations(each) for each in answered]
@@ -338,12 +338,11 @@ def _accept(connection: Connection, answered: list[Acceptance]) -> list[Entry | 
 
 def _update(connection: Connection, changes: list[Change]) -> list[Entry]:
     ids = [each.entry.entry_id for each in changes]
-    states = _states(connection, ids)
+    rows = {row.entry_id: row for row in connection.execute(_STATES_AND_CALLS, {"ids": ids})}
     is_plain = (
-        len(set(ids)) == len(ids)
-        and all(states.get(each, ("", 0))[0] == "accepted" for each in ids)
+        len(set(ids)) == len(ids) == len(rows)
+        and all(row.state == "accepted" and not row.has_calls for row in rows.values())
         and all(item.generation_id for each in changes for item in each.entry.items)
-        and connection.execute(_WITH_CALLS, {"ids": ids}).first() is None
     )
     if not is_plain:
         raise _OneByOneError
@@ -362,17 +361,14 @@ def _update(connection: Connection, changes: list[Change]) -> list[Entry]:
                 raise _OneByOneError  # an older answer
             if item.is_terminal and item.status != "succeeded":
                 raise _OneByOneError  # what a failure holds has rules of its own
-            content = json.dumps(item.to_dict())
-            named = {"entry": where[0], "generation": where[1]}
-            set_items.append({**named, "content": content})
-            if change.is_delivered and item.is_terminal:
-                delivered.append(named)
+            row = {"entry": where[0], "generation": where[1], "content": json.dumps(item.to_dict())}
+            (delivered if change.is_delivered and item.is_terminal else set_items).append(row)
             if item.is_terminal and item.cost is not None:
                 ended[where[0]].append(item)
     if set_items:
         connection.execute(_SET_ITEM, set_items)
     if delivered:
-        connection.execute(_DELIVER, delivered)
+        connection.execute(_DELIVER_ITEM, delivered)
     reserved = _settle(connection, ids, ended, {c.entry.entry_id: c.entry.model for c in changes})
     return [
         replace(each.entry, reserved=to_usd(reserved.get(each.entry.entry_id, 0)))
