@@ -148,8 +148,10 @@ class _Shared:
         """Return a decoded body without the key, which some servers repeat: bodies end in results
         and in the ledger.
         """
-        key, pattern = self.api_key, pattern_of([self.api_key])
-        return hide(payload, pattern) if pattern and mentions(payload, key) else payload
+        if not mentions(payload, self.api_key):
+            return payload
+        pattern = pattern_of([self.api_key])
+        return payload if pattern is None else hide(payload, pattern)
 
     def hide_key(self, error: BaseException) -> None:
         """Mask the key, and the values of the developer's own headers, in an error."""

@@ -107,11 +107,20 @@ def read_generations(payload: object, only: Collection[str] | None = None) -> li
 
     Raises `APIResponseError`.
     """
+    ids = ((row, _id(row)) for row in _rows(payload))
+    return [read_generation(row) for row, id_ in ids if id_ and (only is None or id_ in only)]
+
+
+def read_ids(payload: object) -> list[str]:
+    """Read the ids of a list of rows, each once. Raises `APIResponseError`."""
+    return list(dict.fromkeys(id_ for row in _rows(payload) if (id_ := _id(row)) is not None))
+
+
+def _rows(payload: object) -> Iterable[object]:
     rows = payload.get("generations") if isinstance(payload, Mapping) else payload
     if not isinstance(rows, Iterable) or isinstance(rows, str | Mapping):
         raise APIResponseError("Oxen's list of generations has no rows in it.", body=payload)
-    ids = ((row, _id(row)) for row in rows)
-    return [read_generation(row) for row, id_ in ids if id_ and (only is None or id_ in only)]
+    return rows
 
 
 def names_a_generation(payload: object) -> bool:
@@ -136,7 +145,8 @@ def _id(row: object) -> str | None:
         return str(given) if abs(given) < _LARGEST_ID else None
     text = _text(given)
     # Half a surrogate pair can neither be stored nor sent.
-    return None if text is None or re.search(r"[\ud800-\udfff]", text) else text
+    is_whole = text is None or text.isascii() or not re.search(r"[\ud800-\udfff]", text)
+    return text if is_whole else None
 
 
 def _status(value: object) -> str:

@@ -9,7 +9,7 @@ from urllib.request import getproxies
 
 import openai
 
-from oxen_inference.bounded_http import limit_reads
+from oxen_inference.bounded_http import keep_sockets, limit_reads
 from oxen_inference.errors import ConfigurationError
 
 # aiohttp refuses a header line beyond 8,190 bytes and, lately, more than 128 headers. Gateways
@@ -25,7 +25,7 @@ def make_http_client(**options: Any) -> Any:
 
 def make_async_http_client(**options: Any) -> Any:
     """Return a new asynchronous client that is no aiohttp one; raises as `make_http_client` does."""
-    return _make(openai.DefaultAsyncHttpxClient, options)
+    return keep_sockets(_make(openai.DefaultAsyncHttpxClient, options))
 
 
 def make_aiohttp_client() -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 KINDS = ("image", "video", "audio")
 _MIME_TYPES = {"image": "image/png", "video": "video/mp4", "audio": "audio/mpeg"}
@@ -44,12 +45,13 @@ def find_results(
     of one kind may be an input.
     """
     for name, of_kind in _names(kind):
-        if name in without:
+        value = answer.get(name)
+        if value is None or name in without:
             continue
         texts_count = of_kind in (None, kind) or kind is None
         if is_row and of_kind is not None and name != f"{of_kind}s":
             texts_count = texts_count and not is_unfinished(answer)
-        found = list(_forms(answer.get(name), texts_count, 0))
+        found = list(_forms(value, texts_count, 0))
         if found:
             return found
     own = _form(answer)
@@ -73,8 +75,13 @@ def result_names() -> list[str]:
     return [name for name, _ in _names(None)]
 
 
-def _names(kind: str | None) -> Iterator[tuple[str, str | None]]:
+@lru_cache(maxsize=16)
+def _names(kind: str | None) -> tuple[tuple[str, str | None], ...]:
     """Return the names in the order of trust, each with the kind it speaks of."""
+    return tuple(_named(kind))
+
+
+def _named(kind: str | None) -> Iterator[tuple[str, str | None]]:
     own = [one for one in KINDS if one == kind] or list(KINDS)
     others = [one for one in KINDS if one not in own]
     for one in own:
@@ -99,7 +106,7 @@ def _forms(value: object, texts_count: bool, depth: int) -> Iterator[Form]:
             yield form
             return
         for name, _ in _names(None):
-            inner = list(_forms(value.get(name), True, depth + 1))
+            inner = list(_forms(value[name], True, depth + 1)) if name in value else ()
             if inner:
                 yield from inner
                 return

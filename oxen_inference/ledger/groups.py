@@ -349,7 +349,8 @@ def _update(connection: Connection, changes: list[Change]) -> list[Entry]:
     known = {
         (r.entry_id, r.generation_id): r.item for r in connection.execute(_ITEMS, {"ids": ids})
     }
-    set_items, delivered = [], []
+    set_items: list[dict[str, Any]] = []
+    delivered: list[dict[str, Any]] = []
     ended: dict[str, list[MediaItem]] = defaultdict(list)
     for change in changes:
         for item in change.entry.items:

@@ -9,7 +9,7 @@ import base64
 import binascii
 import random
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +23,7 @@ from oxen_inference.error_mapping import (
     has_detail_alone,
 )
 from oxen_inference.errors import APIResponseError, OxenError
-from oxen_inference.generation_reading import read_generation, read_generations
+from oxen_inference.generation_reading import read_generation, read_ids
 from oxen_inference.media.results.files import is_text
 from oxen_inference.result import MediaItem
 from oxen_inference.result_forms import Form, find_results
@@ -80,22 +80,23 @@ Outcome = Accepted | Refused | OutcomeUnknown
 
 def read_queue_answer(payload: object, requested: int) -> Outcome:
     """Decide by the body of a 2xx answer to a queue request for `requested` generations."""
+    unreadable: OxenError | None = None
+    ids: Collection[str] = ()
     try:
-        rows = read_generations(payload)
+        ids = read_ids(payload)
     except OxenError as error:
-        rows, unreadable = [], error
-    else:
-        unreadable = APIResponseError("Oxen's answer names no generation.", body=payload)
-    if not rows:
+        unreadable = error
+    if not ids:
         with suppress(OxenError):  # a single row, as the other routes answer
-            rows = [read_generation(payload)]
-    ids = tuple(dict.fromkeys(row.generation_id for row in rows))
+            ids = [read_generation(payload).generation_id]
     if ids:
         # Even beside an error: a job with an id exists.
-        return Accepted(ids, tuple(_notes(len(ids), requested, payload)))
+        return Accepted(tuple(ids), tuple(_notes(len(ids), requested, payload)))
     refusal = error_in_success(payload)
     if refusal is None:
-        return OutcomeUnknown(unreadable)
+        return OutcomeUnknown(
+            unreadable or APIResponseError("Oxen's answer names no generation.", body=payload)
+        )
     return OutcomeUnknown(refusal, is_refusal=refusal.status_code in REJECTIONS_IN_SUCCESS)
 
 
