@@ -225,6 +225,40 @@ def test_a_named_budget_elsewhere_is_refused(ledger: Ledger, tmp_path: Path) -> 
     assert budget.reserved == 0
 
 
+def test_a_name_has_one_limit_whoever_is_first(ledger: Ledger) -> None:
+    """Two deployments, each with a limit of its own, open a budget at once, and then change it."""
+
+    def attach(limit: int) -> Budget | ConfigurationError:
+        try:
+            return Budget(limit, name="b", ledger=elsewhere(ledger))
+        except ConfigurationError as error:
+            return error
+
+    with ThreadPoolExecutor(6) as threads:
+        made = list(threads.map(attach, [1, 2] * 3))
+    running = [each for each in made if isinstance(each, Budget)]
+    refused = [each for each in made if isinstance(each, ConfigurationError)]
+    assert (len(running), len(refused)) == (3, 3)
+    (limit,) = {each.limit for each in running}
+    assert ledger.budgets()["b"].limit == limit
+    for error in refused:
+        assert f"a limit of ${limit}.00, not ${3 - limit}.00" in str(error)
+        assert "change_limit" in str(error.hint)
+    Budget(limit, name="b", ledger=elsewhere(ledger)).change_limit(5)
+    # What runs follows, with what it spent; what starts has to know the limit.
+    running[0].record("4.95")
+    with pytest.raises(BudgetExceededError, match=r"of the \$5\.00 in the budget 'b' \$0\.05"):
+        begin_from(running[1], running[1].ledger or ledger, key="k")
+    assert isinstance(attach(int(limit)), ConfigurationError)
+    assert isinstance(attach(5), Budget)
+
+
+def elsewhere(ledger: Ledger) -> Ledger:
+    """The same ledger, as another process opens it."""
+    url = ledger.database.url
+    return Ledger(ledger.path or str(url and url.render_as_string(hide_password=False)))
+
+
 def test_a_budget_without_a_name_belongs_to_the_first_ledger_that_pays(ledger: Ledger) -> None:
     budget = Budget("0.25")
     budget.record("0.05")
