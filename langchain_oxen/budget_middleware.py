@@ -180,7 +180,7 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
             f"{usd(budget.reserved)} reserved for unfinished generations."
         )
         if self._on_exceeded == "error":
-            raise BudgetExceededError(message)
+            raise BudgetExceededError(message, hint="Raise the limit, or use another budget.")
         return {"jump_to": "end", "messages": [AIMessage(message)]}
 
     @hook_config(can_jump_to=["end"])

@@ -236,7 +236,7 @@ class OxenClient(_Shared, openai.OpenAI):
         try:
             return self.without_key(super().request(cast_to, options, **kwargs))
         except Exception as error:  # noqa: BLE001 - all of it is raised again
-            typed = self.typed_error(error)
+            typed = _with_tries(self.typed_error(error))
         try:
             raise typed  # out here, since an error's context may show what its cause does not
         finally:
@@ -308,7 +308,7 @@ class AsyncOxenClient(_Shared, openai.AsyncOpenAI):
         try:
             return self.without_key(await super().request(cast_to, options, **kwargs))
         except Exception as error:  # noqa: BLE001 - all of it is raised again
-            typed = self.typed_error(error)
+            typed = _with_tries(self.typed_error(error))
         try:
             raise typed  # out here, since an error's context may show what its cause does not
         finally:
@@ -359,6 +359,15 @@ class AsyncOxenClient(_Shared, openai.AsyncOpenAI):
         from oxen_inference.events import AsyncEvents
 
         return AsyncEvents(self)
+
+
+def _with_tries(error: Exception) -> Exception:
+    """Return a request's error, whose hint says how often it was tried, where that is not once."""
+    headers = getattr(getattr(error, "request", None), "headers", None) or {}
+    retries = str(headers.get("x-stainless-retry-count", 0))  # the SDK counts them there
+    if isinstance(error, errors.OxenError) and retries.isdecimal() and int(retries):
+        error.hint = f"It was tried {int(retries) + 1} times. {error.hint or ''}".strip()
+    return error
 
 
 def _checked(payload: object, *, takes_text: bool) -> object:

@@ -177,24 +177,34 @@ def is_loopback(host: str | None) -> bool:
         return False
 
 
+_SET_BY_FIXTURE = "oxen_sandbox_env"
+"""The value that the sandbox's pytest fixture of that name gives ``OXEN_LOCAL_ONLY``."""
+
+
 def check_may_call(base_url: str) -> None:
     """Raise `ConfigurationError` for another machine's URL where ``OXEN_LOCAL_ONLY`` is set.
 
     Tests set it, so that nothing they forgot about costs money.
     """
-    if not os.environ.get("OXEN_LOCAL_ONLY"):
+    local_only = os.environ.get("OXEN_LOCAL_ONLY")
+    if not local_only:
         return
     host = urlsplit(base_url).hostname
     if is_loopback(host):
         return
     from oxen_inference.errors import ConfigurationError
 
+    refused = f"A request to {host} was refused, because OXEN_LOCAL_ONLY allows only this machine"
+    if local_only == _SET_BY_FIXTURE:
+        raise ConfigurationError(
+            f"{refused}, and the sandbox's pytest fixture set it. Nothing was sent.",
+            hint="This model or client was made before the fixture set OXEN_BASE_URL, perhaps when "
+            "its module was imported. Make it in a function that the test calls, or in the test.",
+        )
     raise ConfigurationError(
-        f"A request to {host} was refused, because the sandbox's pytest fixture allows only this "
-        "machine. Nothing was sent.",
-        hint="This model or client was made before the fixture set OXEN_BASE_URL, perhaps when its "
-        "module was imported. Make it in a function that the test calls, or in the test. "
-        "(OXEN_LOCAL_ONLY is set.)",
+        f"{refused}. Nothing was sent.",
+        hint="Remove OXEN_LOCAL_ONLY from the environment to call another machine, or set "
+        "OXEN_BASE_URL to a hub on this one.",
     )
 
 

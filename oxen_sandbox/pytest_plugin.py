@@ -42,5 +42,5 @@ def oxen_sandbox_env(oxen_sandbox: "Sandbox", monkeypatch: pytest.MonkeyPatch) -
     """
     monkeypatch.setenv("OXEN_API_KEY", oxen_sandbox.api_key)
     monkeypatch.setenv("OXEN_BASE_URL", oxen_sandbox.base_url)
-    monkeypatch.setenv("OXEN_LOCAL_ONLY", "1")
+    monkeypatch.setenv("OXEN_LOCAL_ONLY", "oxen_sandbox_env")  # errors name what set it
     return oxen_sandbox

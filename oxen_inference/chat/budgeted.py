@@ -18,7 +18,12 @@ from oxen_inference.chat import completions
 from oxen_inference.chat.answer_cost import warn_once
 from oxen_inference.chat.prefetch import AsyncCatalogPrefetch, CatalogPrefetch
 from oxen_inference.chat.token_counts import most_prompt_tokens
-from oxen_inference.errors import APIConnectionError, APIStatusError, APITimeoutError
+from oxen_inference.errors import (
+    APIConnectionError,
+    APIStatusError,
+    APITimeoutError,
+    BudgetExceededError,
+)
 
 if TYPE_CHECKING:
     from oxen_inference.catalog.models import Model
@@ -144,7 +149,8 @@ class _Payment:
         self._model = model
         self._model_id = str(body["model"])
         self._prompt = most_prompt_tokens(body)
-        self._most = _most_tokens(body)
+        self._limit = _token_limit(body)
+        self._most = self._limit or USUAL_ANSWER
         self._characters = 0
         self._hold: Hold | None = None
 
@@ -153,7 +159,24 @@ class _Payment:
         self.reserve_in(client.media.ledger)
 
     def reserve_in(self, ledger: Any) -> None:
-        self._hold = self._budget.hold(ledger, self._price(self._most) or Decimal(0))
+        try:
+            self._hold = self._budget.hold(ledger, self._price(self._most) or Decimal(0))
+        except BudgetExceededError as error:
+            if error.left is not None:
+                error.hint = self._reserve_hint
+            raise
+
+    @property
+    def _reserve_hint(self) -> str:
+        if self._limit is None:
+            return (
+                f"Without max_tokens, {USUAL_ANSWER:,} tokens are reserved for an answer, beside "
+                "its prompt: set max_tokens, or raise the limit."
+            )
+        return (
+            f"{self._most:,} tokens are reserved for an answer (max_tokens), beside its prompt: "
+            "lower max_tokens, or raise the limit."
+        )
 
     def read(self, delta: Delta) -> None:
         """Count what has come of an answer."""
@@ -212,7 +235,7 @@ CHARGED_TO = "charged_to"
 """Under this name an answer's metadata has the account of the budget that paid for it."""
 
 
-def _most_tokens(body: Mapping[str, Any]) -> int:
+def _token_limit(body: Mapping[str, Any]) -> int | None:
     limits = (body.get("max_tokens"), body.get("max_completion_tokens"))
     given = [n for n in limits if isinstance(n, int) and not isinstance(n, bool) and n > 0]
-    return min(given, default=USUAL_ANSWER)
+    return min(given, default=None)

@@ -186,7 +186,8 @@ def used_up(known: Totals, label: str) -> BudgetExceededError:
     """Return the error for a budget of which nothing is left."""
     return BudgetExceededError(
         f"Nothing is left of the {usd(known.limit)} in {label} ({usd(known.spent)} spent, "
-        f"{usd(known.reserved)} reserved). Nothing was sent."
+        f"{usd(known.reserved)} reserved). Nothing was sent.",
+        hint="Raise its limit (Budget.change_limit), or use another budget.",
     )
 
 

@@ -116,6 +116,14 @@ def test_an_answer_without_max_tokens_reserves_an_estimate(hub: Sandbox) -> None
     reserve = USUAL_ANSWER * Decimal("0.001")
     with pytest.raises(BudgetExceededError):
         ChatOxen(model=MODEL, budget=Budget(reserve)).invoke(PROMPT)
+    with pytest.raises(BudgetExceededError) as caught:
+        asyncio.run(Oxen(MODEL, budget=Budget(reserve)).acomplete(PROMPT))
+    assert caught.value.hint == (
+        "Without max_tokens, 2,000 tokens are reserved for an answer, beside its prompt: set "
+        "max_tokens, or raise the limit."
+    )
+    with pytest.raises(BudgetExceededError, match=r"9,000 tokens are reserved .*lower max_tokens"):
+        ChatOxen(model=MODEL, budget="1", max_tokens=9000).invoke(PROMPT)
     ChatOxen(model=MODEL, budget=Budget(reserve + 1)).invoke(PROMPT)
     ChatOxen(model=MODEL, budget=Budget("0.1"), max_tokens=50).invoke(PROMPT)
 
@@ -197,7 +205,7 @@ def test_a_price_that_is_not_known_is_told(hub: Sandbox, make: Any) -> None:
         call(PROMPT)
     assert budget.spent == 0
     budget.record("0.01")
-    with pytest.raises(BudgetExceededError, match="Nothing is left"):
+    with pytest.raises(BudgetExceededError, match=r"Nothing is left.*Raise its limit"):
         call(PROMPT)
 
 

@@ -270,9 +270,12 @@ def test_nothing_is_imported_before_it_is_used() -> None:
 def test_max_retries_is_what_comes_after_the_first(max_retries: Any, requests: int) -> None:
     busy = http({"error": "busy"}, status="503 Service Unavailable", headers=["retry-after-ms: 1"])
     with ScriptedServer(busy) as server:
-        with pytest.raises(errors.InternalServerError):
+        with pytest.raises(errors.InternalServerError) as caught:
             chat(server, max_retries=max_retries).invoke("hi")
         assert len(server.requests) == requests
+    hint = caught.value.hint or ""
+    assert hint.startswith("It was tried 3 times. ") is (requests == 3)
+    assert "status 503" in hint
 
 
 def test_a_stream_that_has_begun_is_not_sent_again() -> None:

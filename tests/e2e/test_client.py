@@ -80,6 +80,17 @@ async def test_a_connection_that_broke_is_not_called_unreachable(oxen_sandbox: S
             await async_client.queue.list()
 
 
+async def test_an_error_says_how_often_a_free_call_was_tried(oxen_sandbox: Sandbox) -> None:
+    oxen_sandbox.inject(Fault("respond", status=503, retry_after=0.01, path="*/queue", times=None))
+    settings = {"api_key": oxen_sandbox.api_key, "base_url": oxen_sandbox.base_url}
+    with OxenClient(**settings) as client, pytest.raises(OxenError) as caught:
+        client.queue.list()
+    assert str(caught.value).count("It was tried 3 times.") == 1
+    async with AsyncOxenClient(**settings, max_retries=1) as async_client:
+        with pytest.raises(OxenError, match=r"It was tried 2 times\. Oxen or the provider"):
+            await async_client.queue.list()
+
+
 def test_the_key_is_in_no_repr() -> None:
     client = OxenClient(api_key="sk-very-secret", base_url="http://127.0.0.1:1/api/ai")
     assert "sk-very-secret" not in repr(client)

@@ -310,6 +310,13 @@ USERS_TESTS = """
             call()
         assert oxen_sandbox_env.requests == []
 
+    def test_a_variable_that_somebody_set_is_named(oxen_sandbox_env, monkeypatch):
+        monkeypatch.setenv("OXEN_LOCAL_ONLY", "1")
+        with pytest.raises(ConfigurationError, match="OXEN_LOCAL_ONLY allows only this") as caught:
+            users_app.llm.complete("hi")
+        assert "fixture" not in str(caught.value)
+        assert "Remove OXEN_LOCAL_ONLY" in caught.value.hint
+
     def test_what_is_made_in_the_test_calls_the_sandbox(oxen_sandbox_env):
         users_app.make_chat().invoke("hi")
         assert oxen_sandbox_env.requests
@@ -333,7 +340,7 @@ def test_a_model_made_at_import_never_reaches_the_hub_from_a_test(
         """,
         test_users=USERS_TESTS,
     )
-    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=6)
+    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=7)
 
 
 def test_an_unknown_key_is_told_that_this_is_the_sandbox(oxen_sandbox: Sandbox) -> None:
