@@ -67,6 +67,15 @@ def find(connection: Connection, scope: Scope, key: str) -> Entry | None:
     return next((entry for entry in found if entry.key == key), found[0] if found else None)
 
 
+def has_keys(connection: Connection, scope: Scope, beginning: str) -> bool:
+    """Whether there is any key that begins like this, of an entry or of a call that joined one."""
+    own = select(entries.c.key).where(
+        *in_scope(scope), entries.c.key.startswith(beginning, autoescape=True)
+    )
+    joined = select(calls.c.key).where(calls.c.key.startswith(beginning, autoescape=True))
+    return connection.execute(own.union_all(joined).limit(1)).first() is not None
+
+
 def get(connection: Connection, entry_id: str) -> Entry | None:
     """Return an entry by its id."""
     found = _read_all(connection, _BY_ID, _ITEMS_BY_ENTRY, {"entry": entry_id})

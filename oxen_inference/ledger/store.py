@@ -248,6 +248,11 @@ class Ledger:
         with self.database.reading() as connection:
             return queries.find(connection, scope, key)
 
+    def has_keys(self, scope: Scope, beginning: str) -> bool:
+        """Whether an entry stands for any key that begins like this."""
+        with self.database.reading() as connection:
+            return queries.has_keys(connection, scope, beginning)
+
     def get(self, entry_id: str) -> Entry | None:
         with self.database.reading() as connection:
             return queries.get(connection, entry_id)

@@ -33,7 +33,7 @@ class ContentKeys:
     """
 
     def __init__(self, prefix: str) -> None:
-        self._prefix = prefix
+        self.beginning = f"{prefix}:"
         self._seen: Counter[int] = Counter()  # numbers are smaller than the hashes' texts
 
     def key(self, model: str, params: Mapping[str, Any]) -> str:
@@ -41,7 +41,7 @@ class ContentKeys:
         digest = fingerprint(caller_parameters(model, params))[:_HASH_LENGTH]
         short = int(digest[:15], 16)
         self._seen[short] += 1
-        return f"{self._prefix}:{digest}:{self._seen[short]}"
+        return f"{self.beginning}{digest}:{self._seen[short]}"
 
 
 def derived_key(key: str | None, attempt: int) -> str | None:

@@ -53,6 +53,8 @@ class Bulk:
         self._bar = ProgressBar() if options.on_progress == "bar" else None
         self._on_progress = self._bar or options.on_progress
         self._keys = None if options.key_prefix is None else ContentKeys(options.key_prefix)
+        self._keys_are_new: bool | None = None
+        """Whether the ledger had none of this prefix when the run began; None until it is asked."""
 
     async def take(self, request: Mapping[str, Any]) -> None:
         """Make a job of a request, for the workers to send."""
@@ -70,11 +72,19 @@ class Bulk:
                 params = await read_given(wanted)
                 model = wanted.model if isinstance(wanted.model, str) else wanted.model.id
                 key = self._keys.key(model, stable_form(params))
-                wanted = replace(wanted, params=params, key=key)
+                is_new = await self._has_new_keys(self._keys)
+                wanted = replace(wanted, params=params, key=key, key_is_new=is_new)
         except OxenError as error:
             self.run.end(index, error)
             return
         self.run.add(index, wanted, options)
+
+    async def _has_new_keys(self, keys: ContentKeys) -> bool:
+        """Ask the ledger once for all keys of a run that nobody began before."""
+        if self._keys_are_new is None:
+            ledger, scope = self._engine.ledger, self._engine.scope()
+            self._keys_are_new = not await run(ledger.has_keys, scope, keys.beginning)
+        return self._keys_are_new
 
     async def next_outcome(
         self, more: Callable[[], Awaitable[None]] | None = None

@@ -69,6 +69,8 @@ class MediaRequest:
     price_caps: Mapping[str, Any] | None = None
     key_is_derived: bool = False
     """Whether a tool worked the key out, so that nobody counts on it."""
+    key_is_new: bool = False
+    """Whether the ledger was asked for the key, in vain: it is looked for as it is begun only."""
 
     def caps(self) -> dict[str, Decimal]:
         """Return the price caps of the budget and the call. Raises `InvalidInputError`."""

@@ -78,7 +78,8 @@ async def submit(engine: Engine, request: MediaRequest, task: Task) -> Entry:
     if task.options.save_to is not None and not task.is_one_of_many:
         await run_on_network(check_folder, task.options.save_to)
     scope = engine.scope()
-    known = None if request.key is None else await find_known(engine, request, scope)
+    is_new = request.key is None or request.key_is_new
+    known = None if is_new else await find_known(engine, request, scope)
     entry = None if known is None else await _join_by_key(engine, known, request, task)
     if entry is None:
         entry = await _begin(engine, request, scope, task)

@@ -62,30 +62,41 @@ def ended(entry: Entry, cost: str | None = "0.04") -> Change:
 def test_a_group_is_written_as_each_alone_would_be(ledger: Ledger) -> None:
     writes, budget = GroupedWrites(ledger), Budget("9", name="b", ledger=ledger)
 
-    def life(keys: list[str], size: int) -> list[Entry]:
-        """Begin, send and end requests, so many at once."""
-        wanted = [beginning(ledger, budget, key, count=2) for key in keys]
-        groups = [wanted[at : at + size] for at in range(0, len(wanted), size)]
-        new = [entry for group in groups for entry in begun(writes.begin(group))]
+    def life(keys: list[str], begin: Any, accept: Any, update: Any) -> list[Entry]:
+        """Begin, send and end requests."""
+        new = begun(begin([beginning(ledger, budget, key, count=2) for key in keys]))
         assert [entry.reserved for entry in new] == [Decimal("0.20")] * len(keys)
         assert all(ledger.get(entry.entry_id) == entry for entry in new)
         assert all(ledger.mark_posting(entry) for entry in new)
-        taken: list[Any] = []
-        for at in range(0, len(new), size):
-            taken += writes.accept(answers(new[at : at + size]))
-        done: list[Any] = []
-        for at in range(0, len(new), size):
-            done += writes.update([ended(entry) for entry in taken[at : at + size]])
+        done = update([ended(entry) for entry in accept(answers(new))])
         assert all(entry.is_settled and entry.reserved == 0 for entry in done)
         return [entry for entry in (ledger.get(each.entry_id) for each in new) if entry]
 
-    alone, together = life(["1", "2", "3"], 1), life(["4", "5", "6"], 3)
-    for one, other in zip(alone, together, strict=True):
+    def begin(each: Beginning) -> Any:
+        return ledger.begin(each.intent, each.reservation())
+
+    def accept(each: Acceptance) -> Any:
+        assert ledger.mark_accepted(each.entry, each.generation_ids, each.notes)
+        return ledger.get(each.entry.entry_id)
+
+    def update(each: Change) -> Any:
+        return ledger.update(each.entry, each.entry.items, is_delivered=each.is_delivered)
+
+    def each_by(write: Any) -> Any:
+        return lambda wanted: [write(one) for one in wanted]
+
+    def in_ones(write: Any) -> Any:
+        return lambda wanted: [result for one in wanted for result in write([one])]
+
+    by_ledger = life(["1", "2", "3"], *map(each_by, (begin, accept, update)))
+    alone = life(["4", "5", "6"], *map(in_ones, (writes.begin, writes.accept, writes.update)))
+    together = life(["7", "8", "9"], writes.begin, writes.accept, writes.update)
+    for one, other in [*zip(by_ledger, alone, strict=True), *zip(by_ledger, together, strict=True)]:
         assert other.items == tuple(
             replace(item, generation_id=f"{other.key}-{n}") for n, item in enumerate(one.items)
         )
         assert (one.state, one.notes, one.error) == (other.state, other.notes, other.error)
-    assert (budget.spent, budget.reserved) == (Decimal("0.48"), 0)
+    assert (budget.spent, budget.reserved) == (Decimal("0.72"), 0)
 
 
 def test_begin_in_a_group_refuses_only_what_does_not_fit(ledger: Ledger) -> None:
@@ -214,3 +225,11 @@ def test_an_acceptance_that_could_not_be_written_is_written_later(ledger: Ledger
 
     assert all(entry.state == "accepted" and entry.is_settled for entry in ledger.entries())
     assert (budget.spent, budget.reserved) == (Decimal("0.08"), 0)
+
+
+def test_the_beginning_of_keys_is_looked_for_as_it_is(ledger: Ledger) -> None:
+    begun(GroupedWrites(ledger).begin([beginning(ledger, None, "a_b:1")]))
+
+    assert ledger.has_keys(SCOPE, "a_b:")
+    assert not any(ledger.has_keys(SCOPE, other) for other in ("a%", "axb:", "b:", "a_b:2"))
+    assert not ledger.has_keys(Scope("https://hub", "another"), "a_b:")
