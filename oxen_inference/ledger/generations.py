@@ -128,7 +128,7 @@ def catch_up(connection: Connection, entry: Entry) -> None:
 def update_items(connection: Connection, entry: Entry, items: Iterable[MediaItem]) -> None:
     """Write how far the generations are, and settle those whose cost is known.
 
-    A generation that has ended stays so, whatever an older answer says.
+    A generation that has ended stays so, and a cost stays known, whatever an older answer says.
     """
     _lock(connection, entry)
     rows = connection.execute(_ITEMS, {"entry": entry.entry_id})
@@ -140,6 +140,8 @@ def update_items(connection: Connection, entry: Entry, items: Iterable[MediaItem
         before = read_item(generation_id, known[generation_id])
         if before.is_terminal and not item.is_terminal:
             item = replace(item, status=before.status, cost=before.cost)  # noqa: PLW2901 - as it is by now
+        elif item.cost is None and before.cost is not None:
+            item = replace(item, cost=before.cost)  # noqa: PLW2901 - somebody was told it meanwhile
         content = json.dumps(item.to_dict())
         values = {"entry": entry.entry_id, "generation": generation_id, "content": content}
         connection.execute(_SET_ITEM, values)

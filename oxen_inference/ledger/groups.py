@@ -358,7 +358,8 @@ def _update(connection: Connection, changes: list[Change]) -> list[Entry]:
             if where not in known:
                 raise _OneByOneError
             before = read_item(str(item.generation_id), known[where])
-            if before.is_terminal and not item.is_terminal:
+            is_older = before.is_terminal and not item.is_terminal
+            if is_older or (before.cost is not None and item.cost is None):
                 raise _OneByOneError  # an older answer
             if item.is_terminal and item.status != "succeeded":
                 raise _OneByOneError  # what a failure holds has rules of its own

@@ -32,6 +32,7 @@ from oxen_inference.errors import (
 )
 from oxen_inference.ledger.database import LedgerWarning
 from oxen_inference.ledger.entries import Entry, Intent, Scope
+from oxen_inference.ledger.groups import Change, GroupedWrites
 from oxen_inference.ledger.leases import STALE, is_alive, this_process
 from oxen_inference.ledger.schema import metadata, migrate, migrations
 from oxen_inference.ledger.store import Begun, Undecided, default_ledger
@@ -696,6 +697,24 @@ def test_a_database_that_was_not_set_up_says_so(postgres: str) -> None:
     ledger.close()
     with pytest.raises(LedgerError, match=r"setup\(\) once"):
         Ledger(postgres).entries()
+
+
+@pytest.mark.parametrize("status", ["succeeded", "failed"])
+def test_an_older_answer_does_not_undo_a_cost(ledger: Ledger, status: str) -> None:
+    """Two processes ask about a job: who was told no cost yet may be the last to write."""
+    budget = Budget("1.00", name="b", ledger=ledger, release_failed_after=0)
+    begun = ledger.begin(intent(), budget.reservation(ledger, Decimal("0.10"), 2))
+    assert isinstance(begun, Begun)
+    ledger.mark_posting(begun.entry)
+    ledger.mark_accepted(begun.entry, ["a", "b"], [])
+    ended = MediaItem(generation_id="a", status=status, cost=Decimal("0.04"))
+    ledger.update(begun.entry, [ended])
+    ledger.update(begun.entry, [replace(ended, cost=None)])
+    GroupedWrites(ledger).update([Change(replace(begun.entry, items=(replace(ended, cost=None),)))])
+    (entry,) = ledger.entries()
+    assert [item.cost for item in entry.items] == [Decimal("0.04"), None]
+    # What is held for the other one stays.
+    assert (budget.spent, budget.reserved) == (Decimal("0.04"), Decimal("0.10"))
 
 
 def test_a_cost_that_the_hub_corrects_is_charged_as_corrected(ledger: Ledger) -> None:
