@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 from pathlib import Path
 
@@ -174,10 +175,31 @@ def test_no_stump_of_a_header_breaks_it(length: int, tmp_path: Path) -> None:
         probe(path)
 
 
-def test_files_never_take_each_others_names(tmp_path: Path) -> None:
+def test_a_file_that_was_saved_before_is_not_saved_twice(tmp_path: Path) -> None:
+    """As where a run was killed after a file got its name, and is run again."""
+    (tmp_path / "ox.png").write_bytes(b"of somebody else")
     content = image("PNG")
-    names = [save(content, tmp_path, "ox", "image").path.name for _ in range(3)]
+    paths = [save(content, tmp_path, "ox", "image").path for _ in range(2)]
+    assert [path.name for path in paths] == ["ox-1.png", "ox-1.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ox-1.png", "ox.png"]
+
+
+def test_what_a_killed_process_left_is_swept(tmp_path: Path) -> None:
+    old, new = tmp_path / ".oxen-old.part", tmp_path / ".oxen-new.part"
+    for path in (old, new):
+        path.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    folder_to_save_in(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [new.name]
+
+
+def test_files_never_take_each_others_names(tmp_path: Path) -> None:
+    contents = [image("PNG") + bytes(n) for n in range(3)]
+    names = [save(content, tmp_path, "ox", "image").path.name for content in contents]
     assert names == ["ox.png", "ox-1.png", "ox-2.png"]
+    assert all(
+        (tmp_path / name).read_bytes() == one for name, one in zip(names, contents, strict=True)
+    )
     assert (tmp_path / "ox.png").stat().st_mode & 0o777 == 0o600
 
 

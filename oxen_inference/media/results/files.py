@@ -7,15 +7,20 @@ import hashlib
 import os
 import re
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
 from oxen_inference.errors import InvalidInputError
 from oxen_inference.media.results.probe import Probe, probe
 from oxen_inference.media.results.public_connection import FetchError
+
+_PREFIX, _SUFFIX = ".oxen-", ".part"
+_STALE_AFTER = 3600.0  # seconds without a write after which a download has surely ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,7 @@ def save(
 @contextmanager
 def temporary_file(folder: Path) -> Iterator[tuple[Path, BinaryIO]]:
     """A file to write to, gone at the end unless it was kept."""
-    handle, name = tempfile.mkstemp(prefix=".oxen-", suffix=".part", dir=folder)
+    handle, name = tempfile.mkstemp(prefix=_PREFIX, suffix=_SUFFIX, dir=folder)
     try:
         with os.fdopen(handle, "wb") as file:
             yield Path(name), file
@@ -84,7 +89,7 @@ def keep(
 ) -> Fetched:
     """Give a finished file its place, named `stem` and by what it is."""
     suffix = media.suffix if media else _suffix_of(received.declared)
-    path = _put(temporary, folder, f"{safe_name(stem)}.{suffix}")
+    path = _put(temporary, folder, f"{safe_name(stem)}.{suffix}", received)
     mime_type = media.mime_type if media else received.declared
     note = _mismatch_note(media, received.declared, media_type, path.name)
     return Fetched(path, received.sha256, received.size, media, mime_type, note)
@@ -114,13 +119,23 @@ def folder_to_save_in(save_to: str | os.PathLike[str]) -> Path:
     folder = Path(save_to).expanduser()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(prefix=".oxen-", dir=folder):
+        with tempfile.NamedTemporaryFile(prefix=_PREFIX, dir=folder):
             pass
+        _sweep(folder.absolute())
     except OSError as error:
         raise InvalidInputError(
             f"save_to must be a folder that can be written; {folder}: {error.strerror}."
         ) from error
     return folder
+
+
+@lru_cache(maxsize=256)  # once in a process: to list a large folder takes a while
+def _sweep(folder: Path) -> None:
+    """Delete the temporary files of processes that were killed while they wrote."""
+    for path in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > _STALE_AFTER:
+                path.unlink()
 
 
 def safe_name(stem: str) -> str:
@@ -182,12 +197,17 @@ def _suffix_of(mime_type: str | None) -> str:
     return re.sub(r"[^a-z0-9]", "", (mime_type or "").partition("/")[2].partition("+")[0]) or "bin"
 
 
-def _put(temporary: Path, folder: Path, name: str) -> Path:
-    """Give the finished file its name, and never replace another file."""
+def _put(temporary: Path, folder: Path, name: str, received: Received) -> Path:
+    """Give the finished file its name, and never replace another file.
+
+    One with that name and the same bytes is the file: it was saved before a run was killed.
+    """
     stem, _, suffix = name.rpartition(".")
     number = 0
     while True:
         path = folder / (f"{stem}-{number}.{suffix}" if number else name)
+        if _holds(path, received):
+            return path
         try:
             os.link(temporary, path)
         except FileExistsError:
@@ -202,6 +222,19 @@ def _put(temporary: Path, folder: Path, name: str) -> Path:
             temporary.replace(path)
         _sync_folder(folder)
         return path
+
+
+def _holds(path: Path, received: Received) -> bool:
+    try:
+        if path.is_symlink() or not path.is_file() or path.stat().st_size != received.size:
+            return False
+        digest = hashlib.sha256()
+        with path.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+        return digest.hexdigest() == received.sha256
+    except OSError:
+        return False
 
 
 def _sync_folder(folder: Path) -> None:

@@ -442,9 +442,12 @@ def test_a_disk_without_links_keeps_every_file(
 
     monkeypatch.setattr("os.link", refuse)
     hub, _ = sites
-    paths = [fetch(f"{hub.origin}/ok", tmp_path, "ox", "image", source(hub)).path for _ in range(3)]
-    assert [path.name for path in paths] == ["ox.png", "ox-1.png", "ox-2.png"]
-    assert all(path.read_bytes() == PNG for path in paths)
+    before = [tmp_path / "ox.png", tmp_path / "ox-1.png"]
+    for path in before:
+        path.write_text(path.name)
+    path = fetch(f"{hub.origin}/ok", tmp_path, "ox", "image", source(hub)).path
+    assert (path.name, path.read_bytes()) == ("ox-2.png", PNG)
+    assert [path.read_text() for path in before] == ["ox.png", "ox-1.png"]
     assert len(list(tmp_path.iterdir())) == 3
 
 
