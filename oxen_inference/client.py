@@ -23,6 +23,7 @@ from oxen_inference.settings import (
     NO_KEY,
     async_key_from_function,
     check_may_call,
+    check_timeout,
     find_api_key,
     key_from_function,
     missing_key,
@@ -77,6 +78,8 @@ class _Shared:
         url = resolve_base_url(None if base_url is None else str(base_url))
         # The SDK's copy() hands every option back, the ambient ones included.
         sdk = {k: v for k, v in sdk.items() if k not in _NOTHING_AMBIENT}
+        if isinstance(sdk.get("timeout"), int | float | str):  # or it is the SDK's own kind
+            check_timeout(sdk["timeout"])
         if transport_is_ours is None:
             transport_is_ours = http_client is None
         if http_client is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import ipaddress
+import math
 import os
 import re
 import sys
@@ -257,8 +258,21 @@ def _read_key(value: Any, origin: str) -> str | None:
     return key or None
 
 
+def check_timeout(timeout: Any) -> None:
+    """Raise `InvalidInputError` unless it is a number of seconds above 0, or None."""
+    if timeout is None:
+        return
+    is_number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
+    if not (is_number and 0 < timeout < math.inf):
+        from oxen_inference.errors import InvalidInputError
+
+        raise InvalidInputError(
+            f"timeout must be a number of seconds above 0, or None, not {timeout!r}."
+        )
+
+
 def _normalize(value: str, origin: str) -> str:
-    bare_host = "://" not in value
+    bare_host = "://" not in value and re.match(r"[^/@]*:(/|$)", value) is None  # as in https:/hub
     url = _with_scheme(value) if bare_host else value
     parts = _parse(url, value, origin)
     path = parts.path.rstrip("/")

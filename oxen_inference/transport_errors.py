@@ -93,7 +93,8 @@ def _root_reason(error: Exception) -> str:
     cause: BaseException | None = error.__cause__
     while cause is not None and not str(cause) and cause.__cause__ is not None:
         cause = cause.__cause__
-    return str(cause or error) or type(cause or error).__name__
+    text = str(cause or error).rstrip(". ")  # it ends up inside a sentence
+    return text or type(cause or error).__name__
 
 
 def _never_connected(error: BaseException) -> bool:

@@ -16,6 +16,7 @@ from oxen_inference.chat.prefetch import AsyncCatalogPrefetch, CatalogPrefetch
 from oxen_inference.chat.sse import Event, SSEDecoder, is_json
 from oxen_inference.chat.stalls import StallDetector, adrain, drain
 from oxen_inference.errors import APIResponseError, APIStatusError, OxenError
+from oxen_inference.settings import check_timeout
 
 if TYPE_CHECKING:
     from oxen_inference.catalog.facade import AsyncCatalog, Catalog
@@ -247,6 +248,8 @@ def _url(client: _Client) -> str:
 
 
 def _sdk_options(options: dict[str, Any]) -> Any:
+    if isinstance(options.get("timeout"), int | float | str):  # or it is the SDK's own kind
+        check_timeout(options["timeout"])
     return {_SDK_NAMES.get(k, k): v for k, v in options.items() if v is not None}
 
 

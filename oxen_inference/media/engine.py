@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -35,6 +34,7 @@ from oxen_inference.media.poller import Poller
 from oxen_inference.media.results.download import Source
 from oxen_inference.paths import Paths
 from oxen_inference.result import Progress
+from oxen_inference.settings import check_timeout
 from oxen_inference.transport import Call
 
 log = logging.getLogger("oxen_inference.media")
@@ -65,10 +65,7 @@ class WaitOptions:
             raise InvalidInputError(
                 f'on_interrupt must be "detach" or "cancel", not {self.on_interrupt!r}.'
             )
-        if self.timeout is not None and not (
-            isinstance(self.timeout, int | float) and 0 < self.timeout < math.inf
-        ):
-            raise InvalidInputError("timeout must be a number of seconds above 0, or None.")
+        check_timeout(self.timeout)
         if self.on_progress is not None and not callable(self.on_progress):
             raise InvalidInputError("on_progress must be a function that takes one event.")
         if self.file_name is not None:

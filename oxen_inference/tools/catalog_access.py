@@ -103,7 +103,9 @@ def _said(models: ModelList) -> ModelList:
     if models.reason:
         from oxen_inference.catalog.models import CatalogWarning
 
-        warnings.warn(f"No models: {models.reason}.", CatalogWarning, stacklevel=4)
+        reason = str(models.reason)
+        stop = "" if reason.endswith("?") else "."
+        warnings.warn(f"No models: {reason}{stop}", CatalogWarning, stacklevel=4)
     return models
 
 

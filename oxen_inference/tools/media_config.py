@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from oxen_inference.settings import results_folder
+from oxen_inference.settings import check_timeout, results_folder
 from oxen_inference.tools import inputs
 
 if TYPE_CHECKING:
@@ -206,8 +206,7 @@ def check_limits(
 
     if max_cost is not None:
         read_amount(max_cost, "max_cost")
-    if timeout is not None and not (isinstance(timeout, int | float) and timeout > 0):
-        raise InvalidInputError(f"timeout must be a number of seconds above 0, not {timeout!r}.")
+    check_timeout(timeout)
     if on_interrupt not in ("detach", "cancel"):
         raise InvalidInputError(f'on_interrupt must be "detach" or "cancel", not {on_interrupt!r}.')
     if save_to is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import socket
+from typing import Any
 
 import openai
 import pytest
@@ -14,6 +15,7 @@ from oxen_inference.errors import (
     APIConnectionError,
     APIResponseError,
     AuthenticationError,
+    InvalidInputError,
     OxenError,
 )
 from oxen_inference.transport import Call
@@ -143,6 +145,21 @@ def test_a_page_instead_of_json_is_an_honest_error(oxen_sandbox: Sandbox) -> Non
     ) as client:
         with pytest.raises(OxenError):
             client.send(call)
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("inf"), float("nan"), True, "soon"])
+def test_a_timeout_that_means_nothing_is_refused_before_sending(timeout: Any) -> None:
+    body = {"model": "ox-1", "messages": [{"role": "user", "content": "hi"}]}
+    with pytest.raises(InvalidInputError, match="timeout must be a number of seconds above 0"):
+        OxenClient(api_key="k", timeout=timeout)
+    with ScriptedServer() as server, OxenClient(api_key="k", base_url=server.url) as client:
+        for call in (
+            completions.complete,
+            lambda *args, **kw: next(completions.stream(*args, **kw)),
+        ):
+            with pytest.raises(InvalidInputError, match="above 0, or None, not"):
+                call(client, body, timeout=timeout)
+        assert not server.requests
 
 
 def test_a_client_without_a_timeout_streams() -> None:

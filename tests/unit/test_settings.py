@@ -64,6 +64,8 @@ def test_base_url_precedence(monkeypatch: pytest.MonkeyPatch) -> None:
     "given",
     [
         "ftp://x",
+        "ftp:/x",
+        "https:/hub.oxen.ai",
         "http://",
         "hub .x",
         "http://x:port",
