@@ -43,6 +43,7 @@ _CONNECT_OPTIONS = {
     # pgbouncer's transaction mode keeps no prepared statements between transactions.
     "prepare_threshold": None,
 }
+_PLACE_OPTIONS = ("host", "hostaddr", "port", "service")
 _seen_ids: dict[str, str] = {}
 """The id of the ledger that was opened last, by where it is."""
 _SETUP_LOCK = "oxen ledger setup"
@@ -349,9 +350,14 @@ def read_url(given: str) -> URL:
 
 def identity_of(url: URL) -> str:
     """Return what names a database in errors and pickles: without user, password and options."""
-    where = url.query.get("host") if not url.host else None
-    host = url.host or (where if isinstance(where, str) else "") or "localhost"
-    return f"postgresql://{host}{f':{url.port}' if url.port else ''}/{url.database or ''}"
+    where = {name: it for name, it in url.query.items() if name in _PLACE_OPTIONS}
+    return URL.create(
+        url.get_backend_name(),
+        host=url.host or (None if where or url.get_backend_name() == "sqlite" else "localhost"),
+        port=url.port,
+        database=url.database,
+        query=where,
+    ).render_as_string()
 
 
 def _postgresql(url: URL) -> Engine:

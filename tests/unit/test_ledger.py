@@ -678,6 +678,23 @@ def test_a_pickle_holds_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pickle.loads(travels).database.url.password == "other"
 
 
+@pytest.mark.parametrize(
+    ("url", "identity"),
+    [
+        ("postgresql://me:pw@db:5433/oxen?sslmode=require", "postgresql://db:5433/oxen"),
+        ("postgresql://me@/oxen?host=/run/pg&sslmode=x", "postgresql:///oxen?host=%2Frun%2Fpg"),
+        ("postgresql:///oxen?host=a&host=b:1", "postgresql:///oxen?host=a&host=b%3A1"),
+        ("postgresql:///oxen", "postgresql://localhost/oxen"),
+    ],
+)
+def test_a_pickle_names_the_same_server(url: str, identity: str) -> None:
+    ledger = Ledger(url)
+    assert repr(ledger) == f"Ledger({identity!r})"
+    again = pickle.loads(pickle.dumps(ledger))
+    assert repr(again) == repr(ledger)
+    assert again.database.url.query.get("host") == ledger.database.url.query.get("host")
+
+
 def test_an_engine_cannot_be_pickled_and_says_why() -> None:
     ledger = Ledger(create_engine("sqlite://"))
     with pytest.raises(TypeError, match=r"Use Ledger\(url\)"):
