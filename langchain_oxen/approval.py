@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _WORDS = {True: "approve", False: "reject", "yes": "approve", "y": "approve", "no": "reject", "n": "reject"}  # fmt: skip
 _DECISIONS = ("approve", "edit", "reject")
 _EDITED = (
-    "Note: a person changed this call before it ran, on purpose. It ran with {arguments}. "
+    "Note: a person changed this call on purpose. Its arguments were {arguments}. "
     "Do not repeat the original call.\n\n"
 )
 
@@ -72,23 +72,27 @@ def digest(arguments: Mapping[str, Any]) -> str:
 
 
 def ask(
-    calls: Sequence[PricedCall], config: RunnableConfig, left: Decimal | None = None
+    calls: Sequence[PricedCall],
+    config: RunnableConfig,
+    left: Decimal | None = None,
+    problem: str | None = None,
 ) -> list[dict[str, Any]]:
     """Ask a person about calls until the answer can be carried out; return a decision for each.
 
-    `left`: USD that are left of the budget. Raises `GraphInterrupt`.
+    `left`: USD that are left of the budget. `problem`: why the answer before could not be carried
+    out. Raises `GraphInterrupt`.
     """
     question = _question(calls, left)
-    value = question
     # Explicitly: on Python 3.10 no coroutine inherits the task that an interrupt belongs to.
     with set_config_context(config) as context:
         while True:
-            answer = context.run(interrupt, value)
-            decisions, problem = _read_answer(answer, calls)
+            value = question
+            if problem is not None:
+                description = f"{problem} {question['description']}"
+                value = {**question, "description": description, "problem": problem}
+            decisions, problem = _read_answer(context.run(interrupt, value), calls)
             if problem is None:
                 return decisions
-            description = f"{problem} {question['description']}"
-            value = {**question, "description": description, "problem": problem}
 
 
 def refusal(call: ToolCall, decision: Mapping[str, Any], *, is_paid: bool) -> ToolMessage:
@@ -178,6 +182,15 @@ def _find_problem(decision: Any, tool: str) -> str | None:
     """Return why a decision cannot be carried out, or None."""
     kind = decision.get("type") if isinstance(decision, Mapping) else None
     edited = decision.get("edited_action") if kind == "edit" else {}
+    if (
+        kind == "edit"
+        and isinstance(edited, Mapping)
+        and not isinstance(edited.get("args"), Mapping)
+    ):
+        return (
+            f"An edit of {tool} gives all its arguments: {{'type': 'edit', 'edited_action': "
+            f"{{'name': {tool!r}, 'args': {{...}}}}}}."
+        )
     if kind not in _DECISIONS or not isinstance(edited, Mapping):
         return f"The answer must be approve, reject or edit; {decision!r} is none of them."
     if edited.get("name") in (None, tool):

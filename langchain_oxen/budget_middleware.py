@@ -6,7 +6,8 @@ import asyncio
 import uuid
 import warnings
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
@@ -26,10 +27,13 @@ from langchain.agents.middleware.types import (
     ToolCallRequest,
     hook_config,
 )
-from langchain_core.messages import AIMessage, ToolCall, ToolMessage
+from langchain_core.messages import AIMessage, RemoveMessage, ToolCall, ToolMessage
 from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import ToolException
+from langgraph.graph.message import REMOVE_ALL_MESSAGES
 from langgraph.runtime import Runtime
 from langgraph.types import Command
+from pydantic import ValidationError
 from typing_extensions import NotRequired
 
 from langchain_oxen.approval import PricedCall, ask, digest, note_edit, refusal
@@ -37,14 +41,22 @@ from langchain_oxen.costs import is_charged_to, is_from_cache
 from langchain_oxen.media_tool import OxenMediaTool
 from langchain_oxen.tool_base import ToolRequest
 from langchain_oxen.toolkit import OxenSubmitTool
+from langchain_oxen.unanswered import (
+    UnansweredCall,
+    closing_message,
+    find_unanswered,
+    insert_results,
+)
 from oxen_inference.locks import Lock
 from oxen_inference.price_caps import PriceCaps, read_price_caps
 from oxen_inference.tools.approval import needs_approval
+from oxen_inference.tools.calls import problems_in
 
 if TYPE_CHECKING:
     from oxen_inference.catalog.pricing import Quote
     from oxen_inference.ledger.budgets import Budget
     from oxen_inference.ledger.store import Ledger
+    from oxen_inference.result import MediaResult
 
 _NO_CONFIG = RunnableConfig()
 _PAID_TOOLS = (OxenMediaTool, OxenSubmitTool)
@@ -65,6 +77,8 @@ class BudgetState(AgentState[Any]):
     """By tool-call id: the calls of the last answer that a person is asked about."""
     oxen_decisions: NotRequired[Annotated[dict[str, Any], PrivateStateAttr]]
     """By tool-call id: what the person decided, and the price it was decided at."""
+    oxen_results: NotRequired[Annotated[list[Any], PrivateStateAttr]]
+    """Of earlier calls that nobody answered: message ids and results, not in the messages yet."""
 
 
 class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
@@ -84,7 +98,8 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
     it with ``Command(resume={"decisions": [...]})``, a decision for each call: ``{"type":
     "approve"}``, ``{"type": "reject", "message": "..."}`` or ``{"type": "edit", "edited_action":
     {"name": ..., "args": {...}}}``. An approved call cannot cost more than was shown. It needs a
-    checkpointer.
+    checkpointer. A new message instead of an answer closes the question: nothing is bought, and the
+    model reads that there was no decision.
 
     `price_caps`: most USD that one generation may cost, by model id, for models without a usable
     price; of a `budget`, its own count.
@@ -194,27 +209,78 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
         request: ModelRequest[Any],
         handler: Callable[[ModelRequest[Any]], ModelResponse[Any]],
     ) -> ModelResponse[Any] | AIMessage | ExtendedModelResponse[Any]:
-        """Count the cost of an answer, and price the calls in it that a person must approve."""
-        response = handler(request)
+        """Close what nobody answered, count the cost of the answer, and price the calls in it."""
+        results = [
+            (one.message_id, self._close(one, request, self._find_paid(one, request)))
+            for one in find_unanswered(request.state["messages"])
+        ]
+        response = handler(_with_results(request, results))
         self._record_cost(request.state, response)
         calls = self._price_calls(request, response)
         if self._must_ask(calls):
             calls = [call for call in calls if self._is_open_to_question(call, request.state)]
-        return self._with_questions(response, calls)
+        return self._with_questions(response, calls, results)
 
     async def awrap_model_call(
         self,
         request: ModelRequest[Any],
         handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]],
     ) -> ModelResponse[Any] | AIMessage | ExtendedModelResponse[Any]:
-        response = await handler(request)
+        results = [
+            (one.message_id, self._close(one, request, await self._afind_paid(one, request)))
+            for one in find_unanswered(request.state["messages"])
+        ]
+        response = await handler(_with_results(request, results))
         await asyncio.to_thread(self._record_cost, request.state, response)
         calls = await asyncio.to_thread(self._price_calls, request, response)
         if self._must_ask(calls):
             calls = [
                 call for call in calls if await self._ais_open_to_question(call, request.state)
             ]
-        return self._with_questions(response, calls)
+        return self._with_questions(response, calls, results)
+
+    def _find_paid(
+        self, one: UnansweredCall, request: ModelRequest[Any]
+    ) -> MediaResult | Exception | None:
+        """Return what was paid for with a call that nobody answered, or why that is not known."""
+        from oxen_inference.errors import OxenError
+
+        try:
+            for tool, wanted in _read_unanswered(one.call, request):
+                if (job := tool.paid_job(wanted)) is not None:
+                    return job
+        except OxenError as error:
+            return error
+        return None
+
+    async def _afind_paid(
+        self, one: UnansweredCall, request: ModelRequest[Any]
+    ) -> MediaResult | Exception | None:
+        from oxen_inference.errors import OxenError
+
+        try:
+            for tool, wanted in _read_unanswered(one.call, request):
+                if (job := await tool.apaid_job(wanted)) is not None:
+                    return job
+        except OxenError as error:
+            return error
+        return None
+
+    def _close(
+        self,
+        one: UnansweredCall,
+        request: ModelRequest[Any],
+        job: MediaResult | Exception | None,
+    ) -> ToolMessage:
+        call = one.call
+        state: Mapping[str, Any] = request.state
+        question = (state.get("oxen_questions") or {}).get(str(call["id"]))
+        return closing_message(
+            call,
+            is_asked=question is not None and question["arguments"] == digest(call["args"]),
+            is_paid_tool=_paid_tool(call, request) is not None,
+            job=job,
+        )
 
     def _record_cost(self, state: Mapping[str, Any], response: ModelResponse[Any]) -> None:
         from oxen_inference.chat.answer import charged_cost
@@ -245,8 +311,16 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
     ) -> dict[str, Any] | None:
         """Ask a person about the calls of the last answer. Raises `GraphInterrupt`.
 
-        LangGraph gives the `config`: on Python 3.10 no coroutine finds the one of its run.
+        Calls before it that nobody answered get their results. LangGraph gives the `config`: on
+        Python 3.10 no coroutine finds the one of its run.
         """
+        update: dict[str, Any] = {}
+        if results := state.get("oxen_results"):
+            messages = insert_results(state["messages"], _by_call(results))
+            update = {
+                "messages": [RemoveMessage(REMOVE_ALL_MESSAGES), *messages],
+                "oxen_results": [],
+            }
         questions = state.get("oxen_questions") or {}
         message = state["messages"][-1] if state["messages"] else None
         calls = [
@@ -256,14 +330,16 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
             and questions[str(call["id"])]["arguments"] == digest(call["args"])
         ]
         if not calls:
-            return {"oxen_decisions": {}} if state.get("oxen_decisions") else None
+            if state.get("oxen_decisions"):
+                update["oxen_decisions"] = {}
+            return update or None
         _require_checkpointer(config)
         decisions = ask(calls, config, self.budget_of(state).remaining)
         kept = {
             str(each.call["id"]): {"decision": decision, **each.as_state()}
             for each, decision in zip(calls, decisions, strict=True)
         }
-        return {"oxen_decisions": kept}
+        return {**update, "oxen_decisions": kept}
 
     def _price_calls(
         self, request: ModelRequest[Any], response: ModelResponse[Any]
@@ -294,7 +370,7 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
         from oxen_inference.errors import BudgetExceededError, OxenError
 
         try:
-            if call.tool.joins_paid_job(call.request):
+            if call.tool.paid_job(call.request) is not None:
                 return False
             self._check_budget(call.tool, call.quote, state)
         except BudgetExceededError:
@@ -307,7 +383,7 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
         from oxen_inference.errors import BudgetExceededError, OxenError
 
         try:
-            if await call.tool.ajoins_paid_job(call.request):
+            if await call.tool.apaid_job(call.request) is not None:
                 return False
             await asyncio.to_thread(self._check_budget, call.tool, call.quote, state)
         except BudgetExceededError:
@@ -317,17 +393,22 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
         return True
 
     def _with_questions(
-        self, response: ModelResponse[Any], calls: list[_Candidate]
+        self,
+        response: ModelResponse[Any],
+        calls: list[_Candidate],
+        results: list[tuple[str | None, ToolMessage]],
     ) -> ModelResponse[Any] | ExtendedModelResponse[Any]:
         """Keep what is asked, and its prices, in the checkpoint before anybody is asked."""
-        if self._ask_above is None:
+        update: dict[str, Any] = {"oxen_results": results} if results else {}
+        if self._ask_above is not None:
+            asked = calls if self._must_ask(calls) else []
+            update["oxen_questions"] = {
+                str(each.call["id"]): PricedCall.of(each.call, each.quote).as_state()
+                for each in asked
+            }
+        if not update:
             return response
-        asked = calls if self._must_ask(calls) else []
-        questions = {
-            str(each.call["id"]): PricedCall.of(each.call, each.quote).as_state() for each in asked
-        }
-        command: Command[Any] = Command(update={"oxen_questions": questions})
-        return ExtendedModelResponse(model_response=response, command=command)
+        return ExtendedModelResponse(model_response=response, command=Command(update=update))
 
     # Media
 
@@ -351,7 +432,7 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
             return handler(paid)
         is_paid = False
         try:
-            is_paid = tool.joins_paid_job(pending.request)
+            is_paid = tool.paid_job(pending.request) is not None
             if not is_paid and pending.decision is None:
                 self._check_budget(tool, pending.quote, request.state)
         except BudgetExceededError as error:
@@ -383,7 +464,7 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
             return await handler(paid)
         is_paid = False
         try:
-            is_paid = await tool.ajoins_paid_job(pending.request)
+            is_paid = await tool.apaid_job(pending.request) is not None
             if not is_paid and pending.decision is None:
                 await asyncio.to_thread(self._check_budget, tool, pending.quote, request.state)
         except BudgetExceededError as error:
@@ -445,25 +526,76 @@ def _read_call(
         return None
 
 
+def _problem_of_edit(tool: _PaidTool, call: ToolCall, config: RunnableConfig) -> str | None:
+    """Return why a call cannot be made with the arguments that a person gave it, or None."""
+    try:
+        tool.read_request(call["args"], call["id"], config)
+        tool.quote(call["args"])
+    except (ValueError, TypeError, ToolException) as error:
+        cause = error.__cause__ if isinstance(error, ToolException) else error
+        why = problems_in(cause) if isinstance(cause, ValidationError) else str(cause)
+        return f"{tool.name} cannot be called with these arguments: {why.rstrip('.')}."
+    return None
+
+
+def _paid_tool(call: ToolCall, request: ModelRequest[Any]) -> _PaidTool | None:
+    tools = (t for t in request.tools if isinstance(t, _PAID_TOOLS) and t.name == call["name"])
+    return next(tools, None)
+
+
+def _read_unanswered(
+    call: ToolCall, request: ModelRequest[Any]
+) -> Iterator[tuple[_PaidTool, ToolRequest]]:
+    """Yield the requests that a call may have become: its own, and the one a person made of it."""
+    tool = _paid_tool(call, request)
+    if tool is None:
+        return
+    thread = _thread_id(request.runtime)
+    config = RunnableConfig(configurable={"thread_id": thread} if thread else {})
+    state: Mapping[str, Any] = request.state
+    kept = (state.get("oxen_decisions") or {}).get(str(call["id"])) or {}
+    edited = kept.get("decision", {}).get("edited_action") or {}
+    for arguments in filter(None, (call["args"], edited.get("args"))):
+        with suppress(ValueError, TypeError, ToolException):  # arguments that were never sent
+            yield tool, tool.read_request(arguments, call["id"], config)
+
+
+def _by_call(results: Iterable[Any]) -> dict[tuple[str | None, str | None], ToolMessage]:
+    return {(message_id, result.tool_call_id): result for message_id, result in results}
+
+
+def _with_results(request: ModelRequest[Any], results: Sequence[Any]) -> ModelRequest[Any]:
+    if not results:
+        return request
+    return request.override(messages=insert_results(request.messages, _by_call(results)))
+
+
 def _apply_decision(
     request: ToolCallRequest, tool: _PaidTool, pending: _Candidate
 ) -> ToolCallRequest | dict[str, Any]:
     """Return the approved request, which cannot cost more than was approved, or the rejection.
 
-    A call that costs more than the person was shown, since the price rose or the person edited it,
-    is asked about once more. Raises `GraphInterrupt`.
+    An edit that the tool does not take is asked about again. So is a call that costs more than the
+    person was shown, since the price rose or the person edited it. Raises `GraphInterrupt`.
     """
-    call, decision = request.tool_call, pending.decision
+    config = request.runtime.config
+    call, decision, problem = request.tool_call, pending.decision, None
     shown = pending.approved or PricedCall.of(call, pending.quote)
     while True:
         if decision is None:
-            (decision,) = ask([shown], request.runtime.config)
+            (decision,) = ask([shown], config, problem=problem)
+            problem = None
         if decision["type"] == "reject":
             return decision
         if decision["type"] == "edit":
-            call = {**call, "args": decision["edited_action"].get("args") or {}}
+            edited: ToolCall = {**call, "args": decision["edited_action"]["args"]}
+            problem = _problem_of_edit(tool, edited, config)
+            if problem is not None:
+                decision = None
+                continue
+            call = edited
         budget = getattr(request.tool, "budget", None)
-        now = _read_call(tool, call, request.runtime.config, budget)
+        now = _read_call(tool, call, config, budget)
         limit = shown.max_cost
         is_dearer = now is not None and (now.quote.high is None or now.quote.high > (limit or 0))
         if limit is None or not is_dearer:

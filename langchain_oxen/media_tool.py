@@ -234,14 +234,16 @@ class OxenMediaTool(OxenTool):
         limits = [limit for limit in (own, max_cost) if limit is not None]
         return self.model_copy(update={"max_cost": min(limits, default=None)})
 
-    def joins_paid_job(self, request: ToolRequest) -> bool:
-        """Whether this call would join a job that is paid for already."""
+    def paid_job(self, request: ToolRequest) -> MediaResult | None:
+        """Return the job, already paid for, that this call would join; None if there is none."""
         client = self.connection.get_client()
-        return client.media.find(**self.request_kwargs(client, request)) is not None
+        job = client.media.find(**self.request_kwargs(client, request))
+        return None if job is None else job.result
 
-    async def ajoins_paid_job(self, request: ToolRequest) -> bool:
+    async def apaid_job(self, request: ToolRequest) -> MediaResult | None:
         client = await self.connection.get_async_client()
-        return await client.media.find(**await self.arequest_kwargs(client, request)) is not None
+        job = await client.media.find(**await self.arequest_kwargs(client, request))
+        return None if job is None else job.result
 
     def parameters(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parameters of the request that a call with these arguments makes."""

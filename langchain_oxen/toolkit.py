@@ -172,14 +172,22 @@ class OxenSubmitTool(OxenTool):
             return self.quote(arguments)
         return await tool.aquote(jobs.model_arguments(arguments), budget=budget)
 
-    def joins_paid_job(self, request: ToolRequest) -> bool:
-        """Whether this call would join a job that is paid for already."""
+    def paid_job(self, request: ToolRequest) -> MediaResult | None:
+        """Return the job, already paid for, that this call would join; None if there is none."""
         tool = self.media_tools.get(request.arguments["model"])
-        return tool is not None and tool.joins_paid_job(_model_request(tool, request))
+        if tool is None and self.any_model:
+            client = self.connection.get_client()
+            tool = self._build_tool(client.catalog.get(request.arguments["model"]))
+        wanted = None if tool is None else _read_model_request(tool, request)
+        return None if tool is None or wanted is None else tool.paid_job(wanted)
 
-    async def ajoins_paid_job(self, request: ToolRequest) -> bool:
+    async def apaid_job(self, request: ToolRequest) -> MediaResult | None:
         tool = self.media_tools.get(request.arguments["model"])
-        return tool is not None and await tool.ajoins_paid_job(_model_request(tool, request))
+        if tool is None and self.any_model:
+            client = await self.connection.get_async_client()
+            tool = self._build_tool(await client.catalog.get(request.arguments["model"]))
+        wanted = None if tool is None else _read_model_request(tool, request)
+        return None if tool is None or wanted is None else await tool.apaid_job(wanted)
 
     def with_budget(self, budget: Budget) -> Self:
         """Return this tool paid from `budget`. Raises `ConfigurationError` if it has another."""
@@ -226,6 +234,14 @@ def _model_request(tool: OxenMediaTool, request: ToolRequest) -> ToolRequest:
     parsed = tool._parse_input(arguments, request.tool_call_id)
     assert isinstance(parsed, dict)  # noqa: S101 - a dict went in
     return request.with_arguments(parsed)
+
+
+def _read_model_request(tool: OxenMediaTool, request: ToolRequest) -> ToolRequest | None:
+    """Return what `_model_request` does, or None for arguments that the model does not take."""
+    try:
+        return _model_request(tool, request)
+    except ValueError:
+        return None
 
 
 def _submitted(result: MediaResult) -> ContentAndArtifact:

@@ -54,7 +54,9 @@ def _hint(error: APIStatusError, body: Mapping[str, Any], url: str) -> str | Non
     if _MISSING_RESULT.search(error.message):
         return (
             "An interrupted run leaves tool calls without results: resume it before you send the "
-            "next message."
+            "next message. Where it cannot be resumed, take the message with the calls out of the "
+            "conversation: in LangGraph, "
+            "agent.update_state(config, {'messages': [RemoveMessage(id=...)]})."
         )
     if _FORCED_WHILE_THINKING.search(error.message):
         return (

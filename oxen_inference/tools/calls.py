@@ -61,9 +61,14 @@ def is_for_developers(error: Exception) -> bool:
 
 def explain_validation(error: Any) -> str:
     """Say in one line what is wrong with the arguments, without quoting them all."""
+    return f"Error: {problems_in(error)}. Nothing was sent or paid for."
+
+
+def problems_in(error: Any) -> str:
+    """Name what a `ValidationError` holds against the arguments, without quoting them all."""
     problems = "; ".join(map(_problem, error.errors(include_url=False, include_input=False)))
     # The scheme of a reference is ours: the language model did not write it.
-    return f"Error: {problems.replace(REFERENCE, '')}. Nothing was sent or paid for."
+    return problems.replace(REFERENCE, "")
 
 
 def _problem(details: Mapping[str, Any]) -> str:

@@ -146,6 +146,30 @@ def declined(reason: object, *, is_paid: bool = False) -> str:
     )
 
 
+def unanswered(*, is_asked: bool, is_paid_tool: bool, job: MediaResult | Exception | None) -> str:
+    """Tell the model why a call has no result: the conversation went on before there was one.
+
+    `job`: what was paid for with it, or why that is not known.
+    """
+    why = (
+        "This call was not run: a person was asked about it, and the conversation went on before "
+        "there was a decision."
+        if is_asked
+        else "This call has no result: the conversation went on before there was one."
+    )
+    if isinstance(job, Exception):
+        return f"{why} Whether it was paid for is not known: {for_models(job)} Tell the user."
+    if job is not None:
+        state = "It is paid for" if job.generation_ids else "It may have been paid for"
+        again = "" if job.is_terminal else f" {_ADVICE['GenerationTimeout']}"
+        return (
+            "The conversation went on before this call had a result. "
+            f"{state}. {_end_sentence(describe_job(job))}{again}"
+        )
+    nothing = " Nothing was bought." if is_paid_tool else ""
+    return f"{why}{nothing} Do not repeat it unless the user asks for it."
+
+
 def _brief(value: Any) -> str:
     """Show an argument to a person: an address without its signature, nothing of great length."""
     if isinstance(value, str) and value.startswith(("http://", "https://")):
