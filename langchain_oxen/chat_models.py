@@ -13,7 +13,7 @@ from collections.abc import (
 )
 from contextlib import aclosing, closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForLLMRun,
@@ -32,7 +32,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 from typing_extensions import Self, override
 
 from langchain_oxen import structured
-from langchain_oxen.messages_in import to_chunk, to_last_chunk, to_message
+from langchain_oxen.messages_in import to_chunk, to_message
 from langchain_oxen.parameters import (
     ALIASES,
     REQUEST_FIELDS,
@@ -52,6 +52,8 @@ from oxen_inference.clients import ClientCache, ClientHolder
 if TYPE_CHECKING:
     from oxen_inference.chat.answer import Answer, Delta
     from oxen_inference.client import AsyncOxenClient, OxenClient
+
+T = TypeVar("T")
 
 
 class ChatOxen(ClientHolder, BaseChatModel):
@@ -302,21 +304,17 @@ class ChatOxen(ClientHolder, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        with closing(self._deltas(messages, stop, run_manager, kwargs)) as deltas:
-            for delta in deltas:
-                yield to_chunk(delta) if delta.end is None else to_last_chunk(delta, delta.end)
+        return self._streamed(to_chunk, messages, stop, run_manager, kwargs)
 
     @override
-    async def _astream(
+    def _astream(
         self,
         messages: list[BaseMessage],
         stop: list[str] | None = None,
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        async with aclosing(self._adeltas(messages, stop, run_manager, kwargs)) as deltas:
-            async for delta in deltas:
-                yield to_chunk(delta) if delta.end is None else to_last_chunk(delta, delta.end)
+        return self._astreamed(to_chunk, messages, stop, run_manager, kwargs)
 
     def _stream_chat_model_events(
         self,
@@ -327,9 +325,9 @@ class ChatOxen(ClientHolder, BaseChatModel):
     ) -> Iterator[Any]:
         """Yield the protocol events of ``stream_events(version="v3")``."""
         writer = EventWriter(run_manager and run_manager.run_id)
-        with closing(self._deltas(messages, stop, run_manager, kwargs)) as deltas:
-            for delta in deltas:
-                yield from writer.add(delta)
+        with closing(self._streamed(writer.add, messages, stop, run_manager, kwargs)) as steps:
+            for events in steps:
+                yield from events
 
     async def _astream_chat_model_events(
         self,
@@ -340,18 +338,24 @@ class ChatOxen(ClientHolder, BaseChatModel):
     ) -> AsyncIterator[Any]:
         """Yield the protocol events of ``astream_events(version="v3")``."""
         writer = EventWriter(run_manager and run_manager.run_id)
-        async with aclosing(self._adeltas(messages, stop, run_manager, kwargs)) as deltas:
-            async for delta in deltas:
-                for event in writer.add(delta):
+        async with aclosing(
+            self._astreamed(writer.add, messages, stop, run_manager, kwargs)
+        ) as steps:
+            async for events in steps:
+                for event in events:
                     yield event
 
-    def _deltas(
+    # Each generator around a stream costs time for every token, so these are the only ones here.
+
+    def _streamed(
         self,
+        convert: Callable[[Delta], T],
         messages: list[BaseMessage],
         stop: list[str] | None,
         run_manager: CallbackManagerForLLMRun | None,
         given: dict[str, Any],
-    ) -> Generator[Delta, None, None]:
+    ) -> Generator[T, None, None]:
+        """Yield what `convert` makes of each delta of the answer."""
         with _typed_errors():
             from oxen_inference.chat.budgeted import stream
 
@@ -361,15 +365,17 @@ class ChatOxen(ClientHolder, BaseChatModel):
                 for delta in deltas:
                     if delta.end is not None:
                         trace_cost(run_manager, delta.end.cost_charged)
-                    yield delta
+                    yield convert(delta)
 
-    async def _adeltas(
+    async def _astreamed(
         self,
+        convert: Callable[[Delta], T],
         messages: list[BaseMessage],
         stop: list[str] | None,
         run_manager: AsyncCallbackManagerForLLMRun | None,
         given: dict[str, Any],
-    ) -> AsyncGenerator[Delta, None]:
+    ) -> AsyncGenerator[T, None]:
+        """Yield what `convert` makes of each delta of the answer."""
         with _typed_errors():
             client = await self._async_client()
             from oxen_inference.chat.budgeted import astream
@@ -379,7 +385,7 @@ class ChatOxen(ClientHolder, BaseChatModel):
                 async for delta in deltas:
                     if delta.end is not None:
                         trace_cost(run_manager, delta.end.cost_charged)
-                    yield delta
+                    yield convert(delta)
 
     @override
     def stream(

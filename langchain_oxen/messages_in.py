@@ -66,7 +66,9 @@ def to_call(call: WireCall) -> ToolCall | InvalidToolCall:
 
 
 def to_chunk(delta: Delta) -> ChatGenerationChunk:
-    """Return the chunk for one step of a stream, other than the last."""
+    """Return the chunk for one step of a stream."""
+    if delta.end is not None:
+        return _last_chunk(delta, delta.end)
     kwargs: dict[str, Any] = {}
     if delta.reasoning:
         kwargs["reasoning_content"] = delta.reasoning
@@ -86,7 +88,7 @@ def to_chunk(delta: Delta) -> ChatGenerationChunk:
     return _text_chunk(delta.text, kwargs, metadata)
 
 
-def to_last_chunk(delta: Delta, answer: Answer) -> ChatGenerationChunk:
+def _last_chunk(delta: Delta, answer: Answer) -> ChatGenerationChunk:
     """Return the last chunk of a stream, the only one with usage, cost and finish reason."""
     kwargs = _final_kwargs(answer)
     if delta.reasoning:

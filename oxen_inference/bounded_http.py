@@ -13,7 +13,7 @@ import select
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -172,7 +172,7 @@ class _Limits:
             self.deadline = time.monotonic() + seconds + upload
         is_get = request.method == "GET"
         self._max_bytes: float = MAX_ANSWER_BYTES if is_get else MAX_RESULT_BYTES
-        self._max_event: float = float("inf")
+        self._max_event: float | None = None
         self._ends_silently = False
         self._received = self._in_event = 0
         self._piece = 0
@@ -201,24 +201,35 @@ class _Limits:
                 self._max_bytes, self._max_event = float("inf"), MAX_EVENT_BYTES
         return self
 
-    def pieces(self, chunk: bytes) -> Iterator[bytes]:
+    @property
+    def is_packed(self) -> bool:
+        """Whether the answer has to be unpacked."""
+        return self._piece > 0
+
+    @property
+    def takes_pieces(self) -> bool:
+        """Whether what arrives goes through `pieces`."""
+        return self.is_packed or self.deadline is not None
+
+    def pieces(self, chunk: bytes) -> Iterable[bytes]:
         """Return what arrived in pieces that can be unpacked without harm. Raises a timeout."""
         if self.deadline is not None and time.monotonic() > self.deadline:
             raise self.timeout()
-        size = self._piece or len(chunk) or 1
-        return (chunk[at : at + size] for at in range(0, len(chunk), size))
+        size = self._piece
+        return (chunk[at : at + size] for at in range(0, len(chunk), size)) if size else (chunk,)
 
     def count(self, chunk: bytes) -> None:
         """Count unpacked bytes. Raises `APIResponseError` where they are too many."""
         self._received += len(chunk)
-        end = max(chunk.rfind(b"\n\n"), chunk.rfind(b"\r\n\r\n"))
-        self._in_event = len(chunk) - end if end >= 0 else self._in_event + len(chunk)
         if self._received > self._max_bytes:
             self.is_full = True
             if not self._ends_silently:
                 raise _too_large("answer", self._max_bytes)
-        if self._in_event > self._max_event:
-            raise _too_large("event", self._max_event)
+        if self._max_event is not None:
+            end = max(chunk.rfind(b"\n\n"), chunk.rfind(b"\r\n\r\n"))
+            self._in_event = len(chunk) - end if end >= 0 else self._in_event + len(chunk)
+            if self._in_event > self._max_event:
+                raise _too_large("event", self._max_event)
 
     def timeout(self) -> Exception:
         """Return the HTTP client's own timeout, which the SDK reads like any other."""
@@ -233,12 +244,21 @@ def _too_large(what: str, limit: float) -> APIResponseError:
     return APIResponseError(f"Oxen's {what} is larger than {limit:,.0f} bytes; it was not read.")
 
 
+# These wrap the reading of every chunk of a stream, so they add only the layers that are needed: what
+# is not packed is not unpacked. An answer that was read already (by a transport) is only counted.
+
+
 def _limit(response: Any, limits: _Limits) -> None:
     raw, unpacked = response.iter_raw, response.iter_bytes
 
     def iter_raw(chunk_size: int | None = None) -> Iterator[bytes]:
         for chunk in raw(chunk_size):
             yield from limits.pieces(chunk)
+
+    if limits.takes_pieces:
+        response.iter_raw = iter_raw
+    if not (limits.is_packed or response.is_stream_consumed):
+        unpacked = response.iter_raw
 
     def iter_bytes(chunk_size: int | None = None) -> Iterator[bytes]:
         for chunk in unpacked(chunk_size):
@@ -247,7 +267,7 @@ def _limit(response: Any, limits: _Limits) -> None:
             if limits.is_full:
                 return
 
-    response.iter_raw, response.iter_bytes = iter_raw, iter_bytes
+    response.iter_bytes = iter_bytes
 
 
 def _limit_async(response: Any, limits: _Limits) -> None:
@@ -258,6 +278,11 @@ def _limit_async(response: Any, limits: _Limits) -> None:
             for piece in limits.pieces(chunk):
                 yield piece
 
+    if limits.takes_pieces:
+        response.aiter_raw = aiter_raw
+    if not (limits.is_packed or response.is_stream_consumed):
+        unpacked = response.aiter_raw
+
     async def aiter_bytes(chunk_size: int | None = None) -> AsyncIterator[bytes]:
         async for chunk in unpacked(chunk_size):
             limits.count(chunk)
@@ -265,7 +290,7 @@ def _limit_async(response: Any, limits: _Limits) -> None:
             if limits.is_full:
                 return
 
-    response.aiter_raw, response.aiter_bytes = aiter_raw, aiter_bytes
+    response.aiter_bytes = aiter_bytes
 
 
 def _read(response: Any, limits: _Limits) -> None:
@@ -276,7 +301,7 @@ def _read(response: Any, limits: _Limits) -> None:
         raise
     if limits.is_full:
         response.close()
-    del response.iter_raw, response.iter_bytes
+    _unlimit(response)
 
 
 async def _aread(response: Any, limits: _Limits) -> None:
@@ -288,7 +313,13 @@ async def _aread(response: Any, limits: _Limits) -> None:
         raise
     if limits.is_full:
         await response.aclose()
-    del response.aiter_raw, response.aiter_bytes
+    _unlimit(response)
+
+
+def _unlimit(response: Any) -> None:
+    """Give a response that was read its own methods back."""
+    for name in ("iter_raw", "iter_bytes", "aiter_raw", "aiter_bytes"):
+        response.__dict__.pop(name, None)
 
 
 def _follows(client: Any, options: dict[str, Any]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 from oxen_inference.chat.names import CallIds
@@ -77,8 +78,16 @@ def policy_for(model: str, replay: ReplaySetting = "auto") -> Policy:
     The family may stand after a vendor's name: ``moonshotai-kimi-k2-5``. A `replay` other than
     ``"auto"`` overrides what the family needs.
     """
+    policy = _family_policy(model)
+    if replay == "auto":
+        return policy
+    return replace(policy, reasoning_text=replay, reasoning_blocks=replay)
+
+
+@lru_cache(maxsize=1000)
+def _family_policy(model: str) -> Policy:
     name = model.lower()
-    policy = next(
+    return next(
         (
             policy
             for pattern, policy in _POLICIES
@@ -86,6 +95,3 @@ def policy_for(model: str, replay: ReplaySetting = "auto") -> Policy:
         ),
         _DEFAULT,
     )
-    if replay == "auto":
-        return policy
-    return replace(policy, reasoning_text=replay, reasoning_blocks=replay)

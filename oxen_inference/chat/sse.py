@@ -61,25 +61,23 @@ class SSEDecoder:
 
     def feed(self, chunk: bytes) -> list[Event]:
         """Return the events that are complete now. Raises `StreamError` for one without an end."""
-        events = self._feed(chunk)
-        self._pending_bytes = 0 if events else self._pending_bytes + len(chunk)
-        if self._pending_bytes > _MAX_EVENT_BYTES and self.grows_by(chunk):
-            raise StreamError(f"A part of the answer is larger than {_MAX_EVENT_BYTES:,} bytes.")
-        return events
-
-    def _feed(self, chunk: bytes) -> list[Event]:
         if self._pending_cr or b"\r" in chunk:
             chunk = self._with_unix_lines(chunk)
         lines, newline, rest = chunk.rpartition(b"\n")
-        if not newline:
-            if rest:
-                self._line_parts.append(rest)
-            return []
-        if self._line_parts:
-            self._line_parts.append(lines)
-            lines = b"".join(self._line_parts)
-        self._line_parts = [rest] if rest else []
-        return self._read(lines)
+        if newline:
+            if self._line_parts:
+                self._line_parts.append(lines)
+                lines = b"".join(self._line_parts)
+            self._line_parts = [rest] if rest else []
+            if events := self._read(lines):
+                self._pending_bytes = 0
+                return events
+        elif rest:
+            self._line_parts.append(rest)
+        self._pending_bytes += len(chunk)
+        if self._pending_bytes > _MAX_EVENT_BYTES and self.grows_by(chunk):
+            raise StreamError(f"A part of the answer is larger than {_MAX_EVENT_BYTES:,} bytes.")
+        return []
 
     def finish(self) -> list[Event]:
         """Return the events that no blank line ended; their data may be incomplete."""

@@ -44,10 +44,10 @@ class StallDetector:
         """
         if self._timeout is None:
             return False
-        now = monotonic()
         if has_data:
-            self._last_data = now
-        if now - self._last_data <= self._timeout:
+            self._last_data = monotonic()
+            return False
+        if monotonic() - self._last_data <= self._timeout:
             return False
         if self._reader.finished:
             return True

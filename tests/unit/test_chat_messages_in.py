@@ -12,7 +12,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 
 from langchain_oxen import messages_in
-from langchain_oxen.messages_in import PROVIDER, to_chunk, to_last_chunk, to_message
+from langchain_oxen.messages_in import PROVIDER, to_chunk, to_message
 from llama_index_oxen.messages_in import to_response
 from oxen_inference.chat.answer import Answer, Delta, ToolCall, ToolDelta
 from oxen_inference.chat.usage import Usage
@@ -61,7 +61,7 @@ DELTAS = [
 
 def whole(deltas: list[Delta], end: Answer) -> Any:
     chunks = [to_chunk(d).message for d in deltas]
-    return reduce(add, [*chunks, to_last_chunk(Delta(end=end), end).message])
+    return reduce(add, [*chunks, to_chunk(Delta(end=end)).message])
 
 
 def test_chunks_add_up_to_the_message() -> None:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from langchain_oxen.messages_in import to_last_chunk, to_message
+from langchain_oxen.messages_in import to_chunk, to_message
 from oxen_inference.chat import sse as sse_module
 from oxen_inference.chat.answer import Delta
 from oxen_inference.chat.completions import _read_rest
@@ -196,7 +196,7 @@ def test_malformed_values_never_raise_untyped_errors(
     except OxenError:
         return
     assert end is not None
-    to_last_chunk(Delta(end=end), end)
+    to_chunk(Delta(end=end))
     to_message(end)
 
 
