@@ -35,7 +35,7 @@ class HubClock:
         """Take the time from an HTTP response, where it states one."""
         headers = response.headers
         try:
-            stated = parsedate_to_datetime(headers["date"]).timestamp()
+            stated = _timestamp(headers["date"])
             # A cache on the way repeats an old date, and says how old it is.
             self._offset = stated + float(headers.get("age") or 0) - elapsed()
         except (KeyError, TypeError, ValueError, OverflowError):
@@ -48,6 +48,12 @@ class HubClock:
     def at(self, moment: float) -> float | None:
         """Return the hub's time at a moment of `elapsed`."""
         return None if self._offset is None else moment + self._offset
+
+
+@lru_cache(maxsize=64)
+def _timestamp(date: str) -> float:
+    """Return a header's date in unix seconds; answers of the same second have the same one."""
+    return parsedate_to_datetime(date).timestamp()
 
 
 def clock_of(base_url: str) -> HubClock:
