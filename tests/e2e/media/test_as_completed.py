@@ -414,3 +414,28 @@ def test_the_poller_may_speak_while_a_job_is_added(
     with OxenClient(base_url=hub.base_url, api_key=hub.api_key, ledger=ledger) as client:
         client.media.generate_many(prompts(1, 2))
     assert free == [True, True]
+
+
+def test_two_runs_of_the_same_keys_at_once_pay_once(
+    hub: Sandbox, ledger: Ledger, kind: str
+) -> None:
+    both = [Run(hub, ledger, kind), Run(hub, ledger, kind)]
+    is_begun = threading.Barrier(2)
+
+    def requests() -> Iterator[dict[str, Any]]:
+        yield from prompts(0)  # each has asked for known keys, in vain or not
+        is_begun.wait()
+        yield from prompts(*range(1, 12))
+
+    found: list[Outcomes] = []
+    threads = [
+        threading.Thread(target=lambda run=run: found.append(run(requests(), key_prefix="same")))
+        for run in both
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert both[0].paid == 12
+    assert [len(made(outcomes)) for outcomes in found] == [12, 12]
