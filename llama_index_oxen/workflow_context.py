@@ -11,6 +11,7 @@ from uuid import uuid4
 from workflows.context.state_store import DictState
 
 from llama_index_oxen.events import OxenSpendingDecision, OxenSpendingRequest
+from llama_index_oxen.unheard import warn_if_unheard
 from oxen_inference.money import read_money
 from oxen_inference.tools import text
 from oxen_inference.tools.calls import call_key
@@ -179,6 +180,8 @@ async def _wait(ctx: Context, call: str, question: OxenSpendingRequest | None) -
     waiter = next((w for w in _waiters() if w.waiter_id == f"{_WAITER}{call}"), None)
     if question is not None and waiter is not None and waiter.resolved_event is None:
         ctx.write_event_to_stream(question)  # core asks once, and the context was resumed
+    if question is not None and (waiter is None or waiter.resolved_event is None):
+        warn_if_unheard(ctx, question)
     decision = await ctx.wait_for_event(
         OxenSpendingDecision,
         waiter_event=question,

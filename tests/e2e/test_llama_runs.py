@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 from llama_index.core.agent.workflow import AgentWorkflow, FunctionAgent, ToolCallResult
-from llama_index.core.memory import ChatMemoryBuffer
+from llama_index.core.memory import ChatMemoryBuffer, Memory
 from llama_index.core.workflow import Context, StartEvent, StopEvent, Workflow, step
 
-from llama_index_oxen import Oxen, OxenToolSpec, resume_run, save_run
+from llama_index_oxen import Oxen, OxenToolSpec, resume_run, save_run, unheard
 from llama_index_oxen.events import OxenProgressEvent, OxenSpendingDecision, OxenSpendingRequest
 from oxen_inference.errors import ConfigurationError
 from oxen_inference.ledger.budgets import Budget
@@ -182,6 +182,108 @@ async def test_a_memory_of_ones_own(hub: Sandbox, llm: Oxen) -> None:
     hub.reply("Here it is.")
     await finish(await resume_run(agent_of(llm), saved, memory))
     assert memory.get_all()[-1].content == "Here it is."
+
+
+async def test_an_empty_memory_gets_the_conversation_and_goes_on_with_it(
+    hub: Sandbox, llm: Oxen
+) -> None:
+    handler = agent_of(llm).run(user_msg=REQUEST)
+    await first_question(handler)
+    saved = await save_run(handler)
+    await handler.cancel_run()
+    memory, agent = Memory.from_defaults(session_id="an ox"), agent_of(llm)
+    hub.reply("Here it is.")
+    await finish(await resume_run(agent, saved, memory))
+    hub.reply("An ox.")
+    await agent.run(user_msg="What did you draw?", memory=memory)
+    sent = hub.requests[-1].json["messages"]
+    assert [m["role"] for m in sent] == ["user", "assistant", "tool", "assistant", "user"]
+    assert sent[0]["content"] == REQUEST
+
+
+async def test_a_run_that_has_ended_is_neither_saved_nor_resumed(hub: Sandbox, llm: Oxen) -> None:
+    hub.reply("Here it is.")
+    agent = agent_of(llm, confirm_above=None)
+    handler = agent.run(user_msg=REQUEST)
+    await handler
+    with pytest.raises(ConfigurationError, match=r"has ended.*memory=memory"):
+        await save_run(handler)
+    data = {"version": 1, "context": handler.ctx.to_dict(), "messages": None, "questions": []}
+    with pytest.raises(ConfigurationError, match="has ended"):
+        await resume_run(agent, data)
+
+
+async def test_an_agent_without_the_tool_that_is_called_is_refused(hub: Sandbox, llm: Oxen) -> None:
+    handler = agent_of(llm).run(user_msg=REQUEST)
+    await first_question(handler)
+    saved = await save_run(handler)
+    await handler.cancel_run()
+    video = OxenToolSpec("google-veo-3-1-fast", background=False).to_tool_list()
+    for agent in (
+        FunctionAgent(tools=video, llm=llm),
+        AgentWorkflow(agents=[FunctionAgent(tools=video, llm=llm)]),
+    ):
+        with pytest.raises(ConfigurationError, match="is calling generate_image, and this agent"):
+            await resume_run(agent, saved)
+    assert hub.jobs == []
+
+
+async def test_an_open_question_stays_open_without_confirm_above(hub: Sandbox, llm: Oxen) -> None:
+    handler = agent_of(llm).run(user_msg=REQUEST)
+    await first_question(handler)
+    saved = await save_run(handler)
+    await handler.cancel_run()
+    hub.reply("As you like.")
+    resumed = await resume_run(agent_of(llm, confirm_above=None), saved)
+    questions, results = await finish(resumed, approved=False)
+    assert len(questions) == 1
+    assert [result.is_error for result in results] == [True]
+    assert hub.jobs == []
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+async def test_a_question_that_nobody_hears_is_logged_once(
+    hub: Sandbox,
+    llm: Oxen,
+    verbose: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(unheard, "_PATIENCE", 0.01)
+    tools = OxenToolSpec(IMAGE, background=False, confirm_above=0).to_tool_list()
+    handler = FunctionAgent(tools=tools, llm=llm, verbose=verbose).run(REQUEST)
+    for _ in range(3000):
+        if caplog.records:
+            break
+        await asyncio.sleep(0.01)
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    for part in ("generate_image waits", "up to $0.013", "stream_events()", "OxenSpendingDecision"):
+        assert part in record.getMessage()
+    hub.reply("Here it is.")
+    await finish(handler)
+    assert len(caplog.records) == 1
+    assert len(hub.jobs) == 1
+
+
+async def test_a_question_that_somebody_read_is_not_logged(
+    hub: Sandbox, llm: Oxen, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    check, checked = unheard._check, asyncio.Event()
+
+    def check_and_tell(*arguments: Any) -> None:
+        check(*arguments)
+        checked.set()
+
+    monkeypatch.setattr(unheard, "_PATIENCE", 0.01)
+    monkeypatch.setattr(unheard, "_check", check_and_tell)
+    handler = agent_of(llm).run(user_msg=REQUEST)
+    question = await first_question(handler)  # and reads no further
+    await asyncio.wait_for(checked.wait(), 30)
+    hub.reply("Here it is.")
+    decide(handler, question)
+    await asyncio.wait_for(handler, 30)
+    assert caplog.records == []
 
 
 async def test_data_of_another_kind_is_refused(llm: Oxen) -> None:
