@@ -187,7 +187,7 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
         budget = self.budget_of(state)
         if budget.remaining > 0:
             return None
-        from oxen_inference.errors import BudgetExceededError
+        from langchain_oxen.errors import BudgetExceededError
         from oxen_inference.money import usd
 
         message = (

@@ -488,7 +488,10 @@ class ChatOxen(ClientHolder, BaseChatModel):
         `schema`: a pydantic class (the answers are its instances), a TypedDict class or a JSON
         schema (the answers are dicts). `method`: ``"function_calling"`` works with every provider,
         ``"json_schema"`` and ``"json_mode"`` with those that support them. With `include_raw`,
-        the answer is a dict of ``raw``, ``parsed`` and ``parsing_error``.
+        the answer is a dict of ``raw``, ``parsed`` and ``parsing_error``. Raises
+        `OutputParserException` for an answer that is no such object; its ``llm_output`` is the text.
+        `tools` the model may call instead of answering (the object is None then) go with
+        ``"json_schema"`` and ``"json_mode"``.
         """
         with _typed_errors():
             return structured.with_structured_output(

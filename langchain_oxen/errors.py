@@ -28,12 +28,14 @@ __all__ = [
     "APITimeoutError",
     "AuthenticationError",
     "BadRequestError",
+    "BudgetExceededError",
     "ConfigurationError",
     "ConflictError",
     "ContextOverflowError",
     "InsufficientCreditsError",
     "InternalServerError",
     "InvalidInputError",
+    "LedgerError",
     "MissingAPIKeyError",
     "ModelInactiveError",
     "ModelNotFoundError",
@@ -156,6 +158,14 @@ class InternalServerError(core.InternalServerError, APIStatusError, langchain.Mo
     """Oxen or the upstream behind it failed."""
 
 
+class BudgetExceededError(core.BudgetExceededError, langchain.ModelError):
+    """The request would, or might, cost more than is left; nothing was sent."""
+
+
+class LedgerError(core.LedgerError, langchain.ModelError):
+    """The ledger that keeps the budget cannot be read or written."""
+
+
 KINDS: dict[type[core.OxenError], type[core.OxenError]] = {
     core.ConfigurationError: ConfigurationError,
     core.MissingAPIKeyError: MissingAPIKeyError,
@@ -180,6 +190,8 @@ KINDS: dict[type[core.OxenError], type[core.OxenError]] = {
     core.UnprocessableEntityError: UnprocessableEntityError,
     core.RateLimitError: RateLimitError,
     core.InternalServerError: InternalServerError,
+    core.BudgetExceededError: BudgetExceededError,
+    core.LedgerError: LedgerError,
 }
 """The core's class → this adapter's."""
 

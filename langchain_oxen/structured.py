@@ -54,15 +54,20 @@ def with_structured_output(
             "kwargs": {"method": method, "strict": strict},
             "schema": function.to_json_schema(),
         }
+    tools = kwargs.pop("tools", None) or []
     if method == "function_calling" and function is not None:
+        if tools:
+            raise _invalid_input(
+                "method 'function_calling' makes the model call the schema itself, so it could never "
+                "call other tools. Use method='json_schema' with tools."
+            )
         tools = [function.to_tool(strict)]
         options["tool_choice"] = function.name
     else:
-        tools = kwargs.pop("tools", [])
         options["response_format"] = (
             {"type": "json_object"} if method == "json_mode" else response_format(given, strict)
         )
-    llm = model.bind_tools(tools, **options, **kwargs)
+    llm = model.bind_tools(tools, **{**options, **kwargs})
     parser: Runnable[Any, Any] = ObjectParser(
         tool=function.name if method == "function_calling" and function else None,
         object_class=schema if _is_pydantic(schema) else None,
@@ -112,6 +117,8 @@ class ObjectParser(BaseCumulativeTransformOutputParser[Any]):
             partial = False
         if not partial:
             raise_if_refused(message)
+            if self.tool is None and message.tool_calls and not message.text.strip():
+                return None  # it wants a tool's result first
             value = self._called(message) if self.tool else _whole_json(message)
             return self._as_object(unwrapped(value) if self.is_wrapped else value)
         value = self._arguments(message) if self.tool else _partial_json(message.text)
@@ -145,7 +152,7 @@ class ObjectParser(BaseCumulativeTransformOutputParser[Any]):
             return value
         try:
             return self._as_object(value)
-        except (ValidationError, OutputParserException):
+        except OutputParserException:
             return None
 
     def _arguments(self, message: Any) -> Any:
@@ -181,8 +188,6 @@ class ObjectParser(BaseCumulativeTransformOutputParser[Any]):
                 return self.object_class.model_validate(value)
             return self.object_class.parse_obj(value)
         except (ValidationError, ValidationErrorV1) as error:
-            if self.tool and isinstance(error, ValidationError):
-                raise
             text = json.dumps(value, ensure_ascii=False, default=str)
             name = self.object_class.__name__
             raise OutputParserException(

@@ -18,6 +18,7 @@ from llama_index.core.prompts import PromptTemplate
 from pydantic import BaseModel
 
 from langchain_oxen import ChatOxen, OxenBudgetMiddleware
+from langchain_oxen import errors as langchain_errors
 from llama_index_oxen import Oxen
 from oxen_inference import Budget, Ledger
 from oxen_inference.chat.budgeted import USUAL_ANSWER
@@ -86,7 +87,7 @@ def test_what_langchain_asks_for_is_counted_and_stopped(hub: Sandbox, call: Any)
     assert budget.reserved == 0
     made = len(hub.charges)
     # A chain of fallbacks raises the error of the first one.
-    with pytest.raises((BudgetExceededError, ModelNotFoundError)):
+    with pytest.raises((langchain_errors.BudgetExceededError, ModelNotFoundError)):
         call(ChatOxen(model=MODEL, budget="0.0001"))
     assert len(hub.charges) == made
 

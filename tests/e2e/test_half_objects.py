@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from langchain_core.exceptions import OutputParserException
 from llama_index.core.prompts import PromptTemplate
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from typing_extensions import TypedDict
 
 from langchain_oxen import ChatOxen
+from langchain_oxen.errors import InvalidInputError
 from llama_index_oxen import Oxen
 from tests.support.scripted_server import SSE_HEAD, ScriptedServer, completion, delta, http, sse
 
@@ -144,18 +145,6 @@ async def test_langchain_calls(way: str, schema: Any) -> None:
                 await value(ask())
 
 
-def test_an_object_of_another_class_is_an_error_in_a_stream_as_well() -> None:
-    for method, pair in (
-        ("json_schema", as_text("stop", '{"oxen": "two"}')),
-        ("function_calling", as_call("tool_calls", '{"oxen": "two"}')),
-    ):
-        for way in ("invoke", "stream"):
-            with ScriptedServer(script(way, pair)) as server:
-                model: Any = chat(server).with_structured_output(Herd, method=method)  # type: ignore[arg-type]  # of a loop
-                with pytest.raises(ValueError, match="oxen"):
-                    list(model.stream("hi")) if way == "stream" else model.invoke("hi")
-
-
 def test_include_raw_says_what_was_wrong() -> None:
     with ScriptedServer(as_text("length", '{"oxen": [1, 2]')[0]) as server:
         model = chat(server).with_structured_output(Herd, method="json_schema", include_raw=True)
@@ -202,3 +191,49 @@ async def llama_index(llm: Oxen, way: str) -> Any:
     if way == "stream":
         return list(llm.stream_structured_predict(Herd, PROMPT))[-1]
     return await last(await llm.astream_structured_predict(Herd, PROMPT))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("method", ["function_calling", "json_schema", "json_mode"])
+async def test_an_object_that_does_not_fit_is_one_error_with_every_method(
+    way: str, method: str
+) -> None:
+    said = '{"oxen": ["many"]}'
+    pair = as_call("tool_calls", said) if method == "function_calling" else as_text("stop", said)
+    with ScriptedServer(script(way, pair)) as server:
+        with pytest.raises(OutputParserException, match="no Herd") as caught:
+            await value(langchain_ways(server, Herd, method)[way]())
+        assert isinstance(caught.value.__cause__, ValidationError)
+        assert caught.value.llm_output == said
+    with ScriptedServer(pair[0]) as server:
+        options: Any = {"method": method, "include_raw": True}
+        raw = chat(server).with_structured_output(Herd, **options).invoke("hi")
+    assert raw["parsed"] is None
+    assert isinstance(raw["parsing_error"], OutputParserException)
+
+
+@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
+async def test_tools_beside_an_object(way: str) -> None:
+    def weigh(name: str) -> str:
+        """Weigh an ox."""
+        return name
+
+    call = {"index": 0, "id": "a", "function": {"name": "weigh", "arguments": '{"name": "Bo"}'}}
+    calls, _ = answers("tool_calls", content=None, tool_calls=[call])
+    whole, _ = as_text("stop", '{"oxen": [1, 2]}')
+    with ScriptedServer(calls, whole, whole) as server:
+        model = chat(server)
+        with pytest.raises(InvalidInputError, match="method='json_schema'"):
+            model.with_structured_output(Herd, tools=[weigh])
+        assert server.requests == []
+        options: Any = {"method": "json_schema", "tools": [weigh], "include_raw": True}
+        both = model.with_structured_output(Herd, **options)
+        first, second = [await value(getattr(both, way)("hi")) for _ in range(2)]
+        assert first["parsed"] is first["parsing_error"] is None
+        assert first["raw"].tool_calls[0]["name"] == "weigh"
+        assert second["parsed"] == Herd(oxen=[1, 2])
+        model.with_structured_output(Herd, tools=[], method="json_mode", temperature=0).invoke("hi")
+        sent = [request.json for request in server.requests]
+    assert [one["function"]["name"] for one in sent[0]["tools"]] == ["weigh"]
+    assert sent[0]["response_format"]["type"] == "json_schema"
+    assert "tools" not in sent[2]

@@ -15,8 +15,8 @@ from oxen_inference import errors as core
 from oxen_inference.chat.answer import Answer
 from oxen_inference.error_mapping import error_in_success, status_error
 
-# What happens to paid jobs, deployments and ledgers is no business of a chat model.
-_NOT_CHAT = (core.MediaError, core.BudgetExceededError, core.KeyConflictError, core.LedgerError, core.DeploymentError)  # fmt: skip
+# What happens to paid jobs and deployments is no business of a chat model.
+_NOT_CHAT = (core.MediaError, core.KeyConflictError, core.DeploymentError)
 CHAT = [
     cls
     for _, cls in inspect.getmembers(core, inspect.isclass)
