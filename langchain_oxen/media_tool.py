@@ -9,12 +9,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from langchain_core.tools import ToolException
 from pydantic import Field
 from typing_extensions import Self
 
 from langchain_oxen.tool_base import ContentAndArtifact, OxenTool, ToolRequest
 from oxen_inference.money import read_money
 from oxen_inference.tools import inputs, text
+from oxen_inference.tools.calls import check_list, input_arguments, naming_input
 from oxen_inference.tools.connection import Connection, connection_for
 from oxen_inference.tools.media_config import (
     MediaToolConfig,
@@ -151,7 +153,7 @@ class OxenMediaTool(OxenTool):
                 f"OxenMediaTool takes a Model, not an id: use OxenMediaTool.for_model({model_id!r})."
             )
         media_type_of(model)  # raises for a model that makes no media
-        limits = ("max_cost", "timeout", "on_interrupt", "save_to")
+        limits = ("max_cost", "timeout", "on_interrupt", "save_to", "inputs_from")
         read_price_caps(fields.get("price_caps"))
         check_limits(**{name: fields[name] for name in limits if name in fields})
         budget = as_budget(fields.get("budget"))
@@ -201,10 +203,14 @@ class OxenMediaTool(OxenTool):
 
         For your own code: no model is asked, and nobody has to approve. `options` are those of
         `client.media.generate_as_completed`, such as `key_prefix` and `on_progress="bar"`. Raises
-        `ValueError` for an input that does not fit, before anything is sent.
+        `InvalidInputError` for an input or an option that does not fit, before anything is sent.
         """
+        self._check_options(inputs, options)
         client = self.connection.get_client()
-        requests = [self.request_kwargs(client, self._read_input(each)) for each in inputs]
+        requests = []
+        for index, each in enumerate(inputs):
+            with naming_input(index):
+                requests.append(self.request_kwargs(client, self._read_input(each)))
         how = {**self.media_config.wait_kwargs(), **options}
         made: list[MediaResult | OxenError] = client.media.generate_many(requests, **how)
         return made
@@ -214,14 +220,31 @@ class OxenMediaTool(OxenTool):
     ) -> list[MediaResult | OxenError]:
         """Do what `generate_many` does without blocking the running loop."""
         client = await self.connection.get_async_client()
-        requests = [await self.arequest_kwargs(client, self._read_input(each)) for each in inputs]
+        self._check_options(inputs, options)
+        requests = []
+        for index, each in enumerate(inputs):
+            with naming_input(index):
+                requests.append(await self.arequest_kwargs(client, self._read_input(each)))
         how = {**self.media_config.wait_kwargs(), **options}
         made: list[MediaResult | OxenError] = await client.media.generate_many(requests, **how)
         return made
 
     def _read_input(self, given: str | Mapping[str, Any]) -> ToolRequest:
-        arguments = {"prompt": given} if isinstance(given, str) else given
-        return self.read_request(arguments, None, {})
+        try:
+            return self.read_request(input_arguments(given), None, {})
+        except ToolException as error:  # with handle_tool_error=False, of the class's own checks
+            raise error.__cause__ or error from None
+
+    def _check_options(self, inputs: object, options: Mapping[str, Any]) -> None:
+        """Raise `InvalidInputError` for inputs or options that `generate_many` does not take."""
+        check_list(inputs, options, [self.model])
+        if options.get("model", self.model.id) not in (self.model, self.model.id):
+            from oxen_inference.errors import InvalidInputError
+
+            raise InvalidInputError(
+                f"{self.name} calls {self.model.id} only. Nothing was sent.",
+                hint="Make a tool for the other model: OxenMediaTool.for_model(...).",
+            )
 
     def with_budget(self, budget: Budget) -> Self:
         """Return this tool paid from `budget`. Raises `ConfigurationError` if it has another."""

@@ -22,9 +22,23 @@ from llama_index_oxen.workflow_context import (
 )
 from oxen_inference.tools import jobs, text
 from oxen_inference.tools.approval import needs_approval
-from oxen_inference.tools.calls import explain_validation, is_for_developers
+from oxen_inference.tools.calls import (
+    check_list,
+    explain_validation,
+    input_arguments,
+    is_for_developers,
+    naming_input,
+)
 from oxen_inference.tools.connection import Connection
-from oxen_inference.tools.media_config import ROLES, MediaToolConfig, media_type_of, roles_of
+from oxen_inference.tools.media_config import (
+    ROLES,
+    MediaToolConfig,
+    check_role,
+    image_inputs,
+    media_type_of,
+    roles_of,
+    tool_name,
+)
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -88,10 +102,13 @@ class MediaCalls:
         arguments: Mapping[str, Any],
         model: Model | None = None,
         *,
+        role: str | None = None,
         wait: bool = True,
     ) -> OxenToolResult:
         """Generate with `model`, or with the one that the arguments or the tool's role mean."""
         from oxen_inference.errors import OxenError
+
+        role = role or (tool if tool in ROLES else None)
 
         client = self.connection.get_client()
         try:
@@ -100,7 +117,7 @@ class MediaCalls:
                 choice = _choose_model(tool, arguments, given)
                 model = choice if not isinstance(choice, str) else client.catalog.get(choice)
                 arguments = _model_arguments(arguments, nested=given is None or not wait)
-            config, params = self._check_arguments(model, arguments)
+            config, params = self._check_arguments(model, arguments, role)
             kwargs = config.request_kwargs(
                 client, params, key=None, conversation=self.connection.session
             )
@@ -120,16 +137,17 @@ class MediaCalls:
         """Make one request of each input, as the tool of that name would."""
         client = self.connection.get_client()
         given = self.models() if self.given_models else None
+        role, defaults = _read_run(tool, inputs, options, given)
         requests: list[dict[str, Any]] = []
         wait_options: dict[str, Any] = {}
-        for each in inputs:
-            arguments = {"prompt": each} if isinstance(each, str) else each
-            choice = _choose_model(tool, arguments, given)
-            model = choice if not isinstance(choice, str) else client.catalog.get(choice)
-            config, params = self._check_arguments(
-                model, _model_arguments(arguments, nested=given is None)
-            )
-            requests.append(config.request_kwargs(client, params, key=None, conversation=None))
+        for index, each in enumerate(inputs):
+            with naming_input(index):
+                arguments = {**defaults, **input_arguments(each)}
+                choice = _choose_model(role, arguments, given, _ONE_OF_SEVERAL)
+                chosen = choice if not isinstance(choice, str) else client.catalog.get(choice)
+                own = _model_arguments(arguments, nested=given is None)
+                config, params = self._check_arguments(chosen, own, role)
+                requests.append(config.request_kwargs(client, params, key=None, conversation=None))
             wait_options = config.wait_kwargs()
         return client.media.generate_many(requests, **{**wait_options, **options})
 
@@ -139,18 +157,19 @@ class MediaCalls:
         """Do what `generate_many` does without blocking the running loop."""
         client = await self.connection.get_async_client()
         given = await self.amodels() if self.given_models else None
+        role, defaults = _read_run(tool, inputs, options, given)
         requests: list[dict[str, Any]] = []
         wait_options: dict[str, Any] = {}
-        for each in inputs:
-            arguments = {"prompt": each} if isinstance(each, str) else each
-            choice = _choose_model(tool, arguments, given)
-            model = choice if not isinstance(choice, str) else await client.catalog.get(choice)
-            config, params = self._check_arguments(
-                model, _model_arguments(arguments, nested=given is None)
-            )
-            requests.append(
-                await config.arequest_kwargs(client, params, key=None, conversation=None)
-            )
+        for index, each in enumerate(inputs):
+            with naming_input(index):
+                arguments = {**defaults, **input_arguments(each)}
+                choice = _choose_model(role, arguments, given, _ONE_OF_SEVERAL)
+                chosen = choice if not isinstance(choice, str) else await client.catalog.get(choice)
+                own = _model_arguments(arguments, nested=given is None)
+                config, params = self._check_arguments(chosen, own, role)
+                requests.append(
+                    await config.arequest_kwargs(client, params, key=None, conversation=None)
+                )
             wait_options = config.wait_kwargs()
         return await client.media.generate_many(requests, **{**wait_options, **options})
 
@@ -161,9 +180,11 @@ class MediaCalls:
         ctx: Context | None,
         model: Model | None = None,
         *,
+        role: str | None = None,
         wait: bool = True,
     ) -> OxenToolResult:
         """Do what `generate` does without blocking the loop; a replayed call is paid for once."""
+        role = role or (tool if tool in ROLES else None)
         client = await self.connection.get_async_client()
         from oxen_inference.errors import OxenError
 
@@ -175,7 +196,7 @@ class MediaCalls:
                 choice = _choose_model(tool, arguments, given)
                 model = choice if not isinstance(choice, str) else await client.catalog.get(choice)
                 arguments = _model_arguments(arguments, nested=given is None or not wait)
-            config, params = self._check_arguments(model, arguments)
+            config, params = self._check_arguments(model, arguments, role)
             key, conversation = None, self.connection.session
             if site is not None:
                 key, conversation = site.key(tool, model.id, params), site.conversation
@@ -212,11 +233,11 @@ class MediaCalls:
         return self._generated(result)
 
     def _check_arguments(
-        self, model: Model, arguments: Mapping[str, Any]
+        self, model: Model, arguments: Mapping[str, Any], role: str | None
     ) -> tuple[MediaToolConfig, dict[str, Any]]:
         """Return the parameters that a model's arguments mean, and the settings of the call.
 
-        Raises `InvalidInputError`, ValidationError.
+        `role`: one of `ROLES`, or None for any. Raises `InvalidInputError`, ValidationError.
         """
         from oxen_inference.catalog.tool_args import arguments_model
         from oxen_inference.errors import InvalidInputError
@@ -224,7 +245,11 @@ class MediaCalls:
         if arguments.keys() == MALFORMED.keys():
             raise InvalidInputError("The call was cut off or is no JSON object. Nothing was sent.")
         media_type_of(model)  # raises for a model that makes no media
-        config, schema = MediaToolConfig(model=model, **self.settings), arguments_model(model)
+        if role is not None:
+            check_role(model, role)
+        needs = image_inputs(model) if role == "edit_image" else ()
+        config = MediaToolConfig(model=model, **self.settings)
+        schema = arguments_model(model, needs=needs)
         validated = schema.model_validate(config.mark_inputs(arguments, schema))
         return config, schema.to_params(validated.model_dump())
 
@@ -331,8 +356,14 @@ def error_result(error: Exception) -> OxenToolResult:
     return OxenToolResult(text=text.explain(error), data=paid, is_error=True)
 
 
+_ONE_OF_SEVERAL = 'Name the model in each input, {"prompt": …, "model": …}'
+
+
 def _choose_model(
-    tool: str, arguments: Mapping[str, Any], given: Mapping[str, Model] | None
+    tool: str,
+    arguments: Mapping[str, Any],
+    given: Mapping[str, Model] | None,
+    how_to_name_one: str = "Name one of the models, model='…'",
 ) -> Model | str:
     """Return the model that a call means, or its id. Raises `InvalidInputError`."""
     from oxen_inference.errors import InvalidInputError
@@ -347,13 +378,45 @@ def _choose_model(
         return given[str(model_id)]
     suitable = [model for model in given.values() if tool not in ROLES or tool in roles_of(model)]
     if not suitable:
+        filled = dict.fromkeys(role for model in given.values() for role in roles_of(model))
         raise InvalidInputError(
-            f"No model given to this tool spec is for {tool}: {', '.join(given)}."
+            f"No model given to this tool spec is for {tool}: {', '.join(given)}. They are for "
+            f"{', '.join(filled)}."
         )
     if len(suitable) > 1:
         ids = ", ".join(model.id for model in suitable)
-        raise InvalidInputError(f"Name one of the models, model='…': {ids}.")
+        names = ", ".join(tool_name(model, tool) for model in suitable) if tool in ROLES else ""
+        or_tool = f", or the tool: {names}" if names and how_to_name_one is _ONE_OF_SEVERAL else ""
+        raise InvalidInputError(f"{how_to_name_one}: {ids}{or_tool}.")
     return suitable[0]
+
+
+def _read_run(
+    tool: str, inputs: object, options: dict[str, Any], given: Mapping[str, Model] | None
+) -> tuple[str, dict[str, Any]]:
+    """Return the role that a tool's name means, and the arguments of inputs that name no other.
+
+    A model among the `options` is taken out of them. Raises `InvalidInputError`.
+    """
+    models = list((given or {}).values())
+    check_list(inputs, options, models)
+    filling = {role: [m for m in models if role in roles_of(m)] for role in ROLES}
+    of_models = {tool_name(m, role): (role, m) for role, filled in filling.items() for m in filled}
+    name = tool if tool in ROLES or tool in of_models else str(tool).removeprefix("a")
+    if name not in ROLES and name not in of_models:
+        from oxen_inference.catalog.suggestions import did_you_mean, suggestion
+        from oxen_inference.errors import InvalidInputError
+
+        roles = [role for role in ROLES if filling[role] or not models]
+        several = [n for n, (role, _) in of_models.items() if len(filling[role]) > 1]
+        raise InvalidInputError(
+            f"OxenToolSpec has no tool {tool!r} that makes something. Choose from "
+            f"{', '.join([*roles, *several])}. Nothing was sent.",
+            hint=suggestion(did_you_mean(name, [*roles, *several])) or None,
+        )
+    role, model = of_models.get(name, (name, None))
+    named = options.pop("model", None) or model
+    return role, {} if named is None else {"model": getattr(named, "id", named)}
 
 
 def _model_arguments(arguments: Mapping[str, Any], *, nested: bool) -> dict[str, Any]:

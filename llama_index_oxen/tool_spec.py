@@ -19,6 +19,7 @@ from oxen_inference.tools.media_config import (
     ROLES,
     check_limits,
     check_unique_names,
+    image_inputs,
     roles_of,
     tool_name,
 )
@@ -97,7 +98,13 @@ class OxenToolSpec(BaseToolSpec):
         from oxen_inference.price_caps import read_price_caps
         from oxen_inference.settings import results_folder
 
-        check_limits(max_cost=max_cost, timeout=timeout, on_interrupt=on_interrupt, save_to=save_to)
+        check_limits(
+            max_cost=max_cost,
+            timeout=timeout,
+            on_interrupt=on_interrupt,
+            save_to=save_to,
+            inputs_from=inputs_from,
+        )
         budget = as_budget(budget)
         if show_images and save_to is None:
             # Results on the hub need its key, so a model's provider cannot fetch them by URL.
@@ -241,7 +248,7 @@ class OxenToolSpec(BaseToolSpec):
                     title = name if len(suitable) == 1 else tool_name(model, name)
                     tools.append(
                         self._model_tool(
-                            model, metadata.get(name) or _model_metadata(model, name, title)
+                            model, name, metadata.get(name) or _model_metadata(model, name, title)
                         )
                     )
             else:
@@ -262,14 +269,14 @@ class OxenToolSpec(BaseToolSpec):
         # Early versions of core lack it.
         return await asyncio.to_thread(self.to_tool_list, spec_functions, func_to_metadata_mapping)
 
-    def _model_tool(self, model: "Model", metadata: ToolMetadata) -> Any:
+    def _model_tool(self, model: "Model", role: str, metadata: ToolMetadata) -> Any:
         name = metadata.get_name()
 
         def generate(ctx: Context = _NONE, **arguments: Any) -> OxenToolResult:  # noqa: ARG001 - core looks for it here
-            return self._calls.generate(name, arguments, model)
+            return self._calls.generate(name, arguments, model, role=role)
 
         async def agenerate(ctx: Context = _NONE, **arguments: Any) -> OxenToolResult:
-            return await self._calls.agenerate(name, arguments, ctx, model)
+            return await self._calls.agenerate(name, arguments, ctx, model, role=role)
 
         return _tool(generate, agenerate, metadata)
 
@@ -298,9 +305,11 @@ def _model_metadata(model: "Model", role: str, name: str) -> ToolMetadata:
     from oxen_inference.catalog.tool_args import arguments_model
 
     description = text.tool_description(model, {})
+    needs = image_inputs(model) if role == "edit_image" else ()
     if role == "edit_image":
-        description = f"Changes an image. {description}"
-    return ToolMetadata(description, name, arguments_model(model))
+        one_of = f" Needs {' or '.join(needs)}." if len(needs) > 1 else ""
+        description = f"Changes an image.{one_of} {description}"
+    return ToolMetadata(description, name, arguments_model(model, needs=needs))
 
 
 def _generic_metadata(name: str) -> ToolMetadata:
@@ -310,7 +319,8 @@ def _generic_metadata(name: str) -> ToolMetadata:
         return ToolMetadata(description, title, schema)
     purpose = {
         "generate_image": "Makes images with any image model on Oxen.",
-        "edit_image": "Changes an image with any model on Oxen that can.",
+        "edit_image": "Changes an image with any model on Oxen that can; the image is one of its "
+        "parameters.",
         "generate_video": "Makes videos with any video model on Oxen. Takes some minutes.",
         "generate_audio": "Makes audio with any audio model on Oxen.",
     }[name]

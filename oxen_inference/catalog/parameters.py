@@ -26,6 +26,7 @@ from oxen_inference.catalog.schema import (
     properties_of,
     required_of,
     shown,
+    types_of,
 )
 from oxen_inference.catalog.suggestions import did_you_mean, suggestion
 
@@ -159,13 +160,38 @@ def _checked(
         if value is None and not (name in known.fields and known.sends_null(name)):
             continue
         try:
-            coerced[name] = coerce(value, rules)
+            coerced[name] = _fit(value, rules)
         except SchemaMismatch as mismatch:
             given = "" if mismatch.path else f", not {shown(value)}"
             problems.append(f"{name}{mismatch.path} {mismatch.rule}{given}")
     if not partial:
         problems += _missing(known, coerced, params)
     return coerced, problems
+
+
+def _fit(value: Any, rules: Schema) -> Any:
+    """Return a value as its schema asks for it; one item for a list becomes a list of one.
+
+    Raises `SchemaMismatch`.
+    """
+    try:
+        return coerce(value, rules)
+    except SchemaMismatch:
+        is_list = isinstance(value, list | tuple) or value is None
+        # Some models write a list as a text: that is no single item.
+        is_written_list = isinstance(value, str) and value.lstrip().startswith("[")
+        if is_list or is_written_list or not any(map(_takes_list, alternatives(rules))):
+            raise
+        try:
+            return coerce([value], rules)
+        except SchemaMismatch as mismatch:
+            if not mismatch.path.startswith("[0]"):
+                raise
+            raise SchemaMismatch(mismatch.rule, mismatch.path.removeprefix("[0]")) from None
+
+
+def _takes_list(rules: Schema) -> bool:
+    return "array" in types_of(rules)
 
 
 def _missing(
@@ -211,8 +237,9 @@ def _local_file(value: Any, spec: object, render: object = None) -> str | None:
             takes_url = is_url(rules) or str(render_type or "").endswith("-url")
             if takes_url and _is_path(value):
                 return f"the local file {value[:80]}"
-            continue
-        for inner, about in _inside(value, rules):
+        # A single item is a list of one.
+        is_item = isinstance(value, str) and _takes_list(rules)
+        for inner, about in _inside([value] if is_item else value, rules):
             found = _local_file(inner, about, render_type)
             if found is not None:
                 return found

@@ -161,6 +161,8 @@ def shown(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     text = f'"{value}"' if isinstance(value, str) else repr(value)
+    # Callers give files, and have not written the data URLs that became of them.
+    text = re.sub(r"""data:([\w.+-]+/[\w.+-]+)[;,][^"']*""", r"data:\1,…", text)
     return text if len(text) <= 80 else f"{text[:77]}…"
 
 

@@ -54,6 +54,8 @@ class Arguments(BaseModel):
     oxen_parameters: ClassVar[Parameters]
     oxen_wire_names: ClassVar[Mapping[str, str]]
     """Field name to parameter name, for those that differ."""
+    oxen_needs: ClassVar[tuple[str, ...]] = ()
+    """Parameters one of which a call must give, though the model alone does not ask for it."""
 
     @classmethod
     def to_params(cls, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,16 +83,24 @@ class Arguments(BaseModel):
         names = {wire: name for name, wire in cls.oxen_wire_names.items()}
         params = {cls.oxen_wire_names.get(name, name): value for name, value in given.items()}
         coerced = check_arguments(cls.oxen_parameters, params)
+        if cls.oxen_needs and not any(_is_given(coerced.get(name)) for name in cls.oxen_needs):
+            needed = " or ".join(cls.oxen_needs)
+            raise ValueError(f"{needed} is missing: give the image to change")
         return {names.get(wire, wire): value for wire, value in coerced.items()}
 
 
 def arguments_model(
-    model: Model, *, pinned: Iterable[str] = (), common: Iterable[str] = ("num_generations",)
+    model: Model,
+    *,
+    pinned: Iterable[str] = (),
+    common: Iterable[str] = ("num_generations",),
+    needs: tuple[str, ...] = (),
 ) -> type[Arguments]:
     """Return the class of the arguments that an agent may give when it calls `model`.
 
     Left out are `pinned` names, hidden parameters, and those of every request except `common`.
     Basic ones come first. A model that documents no parameters takes a prompt and anything else.
+    `needs`: image parameters one of which must be given.
     """
     known = parameters(model)
     fixed = {*pinned} | (_NOT_FOR_AGENTS - set(common))
@@ -104,14 +114,17 @@ def arguments_model(
         fields["prompt"] = {"type": "string", "description": "What to make, in words."}
     fields |= {n: COMMON[n] for n in common if n in COMMON and n not in fields and n not in fixed}
     names = _field_names(fields, Arguments)
+    needs = tuple(name for name in needs if name in fields)
+    only = needs if len(needs) == 1 else ()
     definitions: Any = {
-        names[wire]: _definition(wire, names[wire], spec, wire in required)
+        names[wire]: _definition(wire, names[wire], spec, wire in required, is_needed=wire in only)
         for wire, spec in fields.items()
     }
     cls: type[Arguments] = create_model(
         _class_name(model.id), __base__=Arguments, __doc__=_summary(model, known), **definitions
     )
     cls.oxen_parameters = Parameters(fields, required=frozenset(required), open=known.open)
+    cls.oxen_needs = needs
     cls.oxen_wire_names = {name: wire for wire, name in names.items() if name != wire}
     if known.open:
         cls.model_config = ConfigDict(**{**cls.model_config, "extra": "allow"})
@@ -155,13 +168,24 @@ def _not_given() -> None:
     """Default of what may be left out; a factory, so that it is not written into the schema."""
 
 
-def _definition(wire: str, name: str, spec: Schema, required: bool) -> tuple[Any, Any]:
+def _is_given(value: Any) -> bool:
+    """Whether a value names an image: neither null nor an empty text or list does."""
+    if isinstance(value, list | tuple):
+        return any(map(_is_given, value))
+    return bool(value.strip() if isinstance(value, str) else value)
+
+
+def _definition(
+    wire: str, name: str, spec: Schema, required: bool, *, is_needed: bool
+) -> tuple[Any, Any]:
     schema = tool_schema(spec, keep_null=required)
+    if is_needed:
+        schema.pop("default", None)
     described = (schema.pop("description", None), media_references(spec))
     options: dict[str, Any] = {"description": " ".join(filter(None, described)) or None}
     if name != wire:
         options["serialization_alias"] = wire
-    if not required:
+    if not (required or is_needed):
         options["default_factory"] = _not_given
     return Annotated[Any, WithJsonSchema(schema)], Field(**options)
 

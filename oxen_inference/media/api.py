@@ -22,11 +22,19 @@ from oxen_inference.ledger.polls import SharedPolling
 from oxen_inference.ledger.store import Ledger, default_ledger
 from oxen_inference.media import reconcile as reconciling
 from oxen_inference.media import report
-from oxen_inference.media.as_completed import collect_all
+from oxen_inference.media.as_completed import check_requests, collect_all
 from oxen_inference.media.background import AsyncBackgroundPoller, BackgroundPoller
 from oxen_inference.media.bulk import Bulk
 from oxen_inference.media.bulk_run import BulkOptions
 from oxen_inference.media.engine import Engine, Task, WaitOptions
+from oxen_inference.media.option_names import (
+    ALL_OPTIONS,
+    CALL_OPTIONS,
+    REQUEST_OPTIONS,
+    RUN_OPTIONS,
+    WAIT_OPTIONS,
+    check_names,
+)
 from oxen_inference.media.pace import Pace
 from oxen_inference.media.poller import Poller
 from oxen_inference.media.prepare import (
@@ -49,24 +57,6 @@ OnInterrupt = Literal["detach", "cancel"]
 SaveTo = str | os.PathLike[str] | None
 OnProgress = Callable[[Progress], Any] | None
 AsyncOnProgress = Callable[[Progress], Any | Awaitable[Any]] | None
-
-_REQUEST_OPTIONS = frozenset(
-    {
-        "model",
-        "key",
-        "conversation",
-        "max_cost",
-        "budget",
-        "allow_unknown_cost",
-        "direct",
-        "allow_paths",
-        "price_caps",
-        "inline_inputs",
-        "key_is_derived",
-    }
-)
-_BULK_OPTIONS = ("max_in_flight", "max_connections", "attempts", "key_prefix", "stop_after")
-_WAIT_OPTIONS = frozenset({"timeout", "on_interrupt", "save_to", "on_progress", "file_name"})
 
 
 class MediaClient(Sender, Protocol):
@@ -225,9 +215,11 @@ class MediaBase:
         requests: Iterable[Mapping[str, Any]],
         given: Mapping[str, Any],
     ) -> list[MediaResult | OxenError]:
+        check_names(given, ALL_OPTIONS, [given.get("model")])
+        check_requests(requests)
         listed = list(requests)
-        options = {name: given[name] for name in _BULK_OPTIONS if name in given}
-        common = {name: value for name, value in given.items() if name not in _BULK_OPTIONS}
+        options = {name: given[name] for name in RUN_OPTIONS if name in given}
+        common = {name: value for name, value in given.items() if name not in RUN_OPTIONS}
         options["budget"] = common.get("budget")
         if common.get("on_progress") == "bar":
             options["on_progress"] = common.pop("on_progress")
@@ -244,8 +236,12 @@ def arguments_of(given: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str,
 def for_all(
     given: Mapping[str, Any], common: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the options of a run, and the arguments that all its requests have in common."""
-    options = {name: given[name] for name in (*_BULK_OPTIONS, "budget", "on_progress")}
+    """Return the options of a run, and the arguments that all its requests have in common.
+
+    Raises `InvalidInputError` for a misspelled option.
+    """
+    check_names(common, ALL_OPTIONS, [common.get("model")])
+    options = {name: given[name] for name in (*RUN_OPTIONS, "budget", "on_progress")}
     for_each = {name: given[name] for name in ("budget", "max_cost", "timeout", "save_to")}
     known = {name: value for name, value in for_each.items() if value is not None}
     return options, {**known, **common}
@@ -255,14 +251,14 @@ def read_request(request: Mapping[str, Any]) -> tuple[MediaRequest, WaitOptions]
     """Separate what a request wants, how to wait for it, and the model's parameters."""
     if not request.get("model"):
         raise InvalidInputError("model is missing: it is the id of a model, or a Model.")
-    known = {*_REQUEST_OPTIONS, *_WAIT_OPTIONS, "prompt", "params"}
-    more = {name: value for name, value in request.items() if name not in known}
+    more = {name: value for name, value in request.items() if name not in CALL_OPTIONS}
+    check_names(more, CALL_OPTIONS)
     params = merge_parameters(request.get("prompt"), request.get("params"), more)
-    wanted = {name: request[name] for name in _REQUEST_OPTIONS if name in request}
+    wanted = {name: request[name] for name in REQUEST_OPTIONS if name in request}
     if not isinstance(wanted.get("budget"), Budget | None):
         raise InvalidInputError(
             f"budget must be a Budget, which counts from call to call, not {wanted['budget']!r}.",
             hint="To limit this call alone, pass max_cost.",
         )
-    options = {name: request[name] for name in _WAIT_OPTIONS if name in request}
+    options = {name: request[name] for name in WAIT_OPTIONS if name in request}
     return MediaRequest(params=params, **wanted), WaitOptions(**options)

@@ -155,15 +155,23 @@ class AsyncAsCompleted(_AsCompleted):
                 await close()
 
 
+def check_requests(requests: object) -> None:
+    """Raise `InvalidInputError` for what is no list of requests, such as a single one."""
+    is_one = isinstance(requests, str | bytes | Mapping)
+    if not is_one and (hasattr(requests, "__iter__") or hasattr(requests, "__getitem__")):
+        return
+    raise InvalidInputError(
+        f"requests must be a list or another iterable, not {type(requests).__name__}.",
+        hint="Put a single request into a list."
+        if is_one
+        else "AsyncOxenClient takes asynchronous ones, too.",
+    )
+
+
 def taking(bulk: Bulk, requests: Iterable[Request]) -> Callable[[], Awaitable[None]]:
     """Return what takes the next request into a run, or says that there is none."""
-    try:
-        iterator = iter(requests)
-    except TypeError:
-        raise InvalidInputError(
-            f"requests must be an iterable, not {type(requests).__name__}.",
-            hint="AsyncOxenClient takes asynchronous ones, too.",
-        ) from None
+    check_requests(requests)
+    iterator = iter(requests)
 
     async def take() -> None:
         try:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import count
 from typing import Any
+
+from pydantic import ValidationError
 
 from oxen_inference.locks import Lock
 from oxen_inference.tools.inputs import REFERENCE
@@ -62,6 +65,49 @@ def is_for_developers(error: Exception) -> bool:
 def explain_validation(error: Any) -> str:
     """Say in one line what is wrong with the arguments, without quoting them all."""
     return f"Error: {problems_in(error)}. Nothing was sent or paid for."
+
+
+def check_list(inputs: object, options: Mapping[str, Any], models: Iterable[object]) -> None:
+    """Raise `InvalidInputError` for what is no list of inputs, or an option that does not exist."""
+    from oxen_inference.errors import InvalidInputError
+    from oxen_inference.media.option_names import ALL_OPTIONS, check_names
+
+    if isinstance(inputs, str | bytes | Mapping):
+        raise InvalidInputError(
+            f"inputs must be a list or another iterable, not {type(inputs).__name__}.",
+            hint="Put a single input into a list.",
+        )
+    check_names(options, ALL_OPTIONS, models)
+
+
+def input_arguments(given: Any) -> Mapping[str, Any]:
+    """Return the arguments that an input of a list means: a text is a prompt.
+
+    Raises `InvalidInputError`.
+    """
+    if isinstance(given, str):
+        return {"prompt": given}
+    if isinstance(given, Mapping):
+        return given
+    from oxen_inference.errors import InvalidInputError
+
+    raise InvalidInputError(
+        f"an input is a prompt, or a mapping of the tool's arguments, not {type(given).__name__}."
+    )
+
+
+@contextmanager
+def naming_input(index: int) -> Iterator[None]:
+    """Raise what is wrong with the input at `index` as an `InvalidInputError` that names it."""
+    from oxen_inference.errors import InvalidInputError
+
+    try:
+        yield
+    except ValidationError as error:
+        problem = f"inputs[{index}]: {problems_in(error)}. Nothing was sent or paid for."
+        raise InvalidInputError(problem) from error
+    except InvalidInputError as error:
+        raise InvalidInputError(f"inputs[{index}]: {error.message}", hint=error.hint) from error
 
 
 def problems_in(error: Any) -> str:

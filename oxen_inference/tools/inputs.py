@@ -13,11 +13,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from oxen_inference.catalog.parameter_roles import snake_case
+
 REFERENCE = "oxen-result:"
 """Scheme of a name that stands for an earlier result or an allowed file."""
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
+# Ids of every hub have digits, and nothing that a file's name or a sentence would have.
+_ID = re.compile(r"(?=[^\d]*\d)[\w:-]+", re.ASCII)
+_LONGEST_SHOWN = 80
 _SENDABLE = ("http", "https", "data", REFERENCE.rstrip(":"))
+_NO_IMAGES = frozenset({"mask", "masks", "video", "videos", "audio", "audios", "lora", "loras"})
+_NO_FILES = ("boolean", "integer", "number")
 _NAMED_LIKE_MEDIA = re.compile(r"(^|_)(image|video|audio|frame)s?(_ur[il]s?)?$")
 
 
@@ -27,6 +34,12 @@ def required_media(schema: Mapping[str, Any] | None) -> tuple[str, ...]:
     required = (schema or {}).get("required")
     names = required if isinstance(required, list) else []
     return tuple(n for n in names if n in fields and _is_media(n, _item_schema(fields[n])))
+
+
+def image_inputs(schema: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """Return the names of the parameters that take an image, other than masks."""
+    fields = _properties(schema)
+    return tuple(n for n in fields if _takes_image(n, _item_schema(fields[n])))
 
 
 def mark_references(
@@ -91,6 +104,37 @@ def allowed_file(name: str, folder: str | Path | None) -> Path | None:
     return file if file.is_relative_to(base) and file.is_file() else None
 
 
+def check_folder(folder: str | Path) -> None:
+    """Raise `ConfigurationError` for a folder of inputs that does not exist."""
+    if isinstance(folder, str | Path) and Path(folder).expanduser().is_dir():
+        return
+    from oxen_inference.errors import ConfigurationError
+
+    raise ConfigurationError(
+        f"inputs_from must be a folder that exists, not {str(folder)!r}.",
+        hint=f"It is looked for in {Path.cwd()}.",
+    )
+
+
+def check_id(name: str, folder: str | Path | None) -> str:
+    """Return a name that can be a generation id. Raises `InvalidInputError` for any other text."""
+    if _ID.fullmatch(name):
+        return name
+    from oxen_inference.errors import InvalidInputError
+
+    shown = name if len(name) <= _LONGEST_SHOWN else f"{name[:_LONGEST_SHOWN]}…"
+    if folder is not None:
+        raise InvalidInputError(
+            f"There is no file {shown} in {folder}. It is neither a URL nor a generation id either. "
+            "Nothing was sent."
+        )
+    raise InvalidInputError(
+        f"{shown!r} is neither a URL, a data URL nor the generation id of an earlier result. "
+        "Nothing was sent.",
+        hint="To let the model name files of a folder, pass inputs_from=... to the tool.",
+    )
+
+
 def check_sendable(params: Mapping[str, Any], schema: Mapping[str, Any] | None) -> None:
     """Raise `InvalidInputError` for a media input that is neither http(s) nor a data URL."""
     fields = _properties(schema)
@@ -116,8 +160,8 @@ def _mark(value: str) -> str:
 def _map_media(value: Any, schema: Any, name: str, change: Callable[[str], str]) -> Any:
     """Apply `change` to every string of a parameter that is a media input."""
     schema = schema if isinstance(schema, Mapping) else {}
-    if isinstance(value, str):
-        return change(value) if _is_media(name, schema) else value
+    if isinstance(value, str):  # also a single one for a list, which becomes a list of one
+        return change(value) if _is_media(name, _item_schema(schema)) else value
     if isinstance(value, list):
         items = schema.get("items")
         items = items if isinstance(items, Mapping) else {}
@@ -139,6 +183,16 @@ def _is_media(name: str, schema: Mapping[str, Any]) -> bool:
     if render.endswith("-url") or schema.get("format") in ("uri", "url"):
         return True
     return bool(_NAMED_LIKE_MEDIA.search(name)) and schema.get("type", "string") == "string"
+
+
+def _takes_image(name: str, schema: Mapping[str, Any]) -> bool:
+    name = snake_case(name)
+    words = set(name.split("_"))
+    if words & _NO_IMAGES or schema.get("enum") or schema.get("type") in _NO_FILES:
+        return False
+    if schema.get("renderType") == "image-url" or _NAMED_LIKE_MEDIA.search(name):
+        return True
+    return schema.get("format") in ("uri", "url") and bool(words & {"image", "images"})
 
 
 def _item_schema(schema: Any) -> Mapping[str, Any]:

@@ -157,7 +157,7 @@ class MediaToolConfig:
         return {
             name: inputs.allowed_file(name, self.inputs_from)
             or saved.get(name)
-            or MediaItem(generation_id=name)
+            or MediaItem(generation_id=inputs.check_id(name, self.inputs_from))
             for name in names
         }
 
@@ -178,12 +178,38 @@ def media_type_of(model: Model) -> str:
 
 def roles_of(model: Model) -> tuple[str, ...]:
     """Return which of `ROLES` a model can fill. Raises `InvalidInputError` if it makes no media."""
+    from oxen_inference.catalog.parameters import parameters
+
     media_type = media_type_of(model)
     if media_type != "image" or not model.takes("image"):
         return (f"generate_{media_type}",)
     if inputs.required_media(model.request_schema):
         return ("edit_image",)
+    if model.request_schema and not image_inputs(model) and not parameters(model).open:
+        return ("generate_image",)
     return ("generate_image", "edit_image")
+
+
+def image_inputs(model: Model) -> tuple[str, ...]:
+    """Return the names of the parameters that take an image to change; a mask is none."""
+    return inputs.image_inputs(model.request_schema)
+
+
+def check_role(model: Model, role: str) -> None:
+    """Raise `InvalidInputError` for a model that does not do what `role` says."""
+    kind = role.partition("_")[2]
+    fills = role in roles_of(model) if role == "edit_image" else media_type_of(model) == kind
+    if not fills:
+        from oxen_inference.errors import InvalidInputError
+
+        what = "does not change images" if role == "edit_image" else f"does not make {_many(kind)}"
+        raise InvalidInputError(
+            f"{model.id} {what}. It fills the role of {' and '.join(roles_of(model))}."
+        )
+
+
+def _many(media_type: str) -> str:
+    return media_type if media_type == "audio" else f"{media_type}s"
 
 
 def tool_name(model: Model, role: str | None = None) -> str:
@@ -198,9 +224,17 @@ def tool_name(model: Model, role: str | None = None) -> str:
 
 
 def check_limits(
-    *, max_cost: Any = None, timeout: Any = None, on_interrupt: Any = "detach", save_to: Any = None
+    *,
+    max_cost: Any = None,
+    timeout: Any = None,
+    on_interrupt: Any = "detach",
+    save_to: Any = None,
+    inputs_from: Any = None,
 ) -> None:
-    """Raise `InvalidInputError` for a limit of the wrong kind, or a folder that is not writable."""
+    """Raise `InvalidInputError` for a limit of the wrong kind, or a folder that is not writable.
+
+    Raises `ConfigurationError` for a folder of inputs that does not exist.
+    """
     from oxen_inference.errors import InvalidInputError
     from oxen_inference.ledger.budgets import read_amount
 
@@ -213,6 +247,8 @@ def check_limits(
         from oxen_inference.media.results.files import folder_to_save_in
 
         folder_to_save_in(save_to)
+    if inputs_from is not None:
+        inputs.check_folder(inputs_from)
 
 
 def check_single_budget(name: str, own: Budget | None, other: Budget) -> None:

@@ -122,9 +122,28 @@ class TestManyAtOnce:
         assert len(seen) >= 2
         assert len(oxen_sandbox.jobs) == 3
         assert {path.suffix for path in tmp_path.iterdir()} == {".png"}
-        with pytest.raises(ValueError, match="prompt"):
-            draw.generate_many(["a bull", {"promt": "a cow"}], key_prefix="herd")
-        assert len(oxen_sandbox.jobs) == 3
+
+    @pytest.mark.parametrize(
+        ("inputs", "options", "said"),
+        [
+            (["y", {"promt": "x"}], {}, r"inputs\[1\]: promt is .*did you mean prompt\?"),
+            (["", "y"], {}, r"inputs\[0\]: prompt cannot be empty"),
+            ([3], {}, r"inputs\[0\]: an input is a prompt, or a mapping"),
+            ("an ox", {}, "inputs must be a list"),
+            (["x"], {"key_prefx": "a"}, r"key_prefx is neither .*Did you mean key_prefix\?"),
+            (["x"], {"model": "flux-1-dev"}, "calls flux-2-dev only"),
+        ],
+    )
+    async def test_a_list_is_refused_whole_before_anything_is_sent(
+        self, client: OxenClient, oxen_sandbox: Sandbox, inputs: Any, options: Any, said: str
+    ) -> None:
+        for raises in (True, False):
+            draw = OxenMediaTool.for_model("flux-2-dev", client=client, handle_tool_error=raises)
+            with pytest.raises(InvalidInputError, match=said):
+                draw.generate_many(inputs, **options)
+            with pytest.raises(InvalidInputError, match=said):
+                await draw.agenerate_many(inputs, **options)
+        assert not oxen_sandbox.jobs
 
     async def test_async_is_the_same(self, oxen_sandbox: Sandbox) -> None:
         draw = await OxenMediaTool.afor_model(

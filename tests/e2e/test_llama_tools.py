@@ -559,6 +559,87 @@ async def test_a_list_takes_the_specs_settings(hub: Sandbox, tmp_path: Path) -> 
     made = spec.generate_many(["an ox", {"prompt": "a calf", "num_generations": 2}])
     made += await spec.agenerate_many(["a bull"], tool="generate_image")
     assert [len(result.paths) for result in made if isinstance(result, MediaResult)] == [1, 2, 1]
-    with pytest.raises(ValueError, match="promt"):
-        spec.generate_many(["a bull", {"promt": "a cow"}])
     assert len(hub.jobs) == 4
+
+
+TWO = [IMAGE, "flux-1-dev"]
+MANY_REFUSED: list[tuple[Any, Any, dict[str, Any], str]] = [
+    (
+        IMAGE,
+        ["x"],
+        {"tool": "generate_vid"},
+        r"no tool 'generate_vid'.* generate_image, edit_image",
+    ),
+    (IMAGE, ["x"], {"tool": "generate_imgae"}, r"Did you mean generate_image\?"),
+    (IMAGE, ["x"], {"tool": "submit"}, "no tool 'submit'"),
+    (IMAGE, ["x"], {"tool": "generate_video"}, r"inputs\[0\]: No model .* for generate_image"),
+    (IMAGE, ["x"], {"tool": "edit_image"}, r"inputs\[0\]: input_image is missing"),
+    (TWO, ["x"], {}, r'\{"prompt": …, "model": …\}: .*generate_image_with_flux_1_dev'),
+    (
+        TWO,
+        ["x"],
+        {"tool": "frob"},
+        "generate_image_with_flux_2_dev, generate_image_with_flux_1_dev",
+    ),
+    (IMAGE, ["y", {"promt": "x"}], {}, r"inputs\[1\]: promt is .*did you mean prompt\?"),
+    (IMAGE, ["y", ""], {}, r"inputs\[1\]: prompt cannot be empty"),
+    (IMAGE, ["y", 3], {}, r"inputs\[1\]: an input is a prompt, or a mapping"),
+    (
+        IMAGE,
+        ["y", {"prompt": "x", "model": "flux-1-dev"}],
+        {},
+        r"inputs\[1\]: 'flux-1-dev' may not",
+    ),
+    (IMAGE, "an ox", {}, "inputs must be a list"),
+    (IMAGE, ["x"], {"key_prefx": "a"}, r"key_prefx is neither .*Did you mean key_prefix\?"),
+    (IMAGE, ["x"], {"max_concurrency": 2}, r"Did you mean max_in_flight\?"),
+    (IMAGE, ["x"], {"frobnicate": "red"}, "frobnicate is neither an option nor a parameter"),
+]
+
+
+async def test_a_list_is_refused_whole_before_anything_is_sent(hub: Sandbox) -> None:
+    for models, inputs, options, said in MANY_REFUSED:
+        for is_async in (False, True):
+            spec = OxenToolSpec(models)
+            with pytest.raises(errors.InvalidInputError, match=said):
+                if is_async:
+                    await spec.agenerate_many(inputs, **options)
+                else:
+                    spec.generate_many(inputs, **options)
+    assert not hub.jobs
+
+
+async def test_a_list_of_several_models_says_which(hub: Sandbox) -> None:
+    spec = OxenToolSpec(TWO)
+    spec.generate_many(["x"], tool="generate_image_with_flux_1_dev")
+    spec.generate_many([{"prompt": "x", "model": IMAGE}, {"prompt": "y", "model": TWO[1]}])
+    await spec.agenerate_many(["x"], model=TWO[1])
+    assert sorted(job.model for job in hub.jobs) == [TWO[1], TWO[1], TWO[1], IMAGE]
+
+
+async def test_an_edit_needs_an_image(hub: Sandbox) -> None:
+    spec, any_model = OxenToolSpec(IMAGE), OxenToolSpec()
+    edit = tools_of(spec)["edit_image"]
+    required = edit.metadata.get_parameters_dict()["required"]
+    assert required == ["prompt", "input_image"]
+    assert tools_of(spec)["generate_image"].metadata.get_parameters_dict()["required"] == ["prompt"]
+    for given in ({}, {"input_image": None}, {"input_image": []}, {"input_image": [" "]}):
+        arguments = {"prompt": "older", **given}
+        for output in (
+            spec.edit_image(**arguments),
+            await spec.aedit_image(**arguments),
+            edit.call(**arguments).raw_output,
+            any_model.edit_image(model=IMAGE, prompt="older", parameters=given),
+        ):
+            assert output.is_error
+            assert "input_image is missing: give the image to change" in output.text
+    assert "does not change images" in any_model.edit_image(model=TWO[1], prompt="older").text
+    assert "does not make videos" in any_model.generate_video(model=IMAGE, prompt="x").text
+    assert not hub.jobs
+    source = "data:image/png;base64,iVBORw0KGgo="
+    assert not spec.edit_image(prompt="older", input_image=source).is_error
+    assert hub.jobs[0].params["input_image"] == [source]
+
+
+def test_only_a_model_with_an_image_to_give_can_edit(hub: Sandbox) -> None:
+    assert "edit_image" not in tools_of(OxenToolSpec(TWO[1]))

@@ -102,9 +102,18 @@ def test_an_id_is_told_the_way_to_the_catalog() -> None:
         OxenMediaTool(model="flux-2-dev")
 
 
-def test_a_name_that_is_refused_is_quoted_as_it_was_given() -> None:
-    said = tool().invoke({"prompt": "an ox", "input_image": "ox.png"})
-    assert said == 'Error: input_image must be a list, not "ox.png". Nothing was sent or paid for.'
+@pytest.mark.parametrize("given", ["ox.png", ["ox.png"], "herd/ox", "the ox of before"])
+def test_a_name_that_is_no_id_is_refused_as_it_was_given(given: Any, tmp_path: Path) -> None:
+    name = given if isinstance(given, str) else given[0]
+    said = tool().invoke({"prompt": "an ox", "input_image": given})
+    assert said.startswith(f"Error: {name!r} is neither a URL, a data URL nor the generation id")
+    said = tool(inputs_from=tmp_path).invoke({"prompt": "an ox", "input_image": given})
+    assert said.startswith(f"Error: There is no file {name} in {tmp_path}.")
+
+
+def test_the_folder_of_inputs_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="inputs_from must be a folder that exists"):
+        tool(inputs_from=tmp_path / "none")
 
 
 def test_a_text_model_is_refused_in_one_sentence() -> None:

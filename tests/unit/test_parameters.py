@@ -72,6 +72,11 @@ ACCEPTED: list[tuple[Any, Any, Any]] = [
     ({"type": "array", "items": {"type": "integer"}, "maxItems": 2}, (1, 2.0), [1, 2]),
     ({"type": "object", "properties": {"n": {"type": "integer"}}}, {"n": 2.0}, {"n": 2}),
     ({"type": "object", "properties": {"n": {}}}, {"other": 1}, {"other": 1}),
+    # One item for a list is a list of one, unless it fits as it is
+    ({"type": "array", "items": {"type": "string", "format": "uri"}}, "http://x/a", ["http://x/a"]),
+    ({"anyOf": [{"type": "array", "items": {"type": "integer"}}, {"type": "null"}]}, 2.0, [2]),
+    ({"anyOf": [{"type": "array"}, {"type": "string"}]}, "x", "x"),
+    ({"type": ["array", "string"]}, "x", "x"),
     # No rules to speak of
     ({}, [1, {"a": None}], [1, {"a": None}]),
     (None, "x", "x"),
@@ -98,7 +103,13 @@ REFUSED: list[tuple[Any, Any, str]] = [
     ({"type": "string"}, ["x"], "must be a string"),
     ({"type": "number"}, float("nan"), "finite"),
     ({"type": "number"}, float("inf"), "finite"),
-    ({"type": "array", "items": {"type": "string"}}, "x", "must be a list"),
+    ({"type": "array", "items": {"type": "string"}}, '["x"]', "must be a list"),
+    ({"type": "array", "items": {"type": "string"}}, 7, "must be a string, not 7"),
+    (
+        {"type": "array", "items": {"type": "string"}, "enum": [["x"]]},
+        "data:image/png;base64,AAAA",
+        "must be ['x'], not \"data:image/png,…\"",
+    ),
     ({"type": "array", "items": {"type": "string"}}, ["x", 2], "x[1] must be a string"),
     ({"type": "array", "maxItems": 1}, [1, 2], "at most 1 items"),
     ({"type": "integer", "enum": [4, 6, 8]}, 7, "must be one of 4, 6, 8, not 7"),

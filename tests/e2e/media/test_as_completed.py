@@ -439,3 +439,46 @@ def test_two_runs_of_the_same_keys_at_once_pay_once(
 
     assert both[0].paid == 12
     assert [len(made(outcomes)) for outcomes in found] == [12, 12]
+
+
+@pytest.mark.parametrize(
+    ("requests", "options", "said"),
+    [
+        (
+            [{"model": MODEL}],
+            {"key_prefx": "a"},
+            r"key_prefx is neither .*Did you mean key_prefix\?",
+        ),
+        ([{"model": MODEL}], {"max_workers": 4}, r"Did you mean max_connections\?"),
+        ([{"model": MODEL}], {"save_too": "x"}, r"Did you mean save_to\?"),
+        (
+            {"model": MODEL, "prompt": "x"},
+            {},
+            r"requests must be a list.*single request into a list",
+        ),
+        ("an ox", {}, "requests must be a list"),
+    ],
+)
+def test_a_misspelled_option_is_told_at_once(
+    hub: Sandbox, requests: Any, options: dict[str, Any], said: str
+) -> None:
+    given: dict[str, Any] = {"base_url": hub.base_url, "api_key": hub.api_key}
+
+    async def run() -> None:
+        async with AsyncOxenClient(**given) as client:
+            with pytest.raises(InvalidInputError, match=said):
+                client.media.generate_as_completed(requests, **options)
+            with pytest.raises(InvalidInputError, match=said):
+                await client.media.generate_many(requests, **options)
+
+    asyncio.run(run())
+    with OxenClient(**given) as client:
+        with pytest.raises(InvalidInputError, match=said):
+            list(client.media.generate_as_completed(requests, **options))
+        with pytest.raises(InvalidInputError, match=said):
+            client.media.generate_many(requests, **options)
+        # A parameter of the model may be given for all.
+        assert not isinstance(
+            client.media.generate_many([{"model": MODEL, "prompt": "x"}], seed=3)[0], OxenError
+        )
+    assert [job.params["seed"] for job in hub.jobs] == [3]
