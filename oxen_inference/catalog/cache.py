@@ -195,9 +195,12 @@ _caches_lock = Lock()
 def shared_cache(base_url: str, key: Any) -> CatalogCache:
     """Return the cache of one hub and key; `key` is a string, or a function that returns one."""
     scope = sha256(key.encode()).hexdigest() if isinstance(key, str) else key
+    account = (base_url.rstrip("/"), scope)
     with _caches_lock:
-        cache = _caches.setdefault((base_url.rstrip("/"), scope), CatalogCache())
-        _caches.move_to_end((base_url.rstrip("/"), scope))
+        cache = _caches.get(account)
+        if cache is None:
+            cache = _caches[account] = CatalogCache()
+        _caches.move_to_end(account)
         while len(_caches) > _MAX_ACCOUNTS:
             _caches.popitem(last=False)
         return cache
