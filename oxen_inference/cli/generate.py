@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from oxen_inference.cli.generate_plan import BadLinesError, Plan
 from oxen_inference.cli.generate_run import Run
-from oxen_inference.cli.generate_summary import BAD_ARGUMENTS, OK
+from oxen_inference.cli.generate_summary import ALREADY_MADE, BAD_ARGUMENTS, OK
 from oxen_inference.cli.models import read_usd
 from oxen_inference.cli.output import print_json, print_line, stderr
 
@@ -76,18 +76,19 @@ def _generate(client: OxenClient, options: argparse.Namespace, out: Console) -> 
     except BadLinesError as error:
         errors.print(f"error: {error}")
         return BAD_ARGUMENTS
-    run = Run.at(_results_path(options), plan, new=options.new)
+    run = Run.at(client, _results_path(options), plan, new=options.new)
+    shown = f"{plan.models}: {ALREADY_MADE}" if run.is_finished else str(plan)
     if options.dry_run:
-        return _show_plan(plan, options, out)
+        return _show_plan(plan, shown, options, out)
     if not options.json:
-        print_line(errors, str(plan))
+        print_line(errors, shown)
     if not options.yes and not _asks(run.question, options):
         errors.print("nothing was sent; confirm, or pass --yes")
         return BAD_ARGUMENTS
     return run.make(client, options, plan, out)
 
 
-def _show_plan(plan: Plan, options: argparse.Namespace, out: Console) -> int:
+def _show_plan(plan: Plan, shown: str, options: argparse.Namespace, out: Console) -> int:
     if options.json:
         print_json({
             "requests": plan.count,
@@ -97,7 +98,7 @@ def _show_plan(plan: Plan, options: argparse.Namespace, out: Console) -> int:
             "unknown": sum(plan.unknown.values()),
         })  # fmt: skip
     else:
-        print_line(out, f"{plan}; nothing was sent")
+        print_line(out, f"{shown}; nothing was sent")
     return OK
 
 

@@ -82,12 +82,25 @@ class Plan:
     def __str__(self) -> str:
         from oxen_inference.money import usd
 
-        models = ", ".join(f"{count:,} × {model}" for model, count in self.by_model.most_common())
         price = usd(self.high) if self.low == self.high else f"{usd(self.low)} to {usd(self.high)}"
         unknown = sum(self.unknown.values())
         if unknown:
             price += f", and {unknown:,} of unknown price ({next(iter(self.unknown))})"
-        return f"{models}: {price}"
+        return f"{self.models}: {price}"
+
+    @property
+    def models(self) -> str:
+        """How many results each model is to make."""
+        return ", ".join(f"{count:,} × {model}" for model, count in self.by_model.most_common())
+
+    @property
+    def noun(self) -> str:
+        """What the results are called: image, video, or result where they are of several kinds."""
+        from oxen_inference.tools.media_config import media_type_of
+
+        kinds = {media_type_of(model) for model in self._models.values()}
+        (kind,) = kinds if len(kinds) == 1 else ("result",)
+        return "result" if kind == "audio" else kind
 
     def _lines(self) -> Iterator[tuple[int, Any]]:
         """Yield the number and the content of each line: a mapping, a text, or what is wrong."""

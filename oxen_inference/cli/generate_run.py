@@ -34,16 +34,26 @@ class Run:
     is_finished: bool = False
 
     @classmethod
-    def at(cls, results: Path, plan: Plan, *, new: bool) -> Run:
+    def at(cls, client: OxenClient, results: Path, plan: Plan, *, new: bool) -> Run:
         """Return the unfinished run of that results file, or the finished one of these requests,
         or else a new one.
+
+        A run is finished only as long as the ledger has all of it: otherwise it would be paid for again.
         """
         known = _read_state(results)
         is_same = known.get("requests") == plan.digest
         if not new and known.get("run") and (is_same or not known.get("finished")):
-            finished = bool(known.get("finished")) and is_same
-            return cls(results, str(known["run"]), plan.digest, True, finished)
+            run = cls(results, str(known["run"]), plan.digest, is_begun=True)
+            run.is_finished = bool(known.get("finished")) and is_same and run._is_kept(client)
+            return run
         return cls(results, uuid.uuid4().hex[:12], plan.digest)
+
+    def _is_kept(self, client: OxenClient) -> bool:
+        """Whether the ledger still has every entry that the results file names."""
+        made = _entry_ids(self.results)
+        kept = {entry.entry_id for entry in client.media.jobs(key_prefix=f"run-{self.run_id}")}
+        ledger = client.media.ledger
+        return bool(made) and all(ledger.get(entry) is not None for entry in made - kept)
 
     @property
     def question(self) -> str:
@@ -68,7 +78,7 @@ class Run:
         if not self.is_begun and self.results.exists():
             self.results.replace(_free_name(self.results))
         self._write_state(finished=False)
-        summary = Summary(self.results)
+        summary = Summary(self.results, plan.noun, is_repeated=self.is_finished)
         with self.results.open("w", encoding="utf-8") as file:
             stream = client.media.generate_as_completed(
                 plan,
@@ -128,6 +138,14 @@ def _read_state(results: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return state if isinstance(state, dict) else {}
+
+
+def _entry_ids(results: Path) -> set[str]:
+    try:
+        with results.open(encoding="utf-8") as file:
+            return {str(json.loads(line)["entry_id"]) for line in file}
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()  # gone, or edited
 
 
 def _free_name(path: Path) -> Path:

@@ -19,14 +19,18 @@ if TYPE_CHECKING:
     from oxen_inference.errors import OxenError
 
 OK, SOME_FAILED, BAD_ARGUMENTS, STOPPED, INTERRUPTED = 0, 1, 2, 3, 130
+ALREADY_MADE = "already made, nothing is bought"
 _MOST_SHOWN = 20
 
 
 class Summary:
     """What became of a run."""
 
-    def __init__(self, results: Path) -> None:
+    def __init__(self, results: Path, noun: str = "result", *, is_repeated: bool = False) -> None:
         self._results = results
+        self._noun = noun
+        self._is_repeated = is_repeated  # a run that was finished before
+        self.made = 0
         self._started = time.monotonic()
         self.succeeded = self.failed = self.not_fetched = 0
         self.spent = Decimal(0)
@@ -45,6 +49,7 @@ class Summary:
         self.spent += Decimal(row["cost"] or 0)
         if row["error"] is None:
             self.succeeded += 1
+            self.made += max(len(row["generation_ids"]), len(row["files"]), 1)
             return
         self.failed += 1
         self.errors[row["error"]["type"]] += 1
@@ -61,16 +66,17 @@ class Summary:
         if options.json:
             print_json({
                 "run": run_id, "succeeded": self.succeeded, "failed": self.failed,
-                "not_sent": self.not_sent, "spent": f"{self.spent:f}", "errors": dict(self.errors),
+                "made": self.made, "already_made": self._is_repeated, "not_sent": self.not_sent, "spent": f"{self.spent:f}", "errors": dict(self.errors),
                 "not_fetched_rows": self.rows_not_fetched, "results": str(self._results),
                 "stopped": None if self.stopped is None else str(self.stopped),
                 "interrupted": self.interrupted, "status": status,
             })  # fmt: skip
             return status
-        parts = [f"{self.succeeded:,} made"]
-        parts += [f"{self.failed:,} failed"] if self.failed else []
-        parts += [f"{self.not_sent:,} not done"] if self.not_sent else []
-        print_line(out, f"{', '.join(parts)}, {usd(self.spent)}; {self._results}")
+        parts = [_counted(self.made, self._noun) + ("" if self._is_repeated else " made")]
+        parts += [f"{_counted(self.failed, 'request')} failed"] if self.failed else []
+        parts += [f"{_counted(self.not_sent, 'request')} not done"] if self.not_sent else []
+        parts += [ALREADY_MADE if self._is_repeated else usd(self.spent)]
+        print_line(out, f"{', '.join(parts)}; {self._results}")
         for line in self._explanations():
             print(show_control(line), file=sys.stderr)
         return status
@@ -95,3 +101,7 @@ class Summary:
             yield f"paid for but not saved: rows {rows}; the same command fetches them, for free"
         if self.interrupted or self.not_sent or self.failed:
             yield "run the same command again to go on; what was paid for is not paid for again"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

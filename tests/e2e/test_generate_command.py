@@ -62,7 +62,7 @@ def test_prompts_are_made_and_written_down(
         "--name", "{index:03}-{prompt}",
     )  # fmt: skip
     assert status == 0
-    assert "2 made" in printed
+    assert "2 images made, $0.026; " in printed
     found = sorted(rows(out), key=lambda row: row["row"])
     assert [(row["row"], row["prompt"], row["error"]) for row in found] == [
         (1, "an ox", None), (2, "a calf", None),
@@ -96,17 +96,29 @@ def test_every_bad_line_is_named_before_anything_is_sent(
 
 
 def test_a_finished_run_is_made_again_only_when_told_to(
-    hub: Sandbox, terminal: Terminal, tmp_path: Path
+    hub: Sandbox, terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = manifest(tmp_path / "p.jsonl", {"prompt": "a"}, '"b"', {"prompt": "a"})
+    source = manifest(
+        tmp_path / "p.jsonl", {"prompt": "a", "num_generations": 2}, '"b"', {"prompt": "a"}
+    )
     asked = ("generate", MODEL, "--from", source, "--save-to", tmp_path / "out", "--yes")
-    assert terminal(*asked)[0] == 0
+    status, printed, planned = terminal(*asked)
+    assert (status, planned) == (0, f"4 × {MODEL}: $0.052\n")
+    assert printed.startswith("4 images made, $0.052; ")
     files = sorted((tmp_path / "out").glob("*.webp"))
-    assert terminal(*asked)[0] == 0
-    assert len(hub.jobs) == 3
+    status, printed, planned = terminal(*asked)
+    assert (status, planned) == (0, f"4 × {MODEL}: already made, nothing is bought\n")
+    assert printed.startswith("4 images, already made, nothing is bought; ")
+    shown = terminal(*asked, "--dry-run")[1]
+    assert shown == f"4 × {MODEL}: already made, nothing is bought; nothing was sent\n"
+    assert json.loads(terminal(*asked, "--json")[1])["already_made"] is True
+    assert len(hub.jobs) == 4
+    monkeypatch.setenv("OXEN_STATE_DIR", str(tmp_path / "another"))  # whose ledger knows nothing
+    assert terminal(*asked, "--dry-run")[1] == f"4 × {MODEL}: $0.052; nothing was sent\n"
+    monkeypatch.setenv("OXEN_STATE_DIR", str(tmp_path / "state"))
     assert sorted((tmp_path / "out").glob("*.webp")) == files
     assert terminal(*asked, "--new")[0] == 0
-    assert len(hub.jobs) == 6
+    assert len(hub.jobs) == 8
     assert (tmp_path / "out" / "results-1.jsonl").is_file()
 
 
@@ -117,7 +129,7 @@ def test_a_used_up_budget_stops_and_a_larger_one_goes_on(
     asked = ("generate", MODEL, "--from", source, "--save-to", tmp_path / "out", "--yes")
     status, printed, errors = terminal(*asked, "--budget", "0.04")
     assert status == 3
-    assert "3 made" in printed
+    assert "3 images made, 1 request failed, 4 requests not done, $0.039; " in printed
     assert "budget" in errors
     assert len(hub.jobs) == 3
     status, printed, _ = terminal(*asked, "--budget", "1", "--json")
@@ -134,7 +146,7 @@ def test_failures_have_a_status_of_their_own(
         "generate", MODEL, "-p", "a", "-p", "b", "--save-to", tmp_path, "--yes", "--attempts", 2
     )
     assert status == 1
-    assert "1 made, 1 failed" in printed
+    assert "1 image made, 1 request failed, " in printed
     assert "GenerationFailed" in errors
     (failed,) = [row for row in rows(tmp_path) if row["error"]]
     assert "moderation" in failed["error"]["message"]
