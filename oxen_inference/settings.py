@@ -15,7 +15,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -31,6 +31,13 @@ HUB_URL = "https://hub.oxen.ai/api/ai"
 API_PATH = "/api/ai"
 LEGACY_PATH = "/api"
 KEYS_PAGE = "https://oxen.ai/settings/profile"
+
+_SET_BY_FIXTURE = "oxen_sandbox_env"
+"""The value that the sandbox's pytest fixture of that name gives ``OXEN_LOCAL_ONLY``."""
+_MADE_BEFORE_FIXTURE = (
+    "This model or client was made before the sandbox's pytest fixture set the environment, perhaps "
+    "when its module was imported. Make it in a function that the test calls, or in the test."
+)
 
 ApiKey = str | Callable[[], str]
 
@@ -69,10 +76,20 @@ def resolve_base_url(base_url: str | None = None, *, name: str = "base_url") -> 
 def resolve_api_key(api_key: Any = None, *, base_url: str) -> ApiKey:
     """Return the API key for `base_url`: a string, or the callable that was given.
 
-    Raises `MissingAPIKeyError` when there is none anywhere, or the one given is empty.
+    Raises `MissingAPIKeyError` when there is none anywhere, or the one given is empty. With
+    ``OXEN_KEY_AT_FIRST_USE`` set, a key that is not there yet is looked for at each request.
     """
     key = find_api_key(api_key, base_url=base_url)
-    if key is None:
+    if key is not None:
+        return key
+    if os.environ.get("OXEN_KEY_AT_FIRST_USE"):
+        return partial(_key_at_use, base_url)
+    raise missing_key()
+
+
+def _key_at_use(base_url: str) -> str:
+    key = find_api_key(base_url=base_url)
+    if not isinstance(key, str):
         raise missing_key()
     return key
 
@@ -111,9 +128,11 @@ def missing_key(what: str | None = None) -> Exception:
     from oxen_inference.errors import MissingAPIKeyError
 
     because = f", and {what} needs one" if what else ""
+    hint = f"Set the environment variable OXEN_API_KEY, or pass api_key=... Find it at {KEYS_PAGE}"
+    if os.environ.get("OXEN_LOCAL_ONLY") == _SET_BY_FIXTURE and os.environ.get("OXEN_API_KEY"):
+        hint = _MADE_BEFORE_FIXTURE
     return MissingAPIKeyError(
-        f"There is no Oxen API key{because}; OPENAI_API_KEY is never used.",
-        hint=f"Set the environment variable OXEN_API_KEY, or pass api_key=... Find it at {KEYS_PAGE}",
+        f"There is no Oxen API key{because}; OPENAI_API_KEY is never used.", hint=hint
     )
 
 
@@ -178,10 +197,6 @@ def is_loopback(host: str | None) -> bool:
         return False
 
 
-_SET_BY_FIXTURE = "oxen_sandbox_env"
-"""The value that the sandbox's pytest fixture of that name gives ``OXEN_LOCAL_ONLY``."""
-
-
 def check_may_call(base_url: str) -> None:
     """Raise `ConfigurationError` for another machine's URL where ``OXEN_LOCAL_ONLY`` is set.
 
@@ -199,8 +214,7 @@ def check_may_call(base_url: str) -> None:
     if local_only == _SET_BY_FIXTURE:
         raise ConfigurationError(
             f"{refused}, and the sandbox's pytest fixture set it. Nothing was sent.",
-            hint="This model or client was made before the fixture set OXEN_BASE_URL, perhaps when "
-            "its module was imported. Make it in a function that the test calls, or in the test.",
+            hint=_MADE_BEFORE_FIXTURE,
         )
     raise ConfigurationError(
         f"{refused}. Nothing was sent.",

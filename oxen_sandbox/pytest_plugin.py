@@ -1,13 +1,30 @@
 """The fixtures `oxen_sandbox` and `oxen_sandbox_env`: a hub of its own for each test."""
 
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
     from oxen_sandbox.server import Sandbox
+
+
+_KEY_LATER = "OXEN_KEY_AT_FIRST_USE"
+"""Lets models be made without a key. Set while conftests and test modules are imported, no longer."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests() -> None:
+    os.environ[_KEY_LATER] = "1"
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_collection() -> Generator[None, None, None]:
+    os.environ[_KEY_LATER] = "1"
+    yield
+    os.environ.pop(_KEY_LATER, None)
 
 
 @pytest.fixture

@@ -343,6 +343,60 @@ def test_a_model_made_at_import_never_reaches_the_hub_from_a_test(
     pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=7)
 
 
+KEYLESS_TESTS = """
+    import pickle
+
+    import pytest
+    import users_app
+    from oxen_inference.errors import ConfigurationError, MissingAPIKeyError
+
+    USES = [
+        lambda: users_app.chat.invoke("hi"),
+        lambda: list(users_app.chat.stream("hi")),
+        lambda: pickle.loads(pickle.dumps(users_app.chat)).invoke("hi"),
+        lambda: users_app.llm.complete("hi"),
+        lambda: users_app.client.media.generate(model="flux-2-dev", prompt="an ox"),
+    ]
+
+    @pytest.mark.parametrize("use", USES)
+    def test_at_use(use):
+        with pytest.raises(MissingAPIKeyError, match="OXEN_API_KEY"):
+            use()
+
+    @pytest.mark.parametrize("use", USES)
+    def test_in_the_sandbox(oxen_sandbox_env, use):
+        with pytest.raises(ConfigurationError, match="sandbox's pytest fixture"):
+            use()
+
+    def test_made_in_a_test():
+        with pytest.raises(MissingAPIKeyError):
+            users_app.make_chat()
+"""
+
+
+def test_a_module_that_makes_models_is_imported_without_a_key(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OXEN_API_KEY", raising=False)
+    monkeypatch.setenv("OXEN_CONFIG_DIR", str(pytester.path))
+    pytester.makepyfile(
+        users_app="""
+        from langchain_oxen import ChatOxen, OxenFindModelsTool, OxenToolkit
+        from llama_index_oxen import Oxen, OxenToolSpec
+        from oxen_inference import OxenClient
+
+        def make_chat():
+            return ChatOxen(model="claude-sonnet-4-6")
+
+        chat, llm, client = make_chat(), Oxen("claude-sonnet-4-6"), OxenClient()
+        tools = OxenFindModelsTool(), OxenToolkit(), OxenToolSpec()
+        """,
+        conftest="import users_app",
+        test_users=KEYLESS_TESTS,
+    )
+    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=11)
+
+
 def test_an_unknown_key_is_told_that_this_is_the_sandbox(oxen_sandbox: Sandbox) -> None:
     answer = call(oxen_sandbox, "GET", "/api/ai/queue", key="a-key-of-the-real-hub")
     assert answer.status == 401
