@@ -6,6 +6,7 @@ The messages that are given are never changed.
 from __future__ import annotations
 
 import base64
+import mimetypes
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -193,7 +194,8 @@ def _citation(block: CitationBlock) -> list[Part]:
 def _image_url(block: ImageBlock) -> str:
     if block.url is not None:
         return str(block.url)
-    return data_url(block.image_mimetype or "image/png", _read(block, "image"))
+    by_name = mimetypes.guess_type(str(block.path))[0] if block.path else None
+    return data_url(block.image_mimetype or by_name or "image/png", _read(block, "image"))
 
 
 def _audio_url(block: AudioBlock) -> str:
@@ -232,6 +234,7 @@ def _document(block: DocumentBlock) -> Part:
 
 def _read(block: Any, kind: str) -> bytes:
     value = block.data if kind == "document" else getattr(block, kind)
+    where = f" {block.path}" if block.path else ""
     try:
         if isinstance(value, bytes):
             data = base64.b64decode(value)  # the blocks keep bytes in base64
@@ -240,10 +243,11 @@ def _read(block: Any, kind: str) -> bytes:
         else:
             data = getattr(block, f"resolve_{kind}")().read()
     except (OSError, ValueError) as error:
-        where = f" {block.path}" if block.path else ""
+        if "zero bytes" in str(error):  # core's words for an empty file
+            raise InvalidInputError(f"The {kind}{where} is empty. Nothing was sent.") from error
         raise InvalidInputError(f"The {kind}{where} cannot be read: {error}.") from error
     if not data:
-        raise InvalidInputError(f"The {kind} is empty.")
+        raise InvalidInputError(f"The {kind}{where} is empty. Nothing was sent.")
     return bytes(data)
 
 

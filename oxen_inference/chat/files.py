@@ -14,6 +14,7 @@ from typing import Any, Literal
 from urllib.parse import unquote, unquote_to_bytes
 
 from oxen_inference.errors import InvalidInputError
+from oxen_inference.media.input_kinds import is_text
 
 Part = dict[str, Any]
 MediaKind = Literal["image", "video", "audio", "file"]
@@ -165,6 +166,8 @@ def _plain_data_url(kind: MediaKind, url: str) -> tuple[MediaKind, str]:
     except binascii.Error as error:
         raise InvalidInputError(f"The {kind} is not valid base64: {error}.") from error
     shown = mime_type_of(first_bytes, kind)
+    if kind == "image":
+        _check_is_image(first_bytes, shown, declared)
     mime_type = shown or _OTHER_NAMES.get(declared, declared)
     if declared.startswith("audio/") and _OTHER_NAMES.get(declared) == shown:
         mime_type = declared  # models that take "mp3" and "wav" only may mean these words
@@ -176,6 +179,18 @@ def _plain_data_url(kind: MediaKind, url: str) -> tuple[MediaKind, str]:
     elif mime_type == _PDF:
         kind = "file"
     return kind, f"data:{mime_type};base64,{payload}"
+
+
+def _check_is_image(head: bytes, shown: str | None, declared: str) -> None:
+    """Raise `InvalidInputError` for a document that is given as an image."""
+    is_document = shown == _PDF or (shown is None and is_text(head, declared))
+    if is_document:
+        what = "a PDF document" if shown == _PDF else "text"
+        raise InvalidInputError(
+            f"The image block holds {what}, not an image. Nothing was sent.",
+            hint="Give a document as one: DocumentBlock in LlamaIndex, a block of type 'file' (or "
+            "its text as a text block) in LangChain.",
+        )
 
 
 def _declared_type(declared: str, options: list[str], kind: MediaKind) -> str:

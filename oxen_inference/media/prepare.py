@@ -36,6 +36,7 @@ from oxen_inference.media.fingerprints import (
     is_same_value,
     storable,
 )
+from oxen_inference.media.input_kinds import check_kinds
 from oxen_inference.media.inputs import (
     check_faces,
     may_change,
@@ -178,6 +179,7 @@ async def prepare(
     inline = engine.source() if request.inline_inputs else None
     sent = await with_urls(given, engine.paths, scope.hub, inline)
     check_faces(sent)
+    check_kinds(sent, model.request_schema)
     # A parameter of the queue, whatever the model's schema says of that name.
     count = _count(model, sent.pop("num_generations", None))
     if "num_generations" in parameters(model).required:

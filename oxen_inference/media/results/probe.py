@@ -10,6 +10,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -39,10 +40,25 @@ def probe(path: Path) -> Probe | None:
     with path.open("rb") as file:
         head = file.read(_HEAD).ljust(64, b"\0")  # so that a truncated header has every field
         try:
-            found = _image(head, file) or _boxes(head, file) or _other(head, path)
+            found = _image(head, file) or _boxes(head, file) or _other(head, path.stat().st_size)
         except struct.error:  # a field that states more than the file has
             return None
         return found or _no_media(head)
+
+
+def probe_head(head: bytes) -> Probe | None:
+    """Return what a file is that begins with `head`; of its size and end nothing is known.
+
+    None if that is not certain: a container of a brand that is not listed may hold anything.
+    """
+    file, padded = BytesIO(head), head[:_HEAD].ljust(64, b"\0")
+    try:
+        found = _image(padded, file) or _boxes(padded, file) or _other(padded, len(head))
+    except struct.error:
+        return None
+    if head[4:8] == b"ftyp" and head[8:12] not in _BRANDS and not head[8:12].startswith(_VIDEO):
+        return None
+    return found or _no_media(padded)
 
 
 def _image(head: bytes, file: BinaryIO) -> Probe | None:
@@ -87,7 +103,7 @@ def _is_svg(head: bytes) -> bool:
     return True
 
 
-def _other(head: bytes, path: Path) -> Probe | None:
+def _other(head: bytes, size: int) -> Probe | None:
     if head.startswith(b"\x1a\x45\xdf\xa3"):
         webm = b"webm" in head[:64]
         kind = ("video/webm", "webm") if webm else ("video/x-matroska", "mkv")
@@ -95,7 +111,7 @@ def _other(head: bytes, path: Path) -> Probe | None:
     if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
         return Probe("video", "video/x-msvideo", "avi")
     if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
-        return Probe("audio", "audio/wav", "wav", duration=_wav_seconds(head, path))
+        return Probe("audio", "audio/wav", "wav", duration=_wav_seconds(head, size))
     if head[:4] == b"OggS":
         return Probe("audio", "audio/ogg", "ogg")
     if head[:4] == b"fLaC":
@@ -128,6 +144,9 @@ _BRANDS = {
     b"mif1": ("image", "image/heif", "heif"), b"msf1": ("image", "image/heif", "heif"),
     b"M4A ": ("audio", "audio/mp4", "m4a"), b"qt  ": ("video", "video/quicktime", "mov"),
 }  # fmt: skip
+
+
+_VIDEO = (b"iso", b"mp4", b"avc", b"M4V", b"3gp", b"3g2", b"dash", b"MSNV", b"f4v", b"mmp4")
 
 
 _NEEDED = (b"moov", b"mdat", b"moof", b"meta")  # other boxes may be cut, or be no boxes at all
@@ -276,7 +295,7 @@ def _webp_size(head: bytes) -> tuple[int | None, int | None]:
     return None, None
 
 
-def _wav_seconds(head: bytes, path: Path) -> float | None:
+def _wav_seconds(head: bytes, total: int) -> float | None:
     rate, at = None, 12
     while at + 8 <= len(head):
         name, size = struct.unpack("<4sI", head[at : at + 8])
@@ -284,7 +303,7 @@ def _wav_seconds(head: bytes, path: Path) -> float | None:
             rate = struct.unpack("<I", head[at + 16 : at + 20])[0]
         if name == b"data":
             # A writer that streams does not know the size: it states 0 or the maximum.
-            there = path.stat().st_size - at - 8
+            there = total - at - 8
             size = min(size, there) if size else there
             return round(size / rate, 3) if rate else None
         at += 8 + size + size % 2

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from oxen_inference import Ledger
+from langchain_oxen import OxenMediaTool
+from llama_index_oxen import OxenToolSpec
+from oxen_inference import Ledger, OxenClient
 from oxen_inference.errors import BadRequestError, GenerationFailed, InvalidInputError
 from oxen_inference.media import inputs
 from oxen_sandbox import Fault, Sandbox
@@ -149,8 +151,7 @@ def test_what_a_failed_job_says_of_its_inputs(
 
 
 async def test_tools_of_both_frameworks_send_results_inside(hub: Sandbox, ledger: Ledger) -> None:
-    from langchain_oxen import OxenMediaTool, OxenToolkit
-    from llama_index_oxen import OxenToolSpec
+    from langchain_oxen import OxenToolkit
 
     options = {"ledger": ledger, "api_key": hub.api_key, "inline_inputs": True}
     draw = OxenMediaTool.for_model("flux-2-dev", base_url=hub.base_url, **options)
@@ -181,3 +182,22 @@ async def test_audio_of_tools_has_a_key(hub: Sandbox, ledger: Ledger) -> None:
     texts = [speak.invoke(call, config).text, (await speak.ainvoke(call, config)).text]
     assert len(hub.charges) == 1
     assert all(text.startswith("Made 1 audio") for text in texts)
+
+
+async def test_a_file_of_another_kind_is_refused_before_it_is_paid_for(
+    hub: Sandbox, tmp_path: Path
+) -> None:
+    file = tmp_path / "ox.pdf"
+    file.write_bytes(b"%PDF-1.7\n" + b"\0" * 40)
+    said = "input_image takes an image, and what was given is a PDF document"
+    client = OxenClient(base_url=hub.base_url, api_key=hub.api_key)
+    own: dict[str, Any] = {"model": "flux-2-dev", "prompt": "an ox", "allow_paths": True}
+    for given in (file, [file]):
+        with pytest.raises(InvalidInputError, match=said):
+            client.media.generate(**own, input_image=given)
+    spec = OxenToolSpec("flux-2-dev", client=client, inputs_from=tmp_path)
+    tool = OxenMediaTool.for_model("flux-2-dev", client=client, inputs_from=tmp_path)
+    arguments = {"prompt": "an ox", "input_image": file.name}
+    assert said in (await spec.aedit_image(**arguments)).text
+    assert said in await tool.ainvoke(arguments)
+    assert not hub.jobs
