@@ -22,9 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     insert,
-    inspect,
     select,
-    text,
 )
 from sqlalchemy.exc import DatabaseError
 
@@ -193,27 +191,17 @@ breaches = Table(
 )
 
 
-def _add_quotes(connection: Connection) -> None:
-    """Keep what each generation was quoted at, and which bills were higher than their quote."""
-    metadata.create_all(connection)
-    known = {column["name"] for column in inspect(connection).get_columns(entries.name)}
-    if "quoted" not in known:
-        connection.execute(text(f"ALTER TABLE {entries.name} ADD COLUMN quoted BIGINT"))
-
-
 def name_ledger(connection: Connection) -> None:
     """Give the ledger an id of its own."""
+    connection.execute(insert(identity).values(ledger_id=uuid.uuid4().hex))
+
+
+def _create_tables(connection: Connection) -> None:
     metadata.create_all(connection)
-    if read_id(connection) is None:
-        connection.execute(insert(identity).values(ledger_id=uuid.uuid4().hex))
+    name_ledger(connection)
 
 
-MIGRATIONS: Sequence[Callable[[Connection], None]] = (
-    metadata.create_all,
-    _add_quotes,
-    metadata.create_all,  # generations that failed
-    name_ledger,
-)
+MIGRATIONS: Sequence[Callable[[Connection], None]] = (_create_tables,)
 """Entry n brings a database of version n to version n + 1. A released one is never edited."""
 
 

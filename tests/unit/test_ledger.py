@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, delete
+from sqlalchemy import create_engine, delete, text
 
 from oxen_inference import Budget, Ledger
 from oxen_inference.errors import (
@@ -30,6 +30,7 @@ from oxen_inference.errors import (
     KeyConflictError,
     LedgerError,
 )
+from oxen_inference.ledger import schema
 from oxen_inference.ledger.database import LedgerWarning
 from oxen_inference.ledger.entries import Entry, Intent, Scope
 from oxen_inference.ledger.groups import Change, GroupedWrites
@@ -364,6 +365,23 @@ def test_a_ledger_of_the_future_is_an_error(ledger: Ledger) -> None:
     again = Ledger(ledger.path or ledger.database.url.render_as_string(hide_password=False))
     with pytest.raises(LedgerError, match="newer version"):
         again.entries()
+
+
+def test_an_older_ledger_gets_what_is_new(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry, _ = begin(ledger)
+    ledger.close()
+    added = text("ALTER TABLE oxen_entries ADD COLUMN mood TEXT")
+    newer = (*schema.MIGRATIONS, lambda connection: connection.execute(added))
+    monkeypatch.setattr(schema, "MIGRATIONS", newer)
+    again = Ledger(ledger.path or ledger.database.url.render_as_string(hide_password=False))
+    if again.path is None:  # a server's tables are changed by who may do so
+        with pytest.raises(LedgerError, match="missing or old"):
+            again.entries()
+        again.setup()
+    assert [each.entry_id for each in again.entries()] == [entry.entry_id]
+    assert sql(again, "SELECT mood FROM oxen_entries") == [(None,)]
+    with again.database.writing() as connection:
+        schema.metadata.drop_all(connection)
 
 
 def test_the_default_follows_the_environment(tmp_path: Path, monkeypatch: Any) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import copy
 import pickle
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -130,20 +129,6 @@ def test_a_bill_is_kept_once(hub: BadHub, ledger: Ledger) -> None:
     assert not ledger.keep_breach("hub", breach)
     (kept,) = ledger.breaches("hub", 60)
     assert (kept.ratio, ledger.breaches("other", 60)) == (4, [])
-
-
-def test_the_tables_of_an_older_ledger_get_what_is_new(hub: BadHub, tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path / "old.sqlite3")
-    assert ledger.durable
-    with ledger.database.writing() as connection:
-        connection.execute(text("DROP TABLE oxen_breaches"))
-        connection.execute(text("ALTER TABLE oxen_entries DROP COLUMN quoted"))
-        connection.execute(text("DELETE FROM oxen_migrations WHERE version > 1"))
-    ledger.close()
-    hub.cost = "0.20"
-    with quick_client(hub, Ledger(tmp_path / "old.sqlite3")) as client:
-        client.media.generate(model="bad-image", prompt="ox")
-        assert client.media.quote("bad-image").high == Decimal("0.20")
 
 
 # Caps
