@@ -92,13 +92,19 @@ def _check_goes_on(context: Mapping[str, Any]) -> None:
 
 def _check_tools(agent: Any, context: Mapping[str, Any]) -> None:
     """Raise `ConfigurationError` where the agent lacks a tool whose call the run is in."""
-    members = list(getattr(agent, "agents", {}).values()) or [agent]
-    if any(getattr(member, "tool_retriever", None) for member in members):
+    from llama_index.core.agent.workflow import AgentWorkflow, BaseWorkflowAgent
+    from llama_index.core.tools import BaseTool
+
+    members = list(agent.agents.values()) if isinstance(agent, AgentWorkflow) else [agent]
+    if not all(isinstance(each, BaseWorkflowAgent) for each in members):
+        return  # a workflow that calls tools in steps of its own
+    if any(each.tool_retriever for each in members):
         return  # which tools it finds is not known yet
-    known = {tool.metadata.name for m in members for tool in getattr(m, "tools", None) or ()}
+    tools = (tool for each in members for tool in each.tools or ())
+    known = {tool.metadata.name for tool in tools if isinstance(tool, BaseTool)}
     missing = sorted(set(_tools_called(context)) - known - {_HANDOFF})
-    if not known or not missing:
-        return  # a workflow without tools calls them in steps of its own
+    if not missing:
+        return
     from oxen_inference.errors import ConfigurationError
 
     raise ConfigurationError(
