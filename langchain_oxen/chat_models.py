@@ -39,6 +39,7 @@ from langchain_oxen.parameters import (
     Tool,
     ToolChoice,
     bind_kwargs,
+    check_call,
     convert_tools,
     sort_arguments,
 )
@@ -423,7 +424,7 @@ class ChatOxen(ClientHolder, BaseChatModel):
             settings,
             self.model_kwargs,
             {"extra_body": self.extra_body},
-            {ALIASES.get(k, k): v for k, v in given.items() if v is not None},
+            check_call(given, type(self).model_fields.keys()),
         )
         body.pop("stream", None)
         stream_usage = body.pop("stream_usage", self.stream_usage)

@@ -39,19 +39,26 @@ REQUEST_FIELDS = (
 )
 """Fields that are sent under their own names."""
 
-_UNSUPPORTED = {
-    "organization",
-    "use_responses_api",
-    "use_previous_response_id",
-    "tiktoken_model_name",
-    "include_response_headers",
-    "store",
-    "truncation",
-    "context_management",
-    "include",
-    "stream_chunk_timeout",
-    "http_socket_options",
+_CHAT_COMPLETIONS = "Oxen has the chat-completions API, without stored answers."
+_OF_OPENAI = "It is a setting of OpenAI's."
+_INSTEAD = {
+    "organization": "Whose credits pay is said by target_namespace.",
+    "openai_organization": "Whose credits pay is said by target_namespace.",
+    "use_responses_api": _CHAT_COMPLETIONS,
+    "use_previous_response_id": _CHAT_COMPLETIONS,
+    "store": _CHAT_COMPLETIONS,
+    "truncation": _CHAT_COMPLETIONS,
+    "context_management": _CHAT_COMPLETIONS,
+    "include": _CHAT_COMPLETIONS,
+    "tiktoken_model_name": "Token counts are estimates, unless custom_get_token_ids counts them.",
+    "include_response_headers": "Read the headers in an http_client of your own.",
+    "stream_chunk_timeout": "timeout is also the time between two parts of a stream.",
+    "http_socket_options": "Set them in an http_client of your own.",
+    "openai_proxy": "Set the proxy in an http_client of your own.",
+    "openai_api_base": "The base URL is base_url.",
 }
+"""Settings that only other classes have → what to do instead."""
+
 # Parameters of the API or of its models that need no warning.
 _KNOWN = {
     "reasoning_effort",
@@ -75,7 +82,19 @@ _KNOWN = {
     "n",
     "stream",
     "stream_options",
+    "extra_headers",
+    "extra_query",
+    "functions",
+    "function_call",
+    "prompt_cache_key",
+    "safety_identifier",
+    "cache_control",
+    "strict",
+    "provider",
 }
+_warned: set[str] = set()
+"""Unknown parameters of calls that a warning named already."""
+_MOST_WARNED = 1000
 _CALLER = 6  # stack levels from here to the caller that makes a model
 
 
@@ -98,19 +117,37 @@ def sort_arguments(given: Mapping[str, Any], fields: Collection[str]) -> dict[st
     for name, value in given.items():
         if (field := ALIASES.get(name)) is not None:
             values.setdefault(field, value)
-        elif name not in fields:
+        elif name not in fields and (value is not None or name not in _KNOWN):
             unknown[name] = value
-    # Settings left over from a move to this class must not travel in every request.
-    if unsupported := sorted(name for name in unknown if _is_unsupported(name)):
-        raise ValueError(
-            f"ChatOxen does not take {', '.join(unsupported)}. Remove it. The key is api_key, the "
-            "base URL is base_url, and a proxy is set in an http_client of your own."
-        )
+    unknown, problem = _without_foreign(unknown)
+    if problem is not None:
+        raise ValueError(problem)
     for name in unknown.keys() - model_kwargs.keys() - _KNOWN:
         _warn_unknown(name, [*fields, *ALIASES])
     if unknown:
         values["model_kwargs"] = unknown
     return values
+
+
+def check_call(given: Mapping[str, Any], fields: Collection[str]) -> dict[str, Any]:
+    """Return the parameters of one call, under their names here, without those that are not set.
+
+    Warns once of each name that nobody knows. Raises `InvalidInputError` for settings that only
+    another class has.
+    """
+    known = {ALIASES.get(name, name): value for name, value in given.items() if value is not None}
+    if not known:
+        return known
+    known, problem = _without_foreign(known)
+    if problem is not None:
+        from oxen_inference.errors import InvalidInputError
+
+        raise InvalidInputError(problem)
+    for name in known.keys() - _KNOWN - _warned:
+        if name not in fields and len(_warned) < _MOST_WARNED:
+            _warned.add(name)
+            _warn_unknown(name, [*fields, *ALIASES])
+    return known
 
 
 def bind_kwargs(
@@ -146,8 +183,26 @@ def convert_tools(body: dict[str, Any], parallel_tool_calls: bool | None) -> Non
             body["tool_choice"] = choice
 
 
-def _is_unsupported(name: str) -> bool:
-    return name in _UNSUPPORTED or name.startswith("openai_") or name.endswith("_api_key")
+def _without_foreign(given: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
+    """Return the parameters without settings of other classes, and why one of them cannot be kept.
+
+    Left over from a move to this class, they must not travel in every request. None and False turn
+    them off, which they are.
+    """
+    own = {name: value for name, value in given.items() if not _is_foreign(name)}
+    on = sorted(n for n, v in given.items() if n not in own and v is not None and v is not False)
+    if not on:
+        return own, None
+    instead = " ".join(dict.fromkeys(map(_instead_of, on)))
+    return own, f"ChatOxen does not take {', '.join(on)}. Remove it. {instead}"
+
+
+def _instead_of(name: str) -> str:
+    return "The key is api_key." if name.endswith("_api_key") else _INSTEAD.get(name, _OF_OPENAI)
+
+
+def _is_foreign(name: str) -> bool:
+    return name in _INSTEAD or name.startswith("openai_") or name.endswith("_api_key")
 
 
 def _warn_unknown(name: str, known: Collection[str]) -> None:

@@ -112,11 +112,12 @@ def require_key(api_key: object) -> str:
 
     It was meant to be somebody's key: the environment's may be another account's, which would pay.
     """
-    from oxen_inference.errors import MissingAPIKeyError
-
     key = _read_key(api_key, "api_key")
     if key:
         return key
+
+    from oxen_inference.errors import MissingAPIKeyError
+
     raise MissingAPIKeyError(
         "The api_key is empty. Nothing was sent.",
         hint="Pass the key, or leave api_key out to use OXEN_API_KEY.",

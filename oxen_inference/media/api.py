@@ -221,8 +221,7 @@ class MediaBase:
         options = {name: given[name] for name in RUN_OPTIONS if name in given}
         common = {name: value for name, value in given.items() if name not in RUN_OPTIONS}
         options["budget"] = common.get("budget")
-        if common.get("on_progress") == "bar":
-            options["on_progress"] = common.pop("on_progress")
+        options["on_progress"] = common.pop("on_progress", None)
         bulk = self._bulk(start, listed, options, common)
         return ShownList(await collect_all(bulk, listed))
 

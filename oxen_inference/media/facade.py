@@ -129,8 +129,8 @@ class Media(MediaBase):
     ) -> list[MediaResult | OxenError]:
         """Make many, each given by the arguments of `generate`; errors are returned in place.
 
-        `common` are arguments for all, and options of `generate_as_completed`; `on_progress` is
-        told of each request by itself, and "bar" shows how far all are.
+        `common` are arguments for all, and options of `generate_as_completed`; its `on_progress` is
+        told how far all are, and that of a request how far this one is.
         """
         return self._driver.run(self._generate_many(self._driver.start, requests, common))
 

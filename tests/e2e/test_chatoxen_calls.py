@@ -134,14 +134,33 @@ def test_no_other_model_hides_in_model_kwargs() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["openai_api_key", "openai_api_base", "deepseek_api_key", "use_responses_api"]
+    ("name", "instead"),
+    [
+        ("openai_api_key", "The key is api_key."),
+        ("deepseek_api_key", "The key is api_key."),
+        ("openai_api_base", "The base URL is base_url."),
+        ("openai_proxy", "in an http_client of your own"),
+        ("use_responses_api", "Oxen has the chat-completions API"),
+        ("store", "Oxen has the chat-completions API"),
+        ("organization", "target_namespace"),
+    ],
 )
-def test_settings_of_other_classes_never_travel(name: str) -> None:
-    with pytest.raises(
-        ValueError, match=f"ChatOxen does not take {name}. Remove it. The key is api_key"
-    ) as caught:
+def test_settings_of_other_classes_never_travel(name: str, instead: str) -> None:
+    refused = pytest.raises(
+        ValueError, match=rf"ChatOxen does not take {name}. Remove it. .*{instead}"
+    )
+    with refused as caught:
         ChatOxen(model="ox-1", api_key=KEY, **{name: "sk-for-somebody-else"})
     assert "sk-for-somebody-else" not in str(caught.value)
+    with ScriptedServer(OK) as server:
+        with refused:
+            chat(server).invoke("hi", **{name: "sk-for-somebody-else"})
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            for off in (None, False):  # as it is here
+                chat(server, **{name: off}, reasoning_effort=None).invoke("hi", **{name: off})
+        for request in server.requests:
+            assert request.json.keys() == {"model", "messages"}
 
 
 def test_parameters_of_a_call_go_over_those_of_the_model() -> None:
@@ -667,6 +686,21 @@ def test_an_unknown_parameter_is_sent_with_a_warning() -> None:
             model = chat(server, temperatur=0.2)
         model.invoke("hi")
         assert server.requests[0].json["temperatur"] == 0.2
+
+
+async def test_so_is_one_of_a_call_with_one_warning_for_each_name() -> None:
+    with ScriptedServer(OK) as server, warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        model = chat(server)
+        for _ in range(2):
+            model.invoke("hi", temprature=1)
+            await model.bind(max_token=1).ainvoke("hi", top_k=4, stop=["x"], timeout=3)
+        assert [request.json.get("temprature") for request in server.requests] == [1, None] * 2
+    first, second = [str(one.message) for one in warned if one.category is UserWarning]
+    assert first.startswith("temprature is not a parameter")
+    assert "did you mean temperature?" in first
+    assert second.startswith("max_token is not a parameter")
+    assert "did you mean max_tokens?" in second
 
 
 async def test_output_beyond_text_is_kept() -> None:

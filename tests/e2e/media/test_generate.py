@@ -31,7 +31,7 @@ from oxen_inference.errors import (
     RateLimitError,
 )
 from oxen_inference.media.pace import Pace
-from oxen_inference.result import MediaItem
+from oxen_inference.result import BulkProgress, MediaItem, Progress
 from oxen_sandbox import Fault, Sandbox
 from tests.e2e.media.calls import THOROUGH, MediaCalls
 from tests.support.small_files import PNG
@@ -636,5 +636,18 @@ def test_a_listener_that_breaks_is_no_failure_of_one_request(
         raise breaking
 
     with pytest.raises(breaking):
-        media("generate_many", [{"model": "flux-2-dev", "prompt": "a"}], on_progress=breaks)
+        request = {"model": "flux-2-dev", "prompt": "a", "on_progress": breaks}
+        media("generate_many", [request])
     assert paid(media.hub) == 0
+    with pytest.raises(breaking):
+        media("generate_many", [{"model": "flux-2-dev", "prompt": "a"}], on_progress=breaks)
+
+
+def test_a_list_is_told_how_far_it_is_and_a_request_how_far_it_is(media: MediaCalls) -> None:
+    whole: list[BulkProgress] = []
+    one: list[Progress] = []
+    requests: list[dict[str, Any]] = [{"prompt": "a"}, {"prompt": "b", "on_progress": one.append}]
+    media("generate_many", requests, model="flux-2-dev", on_progress=whole.append)
+    assert {type(event) for event in whole} == {BulkProgress}
+    assert (whole[-1].done, whole[-1].total) == (2, 2)
+    assert {type(event) for event in one} == {Progress}
