@@ -23,6 +23,8 @@ class Pace:
     lookup: float = 20.0
     """How long a job of unknown outcome is looked for: it may be listed late."""
     lookup_interval: float = 0.5
+    unlisted: float = 600.0
+    """How long a job that Oxen no longer knows by any route is still waited for."""
     settle: tuple[float, ...] = (0.4, 1.2)
     """When to ask again for a cost that is not there yet."""
     download_pause: float = 0.3

@@ -13,6 +13,7 @@ from oxen_inference.errors import (
     APIStatusError,
     AuthenticationError,
     ConfigurationError,
+    NotFoundError,
     OxenError,
     PermissionDeniedError,
 )
@@ -26,9 +27,12 @@ log = logging.getLogger("oxen_inference.media")
 _LONGEST_STATUS = 60  # characters
 _REFUSALS_TO_BELIEVE = 3
 """So many refusals in a row are final, and not a fault of something before the hub."""
+_DENIALS_TO_BELIEVE = 5
+_DENIED_PART = 0.1
+"""Part of `Pace.unlisted` for which a job must be denied, however old it is."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class PolledJob:
     """One job: its last known row, and who waits for it here."""
 
@@ -43,6 +47,11 @@ class PolledJob:
     row: Generation | None = None
     misses: int = 0
     refusals: int = 0
+    known_at: float
+    """When Oxen last showed it, or accepted it."""
+    not_found: int = 0
+    """How often in a row every route said that there is no such job."""
+    not_found_since: float = 0.0
     subscriptions: set[Subscription] = field(default_factory=set)
 
     def wanted(self) -> WantedJob:
@@ -110,15 +119,19 @@ class PolledJobs:
         media_type: str,
         model: str,
         namespace: str | None,
+        age: float = 0.0,
     ) -> None:
-        """Add a waiter to the jobs that are pending for it."""
+        """Add a waiter to the jobs that are pending for it, accepted `age` seconds ago."""
         now = time.monotonic()
         with self._lock:
             for generation_id in tuple(subscription.pending):
                 job = self._jobs.get(generation_id)
                 if job is None:
                     due = now + self._pace().interval(media_type, 0.0) * jitter()
-                    job = PolledJob(generation_id, media_type, model, namespace, now, due)
+                    job = PolledJob(
+                        generation_id=generation_id, media_type=media_type, model=model,
+                        namespace=namespace, since=now, due=due, known_at=now - age,
+                    )  # fmt: skip
                     self._jobs[generation_id] = job
                 job.subscriptions.add(subscription)
                 if job.row is not None:
@@ -140,8 +153,8 @@ class PolledJobs:
             before, self._of_others = self._of_others, {}
             for each in wanted:
                 job = before.get(each.generation_id) or PolledJob(
-                    each.generation_id, each.media_type, each.model, each.namespace,
-                    since=now - each.age, due=now,
+                    generation_id=each.generation_id, media_type=each.media_type, model=each.model,
+                    namespace=each.namespace, since=now - each.age, due=now, known_at=now,
                 )  # fmt: skip
                 self._of_others[each.generation_id] = job
 
@@ -222,6 +235,22 @@ class PolledJobs:
                     for subscription in job.subscriptions:
                         subscription.fail(error)
 
+    def count_not_found(self, job: PolledJob, error: NotFoundError) -> None:
+        """End the waiting for a job that every route denied again and again, long after it was
+        accepted: it would never end.
+        """
+        now, unlisted = time.monotonic(), self._pace().unlisted
+        with self._lock:
+            job.not_found_since = job.not_found_since if job.not_found else now
+            job.not_found += 1
+            if (
+                job.not_found >= _DENIALS_TO_BELIEVE
+                and now - job.not_found_since >= unlisted * _DENIED_PART
+                and now - job.known_at >= unlisted
+            ):
+                for subscription in job.subscriptions:
+                    subscription.fail(error)
+
     def fail_all(self, error: ConfigurationError) -> None:
         with self._lock:
             for job in self._jobs.values():
@@ -242,7 +271,8 @@ class PolledJobs:
 
 
 def _absorb_row(job: PolledJob, row: Generation) -> None:
-    job.misses, job.refusals = 0, 0
+    job.misses, job.refusals, job.not_found = 0, 0, 0
+    job.known_at = time.monotonic()
     changed = job.row is None or job.row.status != row.status
     job.row = row
     if changed:

@@ -67,8 +67,9 @@ class Poller:
         media_type: str,
         model: str,
         namespace: str | None,
+        age: float = 0.0,
     ) -> Subscription:
-        """Add jobs to poll; `event` is set whenever one of them changes."""
+        """Add jobs to poll, accepted `age` seconds ago; `event` is set whenever one changes."""
         subscription = Subscription(event, ids)
         with self._lock:
             if not len(self._jobs):
@@ -76,7 +77,9 @@ class Poller:
                 self._failures = 0
                 self._not_before = min(self._not_before, self._retry_after_until)
                 self._no_hints_before = min(self._no_hints_before, self._retry_after_until)
-            self._jobs.add(subscription, media_type=media_type, model=model, namespace=namespace)
+            self._jobs.add(
+                subscription, media_type=media_type, model=model, namespace=namespace, age=age
+            )
         return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
@@ -186,14 +189,20 @@ class Poller:
         return self._pace().interval(job.media_type, now - job.since)
 
     def _stale(self, turn: Turn | None) -> list[PolledJob]:
-        """Return the own jobs that nobody has asked about for longer than three intervals."""
+        """Return the own jobs that nobody has asked about for longer than three intervals, and those
+        that Oxen has not shown for very long.
+        """
         ages = (turn.ages if turn is not None else None) or {}
-        now = time.monotonic()
+        now, unlisted = time.monotonic(), self._pace().unlisted
         return [
             job
             for job in self._jobs.own()
-            if ages.get(job.generation_id, now - job.since)
-            > _STALE_INTERVALS * (interval := self._interval(job, now))
+            if (
+                ages.get(job.generation_id, now - job.since)
+                > _STALE_INTERVALS * (interval := self._interval(job, now))
+                # Asked about, but never seen: whoever waits has to find out whether it exists.
+                or (job.row is None and now - job.known_at > unlisted)
+            )
             and now - job.last_asked > interval
         ]
 

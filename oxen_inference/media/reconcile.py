@@ -10,9 +10,11 @@ from typing import Any
 from oxen_inference import queue
 from oxen_inference.effects import Work, run, run_on_network, send, shield
 from oxen_inference.errors import (
+    APIResponseError,
     ConfigurationError,
     EnqueueOutcomeUnknown,
     InvalidInputError,
+    NotFoundError,
     OxenError,
 )
 from oxen_inference.generation import Generation
@@ -107,20 +109,75 @@ async def forget(engine: Engine, entry_id: str) -> Entry:
 
 
 async def adopt(engine: Engine, entry_id: str, generation_ids: Sequence[str]) -> Entry:
-    """Write which generations a request of unknown outcome became."""
+    """Write which generations a request of unknown outcome became, once Oxen has shown each.
+
+    Raises `InvalidInputError` for one that Oxen does not know, that is of another model or that
+    belongs to another entry; `OxenError` where Oxen cannot be asked, and nothing is written then.
+    """
     entry = await find(engine, None, entry_id, None)
-    ids = _distinct(generation_ids)
-    if entry.state != "unknown" or not ids:
+    given = _distinct(generation_ids)
+    if entry.state != "unknown" or not given:
         raise InvalidInputError(
             f"Entry {entry_id} is {entry.state}; only one of unknown outcome adopts generations."
         )
+    found = [await _row_to_adopt(engine, entry, each) for each in given]
+    rows = {row.generation_id: row for row in found}
+    await _check_free(engine, entry, rows)
     notes = (
         *entry.notes,
         "The answer to the request was lost; its generations were named by hand.",
     )
-    if not await run(engine.ledger.mark_accepted, entry, ids, notes):
+    if not await run(engine.ledger.mark_accepted, entry, tuple(rows), notes):
         raise InvalidInputError("Those generations belong to another entry of the ledger.")
-    return await engine.reload(entry)
+    return await engine.write(engine.merged(await engine.reload(entry), rows))
+
+
+async def _row_to_adopt(engine: Engine, entry: Entry, generation_id: str) -> Generation:
+    """Return a generation's row, asked for by every route. Raises `InvalidInputError`."""
+    namespace, failure = entry.request.get("target_namespace"), None
+    calls = (
+        queue.generation_call(engine.paths, generation_id),
+        queue.get_call(engine.paths, generation_id),
+        queue.older_get_call(engine.paths, generation_id, namespace=namespace, model=entry.model),
+    )
+    for call in filter(None, calls):
+        try:
+            row = await engine.get(call)
+        except NotFoundError:
+            continue
+        except APIResponseError as error:  # another route may answer better
+            failure = error
+            continue
+        if not _is_same_model(row.model_name, entry.model):
+            raise InvalidInputError(
+                f"Generation {generation_id} is of {row.model_name}, and entry {entry.entry_id} "
+                f"requested {entry.model}. Nothing was written.",
+            )
+        return row
+    if failure is not None:
+        raise failure
+    raise InvalidInputError(
+        f"Oxen knows no generation {generation_id}. Nothing was written.",
+        hint="client.queue.history() lists what this API key's account made.",
+    )
+
+
+def _is_same_model(name: str | None, requested: str) -> bool:
+    """Whether a row may be of the model, which it may name with or without its namespace."""
+    if name is None:
+        return True
+    ours, theirs = requested.casefold(), name.casefold()
+    return ours == theirs or ours.endswith(f"/{theirs}") or theirs.endswith(f"/{ours}")
+
+
+async def _check_free(engine: Engine, entry: Entry, rows: Iterable[str]) -> None:
+    owners = await run(engine.ledger.owners, Scope(entry.hub, entry.account), list(rows))
+    for generation_id, owner in owners.items():
+        if owner != entry.entry_id:
+            raise InvalidInputError(
+                f"Generation {generation_id} belongs to another entry of the ledger, {owner}. "
+                "Nothing was written."
+            )
 
 
 def _distinct(generation_ids: Sequence[str] | str) -> tuple[str, ...]:

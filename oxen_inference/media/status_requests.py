@@ -171,10 +171,12 @@ class StatusRequests:
         )
         job.last_asked = time.monotonic()
         failure: OxenError | None = None
+        denial: NotFoundError | None = None
         for call in filter(None, calls):
             try:
                 row = await self._get(call)
-            except NotFoundError:
+            except NotFoundError as error:
+                denial = error
                 continue
             except OxenError as error:
                 if not _is_of_one_route(error):
@@ -185,8 +187,11 @@ class StatusRequests:
                 self._jobs.absorb([job], [row])
                 return
         if failure is not None:
+            job.not_found = 0
             raise failure
         job.misses += 1
+        if denial is not None:
+            self._jobs.count_not_found(job, denial)
         if job.misses == _MISSES_BEFORE_WARNING:
             self._jobs.warn(
                 [job],

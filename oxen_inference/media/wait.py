@@ -45,6 +45,7 @@ def subscribe(engine: Engine, task: Task, event: Any = None) -> Subscription | N
         media_type=entry.media_type,
         model=entry.model,
         namespace=entry.request.get("target_namespace"),
+        age=entry.posted_ago or 0.0,
     )
     engine.ensure_polling()
     return task.subscription
@@ -54,7 +55,8 @@ async def wait(engine: Engine, task: Task) -> None:
     """Wait until the task's jobs have ended; `finish` writes what became of them.
 
     Raises `GenerationTimeout`; `AuthenticationError` or `PermissionDeniedError` once Oxen has
-    refused to answer several times in a row; `ConfigurationError` where the client is closed.
+    refused to answer several times in a row; `NotFoundError` once it has denied for minutes that
+    there is such a job; `ConfigurationError` where the client is closed.
     """
     subscription = task.subscription or subscribe(engine, task)
     if subscription is None:
@@ -203,6 +205,16 @@ def _fatal_error(entry: Entry, cause: APIStatusError | ConfigurationError) -> Ox
             f"{end_sentence(cause.message)} Nothing is lost: {_still_running(entry)}",
             hint=" ".join(filter(None, (cause.hint, _how_to_resume(entry)))),
         )
+    if isinstance(cause, NotFoundError):
+        message = (
+            f"Oxen accepted the request to {entry.model} and has known none of its jobs for minutes: "
+            f"{', '.join(entry.generation_ids)} ({cause.message.rstrip('.')}). They may never end, "
+            "and their money stays reserved."
+        )
+        hint = f"{_how_to_resume(entry)} To buy it again, use another key."
+        lost = NotFoundError(message, response=cause.response, body=cause.body, hint=hint)
+        lost.result = entry.result()
+        return lost
     # Not by the ledger's key: under another API key that is another account's.
     ids = list(entry.generation_ids)
     hint = (

@@ -26,10 +26,11 @@ from oxen_inference.errors import (
     InsufficientCreditsError,
     InvalidInputError,
     NotFoundError,
+    OxenError,
 )
 from oxen_inference.media import lost_jobs
 from oxen_sandbox import Fault, Sandbox
-from tests.e2e.media.calls import QUICK, quick_async_client, quick_client
+from tests.e2e.media.calls import QUICK, MediaCalls, quick_async_client, quick_client
 from tests.support.bad_hub import BadHub
 from tests.support.databases import sql
 
@@ -315,11 +316,50 @@ def test_only_a_request_in_doubt_adopts_and_only_what_is_free(client: OxenClient
     with pytest.raises(EnqueueOutcomeUnknown) as doubt:
         client.media.generate(model="bad-image", prompt="another ox")
     entry_id = doubt.value.result.entry_id
-    with pytest.raises(InvalidInputError, match="belong to another entry"):
+    with pytest.raises(InvalidInputError, match="belongs to another entry"):
         client.media.adopt(entry_id, done.generation_ids)
     with pytest.raises(InvalidInputError, match="only one of unknown outcome"):
         client.media.adopt(entry_id, [])
     assert client.media.jobs()[0].state == "unknown"
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_only_what_oxen_shows_of_that_model_is_adopted(hub: BadHub, ledger: Ledger, kind: str) -> None:  # fmt: skip
+    calls = MediaCalls(hub, ledger, kind, max_retries=0)
+    hub.plan = lambda *_: "reset_before"
+    with pytest.raises(EnqueueOutcomeUnknown) as unknown:
+        calls("generate", model="bad-image", prompt="ox")
+    entry_id = unknown.value.result.entry_id
+    mine, other = (foreign(hub, model_name=name) for name in ("bad-image", "another"))
+    hub.foreign_rows = [mine, other]
+    for given, words in (
+        ("nosuch-generation", "Oxen knows no generation nosuch-generation"),
+        (other["generation_id"], "is of another, and entry"),
+        ([mine["generation_id"], "nosuch"], "Oxen knows no generation nosuch"),
+    ):
+        with pytest.raises(InvalidInputError, match=words):
+            calls("adopt", entry_id, given)
+    hub.fail_gets = lambda _: True
+    with pytest.raises(OxenError) as refused:
+        calls("adopt", entry_id, mine["generation_id"])
+    assert refused.value.retryable
+    assert calls("jobs")[0].state == "unknown"
+    hub.fail_gets = lambda _: False
+    calls("adopt", entry_id, mine["generation_id"])
+    (entry,) = calls("jobs")
+    assert (entry.statuses, entry.cost) == (("succeeded",), Decimal("0.05"))
+
+
+def test_a_job_that_oxen_denies_for_long_is_not_waited_for_forever(hub: BadHub, ledger: Ledger) -> None:  # fmt: skip
+    pace = replace(QUICK, unlisted=1.0)
+    with quick_client(hub, ledger, pace=pace) as client:
+        hub.lag = 3600.0  # accepted, and never listed
+        with pytest.raises(NotFoundError, match="has known none of its jobs") as lost:
+            client.media.generate(model="bad-image", prompt="ox", key="k")
+        assert lost.value.result.generation_ids == tuple(hub.accepted[0].ids)
+        hub.lag = 0.0
+        assert client.media.resume("k").succeeded
+    assert hub.posts["ox"] == 1
 
 
 def test_a_request_that_is_being_sent_is_left_alone(hub: BadHub, ledger: Ledger) -> None:
