@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 import warnings
 import weakref
@@ -30,6 +31,16 @@ from oxen_inference.ledger.forks import close_before_forks, using_sqlite
 from oxen_inference.locks import Lock
 
 _URL_HINT = "Example: postgresql://user@host/database"
+_ENCODE_HINT = (
+    "Percent-encode what stands before the host: @ is %40, / is %2F, : is %3A, # is %23, ? is %3F."
+)
+_SCHEME_AND_USER = re.compile(r"[^:/?#@]+://(?:[^:/]*(?::[^@]*)?@)?")
+_HOST = re.compile(r"localhost|\[[0-9a-fA-F:]+\]|[\w-]+(?:\.[\w-]+)+")
+# host:port, a scheme without its slashes, and libpq's own form.
+_SERVER = re.compile(
+    r"[\w.-]+:\d+(?:/|$)|postgres(?:ql)?(?:\+\w+)?:|(?:.*\s)?(?:host|user|password|dbname)\s*=",
+    re.IGNORECASE,
+)
 _BUSY_SECONDS = 30.0
 _STATEMENT_SECONDS = 30
 _IDLE_SECONDS = 60  # after which the server ends the transaction of a process that stands still
@@ -48,6 +59,31 @@ _seen_ids: dict[str, str] = {}
 """The id of the ledger that was opened last, by where it is."""
 _SETUP_LOCK = "oxen ledger setup"
 _WAITED_TOO_LONG = ("57014", "55P03", "25P03")  # query canceled, lock not available, idle
+_RIGHTS_HINT = (
+    'GRANT SELECT, INSERT, UPDATE, DELETE on its tables to this user, as the page "Beyond one machine" '
+    "of the docs shows; only setup() needs more, and is run by their owner."
+)
+# What a server refuses: its SQLSTATE, its words, and what to do.
+_REFUSALS = (
+    (
+        "28P01",
+        re.compile(r"password authentication failed|no password supplied"),
+        "The server refuses the user or the password. Check both in the ledger's URL. "
+        + _ENCODE_HINT,
+    ),
+    (
+        "3D000",
+        re.compile(r'database ".*" does not exist'),
+        "Create that database (CREATE DATABASE), and run `oxen-inference ledger setup` once.",
+    ),
+    (
+        "28000",
+        re.compile(r'role ".*" does not exist|is not permitted to log in|no pg_hba\.conf entry'),
+        "The server does not let this user in: create it (CREATE ROLE … LOGIN), or allow it in "
+        "pg_hba.conf.",
+    ),
+    ("42501", re.compile(r"permission denied"), _RIGHTS_HINT),
+)
 _LIMIT_WAITS = text(
     "SELECT set_config('statement_timeout', :statement, true),"
     " set_config('idle_in_transaction_session_timeout', :idle, true)"
@@ -311,11 +347,11 @@ class Database:
                     f"The ledger cannot hold that text: {error.orig}."
                 ) from error
             raise LedgerError(
-                f"The ledger {self} cannot be used: {_line(error.orig)}.",
+                f"The ledger {self} cannot be used: {self._said(error.orig)}.",
                 hint=self._hint(error.orig),
             ) from error
         except SQLAlchemyError as error:
-            raise LedgerError(f"The ledger {self} cannot be used: {_line(error)}.") from error
+            raise LedgerError(f"The ledger {self} cannot be used: {self._said(error)}.") from error
         except UnicodeEncodeError as error:
             raise InvalidInputError(f"The ledger cannot hold that text: {error}.") from error
 
@@ -323,19 +359,44 @@ class Database:
         """Return what to do about what a server says."""
         if self.has_one_writer:
             return None
-        if getattr(error, "sqlstate", None) in _WAITED_TOO_LONG:
+        state, said = getattr(error, "sqlstate", None), str(error)
+        if state in _WAITED_TOO_LONG:
             return (
                 f"It did not finish within {_STATEMENT_SECONDS} s: another transaction holds what it "
                 "needs (see pg_stat_activity), or the server is overloaded. Call again; a request "
                 "with a key is not paid twice."
             )
-        if getattr(error, "sqlstate", None) is None:  # no answer of the server's
+        for sqlstate, words, hint in _REFUSALS:
+            # A server that refuses a connection states its reason in words alone.
+            if state == sqlstate or (state is None and words.search(said)):
+                return hint
+        if state is None:  # no answer of the server's
             return "Check that the database runs and can be reached from here."
         return None
 
+    def _said(self, error: object) -> str:
+        """Return what a database says in one line, without the password."""
+        url = self.url if self._given is None else self._given.url
+        secrets = [] if url is None else [url.password, url.query.get("password")]
+        if url is not None and url.get_backend_name() != "sqlite" and _may_show_password(url):
+            secrets += [url.database, url.host]
+        text = _line(error)
+        for secret in secrets:
+            text = text.replace(str(secret), "***") if secret else text
+        return text
+
 
 def read_url(given: str) -> URL:
-    """Return the URL of a PostgreSQL database. Raises `ConfigurationError` for another one."""
+    """Return the URL of a PostgreSQL database. Raises `ConfigurationError` for another one, which
+    shows nothing of a password.
+    """
+    found = _SCHEME_AND_USER.match(given)
+    if found is None or "@" in given[found.end() :]:
+        raise ConfigurationError(
+            "The ledger's URL cannot be read: its user or password has characters that mean something in a "
+            "URL.",
+            hint=f"{_ENCODE_HINT} {_URL_HINT}",
+        )
     try:
         url = make_url(given)
     except (ArgumentError, ValueError):
@@ -348,8 +409,24 @@ def read_url(given: str) -> URL:
     return url.set(drivername="postgresql+psycopg")
 
 
+def check_path(given: str) -> None:
+    """Raise `ConfigurationError` for a server without its scheme, which would be a new file."""
+    if given.startswith((".", "~")) or (Path(given).is_absolute() and not given.startswith("//")):
+        return
+    first, _, rest = given.lstrip("/").partition("/")
+    is_host = _HOST.fullmatch(first) and rest and "/" not in rest and not Path(first).is_dir()
+    if "@" in given or _SERVER.match(given) or (is_host and "." not in rest):
+        raise ConfigurationError(
+            "The ledger's place is neither a path nor a URL: it looks like a server without its scheme.",
+            hint=f"A server is postgresql://user:password@host/database. {_ENCODE_HINT} "
+            "A file of such a name is ./NAME.",
+        )
+
+
 def identity_of(url: URL) -> str:
     """Return what names a database in errors and pickles: without user, password and options."""
+    if url.get_backend_name() != "sqlite" and _may_show_password(url):
+        return f"{url.get_backend_name()}://***"
     where = {name: it for name, it in url.query.items() if name in _PLACE_OPTIONS}
     return URL.create(
         url.get_backend_name(),
@@ -358,6 +435,16 @@ def identity_of(url: URL) -> str:
         database=url.database,
         query=where,
     ).render_as_string()
+
+
+def _may_show_password(url: URL) -> bool:
+    """Whether a URL was cut at the wrong place, since its password was not percent-encoded."""
+    options = (text for name, value in url.query.items() for text in (name, *_texts(value)))
+    return any("@" in text for text in (url.host or "", url.database or "", *options))
+
+
+def _texts(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else value
 
 
 def _postgresql(url: URL) -> Engine:

@@ -40,7 +40,7 @@ from oxen_inference.errors import ConfigurationError, KeyConflictError
 from oxen_inference.ledger import accounts, breaches, conversations, generations, queries
 from oxen_inference.ledger.accounts import Reservation, Totals
 from oxen_inference.ledger.breaches import Breach
-from oxen_inference.ledger.database import Database, identity_of, read_url
+from oxen_inference.ledger.database import Database, check_path, identity_of, read_url
 from oxen_inference.ledger.entries import Entry, Intent, Scope
 from oxen_inference.ledger.leases import Lease, begin_work, end_work
 from oxen_inference.ledger.schema import entries, reservations
@@ -534,6 +534,8 @@ def _database(location: str | os.PathLike[str] | Engine | None) -> Database:
     given = location if location is not None else _default_url()
     if isinstance(given, str) and "://" in given:
         return Database(url=read_url(given))
+    if isinstance(given, str):
+        check_path(given)
     # Absolute: a relative path would name another ledger in another working directory.
     path = default_path() if given is None else Path(given).expanduser().absolute()
     return Database(path=path, may_be_memory=path == default_path())

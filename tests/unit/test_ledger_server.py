@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
+import psycopg
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import create_engine, make_url
+from sqlalchemy.exc import OperationalError
 
-from oxen_inference import Budget, Ledger, LedgerError
+from oxen_inference import Budget, ConfigurationError, Ledger, LedgerError
 from oxen_inference.ledger import database
 from oxen_inference.ledger.store import Begun, lock_names
 from oxen_inference.result import MediaItem
@@ -64,14 +66,85 @@ def test_so_is_a_server_that_is_not_there(tmp_path: Path) -> None:
     assert "can be reached" in str(caught.value.hint)
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        "worker:s3cr3t-pw@127.0.0.1/oxen",
+        "//worker:s3cr3t-pw@127.0.0.1/oxen",
+        "postgresql:worker:s3cr3t-pw@h/oxen",
+        "localhost/oxen",
+        "db.example.com:5432/oxen",
+        "10.0.0.7/oxen",
+        "host=h password=s3cr3t-pw dbname=oxen",
+        "postgresql://worker:s3cr3t-pw@ss/w#rd@127.0.0.1:54391/oxen",
+        "postgresql://worker:p@s3cr3t-pw?b@127.0.0.1/oxen",
+        "postgresql://worker:p@s3cr3t-pw@127.0.0.1/oxen",
+    ],
+)
+def test_what_looks_like_a_server_is_no_path_and_shows_no_password(
+    given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigurationError) as refused:
+        Ledger(given)
+    assert "postgresql://" in str(refused.value)
+    assert "s3cr3t" not in f"{refused.value!r} {refused.value} {refused.value.hint}"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("given", ["state/l.sqlite3", "l.sqlite3", "./a@b/oxen", "{}/a@b.sqlite3"])
+def test_a_plain_path_is_a_path(
+    given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ledger = Ledger(given.format(tmp_path))
+    assert ledger.entries() == []
+    assert ledger.path is not None
+    assert ledger.path.is_file()
+
+
+def test_an_engine_with_a_password_cut_in_two_shows_neither_half() -> None:
+    engine = create_engine("postgresql+psycopg://worker:p@s3cr3t/w#rd@127.0.0.1:1/oxen")
+    ledger = Ledger(engine)
+    with pytest.raises(LedgerError) as refused, ledger.database._errors():
+        raise OperationalError("", None, psycopg.OperationalError("cannot resolve host 's3cr3t'"))
+    assert "s3cr3t" not in str(refused.value)
+    assert repr(ledger) == "Ledger('postgresql://***')"
+
+
+@pytest.mark.parametrize(
+    ("said", "hint"),
+    [
+        ('FATAL:  password authentication failed for user "w"', "refuses the user or the password"),
+        ('FATAL:  database "oxen" does not exist', "CREATE DATABASE"),
+        ('FATAL:  role "w" does not exist', "CREATE ROLE"),
+        ("permission denied for table oxen_entries", "GRANT SELECT"),
+        ("connection refused", "can be reached"),
+    ],
+)
+def test_the_hint_fits_what_the_server_refuses(said: str, hint: str) -> None:
+    ledger = Ledger("postgresql://w:s3cr3t-pw@h/oxen")
+    with pytest.raises(LedgerError) as refused, ledger.database._errors():
+        raise OperationalError("", None, psycopg.OperationalError(f"{said}: s3cr3t-pw"))
+    assert hint in str(refused.value.hint)
+    assert "s3cr3t" not in str(refused.value)
+
+
 def test_a_worker_needs_no_right_to_make_tables(server: str) -> None:
     owner, name = Ledger(server), f"worker_{os.getpid()}"
     sql(owner, f"CREATE ROLE {name} LOGIN PASSWORD 'secret'")
+    as_worker = make_url(server).set(username=name, password="secret")
     try:
+        with pytest.raises(LedgerError, match="permission denied") as denied:
+            Ledger(as_worker.render_as_string(hide_password=False)).entries()
+        assert "GRANT SELECT" in str(denied.value.hint)
+        nowhere = as_worker.set(database="nowhere").render_as_string(hide_password=False)
+        with pytest.raises(LedgerError, match="does not exist") as missing:
+            Ledger(nowhere).entries()
+        assert "CREATE DATABASE" in str(missing.value.hint)
         sql(owner, "REVOKE CREATE ON SCHEMA public FROM PUBLIC")
         sql(owner, f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {name}")
-        url = make_url(server).set(username=name, password="secret")
-        worker = Ledger(url.render_as_string(hide_password=False))
+        worker = Ledger(as_worker.render_as_string(hide_password=False))
         assert sql(worker, "SELECT current_user")[0][0] == name
         assert pay(worker, "k") == Decimal("0.05")
         worker.close()

@@ -342,7 +342,7 @@ def test_only_what_oxen_shows_of_that_model_is_adopted(hub: BadHub, ledger: Ledg
     hub.fail_gets = lambda _: True
     with pytest.raises(OxenError) as refused:
         calls("adopt", entry_id, mine["generation_id"])
-    assert refused.value.retryable
+    assert refused.value.is_retryable
     assert calls("jobs")[0].state == "unknown"
     hub.fail_gets = lambda _: False
     calls("adopt", entry_id, mine["generation_id"])
