@@ -24,7 +24,6 @@ from sqlalchemy import (
     insert,
     select,
 )
-from sqlalchemy.exc import DatabaseError
 
 from oxen_inference.errors import LedgerError
 
@@ -237,14 +236,12 @@ def check_version(version: int) -> None:
 
 
 def check_is_ledger(connection: Connection) -> None:
-    """Raise `LedgerError` where the tables have not been set up."""
-    try:
-        version = version_of(connection)
-    except DatabaseError as error:
-        raise LedgerError(f"The ledger cannot be read: {error.orig}.") from error
+    """Raise `LedgerError` where the tables have not been set up, and what the database says."""
+    version = version_of(connection)
     check_version(version)
     if version < len(MIGRATIONS):
         raise LedgerError(
             "The ledger's tables are missing or old.",
-            hint="Call Ledger(url).setup() once, with rights to create tables.",
+            hint="Run `oxen-inference ledger setup`, or Ledger(url).setup(), once, with rights to create "
+            "tables.",
         )

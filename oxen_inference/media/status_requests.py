@@ -171,12 +171,12 @@ class StatusRequests:
         )
         job.last_asked = time.monotonic()
         failure: OxenError | None = None
-        denial: NotFoundError | None = None
+        absence: NotFoundError | None = None
         for call in filter(None, calls):
             try:
                 row = await self._get(call)
             except NotFoundError as error:
-                denial = error
+                absence = error
                 continue
             except OxenError as error:
                 if not _is_of_one_route(error):
@@ -190,8 +190,8 @@ class StatusRequests:
             job.not_found = 0
             raise failure
         job.misses += 1
-        if denial is not None:
-            self._jobs.count_not_found(job, denial)
+        if absence is not None:
+            self._jobs.count_not_found(job, absence)
         if job.misses == _MISSES_BEFORE_WARNING:
             self._jobs.warn(
                 [job],

@@ -730,7 +730,7 @@ def test_a_database_that_was_not_set_up_says_so(postgres: str) -> None:
     ledger = Ledger(postgres)
     sql(ledger, "DROP TABLE oxen_migrations")
     ledger.close()
-    with pytest.raises(LedgerError, match=r"setup\(\) once"):
+    with pytest.raises(LedgerError, match=r"setup\(\), once"):
         Ledger(postgres).entries()
 
 
