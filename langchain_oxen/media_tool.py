@@ -133,9 +133,15 @@ class OxenMediaTool(OxenTool):
         cls, model: Model, connection: Connection, rest: dict[str, Any], **fields: Any
     ) -> Self:
         """Make the tool; a name in `rest` that is not a field of the class is a pinned parameter."""
+        from oxen_inference.catalog.models import Model
+        from oxen_inference.catalog.parameters import parameters
+        from oxen_inference.media.option_names import check_names
+
         own = cls.model_fields.keys() - {"model", "connection", "args_schema", "response_format"}
         fields |= {name: rest[name] for name in rest.keys() & own}
         pinned = {**fields.pop("pinned", {}), **{n: v for n, v in rest.items() if n not in own}}
+        known = parameters(model).fields if isinstance(model, Model) else {}
+        check_names(pinned.keys() - known.keys(), own)
         given = {name: value for name, value in fields.items() if value is not None}
         return cls(model=model, connection=connection, pinned=pinned, **given)
 

@@ -22,6 +22,7 @@ ALIASES = {
     "api_base": "base_url",
     "max_completion_tokens": "max_tokens",
     "stop_sequences": "stop",
+    "max_output_tokens": "max_tokens",
     "request_timeout": "timeout",
     "headers": "default_headers",
 }
@@ -92,6 +93,17 @@ _KNOWN = {
     "strict",
     "provider",
 }
+_RENAMED = {
+    **dict.fromkeys(("system", "system_prompt", "instructions"), "put a system message first"),
+    **dict.fromkeys(("additional_kwargs", "generate_kwargs"), "use model_kwargs"),
+    **dict.fromkeys(("async_client", "async_http_client"), "use http_async_client"),
+    **dict.fromkeys(("retries", "num_retries"), "use max_retries"),
+    "client": "use http_client",
+    "max_cost": "use budget",
+    "model_id": "use model",
+    "context_window": "pass profile={'max_input_tokens': ...}",
+}
+"""Names that other classes have, and what to do here."""
 _warned: set[str] = set()
 """Unknown parameters of calls that a warning named already."""
 _MOST_WARNED = 1000
@@ -206,10 +218,11 @@ def _is_foreign(name: str) -> bool:
 
 
 def _warn_unknown(name: str, known: Collection[str]) -> None:
-    near = get_close_matches(name, known, n=1)
+    near = [] if name in _RENAMED else get_close_matches(name, known, n=1)
+    instead = _RENAMED.get(name) or (f"did you mean {near[0]}?" if near else "")
     warnings.warn(
         f"{name} is not a parameter of ChatOxen and is sent to the API unchanged"
-        + (f"; did you mean {near[0]}?" if near else ".")
+        + (f"; {instead if near else instead + '.'}" if instead else ".")
         + " If it is intended, put it into model_kwargs.",
         stacklevel=_CALLER + 1,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing, contextmanager
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal
 
 from llama_index.core.base.llms.types import (
@@ -441,15 +442,47 @@ class Oxen(ClientHolder, tool_calls.ToolRequests, StructuredOutputLLM):
         return super(Oxen, copied).__getstate__()
 
 
+_RENAMED = {
+    "base_url": "api_base",
+    "openai_api_base": "api_base",
+    "oxen_api_base": "api_base",
+    "api_host": "api_base",
+    "model_name": "model",
+    "model_id": "model",
+    "oxen_api_key": "api_key",
+    "openai_api_key": "api_key",
+    "request_timeout": "timeout",
+    "max_completion_tokens": "max_tokens",
+    "max_output_tokens": "max_tokens",
+    "max_new_tokens": "max_tokens",
+    "retries": "max_retries",
+    "num_retries": "max_retries",
+    "system": "system_prompt",
+    "system_message": "system_prompt",
+    "instructions": "system_prompt",
+    "headers": "default_headers",
+    "extra_headers": "default_headers",
+    "model_kwargs": "additional_kwargs",
+    "generate_kwargs": "additional_kwargs",
+    "max_cost": "budget",
+    "client": "http_client",
+    "openai_client": "http_client",
+    "async_client": "async_http_client",
+    "http_async_client": "async_http_client",
+    "async_openai_client": "async_http_client",
+    "max_input_tokens": "context_window",
+}
+"""Names that other classes have for an argument → its name here."""
+
 _INSTEAD = {
     "is_chat_model": "Every model is one; leave it out.",
     "should_use_structured_outputs": 'Use structured_mode="json_schema".',
     "reuse_client": "Connections are always kept; leave it out.",
     "tokenizer": "The models' tokenizers are not public; leave it out.",
-    "api_version": "Leave it out.",
-    "api_type": "Leave it out.",
-    "async_openai_client": "Use async_http_client.",
-    "openai_client": "Use http_client.",
+    "n": "Leave it out: Oxen's models give one answer per request.",
+    "stream": "Leave it out, and call stream_chat or stream_complete.",
+    "tools": "Pass them to chat_with_tools or to an agent.",
+    **dict.fromkeys(("api_version", "api_type", "organization", "project"), "Leave it out."),
     **dict.fromkeys(
         (
             "reasoning_effort",
@@ -458,7 +491,15 @@ _INSTEAD = {
             "modalities",
             "audio_config",
             "top_p",
+            "top_k",
             "seed",
+            "stop",
+            "extra_body",
+            "frequency_penalty",
+            "presence_penalty",
+            "parallel_tool_calls",
+            "response_format",
+            "user",
         ),
         "Put it into additional_kwargs.",
     ),
@@ -470,8 +511,18 @@ def _refuse(arguments: Mapping[str, Any]) -> None:
     """Raise TypeError for arguments that `Oxen` does not take."""
     if not arguments:
         return
-    hints = " ".join(f"{name}: {_INSTEAD[name]}" for name in arguments if name in _INSTEAD)
-    raise TypeError(f"Oxen does not take {', '.join(arguments)}. {hints}".strip())
+    hints = " ".join(f"{name}: {_hint(name)}" for name in arguments)
+    raise TypeError(f"Oxen does not take {', '.join(arguments)}. {hints}")
+
+
+def _hint(name: str) -> str:
+    if name in _RENAMED:
+        return f"Use {_RENAMED[name]}."
+    if name in _INSTEAD:
+        return _INSTEAD[name]
+    if near := get_close_matches(name, Oxen.model_fields, n=1):
+        return f"Did you mean {near[0]}?"
+    return "A parameter of the request goes into additional_kwargs."
 
 
 def _as_budget(budget: Any) -> Any:

@@ -131,15 +131,18 @@ class OxenToolSpec(BaseToolSpec):
         names = _METHODS if background else ROLES
         self.spec_functions = [(name, f"a{name}") for name in names]
 
-    # Methods: each takes what its tool takes. Call the sync ones only outside workflows.
+    # Methods: each takes what its tool takes, and a text in the first place as the prompt. Call the
+    # sync ones only outside workflows.
 
-    def generate_image(self, ctx: Context = _NONE, **arguments: Any) -> OxenToolResult:  # noqa: ARG002 - core looks for it here
+    def generate_image(self, ctx: Context = _NONE, **arguments: Any) -> OxenToolResult:
         """Make images: `prompt`, parameters of the model, and `model` if there are several."""
-        return self._calls.generate("generate_image", arguments)
+        return self._calls.generate("generate_image", _arguments(ctx, arguments))
 
     async def agenerate_image(self, ctx: Context = _NONE, **arguments: Any) -> OxenToolResult:
         """Make images without blocking the running loop."""
-        return await self._calls.agenerate("generate_image", arguments, ctx)
+        return await self._calls.agenerate(
+            "generate_image", _arguments(ctx, arguments), _context(ctx)
+        )
 
     def generate_many(
         self,
@@ -166,29 +169,33 @@ class OxenToolSpec(BaseToolSpec):
         """Do what `generate_many` does without blocking the running loop."""
         return await self._calls.agenerate_many(tool, inputs, **options)
 
-    def edit_image(self, ctx: Context = _NONE, **arguments: Any) -> OxenToolResult:  # noqa: ARG002 - same
+    def edit_image(self, ctx: Context = _NONE, **arguments: Any) -> OxenToolResult:
         """Change an image."""
-        return self._calls.generate("edit_image", arguments)
+        return self._calls.generate("edit_image", _arguments(ctx, arguments))
 
     async def aedit_image(self, ctx: Context = _NONE, **arguments: Any) -> OxenToolResult:
         """Change an image without blocking the running loop."""
-        return await self._calls.agenerate("edit_image", arguments, ctx)
+        return await self._calls.agenerate("edit_image", _arguments(ctx, arguments), _context(ctx))
 
-    def generate_video(self, ctx: Context = _NONE, **arguments: Any) -> OxenToolResult:  # noqa: ARG002 - same
+    def generate_video(self, ctx: Context = _NONE, **arguments: Any) -> OxenToolResult:
         """Make a video."""
-        return self._calls.generate("generate_video", arguments)
+        return self._calls.generate("generate_video", _arguments(ctx, arguments))
 
     async def agenerate_video(self, ctx: Context = _NONE, **arguments: Any) -> OxenToolResult:
         """Make a video without blocking the running loop."""
-        return await self._calls.agenerate("generate_video", arguments, ctx)
+        return await self._calls.agenerate(
+            "generate_video", _arguments(ctx, arguments), _context(ctx)
+        )
 
-    def generate_audio(self, ctx: Context = _NONE, **arguments: Any) -> OxenToolResult:  # noqa: ARG002 - same
+    def generate_audio(self, ctx: Context = _NONE, **arguments: Any) -> OxenToolResult:
         """Make audio."""
-        return self._calls.generate("generate_audio", arguments)
+        return self._calls.generate("generate_audio", _arguments(ctx, arguments))
 
     async def agenerate_audio(self, ctx: Context = _NONE, **arguments: Any) -> OxenToolResult:
         """Make audio without blocking the running loop."""
-        return await self._calls.agenerate("generate_audio", arguments, ctx)
+        return await self._calls.agenerate(
+            "generate_audio", _arguments(ctx, arguments), _context(ctx)
+        )
 
     def submit(self, ctx: Context = _NONE, **arguments: Any) -> OxenToolResult:  # noqa: ARG002 - same
         """Start a generation and return its ids: `model`, `prompt`, `parameters`."""
@@ -279,6 +286,21 @@ class OxenToolSpec(BaseToolSpec):
             return await self._calls.agenerate(name, arguments, ctx, model, role=role)
 
         return _tool(generate, agenerate, metadata)
+
+
+def _arguments(first: Any, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a call; what stands where core puts its context may be the prompt."""
+    if not isinstance(first, str):
+        return arguments
+    if "prompt" in arguments:
+        from oxen_inference.errors import InvalidInputError
+
+        raise InvalidInputError("prompt was given twice.")
+    return {"prompt": first, **arguments}
+
+
+def _context(first: Any) -> Any:
+    return None if isinstance(first, str) else first
 
 
 def _tool(function: Any, coroutine: Any, metadata: ToolMetadata) -> OxenFunctionTool:

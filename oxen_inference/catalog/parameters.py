@@ -52,6 +52,21 @@ COMMON: Mapping[str, Schema] = {
 
 PATH_HINT = "Pass a URL, a data URL, or a pathlib.Path with allow_paths=True."
 
+# What other APIs call a parameter → what models here may have in its place.
+_SIZE = "size image_size video_size width height aspect_ratio resolution"
+_SAME: Mapping[str, str] = {
+    "size": "width height aspect_ratio resolution",
+    **dict.fromkeys(("width", "height", "dimensions", "image_size", "output_size"), _SIZE),
+    **dict.fromkeys(("aspect", "ratio"), "aspect_ratio size image_size"),
+    **dict.fromkeys(("n", "count", "num_images", "num_outputs", "samples"), "num_generations"),
+    **dict.fromkeys(("seconds", "length", "duration"), "duration seconds num_frames"),
+    **dict.fromkeys(("steps", "num_steps"), "num_inference_steps steps"),
+    **dict.fromkeys(("guidance_scale", "cfg_scale", "cfg"), "guidance guidance_scale cfg_scale"),
+    **dict.fromkeys(("format", "file_format"), "output_format"),
+    **dict.fromkeys(("text", "input", "description"), "prompt"),
+}
+_MOST_LISTED = 12
+
 # One letter is no scheme but a drive.
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:", re.IGNORECASE)
 _LONGEST_PATH = 4_096
@@ -151,9 +166,7 @@ def _checked(
         rules = known.fields.get(name, COMMON.get(name))
         if rules is None:
             if not (known.open or name == "model"):
-                near = suggestion(did_you_mean(name, [*known.fields, *COMMON]))
-                hint = f" ({near[0].lower()}{near[1:]})" if near else ""
-                problems.append(f"{name} is not one of its parameters{hint}")
+                problems.append(f"{name} is not one of its parameters{_instead(known, name)}")
             if value is not None:
                 coerced[name] = value
             continue
@@ -167,6 +180,18 @@ def _checked(
     if not partial:
         problems += _missing(known, coerced, params)
     return coerced, problems
+
+
+def _instead(known: Parameters, name: str) -> str:
+    """Say what a call may give in place of a parameter that there is not, after the refusal."""
+    own = [each for each in _SAME.get(name, "").split() if each in known.fields or each in COMMON]
+    if own:
+        return f" (use {' or '.join(own)})"
+    if near := suggestion(did_you_mean(name, [*known.fields, *COMMON])):
+        return f" ({near[0].lower()}{near[1:]})"
+    shown = [each for each in known.fields if not known.is_hidden(each)]
+    more = ", …" if len(shown) > _MOST_LISTED else ""
+    return f" (it takes {', '.join(shown[:_MOST_LISTED])}{more})" if shown else ""
 
 
 def _fit(value: Any, rules: Schema) -> Any:

@@ -214,7 +214,8 @@ def _post(client: ChatClient, body: Mapping[str, Any], options: Any, **streaming
         )
     except APIStatusError as error:
         explained = client.catalog.explain(error, body["model"])
-        raise with_hint(explained, body, _url(client)) from error.__cause__
+        known = client.catalog.cached(body["model"])
+        raise with_hint(explained, body, _url(client), known) from error.__cause__
     except OxenError:
         raise
     except (TypeError, ValueError) as error:
@@ -230,7 +231,8 @@ async def _apost(
         )
     except APIStatusError as error:
         explained = await client.catalog.explain(error, body["model"])
-        raise with_hint(explained, body, _url(client)) from error.__cause__
+        known = client.catalog.cached(body["model"])
+        raise with_hint(explained, body, _url(client), known) from error.__cause__
     except OxenError:
         raise
     except (TypeError, ValueError) as error:

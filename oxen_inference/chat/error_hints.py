@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from oxen_inference.errors import (
     APIStatusError,
@@ -13,6 +13,9 @@ from oxen_inference.errors import (
     ModelNotFoundError,
     NotFoundError,
 )
+
+if TYPE_CHECKING:
+    from oxen_inference.catalog.models import Model
 
 _RESPONSE_FORMAT = re.compile(
     r"response_?format|json_?schema|json_?object|structured", re.IGNORECASE
@@ -34,14 +37,38 @@ _FORCED_WHILE_THINKING = re.compile(
 )
 
 
-def with_hint(error: APIStatusError, body: Mapping[str, Any], url: str) -> APIStatusError:
+# A model of images, videos or audio that was asked to chat.
+_DOES_NOT_CHAT = re.compile(
+    r"does not (?:answer in text|chat|support (?:chat|text))|not a (?:chat|text) model"
+    r"|chat.?completions?.{0,40}not (?:supported|available)",
+    re.IGNORECASE,
+)
+_USE_MEDIA = (
+    "It makes media: use client.media.generate, OxenMediaTool or OxenToolkit in LangChain, "
+    "OxenToolSpec in LlamaIndex. client.catalog.list(output='text') lists the models that chat."
+)
+
+
+def with_hint(
+    error: APIStatusError, body: Mapping[str, Any], url: str, model: Model | None = None
+) -> APIStatusError:
     """Return the error of a request, with a hint where one is known.
 
-    `body` is the request's, `url` where it was sent.
+    `body` is the request's, `url` where it was sent, `model` what is known of its model.
     """
-    if hint := _hint(error, body, url):
+    if _needs_media(error, model):
+        error.hint = f"{error.hint} {_USE_MEDIA}" if error.hint else _USE_MEDIA
+    elif hint := _hint(error, body, url):
         error.hint = f"{error.hint} {hint}" if error.hint else hint
     return error
+
+
+def _needs_media(error: APIStatusError, model: Model | None) -> bool:
+    if isinstance(error, ModelNotFoundError) or error.status_code not in (400, 404, 405, 422):
+        return False
+    if model is not None and (model.outputs or model.is_chat):
+        return not model.is_chat and any(map(model.makes, ("image", "video", "audio")))
+    return bool(_DOES_NOT_CHAT.search(error.message))
 
 
 def _hint(error: APIStatusError, body: Mapping[str, Any], url: str) -> str | None:

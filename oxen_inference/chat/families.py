@@ -37,9 +37,16 @@ class Policy:
     """Whether a tool can be forced while the model thinks. None: not if ``thinking`` is set."""
     caches_marked: bool = False
     """Whether a prefix is cached by a ``cache_control`` mark at its end."""
+    takes_empty: bool = True
+    """Whether a conversation may consist of empty messages, or of a system message alone."""
 
 
-_CLAUDE = Policy(parallel_tool_calls=True, forces_tools_while_thinking=False, caches_marked=True)
+_CLAUDE = Policy(
+    parallel_tool_calls=True,
+    forces_tools_while_thinking=False,
+    caches_marked=True,
+    takes_empty=False,  # https://docs.claude.com/en/api/messages
+)
 _GPT = Policy(parallel_tool_calls=True, forces_tools_while_thinking=True)
 _POLICIES: tuple[tuple[str, Policy], ...] = (
     # R1's API refuses input with reasoning; later DeepSeek models refuse a tool turn without it

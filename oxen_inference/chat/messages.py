@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Message = dict[str, Any]
 
 _HALF = re.compile("[\ud800-\udfff]")
+_SAY_SOMETHING = "Give a prompt, or a user message that is not empty."
 _ATTACHED = "The result follows as an attachment."
 _LEFT_OUT = "[{} attachment(s) left out: this model takes no images]"
 
@@ -95,8 +96,31 @@ def prepare_messages(
     if attachments:
         prepared.append(_attachments_message(attachments, policy))
     if not prepared:
-        raise InvalidInputError("There is no message to send: the list of messages is empty.")
+        raise InvalidInputError(
+            "There is no message to send: the list of messages is empty.", hint=_SAY_SOMETHING
+        )
+    if not policy.takes_empty and all(map(_says_nothing, prepared)):
+        raise InvalidInputError(
+            "There is nothing to answer: the conversation has no message with content from a user. "
+            "Nothing was sent.",
+            hint=_SAY_SOMETHING,
+        )
     return _with_reasoning(prepared, policy)
+
+
+def _says_nothing(message: Message) -> bool:
+    """Whether a message is the system's, or a user's without content."""
+    if message.get("role") in ("system", "developer"):
+        return True
+    content = message.get("content")
+    if message.get("role") != "user" or not isinstance(content, str | list):
+        return False
+    if isinstance(content, str):
+        return not content.strip()
+    return all(
+        isinstance(part, dict) and part.get("type") == "text" and not str(part.get("text")).strip()
+        for part in content
+    )
 
 
 def _cached_parts(content: object) -> list[Part]:

@@ -87,12 +87,35 @@ def test_settings_of_chatopenai_that_mean_nothing_here_are_refused(name: str) ->
         ({"is_chat_model": True}, "Every model is one"),
         ({"should_use_structured_outputs": True}, 'structured_mode="json_schema"'),
         ({"reasoning_effort": "low"}, "additional_kwargs"),
-        ({"legs": 4}, "does not take legs"),
+        ({"legs": 4}, "does not take legs.*additional_kwargs"),
+        ({"base_url": "http://x"}, "base_url: Use api_base"),
+        ({"model_name": "x"}, "model_name: Use model"),
+        ({"request_timeout": 1}, "request_timeout: Use timeout"),
+        ({"max_completion_tokens": 1}, "Use max_tokens"),
+        ({"temprature": 1}, r"temprature: Did you mean temperature\?"),
+        ({"stop": ["x"]}, "stop: Put it into additional_kwargs"),
+        ({"extra_body": {}}, "additional_kwargs"),
+        ({"n": 2}, "one answer per request"),
+        ({"system": "x"}, "Use system_prompt"),
     ],
 )
 def test_arguments_of_openailike_are_explained(given: dict[str, Any], hint: str) -> None:
     with pytest.raises(TypeError, match=hint):
         Oxen(MODEL, api_key="k", **given)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("temprature", r"did you mean temperature\?"),
+        ("max_cost", "use budget"),
+        ("system_prompt", "put a system message first"),
+        ("async_http_client", "use http_async_client"),
+    ],
+)
+def test_names_that_chatoxen_does_not_know_are_explained(name: str, said: str) -> None:
+    with pytest.warns(UserWarning, match=f"{name} is not a parameter of ChatOxen.*{said}"):
+        ChatOxen(model=MODEL, api_key="k", **{name: "x"})
 
 
 def test_documents_are_embedded_without_their_numbers(oxen_sandbox_env: Sandbox) -> None:

@@ -641,5 +641,14 @@ async def test_an_edit_needs_an_image(hub: Sandbox) -> None:
     assert hub.jobs[0].params["input_image"] == [source]
 
 
+async def test_a_text_in_the_first_place_is_the_prompt(hub: Sandbox) -> None:
+    spec = OxenToolSpec(IMAGE)
+    for output in (spec.generate_image("an ox"), await spec.agenerate_image("a calf", seed=1)):
+        assert not output.is_error
+    assert [job.params["prompt"] for job in hub.jobs] == ["an ox", "a calf"]
+    with pytest.raises(errors.InvalidInputError, match="prompt was given twice"):
+        spec.generate_image("an ox", prompt="a cow")
+
+
 def test_only_a_model_with_an_image_to_give_can_edit(hub: Sandbox) -> None:
     assert "edit_image" not in tools_of(OxenToolSpec(TWO[1]))

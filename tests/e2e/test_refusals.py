@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import re
 from typing import Any
 
 import openai
 import pytest
+from llama_index.core.llms import ChatMessage
 
 from langchain_oxen import ChatOxen, errors
+from llama_index_oxen import Oxen
 from oxen_inference import AsyncOxenClient, OxenClient
+from oxen_inference import errors as core_errors
 from oxen_sandbox import Sandbox
 from tests.support.scripted_server import SSE_HEAD, ScriptedServer, delta, http, sse
 
@@ -151,3 +155,48 @@ def test_what_is_not_found_under_a_usual_base_url_says_nothing_of_it(oxen_sandbo
     with pytest.raises(errors.OxenError) as caught:
         client.queue.get("00000000-0000-0000-0000-000000000000")
     assert "base URL" not in str(caught.value)
+
+
+class TestChatsThatCannotBeAnswered:
+    """Refused here, or explained, alike in both adapters, sync, async and streamed."""
+
+    @staticmethod
+    async def errors(model: str, text: str) -> list[core_errors.OxenError]:
+        chat, llm = ChatOxen(model=model), Oxen(model)
+        messages = [ChatMessage(text)]
+        calls: list[Any] = [
+            lambda: chat.invoke(text),
+            lambda: chat.ainvoke(text),
+            lambda: list(chat.stream(text)),
+            lambda: llm.complete(text),
+            lambda: llm.achat(messages),
+            lambda: list(llm.stream_chat(messages)),
+        ]
+        found = []
+        for call in calls:
+            with pytest.raises(core_errors.OxenError) as caught:
+                answer = call()
+                if inspect.isawaitable(answer):
+                    await answer
+            found.append(caught.value)
+        return found
+
+    @pytest.mark.parametrize("text", ["", " \n"])
+    async def test_an_empty_chat_is_not_sent(self, hub: Sandbox, text: str) -> None:
+        for error in await self.errors("claude-sonnet-4-6", text):
+            assert isinstance(error, core_errors.InvalidInputError)
+            assert "nothing to answer" in error.message
+            assert "Give a prompt" in (error.hint or "")
+        assert not [each for each in hub.requests if each.method == "POST"]
+        with pytest.raises(core_errors.InvalidInputError, match="Give a prompt"):
+            ChatOxen(model="claude-sonnet-4-6").invoke([("system", "Be short.")])
+
+    async def test_models_whose_family_takes_it_are_asked(self, hub: Sandbox) -> None:
+        assert ChatOxen(model="gpt-4o").invoke("").text
+        assert Oxen("gpt-4o").chat([ChatMessage("Say ox.", role="system")]).message.content
+
+    async def test_a_model_of_images_says_what_makes_them(self, hub: Sandbox) -> None:
+        for error in await self.errors("flux-2-dev", "an ox"):
+            assert "OxenToolSpec" in (error.hint or "")
+            assert "OxenMediaTool" in (error.hint or "")
+            assert "client.media.generate" in (error.hint or "")

@@ -190,8 +190,30 @@ def test_an_unknown_name_is_refused_with_the_closest_one() -> None:
     with pytest.raises(ValidationError, match=r"did you mean resolution\?"):
         arguments_model(model)(resolutoin="720p")
     assert validate(model_of({"a": {}}, additionalProperties=True), {"b": 1}) == {"b": 1}
-    with pytest.raises(InvalidInputError, match=r"generate_audio is not one of its parameters\."):
+    said = r"generate_audio is not one of its parameters \(it takes resolution, prompt\)\."
+    with pytest.raises(InvalidInputError, match=said):
         validate(model, {"generate_audio": True})
+    many = model_of({f"of_{number}": {} for number in range(20)})
+    with pytest.raises(InvalidInputError, match=r"\(it takes of_0, .*, of_11, …\)\."):
+        validate(many, {"generate_audio": True})
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "said"),
+    [
+        ("size", ("prompt", "width", "height"), "use width or height"),
+        ("size", ("aspect_ratio", "resolution"), "use aspect_ratio or resolution"),
+        ("width", ("image_size",), "use image_size"),
+        ("n", ("prompt",), "use num_generations"),
+        ("seconds", ("duration",), "use duration"),
+        ("steps", ("num_inference_steps",), "use num_inference_steps"),
+    ],
+)
+def test_what_other_apis_call_a_parameter_leads_to_the_models_own(
+    name: str, fields: tuple[str, ...], said: str
+) -> None:
+    with pytest.raises(InvalidInputError, match=said):
+        validate(model_of({field: {} for field in fields}), {name: "1"})
 
 
 ADDRESSES = [
