@@ -142,6 +142,7 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
         self._price_caps = read_price_caps(price_caps)
         self._budgets: OrderedDict[str, Budget] = OrderedDict()
         self._lock = Lock()
+        self._has_warned = False
 
     # The budget of a run
 
@@ -152,6 +153,19 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
     ) -> dict[str, Any] | None:
         """Name the run's budget in the checkpoint, so that a resumed run uses the same one."""
         thread = _thread_id(runtime) if self._per == "thread" else None
+        if (
+            thread is None
+            and self._per == "thread"
+            and self._budget is None
+            and not self._has_warned
+        ):
+            self._has_warned = True
+            warnings.warn(
+                'per="thread" spans no runs here, since this one has no thread: the limit counts for '
+                'each run. Invoke the agent with {"configurable": {"thread_id": ...}}.',
+                OxenBudgetWarning,
+                stacklevel=2,
+            )
         return {"oxen_budget": f"thread:{thread}" if thread else f"run:{uuid.uuid4().hex}"}
 
     async def abefore_agent(

@@ -150,6 +150,7 @@ class OxenMediaTool(OxenTool):
         from oxen_inference.catalog.tool_args import arguments_model
         from oxen_inference.errors import InvalidInputError
         from oxen_inference.ledger.budgets import as_budget
+        from oxen_inference.media.option_names import refuse_unknown
         from oxen_inference.price_caps import read_price_caps
 
         model = fields.get("model")
@@ -159,6 +160,7 @@ class OxenMediaTool(OxenTool):
                 f"OxenMediaTool takes a Model, not an id: use OxenMediaTool.for_model({model_id!r})."
             )
         media_type_of(model)  # raises for a model that makes no media
+        refuse_unknown(fields, type(self).model_fields.keys())
         limits = ("max_cost", "timeout", "on_interrupt", "save_to", "inputs_from")
         read_price_caps(fields.get("price_caps"))
         check_limits(**{name: fields[name] for name in limits if name in fields})

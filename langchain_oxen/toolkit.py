@@ -75,6 +75,12 @@ class OxenToolkit(BaseToolkit):
     _shared_connection: Connection | None = PrivateAttr(default=None)
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
+    def __init__(self, **options: Any) -> None:
+        from oxen_inference.media.option_names import refuse_unknown
+
+        refuse_unknown(options, type(self).model_fields.keys())
+        super().__init__(**options)
+
     @field_validator("budget")
     @classmethod
     def _one_budget(cls, budget: Any) -> Any:

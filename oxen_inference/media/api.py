@@ -16,7 +16,7 @@ from oxen_inference.catalog.pricing import Quote
 from oxen_inference.effects import run
 from oxen_inference.errors import InvalidInputError, OxenError
 from oxen_inference.events import AsyncEvents, Events
-from oxen_inference.ledger.budgets import Budget
+from oxen_inference.ledger.budgets import Budget, as_budget
 from oxen_inference.ledger.entries import Entry, Scope
 from oxen_inference.ledger.polls import SharedPolling
 from oxen_inference.ledger.store import Ledger, default_ledger
@@ -220,7 +220,8 @@ class MediaBase:
         listed = list(requests)
         options = {name: given[name] for name in RUN_OPTIONS if name in given}
         common = {name: value for name, value in given.items() if name not in RUN_OPTIONS}
-        options["budget"] = common.get("budget")
+        # An amount is one budget for the whole list.
+        options["budget"] = common["budget"] = as_budget(common.get("budget"))
         options["on_progress"] = common.pop("on_progress", None)
         bulk = self._bulk(start, listed, options, common)
         return ShownList(await collect_all(bulk, listed))
@@ -240,6 +241,7 @@ def for_all(
     Raises `InvalidInputError` for a misspelled option.
     """
     check_names(common, ALL_OPTIONS, [common.get("model")])
+    given = {**given, "budget": as_budget(given["budget"])}
     options = {name: given[name] for name in (*RUN_OPTIONS, "budget", "on_progress")}
     for_each = {name: given[name] for name in ("budget", "max_cost", "timeout", "save_to")}
     known = {name: value for name, value in for_each.items() if value is not None}
@@ -257,7 +259,7 @@ def read_request(request: Mapping[str, Any]) -> tuple[MediaRequest, WaitOptions]
     if not isinstance(wanted.get("budget"), Budget | None):
         raise InvalidInputError(
             f"budget must be a Budget, which counts from call to call, not {wanted['budget']!r}.",
-            hint="To limit this call alone, pass max_cost.",
+            hint="To limit this call alone, pass max_cost. To limit several, make one Budget for them.",
         )
     options = {name: request[name] for name in WAIT_OPTIONS if name in request}
     return MediaRequest(params=params, **wanted), WaitOptions(**options)

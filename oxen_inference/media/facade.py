@@ -143,7 +143,7 @@ class Media(MediaBase):
         attempts: int = 1,
         key_prefix: str | None = None,
         stop_after: int | None = 10,
-        budget: Budget | None = None,
+        budget: Budget | USD | None = None,
         max_cost: USD | None = None,
         timeout: float | None = None,
         save_to: SaveTo = None,
@@ -160,6 +160,7 @@ class Media(MediaBase):
         another run pay for nothing that was paid for before. `attempts`: how often to buy what
         Oxen confirmed as failed, where another try may help. `stop_after` equal failures in a row
         end the run, and so does a used-up budget: the last error says so, and so does `.stopped`.
+        A `budget` given as an amount is one for this run.
         `on_progress` is told how far the run is; "bar" shows it on stderr or in the notebook.
         A context manager: leaving it sends no more, and detaches from what runs.
         """
@@ -350,7 +351,7 @@ class AsyncMedia(MediaBase):
         attempts: int = 1,
         key_prefix: str | None = None,
         stop_after: int | None = 10,
-        budget: Budget | None = None,
+        budget: Budget | USD | None = None,
         max_cost: USD | None = None,
         timeout: float | None = None,
         save_to: SaveTo = None,

@@ -84,6 +84,19 @@ def check_names(
         )
 
 
+def refuse_unknown(names: Iterable[str], options: Collection[str]) -> None:
+    """Raise `InvalidInputError` for a name that is no option."""
+    for name in names:
+        if name not in options:
+            meant = _meant(name, options)
+            raise InvalidInputError(
+                f"{name} is not an option.",
+                hint=f"Did you mean {meant}?"
+                if meant
+                else f"Options are {', '.join(sorted(options))}.",
+            )
+
+
 def _meant(name: str, options: Collection[str]) -> str | None:
     other = _ELSEWHERE.get(name)
     if other in options:

@@ -220,6 +220,19 @@ class TestBudget:
         one.invoke(ASK, thread())
         assert len(oxen_sandbox.jobs) == made
 
+    def test_a_thread_that_is_none_is_said_once(self) -> None:
+        middleware = OxenBudgetMiddleware("1", per="thread")
+        one = create_agent(ScriptedChat(turns=["done"], cost="0"), [], middleware=[middleware])
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", OxenBudgetWarning)
+            one.invoke(ASK, thread())
+        with pytest.warns(OxenBudgetWarning, match="spans no runs") as warned:
+            one.invoke(ASK)
+        assert len(warned) == 1
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", OxenBudgetWarning)
+            one.invoke(ASK)
+
     def test_calls_side_by_side_cannot_exceed_it(
         self, draw: OxenMediaTool, oxen_sandbox: Sandbox
     ) -> None:

@@ -103,6 +103,35 @@ class TestWhatComesBack:
         assert message.status == "success"
 
 
+@pytest.mark.parametrize(
+    ("misspelled", "meant"),
+    [
+        ("saveto", "save_to"),
+        ("maxcost", "max_cost"),
+        ("budgett", "budget"),
+        ("output_dir", "save_to"),
+        ("timout", "timeout"),
+    ],
+)
+def test_a_misspelled_option_of_a_tool_is_named(
+    client: OxenClient, misspelled: str, meant: str
+) -> None:
+    options: dict[str, Any] = {misspelled: "1", "client": client}
+    for make in (
+        lambda: OxenMediaTool.for_model("flux-2-dev", **options),
+        lambda: asyncio.run(OxenMediaTool.afor_model("flux-2-dev", **options)),
+        lambda: OxenToolkit(models=["flux-2-dev"], **options),
+    ):
+        with pytest.raises(InvalidInputError, match=rf"{misspelled} is n.* an option") as caught:
+            make()
+        assert caught.value.hint == f"Did you mean {meant}?"
+
+
+def test_a_misspelled_parameter_of_a_tool_is_named(client: OxenClient) -> None:
+    with pytest.raises(InvalidInputError, match=r"seeed.*did you mean seed\?"):
+        OxenMediaTool.for_model("flux-2-dev", client=client, seeed=1)
+
+
 class TestManyAtOnce:
     def test_a_list_takes_the_tools_settings(
         self, client: OxenClient, oxen_sandbox: Sandbox, tmp_path: Path

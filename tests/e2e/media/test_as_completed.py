@@ -248,6 +248,12 @@ def test_failures_of_the_disk_do_not_end_the_run(
     assert run.paid == 12
 
 
+def test_an_amount_is_one_budget_for_the_run(run: Run) -> None:
+    outcomes = run(prompts(*range(8)), budget="0.03", max_in_flight=2)
+    assert run.paid == 2
+    assert {type(each) for each in errors(outcomes).values()} == {BudgetExceededError}
+
+
 def test_a_used_up_budget_ends_the_rest_with_one_error(run: Run) -> None:
     (first,) = run(prompts("price"))
     assert isinstance(first[1], MediaResult)

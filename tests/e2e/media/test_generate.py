@@ -545,6 +545,7 @@ def test_an_input_that_cannot_be_used_is_refused_for_free(
         ("key must be a text", {"key": " "}),
         ("key must be a text", {"key": 7}),
         ("must be a function", {"on_progress": "print"}),
+        ("make one Budget for them", {"budget": "1.00"}),  # it would be a new one in each call
     ]
     for message, change in bad:
         with pytest.raises(InvalidInputError, match=message):
@@ -651,3 +652,9 @@ def test_a_list_is_told_how_far_it_is_and_a_request_how_far_it_is(media: MediaCa
     assert {type(event) for event in whole} == {BulkProgress}
     assert (whole[-1].done, whole[-1].total) == (2, 2)
     assert {type(event) for event in one} == {Progress}
+
+
+def test_an_amount_is_one_budget_for_the_list(media: MediaCalls) -> None:
+    requests = [{"model": "flux-2-dev", "prompt": str(number)} for number in range(5)]
+    made = media("generate_many", requests, budget="0.03")
+    assert sum(isinstance(each, MediaResult) for each in made) == paid(media.hub) == 2
