@@ -51,13 +51,24 @@ class OxenFunctionTool(FunctionTool):
     # Core wraps each of these in a span. What they call is not, so that a call is one span.
 
     def __call__(self, *args: Any, **kwargs: Any) -> ToolOutput:
-        return _complete(_CALL(self, *args, **{**self.partial_params, **kwargs}))
+        given = self._by_name(args, {**self.partial_params, **kwargs})
+        return _complete(_CALL(self, **given))
 
     def call(self, *args: Any, **kwargs: Any) -> ToolOutput:
-        return _complete(_CALL(self, *args, **kwargs))
+        return _complete(_CALL(self, **self._by_name(args, kwargs)))
 
     async def acall(self, *args: Any, **kwargs: Any) -> ToolOutput:
-        return _complete(await _ACALL(self, *args, **kwargs))
+        return _complete(await _ACALL(self, **self._by_name(args, kwargs)))
+
+    def _by_name(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Return the arguments of a call; the one without a name is the prompt."""
+        if not args:
+            return kwargs
+        takes_prompt = "prompt" in getattr(self.metadata.fn_schema, "model_fields", {})
+        is_prompt = takes_prompt and "prompt" not in kwargs and isinstance(args[0], str)
+        if len(args) > 1 or not is_prompt:  # core then tries it with names
+            raise TypeError(f"{self.metadata.get_name()} takes its arguments by name.")
+        return {"prompt": args[0], **kwargs}
 
 
 _CALL: Any = inspect.unwrap(FunctionTool.call)

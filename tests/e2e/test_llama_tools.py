@@ -643,9 +643,19 @@ async def test_an_edit_needs_an_image(hub: Sandbox) -> None:
 
 async def test_a_text_in_the_first_place_is_the_prompt(hub: Sandbox) -> None:
     spec = OxenToolSpec(IMAGE)
-    for output in (spec.generate_image("an ox"), await spec.agenerate_image("a calf", seed=1)):
+    tool = tools_of(spec)["generate_image"]
+    for output in (
+        spec.generate_image("an ox"),
+        await spec.agenerate_image("a calf", seed=1),
+        tool.call("a bull"),
+        await tool.acall("a cow"),
+        tool("a herd"),
+    ):
         assert not output.is_error
-    assert [job.params["prompt"] for job in hub.jobs] == ["an ox", "a calf"]
+    prompts = [job.params["prompt"] for job in hub.jobs]
+    assert prompts == ["an ox", "a calf", "a bull", "a cow", "a herd"]
+    with pytest.raises(TypeError, match="generate_image takes its arguments by name"):
+        tool.call("a bull", "a cow")
     with pytest.raises(errors.InvalidInputError, match="prompt was given twice"):
         spec.generate_image("an ox", prompt="a cow")
 
