@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from oxen_inference.cli.generate_plan import BadLinesError, Plan
-from oxen_inference.cli.generate_run import Run
-from oxen_inference.cli.generate_summary import ALREADY_MADE, BAD_ARGUMENTS, OK
+from oxen_inference.cli.generate_bought import Bought
+from oxen_inference.cli.generate_folder import check_folder_without_making_it
+from oxen_inference.cli.generate_money import check_budget, limits_in_the_way, read_budget
+from oxen_inference.cli.generate_plan import Plan
+from oxen_inference.cli.generate_run import make
+from oxen_inference.cli.generate_state import Run, find_run, held, read_run_name
+from oxen_inference.cli.generate_summary import NOTHING_SENT, OK
 from oxen_inference.cli.models import read_usd
 from oxen_inference.cli.output import print_json, print_line, stderr
 
@@ -25,19 +29,21 @@ examples:
   oxen-inference generate flux-2-dev --from prompts.jsonl --save-to images --budget 5 --yes
 
 Each line of a manifest is a JSON object with prompt, model, num_generations and the model's
-parameters, or a text, which is the prompt. The file results.jsonl gets a line for each request as it
-ends. Run the same command again to go on with a run that was interrupted: what was paid for is
-not paid for again.
+parameters, or a text, which is the prompt; in a file whose name ends in .txt each line is a prompt.
+The file results.jsonl gets a line for each request as it ends. Run the same command again to go on
+with a run, also with a longer manifest: what was paid for is not paid for again.
 
-exit status: 0 all were made; 1 some failed; 2 wrong arguments or lines, or not confirmed, and
-nothing was sent; 3 the run stopped early: the budget is used up, or the same failure came ten times
-in a row; 130 interrupted.
+exit status: 0 all were made; 1 some failed, or were not written down; 2 nothing was sent, or
+nothing was accepted: wrong arguments, lines or key, no ledger, not confirmed; 3 the run stopped
+early: the budget is used up, or the same failure came ten times in a row; 130 interrupted; 143 ended
+by SIGTERM.
 """
 
 
 def add_commands(add: Callable[[str, Callable[..., int | None], str], Any]) -> None:
     """Add the command to a parser."""
     generate = add("generate", _generate, "make images, videos or audio; shows the price and asks")
+    generate.set_defaults(error_status=NOTHING_SENT)
     generate.formatter_class = argparse.RawDescriptionHelpFormatter
     generate.epilog = _EXAMPLES
     generate.add_argument("model", nargs="?", help="a model's id, for lines that name none")
@@ -56,56 +62,96 @@ def add_commands(add: Callable[[str, Callable[..., int | None], str], Any]) -> N
     )  # fmt: skip
     where.add_argument("--results", metavar="FILE", help="instead of FOLDER/results.jsonl")
     money = generate.add_argument_group("money")
-    money.add_argument("--budget", type=read_usd, metavar="USD", help="for the whole run")
+    money.add_argument(
+        "--budget", type=read_budget, metavar="[NAME=]USD", help="for the whole run; with a name, "
+        "shared by all that name it in this ledger",
+    )  # fmt: skip
     money.add_argument("--max-cost", type=read_usd, metavar="USD", help="for each request")
     money.add_argument("--attempts", type=int, default=1, metavar="N", help="for what failed (1)")
     money.add_argument("-y", "--yes", action="store_true", help="do not ask")
     money.add_argument("--dry-run", action="store_true", help="check and price, send nothing")
     money.add_argument("--allow-unknown-cost", action="store_true")
     how = generate.add_argument_group("how")
-    how.add_argument("--new", action="store_true", help="make everything again")
+    which = how.add_mutually_exclusive_group()
+    which.add_argument("--new", action="store_true", help="begin another run; buys all again")
+    which.add_argument(
+        "--run", type=read_run_name, metavar="NAME", help="the run's name: what was bought under it "
+        "in this ledger is not bought again, on any machine and in any folder",
+    )  # fmt: skip
     how.add_argument("--timeout", type=float, metavar="SECONDS", help="for each request")
     how.add_argument("--max-in-flight", type=int, default=64, metavar="N")
     how.add_argument("--max-connections", type=int, default=16, metavar="N")
 
 
 def _generate(client: OxenClient, options: argparse.Namespace, out: Console) -> int:
-    errors = stderr()
-    try:
-        plan = Plan(client, options)
-    except BadLinesError as error:
-        errors.print(f"error: {error}")
-        return BAD_ARGUMENTS
-    run = Run.at(client, _results_path(options), plan, new=options.new)
-    shown = f"{plan.models}: {ALREADY_MADE}" if run.is_finished else str(plan)
+    from oxen_inference.media.fetch import check_folder
+    from oxen_inference.settings import missing_key
+
+    results = _results_path(options)
+    run = find_run(results, options)
+    plan = Plan(client, options, Bought(client, run.key_prefix, options.attempts))
+    check_budget(client, options)
+    notes = list(_notes(client, options, run, plan))
     if options.dry_run:
-        return _show_plan(plan, shown, options, out)
+        check_folder_without_making_it(options.save_to)
+        return _show_plan(plan, run, notes, options, out)
+    if not client.has_key:
+        raise missing_key("generate")
+    errors = stderr()
     if not options.json:
-        print_line(errors, shown)
-    if not options.yes and not _asks(run.question, options):
+        print_line(errors, plan)
+        for note in notes:
+            print_line(errors, f"note: {note}")
+    if not options.yes and not _asks(run, plan, options):
         errors.print("nothing was sent; confirm, or pass --yes")
-        return BAD_ARGUMENTS
-    return run.make(client, options, plan, out)
+        return NOTHING_SENT
+    with held(results):
+        if not options.new:  # another process may have begun it since
+            run = find_run(results, options)
+        check_folder(options.save_to)
+        return make(client, options, plan, run, results, out)
 
 
-def _show_plan(plan: Plan, shown: str, options: argparse.Namespace, out: Console) -> int:
+def _notes(client: OxenClient, options: argparse.Namespace, run: Run, plan: Plan) -> Iterator[str]:
+    yield from limits_in_the_way(client, options, run, plan)
+    if run.is_begun and options.name is not None and options.name != run.file_name:
+        yield "files that were saved before keep their names"
+    if options.dry_run and not client.has_key:
+        yield "there is no API key, which a run needs: set OXEN_API_KEY"
+
+
+def _show_plan(
+    plan: Plan, run: Run, notes: list[str], options: argparse.Namespace, out: Console
+) -> int:
     if options.json:
         print_json({
+            "run": run.run_id if run.is_begun or options.run else None,
             "requests": plan.count,
             "generations": dict(plan.by_model),
+            "already_made": plan.earlier["made"],
+            "already_sent": plan.earlier["sent"],
+            "failed_before": plan.earlier["failed"],
             "low": f"{plan.low:f}",
             "high": f"{plan.high:f}",
             "unknown": sum(plan.unknown.values()),
+            "notes": notes,
         })  # fmt: skip
     else:
-        print_line(out, f"{shown}; nothing was sent")
+        print_line(out, f"{plan}; nothing was sent")
+        for note in notes:
+            print_line(stderr(), f"note: {note}")
     return OK
 
 
-def _asks(question: str, options: argparse.Namespace) -> bool:
+def _asks(run: Run, plan: Plan, options: argparse.Namespace) -> bool:
     """Ask a person; where there is none, or stdout is for a script, the answer is no."""
     if options.json or options.source == "-" or not sys.stdin.isatty():
         return False
+    question = "Go ahead?"
+    if plan.earlier["made"] == plan.count:
+        question = "Get it again, for free? (--new makes it again)"
+    elif run.is_begun:
+        question = "Go on with this run? (--new begins another)"
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 

@@ -7,18 +7,24 @@ import hashlib
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from oxen_inference.cli.generate_bought import Bought, Earlier
 from oxen_inference.cli.models import read_params
 
 if TYPE_CHECKING:
     from oxen_inference.catalog.models import Model
     from oxen_inference.client import OxenClient
 
+ALREADY_MADE = "already made, nothing is bought"
 _MOST_SHOWN = 20
+_FORM = (
+    'each line is JSON: an object, or a text in quotes such as "an ox"; a file of plain prompts has '
+    "a name that ends in .txt"
+)
 _OWN_FIELDS = frozenset({"model", "prompt", "params", "num_generations", "key"})
 
 
@@ -26,17 +32,21 @@ class _LineError(ValueError):
     """What is wrong with one line."""
 
 
-class BadLinesError(Exception):
+class BadLinesError(ValueError):
     """Lines that cannot be sent; the text names all of them."""
 
 
 class Plan:
     """The requests, checked line by line and priced; read again for each use."""
 
-    def __init__(self, client: OxenClient, options: argparse.Namespace) -> None:
+    def __init__(self, client: OxenClient, options: argparse.Namespace, bought: Bought) -> None:
         if bool(options.prompt) == bool(options.source):
             raise BadLinesError("give --prompt or --from, one of them")
         from oxen_inference.errors import NotFoundError
+        from oxen_inference.media.file_names import check_template
+
+        if options.name is not None:
+            check_template(options.name)
 
         self._options = options
         self._client = client
@@ -46,13 +56,17 @@ class Plan:
         self.low, self.high = Decimal(0), Decimal(0)
         self.unknown: Counter[str] = Counter()
         self.by_model: Counter[str] = Counter()
+        self.earlier: Counter[Earlier] = Counter()
+        """What became of the requests, where they were made before."""
+        self.too_dear = 0
+        """Requests that may cost more than --max-cost."""
         digest = hashlib.sha256()
         problems: list[str] = []
         bad = 0
         for number, given in self._lines():
             try:
                 request = self._request(given)
-                self._price(request)
+                self._price(request, bought)
             except (ValueError, NotFoundError) as error:
                 bad += 1
                 if len(problems) < _MOST_SHOWN:
@@ -86,7 +100,23 @@ class Plan:
         unknown = sum(self.unknown.values())
         if unknown:
             price += f", and {unknown:,} of unknown price ({next(iter(self.unknown))})"
-        return f"{self.models}: {price}"
+        if not self.earlier:
+            return f"{self.models}: {price}"
+        if self.earlier["made"] == self.count:
+            return f"{self.models}: {ALREADY_MADE}"
+        words: dict[Earlier, str] = {
+            "made": "already made",
+            "sent": "already sent",
+            "failed": "failed before",
+        }
+        before = [f"{n:,} {word}" for state, word in words.items() if (n := self.earlier[state])]
+        rest = "nothing is bought" if self.is_bought else f"{price} for the rest"
+        return f"{self.models}: of {self.count:,} requests {', '.join(before)}; {rest}"
+
+    @property
+    def is_bought(self) -> bool:
+        """Whether all of it was bought before."""
+        return sum(self.earlier.values()) == self.count
 
     @property
     def models(self) -> str:
@@ -111,8 +141,9 @@ class Plan:
             yield from _parsed(self._stdin)
             return
         try:
-            with Path(self._options.source).expanduser().open(encoding="utf-8-sig") as file:
-                yield from _parsed(file)
+            source = Path(self._options.source).expanduser()
+            with source.open(encoding="utf-8-sig") as file:
+                yield from _prompts(file) if source.suffix == ".txt" else _parsed(file)
         except (OSError, UnicodeDecodeError) as error:
             raise BadLinesError(f"{self._options.source} cannot be read: {error}") from error
 
@@ -121,7 +152,7 @@ class Plan:
             raise given
         row = {"prompt": given} if isinstance(given, str) else given
         if not isinstance(row, Mapping):
-            raise _LineError(f"it is neither an object nor a text: {str(row)[:60]}")
+            raise _LineError(f"it is {json.dumps(row)[:60]}; {_FORM}")
         name = row.get("model") or self._options.model
         if not isinstance(name, str):
             raise _LineError("it names no model, and the command names none")
@@ -138,10 +169,12 @@ class Plan:
             request["num_generations"] = count
         return request
 
-    def _price(self, request: Mapping[str, Any]) -> None:
+    def _price(self, request: Mapping[str, Any], bought: Bought) -> None:
         from oxen_inference.catalog.parameters import validate
+        from oxen_inference.tools.media_config import media_type_of
 
         model = self._model(request["model"])
+        media_type_of(model)
         params = {k: v for k, v in request.items() if k in ("prompt", "num_generations")}
         sent = {**request.get("params", {}), **params}
         count = sent.pop("num_generations", 1)
@@ -150,7 +183,14 @@ class Plan:
         if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= 4:
             raise ValueError(f"num_generations must be 1 to 4, not {count!r}")
         quote = self._client.media.quote(model, num_generations=count, params=sent)
+        earlier = bought.find(request)
         self.by_model[model.id] += count
+        if earlier != "new":
+            self.earlier[earlier] += 1
+            return
+        most = self._options.max_cost
+        if most is not None and quote.high is not None and quote.high > most:
+            self.too_dear += 1
         if quote.low is None or quote.high is None:
             self.unknown[quote.reason or "no reason given"] += 1
             return
@@ -170,4 +210,10 @@ def _parsed(lines: Any) -> Iterator[tuple[int, Any]]:
         try:
             yield number, json.loads(line)
         except (ValueError, RecursionError) as error:
-            yield number, ValueError(f"it is no JSON: {error}")
+            yield number, _LineError(f"it is no JSON ({error}); {_FORM}")
+
+
+def _prompts(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
+    for number, line in enumerate(lines, start=1):
+        if prompt := line.strip():
+            yield number, prompt

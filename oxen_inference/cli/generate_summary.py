@@ -4,103 +4,219 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from oxen_inference.cli.generate_plan import ALREADY_MADE, Plan
+from oxen_inference.cli.generate_results import ResultsFile
+from oxen_inference.cli.generate_state import Run
 from oxen_inference.cli.output import print_json, print_line, show_control
+from oxen_inference.cli.words import in_commands
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from oxen_inference.errors import OxenError
+    from oxen_inference.result import MediaResult
 
-OK, SOME_FAILED, BAD_ARGUMENTS, STOPPED, INTERRUPTED = 0, 1, 2, 3, 130
-ALREADY_MADE = "already made, nothing is bought"
-_MOST_SHOWN = 20
+OK, SOME_FAILED, NOTHING_SENT, STOPPED, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
+_MOST_ROWS_SHOWN = 20
+_MOST_KINDS = 100
+_MOST_KINDS_SHOWN = 8
+
+
+@dataclass(slots=True)
+class _Failures:
+    """Failures of one kind, with the first of them."""
+
+    type: str
+    row: int
+    example: str
+    count: int = 0
 
 
 class Summary:
     """What became of a run."""
 
-    def __init__(self, results: Path, noun: str = "result", *, is_repeated: bool = False) -> None:
+    def __init__(self, results: Path, options: argparse.Namespace, plan: Plan, run: Run) -> None:
         self._results = results
-        self._noun = noun
-        self._is_repeated = is_repeated  # a run that was finished before
-        self.made = 0
-        self._started = time.monotonic()
-        self.succeeded = self.failed = self.not_fetched = 0
+        self._options = options
+        self._run = run
+        self._noun = plan.noun
+        self._count = plan.count
+        self._is_repeated = plan.earlier["made"] == plan.count
+        self.made = self.succeeded = self.failed = self.not_sent = 0
         self.spent = Decimal(0)
         self.errors: Counter[str] = Counter()
         self.rows_not_fetched: list[int] = []
-        self.interrupted = False
-        self.stopped: OxenError | None = None
-        self.not_sent = 0
+        self.interrupted: int | None = None
+        """The exit status of a run that was interrupted."""
+        self.stopped: OxenError | ValueError | None = None
+        self.state_problem: str | None = None
+        """Why the run could not be noted as finished."""
+        self._kinds: dict[tuple[type, str], _Failures] = {}
+        self._is_anything_sent = False
+        self._helps_again = False
+        self._helps_attempts = False
+        self._left_out = 0
+        self._file_problem: str | None = None
 
     @property
-    def total(self) -> int:
-        return self.succeeded + self.failed
+    def not_done(self) -> int:
+        """Requests of an interrupted run whose outcome did not come."""
+        return self._count - self.succeeded - self.failed - self.not_sent
 
-    def add(self, row: Mapping[str, Any]) -> None:
-        """Count one line of the results file."""
+    @property
+    def is_complete(self) -> bool:
+        """Whether everything was made and written down."""
+        return self.succeeded == self._count and not self._left_out
+
+    def add(self, row: Mapping[str, Any], outcome: MediaResult | OxenError | None) -> None:
+        """Count a row of the results file; `outcome` is None for one that the run ended before."""
+        from oxen_inference.errors import MediaError
+
         self.spent += Decimal(row["cost"] or 0)
-        if row["error"] is None:
+        if row["status"] == "made":
             self.succeeded += 1
             self.made += max(len(row["generation_ids"]), len(row["files"]), 1)
+            self._is_anything_sent = True
             return
-        self.failed += 1
-        self.errors[row["error"]["type"]] += 1
-        if row["error"]["type"] == "DownloadError":
-            self.not_fetched += 1
-            if len(self.rows_not_fetched) < _MOST_SHOWN:
-                self.rows_not_fetched.append(row["row"])
+        self._is_anything_sent |= row["entry_id"] is not None or isinstance(outcome, MediaError)
+        if row["status"] == "not_sent":
+            self.not_sent += 1
+        else:
+            self.failed += 1
+        if isinstance(outcome, Exception):
+            self._add_failure(row, outcome)
 
-    def show(self, run_id: str, options: argparse.Namespace, out: Console) -> int:
+    def _add_failure(self, row: Mapping[str, Any], error: OxenError) -> None:
+        from oxen_inference.errors import (
+            DownloadError,
+            EnqueueOutcomeUnknown,
+            GenerationTimeout,
+            LedgerError,
+        )
+        from oxen_inference.media.attempts import may_pass_another_time, signature
+
+        name = type(error).__name__
+        self.errors[name] += 1
+        kind = signature(error)
+        if len(self._kinds) >= _MOST_KINDS and kind not in self._kinds:
+            kind = type(error), ""
+        example = _Failures(name, row["row"], in_commands(str(error)))
+        self._kinds.setdefault(kind, example).count += 1
+        if isinstance(error, DownloadError):
+            self.rows_not_fetched.append(row["row"])
+        passing = (DownloadError, GenerationTimeout, EnqueueOutcomeUnknown, LedgerError)
+        self._helps_again |= error.is_retryable or isinstance(error, passing)
+        self._helps_attempts |= may_pass_another_time(error)
+
+    def end(self, file: ResultsFile) -> None:
+        """Note which rows the results file lacks."""
+        self._left_out, self._file_problem = file.left_out, file.problem
+        self.rows_not_fetched.sort()
+
+    def show(self, out: Console) -> int:
         """Print it, and return the exit status."""
         from oxen_inference.money import usd
 
         status = self._status()
-        if options.json:
-            print_json({
-                "run": run_id, "succeeded": self.succeeded, "failed": self.failed,
-                "made": self.made, "already_made": self._is_repeated, "not_sent": self.not_sent, "spent": f"{self.spent:f}", "errors": dict(self.errors),
-                "not_fetched_rows": self.rows_not_fetched, "results": str(self._results),
-                "stopped": None if self.stopped is None else str(self.stopped),
-                "interrupted": self.interrupted, "status": status,
-            })  # fmt: skip
+        if self._options.json:
+            print_json(self._as_json(status))
             return status
         parts = [_counted(self.made, self._noun) + ("" if self._is_repeated else " made")]
-        parts += [f"{_counted(self.failed, 'request')} failed"] if self.failed else []
-        parts += [f"{_counted(self.not_sent, 'request')} not done"] if self.not_sent else []
+        for number, word in (
+            (self.failed, "failed"), (self.not_sent, "not sent"), (self.not_done, "not done")
+        ):  # fmt: skip
+            parts += [f"{_counted(number, 'request')} {word}"] if number else []
         parts += [ALREADY_MADE if self._is_repeated else usd(self.spent)]
         print_line(out, f"{', '.join(parts)}; {self._results}")
         for line in self._explanations():
             print(show_control(line), file=sys.stderr)
         return status
 
+    def _as_json(self, status: int) -> dict[str, Any]:
+        examples: dict[str, str] = {}
+        for each in self._kinds.values():
+            examples.setdefault(each.type, each.example)
+        return {
+            "run": self._run.run_id,
+            "key_prefix": self._run.key_prefix,
+            "succeeded": self.succeeded,
+            "failed": self.failed,
+            "not_sent": self.not_sent,
+            "not_done": self.not_done,
+            "made": self.made,
+            "already_made": self._is_repeated,
+            "spent": f"{self.spent:f}",
+            "errors": dict(self.errors),
+            "examples": examples,
+            "not_fetched_rows": self.rows_not_fetched,
+            "results": str(self._results),
+            "rows_not_written": self._left_out,
+            "stopped": None if self.stopped is None else in_commands(str(self.stopped)),
+            "interrupted": self.interrupted is not None,
+            "status": status,
+        }
+
     def _status(self) -> int:
-        if self.interrupted:
-            return INTERRUPTED
+        from oxen_inference.errors import BudgetExceededError
+
+        if self.interrupted is not None:
+            return self.interrupted
+        is_refused = self.failed or self.not_sent or self.stopped
+        if is_refused and not self._is_anything_sent:
+            is_money = isinstance(self.stopped, BudgetExceededError)
+            return STOPPED if is_money else NOTHING_SENT
         if self.stopped is not None:
             return STOPPED
-        return SOME_FAILED if self.failed else OK
+        return SOME_FAILED if is_refused or self._left_out or self.state_problem else OK
 
     def _explanations(self) -> Iterator[str]:
         if self.stopped is not None:
-            yield f"stopped: {self.stopped}"
-        elif self.interrupted:
+            yield f"stopped: {in_commands(str(self.stopped))}"
+        if self.interrupted is not None:
             yield "interrupted: what was sent goes on at Oxen"
-        for kind, count in self.errors.most_common():
-            yield f"{count:,} × {kind}"
+        kinds = sorted(self._kinds.values(), key=lambda each: -each.count)
+        for each in kinds[:_MOST_KINDS_SHOWN]:
+            where = f"row {each.row}" if each.count == 1 else f"such as row {each.row}"
+            yield f"{each.count:,} × {each.type}, {where}: {each.example}"
+        if len(kinds) > _MOST_KINDS_SHOWN:
+            yield f"and {len(kinds) - _MOST_KINDS_SHOWN} more kinds of failures"
         if self.rows_not_fetched:
-            more = ", …" if self.not_fetched > len(self.rows_not_fetched) else ""
-            rows = ", ".join(map(str, self.rows_not_fetched)) + more
+            more = ", …" if len(self.rows_not_fetched) > _MOST_ROWS_SHOWN else ""
+            rows = ", ".join(map(str, self.rows_not_fetched[:_MOST_ROWS_SHOWN])) + more
             yield f"paid for but not saved: rows {rows}; the same command fetches them, for free"
-        if self.interrupted or self.not_sent or self.failed:
-            yield "run the same command again to go on; what was paid for is not paid for again"
+        if self._left_out:
+            yield (
+                f"{self._results} lacks {_counted(self._left_out, 'row')} ({self._file_problem}); "
+                "the same command writes them, for free"
+            )
+        if self.state_problem:
+            yield f"the run could not be noted as ended: {self.state_problem}"
+        yield from self._what_to_do()
+
+    def _what_to_do(self) -> Iterator[str]:
+        from oxen_inference.errors import BudgetExceededError
+
+        free = "what was paid for is not paid for again"
+        if isinstance(self.stopped, BudgetExceededError):
+            budget = self._options.budget
+            shared = budget is not None and budget.name is not None
+            how = "once the budget has money again" if shared else "with a larger --budget"
+            yield f"run the same command {how} to go on; {free}"
+        elif self.interrupted is not None or self._helps_again:
+            yield f"run the same command again to go on; {free}"
+        elif self.failed or self.not_sent:
+            if self._helps_attempts:
+                higher = self._options.attempts + 1
+                yield f"--attempts {higher} buys again what Oxen failed at; {free}"
+            else:
+                yield f"mend the cause, then run the command again; {free}"
 
 
 def _counted(number: int, noun: str) -> str:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from oxen_inference._version import __version__
 from oxen_inference.cli import doctor, generate, jobs, ledger, models, output, report
+from oxen_inference.cli.words import in_commands
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     Command = Callable[[OxenClient, argparse.Namespace, Console], int | None]
 
 OK, FAILED, INTERRUPTED = 0, 1, 130
-"""Exit statuses; argparse's own for wrong arguments is 2."""
+"""Exit statuses; argparse's own for wrong arguments is 2, and so is `generate`'s for all errors."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     errors = output.stderr()
     command: Command = options.command
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _logged_to(errors):
         warnings.showwarning = lambda message, *_, **__: errors.print(f"warning: {message}")
         try:
             with OxenClient(base_url=options.base_url) as client:
@@ -43,16 +46,36 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"error: {error.message} Set the environment variable OXEN_API_KEY, or log in with "
                 f"Oxen's own command line; your key is at {KEYS_PAGE}"
             )
-            return FAILED
+            return int(options.error_status)
         except (OxenError, ValueError) as error:
-            errors.print(f"error: {error}")
-            return FAILED
+            errors.print(f"error: {in_commands(str(error))}")
+            return int(options.error_status)
         except KeyboardInterrupt:
             return INTERRUPTED
         except BrokenPipeError:
             # `… | head` closed the pipe: nothing more can be printed, not even at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return OK
+
+
+class _Printer(logging.Handler):
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.WARNING)
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._console.print(f"warning: {in_commands(record.getMessage())}")
+
+
+@contextmanager
+def _logged_to(console: Console) -> Iterator[None]:
+    """Print what is logged in the words of the command line."""
+    logger, printer = logging.getLogger("oxen_inference"), _Printer(console)
+    logger.addHandler(printer)
+    try:
+        yield
+    finally:
+        logger.removeHandler(printer)
 
 
 def _program() -> str:
@@ -74,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     def add(name: str, command: Command, text: str) -> Any:
         added = commands.add_parser(name, help=text, description=text)
         added.add_argument("--json", action="store_true", help="print JSON instead of a table")
-        added.set_defaults(command=command)
+        added.set_defaults(command=command, error_status=FAILED)
         return added
 
     models.add_commands(add)

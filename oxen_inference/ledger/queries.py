@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, select
 
@@ -14,6 +14,10 @@ from oxen_inference.ledger.schema import calls, entries, leases, reservations
 from oxen_inference.ledger.schema import generations as generation_rows
 from oxen_inference.ledger.statements import now
 from oxen_inference.result import MediaItem
+
+KeyState = Literal["made", "sent", "failed"]
+"""What became of a key's request; ``sent`` where it is not known yet."""
+_KEY_STATES: tuple[KeyState, ...] = ("made", "sent", "failed")
 
 # Statements are made once: to make one takes longer than to run it.
 _ENTRIES = (
@@ -74,6 +78,35 @@ def has_keys(connection: Connection, scope: Scope, beginning: str) -> bool:
     )
     joined = select(calls.c.key).where(calls.c.key.startswith(beginning, autoescape=True))
     return connection.execute(own.union_all(joined).limit(1)).first() is not None
+
+
+def bought_keys(connection: Connection, scope: Scope, beginning: str) -> dict[str, KeyState]:
+    """Return what became of the requests whose keys begin like this, if anything may be bought."""
+    rows = connection.execute(
+        select(
+            entries.c.key, entries.c.state, generation_rows.c.generation_id, generation_rows.c.item
+        )
+        .outerjoin(generation_rows, generation_rows.c.entry_id == entries.c.entry_id)
+        .where(
+            *in_scope(scope),
+            entries.c.key.startswith(beginning, autoescape=True),
+            entries.c.state.not_in(("intended", "rejected")),
+        )
+    )
+    found: dict[str, KeyState] = {}
+    for key, state, generation_id, text in rows:
+        if not key.startswith(beginning):  # SQLite finds other cases, too
+            continue
+        now_state: KeyState = "sent"
+        if state == "accepted" and generation_id is not None:
+            item = generations.read_item(generation_id, text)
+            if item.status == "succeeded":
+                now_state = "made"
+            elif item.is_terminal:
+                now_state = "failed"
+        # A request of several generations is made where one is, and failed where all are.
+        found[key] = min(found.get(key, now_state), now_state, key=_KEY_STATES.index)
+    return found
 
 
 def get(connection: Connection, entry_id: str) -> Entry | None:

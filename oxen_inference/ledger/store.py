@@ -253,6 +253,13 @@ class Ledger:
         with self.database.reading() as connection:
             return queries.has_keys(connection, scope, beginning)
 
+    def bought_keys(self, scope: Scope, beginning: str) -> dict[str, queries.KeyState]:
+        """Return what became of the requests whose keys begin like this, if anything may be
+        bought: ``made``, ``failed``, or ``sent`` where that is not known yet.
+        """
+        with self.database.reading() as connection:
+            return queries.bought_keys(connection, scope, beginning)
+
     def get(self, entry_id: str) -> Entry | None:
         with self.database.reading() as connection:
             return queries.get(connection, entry_id)

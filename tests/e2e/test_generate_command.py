@@ -129,7 +129,7 @@ def test_a_used_up_budget_stops_and_a_larger_one_goes_on(
     asked = ("generate", MODEL, "--from", source, "--save-to", tmp_path / "out", "--yes")
     status, printed, errors = terminal(*asked, "--budget", "0.04")
     assert status == 3
-    assert "3 images made, 1 request failed, 4 requests not done, $0.039; " in printed
+    assert "3 images made, 5 requests not sent, $0.039; " in printed
     assert "budget" in errors
     assert len(hub.jobs) == 3
     status, printed, _ = terminal(*asked, "--budget", "1", "--json")

@@ -1,0 +1,50 @@
+"""What errors say of Python, in the words of the command line."""
+
+from __future__ import annotations
+
+import re
+
+_ID = r"\(\[?['\"]?(?P<id>[^'\",\])]+)['\"]?[^)]*\)"
+_WORDS = (
+    (r"client\.media\.reconcile\(save_to=(?:…|\.\.\.)\)", "`oxen-inference reconcile --save-to FOLDER`"),
+    (r"client\.media\.reconcile\(\)", "`oxen-inference reconcile`"),
+    (r"client\.media\.forget\(entry_id\)", "`oxen-inference forget ENTRY_ID`"),
+    (rf"client\.media\.forget{_ID}", r"`oxen-inference forget \g<id>`"),
+    (r"adopt\(\) and forget\(\)", "`oxen-inference adopt` and `oxen-inference forget`"),
+    (r"client\.media\.attach\((?:generation_ids|entry_id)=\[?'(?P<id>[^']+)'[^)]*\)(?:\.wait\([^)]*\))?",
+     r"`oxen-inference fetch \g<id>`"),
+    (r"ask for the same job again: client\.media\.resume, attach or the same key",
+     "run the same command again, or `oxen-inference fetch`"),
+    (rf"client\.media\.resume{_ID}", r"`oxen-inference fetch \g<id>`"),
+    (r"The same requests with key_prefix='[^']*' go on with them",
+     "The same command goes on with them"),
+    (r"client\.catalog\.list\(output='image'\) lists those that do; so does output='video'",
+     "`oxen-inference models --output image` lists those that do, and so does --output video"),
+    (r"client\.catalog\.get\(['\"]([^'\"]+)['\"][^)]*\) tells", r"`oxen-inference models` tells"),
+    (r"Say the most that one may cost, price_caps=\{\.\.\.\}, or pass allow_unknown_cost=True",
+     "Pass --allow-unknown-cost"),
+    (r"allow_unknown_cost=True", "--allow-unknown-cost"),
+    (r"Raise its limit \(Budget\.change_limit\), or use another budget",
+     "Give a larger --budget"),
+    (r"; Budget\(release_failed_after=\.\.\.\) does so after a time", ""),
+    (r"Raise max_cost\b", "Raise --max-cost"),
+    (r"Leave out ledger=None, or pass ledger=Ledger\(path\) with a path that can be written",
+     "Set OXEN_STATE_DIR to a folder that can be written"),
+    (r"Pass a URL, a data URL, or a pathlib\.Path with allow_paths=True",
+     "Give a URL or a data URL"),
+    (r"\bsave_to\b", "--save-to"),
+    (r"\bfile_name '", "--name '"),
+    (r"\bmax_in_flight\b", "--max-in-flight"),
+    (r"\bmax_connections\b", "--max-connections"),
+    (r"^attempts must", "--attempts must"),
+    (r", or pass api_key=\.\.\.", ""),
+    (r"\bpip install 'oxen-integrations\[storage\]'", "Run: pip install 'oxen-integrations[storage]'"),
+)  # fmt: skip
+_READ = tuple((re.compile(pattern), words) for pattern, words in _WORDS)
+
+
+def in_commands(text: str) -> str:
+    """Return an error's text with commands and options in place of calls and arguments."""
+    for pattern, words in _READ:
+        text = pattern.sub(words, text)
+    return text
