@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from oxen_inference.cli.generate_bought import Bought
-from oxen_inference.cli.generate_folder import check_folder_without_making_it
+from oxen_inference.cli.generate_folder import check_folders
 from oxen_inference.cli.generate_money import check_budget, limits_in_the_way, read_budget
 from oxen_inference.cli.generate_plan import Plan
 from oxen_inference.cli.generate_run import make
@@ -84,16 +84,15 @@ def add_commands(add: Callable[[str, Callable[..., int | None], str], Any]) -> N
 
 
 def _generate(client: OxenClient, options: argparse.Namespace, out: Console) -> int:
-    from oxen_inference.media.fetch import check_folder
     from oxen_inference.settings import missing_key
 
     results = _results_path(options)
     run = find_run(results, options)
     plan = Plan(client, options, Bought(client, run.key_prefix, options.attempts))
     check_budget(client, options)
+    check_folders(options.save_to, results)
     notes = list(_notes(client, options, run, plan))
     if options.dry_run:
-        check_folder_without_making_it(options.save_to)
         return _show_plan(plan, run, notes, options, out)
     if not client.has_key:
         raise missing_key("generate")
@@ -108,7 +107,6 @@ def _generate(client: OxenClient, options: argparse.Namespace, out: Console) -> 
     with held(results):
         if not options.new:  # another process may have begun it since
             run = find_run(results, options)
-        check_folder(options.save_to)
         return make(client, options, plan, run, results, out)
 
 

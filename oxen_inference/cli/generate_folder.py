@@ -1,27 +1,36 @@
-"""Where the command `generate` saves: tested before anything is sent."""
+"""Where the command `generate` writes: tested before anything is sent, and before it asks."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 
-def check_folder_without_making_it(save_to: str) -> None:
-    """Test a folder, or where it would be made. Raises `InvalidInputError`.
+def check_folders(save_to: str, results: Path) -> None:
+    """Test where results and their list go, and make no folder. Raises `InvalidInputError`.
 
     A store elsewhere is tested as a run does, with a small file that is removed at once.
     """
-    from oxen_inference.errors import InvalidInputError
     from oxen_inference.media.fetch import check_folder
     from oxen_inference.media.results.remote import as_path, as_url
 
     if as_url(save_to) is not None:
         check_folder(save_to)
-        return
-    folder = as_path(save_to).absolute()
-    there = next(each for each in (folder, *folder.parents) if each.exists())
+    else:
+        _check(as_path(save_to).absolute(), "save_to")
+    _check(results.parent, "--results")
+
+
+def _check(folder: Path, option: str) -> None:
+    from oxen_inference.errors import InvalidInputError
+
+    there = next(each for each in (folder, *folder.parents) if os.path.lexists(each))
     if not there.is_dir():
-        raise InvalidInputError(f"save_to must be a folder that can be written; {there}: a file.")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise InvalidInputError(
-            f"save_to must be a folder that can be written; {there}: Permission denied."
-        )
+        reason = "it is no folder"
+    elif not os.access(there, os.W_OK | os.X_OK):
+        reason = "Permission denied"
+    else:
+        return
+    raise InvalidInputError(
+        f"{option} must be a folder that can be written; {there}: {reason}. Nothing was sent."
+    )

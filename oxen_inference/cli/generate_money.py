@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from oxen_inference.cli.generate_plan import Plan
 from oxen_inference.cli.generate_state import Run
 from oxen_inference.cli.models import read_usd
+from oxen_inference.cli.output import counted
 
 if TYPE_CHECKING:
     from oxen_inference.client import OxenClient
@@ -83,12 +84,12 @@ def limits_in_the_way(
 
     given: BudgetOption | None = options.budget
     if plan.too_dear:
-        yield f"{plan.too_dear:,} requests may cost more than --max-cost, and are not sent"
+        yield f"{counted(plan.too_dear, 'request')} above --max-cost: not sent"
     is_limited = given is not None or options.max_cost is not None
     if is_limited and plan.unknown and not options.allow_unknown_cost:
         count = sum(plan.unknown.values())
         yield (
-            f"{count:,} of unknown price are not sent, since no limit can be kept for them; "
+            f"{count:,} of unknown price: not sent, since no limit can be kept for them; "
             "--allow-unknown-cost sends them"
         )
     if given is None:

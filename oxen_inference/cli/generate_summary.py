@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from oxen_inference.cli.generate_plan import ALREADY_MADE, Plan
 from oxen_inference.cli.generate_results import ResultsFile
 from oxen_inference.cli.generate_state import Run
-from oxen_inference.cli.output import print_json, print_line, show_control
+from oxen_inference.cli.output import counted, print_json, print_line, show_control
 from oxen_inference.cli.words import in_commands
 
 if TYPE_CHECKING:
@@ -128,11 +128,11 @@ class Summary:
         if self._options.json:
             print_json(self._as_json(status))
             return status
-        parts = [_counted(self.made, self._noun) + ("" if self._is_repeated else " made")]
+        parts = [counted(self.made, self._noun) + ("" if self._is_repeated else " made")]
         for number, word in (
             (self.failed, "failed"), (self.not_sent, "not sent"), (self.not_done, "not done")
         ):  # fmt: skip
-            parts += [f"{_counted(number, 'request')} {word}"] if number else []
+            parts += [f"{counted(number, 'request')} {word}"] if number else []
         parts += [ALREADY_MADE if self._is_repeated else usd(self.spent)]
         print_line(out, f"{', '.join(parts)}; {self._results}")
         for line in self._explanations():
@@ -193,7 +193,7 @@ class Summary:
             yield f"paid for but not saved: rows {rows}; the same command fetches them, for free"
         if self._left_out:
             yield (
-                f"{self._results} lacks {_counted(self._left_out, 'row')} ({self._file_problem}); "
+                f"{self._results} lacks {counted(self._left_out, 'row')} ({self._file_problem}); "
                 "the same command writes them, for free"
             )
         if self.state_problem:
@@ -217,7 +217,3 @@ class Summary:
                 yield f"--attempts {higher} buys again what Oxen failed at; {free}"
             else:
                 yield f"mend the cause, then run the command again; {free}"
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -55,6 +55,11 @@ def print_json(data: object) -> None:
     print(_CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number and its noun, as in ``1 image`` and ``2,000 images``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def show_control(text: str) -> str:
     """Return `text` with its control characters written out, as in ``\\x1b``."""
     return _CONTROL.sub(_written_out, text)

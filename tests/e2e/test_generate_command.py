@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -178,11 +179,37 @@ def test_ctrl_c_detaches_and_the_same_command_goes_on(hub: Sandbox, tmp_path: Pa
         _, errors = run.communicate(timeout=60)
     assert run.returncode == 130
     assert "run the same command again" in errors
+    assert "key_prefix" not in errors
+    assert "Traceback" not in errors
     assert len(hub.jobs) < 30
     hub.settings.image_seconds = 0.05
     again = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert again.returncode == 0, again.stderr
     assert len(hub.jobs) == 30
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs signals")
+def test_sigterm_ends_a_run_as_ctrl_c_does(
+    hub: Sandbox, terminal: Terminal, tmp_path: Path
+) -> None:
+    hub.settings.image_seconds = 300.0
+
+    def terminate() -> None:
+        while not hub.jobs:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        threading.Thread(target=terminate, daemon=True).start()
+        asked = ("generate", MODEL, "-p", "a", "--save-to", tmp_path, "--yes", "--timeout", 20)
+        status, printed, errors = terminal(*asked)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert status == 143
+    assert "1 request not done" in printed
+    assert "The same command goes on with them" in errors
+    assert "run the same command again to go on" in errors
 
 
 def test_budgets_and_filters_of_jobs(hub: Sandbox, terminal: Terminal, tmp_path: Path) -> None:

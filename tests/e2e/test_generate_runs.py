@@ -1,0 +1,182 @@
+"""`oxen-inference generate`: whose run it is, what it checks first, and what it says of failures."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from oxen_inference.cli.generate_state import held
+from oxen_inference.media import facade
+from oxen_inference.media.pace import Pace
+from oxen_sandbox import Fault, Sandbox
+from tests.e2e.test_generate_command import MODEL, Terminal, hub, manifest, rows, terminal
+
+__all__ = ["hub", "terminal"]
+
+
+def test_a_row_added_to_a_finished_run_is_all_that_is_bought(
+    hub: Sandbox, terminal: Terminal, tmp_path: Path
+) -> None:
+    source, out = tmp_path / "p.jsonl", tmp_path / "out"
+    asked = ("generate", MODEL, "--from", source, "--save-to", out, "--yes")
+    manifest(source, '"a"', '"b"')
+    assert terminal(*asked)[0] == 0
+    manifest(source, '"a"', '"c"', '"b"')
+    planned = f"3 × {MODEL}: of 3 requests 2 already made; $0.013 for the rest"
+    assert terminal(*asked, "--dry-run")[1] == f"{planned}; nothing was sent\n"
+    shown = json.loads(terminal(*asked, "--dry-run", "--json")[1])
+    assert (shown["already_made"], shown["high"]) == (2, "0.013")
+    status, _, errors = terminal(*asked)
+    assert (status, errors) == (0, f"{planned}\n")
+    assert len(hub.jobs) == 3
+    assert sorted((row["row"], row["prompt"]) for row in rows(out)) == [
+        (1, "a"),
+        (2, "c"),
+        (3, "b"),
+    ]
+    assert len((out / "results-1.jsonl").read_text("utf-8").splitlines()) == 2
+    (out / ".results.jsonl.run").write_text("{", encoding="utf-8")
+    status, _, errors = terminal(*asked)
+    assert status == 2  # a new run would pay again
+    assert "--run NAME" in errors
+    assert len(hub.jobs) == 3
+
+
+def test_machines_that_name_one_run_pay_once_and_from_one_budget(
+    hub: Sandbox, terminal: Terminal, tmp_path: Path
+) -> None:
+    source = manifest(tmp_path / "p.jsonl", '"a"', '"b"')
+    named = ("generate", MODEL, "--from", source, "--yes", "--run", "herd")
+    for folder in ("one", "two", "one"):
+        assert terminal(*named, "--save-to", tmp_path / folder, "--budget", "1")[0] == 0
+        assert len(list((tmp_path / folder).glob("*.webp"))) == 2
+        shutil.rmtree(tmp_path / "one", ignore_errors=True)  # a lost folder pays nothing again
+    assert len(hub.jobs) == 2
+    herd = ("generate", MODEL, "--yes", "--save-to", tmp_path, "--new", "-p")
+    assert terminal(*herd, "c", "--budget", "herd=0.02")[0] == 0
+    status, _, errors = terminal(*herd, "d", "--budget", "herd=0.02", "--results", tmp_path / "r")
+    assert status == 3
+    assert "once the budget has money again" in errors
+    status, _, errors = terminal(*herd, "d", "--budget", "herd=5")
+    assert status == 2
+    assert "--budget herd=0.02" in errors
+    budgets = json.loads(terminal("budgets", "--json")[1])
+    assert [(each["name"], each["spent"]) for each in budgets] == [
+        ("herd", "0.013"), ("run-herd", "0.026"),
+    ]  # fmt: skip
+    for wrong in (("--run", "a b"), ("--run", "a", "--new"), ("--budget", "=5"), ("--budget", "a")):
+        with pytest.raises(SystemExit, match="2"):
+            terminal("generate", MODEL, "-p", "a", *wrong)
+
+
+def test_two_processes_do_not_write_one_results_file(
+    hub: Sandbox, terminal: Terminal, tmp_path: Path
+) -> None:
+    asked = ("generate", MODEL, "-p", "a", "-p", "b", "--save-to", str(tmp_path), "--yes")
+    with held(tmp_path / "results.jsonl"):
+        status, _, errors = terminal(*asked)
+    assert status == 2
+    assert "is being written by another process" in errors
+    assert hub.jobs == []
+
+
+@pytest.mark.slow
+def test_two_processes_that_start_at_once_make_one_run(hub: Sandbox, tmp_path: Path) -> None:
+    asked = ("generate", MODEL, "-p", "a", "-p", "b", "--save-to", str(tmp_path), "--yes")
+    command = [sys.executable, "-m", "oxen_inference", *asked]
+    both = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(2)]
+    ended = [each.communicate(timeout=120)[1] and each.returncode for each in both]
+    assert 0 in ended
+    assert set(ended) <= {0, 2}
+    assert len(hub.jobs) == 2
+
+
+def test_a_dry_run_finds_what_would_fail(hub: Sandbox, terminal: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for wrong, words in (
+        (("--name", "{nr}"), "--name '{nr}' cannot be used"),
+        (("--model-of", "gpt-4o"), "gpt-4o makes text, not images"),
+        (("--save-to", tmp_path / "file"), "--save-to must be a folder"),
+        (("--save-to", tmp_path / "file" / "below"), "--save-to must be a folder"),
+        (("--save-to", "nosuchstore://bucket"), "--save-to nosuchstore://bucket cannot be used"),
+        (("--set", "seed=ox"), "seed"),
+    ):  # fmt: skip
+        model = wrong[1] if wrong[0] == "--model-of" else MODEL
+        more = () if wrong[0] == "--model-of" else wrong
+        for last in ("--dry-run", "--yes"):
+            status, _, errors = terminal("generate", model, "-p", "an ox", *more, last)
+            assert (status, words in errors) == (2, True), (wrong, last, errors)
+    for limit, words in (
+        (("--budget", "0.01"), "the budget has $0.01 left, and this may cost $0.013"),
+        (("--max-cost", "0.01"), "1 request above --max-cost: not sent"),
+    ):
+        status, _, errors = terminal("generate", MODEL, "-p", "an ox", *limit, "--dry-run")
+        assert (status, words in errors) == (0, True), (limit, errors)
+    assert hub.jobs == []
+
+
+def test_nothing_accepted_has_a_status_of_its_own(
+    hub: Sandbox, terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ("generate", MODEL, *(12 * ("-p", "ox")), "--save-to", tmp_path, "--yes")
+    for name, value in (
+        ("OXEN_LEDGER_URL", f"sqlite:///{tmp_path / 'no' / 'folder'}"),
+        ("OXEN_API_KEY", "wrong"),
+        ("OXEN_BASE_URL", "http://127.0.0.1:9/api/ai"),
+    ):
+        with monkeypatch.context() as environment:
+            environment.setenv(name, value)
+            status, _, errors = terminal(*asked)
+        assert (status, "Traceback" in errors) == (2, False), (name, errors)
+    hub.inject(Fault("respond", status=401, method="POST", path="*/queue", times=None))
+    status, printed, errors = terminal(*asked, "--json", "--max-in-flight", 1)
+    summary = json.loads(printed)
+    assert (status, summary["failed"], summary["not_sent"]) == (2, 10, 2), summary
+    last = max(rows(tmp_path), key=lambda row: row["row"])
+    assert (last["row"], last["status"], last["prompt"], last["model"]) == (
+        12, "not_sent", "ox", MODEL,
+    )  # fmt: skip
+    assert "Stopped after 10 equal failures" in last["error"]["message"]
+    assert hub.jobs == []
+
+
+def test_the_terminal_says_why_and_what_helps(
+    hub: Sandbox, terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(facade, "Pace", partial(Pace, download_pause=0.01, late_file=0.0))
+    asked = ("generate", MODEL, "-p", "a", "-p", "b", "--yes", "--save-to")
+    for fault, words, help_is in (
+        (Fault("fail_job", message="A worker died.", times=2), "A worker died", "--attempts 2 buys"),
+        (Fault("fail_job", message="Flagged by content moderation.", times=2), "moderation", "mend"),
+        (Fault("respond", status=400, method="POST", path="*/queue", times=2), "BadRequestError", "mend"),
+        (Fault("respond", status=404, method="GET", path="*/files/*", times=None),
+         "paid for but not saved: rows 1, 2", "run the same command again"),
+    ):  # fmt: skip
+        hub.inject(fault)
+        _, _, errors = terminal(*asked, tmp_path / words)
+        assert words in errors, errors
+        assert "2 × " in errors
+        assert errors.splitlines()[-1].startswith(help_is), errors
+        assert "client." not in errors
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_leaves_rows_out_and_loses_nothing(
+    hub: Sandbox, terminal: Terminal, tmp_path: Path
+) -> None:
+    asked = ("generate", MODEL, "-p", "a", "-p", "b", "--save-to", tmp_path, "--yes")
+    assert terminal(*asked)[0] == 0
+    (tmp_path / "results.jsonl").unlink()
+    (tmp_path / "results.jsonl").symlink_to("/dev/full")
+    status, _, errors = terminal(*asked)
+    assert status == 1
+    assert "results.jsonl lacks 2 rows (No space left on device)" in errors
+    (tmp_path / "results.jsonl").unlink()
+    assert terminal(*asked)[0] == 0
+    assert len(rows(tmp_path)) == len(hub.jobs) == 2
