@@ -226,7 +226,7 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
         """Close what nobody answered, count the cost of the answer, and price the calls in it."""
         results = [
             (one.message_id, self._close(one, request, self._find_paid(one, request)))
-            for one in find_unanswered(request.state["messages"])
+            for one in find_unanswered(request.state.get("messages") or [])
         ]
         response = handler(_with_results(request, results))
         self._record_cost(request.state, response)
@@ -242,7 +242,7 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
     ) -> ModelResponse[Any] | AIMessage | ExtendedModelResponse[Any]:
         results = [
             (one.message_id, self._close(one, request, await self._afind_paid(one, request)))
-            for one in find_unanswered(request.state["messages"])
+            for one in find_unanswered(request.state.get("messages") or [])
         ]
         response = await handler(_with_results(request, results))
         await asyncio.to_thread(self._record_cost, request.state, response)
