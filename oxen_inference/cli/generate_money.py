@@ -72,7 +72,8 @@ def check_budget(client: OxenClient, options: argparse.Namespace) -> None:
         raise ConfigurationError(
             f"The budget {given.name!r} has a limit of {usd(known.limit)} in this ledger, not "
             f"{usd(given.amount)}. Nothing was sent.",
-            hint=f"Give --budget {given.name}={known.limit:f}, or another name.",
+            hint=f"Give --budget {given.name}={known.limit:f}, or another name, or change it for all: "
+            f"`oxen-inference budgets --change {given.name}={given.amount:f}`.",
         )
 
 

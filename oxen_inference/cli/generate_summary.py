@@ -206,9 +206,9 @@ class Summary:
         free = "what was paid for is not paid for again"
         if isinstance(self.stopped, BudgetExceededError):
             budget = self._options.budget
-            shared = budget is not None and budget.name is not None
-            how = "once the budget has money again" if shared else "with a larger --budget"
-            yield f"run the same command {how} to go on; {free}"
+            if budget is not None and budget.name is not None:
+                yield f"`oxen-inference budgets --change {budget.name}=USD` raises the budget for all"
+            yield f"run the same command with a larger --budget to go on; {free}"
         elif self.interrupted is not None or self._helps_again:
             yield f"run the same command again to go on; {free}"
         elif self.failed or self.not_sent:

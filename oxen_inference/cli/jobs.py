@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from oxen_inference.cli.generate_money import BudgetOption, read_budget
 from oxen_inference.cli.output import print_json, print_line, show_control
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from oxen_inference.client import OxenClient
     from oxen_inference.ledger.entries import Entry
+    from oxen_inference.ledger.store import Ledger
     from oxen_inference.media.handles import MediaHandle
     from oxen_inference.result import MediaItem
 
@@ -30,7 +32,10 @@ def add_commands(add: Callable[[str, Callable[..., int | None], str], Any]) -> N
     jobs.add_argument("--status", metavar="WORD", help="such as succeeded, failed or unknown")
     jobs.add_argument("--budget", metavar="NAME", help="those paid from this budget")
     jobs.add_argument("--key-prefix", metavar="TEXT", help="those whose key begins like this")
-    add("budgets", _budgets, "the budgets in the ledger, and what is left of each")
+    budgets = add("budgets", _budgets, "the budgets in the ledger, and what is left of each")
+    budgets.add_argument(
+        "--change", type=read_budget, metavar="NAME=USD", help="first set another limit, for all"
+    )
     forget = add("forget", _forget, "declare that a request made nothing; releases its money")
     forget.add_argument("entry_id", help="an entry's id, as `jobs --json` lists it")
     adopt = add("adopt", _adopt, "declare which generations a request of unknown outcome became")
@@ -73,6 +78,8 @@ def _budgets(client: OxenClient, options: argparse.Namespace, out: Console) -> N
 
     from oxen_inference.money import usd
 
+    if options.change is not None:
+        _change_limit(client.media.ledger, options.change)
     budgets = client.media.ledger.budgets()
     if options.json:
         print_json([
@@ -91,6 +98,15 @@ def _budgets(client: OxenClient, options: argparse.Namespace, out: Console) -> N
         row = (name, *(usd(amount) for amount in amounts))
         table.add_row(*(Text(show_control(cell)) for cell in row))
     out.print(table)
+
+
+def _change_limit(ledger: Ledger, change: BudgetOption) -> None:
+    from oxen_inference.ledger.budgets import Budget
+
+    known = ledger.budgets().get(change.name or "")
+    if known is None:
+        raise ValueError(f"the ledger has no budget {change.name!r}; `budgets` lists them")
+    Budget(known.limit, name=change.name, ledger=ledger).change_limit(change.amount)
 
 
 def _reconcile(client: OxenClient, options: argparse.Namespace, out: Console) -> int:

@@ -26,6 +26,8 @@ _WORDS = (
     (r"allow_unknown_cost=True", "--allow-unknown-cost"),
     (r"Raise its limit \(Budget\.change_limit\), or use another budget",
      "Give a larger --budget"),
+    (r"Use that limit or another name, or change it: Budget\(.*?\)\.change_limit\([^)]*\)",
+     "Use that limit or another name, or change it with `oxen-inference budgets --change`"),
     (r"; Budget\(release_failed_after=\.\.\.\) does so after a time", ""),
     (r"Raise max_cost\b", "Raise --max-cost"),
     (r"Leave out ledger=None, or pass ledger=Ledger\(path\) with a path that can be written",

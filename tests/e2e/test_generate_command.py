@@ -88,11 +88,12 @@ def test_every_bad_line_is_named_before_anything_is_sent(
 ) -> None:
     source = manifest(
         tmp_path / "p.jsonl", {"prompt": "good"}, {"prompt": "b", "wdth": 3}, "{", "5",
-        {"prompt": "n", "num_generations": 9}, {"prompt": "m", "model": "no-such-model"},
+        {"prompt": "n", "num_generations": 9}, {"prompt": "m", "model": "no-such-model"}, None,
     )  # fmt: skip
     status, _, printed = terminal("generate", MODEL, "--from", source, "--yes")
     assert status == 2
-    assert [f"line {n}:" in printed for n in range(1, 7)] == [False, *[True] * 5]
+    assert [f"line {n}:" in printed for n in range(1, 8)] == [False, *[True] * 6]
+    assert "line 7: it is null; each line is JSON: an object, or a text in quotes" in printed
     assert hub.jobs == []
 
 

@@ -62,13 +62,16 @@ def test_machines_that_name_one_run_pay_once_and_from_one_budget(
     assert terminal(*herd, "c", "--budget", "herd=0.02")[0] == 0
     status, _, errors = terminal(*herd, "d", "--budget", "herd=0.02", "--results", tmp_path / "r")
     assert status == 3
-    assert "once the budget has money again" in errors
+    assert "budgets --change herd=USD" in errors
     status, _, errors = terminal(*herd, "d", "--budget", "herd=5")
     assert status == 2
     assert "--budget herd=0.02" in errors
+    assert terminal("budgets", "--change", "herd=5")[0] == 0
+    assert terminal(*herd, "d", "--budget", "herd=5")[0] == 0
+    assert terminal("budgets", "--change", "cattle=5")[0] == 1
     budgets = json.loads(terminal("budgets", "--json")[1])
     assert [(each["name"], each["spent"]) for each in budgets] == [
-        ("herd", "0.013"), ("run-herd", "0.026"),
+        ("herd", "0.026"), ("run-herd", "0.026"),
     ]  # fmt: skip
     for wrong in (("--run", "a b"), ("--run", "a", "--new"), ("--budget", "=5"), ("--budget", "a")):
         with pytest.raises(SystemExit, match="2"):
