@@ -28,6 +28,7 @@ _WORDS = (
      "Give a larger --budget"),
     (r"Use that limit or another name, or change it: Budget\(.*?\)\.change_limit\([^)]*\)",
      "Use that limit or another name, or change it with `oxen-inference budgets --change`"),
+    (r", or Ledger\(url\)\.setup\(\), once", ", once"),
     (r"; Budget\(release_failed_after=\.\.\.\) does so after a time", ""),
     (r"Raise max_cost\b", "Raise --max-cost"),
     (r"Leave out ledger=None, or pass ledger=Ledger\(path\) with a path that can be written",
