@@ -376,7 +376,7 @@ class _Stream:
 
 
 class _AsyncBackend:
-    """The same for an asynchronous connection pool."""
+    """Makes connections that know their sockets; see `keep_sockets`."""
 
     def __init__(self, backend: Any) -> None:
         self._backend = backend

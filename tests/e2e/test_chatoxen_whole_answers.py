@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 from typing import Any
 
 import pytest
@@ -70,10 +71,19 @@ def test_answer(script: bytes, text: str, calls: int, asynchronous: bool) -> Non
     assert all(c["id"] for c in message.tool_calls)
 
 
-def test_a_compressed_answer() -> None:
-    body = gzip.compress(http(completion({"content": "hi"})).partition(b"\r\n\r\n")[2])
-    head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-encoding: gzip\r\ncontent-length: {len(body)}\r\n\r\n"
-    assert ask(head.encode() + body).text == "hi"
+def packed(body: bytes, kind: str) -> bytes:
+    body = gzip.compress(body)
+    head = f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-encoding: gzip\r\ncontent-length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_compressed_answer(asynchronous: bool) -> None:
+    whole = packed(json.dumps(completion({"content": "hi"})).encode(), "application/json")
+    assert ask(whole, asynchronous=asynchronous).text == "hi"
+    events = sse(delta(content="h"), delta(content="i"), delta("stop"), "[DONE]")
+    script = packed(events, "text/event-stream")
+    assert ask(script, asynchronous=asynchronous, streaming=True).text == "hi"
 
 
 def test_logprobs_and_refusals_are_kept() -> None:
