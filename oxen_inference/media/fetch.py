@@ -254,7 +254,7 @@ async def _download(
 
 def _late_until(engine: Engine, entry: Entry, source: Source) -> float:
     """Return until when a missing file may be one that is not there yet, by `time.monotonic`."""
-    if time.time() - (entry.posted_at or 0.0) > _NEW_FOR:
+    if time.time() - (entry.posted_at or entry.created_at) > _NEW_FOR:
         return 0.0
     return min(time.monotonic() + engine.pace().late_file, source.deadline or math.inf)
 

@@ -124,8 +124,10 @@ def wrong_values(spec: dict[str, Any]) -> Iterator[Any]:
         "array": ["x"],
         "object": {"x": 1},
     }
+    # One value where a list belongs is a list of one.
+    fitting = {*kinds, spec["items"]["type"]} if "items" in spec else set(kinds)
     for kind, value in by_kind.items():
-        if kind in kinds or (kind == "integer" and "number" in kinds):
+        if kind in fitting or (kind == "integer" and "number" in fitting):
             continue
         yield value
     if "enum" in spec:

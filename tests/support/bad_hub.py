@@ -164,9 +164,8 @@ class BadHub:
             return 200, {"object": "list", "data": [MODEL]}
         if parts[0] == "files":
             return 200, PNG
-        is_one = parts[0] in ("queue", "generations")[: 1 + self.has_history] and len(parts) == 2
-        rows = [self.shown(parts[0], row) for row in self._rows(parts[1] if is_one else None)]
-        if is_one:
+        rows = [self.shown(parts[0], row) for row in self._rows()]
+        if parts[0] in ("queue", "generations")[: 1 + self.has_history] and len(parts) == 2:
             row = next((row for row in rows if row["generation_id"] == parts[1]), None)
             if row is None:
                 return 404, {"error": {"type": "resource_not_found", "title": "Not found"}}
@@ -185,15 +184,10 @@ class BadHub:
             return 200, {"generations": shown, "page_number": page, "total_pages": pages}
         return 404, {"error": {"message": "no such route"}}
 
-    def _rows(self, generation_id: str | None) -> list[dict[str, Any]]:
-        """Return all rows that are listed by now, or those of the request with this id."""
+    def _rows(self) -> list[dict[str, Any]]:
         now = time.time()
         with self._lock:
-            seen = [
-                one
-                for one in self.accepted
-                if one.at + self.lag <= now and (generation_id is None or generation_id in one.ids)
-            ]
+            seen = [one for one in self.accepted if one.at + self.lag <= now]
         rows = list(self.foreign_rows)
         prefix = self.origin if self.url_prefix is None else self.url_prefix
         for one in seen:
