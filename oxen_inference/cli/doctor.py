@@ -19,9 +19,16 @@ if TYPE_CHECKING:
     from oxen_inference.doctor.findings import Finding, Report
 
 
+_UNREACHABLE = 3
+
+
 def add_commands(add: Callable[[str, Callable[..., int | None], str], Any]) -> None:
     """Add the command to a parser."""
     doctor = add("doctor", _doctor, "what in this hub differs from what the library assumes")
+    doctor.epilog = (
+        "exit status: 0 nothing deviates; 1 something does; 2 wrong arguments; 3 the hub or the "
+        "ledger could not be reached, or the ledger may not be written"
+    )
     doctor.add_argument(
         "--spend",
         type=_usd,
@@ -51,6 +58,8 @@ def _doctor(client: OxenClient, options: argparse.Namespace, out: Console) -> in
         print_json(report.as_dict())
     else:
         _print(report, out)
+    if report.unreachable:
+        return _UNREACHABLE
     return 1 if report.deviations else 0
 
 
@@ -80,6 +89,8 @@ def _print(report: Report, out: Console) -> None:
     _print_findings("Deviations: not expected by the library", report.deviations, out)
     for name, value in report.facts.items():
         print_line(out, f"{name}: {value}")
+    for each in report.unreachable:
+        print_line(out, f"could not be checked: {each}")
     for each in report.skipped:
         print_line(out, f"not checked: {each}")
 

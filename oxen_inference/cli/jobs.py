@@ -52,7 +52,28 @@ def _jobs(client: OxenClient, options: argparse.Namespace, out: Console) -> None
     entries = client.media.jobs(
         status=options.status, budget=options.budget, key_prefix=options.key_prefix
     )
+    if not entries:
+        _explain_none(client, options)
     _print_entries(entries, options, out)
+
+
+def _explain_none(client: OxenClient, options: argparse.Namespace) -> None:
+    """Say why there are no jobs, where it is not that none was made."""
+    ledger = client.media.ledger
+    if options.budget is not None and options.budget not in (known := ledger.budgets()):
+        names = ", ".join(map(repr, known)) or "none with a name"
+        raise ValueError(f"the ledger has no budget {options.budget!r}; it has {names}")
+    others = sum(
+        (options.status is None or options.status in entry.statuses)
+        and (entry.key or "").startswith(options.key_prefix or "")
+        for entry in ledger.entries(budget=options.budget)
+    )
+    if others:
+        print(
+            f"none of this API key's account on {client.base_url}; the ledger has {others:,} such "
+            "jobs of other keys or hubs",
+            file=sys.stderr,
+        )
 
 
 def _forget(client: OxenClient, options: argparse.Namespace, out: Console) -> None:
@@ -118,7 +139,11 @@ def _reconcile(client: OxenClient, options: argparse.Namespace, out: Console) ->
     if not options.json:
         folder = Path(options.save_to).expanduser().absolute()
         _print_saved(out, (item.path for item in items if _is_in(item, folder)))
-    lost = [item for item in items if item.status == "succeeded" and not item.path]
+    lost = [
+        item
+        for item in items
+        if item.status == "succeeded" and not item.path and not item.saved_url
+    ]
     for item in lost:
         name = show_control(str(item.generation_id))
         print(f"error: {name} was paid for but not fetched", file=sys.stderr)

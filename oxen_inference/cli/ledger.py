@@ -1,9 +1,10 @@
-"""The commands about the ledger itself: `ledger copy`, `ledger prune` and `ledger erase-prompts`."""
+"""The commands about the ledger itself: `ledger setup`, `copy`, `prune` and `erase-prompts`."""
 
 from __future__ import annotations
 
 import argparse
 import re
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
     from oxen_inference.client import OxenClient
     from oxen_inference.ledger.store import Ledger
 
-_SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
+_SECONDS = {"d": 86_400, "h": 3_600, "m": 60}
+_UNITS = "d are days, h hours, m minutes: 90d, 12h, 30m"
+_NOT_CONFIRMED = 2
 
 
 def add_commands(add: Callable[[str, Callable[..., int | None], str], Any]) -> None:
@@ -30,15 +33,17 @@ def add_commands(add: Callable[[str, Callable[..., int | None], str], Any]) -> N
         added.set_defaults(command=command)
         return added
 
+    setup = add_one("setup", _setup, "create the ledger's tables, or update them; needs the rights")
+    setup.add_argument("--url", metavar="URL", help="a path or a URL (the default ledger)")
     copy = add_one("copy", _copy, "copy a ledger into an empty one, such as SQLite to PostgreSQL")
     copy.add_argument("source", metavar="FROM", help="a path or a URL")
     copy.add_argument("target", metavar="TO", help="a path or a URL")
     prune = add_one("prune", _prune, "delete what ended, was paid for and delivered long ago")
-    prune.add_argument(
-        "--older-than", type=_seconds, required=True, metavar="AGE", help="as in 90d"
-    )
+    prune.add_argument("--older-than", type=_seconds, required=True, metavar="AGE", help=_UNITS)
+    prune.add_argument("-y", "--yes", action="store_true", help="do not ask")
+    prune.add_argument("--dry-run", action="store_true", help="count, and delete nothing")
     erase = add_one("erase-prompts", _erase_prompts, "erase prompts and parameters of what ended")
-    erase.add_argument("--older-than", type=_seconds, default=0.0, metavar="AGE", help="as in 30d")
+    erase.add_argument("--older-than", type=_seconds, default=0.0, metavar="AGE", help=_UNITS)
     for parser in (prune, erase):
         parser.add_argument(
             "--ledger", metavar="WHERE", help="a path or a URL (the default ledger)"
@@ -46,16 +51,43 @@ def add_commands(add: Callable[[str, Callable[..., int | None], str], Any]) -> N
 
 
 def _seconds(text: str) -> float:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([dhms]?)", text.strip().lower())
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([dhm])", text.strip().lower())
     if found is None:
-        raise argparse.ArgumentTypeError(f"not an age: {text!r}; examples are 90d, 12h and 30m")
-    return float(found[1]) * _SECONDS[found[2] or "d"]
+        raise argparse.ArgumentTypeError(f"not an age with its unit: {text!r}; {_UNITS}")
+    return float(found[1]) * _SECONDS[found[2]]
 
 
 def _ledger(client: OxenClient, options: argparse.Namespace) -> Ledger:
     from oxen_inference.ledger.store import Ledger
 
-    return client.media.ledger if options.ledger is None else Ledger(options.ledger)
+    ledger = client.media.ledger if options.ledger is None else Ledger(options.ledger)
+    _check_exists(ledger)
+    return ledger
+
+
+def _check_exists(ledger: Ledger) -> None:
+    """Raise `ValueError` where a file would only be made to be found empty."""
+    if ledger.path is not None and not ledger.path.exists():
+        raise ValueError(f"there is no ledger at {ledger.path}")
+
+
+def _setup(client: OxenClient, options: argparse.Namespace, out: Console) -> None:
+    from oxen_inference.ledger import maintenance
+    from oxen_inference.ledger.store import Ledger
+
+    ledger = client.media.ledger if options.url is None else Ledger(options.url)
+    before, after = maintenance.setup(ledger)
+    if options.json:
+        print_json({"ledger": str(ledger.database)[3:], "before": before, "after": after})
+        return
+    done = f"updated the tables from version {before} to {after}"
+    if before == after:
+        done = f"the tables are up to date (version {after}), and nothing was changed"
+    elif not before:
+        done = f"created the tables (version {after})"
+    print_line(out, f"the ledger {ledger.database}: {done}")
+    if ledger.path is None:
+        print_line(out, "its workers need SELECT, INSERT, UPDATE and DELETE on them")
 
 
 def _copy(_: OxenClient, options: argparse.Namespace, out: Console) -> None:
@@ -63,8 +95,7 @@ def _copy(_: OxenClient, options: argparse.Namespace, out: Console) -> None:
     from oxen_inference.ledger.store import Ledger
 
     source, target = Ledger(options.source), Ledger(options.target)
-    if source.path is not None and not source.path.exists():
-        raise ValueError(f"there is no ledger at {source.path}")
+    _check_exists(source)
     copied = maintenance.copy(source, target)
     if options.json:
         print_json({"entries": copied.entries, "budgets": copied.budgets})
@@ -76,11 +107,30 @@ def _copy(_: OxenClient, options: argparse.Namespace, out: Console) -> None:
     )
 
 
-def _prune(client: OxenClient, options: argparse.Namespace, out: Console) -> None:
+def _prune(client: OxenClient, options: argparse.Namespace, out: Console) -> int:
     from oxen_inference.ledger import maintenance
 
-    count = maintenance.prune(_ledger(client, options), options.older_than)
-    _print_count(count, "pruned", options, out)
+    ledger = _ledger(client, options)
+    if options.dry_run or not options.yes:
+        count = maintenance.prune(ledger, options.older_than, dry_run=True)
+        if options.dry_run:
+            _print_count(count, "nothing was deleted; it would prune", options, out)
+            return 0
+        if count and not _asks(count, options):
+            print("nothing was deleted; confirm, or pass --yes", file=sys.stderr)
+            return _NOT_CONFIRMED
+    _print_count(maintenance.prune(ledger, options.older_than), "pruned", options, out)
+    return 0
+
+
+def _asks(count: int, options: argparse.Namespace) -> bool:
+    """Ask a person; where there is none, or stdout is for a script, the answer is no."""
+    question = f"Delete {count:,} requests? A call with one of their keys pays again. [y/N] "
+    print(question, end="", file=sys.stderr, flush=True)
+    if options.json or not sys.stdin.isatty():
+        print(file=sys.stderr)
+        return False
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _erase_prompts(client: OxenClient, options: argparse.Namespace, out: Console) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from oxen_inference.cli.output import print_json, print_line
+from oxen_inference.cli.output import print_json, print_line, stderr
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,10 +25,22 @@ def add_commands(add: Callable[[str, Callable[..., int | None], str], Any]) -> N
     report.add_argument("--key-prefix", metavar="TEXT", help="whose key begins like this")
 
 
+@contextmanager
+def _shown_progress() -> Iterator[Callable[[int, int], None] | None]:
+    """Show on a terminal how far the page is; give what is to be told of it."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    errors = stderr()
+    with errors.status("reading the ledger") as status:
+        yield lambda done, total: status.update(f"{done:,} of {total:,} requests")
+
+
 def _report(client: OxenClient, options: argparse.Namespace, out: Console) -> None:
     filters = {name: getattr(options, name) for name in ("status", "budget", "key_prefix")}
     try:
-        path = client.media.report(options.file, **filters)
+        with _shown_progress() as on_progress:
+            path = client.media.report(options.file, **filters, on_progress=on_progress)
     except OSError as error:
         raise ValueError(f"{options.file} cannot be written: {error.strerror}") from error
     if options.json:

@@ -88,7 +88,7 @@ def _fetch(client: OxenClient, report: Report) -> Any:
         return client.get(path, cast_to=object, options={"headers": headers})
     except (MissingAPIKeyError, APIStatusError) as error:
         if getattr(error, "status_code", 401) not in (401, 403):
-            report.skipped.append(f"catalog: {error}")
+            report.unreachable.append(f"catalog: {error}")
             return None
         report.deviations.append(
             Finding(
@@ -99,14 +99,14 @@ def _fetch(client: OxenClient, report: Report) -> Any:
             )
         )
     except OxenError as error:
-        report.skipped.append(f"catalog: {error}")
+        report.unreachable.append(f"catalog: {error}")
         return None
     if not client.has_key:
         return None
     try:
         return client.get(path, cast_to=object)
     except OxenError as error:
-        report.skipped.append(f"catalog: {error}")
+        report.unreachable.append(f"catalog: {error}")
         return None
 
 

@@ -49,4 +49,5 @@ def redacted(client: OxenClient, report: Report) -> Report:
         deviations=cleaned(report.deviations),
         facts=clean(report.facts),
         skipped=[clean(each) for each in report.skipped],
+        unreachable=[clean(each) for each in report.unreachable],
     )

@@ -26,7 +26,9 @@ class Report:
     """What the library does not expect."""
     facts: dict[str, Any] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
-    """Checks that could not be made, and why."""
+    """Checks that were not made, and why."""
+    unreachable: list[str] = field(default_factory=list)
+    """Checks that failed, since the hub or the ledger could not be reached or used, and why."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
@@ -35,6 +37,7 @@ class Report:
             "deviations": [asdict(each) for each in self.deviations],
             "facts": self.facts,
             "skipped": self.skipped,
+            "unreachable": self.unreachable,
         }
 
 

@@ -18,15 +18,18 @@ _LATE = 86400.0  # seconds after which a cost should be there
 
 
 def check_ledger(client: OxenClient, report: Report) -> None:
-    """Read the ledger's entries of this hub."""
+    """Read the ledger's entries of this hub, and see whether it may be written."""
+    from oxen_inference.ledger.maintenance import check_rights
+
     ledger = client.media.ledger
     if ledger.path is not None and not ledger.path.exists():
         report.skipped.append("ledger: there is none yet")
         return
     try:
         entries = client.media.jobs()
+        check_rights(ledger)
     except LedgerError as error:
-        report.skipped.append(f"ledger: {error}")
+        report.unreachable.append(f"ledger: {error}")
         return
     report.facts["entries in the ledger"] = len(entries)
     _check_unknown(entries, report)

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, Table, delete, false, func, insert, select, update
 
 from oxen_inference.errors import LedgerError
 from oxen_inference.ledger.generations import read_item
 from oxen_inference.ledger.leases import STALE, is_alive, this_process
 from oxen_inference.ledger.schema import (
+    MIGRATIONS,
     budgets,
     calls,
     charges,
@@ -26,6 +27,7 @@ from oxen_inference.ledger.schema import (
     pollers,
     polls,
     reservations,
+    version_of,
     waits,
 )
 from oxen_inference.ledger.statements import now
@@ -43,6 +45,29 @@ class Copied:
 
     entries: int
     budgets: int
+
+
+def setup(ledger: Ledger) -> tuple[int, int]:
+    """Create or update the tables; return their version before, 0 for none, and after."""
+    before = 0
+    if ledger.path is None or ledger.path.exists():
+        with ledger.database.writing(has_tables=False) as connection:
+            before = version_of(connection)
+    ledger.setup()
+    return before, len(MIGRATIONS)
+
+
+def check_rights(ledger: Ledger) -> None:
+    """Change no row of each table. Raises `LedgerError` where a right to write is missing."""
+    with ledger.database.writing() as connection:
+        for table in metadata.sorted_tables:
+            if table in (migrations, identity):
+                continue
+            names = [column.name for column in table.columns]
+            nothing = select(table).where(false())
+            connection.execute(insert(table).from_select(names, nothing))
+            connection.execute(update(table).where(false()).values({names[-1]: table.c[names[-1]]}))
+            connection.execute(delete(table).where(false()))
 
 
 def copy(source: Ledger, target: Ledger) -> Copied:
@@ -99,8 +124,9 @@ def _count(connection: Connection, table: Table) -> int:
     return connection.execute(select(func.count()).select_from(table)).scalar_one()
 
 
-def prune(ledger: Ledger, seconds: float) -> int:
-    """Delete requests that ended so long ago, with all their costs known; return how many.
+def prune(ledger: Ledger, seconds: float, *, dry_run: bool = False) -> int:
+    """Delete requests that ended so long ago, with all their costs known; return how many. With
+    `dry_run` they are only counted.
 
     Budgets keep what was spent. A pruned key is forgotten: a call with it pays again. What is of
     unknown outcome, has reserved money, or was not delivered to its conversation stays.
@@ -108,6 +134,8 @@ def prune(ledger: Ledger, seconds: float) -> int:
 
     def delete_all(connection: Connection, found: Sequence[_Ended]) -> int:
         gone = [each for each in found if each.is_settled and each.is_delivered]
+        if dry_run:
+            return len(gone)
         names = [f"{each.entry_id}:{one}" for each in gone for one in each.generation_ids]
         connection.execute(delete(charges).where(charges.c.charge_id.in_(names)))
         for table in (failures, reservations, calls, waits, generations, entries):

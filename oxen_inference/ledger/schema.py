@@ -243,5 +243,5 @@ def check_is_ledger(connection: Connection) -> None:
         raise LedgerError(
             "The ledger's tables are missing or old.",
             hint="Run `oxen-inference ledger setup`, or Ledger(url).setup(), once, with rights to create "
-            "tables.",
+            "tables; a user who may not see them needs USAGE on their schema.",
         )

@@ -58,6 +58,20 @@ SaveTo = str | os.PathLike[str] | None
 OnProgress = Callable[[Progress], Any] | None
 AsyncOnProgress = Callable[[Progress], Any | Awaitable[Any]] | None
 
+STATUSES = (
+    "queued",
+    "processing",
+    "succeeded",
+    "failed",
+    "cancelled",
+    "intended",
+    "posting",
+    "unknown",
+    "rejected",
+    "accepted",
+)
+"""What a job can be: its generations' statuses, or the request's own state where it has none."""
+
 
 class MediaClient(Sender, Protocol):
     """The client that `Media` belongs to."""
@@ -183,6 +197,12 @@ class MediaBase:
         # Without a key nothing says whose they are, so they are those of every key.
         whose = scope if self._client.has_key else None
         found = await run(lambda: self._engine.ledger.entries(whose, budget=budget))
+        if status == "canceled":  # the wire spells it with two
+            status = "cancelled"
+        if status not in (None, *STATUSES) and not any(status in one.statuses for one in found):
+            raise InvalidInputError(
+                f"No job can have the status {status!r}.", hint=f"Use one of {', '.join(STATUSES)}."
+            )
         return ShownList(
             entry
             for entry in found
@@ -191,9 +211,14 @@ class MediaBase:
             and (key_prefix is None or (entry.key or "").startswith(key_prefix))
         )
 
-    async def _report(self, path: str | os.PathLike[str], filters: Mapping[str, Any]) -> Path:
+    async def _report(
+        self,
+        path: str | os.PathLike[str],
+        filters: Mapping[str, Any],
+        on_progress: report.OnPart | None,
+    ) -> Path:
         entries = await self._jobs(**filters)
-        return await run(report.write, entries, path)
+        return await run(report.write, entries, path, on_progress)
 
     def _bulk(
         self,

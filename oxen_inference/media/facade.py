@@ -247,13 +247,16 @@ class Media(MediaBase):
         status: str | None = None,
         budget: str | None = None,
         key_prefix: str | None = None,
+        on_progress: Callable[[int, int], Any] | None = None,
     ) -> Path:
         """Write one web page about these jobs: what was made, what it cost, and when.
 
-        Takes all from the ledger and the files; asks the hub nothing. Raises `OSError`.
+        Takes all from the ledger and the files; asks the hub nothing. The newest images are inside
+        the page, later ones beside it. `on_progress` is told how many requests of how many are
+        done. Raises `OSError`.
         """
         filters = {"status": status, "budget": budget, "key_prefix": key_prefix}
-        return self._driver.run(self._report(path, filters))
+        return self._driver.run(self._report(path, filters, on_progress))
 
     def forget(self, entry_id: str) -> Entry:
         """Declare that a request of unknown outcome made nothing, or that one whose generations
@@ -435,10 +438,11 @@ class AsyncMedia(MediaBase):
         status: str | None = None,
         budget: str | None = None,
         key_prefix: str | None = None,
+        on_progress: Callable[[int, int], Any] | None = None,
     ) -> Path:
         """See `Media.report`."""
         filters = {"status": status, "budget": budget, "key_prefix": key_prefix}
-        return await self._driver.run(self._report(path, filters))
+        return await self._driver.run(self._report(path, filters, on_progress))
 
     async def forget(self, entry_id: str) -> Entry:
         """See `Media.forget`."""

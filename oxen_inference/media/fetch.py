@@ -48,8 +48,10 @@ async def fetch_items(
     save_to: Any,
     deadline: float | None = None,
     stem: Callable[[Entry, MediaItem, int], str] = usual_stem,
+    *,
+    only: Callable[[MediaItem], bool] | None = None,
 ) -> tuple[Entry, DownloadError | None]:
-    """Save every finished item of an entry that is not yet in `save_to`.
+    """Save every finished item of an entry that is not yet in `save_to`, or `only` some of them.
 
     The ledger is the caller's to write. At `deadline`, a moment of `time.monotonic`, what is not downloaded yet counts as failed. The
     items that could be downloaded are kept in the entry, whatever became of the others.
@@ -60,10 +62,13 @@ async def fetch_items(
     source = replace(engine.source(), deadline=deadline)
     items, failures, hints, notes = [], [], [], list(entry.notes)
     for position, item in enumerate(entry.items):
+        if only is not None and not only(item):
+            items.append(item)
+            continue
         try:
             name = stem(entry, item, position)
             saved, note = await _fetch_item(engine, entry, item, position, folder, name, source)
-        except Exception as error:  # noqa: BLE001, PERF203 - one item's failure is not another's
+        except Exception as error:  # noqa: BLE001 - one item's failure is not another's
             items.append(item)
             reason = error.message if isinstance(error, FetchError) else str(error) or repr(error)
             failures.append(f"{item.generation_id or position}: {reason.rstrip('.')}")

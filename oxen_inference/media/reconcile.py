@@ -272,7 +272,7 @@ async def _update(engine: Engine, entry: Entry, rows: dict[str, Generation], sav
         entry = await engine.refresh(entry)
     await watch_bill(engine, entry)
     if save_to is not None and _to_fetch(entry):
-        entry, failure = await fetch_items(engine, entry, save_to)
+        entry, failure = await fetch_items(engine, entry, save_to, only=_is_uncollected)
         entry = await engine.write(entry)
         if failure is not None:
             log.warning("%s", failure)
@@ -280,4 +280,9 @@ async def _update(engine: Engine, entry: Entry, rows: dict[str, Generation], sav
 
 
 def _to_fetch(entry: Entry) -> bool:
-    return any(item.status == "succeeded" and not item.path for item in entry.items)
+    return any(map(_is_uncollected, entry.items))
+
+
+def _is_uncollected(item: MediaItem) -> bool:
+    """Whether nobody saved a result, in a folder or elsewhere."""
+    return item.status == "succeeded" and not item.path and not item.saved_url

@@ -12,10 +12,11 @@ import io
 import os
 import secrets
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timezone
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from oxen_inference.ledger.entries import Entry
@@ -23,22 +24,39 @@ from oxen_inference.media.report_page import PAGE
 from oxen_inference.money import usd
 from oxen_inference.result import MediaItem, known_cost
 
+OnPart = Callable[[int, int], Any]
+"""Is told how many are done, and of how many."""
+
 MOST_SHOWN = 2_000
 _THUMBNAIL = 480  # pixels
+_MOST_THUMBNAILS = 100
+"""To make one takes some hundredths of a second; later images are loaded from their files."""
 _MOST_EMBEDDED = 300_000  # bytes of a file that cannot be made smaller
 _PARAMETERS_SHOWN = 300  # characters
 _CHART = (720, 200, 56, 24)  # width, height, left and bottom margins
 
 
-def render(entries: Sequence[Entry], folder: Path, *, title: str = "Made with Oxen") -> str:
+def render(
+    entries: Sequence[Entry],
+    folder: Path,
+    *,
+    title: str = "Made with Oxen",
+    on_progress: OnPart | None = None,
+) -> str:
     """Return the page about entries, newest first, which is to be saved in `folder`.
 
-    Shows at most `MOST_SHOWN` requests; the totals are of all.
+    Shows at most `MOST_SHOWN` requests, the first `_MOST_THUMBNAILS` images of them inside the
+    page; the totals are of all.
     """
     items = [item for entry in entries for item in entry.items]
     total = known_cost(items)
     shown = entries[:MOST_SHOWN]
-    cards = "\n".join(_card(entry, item, folder) for entry in shown for item in _items(entry))
+    cards: list[str] = []
+    thumbnails = _Thumbnails()
+    for number, entry in enumerate(shown, start=1):
+        cards += [_card(entry, item, folder, thumbnails) for item in _items(entry)]
+        if on_progress is not None:
+            on_progress(number, len(shown))
     more = f" The newest {len(shown):,} are shown." if len(shown) < len(entries) else ""
     unknown = sum(item.cost is None for item in items)
     succeeded, failed = _ends(items)
@@ -58,17 +76,23 @@ def render(entries: Sequence[Entry], folder: Path, *, title: str = "Made with Ox
         by_model=_totals((entry.model, entry) for entry in entries),
         by_day=_totals((_day(entry.created_at), entry) for entry in entries),
         chart=_chart(entries),
-        cards=cards or "<p>There is nothing in the ledger yet.</p>",
+        cards="\n".join(cards) or "<p>There is nothing in the ledger yet.</p>",
     )
 
 
-def write(entries: Sequence[Entry], path: str | os.PathLike[str]) -> Path:
-    """Write the page to a file, whole or not at all, and return its path. Raises `OSError`."""
+def write(
+    entries: Sequence[Entry], path: str | os.PathLike[str], on_progress: OnPart | None = None
+) -> Path:
+    """Write the page to a file, whole or not at all, and return its path. Raises `OSError`.
+
+    `on_progress` is told how many requests of how many are done.
+    """
     target = Path(path).expanduser().absolute()
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.part")
     try:
-        part.write_text(render(entries, target.parent), encoding="utf-8", errors="replace")
+        page = render(entries, target.parent, on_progress=on_progress)
+        part.write_text(page, encoding="utf-8", errors="replace")
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
@@ -83,7 +107,7 @@ def _items(entry: Entry) -> tuple[MediaItem, ...]:
     return (MediaItem(status=entry.state, error=message or None),)
 
 
-def _card(entry: Entry, item: MediaItem, folder: Path) -> str:
+def _card(entry: Entry, item: MediaItem, folder: Path, thumbnails: _Thumbnails) -> str:
     cost = "cost unknown" if item.cost is None else usd(item.cost)
     if not entry.items:
         cost = f"{usd(entry.reserved)} reserved" if entry.reserved else "nothing bought"
@@ -102,11 +126,11 @@ def _card(entry: Entry, item: MediaItem, folder: Path) -> str:
     lines += [f'<p class="details">{_text(item.generation_id)}</p>'] if item.generation_id else []
     return (
         f'<article data-model="{_text(entry.model)}" data-status="{_text(item.status)}" '
-        f'data-text="{_text(search)}">{_media(entry, item, folder)}<div>{"".join(lines)}</div></article>'
+        f'data-text="{_text(search)}">{_media(entry, item, folder, thumbnails)}<div>{"".join(lines)}</div></article>'
     )
 
 
-def _media(entry: Entry, item: MediaItem, folder: Path) -> str:
+def _media(entry: Entry, item: MediaItem, folder: Path, thumbnails: _Thumbnails) -> str:
     path = item.path
     if path is None or not path.is_file():
         where = item.saved_url or (
@@ -119,10 +143,24 @@ def _media(entry: Entry, item: MediaItem, folder: Path) -> str:
         return f'<video controls preload="metadata" src="{address}"></video>'
     if kind == "audio":
         return f'<audio controls preload="none" src="{address}"></audio>'
-    source = _thumbnail(path, item.mime_type)
+    source = thumbnails.of(path, item.mime_type)
     label = _text(_cut(entry.prompt or entry.model))
     inner = f'<img loading="lazy" alt="{label}" src="{_text(source) if source else address}">'
     return f'<a href="{address}">{inner}</a>'
+
+
+class _Thumbnails:
+    """The images inside the page, so many at the most: neither time nor memory grows with more."""
+
+    def __init__(self) -> None:
+        self._left = _MOST_THUMBNAILS
+
+    def of(self, path: Path, mime_type: str | None) -> str | None:
+        """Return an image as a small data URL; None where it is to be loaded from its file."""
+        if self._left <= 0:
+            return None
+        self._left -= 1
+        return _thumbnail(path, mime_type)
 
 
 def _thumbnail(path: Path, mime_type: str | None) -> str | None:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from oxen_inference import Ledger, OxenClient
 from oxen_inference.cli.main import main
 from oxen_inference.doctor import account_checks
 from oxen_inference.doctor.examine import examine, redacted
+from oxen_inference.errors import LedgerError
+from oxen_inference.ledger import maintenance
 from oxen_sandbox import Fault, Sandbox
 from tests.support.routed_hub import Response, RoutedHub, listed
 
@@ -60,6 +63,42 @@ def test_the_plain_sandbox_has_no_deviation(
     assert report["facts"]["seconds to the first keep-alive"] < 60
     assert not hub.jobs
     assert {r.method for r in hub.requests if r.path.startswith("/api/ai/models")} == {"GET"}
+
+
+def test_what_cannot_be_reached_is_no_success(
+    hub: Sandbox,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setenv("OXEN_API_KEY", hub.api_key)
+    monkeypatch.setenv("OXEN_LEDGER_URL", f"postgresql://me:s3cr3t-pw@/x?host={tmp_path}")
+    status, report = run(hub, capsys)
+    assert status == 3
+    assert "can be reached from here" in report["unreachable"][0]
+    assert "s3cr3t" not in str(report)
+
+
+def test_a_ledger_that_may_not_be_written_is_no_success(
+    hub: Sandbox,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setenv("OXEN_API_KEY", hub.api_key)
+    monkeypatch.setenv("OXEN_LEDGER_URL", str(tmp_path / "l.sqlite3"))
+    Ledger(tmp_path / "l.sqlite3").setup()
+    assert run(hub, capsys)[0] == 0
+
+    def refuse(_: Ledger) -> None:
+        raise LedgerError("permission denied for table oxen_entries")
+
+    monkeypatch.setattr(maintenance, "check_rights", refuse)
+    status, report = run(hub, capsys)
+    assert (status, report["unreachable"]) == (
+        3,
+        ["ledger: permission denied for table oxen_entries"],
+    )
 
 
 def test_without_a_key_the_catalog_is_checked(

@@ -83,6 +83,31 @@ def test_jobs_of_an_empty_ledger(hub: Sandbox, terminal: Terminal) -> None:
     assert "no jobs of this kind" in terminal("jobs")[1]
 
 
+def test_jobs_say_why_there_are_none(
+    made: Any, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status, _, err = terminal("jobs", "--status", "nonsense")
+    assert status == 1
+    assert "No job can have the status 'nonsense'" in err
+    assert "succeeded" in err
+    status, _, err = terminal("jobs", "--budget", "nosuch")
+    assert (status, "the ledger has no budget 'nosuch'" in err) == (1, True)
+    assert terminal("jobs", "--status", "canceled")[0] == 0
+    monkeypatch.setenv("OXEN_API_KEY", "another")
+    status, _, err = terminal("jobs")
+    assert (status, "1 such jobs of other keys" in err) == (0, True)
+
+
+def test_reconcile_fetches_nothing_that_is_stored_elsewhere(
+    made: Any, terminal: Terminal, tmp_path: Path
+) -> None:
+    pytest.importorskip("fsspec")
+    with OxenClient() as client:
+        client.media.resume("dawn", save_to="memory://dawn/images")
+    assert terminal("reconcile", "--save-to", str(tmp_path / "to"))[0] == 0
+    assert not list((tmp_path / "to").glob("*.*"))
+
+
 def test_reconcile_prints_where_files_were_saved(
     made: Any, terminal: Terminal, tmp_path: Path
 ) -> None:

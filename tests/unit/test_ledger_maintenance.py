@@ -15,6 +15,7 @@ from oxen_inference.cli.main import main
 from oxen_inference.errors import LedgerError
 from oxen_inference.ledger import maintenance
 from oxen_inference.ledger.entries import Entry, Intent, Scope
+from oxen_inference.ledger.schema import metadata
 from oxen_inference.ledger.store import Begun
 from oxen_inference.result import MediaItem
 from tests.support.databases import emptied, other_machine, sql
@@ -137,6 +138,21 @@ def test_erased_prompts_are_gone_and_keys_still_stand(ledger: Ledger) -> None:
         assert f"{SECRET} done".encode() not in kept
 
 
+def test_setup_in_the_terminal_says_what_it_did(
+    tmp_path: Path, postgres: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = Ledger(emptied(postgres))
+    with server.database.writing() as connection:
+        metadata.drop_all(connection)
+    server.close()
+    for where in (str(tmp_path / "l.sqlite3"), postgres):
+        for said in ("created the tables", "are up to date"):
+            assert main(["ledger", "setup", "--url", where]) == 0
+            assert said in capsys.readouterr().out
+        maintenance.check_rights(Ledger(where))
+        assert Ledger(where).entries() == []
+
+
 def test_the_commands(
     file: Ledger,
     tmp_path: Path,
@@ -149,11 +165,22 @@ def test_the_commands(
     assert "copied 6 requests and 1 budgets" in capsys.readouterr().out
     assert main(["ledger", "erase-prompts", "--ledger", str(new), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"requests": 3}
-    assert main(["ledger", "prune", "--older-than", "0d", "--ledger", str(new)]) == 0
+    prune = ["ledger", "prune", "--older-than", "0d", "--ledger", str(new)]
+    assert main([*prune, "--dry-run"]) == 0
+    assert capsys.readouterr().out == "nothing was deleted; it would prune 2 requests\n"
+    assert main(prune) == 2
+    assert "Delete 2 requests? A call with one of their keys pays again." in capsys.readouterr().err
+    assert len(Ledger(new).entries()) == 6
+    assert main([*prune, "--yes"]) == 0
     assert capsys.readouterr().out == "pruned 2 requests\n"
     assert len(Ledger(new).entries()) == 4
     assert main(["ledger", "copy", str(tmp_path / "none"), str(new)]) == 1
     assert "there is no ledger at" in capsys.readouterr().err
-    for wrong in (["ledger"], ["ledger", "prune"], ["ledger", "prune", "--older-than", "soon"]):
+    for command in (["erase-prompts"], ["prune", "--older-than", "1d"]):
+        assert main(["ledger", *command, "--ledger", str(tmp_path / "none")]) == 1
+        assert "there is no ledger at" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+    ages = ("soon", "90", "30s")
+    for wrong in (["ledger"], *(["ledger", "prune", "--older-than", age] for age in ages)):
         with pytest.raises(SystemExit):
             main(wrong)

@@ -17,7 +17,7 @@ from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import OperationalError
 
 from oxen_inference import Budget, ConfigurationError, Ledger, LedgerError
-from oxen_inference.ledger import database
+from oxen_inference.ledger import database, maintenance
 from oxen_inference.ledger.store import Begun, lock_names
 from oxen_inference.result import MediaItem
 from tests.support.databases import emptied, sql
@@ -145,6 +145,11 @@ def test_a_worker_needs_no_right_to_make_tables(server: str) -> None:
         sql(owner, "REVOKE CREATE ON SCHEMA public FROM PUBLIC")
         sql(owner, f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {name}")
         worker = Ledger(as_worker.render_as_string(hide_password=False))
+        maintenance.check_rights(worker)
+        sql(owner, f"REVOKE UPDATE ON oxen_budgets FROM {name}")
+        with pytest.raises(LedgerError, match="permission denied for table oxen_budgets"):
+            maintenance.check_rights(worker)
+        sql(owner, f"GRANT UPDATE ON oxen_budgets TO {name}")
         assert sql(worker, "SELECT current_user")[0][0] == name
         assert pay(worker, "k") == Decimal("0.05")
         worker.close()

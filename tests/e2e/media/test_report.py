@@ -12,6 +12,7 @@ import pytest
 
 from oxen_inference import Ledger, OxenClient
 from oxen_inference.errors import InvalidInputError
+from oxen_inference.media import report
 from oxen_inference.result import MediaResult
 from oxen_sandbox import Fault, Sandbox
 from tests.e2e.media.calls import MediaCalls
@@ -50,6 +51,19 @@ def test_what_failed_is_no_result(media: MediaCalls, hub: Sandbox, tmp_path: Pat
     text = media("report", tmp_path / "out.html").read_text(encoding="utf-8")
     assert "2 requests, 1 results, 1 failed." in text
     assert text.count("<td>1</td><td>1</td>") == 2  # by model, by day
+
+
+def test_later_images_are_loaded_from_their_files(
+    media: MediaCalls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "_MOST_THUMBNAILS", 1)
+    requests = [{"model": "flux-2-dev", "prompt": prompt} for prompt in ("an ox", "a calf")]
+    media("generate_many", requests, save_to=tmp_path / "images")
+    told: list[tuple[int, int]] = []
+    path = media("report", tmp_path / "out.html", on_progress=lambda *far: told.append(far))
+    text = path.read_text(encoding="utf-8")
+    assert (text.count('src="data:'), text.count('src="images/')) == (1, 1)
+    assert told == [(1, 2), (2, 2)]
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
