@@ -13,7 +13,7 @@ from oxen_inference.cli.generate_folder import check_folders
 from oxen_inference.cli.generate_money import check_budget, limits_in_the_way, read_budget
 from oxen_inference.cli.generate_plan import Plan
 from oxen_inference.cli.generate_run import make
-from oxen_inference.cli.generate_state import Run, find_run, held, read_run_name
+from oxen_inference.cli.generate_state import Run, find_run, held, read_run_name, replaced_run
 from oxen_inference.cli.generate_summary import NOTHING_SENT, OK
 from oxen_inference.cli.models import read_usd
 from oxen_inference.cli.output import print_json, print_line, stderr
@@ -92,6 +92,8 @@ def _generate(client: OxenClient, options: argparse.Namespace, out: Console) -> 
     check_budget(client, options)
     check_folders(options.save_to, results)
     notes = list(_notes(client, options, run, plan))
+    if (replaced := replaced_run(results, run)) is not None:
+        notes.append(f"--run {replaced.run_id} goes on with the run that was here before")
     if options.dry_run:
         return _show_plan(plan, run, notes, options, out)
     if not client.has_key:

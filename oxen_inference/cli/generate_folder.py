@@ -11,6 +11,7 @@ def check_folders(save_to: str, results: Path) -> None:
 
     A store elsewhere is tested as a run does, with a small file that is removed at once.
     """
+    from oxen_inference.errors import InvalidInputError
     from oxen_inference.media.fetch import check_folder
     from oxen_inference.media.results.remote import as_path, as_url
 
@@ -19,13 +20,15 @@ def check_folders(save_to: str, results: Path) -> None:
     else:
         _check(as_path(save_to).absolute(), "save_to")
     _check(results.parent, "--results")
+    if os.path.isdir(results):  # noqa: PTH112 - same
+        raise InvalidInputError(f"--results names a file, and {results} is a folder.")
 
 
 def _check(folder: Path, option: str) -> None:
     from oxen_inference.errors import InvalidInputError
 
     there = next(each for each in (folder, *folder.parents) if os.path.lexists(each))
-    if not there.is_dir():
+    if not os.path.isdir(there):  # noqa: PTH112 - which raises nothing
         reason = "it is no folder"
     elif not os.access(there, os.W_OK | os.X_OK):
         reason = "Permission denied"

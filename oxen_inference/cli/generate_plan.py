@@ -104,14 +104,12 @@ class Plan:
             return f"{self.models}: {price}"
         if self.earlier["made"] == self.count:
             return f"{self.models}: {ALREADY_MADE}"
-        words: dict[Earlier, str] = {
-            "made": "already made",
-            "sent": "already sent",
-            "failed": "failed before",
-        }
-        before = [f"{n:,} {word}" for state, word in words.items() if (n := self.earlier[state])]
+        before = f"{self.earlier['made']:,} of {self.count:,} already made"
+        words: dict[Earlier, str] = {"sent": "already sent", "failed": "failed before"}
+        for state, word in words.items():
+            before += f", {self.earlier[state]:,} {word}" if self.earlier[state] else ""
         rest = "nothing is bought" if self.is_bought else f"{price} for the rest"
-        return f"{self.models}: of {self.count:,} requests {', '.join(before)}; {rest}"
+        return f"{self.models}: {before}; {rest}"
 
     @property
     def is_bought(self) -> bool:

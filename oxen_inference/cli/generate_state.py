@@ -13,7 +13,7 @@ import socket
 import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -70,6 +70,12 @@ def find_run(results: Path, options: argparse.Namespace) -> Run:
     return Run(f"{stem}-{datetime.now(timezone.utc):%Y%m%d}-{uuid.uuid4().hex[:8]}")
 
 
+def replaced_run(results: Path, run: Run) -> Run | None:
+    """Return the run that the results file belongs to, where it is another one."""
+    known = _read(_state_path(results))
+    return None if known is None or known.run_id == run.run_id else known
+
+
 def write_run(results: Path, run: Run) -> None:
     """Write which run a results file belongs to, whole or not at all. Raises `OSError`."""
     state = {
@@ -103,7 +109,7 @@ def held(results: Path) -> Iterator[None]:
     path = results.with_name(f".{results.name}.lock")
     try:
         results.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+", encoding="utf-8")
+        file = path.open("a+b", buffering=0)
     except OSError as error:
         raise not_writable(results, error) from error
     with file:
@@ -116,12 +122,9 @@ def held(results: Path) -> Iterator[None]:
                 f"{path} cannot be locked: {_reason(error)}. Nothing was sent.",
                 hint="Give --results FILE on a disk of this machine.",
             ) from error
-        try:
+        with suppress(OSError):  # a full disk: what matters is the lock
             file.truncate(0)
-            file.write(f"{os.getpid()} on {socket.gethostname()}")
-            file.flush()
-        except OSError as error:
-            raise not_writable(results, error) from error
+            file.write(f"{os.getpid()} on {socket.gethostname()}".encode())
         yield
 
 
@@ -187,7 +190,7 @@ def _reason(error: OSError) -> str:
     return error.strerror or str(error)
 
 
-def _lock(file: IO[str]) -> None:
+def _lock(file: IO[bytes]) -> None:
     """Lock a file until it is closed. Raises `BlockingIOError` where another process holds it."""
     if sys.platform == "win32":  # pragma: no cover
         import msvcrt

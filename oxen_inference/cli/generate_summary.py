@@ -209,11 +209,11 @@ class Summary:
             if budget is not None and budget.name is not None:
                 yield f"`oxen-inference budgets --change {budget.name}=USD` raises the budget for all"
             yield f"run the same command with a larger --budget to go on; {free}"
-        elif self.interrupted is not None or self._helps_again:
+            return
+        is_again = self.interrupted is not None or self._helps_again
+        if is_again:
             yield f"run the same command again to go on; {free}"
-        elif self.failed or self.not_sent:
-            if self._helps_attempts:
-                higher = self._options.attempts + 1
-                yield f"--attempts {higher} buys again what Oxen failed at; {free}"
-            else:
-                yield f"mend the cause, then run the command again; {free}"
+        if self._helps_attempts:
+            yield f"--attempts {self._options.attempts + 1} buys again what Oxen failed at; {free}"
+        elif not is_again and (self.failed or self.not_sent):
+            yield f"mend the cause, then run the command again; {free}"

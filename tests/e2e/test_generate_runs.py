@@ -28,7 +28,7 @@ def test_a_row_added_to_a_finished_run_is_all_that_is_bought(
     manifest(source, '"a"', '"b"')
     assert terminal(*asked)[0] == 0
     manifest(source, '"a"', '"c"', '"b"')
-    planned = f"3 × {MODEL}: of 3 requests 2 already made; $0.013 for the rest"
+    planned = f"3 × {MODEL}: 2 of 3 already made; $0.013 for the rest"
     assert terminal(*asked, "--dry-run")[1] == f"{planned}; nothing was sent\n"
     shown = json.loads(terminal(*asked, "--dry-run", "--json")[1])
     assert (shown["already_made"], shown["high"]) == (2, "0.013")
@@ -41,6 +41,9 @@ def test_a_row_added_to_a_finished_run_is_all_that_is_bought(
         (3, "b"),
     ]
     assert len((out / "results-1.jsonl").read_text("utf-8").splitlines()) == 2
+    begun = json.loads((out / ".results.jsonl.run").read_text("utf-8"))["run"]
+    assert begun.startswith("p-20")  # after its manifest and the day
+    assert f"note: --run {begun} goes on" in terminal(*asked, "--new", "--dry-run")[2]
     (out / ".results.jsonl.run").write_text("{", encoding="utf-8")
     status, _, errors = terminal(*asked)
     assert status == 2  # a new run would pay again
@@ -107,6 +110,7 @@ def test_a_dry_run_finds_what_would_fail(hub: Sandbox, terminal: Terminal, tmp_p
         (("--model-of", "gpt-4o"), "gpt-4o makes text, not images"),
         (("--save-to", tmp_path / "file"), "--save-to must be a folder"),
         (("--save-to", tmp_path / "file" / "below"), "--save-to must be a folder"),
+        (("--results", tmp_path), "--results names a file"),
         (("--save-to", "nosuchstore://bucket"), "--save-to nosuchstore://bucket cannot be used"),
         (("--set", "seed=ox"), "seed"),
     ):  # fmt: skip
@@ -183,3 +187,9 @@ def test_a_full_disk_leaves_rows_out_and_loses_nothing(
     (tmp_path / "results.jsonl").unlink()
     assert terminal(*asked)[0] == 0
     assert len(rows(tmp_path)) == len(hub.jobs) == 2
+    begins = tmp_path / "new" / ".results.jsonl.part"  # where the run is named, before it pays
+    begins.parent.mkdir()
+    begins.symlink_to("/dev/full")
+    status, _, errors = terminal("generate", MODEL, "-p", "c", "--save-to", begins.parent, "--yes")
+    assert (status, len(hub.jobs)) == (2, 2)
+    assert "cannot be written: No space left on device. Nothing was sent." in errors
