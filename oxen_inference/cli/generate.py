@@ -106,7 +106,7 @@ def _generate(client: OxenClient, options: argparse.Namespace, out: Console) -> 
     if not options.yes and not _asks(run, plan, options):
         errors.print("nothing was sent; confirm, or pass --yes")
         return NOTHING_SENT
-    with held(results):
+    with held(results, run):
         if not options.new:  # another process may have begun it since
             run = find_run(results, options)
         return make(client, options, plan, run, results, out)

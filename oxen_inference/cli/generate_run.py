@@ -73,10 +73,6 @@ def make(
             summary.stopped = error
     summary.stopped = summary.stopped or stream.stopped
     summary.end(file)
-    try:
-        write_run(results, replace(run, requests=plan.digest, is_finished=summary.is_complete))
-    except OSError as error:
-        summary.state_problem = error.strerror or str(error)
     return summary.show(out)
 
 
@@ -128,10 +124,10 @@ def _begin(results: Path, run: Run, plan: Plan) -> ResultsFile:
     try:
         if not is_same and results.exists():
             move_away(results)
-        write_run(results, replace(run, requests=plan.digest, is_finished=False))
+        write_run(results, replace(run, requests=plan.digest))
         return ResultsFile(results)
     except OSError as error:
-        raise not_writable(results, error) from error
+        raise not_writable(results, error, run) from error
 
 
 def _note(

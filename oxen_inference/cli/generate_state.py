@@ -35,7 +35,6 @@ class Run:
 
     run_id: str
     is_begun: bool = False
-    is_finished: bool = False
     requests: str | None = None
     file_name: str | None = None
 
@@ -81,7 +80,6 @@ def write_run(results: Path, run: Run) -> None:
     state = {
         "run": run.run_id,
         "requests": run.requests,
-        "finished": run.is_finished,
         "file_name": run.file_name,
     }
     path = _state_path(results)
@@ -99,7 +97,7 @@ def is_unchanged(run: Run, digest: str) -> bool:
 
 
 @contextmanager
-def held(results: Path) -> Iterator[None]:
+def held(results: Path, run: Run | None = None) -> Iterator[None]:
     """Keep other processes from writing a results file; its folder is made if needed.
 
     Raises `ConfigurationError` where another process writes it, or the folder cannot be written.
@@ -111,7 +109,7 @@ def held(results: Path) -> Iterator[None]:
         results.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a+b", buffering=0)
     except OSError as error:
-        raise not_writable(results, error) from error
+        raise not_writable(results, error, run) from error
     with file:
         try:
             _lock(file)
@@ -140,13 +138,15 @@ def _is_busy(results: Path, lock: Path) -> ConfigurationError:
     )
 
 
-def not_writable(results: Path, error: OSError) -> ConfigurationError:
+def not_writable(results: Path, error: OSError, run: Run | None) -> ConfigurationError:
     """Return the error for a results file that cannot be written before anything is sent."""
     from oxen_inference.errors import ConfigurationError
 
+    hint = "Give another folder, --save-to FOLDER, or another file, --results FILE."
+    if run is not None and run.is_begun:
+        hint = f"{hint} With --run {run.run_id} what was bought is free there."
     return ConfigurationError(
-        f"{results} cannot be written: {_reason(error)}. Nothing was sent.",
-        hint="Give another folder, --save-to FOLDER, or another file, --results FILE.",
+        f"{results} cannot be written: {_reason(error)}. Nothing was sent.", hint=hint
     )
 
 
@@ -158,7 +158,6 @@ def _read(path: Path) -> Run | None:
         return Run(
             run_id=read_run_name(state["run"]),
             is_begun=True,
-            is_finished=bool(state.get("finished")),
             requests=state.get("requests"),
             file_name=state.get("file_name"),
         )

@@ -56,8 +56,6 @@ class Summary:
         self.interrupted: int | None = None
         """The exit status of a run that was interrupted."""
         self.stopped: OxenError | ValueError | None = None
-        self.state_problem: str | None = None
-        """Why the run could not be noted as finished."""
         self._kinds: dict[tuple[type, str], _Failures] = {}
         self._is_anything_sent = False
         self._helps_again = False
@@ -69,11 +67,6 @@ class Summary:
     def not_done(self) -> int:
         """Requests of an interrupted run whose outcome did not come."""
         return self._count - self.succeeded - self.failed - self.not_sent
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether everything was made and written down."""
-        return self.succeeded == self._count and not self._left_out
 
     def add(self, row: Mapping[str, Any], outcome: MediaResult | OxenError | None) -> None:
         """Count a row of the results file; `outcome` is None for one that the run ended before."""
@@ -174,7 +167,7 @@ class Summary:
             return STOPPED if is_money else NOTHING_SENT
         if self.stopped is not None:
             return STOPPED
-        return SOME_FAILED if is_refused or self._left_out or self.state_problem else OK
+        return SOME_FAILED if is_refused or self._left_out else OK
 
     def _explanations(self) -> Iterator[str]:
         if self.stopped is not None:
@@ -190,14 +183,15 @@ class Summary:
         if self.rows_not_fetched:
             more = ", …" if len(self.rows_not_fetched) > _MOST_ROWS_SHOWN else ""
             rows = ", ".join(map(str, self.rows_not_fetched[:_MOST_ROWS_SHOWN])) + more
-            yield f"paid for but not saved: rows {rows}; the same command fetches them, for free"
+            yield (
+                f"paid for but not saved: rows {rows}; the same command fetches them, for free, and "
+                f"--run {self._run.run_id} does so with another --save-to"
+            )
         if self._left_out:
             yield (
                 f"{self._results} lacks {counted(self._left_out, 'row')} ({self._file_problem}); "
                 "the same command writes them, for free"
             )
-        if self.state_problem:
-            yield f"the run could not be noted as ended: {self.state_problem}"
         yield from self._what_to_do()
 
     def _what_to_do(self) -> Iterator[str]:

@@ -220,10 +220,12 @@ def test_budgets_and_filters_of_jobs(hub: Sandbox, terminal: Terminal, tmp_path:
     assert (budget["limit"], budget["spent"], budget["reserved"]) == ("1", "0.013", "0.013")
     # Whether a failed job is billed is not known, so its money stays reserved.
     for filters, count in (
-        (("--status", "failed"), 1), (("--budget", budget["name"]), 2), (("--budget", "no"), 0),
+        (("--status", "failed"), 1), (("--budget", budget["name"]), 2),
         (("--key-prefix", "run-"), 2), (("--status", "failed", "--key-prefix", "x"), 0),
     ):  # fmt: skip
         assert len(json.loads(terminal("jobs", "--json", *filters)[1])) == count, filters
+    status, _, errors = terminal("jobs", "--budget", "no")
+    assert (status, budget["name"] in errors) == (1, True)
 
 
 def test_the_version(terminal: Terminal, capsys: pytest.CaptureFixture[str]) -> None:

@@ -193,3 +193,8 @@ def test_a_full_disk_leaves_rows_out_and_loses_nothing(
     status, _, errors = terminal("generate", MODEL, "-p", "c", "--save-to", begins.parent, "--yes")
     assert (status, len(hub.jobs)) == (2, 2)
     assert "cannot be written: No space left on device. Nothing was sent." in errors
+    (tmp_path / ".results.jsonl.part").symlink_to("/dev/full")
+    status, _, errors = terminal(*asked)
+    name = errors.partition("With --run ")[2].partition(" ")[0]
+    assert terminal(*asked, "--save-to", tmp_path / "there", "--run", name)[0] == 0
+    assert (len(rows(tmp_path / "there")), len(hub.jobs)) == (2, 2)
