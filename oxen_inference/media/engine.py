@@ -32,6 +32,7 @@ from oxen_inference.media.pause import SharedPause
 from oxen_inference.media.polled_jobs import Subscription
 from oxen_inference.media.poller import Poller
 from oxen_inference.media.results.download import Source
+from oxen_inference.media.unwritten import Unwritten
 from oxen_inference.paths import Paths
 from oxen_inference.result import Progress
 from oxen_inference.settings import check_timeout
@@ -162,7 +163,9 @@ class Engine:
     hub: Callable[[], str]
     price_caps: Callable[[], Mapping[str, Decimal]]
     groups: GroupedWrites = field(init=False)
+    unwritten: Unwritten = field(default_factory=Unwritten)
     _breaches: tuple[float, str, int, dict[tuple[str, str], Breach]] | None = None
+    _quoted_without_ledger: bool = False
     _breach_writes: ClassVar[int] = 0
     """How often any client of this process wrote breaches: what another has read is old then."""
 
@@ -199,7 +202,11 @@ class Engine:
         try:
             return self.ledger.breaches(hub, BREACH_LASTS)
         except LedgerError as error:
-            log.warning("Quoted without the bills that the ledger knows (%s)", error)
+            # Whatever pays raises it; a quote goes on, and says so once.
+            say = log.debug if self._quoted_without_ledger else log.warning
+            say("The ledger cannot be read: quotes do not know the bills that were above theirs.")
+            log.debug("Why it cannot be read: %s", error)
+            self._quoted_without_ledger = True
             return []
 
     def keep_breach(self, breach: Breach) -> bool:
@@ -273,7 +280,8 @@ class Engine:
             written = await run_together(self.groups.update, Change(entry, is_delivered))
         except LedgerError as error:
             # It was paid for: a full disk must not keep it from the caller.
-            log.error("Not written to the ledger (%s): %s", error, entry.generation_ids)  # noqa: TRY400 - the ids matter, not the trace
+            self.unwritten.add(error, entry.generation_ids)
             return entry
+        self.unwritten.end()
         # The entry in hand may be a part of the request, and has bytes that no ledger holds.
         return replace(written, items=entry.items, notes=entry.notes)

@@ -172,10 +172,27 @@ def test_a_result_that_cannot_be_written_is_still_the_callers(
     breaks(ledger, "UPDATE ON oxen_generations")
     result = generate(key="k", save_to=tmp_path / "to")
     assert Path(result.paths[0]).is_file()
-    assert f"disk is full.): ('{hub.accepted[0].ids[0]}',)" in caplog.text
+    assert f"disk is full.): {hub.accepted[0].ids[0]};" in caplog.text
     mended(ledger)
     assert generate(key="k").cost == result.cost
     assert len(hub.accepted) == 1
+
+
+def test_many_results_that_cannot_be_written_take_two_lines(
+    hub: BadHub, ledger: Ledger, caplog: Any
+) -> None:
+    breaks(ledger, "UPDATE ON oxen_generations")
+    with quick_client(hub, ledger) as client:
+        requests = [{"model": "bad-image", "prompt": f"ox {n}"} for n in range(8)]
+        results = client.media.generate_many(requests)
+        assert all(isinstance(each, MediaResult) for each in results)
+        said = [each for each in caplog.messages if "Not written to the ledger" in each]
+        assert len(said) == 1
+        mended(ledger)
+        client.media.reconcile()
+    said = [each for each in caplog.messages if "can be written again" in each]
+    assert len(said) == 1
+    assert "7 more generations" in said[0]
 
 
 def test_a_collection_that_cannot_be_written_is_still_one(
