@@ -32,6 +32,10 @@ class _LineError(ValueError):
     """What is wrong with one line."""
 
 
+class _FormError(_LineError):
+    """A line that is neither an object nor a text."""
+
+
 class BadLinesError(ValueError):
     """Lines that cannot be sent; the text names all of them."""
 
@@ -62,13 +66,14 @@ class Plan:
         """Requests that may cost more than --max-cost."""
         digest = hashlib.sha256()
         problems: list[str] = []
-        bad = 0
+        bad, has_other_forms = 0, False
         for number, given in self._lines():
             try:
                 request = self._request(given)
                 self._price(request, bought)
             except (ValueError, NotFoundError) as error:
                 bad += 1
+                has_other_forms |= isinstance(error, _FormError)
                 if len(problems) < _MOST_SHOWN:
                     problems.append(f"line {number}: {error}" if options.source else str(error))
                 continue
@@ -76,6 +81,8 @@ class Plan:
             digest.update(json.dumps(request, sort_keys=True, default=str).encode())
         if bad > len(problems):
             problems.append(f"and {bad - len(problems)} more lines")
+        if has_other_forms:
+            problems.append(_FORM)
         if problems:
             raise BadLinesError(
                 "; ".join(problems)
@@ -150,7 +157,7 @@ class Plan:
             raise given
         row = {"prompt": given} if isinstance(given, str) else given
         if not isinstance(row, Mapping):
-            raise _LineError(f"it is {json.dumps(row)[:60]}; {_FORM}")
+            raise _FormError(f"it is {json.dumps(row)[:60]}")
         name = row.get("model") or self._options.model
         if not isinstance(name, str):
             raise _LineError("it names no model, and the command names none")
@@ -208,7 +215,7 @@ def _parsed(lines: Any) -> Iterator[tuple[int, Any]]:
         try:
             yield number, json.loads(line)
         except (ValueError, RecursionError) as error:
-            yield number, _LineError(f"it is no JSON ({error}); {_FORM}")
+            yield number, _FormError(f"it is no JSON ({error})")
 
 
 def _prompts(lines: Iterable[str]) -> Iterator[tuple[int, str]]:

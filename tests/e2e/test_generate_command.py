@@ -93,7 +93,7 @@ def test_every_bad_line_is_named_before_anything_is_sent(
     status, _, printed = terminal("generate", MODEL, "--from", source, "--yes")
     assert status == 2
     assert [f"line {n}:" in printed for n in range(1, 8)] == [False, *[True] * 6]
-    assert "line 7: it is null; each line is JSON: an object, or a text in quotes" in printed
+    assert "line 7: it is null\n  each line is JSON: an object, or a text in quotes" in printed
     assert hub.jobs == []
 
 
