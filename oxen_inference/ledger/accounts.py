@@ -121,10 +121,8 @@ def to_units(amount: Decimal, rounding: str = ROUND_HALF_UP) -> int:
 
 def to_usd(units: int) -> Decimal:
     """Return what is stored as USD, without zeros at the end."""
-    amount = Decimal(units) / _UNITS_PER_USD
-    return (
-        amount.quantize(Decimal(1)) if amount == amount.to_integral_value() else amount.normalize()
-    )
+    whole, rest = divmod(units, _UNITS_PER_USD)
+    return (Decimal(units) / _UNITS_PER_USD).normalize() if rest else Decimal(whole)
 
 
 def named_totals(connection: Connection) -> dict[str, Totals]:

@@ -31,6 +31,7 @@ from oxen_inference.errors import (
     LedgerError,
 )
 from oxen_inference.ledger import schema
+from oxen_inference.ledger.accounts import to_usd
 from oxen_inference.ledger.database import LedgerWarning
 from oxen_inference.ledger.entries import Entry, Intent, Scope
 from oxen_inference.ledger.groups import Change, GroupedWrites
@@ -888,3 +889,8 @@ def test_a_pickled_budget_is_the_one_in_its_ledger_or_none(ledger: Ledger) -> No
     sql(ledger, "DELETE FROM oxen_budgets")
     with pytest.raises(LedgerError, match="no longer in its ledger"):
         pickle.loads(travels)
+
+
+@pytest.mark.parametrize("units", [2 * 10**9, 10**45, 10**45 + 1, -(10**45)])
+def test_absurd_amounts_of_a_damaged_row_are_read(units: int) -> None:
+    assert to_usd(units) == pytest.approx(Decimal(units) / 10**8)
