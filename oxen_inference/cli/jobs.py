@@ -59,10 +59,8 @@ def _jobs(client: OxenClient, options: argparse.Namespace, out: Console) -> None
 
 def _explain_none(client: OxenClient, options: argparse.Namespace) -> None:
     """Say why there are no jobs, where it is not that none was made."""
+    check_budget(client, options.budget)
     ledger = client.media.ledger
-    if options.budget is not None and options.budget not in (known := ledger.budgets()):
-        names = ", ".join(map(repr, known)) or "none with a name"
-        raise ValueError(f"the ledger has no budget {options.budget!r}; it has {names}")
     others = sum(
         (options.status is None or options.status in entry.statuses)
         and (entry.key or "").startswith(options.key_prefix or "")
@@ -74,6 +72,13 @@ def _explain_none(client: OxenClient, options: argparse.Namespace) -> None:
             "jobs of other keys or hubs",
             file=sys.stderr,
         )
+
+
+def check_budget(client: OxenClient, name: str | None) -> None:
+    """Raise `ValueError` for the name of no budget."""
+    if name is not None and name not in (known := client.media.ledger.budgets()):
+        names = ", ".join(map(repr, known)) or "none with a name"
+        raise ValueError(f"the ledger has no budget {name!r}; it has {names}")
 
 
 def _forget(client: OxenClient, options: argparse.Namespace, out: Console) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from oxen_inference.cli.jobs import check_budget
 from oxen_inference.cli.output import print_json, print_line, stderr
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def _shown_progress() -> Iterator[Callable[[int, int], None] | None]:
 
 
 def _report(client: OxenClient, options: argparse.Namespace, out: Console) -> None:
+    check_budget(client, options.budget)
     filters = {name: getattr(options, name) for name in ("status", "budget", "key_prefix")}
     try:
         with _shown_progress() as on_progress:

@@ -32,7 +32,7 @@ from oxen_inference.locks import Lock
 
 _URL_HINT = "Example: postgresql://user@host/database"
 _ENCODE_HINT = (
-    "Percent-encode what stands before the host: @ is %40, / is %2F, : is %3A, # is %23, ? is %3F."
+    "Percent-encode the user and the password: @ is %40, / is %2F, : is %3A, # is %23, ? is %3F."
 )
 _SCHEME_AND_USER = re.compile(r"[^:/?#@]+://(?:[^:/]*(?::[^@]*)?@)?")
 _HOST = re.compile(r"localhost|\[[0-9a-fA-F:]+\]|[\w-]+(?:\.[\w-]+)+")

@@ -92,6 +92,7 @@ def test_jobs_say_why_there_are_none(
     assert "succeeded" in err
     status, _, err = terminal("jobs", "--budget", "nosuch")
     assert (status, "the ledger has no budget 'nosuch'" in err) == (1, True)
+    assert terminal("report", str(made.entry_id), "--budget", "nosuch")[0] == 1
     assert terminal("jobs", "--status", "canceled")[0] == 0
     monkeypatch.setenv("OXEN_API_KEY", "another")
     status, _, err = terminal("jobs")
