@@ -489,11 +489,18 @@ class TestAsync:
                 await asyncio.sleep(0.001)
                 longest = max(longest, time.perf_counter() - before)
 
-        heart = asyncio.create_task(pulse())
-        calls = [draw.ainvoke(call(draw, f"c{n}", prompt="ox"), IN_A_THREAD) for n in range(8)]
-        await asyncio.gather(*calls)
-        done = True
-        await heart
+        # A busy machine lets it stand still now and then; what blocks it does so in every round.
+        for number in range(5):
+            longest, done = 0.0, False
+            heart = asyncio.create_task(pulse())
+            names = [f"c{number}-{n}" for n in range(8)]
+            await asyncio.gather(
+                *(draw.ainvoke(call(draw, name, prompt="ox"), IN_A_THREAD) for name in names)
+            )
+            done = True
+            await heart
+            if longest < 0.25:
+                break
         assert longest < 0.25, f"the loop stood still for {longest:.3f} s"
 
     async def test_a_client_that_was_given_is_the_one_in_use(self, oxen_sandbox: Sandbox) -> None:
