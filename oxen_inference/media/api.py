@@ -148,7 +148,13 @@ class MediaBase:
         """Return whose jobs are bought. Raises `MissingAPIKeyError`."""
         if not self._client.has_key:
             raise missing_key("client.media")
-        return scope_of(str(self._client.base_url), self._client.api_key)
+        return self._account()
+
+    def _account(self) -> Scope:
+        # A key that a function returns is known only once it was asked for, and may change: the
+        # account must be the same before and after, or the same key would be paid for twice.
+        is_returned = getattr(self._client, "_api_key_provider", None) is not None
+        return scope_of(str(self._client.base_url), None if is_returned else self._client.api_key)
 
     def _source(self) -> Source:
         return Source(
@@ -193,7 +199,7 @@ class MediaBase:
     async def _jobs(
         self, status: str | None, budget: str | None, key_prefix: str | None
     ) -> list[Entry]:
-        scope = scope_of(str(self._client.base_url), self._client.api_key)
+        scope = self._account()
         # Without a key nothing says whose they are, so they are those of every key.
         whose = scope if self._client.has_key else None
         found = await run(lambda: self._engine.ledger.entries(whose, budget=budget))

@@ -11,7 +11,7 @@ from oxen_inference import Ledger
 from oxen_inference.catalog.cache import clear_cache
 from oxen_inference.errors import BadRequestError, GenerationTimeout, KeyConflictError, OxenError
 from oxen_inference.result import MediaItem
-from tests.e2e.media.calls import MediaCalls
+from tests.e2e.media.calls import MediaCalls, quick_client
 from tests.support import bad_hub
 from tests.support.bad_hub import BadHub
 from tests.support.databases import sql
@@ -125,3 +125,15 @@ def test_a_refused_request_is_sent_by_todays_schema(
     (entry,) = ledger.entries()
     assert entry.request["width"] == "512"
     assert entry.generation_ids == tuple(hub.accepted[0].ids)
+
+
+def test_keys_that_a_function_returns_are_one_account(hub: BadHub, ledger: Ledger) -> None:
+    keys = iter([f"key-{number}" for number in range(100)])
+    ids = set()
+    for _ in range(2):
+        with quick_client(hub, ledger, api_key=lambda: next(keys)) as client:
+            for _ in range(2):
+                made = client.media.generate(model="bad-image", prompt="ox", key="k")
+                ids.add(made.generation_ids)
+            assert [entry.key for entry in client.media.jobs()] == ["k"]
+    assert len(ids) == len(hub.accepted) == 1
