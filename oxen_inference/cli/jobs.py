@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from oxen_inference.cli.generate_money import BudgetOption, read_budget
+from oxen_inference.cli.generate.money import BudgetOption, read_budget
 from oxen_inference.cli.output import print_json, print_line, show_control
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from oxen_inference._version import __version__
-from oxen_inference.cli import doctor, generate, jobs, ledger, models, output, report
+from oxen_inference.cli import doctor, jobs, ledger, models, output, report
+from oxen_inference.cli.generate import command as generate
 from oxen_inference.cli.words import in_commands
 
 if TYPE_CHECKING:

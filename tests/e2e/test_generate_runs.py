@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from oxen_inference.cli.generate_state import held
+from oxen_inference.cli.generate.state import held
 from oxen_inference.media import facade
 from oxen_inference.media.pace import Pace
 from oxen_sandbox import Fault, Sandbox

@@ -10,11 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from oxen_inference.cli.generate_money import budget_of
-from oxen_inference.cli.generate_plan import Plan
-from oxen_inference.cli.generate_results import ResultsFile, RowStatus, move_away, row_of
-from oxen_inference.cli.generate_state import Run, is_unchanged, not_writable, write_run
-from oxen_inference.cli.generate_summary import INTERRUPTED, TERMINATED, Summary
+from oxen_inference.cli.generate.money import budget_of
+from oxen_inference.cli.generate.plan import Plan
+from oxen_inference.cli.generate.results import ResultsFile, RowStatus, move_away, row_of
+from oxen_inference.cli.generate.state import Run, is_unchanged, not_writable, write_run
+from oxen_inference.cli.generate.summary import INTERRUPTED, TERMINATED, Summary
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -11,9 +11,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from oxen_inference.cli.generate_plan import ALREADY_MADE, Plan
-from oxen_inference.cli.generate_results import ResultsFile
-from oxen_inference.cli.generate_state import Run
+from oxen_inference.cli.generate.plan import ALREADY_MADE, Plan
+from oxen_inference.cli.generate.results import ResultsFile
+from oxen_inference.cli.generate.state import Run
 from oxen_inference.cli.output import counted, print_json, print_line, show_control
 from oxen_inference.cli.words import in_commands
 

@@ -12,7 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from oxen_inference.cli.generate_bought import Bought, Earlier
+from oxen_inference.cli.generate.bought import Bought, Earlier
 from oxen_inference.cli.models import read_params
 
 if TYPE_CHECKING:

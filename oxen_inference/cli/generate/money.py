@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
-from oxen_inference.cli.generate_plan import Plan
-from oxen_inference.cli.generate_state import Run
+from oxen_inference.cli.generate.plan import Plan
+from oxen_inference.cli.generate.state import Run
 from oxen_inference.cli.models import read_usd
 from oxen_inference.cli.output import counted
 

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from oxen_inference.cli.generate_bought import Bought
-from oxen_inference.cli.generate_folder import check_folders
-from oxen_inference.cli.generate_money import check_budget, limits_in_the_way, read_budget
-from oxen_inference.cli.generate_plan import Plan
-from oxen_inference.cli.generate_run import make
-from oxen_inference.cli.generate_state import Run, find_run, held, read_run_name, replaced_run
-from oxen_inference.cli.generate_summary import NOTHING_SENT, OK
+from oxen_inference.cli.generate.bought import Bought
+from oxen_inference.cli.generate.folder import check_folders
+from oxen_inference.cli.generate.money import check_budget, limits_in_the_way, read_budget
+from oxen_inference.cli.generate.plan import Plan
+from oxen_inference.cli.generate.run import make
+from oxen_inference.cli.generate.state import Run, find_run, held, read_run_name, replaced_run
+from oxen_inference.cli.generate.summary import NOTHING_SENT, OK
 from oxen_inference.cli.models import read_usd
 from oxen_inference.cli.output import print_json, print_line, stderr
 

@@ -1,0 +1,1 @@
+"""The command `generate`: one request, or a manifest of thousands, from the terminal."""
