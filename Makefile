@@ -57,7 +57,7 @@ $(SCALE)/.installed: examples/scale/requirements.txt pyproject.toml
 
 comma := ,
 test-scale: $(SCALE)/.installed
-	$(SCALE)/bin/python -m pytest examples/scale -p no:cacheprovider -c /dev/null --rootdir examples/scale
+	$(SCALE)/bin/python -m pytest examples/scale -p no:cacheprovider -c /dev/null --rootdir examples/scale --confcutdir examples/scale
 
 # Subprocesses and threads are measured too; each kind of test adds to the same figures. Python 3.11
 # loses sight of generators that an error was thrown into: PYTHON=python3.13 VENV=.venv-3.13 does not.
