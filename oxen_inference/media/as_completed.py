@@ -12,6 +12,7 @@ from collections.abc import (
     Iterator,
     Mapping,
 )
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -143,7 +144,8 @@ class AsyncAsCompleted(_AsCompleted):
                     self._room.clear()
                     if self._bulk.run.is_exhausted:
                         return
-                    await asyncio.wait({asyncio.ensure_future(self._room.wait())}, timeout=0.2)
+                    with suppress(asyncio.TimeoutError):
+                        await asyncio.wait_for(self._room.wait(), 0.2)
                 await self._driver.run(self._bulk.take(await anext(iterator)))
         except StopAsyncIteration:
             self._bulk.run.say_exhausted()

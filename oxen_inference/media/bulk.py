@@ -95,6 +95,8 @@ class Bulk:
         """
         state, reported = self.run, time.monotonic()
         while True:
+            # Before the looks: what a worker changes after one of them must not be slept through.
+            state.changed.clear()
             if state.crashed is not None:
                 raise state.crashed
             if state.outcomes:
@@ -106,10 +108,8 @@ class Bulk:
                 continue
             if state.is_over:
                 return None
-            state.changed.clear()
-            if not (state.outcomes or state.crashed or state.is_over):
-                every = None if self._on_progress is None else _PROGRESS_EVERY
-                await wait_event(state.changed, every)
+            every = None if self._on_progress is None else _PROGRESS_EVERY
+            await wait_event(state.changed, every)
             if time.monotonic() - reported >= _PROGRESS_EVERY:
                 reported = time.monotonic()
                 await self._report()

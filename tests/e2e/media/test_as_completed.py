@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from oxen_inference import AsyncOxenClient, Budget, Ledger, OxenClient
+from oxen_inference.drivers import BlockingDriver
 from oxen_inference.errors import (
     BudgetExceededError,
     DownloadError,
@@ -22,6 +23,7 @@ from oxen_inference.errors import (
     InvalidInputError,
     OxenError,
 )
+from oxen_inference.media.bulk import Bulk
 from oxen_inference.media.poller import Poller
 from oxen_inference.result import BulkProgress, MediaResult
 from oxen_sandbox import Fault, Sandbox
@@ -271,6 +273,38 @@ def test_a_used_up_budget_ends_the_rest_with_one_error(run: Run) -> None:
         str(text) for text in made(outcomes).values()
     )
     assert (run.paid, budget.spent) == (4, price * 3)
+
+
+def test_what_changes_while_the_consumer_looks_is_not_slept_through() -> None:
+    """A worker drops the last job just after the consumer saw that there is no room."""
+
+    class Racing:
+        crashed, outcomes, is_over = None, (), False
+        changed = threading.Event()
+        looks = 0
+
+        @property
+        def has_room(self) -> bool:
+            self.looks += 1
+            if self.looks == 1:
+                self.changed.set()
+                return False
+            raise TimeoutError  # it looked again
+
+    async def nothing() -> None: ...
+
+    driver: Any = BlockingDriver(OxenClient(api_key="k"))
+    bulk: Any = object.__new__(Bulk)
+    bulk.run, bulk._on_progress = Racing(), None
+
+    def consume() -> None:
+        with pytest.raises(TimeoutError):
+            driver.run(bulk.next_outcome(nothing))
+
+    consumer = threading.Thread(target=consume, daemon=True)
+    consumer.start()
+    consumer.join(20)
+    assert bulk.run.looks == 2
 
 
 def test_a_reservation_above_the_cost_ends_no_run(run: Run) -> None:
