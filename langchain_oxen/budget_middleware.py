@@ -6,11 +6,10 @@ import asyncio
 import uuid
 import warnings
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 if find_spec("langchain") is None or find_spec("langgraph") is None:
     raise ImportError(
@@ -27,20 +26,25 @@ from langchain.agents.middleware.types import (
     ToolCallRequest,
     hook_config,
 )
-from langchain_core.messages import AIMessage, RemoveMessage, ToolCall, ToolMessage
+from langchain_core.messages import AIMessage, RemoveMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
-from langchain_core.tools import ToolException
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
 from langgraph.runtime import Runtime
 from langgraph.types import Command
-from pydantic import ValidationError
 from typing_extensions import NotRequired
 
 from langchain_oxen.approval import PricedCall, ask, digest, note_edit, refusal
 from langchain_oxen.costs import is_charged_to, is_from_cache
-from langchain_oxen.media_tool import OxenMediaTool
-from langchain_oxen.tool_base import ToolRequest
-from langchain_oxen.toolkit import OxenSubmitTool
+from langchain_oxen.paid_calls import (
+    PAID_TOOLS,
+    PaidCall,
+    PaidTool,
+    apply_decision,
+    paid_tool,
+    read_call,
+    read_unanswered,
+    thread_id,
+)
 from langchain_oxen.unanswered import (
     UnansweredCall,
     closing_message,
@@ -50,7 +54,6 @@ from langchain_oxen.unanswered import (
 from oxen_inference.locks import Lock
 from oxen_inference.price_caps import PriceCaps, read_price_caps
 from oxen_inference.tools.approval import needs_approval
-from oxen_inference.tools.calls import problems_in
 
 if TYPE_CHECKING:
     from oxen_inference.catalog.pricing import Quote
@@ -59,8 +62,6 @@ if TYPE_CHECKING:
     from oxen_inference.result import MediaResult
 
 _NO_CONFIG = RunnableConfig()
-_PAID_TOOLS = (OxenMediaTool, OxenSubmitTool)
-_PaidTool = OxenMediaTool | OxenSubmitTool
 _MAX_CACHED = 1000  # budgets of runs; one that was dropped is read from the ledger again
 ToolResponse = ToolMessage | Command[Any]
 
@@ -152,7 +153,7 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
         runtime: Runtime[Any],
     ) -> dict[str, Any] | None:
         """Name the run's budget in the checkpoint, so that a resumed run uses the same one."""
-        thread = _thread_id(runtime) if self._per == "thread" else None
+        thread = thread_id(runtime) if self._per == "thread" else None
         if (
             thread is None
             and self._per == "thread"
@@ -260,7 +261,7 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
         from oxen_inference.errors import OxenError
 
         try:
-            for tool, wanted in _read_unanswered(one.call, request):
+            for tool, wanted in read_unanswered(one.call, request):
                 if (job := tool.paid_job(wanted)) is not None:
                     return job
         except OxenError as error:
@@ -273,7 +274,7 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
         from oxen_inference.errors import OxenError
 
         try:
-            for tool, wanted in _read_unanswered(one.call, request):
+            for tool, wanted in read_unanswered(one.call, request):
                 if (job := await tool.apaid_job(wanted)) is not None:
                     return job
         except OxenError as error:
@@ -292,7 +293,7 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
         return closing_message(
             call,
             is_asked=question is not None and question["arguments"] == digest(call["args"]),
-            is_paid_tool=_paid_tool(call, request) is not None,
+            is_paid_tool=paid_tool(call, request) is not None,
             job=job,
         )
 
@@ -357,29 +358,29 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
 
     def _price_calls(
         self, request: ModelRequest[Any], response: ModelResponse[Any]
-    ) -> list[_Candidate]:
+    ) -> list[PaidCall]:
         """Return the paid calls of an answer, whose arguments fit, with their prices."""
         if self._ask_above is None:
             return []
-        tools = {tool.name: tool for tool in request.tools if isinstance(tool, _PAID_TOOLS)}
-        thread, budget = _thread_id(request.runtime), self.budget_of(request.state)
+        tools = {tool.name: tool for tool in request.tools if isinstance(tool, PAID_TOOLS)}
+        thread, budget = thread_id(request.runtime), self.budget_of(request.state)
         config = RunnableConfig(configurable={"thread_id": thread} if thread else {})
         found = []
         for message in response.result:
             for call in message.tool_calls if isinstance(message, AIMessage) else ():
                 tool = tools.get(call["name"])
-                if tool is not None and (candidate := _read_call(tool, call, config, budget)):
+                if tool is not None and (candidate := read_call(tool, call, config, budget)):
                     found.append(candidate)
         return found
 
-    def _must_ask(self, calls: list[_Candidate]) -> bool:
+    def _must_ask(self, calls: list[PaidCall]) -> bool:
         """Whether a person must be asked: one call, or all of a turn together, cost too much."""
         if any(needs_approval(self._ask_above, each.quote) for each in calls):
             return True
         total = sum((each.quote.high or Decimal(0) for each in calls), Decimal(0))
         return self._ask_above is not None and total > self._ask_above
 
-    def _is_open_to_question(self, call: _Candidate, state: Mapping[str, Any]) -> bool:
+    def _is_open_to_question(self, call: PaidCall, state: Mapping[str, Any]) -> bool:
         """Whether a call is neither paid for already nor too expensive to be made."""
         from oxen_inference.errors import BudgetExceededError, OxenError
 
@@ -393,7 +394,7 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
             return True  # unknown, so a person is asked
         return True
 
-    async def _ais_open_to_question(self, call: _Candidate, state: Mapping[str, Any]) -> bool:
+    async def _ais_open_to_question(self, call: PaidCall, state: Mapping[str, Any]) -> bool:
         from oxen_inference.errors import BudgetExceededError, OxenError
 
         try:
@@ -409,7 +410,7 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
     def _with_questions(
         self,
         response: ModelResponse[Any],
-        calls: list[_Candidate],
+        calls: list[PaidCall],
         results: list[tuple[str | None, ToolMessage]],
     ) -> ModelResponse[Any] | ExtendedModelResponse[Any]:
         """Keep what is asked, and its prices, in the checkpoint before anybody is asked."""
@@ -438,7 +439,7 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
         from oxen_inference.errors import BudgetExceededError, OxenError
 
         tool = request.tool
-        if not isinstance(tool, _PAID_TOOLS):
+        if not isinstance(tool, PAID_TOOLS):
             return handler(request)
         paid = request.override(tool=tool.with_budget(self.budget_of(request.state)))
         pending = self._pending_call(tool, request)
@@ -456,7 +457,7 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
             pass  # unknown, so a person decides
         if is_paid and pending.decision is None:
             return handler(paid)
-        approved = _apply_decision(paid, tool, pending)
+        approved = apply_decision(paid, tool, pending)
         if isinstance(approved, Mapping):
             return refusal(request.tool_call, approved, is_paid=is_paid)
         return note_edit(handler(approved), approved.tool_call["args"], request.tool_call)
@@ -469,7 +470,7 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
         from oxen_inference.errors import BudgetExceededError, OxenError
 
         tool = request.tool
-        if not isinstance(tool, _PAID_TOOLS):
+        if not isinstance(tool, PAID_TOOLS):
             return await handler(request)
         budget = await asyncio.to_thread(self.budget_of, request.state)
         paid = request.override(tool=tool.with_budget(budget))
@@ -488,18 +489,18 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
             pass
         if is_paid and pending.decision is None:
             return await handler(paid)
-        approved = _apply_decision(paid, tool, pending)
+        approved = apply_decision(paid, tool, pending)
         if isinstance(approved, Mapping):
             return refusal(request.tool_call, approved, is_paid=is_paid)
         return note_edit(await handler(approved), approved.tool_call["args"], request.tool_call)
 
-    def _pending_call(self, tool: _PaidTool, request: ToolCallRequest) -> _Candidate | None:
+    def _pending_call(self, tool: PaidTool, request: ToolCallRequest) -> PaidCall | None:
         """Return the call with a person's decision, or that needs one; None for any other."""
         if self._ask_above is None:
             return None
         call = request.tool_call
         budget = self.budget_of(request.state)
-        candidate = _read_call(tool, call, request.runtime.config, budget)
+        candidate = read_call(tool, call, request.runtime.config, budget)
         if candidate is None:
             return None  # the tool will report the bad arguments; nothing is paid
         kept = (request.state.get("oxen_decisions") or {}).get(str(call["id"]))
@@ -511,67 +512,10 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
         _require_checkpointer(request.runtime.config)
         return candidate
 
-    def _check_budget(self, tool: _PaidTool, quote: Quote, state: Mapping[str, Any]) -> None:
+    def _check_budget(self, tool: PaidTool, quote: Quote, state: Mapping[str, Any]) -> None:
         """Raise `BudgetExceededError` for a call that is too expensive to ask about."""
         if quote.high is not None and tool.handle_tool_error is True:
             self.budget_of(state).check(quote.high)
-
-
-class _Candidate(NamedTuple):
-    """A paid call of an answer, its price, and what a person decided about it."""
-
-    tool: _PaidTool
-    call: ToolCall
-    request: ToolRequest
-    quote: Quote
-    decision: dict[str, Any] | None = None
-    approved: PricedCall | None = None
-    """The call as the person was shown it."""
-
-
-def _read_call(
-    tool: _PaidTool, call: ToolCall, config: RunnableConfig, budget: Budget | None = None
-) -> _Candidate | None:
-    """Return a call with its price; None for arguments that the tool does not take."""
-    try:
-        request = tool.read_request(call["args"], call["id"], config)
-        return _Candidate(tool, call, request, tool.quote(call["args"], budget=budget))
-    except (ValueError, TypeError):
-        return None
-
-
-def _problem_of_edit(tool: _PaidTool, call: ToolCall, config: RunnableConfig) -> str | None:
-    """Return why a call cannot be made with the arguments that a person gave it, or None."""
-    try:
-        tool.read_request(call["args"], call["id"], config)
-        tool.quote(call["args"])
-    except (ValueError, TypeError, ToolException) as error:
-        cause = error.__cause__ if isinstance(error, ToolException) else error
-        why = problems_in(cause) if isinstance(cause, ValidationError) else str(cause)
-        return f"{tool.name} cannot be called with these arguments: {why.rstrip('.')}."
-    return None
-
-
-def _paid_tool(call: ToolCall, request: ModelRequest[Any]) -> _PaidTool | None:
-    tools = (t for t in request.tools if isinstance(t, _PAID_TOOLS) and t.name == call["name"])
-    return next(tools, None)
-
-
-def _read_unanswered(
-    call: ToolCall, request: ModelRequest[Any]
-) -> Iterator[tuple[_PaidTool, ToolRequest]]:
-    """Yield the requests that a call may have become: its own, and the one a person made of it."""
-    tool = _paid_tool(call, request)
-    if tool is None:
-        return
-    thread = _thread_id(request.runtime)
-    config = RunnableConfig(configurable={"thread_id": thread} if thread else {})
-    state: Mapping[str, Any] = request.state
-    kept = (state.get("oxen_decisions") or {}).get(str(call["id"])) or {}
-    edited = kept.get("decision", {}).get("edited_action") or {}
-    for arguments in filter(None, (call["args"], edited.get("args"))):
-        with suppress(ValueError, TypeError, ToolException):  # arguments that were never sent
-            yield tool, tool.read_request(arguments, call["id"], config)
 
 
 def _by_call(results: Iterable[Any]) -> dict[tuple[str | None, str | None], ToolMessage]:
@@ -582,46 +526,6 @@ def _with_results(request: ModelRequest[Any], results: Sequence[Any]) -> ModelRe
     if not results:
         return request
     return request.override(messages=insert_results(request.messages, _by_call(results)))
-
-
-def _apply_decision(
-    request: ToolCallRequest, tool: _PaidTool, pending: _Candidate
-) -> ToolCallRequest | dict[str, Any]:
-    """Return the approved request, which cannot cost more than was approved, or the rejection.
-
-    An edit that the tool does not take is asked about again. So is a call that costs more than the
-    person was shown, since the price rose or the person edited it. Raises `GraphInterrupt`.
-    """
-    config = request.runtime.config
-    call, decision, problem = request.tool_call, pending.decision, None
-    shown = pending.approved or PricedCall.of(call, pending.quote)
-    while True:
-        if decision is None:
-            (decision,) = ask([shown], config, problem=problem)
-            problem = None
-        if decision["type"] == "reject":
-            return decision
-        if decision["type"] == "edit":
-            edited: ToolCall = {**call, "args": decision["edited_action"]["args"]}
-            problem = _problem_of_edit(tool, edited, config)
-            if problem is not None:
-                decision = None
-                continue
-            call = edited
-        budget = getattr(request.tool, "budget", None)
-        now = _read_call(tool, call, config, budget)
-        limit = shown.max_cost
-        is_dearer = now is not None and (now.quote.high is None or now.quote.high > (limit or 0))
-        if limit is None or not is_dearer:
-            assert isinstance(request.tool, _PAID_TOOLS)  # noqa: S101 - the caller saw it
-            return request.override(tool=request.tool.capped(limit), tool_call=call)
-        assert now is not None  # noqa: S101 - it is dearer
-        shown, decision = PricedCall.of(call, now.quote), None
-
-
-def _thread_id(runtime: Runtime[Any]) -> str | None:
-    thread = getattr(getattr(runtime, "execution_info", None), "thread_id", None)
-    return None if thread is None else str(thread)
 
 
 def _require_checkpointer(config: Mapping[str, Any]) -> None:
