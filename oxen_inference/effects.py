@@ -42,6 +42,14 @@ class NotAllowed(Exception):  # noqa: N818 - an answer, not a failure
     """A paid call was not made, because its `may_send` returned False."""
 
 
+class NotSent(Exception):  # noqa: N818 - says which half of the work was done
+    """A paid call was given up between its `may_send` and its first byte, because of `error`."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 class StopRequest:
     """Tells shielded work that its caller was interrupted: finish what is begun, begin no more."""
 
@@ -138,7 +146,8 @@ def post_once(call: Call[object], may_send: Callable[[], bool]) -> Operation[obj
     """Make a call that costs money, one time, and return its decoded body.
 
     `may_send` is asked when the connection stands, right before the first byte is sent; on False
-    the call is not made and `NotAllowed` is raised.
+    the call is not made and `NotAllowed` is raised. `NotSent`: the time was over before the answer
+    of `may_send` could be used.
     """
     return PostOnce(call, may_send)
 

@@ -12,13 +12,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any
 
 from oxen_inference.bounded_http import bounded
-from oxen_inference.effects import NotAllowed
+from oxen_inference.effects import NotAllowed, NotSent
 from oxen_inference.http_clients import make_async_http_client, make_http_client
 from oxen_inference.transport import AsyncSender, Call, RawContent, Sender
 from oxen_inference.transport_errors import closed_client
@@ -36,12 +36,15 @@ class _Gate:
         self._may_send = may_send
         self.refused = False
         self.error: Exception | None = None
-        self._asked = False
+        self.is_asked = False
+        self.is_passed = False
+        """Whether the transport was told that it may send."""
+        self.in_thread: Future[None] | None = None
 
     def ask(self) -> None:
-        if self._asked:
+        if self.is_asked:
             return
-        self._asked = True
+        self.is_asked = True
         try:
             self.refused = not self._may_send()
         except Exception as error:
@@ -102,7 +105,12 @@ class AsyncPaidTransport:
             answer = await self._client.post(call.path, **_arguments(call))
             return _json_or_bytes(answer, self._client) if call.takes_bytes else answer
         except Exception as error:
+            if gate.in_thread is not None and not gate.in_thread.cancelled():
+                with suppress(Exception):  # the gate has it
+                    await asyncio.wrap_future(gate.in_thread)
             _raise_refusal(gate, error)
+            if gate.is_asked and not gate.is_passed:
+                raise NotSent(error) from error
             raise
         finally:
             _current_gate.reset(token)
@@ -111,7 +119,12 @@ class AsyncPaidTransport:
         return make_async_http_client(event_hooks={"request": [self._hook]}, limits=_limits())
 
     async def _ask(self, gate: _Gate) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._executor(), gate.ask)
+        # A time limit may end the waiting for it, and not the thread, which writes all the same.
+        if gate.is_passed:
+            return
+        gate.in_thread = self._executor().submit(gate.ask)
+        await asyncio.wrap_future(gate.in_thread)
+        gate.is_passed = True
 
     async def _hook(self, request: Any) -> None:
         gate = _current_gate.get()

@@ -32,7 +32,7 @@ LATEST = 600.0
 """Seconds after sending within which the hub must have enqueued the job."""
 
 # Rows in a page, and pages: a job that was sent just now is among the newest.
-_LOOKS = ((100, 1), (MOST_ROWS, 10))
+_LOOKS = ((100, 1), (400, 1), (MOST_ROWS, 10))
 _LISTED_AFTER = 120.0  # seconds after which a job that exists is surely listed
 _SHORTEST_SEARCH = 3.0  # seconds
 _LONGEST_PAUSE = 5.0  # seconds

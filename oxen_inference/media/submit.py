@@ -16,6 +16,7 @@ import openai
 
 from oxen_inference.effects import (
     NotAllowed,
+    NotSent,
     StopRequest,
     invoke,
     post_once,
@@ -412,6 +413,10 @@ async def _attempt(
         payload = await post_once(call, may_send)
     except (LedgerError, NotAllowed):
         raise  # nothing was sent
+    except NotSent as unsent:
+        if not isinstance(unsent.error, OxenError):
+            raise unsent.error from None
+        return Refused(unsent.error, may_retry=isinstance(unsent.error, APIConnectionError))
     except Exception as error:
         if is_sending:
             return read_failure(error)  # of whatever kind, it must not be sent again

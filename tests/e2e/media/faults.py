@@ -67,7 +67,7 @@ def judge(location: Path | str, count: int, seed: int) -> dict[str, int]:
     ledger = Ledger(location)
     ledger.setup()
     with BadHub(plan=random_plan(seed), lag=0.1, states_date=True) as hub:
-        budget = Budget(1000, name="faults", ledger=ledger)
+        budget = Budget(1000, name=f"faults {seed}", ledger=ledger)
         outcomes = enqueue_all(hub, ledger, count, budget)
         assert len(outcomes) == count
         known, unknown = 0, 0

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -57,6 +59,35 @@ def breaks(ledger: Ledger, event: str, when: str = "1", how: str = "ABORT") -> N
         f"CREATE TRIGGER breaks BEFORE {event} WHEN {when}"
         f" BEGIN SELECT RAISE({how}, 'disk is full'); END",
     )
+
+
+@pytest.mark.parametrize("is_refused", [False, True])
+def test_a_ledger_that_answers_after_the_time_limit_is_not_waited_for_again(
+    is_refused: bool, hub: BadHub, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread writes that the request is on its way once nobody waits for it any more."""
+    post, slow = ledger.mark_posting, threading.Event()
+
+    def late(*args: Any) -> bool:
+        if not slow.is_set():
+            slow.set()
+            time.sleep(2.0)
+        return post(*args)
+
+    monkeypatch.setattr(ledger, "mark_posting", late)
+
+    async def submit_one() -> Any:
+        retries = 0 if is_refused else 2
+        async with quick_async_client(hub, ledger, timeout=0.5, max_retries=retries) as client:
+            return await asyncio.wait_for(client.media.submit(model="bad-image", prompt="ox"), 60)
+
+    if is_refused:
+        with pytest.raises(openai.APITimeoutError):
+            asyncio.run(submit_one())
+        assert [entry.state for entry in ledger.entries()] == ["rejected"]
+    else:
+        assert asyncio.run(submit_one()).generation_ids == tuple(hub.accepted[0].ids)
+    assert hub.posts["ox"] == (0 if is_refused else 1)
 
 
 def mended(ledger: Ledger) -> None:

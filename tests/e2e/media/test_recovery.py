@@ -447,11 +447,11 @@ async def test_the_async_client_gets_back_the_same(hub: BadHub, ledger: Ledger, 
             await client.media.forget(entry_id)
 
 
-@pytest.mark.parametrize(("age", "most", "pages"), [(0, 10, 4), (9000, 10, 1), (0, 2, 3)])
+@pytest.mark.parametrize(("age", "most", "pages"), [(0, 10, 5), (9000, 10, 1), (0, 2, 4)])
 def test_a_long_history_is_read_until_it_goes_past_the_request(
     age: int, most: int, pages: int, hub: BadHub, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lost_jobs, "_LOOKS", ((100, 1), (1000, most)))
+    monkeypatch.setattr(lost_jobs, "_LOOKS", ((100, 1), (400, 1), (1000, most)))
     hub.states_date = True  # or nothing says what is before the request
     hub.plan = lambda *_: "reset_after"
     rows = [foreign(hub, prompt="a cow", enqueued_at=int(time.time()) - age)] * 2500
