@@ -240,9 +240,9 @@ def _annotations(rules: Schema) -> dict[str, Any]:
 
 
 def _may_be_shown(value: object) -> bool:
-    """Whether a value may stand in a schema: pydantic follows a `$ref` wherever it finds one."""
+    """Whether a value may stand in a schema: pydantic reads `$ref` and `$defs` wherever they are."""
     if isinstance(value, Mapping):
-        return "$ref" not in value and all(map(_may_be_shown, value.values()))
+        return not {"$ref", "$defs"} & value.keys() and all(map(_may_be_shown, value.values()))
     return not isinstance(value, list) or all(map(_may_be_shown, value))
 
 

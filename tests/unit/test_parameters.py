@@ -409,6 +409,7 @@ _GARBAGE = st.recursive(
 @given(spec=st.dictionaries(_NAMES, _GARBAGE, max_size=6), value=_GARBAGE, rules=_GARBAGE)
 @example(spec={"const": {"$ref": ""}}, value=None, rules=None)
 @example(spec={"enum": ["ox", [{"$ref": "#"}]], "default": {"$ref": ""}}, value="ox", rules=None)
+@example(spec={"const": {"$defs": None}}, value=None, rules=None)
 @settings(max_examples=150, deadline=None)
 def test_no_schema_however_odd_crashes(spec: Any, value: Any, rules: Any) -> None:
     root = {**(rules if isinstance(rules, dict) else {}), "properties": {"x": spec}}
