@@ -75,8 +75,10 @@ def stream_of(make: Make) -> Contestant:
     return setup
 
 
-def astream_of(make: Make) -> Contestant:
+def astream_of(make: Make, *, chunk_by_chunk: bool = False) -> Contestant:
     def setup(hub: Hub) -> Callable[[], Any]:
+        if chunk_by_chunk:
+            send_chunk_by_chunk(hub)
         model = make(hub)
 
         async def one() -> str:
@@ -106,6 +108,12 @@ def abatch_of(make: Make) -> Contestant:
 def let_it_think(hub: Hub) -> None:
     """Have every answer take half a second, so that a hundred are in flight as they would be."""
     fault = {"action": "delay", "path": "*/chat/completions", "seconds": 0.5, "times": None}
+    control(hub, "faults", fault)
+
+
+def send_chunk_by_chunk(hub: Hub) -> None:
+    """Have every chunk arrive by itself, as from a model, and not with those that came meanwhile."""
+    fault = {"action": "slow_stream", "path": "*/chat/completions", "seconds": 0.002, "times": None}
     control(hub, "faults", fault)
 
 
@@ -203,6 +211,13 @@ CASES = [
         contestants={n: astream_of(m) for n, m in PEERS.items()},
         baseline="ChatOpenAI",
         repeat=STREAMS,
+    ),
+    Case(
+        name=f"stream {STREAMS} such answers, a chunk each 2 ms, asynchronously",
+        contestants={n: astream_of(m, chunk_by_chunk=True) for n, m in PEERS.items()},
+        baseline="ChatOpenAI",
+        repeat=STREAMS,
+        rounds=9,
     ),
     Case(
         name="invoke",

@@ -7,7 +7,6 @@ drivers, one blocking and one on an event loop. mypy reports an operation that n
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
@@ -53,17 +52,13 @@ class NotSent(Exception):  # noqa: N818 - says which half of the work was done
 class StopRequest:
     """Tells shielded work that its caller was interrupted: finish what is begun, begin no more."""
 
-    __slots__ = ("_event",)
+    __slots__ = ("is_set",)
 
     def __init__(self) -> None:
-        self._event = threading.Event()
+        self.is_set = False
 
     def set(self) -> None:
-        self._event.set()
-
-    @property
-    def is_set(self) -> bool:
-        return self._event.is_set()
+        self.is_set = True
 
 
 class Event(Protocol):
