@@ -168,6 +168,10 @@ class ChatOxen(ClientHolder, BaseChatModel):
             from oxen_inference.ledger.budgets import as_budget
 
             self.budget = as_budget(self.budget)
+        if self.inputs_from is not None:
+            from oxen_inference.tools.inputs import check_folder
+
+            check_folder(self.inputs_from)
         self.base_url = resolve_base_url(self.base_url)
         key = resolve_api_key(self.api_key, base_url=self.base_url)
         self.api_key = SecretStr(key) if isinstance(key, str) else key

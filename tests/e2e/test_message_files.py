@@ -10,7 +10,7 @@ import pytest
 from langchain_core.messages import HumanMessage, trim_messages
 
 from langchain_oxen import ChatOxen
-from oxen_inference import InvalidInputError
+from oxen_inference import ConfigurationError, InvalidInputError
 from tests.support.scripted_server import ScriptedServer, completion, delta, http, stream
 from tests.support.small_files import PDF, PNG
 
@@ -60,6 +60,11 @@ async def test_a_folder_that_may_be_read(way: str, tmp_path: Path) -> None:
             await sent({"type": "image", "path": path}, way, **folder)
     with pytest.raises(InvalidInputError, match="inputs_from"):
         await sent({"type": "image", "path": "ox.jpg"}, way)
+
+
+def test_a_folder_that_does_not_exist_is_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="inputs_from must be a folder that exists"):
+        ChatOxen(model="gpt-4o", api_key="k", inputs_from=tmp_path / "none")
 
 
 @pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
