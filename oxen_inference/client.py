@@ -251,7 +251,7 @@ class OxenClient(_Shared, openai.OpenAI):
             payload = getattr(self, call.method)(**self._arguments(call))
             return call.read(_checked(payload, takes_text=call.takes_text))
         except Exception as error:  # noqa: BLE001 - all of it is raised again
-            typed = self.typed_error(error)
+            typed = _of_call(self.typed_error(error), call)
         try:
             raise typed  # out here, since an error's context may show what its cause does not
         finally:
@@ -323,7 +323,7 @@ class AsyncOxenClient(_Shared, openai.AsyncOpenAI):
             payload = await getattr(self, call.method)(**self._arguments(call))
             return call.read(_checked(payload, takes_text=call.takes_text))
         except Exception as error:  # noqa: BLE001 - all of it is raised again
-            typed = self.typed_error(error)
+            typed = _of_call(self.typed_error(error), call)
         try:
             raise typed  # out here, since an error's context may show what its cause does not
         finally:
@@ -370,6 +370,17 @@ def _with_tries(error: Exception) -> Exception:
     retries = str(headers.get("x-stainless-retry-count", 0))  # the SDK counts them there
     if isinstance(error, errors.OxenError) and retries.isdecimal() and int(retries):
         error.hint = f"It was tried {int(retries) + 1} times. {error.hint or ''}".strip()
+    return error
+
+
+def _of_call(error: Exception, call: Call[Any]) -> Exception:
+    """Return a call's error; one that costs money says that it may be made and paid for."""
+    if not (call.once and isinstance(error, errors.OxenError) and error.is_retryable):
+        return error
+    if not isinstance(error, errors.RateLimitError):
+        error.is_retryable = False
+        hint = "It may have been carried out: look at Oxen before you send it again."
+        error.hint = f"{hint} {error.hint or ''}".strip()
     return error
 
 

@@ -37,8 +37,9 @@
 ``message`` says what went wrong, in Oxen's own words where it gave any. ``hint`` says what you can
 do about it, or is None. ``str(error)`` is both in one line.
 
-``is_retryable`` says whether sending the same request again may help. It is never true where
-the first one may have been paid for. A status error found inside a 200 answer or a stream has
+``is_retryable`` says whether sending the same request again may help. For a generation and a
+transcription it is never true where the first one may have been paid for. An answer of a chat
+model that was lost on its way may be paid for, and is paid for again. A status error found inside a 200 answer or a stream has
 ``response`` None and the status the upstream spoke of.
 """
 
@@ -102,7 +103,7 @@ def end_sentence(text: str) -> str:
 class OxenError(openai.OpenAIError):
     """Base of every error this package raises."""
 
-    is_retryable: ClassVar[bool] = False
+    is_retryable: bool = False
     """Whether sending the same request again may succeed."""
 
     hint: str | None = None

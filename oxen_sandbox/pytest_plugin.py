@@ -33,7 +33,8 @@ def oxen_sandbox(
 ) -> Iterator["Sandbox"]:
     """A running `Sandbox`, forgotten after the test; skips where the extra is not installed.
 
-    A reply that was scripted (`reply`) and never fetched fails the test. The ledger of paid jobs, with its budgets, is the test's own as well (`OXEN_STATE_DIR`).
+    A reply that was scripted (`reply`) and never fetched fails the test. The ledger of paid jobs,
+    with its budgets, is the test's own as well, whatever `OXEN_LEDGER_URL` says outside.
     """
     try:
         from oxen_sandbox import Sandbox
@@ -41,6 +42,7 @@ def oxen_sandbox(
         if (error.name or "").startswith("oxen_sandbox"):
             raise
         pytest.skip(str(error))
+    monkeypatch.delenv("OXEN_LEDGER_URL", raising=False)
     monkeypatch.setenv("OXEN_STATE_DIR", str(tmp_path_factory.mktemp("oxen-state")))
     # Starting a hub takes a few milliseconds: a fresh one is the surest isolation.
     with Sandbox() as hub:

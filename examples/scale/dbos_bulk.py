@@ -72,7 +72,7 @@ def main() -> int:
             print(*handle.get_result(), flush=True)
         except EnqueueOutcomeUnknown as error:  # noqa: PERF203 - each item has its own outcome
             # Killed in the moment between "perhaps sent" and the first byte: not sent again. If
-            # nothing turns up at Oxen, client.media.forget(entry_id) ends it.
+            # nothing turns up at Oxen, client.media.forget(entry_id) ends it; its key then pays again.
             print(f"unknown: {error}", file=sys.stderr, flush=True)
     DBOS.destroy()
     return 0

@@ -43,7 +43,7 @@ def add_commands(add: Callable[[str, Callable[..., int | None], str], Any]) -> N
     prune.add_argument("-y", "--yes", action="store_true", help="do not ask")
     prune.add_argument("--dry-run", action="store_true", help="count, and delete nothing")
     erase = add_one("erase-prompts", _erase_prompts, "erase prompts and parameters of what ended")
-    erase.add_argument("--older-than", type=_seconds, default=0.0, metavar="AGE", help=_UNITS)
+    erase.add_argument("--older-than", type=_seconds, required=True, metavar="AGE", help=_UNITS)
     for parser in (prune, erase):
         parser.add_argument(
             "--ledger", metavar="WHERE", help="a path or a URL (the default ledger)"

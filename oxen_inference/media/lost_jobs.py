@@ -158,7 +158,8 @@ def outcome_unknown(entry: Entry, record: Mapping[str, Any], found: Match) -> En
         f"({record.get('message')}), and {why}.{perhaps} It was not sent again, since that could "
         "be a second bill. Its money stays reserved.",
         hint=f"{hint} Its entry in the ledger is {entry.entry_id}; "
-        "client.media.forget(entry_id) ends it by hand.",
+        "client.media.forget(entry_id) ends it by hand, where you are sure that nothing was made: a "
+        "later call with its key then pays again.",
         result=entry.result(),
         candidates=found.candidates,
     )

@@ -12,7 +12,14 @@ import openai
 import pytest
 
 from oxen_inference import AsyncOxenClient, OxenClient
-from oxen_inference.errors import APIStatusError, NotFoundError
+from oxen_inference.errors import (
+    APIConnectionError,
+    APIStatusError,
+    InternalServerError,
+    NotFoundError,
+    OxenError,
+    RateLimitError,
+)
 from oxen_sandbox import Fault, Sandbox
 from tests.support.scripted_server import ScriptedServer, http
 
@@ -49,6 +56,25 @@ def test_a_job_from_the_submit_to_the_receipt(queue: Queue, oxen_sandbox: Sandbo
     page = queue("history", page=1, page_size=1)
     assert len(page.generations) == 1
     assert (page.page_number, page.total_pages, page.total_cost) == (1, 2, Decimal("0.026"))
+    assert sum(one.method == "POST" for one in oxen_sandbox.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "retryable"),
+    [
+        (Fault("reset", path="*/queue"), APIConnectionError, False),
+        (Fault("respond", path="*/queue", status=503), InternalServerError, False),
+        (Fault("respond", path="*/queue", status=429), RateLimitError, True),
+    ],
+)
+def test_a_job_that_may_be_bought_is_not_to_be_sent_again(
+    queue: Queue, oxen_sandbox: Sandbox, fault: Fault, error: type[OxenError], retryable: bool
+) -> None:
+    oxen_sandbox.inject(fault)
+    with pytest.raises(error) as caught:
+        queue("submit", "flux-2-dev", prompt="an ox")
+    assert caught.value.is_retryable is retryable
+    assert ("look at Oxen before you send it again" in str(caught.value)) is not retryable
     assert sum(one.method == "POST" for one in oxen_sandbox.requests) == 1
 
 

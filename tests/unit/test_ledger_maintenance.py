@@ -163,7 +163,8 @@ def test_the_commands(
     new = tmp_path / "new.sqlite3"
     assert main(["ledger", "copy", str(file.path), str(new)]) == 0
     assert "copied 6 requests and 1 budgets" in capsys.readouterr().out
-    assert main(["ledger", "erase-prompts", "--ledger", str(new), "--json"]) == 0
+    erase = ["ledger", "erase-prompts", "--older-than", "0d"]
+    assert main([*erase, "--ledger", str(new), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"requests": 3}
     prune = ["ledger", "prune", "--older-than", "0d", "--ledger", str(new)]
     assert main([*prune, "--dry-run"]) == 0
@@ -176,11 +177,15 @@ def test_the_commands(
     assert len(Ledger(new).entries()) == 4
     assert main(["ledger", "copy", str(tmp_path / "none"), str(new)]) == 1
     assert "there is no ledger at" in capsys.readouterr().err
-    for command in (["erase-prompts"], ["prune", "--older-than", "1d"]):
-        assert main(["ledger", *command, "--ledger", str(tmp_path / "none")]) == 1
+    for command in (["ledger", "erase-prompts"], ["ledger", "prune"]):
+        assert main([*command, "--older-than", "1d", "--ledger", str(tmp_path / "none")]) == 1
         assert "there is no ledger at" in capsys.readouterr().err
     assert not (tmp_path / "none").exists()
     ages = ("soon", "90", "30s")
-    for wrong in (["ledger"], *(["ledger", "prune", "--older-than", age] for age in ages)):
+    for wrong in (
+        ["ledger"],
+        ["ledger", "erase-prompts"],
+        *(["ledger", "prune", "--older-than", age] for age in ages),
+    ):
         with pytest.raises(SystemExit):
             main(wrong)
