@@ -58,7 +58,7 @@ class OxenMediaTool(OxenTool):
     tool is made."""
     save_to: str | Path | None = None
     """Folder that results are saved in. With None they stay at their URLs; audio, which may have
-    no URL, is saved in the system's folder for temporary files."""
+    no URL, is saved all the same, in ``results/audio`` of the state directory (``OXEN_STATE_DIR``)."""
     max_cost: Any = None
     """Most USD that one call may cost."""
     budget: Any = None

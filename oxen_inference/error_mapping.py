@@ -149,7 +149,7 @@ _HINT_OF_PAGE = "Check base_url, and any proxy between you and Oxen: a web page 
 _HINT_OF_REDIRECT = "Set base_url to the address it redirects to, if you trust that one: {}"
 _HINT_OF_OVERFLOW = "Shorten the conversation, or choose a model with a longer context."
 _HINT_OF_WRAPPED = "The model's provider refused the request: change what the message names."
-_HINT_OF_UNKNOWN_MODEL = "`python -m oxen_inference models` lists the models."
+_HINT_OF_UNKNOWN_MODEL = "`oxen-inference models` lists the models."
 
 
 def status_error(

@@ -51,7 +51,7 @@ def buy_image(client: OxenClient, model: Model, price: Quote, report: Report) ->
             result = client.media.generate(**wanted, save_to=folder, timeout=_TIMEOUT)
             again = client.media.generate(**wanted, save_to=folder, timeout=_TIMEOUT)
         except OxenError as error:
-            check("purchase", False, "an image", error, "python -m oxen_inference jobs shows it.")
+            check("purchase", False, "an image", error, "oxen-inference jobs shows it.")
             return
         check(
             "one payment for a key",

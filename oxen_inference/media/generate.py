@@ -164,7 +164,7 @@ def _forget_command(engine: Engine, entry: Entry) -> str:
         "" if ledger.is_same(default_ledger()) else f"OXEN_LEDGER_URL={quote(str(ledger.path))} "
     )
     at = "" if hub == hub_of(HUB_URL) else f" --base-url {quote(f'{hub}/api/ai')}"
-    return f"{named}python -m oxen_inference{at} forget {entry.entry_id}"
+    return f"{named}oxen-inference{at} forget {entry.entry_id}"
 
 
 def _stem(template: str | None, index: int, entry: Entry, item: MediaItem, position: int) -> str:

@@ -12,7 +12,11 @@ from pathlib import Path
 
 from tests.compatibility.environments import PYTHONS, REPOSITORY, Environment, find_python
 
-SMALL = {"langchain-oxen": "langchain", "llama-index-llms-oxen": "llama-index"}
+SMALL = {
+    "langchain-oxen": "langchain",
+    "langchain-oxen[agents]": "agents",
+    "llama-index-llms-oxen": "llama-index",
+}
 """The distributions that only depend on this one, and the extra each stands for."""
 
 EXTRAS = ("core", "langchain", "agents", "llama-index", "sandbox", "all")
@@ -34,9 +38,10 @@ def main() -> int:
     made["sdist"] = Environment("smoke-sdist", python, fresh=True)
     made["sdist"].install(f"{sdist}[all]")
     for name in SMALL:
-        made[name] = Environment(f"smoke-{name}", python, fresh=True)
-        small = _one(f"{name.replace('-', '_')}-*.whl")
-        made[name].install("--find-links", str(REPOSITORY / "dist"), str(small))
+        project, bracket, extra = name.partition("[")
+        made[name] = Environment(f"smoke-{project}-{extra}".strip("-]"), python, fresh=True)
+        small = _one(f"{project.replace('-', '_')}-*.whl")
+        made[name].install("--find-links", str(REPOSITORY / "dist"), f"{small}{bracket}{extra}")
     with tempfile.TemporaryDirectory() as elsewhere:
         failures = _smoke(made, Path(elsewhere))
     return 1 if failures else 0

@@ -43,6 +43,10 @@ def main(extra: str) -> None:
         from langchain_oxen import ChatOxen
 
         assert ChatOxen(model="claude-sonnet-4-6").invoke("Say hello.").text
+    if extra in ("agents", "all"):
+        from langchain.agents import create_agent
+
+        assert create_agent(ChatOxen(model="claude-sonnet-4-6")).get_graph().nodes
     if extra in ("llama-index", "all"):
         from llama_index_oxen import Oxen
 

@@ -65,7 +65,7 @@ class Block:
 
 def documents() -> list[Path]:
     """Every file that may hold snippets: Markdown for readers, modules with docstrings."""
-    pages = [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")]
+    pages = [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md*")]
     modules = [module for package in PACKAGES for module in (REPOSITORY / package).rglob("*.py")]
     return sorted(pages) + sorted(modules)
 

@@ -70,13 +70,26 @@ def shell_blocks() -> list[Block]:
 
 
 def test_named_extras_exist() -> None:
-    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = set(project["optional-dependencies"])
-    # Error messages and prose name them too.
+    folders = {"oxen-integrations": ".", "langchain-oxen": "distributions/langchain-oxen"}
+    for name, folder in folders.items():
+        project = (REPOSITORY / folder / "pyproject.toml").read_text(encoding="utf-8")
+        extras = set(tomllib.loads(project)["project"]["optional-dependencies"])
+        # Error messages and prose name them too.
+        for path in documents():
+            for match in re.finditer(rf"{name}\[([\w,\- ]+)\]", path.read_text("utf-8")):
+                named = {name.strip() for name in match[1].split(",")}
+                assert named <= extras, f"{path}: {match[0]}"
+
+
+def test_a_page_that_makes_agents_installs_what_they_need() -> None:
+    """`create_agent` is in `langchain`, which the extra `langchain` does not bring."""
+    installs = r"pip install[^\n]*?(?:langchain-oxen|oxen-integrations)(?:\[([\w,-]+)\])?"
     for path in documents():
-        for match in re.finditer(r"oxen-integrations\[([\w,\- ]+)\]", path.read_text("utf-8")):
-            named = {name.strip() for name in match[1].split(",")}
-            assert named <= extras, f"{path}: {match[0]}"
+        text = path.read_text("utf-8")
+        for_langchain = re.search(r"install[^\n]*(?:langchain-oxen|\[langchain)", text)
+        if for_langchain and re.search(r"^ *from langchain\.", text, re.MULTILINE):
+            extras = ",".join(re.findall(installs, text)).split(",")
+            assert {"agents", "all"} & set(extras), path
 
 
 def test_named_make_targets_exist() -> None:

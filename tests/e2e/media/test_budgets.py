@@ -230,7 +230,7 @@ def test_a_failure_says_what_holds_the_money_and_the_command_frees_it(
         buy(media, budget, key="k", num_generations=2)
     hint = caught.value.hint or ""
     assert "$0.10 of the budget 'studio'" in hint
-    found = re.search(r"`OXEN_LEDGER_URL=(\S+) python -m oxen_inference (.+)` frees", hint)
+    found = re.search(r"`OXEN_LEDGER_URL=(\S+) oxen-inference (.+)` frees", hint)
     assert found is not None
     monkeypatch.setenv("OXEN_LEDGER_URL", shlex.split(found[1])[0])
     monkeypatch.setenv("OXEN_API_KEY", media.options["api_key"])
