@@ -81,7 +81,7 @@ class Oxen(ClientHolder, tool_calls.ToolRequests, StructuredOutputLLM):
         default_factory=dict, description="Further parameters of every request."
     )
     context_window: int | None = Field(
-        default=None, description="Tokens in the model's context, if the catalog does not say."
+        default=None, description="Tokens in the model's context; overrides the catalog."
     )
     is_function_calling_model: bool | None = Field(
         default=None, description="Whether the model calls tools; by default every one does."

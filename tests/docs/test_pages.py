@@ -5,7 +5,10 @@ from __future__ import annotations
 import importlib
 import re
 
+import pytest
+
 from oxen_inference import errors
+from oxen_inference.cli.main import main
 from tests.conftest import REPOSITORY
 from tests.docs.snippets import PACKAGES
 
@@ -16,6 +19,46 @@ def test_every_error_is_explained() -> None:
     page = (DOCS / "errors.md").read_text(encoding="utf-8")
     explained = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
     assert set(errors.__all__) - {"OxenError", "MediaError"} == explained
+
+
+def test_every_option_of_the_command_line_is_on_a_page(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pages = "\n".join(page.read_text("utf-8") for page in DOCS.rglob("*.md"))
+    make_many = (DOCS / "make-many.md").read_text("utf-8")
+    commands = [
+        "",
+        *_names(_help(capsys)),
+        *map("ledger {}".format, _names(_help(capsys, "ledger"))),
+    ]
+    assert {"generate", "ledger prune"} <= set(commands)
+    for command in commands:
+        text = make_many if command == "generate" else pages
+        options = set(re.findall(r"(?<![\w-])--[a-z-]+", _help(capsys, *command.split())))
+        for option in options - {"--help"}:
+            assert re.search(rf"{option}(?![\w-])", text), f"oxen-inference {command} {option}"
+
+
+def _help(capsys: pytest.CaptureFixture[str], *command: str) -> str:
+    with pytest.raises(SystemExit):
+        main([*command, "--help"])
+    return capsys.readouterr().out
+
+
+def _names(text: str) -> list[str]:
+    """Return the commands that a help lists."""
+    return re.findall(r"^    ([\w-]+) ", text, re.MULTILINE)
+
+
+def test_rows_of_a_table_are_not_apart() -> None:
+    """A blank line ends a table: rows behind it are shown as text."""
+    for page in [*DOCS.rglob("*.md"), *REPOSITORY.glob("*.md")]:
+        text = re.sub(
+            r"^( *)```.*?^\1```", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL
+        )
+        for block in re.split(r"\n\s*\n", text):
+            rows = [line.strip() for line in block.splitlines() if line.strip().startswith("|")]
+            assert not rows or re.fullmatch(r"[|:\- ]+", "".join(rows[1:2])), f"{page}: {rows[0]}"
 
 
 def test_no_page_fetches_anything() -> None:
