@@ -27,6 +27,8 @@ log = logging.getLogger("oxen_inference.media")
 _TOTALS = select(budgets.c.amount, budgets.c.spent, budgets.c.reserved).where(
     budgets.c.name == bindparam("account")
 )
+# Not FOR UPDATE: that would wait for whoever has just written a row that refers to the budget.
+_LOCKED_TOTALS = _TOTALS.with_for_update(key_share=True)
 _HELD = (
     select(reservations.c.budget, reservations.c.unit, reservations.c.open)
     .where(reservations.c.entry_id == bindparam("entry"))
@@ -79,6 +81,17 @@ _END_FAILURE = (
     delete(failures)
     .where(failures.c.charge_id == bindparam("charge"))
     .returning(failures.c.released)
+)
+_HOLDS = (
+    select(
+        holds.c.hold_id,
+        holds.c.amount,
+        leases.c.identity,
+        (now() - leases.c.heartbeat_at).label("age"),
+    )
+    .outerjoin(leases, leases.c.lease_id == holds.c.lease_id)
+    .where(holds.c.budget == bindparam("account"))
+    .with_for_update(of=holds, skip_locked=True)  # whoever settles one is not gone
 )
 _INSERT_CHARGE = insert_new(charges).values(charged_at=now())
 
@@ -155,9 +168,10 @@ def change_limit(connection: Connection, account: str, limit: Decimal) -> None:
     )
 
 
-def totals(connection: Connection, account: str) -> Totals:
-    """Return an account's totals."""
-    row = connection.execute(_TOTALS, {"account": account}).one_or_none()
+def totals(connection: Connection, account: str, *, locked: bool = False) -> Totals:
+    """Return an account's totals, `locked` so that nobody changes them before the transaction ends."""
+    statement = _LOCKED_TOTALS if locked else _TOTALS
+    row = connection.execute(statement, {"account": account}).one_or_none()
     if row is None:
         raise LedgerError(
             f"The budget {account!r} is no longer in its ledger, which was removed or replaced."
@@ -197,7 +211,7 @@ def reserve(connection: Connection, entry_id: str, reservation: Reservation) -> 
         insert(reservations),
         {"entry_id": entry_id, "budget": account, "unit": unit, "open": count},
     )
-    take(connection, reservation, unit * count)
+    take(connection, account, reservation.label, unit * count)
 
 
 def reserve_again(connection: Connection, entry_id: str, reservation: Reservation) -> None:
@@ -206,20 +220,22 @@ def reserve_again(connection: Connection, entry_id: str, reservation: Reservatio
     unit, count = to_units(reservation.unit, ROUND_CEILING), reservation.generations
     values = {"entry": entry_id, "account": reservation.account, "cost": unit, "number": count}
     if connection.execute(_SET_RESERVATION, values).rowcount:
-        take(connection, reservation, unit * count)
+        take(connection, reservation.account, reservation.label, unit * count)
     else:
         reserve(connection, entry_id, reservation)
 
 
-def take(connection: Connection, reservation: Reservation, total: int) -> None:
-    """Hold `total` units in a reservation's account. Raises `BudgetExceededError`."""
-    values = {"account": reservation.account, "total": total}
-    if not connection.execute(_RESERVE, values).rowcount:
-        check_fits(totals(connection, reservation.account), to_usd(total), reservation.label)
-        raise BudgetExceededError(
-            f"Another request took what was left of {reservation.label}. Nothing was sent.",
-            left=Decimal(0),
-        )
+def take(connection: Connection, account: str, label: str, total: int) -> None:
+    """Hold `total` units in an account. Raises `BudgetExceededError`.
+
+    What processes that are gone held for chat calls is freed where it stands in the way.
+    """
+    values = {"account": account, "total": total}
+    if connection.execute(_RESERVE, values).rowcount:
+        return
+    # Locked by now: what does not fit by these totals is refused, and what fits is surely taken.
+    check_fits(free_abandoned(connection, account), to_usd(total), label)
+    connection.execute(_RESERVE, values)
 
 
 def release(connection: Connection, entry_id: str) -> None:
@@ -294,11 +310,14 @@ def old_failures(connection: Connection, account: str, seconds: float) -> list[t
 
 def release_failures(connection: Connection, account: str, seconds: float) -> None:
     """Free what such failures hold, and charge nothing: their costs may still be stated."""
+    freed = 0
     for charge_id, entry_id in old_failures(connection, account, seconds):
         held = _held(connection, entry_id)
         is_held = connection.execute(_RELEASE_FAILURE, {"charge": charge_id}).rowcount
-        if held is not None and is_held:
-            _set_open(connection, entry_id, held, max(held.open - 1, 0), spent=0)
+        if held is not None and is_held and held.open > 0:
+            connection.execute(SET_OPEN, {"entry": entry_id, "number": held.open - 1})
+            freed += held.unit
+    _free(connection, account, freed)
 
 
 def charge(
@@ -320,11 +339,11 @@ def hold(
     What processes that are gone held is freed where it stands in the way.
     """
     units = to_units(amount, ROUND_CEILING)
-    values = {"account": account, "total": units}
-    if not connection.execute(_RESERVE, values).rowcount:
-        _free_abandoned(connection, account)
-        if not connection.execute(_RESERVE, values).rowcount:
-            check_fits(totals(connection, account), amount, label)
+    if totals(connection, account).left <= 0:
+        known = free_abandoned(connection, account)
+        if known.left <= 0:
+            raise used_up(known, label)
+    take(connection, account, label, units)
     row = {"hold_id": hold_id, "budget": account, "amount": units, "lease_id": lease_id}
     connection.execute(insert(holds), row)
 
@@ -343,22 +362,22 @@ def settle_hold(
     connection.execute(ADD, values)
 
 
-def _free_abandoned(connection: Connection, account: str) -> None:
-    rows = connection.execute(
-        select(
-            holds.c.hold_id,
-            holds.c.amount,
-            leases.c.identity,
-            (now() - leases.c.heartbeat_at).label("age"),
-        )
-        .outerjoin(leases, leases.c.lease_id == holds.c.lease_id)
-        .where(holds.c.budget == account)
-    ).all()
-    for row in rows:
-        if is_alive(row.identity, row.age) is False:
-            connection.execute(delete(holds).where(holds.c.hold_id == row.hold_id))
-            values = {"account": account, "more_reserved": -row.amount, "more_spent": 0}
-            connection.execute(ADD, values)
+def free_abandoned(connection: Connection, account: str) -> Totals:
+    """Free what processes that are gone held for chat calls; return the totals, which are locked."""
+    known = totals(connection, account, locked=True)
+    rows = connection.execute(_HOLDS, {"account": account}).all()
+    dead = [row for row in rows if is_alive(row.identity, row.age) is False]
+    if not dead:
+        return known
+    connection.execute(delete(holds).where(holds.c.hold_id.in_([row.hold_id for row in dead])))
+    _free(connection, account, sum(row.amount for row in dead))
+    return totals(connection, account)
+
+
+def _free(connection: Connection, account: str, units: int) -> None:
+    if units:
+        values = {"account": account, "more_reserved": -units, "more_spent": 0}
+        connection.execute(ADD, values)
 
 
 class _Held(NamedTuple):

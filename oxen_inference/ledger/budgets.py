@@ -137,7 +137,11 @@ class Budget:
 
     def check(self, amount: USD) -> None:
         """Raise `BudgetExceededError` if `amount` does not fit in what is left."""
-        accounts.check_fits(self._totals(), read_amount(amount, "amount"), self._label)
+        needed, known = read_amount(amount, "amount"), self._totals()
+        if needed > known.left and self._ledger is not None:
+            with self._ledger.database.writing() as connection:
+                known = accounts.free_abandoned(connection, self._account)
+        accounts.check_fits(known, needed, self._label)
 
     def record(self, amount: USD, what: str = "") -> None:
         """Count money spent elsewhere. Never refused: the money is gone, and blocks what follows."""
@@ -183,9 +187,6 @@ class Budget:
         hold = Hold(kept_in, self._account, uuid.uuid4().hex)
         lease = kept_in.lease_id
         with kept_in.database.writing() as connection:
-            known = accounts.totals(connection, self._account)
-            if known.left <= 0:
-                raise accounts.used_up(known, self._label)
             accounts.hold(connection, self._account, self._label, hold.hold_id, amount, lease)
         return hold
 

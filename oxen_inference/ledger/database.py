@@ -249,7 +249,8 @@ class Database:
 
     def _connect(self) -> Engine:
         if self._given is not None:
-            return self._given
+            is_sqlite = self._given.dialect.name == "sqlite"
+            return self._given if is_sqlite else _read_committed(self._given)
         if self.url is not None:
             return _postgresql(self.url)
         engine = self._connect_sqlite()
@@ -450,12 +451,18 @@ def _texts(value: str | tuple[str, ...]) -> tuple[str, ...]:
 def _postgresql(url: URL) -> Engine:
     try:
         options = {name: it for name, it in _CONNECT_OPTIONS.items() if name not in url.query}
-        return create_engine(url, pool_pre_ping=True, connect_args=options)
+        engine = create_engine(url, pool_pre_ping=True, connect_args=options)
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         raise ConfigurationError(
             "A ledger on PostgreSQL needs psycopg.",
             hint="pip install 'oxen-integrations[postgres]'",
         ) from error
+    return _read_committed(engine)
+
+
+def _read_committed(engine: Engine) -> Engine:
+    """Return an engine whose transactions are as this package's locks need them, whatever the default."""
+    return engine.execution_options(isolation_level="READ COMMITTED")
 
 
 def _prepared_sqlite(path: Path | None) -> Engine:

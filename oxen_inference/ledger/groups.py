@@ -264,11 +264,11 @@ def _reserve(connection: Connection, held: Iterable[tuple[str, Reservation | Non
             {"entry_id": entry_id, "budget": each.account, "unit": unit, "open": each.generations}
         )
         totals[each.account] += unit * each.generations
-        labels[each.account] = each
+        labels[each.account] = each.label
     if rows:
         connection.execute(_RESERVE, rows)
     for account, total in sorted(totals.items()):
-        accounts.take(connection, labels[account], total)
+        accounts.take(connection, account, labels[account], total)
 
 
 def _new_entry(
