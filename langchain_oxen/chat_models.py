@@ -263,9 +263,10 @@ class ChatOxen(ClientHolder, BaseChatModel):
             return prompt
         if all(isinstance(message.content, str) for message in prompt.messages):
             return prompt
-        from langchain_oxen.messages_out import with_image_types
+        with _typed_errors():
+            from langchain_oxen.messages_out import readable_by_core
 
-        return ChatPromptValue(messages=with_image_types(prompt.messages))
+            return ChatPromptValue(messages=readable_by_core(prompt.messages))
 
     @override
     def _generate(

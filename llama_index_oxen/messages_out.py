@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import mimetypes
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,10 @@ from llama_index.core.base.llms.types import (
     ToolCallBlock,
     VideoBlock,
 )
+from llama_index.core.llms.llm import ToolSelection
 
 from oxen_inference.chat import reasoning
-from oxen_inference.chat.files import Part, data_url, media_part, unsupported_document
+from oxen_inference.chat.files import Part, check_document_type, data_url, kind_of_type, media_part
 from oxen_inference.chat.messages import json_text, text_part
 from oxen_inference.chat.tool_calls import sendable_arguments, wire_tool_call
 from oxen_inference.errors import InvalidInputError
@@ -54,7 +55,7 @@ def _convert(message: ChatMessage) -> WireMessage:
         call_id = kwargs.get("tool_call_id") or kwargs.get("id") or ""
         return {"role": "tool", "tool_call_id": call_id, "content": _content(message)}
     if message.role == MessageRole.FUNCTION:
-        return {"role": "function", "name": kwargs.get("name"), "content": message.content or ""}
+        return {"role": "function", "name": kwargs.get("name"), "content": _content(message)}
     role = "system" if message.role in _SYSTEM else "user"
     return _with_name(message, {"role": role, "content": _content(message)})
 
@@ -80,6 +81,8 @@ def _assistant(message: ChatMessage) -> WireMessage:
     }
     if calls := _tool_calls(message):
         wire["tool_calls"] = calls
+    elif call := message.additional_kwargs.get("function_call"):
+        wire["function_call"] = call
     elif not wire["content"]:
         wire["content"] = ""
     thinking = [block for block in message.blocks if isinstance(block, ThinkingBlock)]
@@ -89,32 +92,53 @@ def _assistant(message: ChatMessage) -> WireMessage:
         values = (block.additional_information.get(field) or [] for block in thinking)
         if details := [detail for value in values for detail in value]:
             wire[field] = details
+    if not any(field in wire for field in reasoning.FIELDS):
+        signed = [found for block in thinking if (found := _signed_thinking(block))]
+        if signed:
+            wire["thinking_blocks"] = signed
     return wire
+
+
+def _signed_thinking(block: ThinkingBlock) -> dict[str, Any] | None:
+    fields = block.additional_information
+    return reasoning.signed_block(
+        block.content or "", fields.get("signature"), redacted=fields.get("data")
+    )
 
 
 def _tool_calls(message: ChatMessage) -> list[WireMessage]:
     """Return the calls in the blocks, and those that only `additional_kwargs` has."""
-    listed = [_as_dict(call) for call in message.additional_kwargs.get("tool_calls") or []]
-    extras = {call.get("id"): call.get("extra_content") for call in listed}
+    listed = [_read_call(call) for call in message.additional_kwargs.get("tool_calls") or []]
+    extras = {call_id: extra for call_id, _, _, extra in listed}
     calls: list[tuple[Any, Any, Any]] = [
         (block.tool_call_id, block.tool_name, block.tool_kwargs)
         for block in message.blocks
         if isinstance(block, ToolCallBlock)
     ]
     ids = {call_id or "" for call_id, _, _ in calls}
-    for call in listed:
-        function = call.get("function") or {}
-        if call.get("id") not in ids:
-            calls.append((call.get("id"), function.get("name"), function.get("arguments") or "{}"))
+    calls += [call[:3] for call in listed if call[0] not in ids]
     return [
         wire_tool_call(call_id or "", name, _as_json(arguments), extras.get(call_id or ""))
         for call_id, name, arguments in calls
     ]
 
 
-def _as_dict(call: Any) -> dict[str, Any]:
-    """Return a call as a dict: other integrations keep the SDK's objects in a history."""
-    return dict(call) if isinstance(call, dict) else dict(call.model_dump())
+def _read_call(call: Any) -> tuple[Any, Any, Any, Any]:
+    """Return the id, the name, the arguments and the extra content of a call.
+
+    Other integrations keep the SDK's objects in a history, Anthropic's blocks, or LlamaIndex's
+    `ToolSelection`.
+    """
+    if isinstance(call, ToolSelection):
+        return call.tool_id, call.tool_name, call.tool_kwargs, None
+    fields = dict(call) if isinstance(call, Mapping) else dict(call.model_dump())
+    function = fields.get("function")
+    inner = function if isinstance(function, Mapping) else fields
+    names = ("arguments", "input", "args", "tool_kwargs")
+    arguments: Any = next((inner[name] for name in names if inner.get(name)), {})
+    call_id = fields.get("id") or fields.get("tool_call_id") or fields.get("tool_id")
+    name = inner.get("name") or inner.get("tool_name")
+    return call_id, name, arguments, fields.get("extra_content")
 
 
 def _as_json(arguments: Any) -> str:
@@ -132,7 +156,6 @@ def _with_name(message: ChatMessage, wire: WireMessage) -> WireMessage:
 
 # Extensions of audio files whose MIME type has another name.
 _AUDIO_MIME = {"mp3": "mpeg", "m4a": "mp4", "mpga": "mpeg"}
-_PDF = b"%PDF"
 _UNTITLED = "input_document"  # core's title for a document that was given none
 
 
@@ -214,22 +237,16 @@ def _video_url(block: VideoBlock) -> str:
 
 
 def _document(block: DocumentBlock) -> Part:
-    """Return a PDF as a file, and a text document as text."""
     title = block.title
     if block.path and title == _UNTITLED:
         title = Path(block.path).name
     if block.url:
-        return media_part("file", str(block.url), filename=title)
+        kind = kind_of_type(block.document_mimetype, "file")
+        if kind == "file":
+            check_document_type(block.document_mimetype)
+        return media_part(kind, str(block.url), filename=title)
     data = _read(block, "document")
-    mime_type = block.document_mimetype
-    if mime_type == "application/pdf" or data[:1024].lstrip().startswith(_PDF):
-        return media_part("file", data_url("application/pdf", data), filename=title)
-    if mime_type is None or mime_type.startswith("text/") or mime_type == "application/json":
-        try:
-            return text_part(f"{title}:\n\n{data.decode()}")
-        except UnicodeDecodeError:
-            mime_type = "an unknown type"
-    raise unsupported_document(mime_type)
+    return media_part("file", data_url(block.document_mimetype, data), filename=title)
 
 
 def _read(block: Any, kind: str) -> bytes:

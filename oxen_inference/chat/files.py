@@ -1,4 +1,4 @@
-"""Images, audio, video and PDFs in messages, each under the type that its bytes show.
+"""Images, audio, video, PDFs and texts in messages, each under the type that its bytes show.
 
 Providers refuse a file whose type is not the one it is sent under. Names, extensions and frameworks
 often give a wrong one, so the first bytes decide.
@@ -27,6 +27,7 @@ MAX_PDF_BYTES = 24 * 1024 * 1024
 _PDF = "application/pdf"
 _PDF_HEADER_WITHIN = 1024  # bytes; readers accept a header that comes that late
 _NO_PDF_HINT = "Convert it, or send its text."
+_TEXT_TYPES = ("text/", "application/json", "application/xml", "application/yaml", "application/x-yaml")  # fmt: skip
 _SENDABLE = re.compile(r"(?!file:)[a-z][a-z0-9+.-]+:", re.IGNORECASE)
 
 # Containers of audio and of video begin alike: "*" is the kind that the block says.
@@ -79,11 +80,13 @@ def media_part(
     """Return the content part for a URL or a data URL (https://docs.oxen.ai/inference-api).
 
     A data URL is sent in its plain form, and its bytes decide what it is: an image that is given
-    as a file becomes an image. Raises `InvalidInputError` for one that is empty or not base64, and
-    for a path.
+    as a file becomes an image, and a text file becomes its text, under its name. Raises
+    `InvalidInputError` for one that is empty or not base64, and for a path.
     """
     if url[:5].lower() == "data:":
-        kind, url = _plain_data_url(kind, url)
+        kind, url, text = _plain_data_url(kind, url)
+        if text is not None:
+            return {"type": "text", "text": titled(text, filename)}
     elif not _SENDABLE.match(url):
         raise InvalidInputError(
             f"The {kind} block has no URL." if not url else f"{url[:100]!r} is not a URL.",
@@ -97,6 +100,12 @@ def media_part(
         }
     inner = {"url": url, **({"detail": detail} if detail else {})}
     return {"type": f"{kind}_url", f"{kind}_url": inner}
+
+
+def titled(text: str, *titles: str | None) -> str:
+    """Return a document's text under its titles, those that it has."""
+    lines = "\n".join(title for title in titles if title)
+    return f"{lines}:\n\n{text}" if lines else text
 
 
 PATH_HINT = "Give a public URL, a data URL, or the bytes in base64."
@@ -132,6 +141,19 @@ def unsupported_document(mime_type: str) -> InvalidInputError:
     return InvalidInputError(f"Oxen takes PDF documents only, not {mime_type}.", hint=_NO_PDF_HINT)
 
 
+def kind_of_type(mime_type: Any, declared: MediaKind) -> MediaKind:
+    """Return the kind of a file that is said to be of a type; `declared` where that says nothing."""
+    main = str(mime_type or "").partition("/")[0]
+    of_type: dict[str, MediaKind] = {"image": "image", "video": "video", "audio": "audio"}
+    return of_type.get(main, declared)
+
+
+def check_document_type(mime_type: Any) -> None:
+    """Raise `InvalidInputError` for the stated type of a document by URL that is not a PDF."""
+    if mime_type and mime_type != _PDF:
+        raise unsupported_document(str(mime_type))
+
+
 def check_media(part: Part) -> None:
     """Raise `InvalidInputError` for a part that is too large, or for a file that is no PDF."""
     kind = part["type"]
@@ -151,7 +173,8 @@ def check_media(part: Part) -> None:
             _check_pdf(data, str(file.get("filename") or ""))
 
 
-def _plain_data_url(kind: MediaKind, url: str) -> tuple[MediaKind, str]:
+def _plain_data_url(kind: MediaKind, url: str) -> tuple[MediaKind, str, str | None]:
+    """Return the kind that a data URL is, its plain form, and its text if it is a text file."""
     head, _, payload = url.partition(",")
     declared, *options = [part.strip().lower() for part in head[5:].split(";")]
     declared = _declared_type(declared, options, kind)
@@ -166,6 +189,11 @@ def _plain_data_url(kind: MediaKind, url: str) -> tuple[MediaKind, str]:
     except binascii.Error as error:
         raise InvalidInputError(f"The {kind} is not valid base64: {error}.") from error
     shown = mime_type_of(first_bytes, kind)
+    if kind == "file" and _may_be_text(first_bytes, shown, declared):
+        if (text := _decoded(payload)) is not None:
+            return kind, url, text
+        if declared:
+            raise unsupported_document(f"{declared} in an unknown encoding")
     if kind == "image":
         _check_is_image(first_bytes, shown, declared)
     mime_type = shown or _OTHER_NAMES.get(declared, declared)
@@ -178,7 +206,24 @@ def _plain_data_url(kind: MediaKind, url: str) -> tuple[MediaKind, str]:
         kind = main  # type: ignore[assignment]  # one of the kinds, as was just checked
     elif mime_type == _PDF:
         kind = "file"
-    return kind, f"data:{mime_type};base64,{payload}"
+    return kind, f"data:{mime_type};base64,{payload}", None
+
+
+def _may_be_text(head: bytes, shown: str | None, declared: str) -> bool:
+    """Whether a file is text if it can be read as such: a text may also speak of ``%PDF``."""
+    if declared and not declared.startswith(_TEXT_TYPES):
+        return False
+    return shown is None or (shown == _PDF and not head.lstrip().startswith(b"%PDF"))
+
+
+def _decoded(payload: str) -> str | None:
+    try:
+        text = base64.b64decode(payload, validate=True).decode("utf-8-sig")
+    except binascii.Error as error:
+        raise InvalidInputError(f"The file is not valid base64: {error}.") from error
+    except UnicodeDecodeError:
+        return None
+    return None if "\0" in text else text
 
 
 def _check_is_image(head: bytes, shown: str | None, declared: str) -> None:

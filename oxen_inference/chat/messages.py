@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import re
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from oxen_inference.chat.families import Policy, Replay
 from oxen_inference.chat.files import MEDIA_TYPES, Part, check_media
 from oxen_inference.chat.names import safe_name
 from oxen_inference.chat.reasoning import FIELDS as BLOCK_FIELDS
+from oxen_inference.chat.tool_calls import sendable_arguments, wire_tool_call
 from oxen_inference.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -62,13 +63,14 @@ def prepare_messages(
     System content becomes a string, and an empty system message is left out. Parts stay in the
     author's order, except those that `policy` puts first. Images in tool results follow as a user
     message if the model takes images; `takes_images` is called only then. Reasoning is sent back
-    as `policy` says. Speakers get names that every provider takes. Raises `InvalidInputError` for
-    an empty list, audio and PDFs that are too large, and files that are no PDF.
+    as `policy` says. Speakers get names that every provider takes. Calls and results of functions,
+    OpenAI's first form of tools, become those of tools. Raises `InvalidInputError` for an empty
+    list, audio and PDFs that are too large, files that are no PDF, and a function's result without
+    its call.
     """
     prepared: list[Message] = []
     attachments: list[Part] = []
-    for given in messages:
-        message = dict(given)
+    for message in _functions_as_tools(messages):
         role = message.get("role")
         if attachments and role != "tool":
             prepared.append(_attachments_message(attachments, policy))
@@ -106,6 +108,36 @@ def prepare_messages(
             hint=_SAY_SOMETHING,
         )
     return _with_reasoning(prepared, policy)
+
+
+def _functions_as_tools(messages: Iterable[Mapping[str, Any]]) -> Iterator[Message]:
+    """Yield copies of the messages, with tool calls in place of calls of functions."""
+    waiting: list[tuple[Any, Any]] = []  # id and name of each call that has no result yet
+    for position, given in enumerate(messages):
+        message = dict(given)
+        role, call = message.get("role"), message.pop("function_call", None)
+        if role == "assistant":
+            if isinstance(call, Mapping) and not message.get("tool_calls"):
+                arguments = call.get("arguments") or {}
+                text = arguments if isinstance(arguments, str) else json_text(arguments)
+                message["tool_calls"] = [
+                    wire_tool_call(f"call_{position}", call.get("name"), sendable_arguments(text))
+                ]
+            calls = message.get("tool_calls") or []
+            waiting = [(c.get("id"), (c.get("function") or {}).get("name")) for c in calls]
+        elif role == "tool":
+            waiting = [each for each in waiting if each[0] != message.get("tool_call_id")]
+        elif role == "function":
+            name = message.pop("name", None)
+            answered = next((each for each in waiting if name in (None, each[1])), None)
+            if answered is None:
+                raise InvalidInputError(
+                    f"The result of the function {name!r} comes after no call of it.",
+                    hint="Put the assistant's message with the call before it.",
+                )
+            waiting.remove(answered)
+            message |= {"role": "tool", "tool_call_id": answered[0]}
+        yield message
 
 
 def _says_nothing(message: Message) -> bool:

@@ -77,6 +77,18 @@ def _starts_new_block(last: dict[str, Any], block: dict[str, Any]) -> bool:
     return is_sealed and bool(_block_text(block) or block.get("data"))
 
 
+def signed_block(text: str, signature: Any, *, redacted: Any = None) -> dict[str, Any] | None:
+    """Return a block of Anthropic's for ``thinking_blocks``; None for one without its seal.
+
+    `redacted`: the data of a block whose text is encrypted.
+    """
+    if isinstance(signature, str) and signature:
+        return {"type": "thinking", "thinking": text, "signature": signature}
+    if isinstance(redacted, str) and redacted:
+        return {"type": "redacted_thinking", "data": redacted}
+    return None
+
+
 class InlineThoughts:
     """Splits a text that begins with ``<think>…</think>``, as servers without a parser send it.
 

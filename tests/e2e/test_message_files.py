@@ -77,6 +77,21 @@ async def test_an_image_needs_no_type(way: str) -> None:
         assert part["image_url"]["url"] == f"data:image/png;base64,{encoded(PNG)}"
 
 
+@pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
+async def test_a_text_file_in_the_first_standard_form(way: str) -> None:
+    for name in ("text", "data"):
+        part = await sent({"type": "file", "source_type": "text", name: "an ox"}, way)
+        assert part == {"type": "text", "text": "an ox"}
+    for block in (
+        {"type": "image", "source_type": "url"},
+        {"type": "file", "source_type": "base64"},
+        {"type": "image", "base64": 3},
+        {"type": ["image"]},
+    ):
+        with pytest.raises(InvalidInputError):
+            await sent(block, way)
+
+
 def test_files_count_by_their_kind_and_not_by_their_letters() -> None:
     model = ChatOxen(model="ox-1", api_key="k", base_url="http://localhost:1/api/ai")
     large = encoded(PDF + b"0" * 3_000_000)

@@ -99,7 +99,10 @@ def test_content_is_never_an_empty_list(content: Any) -> None:
     [
         (media_part("audio", data_url("audio/wav", 20 * 2**20 + 3)), "20 MB"),
         (media_part("file", data_url("application/pdf", 24 * 2**20 + 3)), "24 MB"),
-        (media_part("file", data_url("text/plain", 10)), "PDF documents only, not text/plain"),
+        (
+            media_part("file", data_url("application/msword", 10)),
+            "PDF documents only, not application/msword",
+        ),
         (labelled_pdf(b"a,b\n1,2\n"), "the file is no PDF"),
         (labelled_pdf(b"a,b\n1,2\n", "a.csv"), "a.csv is text/csv"),
         (labelled_pdf(b"x" * 2000 + b"%PDF-1.7", "a.pdf"), "a.pdf is no PDF"),

@@ -42,11 +42,19 @@ FORMS: list[tuple[str, Any, Any]] = [
     ("text without a type", {"text": "hi"}, TEXT),
     ("input_text", {"type": "input_text", "text": "hi"}, TEXT),
     ("text-plain, base64", {"type": "text-plain", "base64": base64.b64encode(b"hi").decode()}, TEXT),
-    ("Anthropic document of text", {"type": "document", "source": {"type": "content", "content": [{"type": "text", "text": "h"}, "i"]}}, TEXT),
+    ("Anthropic document of text", {"type": "document", "source": {"type": "content", "content": [{"type": "text", "text": "hi"}]}}, TEXT),
     ("Anthropic document as a string", {"type": "document", "source": {"type": "content", "content": "hi"}}, TEXT),
     ("v1 image, bytes", {"type": "image", "base64": PNG, "mime_type": "image/png"}, IMAGE),
     ("text-plain", {"type": "text-plain", "text": "hi", "mime_type": "text/plain"}, TEXT),
     ("v0 text file", {"type": "file", "source_type": "text", "text": "hi"}, TEXT),
+    ("text file", {"type": "file", "base64": base64.b64encode(b"hi").decode(), "mime_type": "text/csv"}, TEXT),
+    ("text file of bytes", {"type": "file", "base64": b"hi", "mime_type": "text/plain"}, TEXT),
+    ("text file without a type", {"type": "file", "base64": base64.b64encode(b"hi").decode()}, TEXT),
+    ("text file with a name", {"type": "input_file", "filename": "a.csv", "file_data": "data:text/csv;base64," + base64.b64encode(b"hi").decode()}, {"type": "text", "text": "a.csv:\n\nhi"}),
+    ("Anthropic document, text with a title", {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "hi"}, "title": "Oxen", "context": "a letter"}, {"type": "text", "text": "Oxen\na letter:\n\nhi"}),
+    ("text-plain with a title", {"type": "text-plain", "text": "hi", "title": "Oxen"}, {"type": "text", "text": "Oxen:\n\nhi"}),
+    ("image by its address alone", {"type": "image", "source": URL}, IMAGE_AT),
+    ("document by its address alone", {"type": "document", "source": URL}, FILE_AT),
     ("image_url", {"type": "image_url", "image_url": {"url": URL}}, IMAGE_AT),
     ("image_url, a string", {"type": "image_url", "image_url": URL}, IMAGE_AT),
     ("image_url with detail", {"type": "image_url", "image_url": {"url": URL, "detail": "low"}}, {"type": "image_url", "image_url": {"url": URL, "detail": "low"}}),
@@ -109,6 +117,15 @@ def test_form(block: Any, part: dict[str, Any]) -> None:
         ({"type": "image"}, "neither a URL nor base64"),
         ({"type": "video", "base64": "AAAA"}, "mime_type"),
         ({"type": "file", "base64": "AAAA", "mime_type": "text/csv"}, "PDF documents only"),
+        (
+            {"type": "file", "base64": "UEsDBA==", "mime_type": "application/zip"},
+            "PDF documents only",
+        ),
+        ({"type": "text-plain", "base64": "x"}, "not valid base64"),
+        ({"type": "text-plain", "base64": "%%%"}, "not valid base64"),
+        ({"type": "image", "source": 3}, "neither a URL nor base64"),
+        ({"type": "image", "source_type": "url"}, "neither a URL nor base64"),
+        ({"type": "input_audio", "input_audio": "x"}, "neither a URL nor base64"),
     ],
 )
 def test_what_has_no_equivalent_is_refused(block: Any, words: str) -> None:
@@ -163,7 +180,9 @@ def test_calls_alone_have_null_content() -> None:
 @pytest.mark.parametrize("listed", [True, False])
 def test_histories_of_other_providers(content: Any, listed: bool) -> None:
     said = AIMessage(content, tool_calls=[CALL] if listed else [])
-    assert sent(said) == [
+    (wire,) = sent(said)
+    wire.pop("thinking_blocks", None)
+    assert [wire] == [
         {
             "role": "assistant",
             "content": "So:",
@@ -226,10 +245,51 @@ def test_a_text_file_by_its_address_is_refused() -> None:
         sent(HumanMessage([{"type": "text-plain", "url": URL}]))
 
 
-def test_a_function_answers_as_one_and_a_role_of_ones_own_stays() -> None:
-    assert sent(FunctionMessage("42", name="count"), ChatMessage("hi", role="critic")) == [
-        {"role": "function", "name": "count", "content": [{"type": "text", "text": "42"}]},
-        {"role": "critic", "content": "hi"},
+def test_a_call_of_a_function_is_that_of_a_tool() -> None:
+    call = {"name": "count", "arguments": '{"of": "oxen"}'}
+    calls = AIMessage("", additional_kwargs={"function_call": call})
+    wire = sent(HumanMessage("q"), calls, FunctionMessage("42", name="count"))
+    assert [c["function"] for c in wire[1]["tool_calls"]] == [call]
+    call_id = wire[1]["tool_calls"][0]["id"]
+    assert wire[2] == {"role": "tool", "tool_call_id": call_id, "content": "42"}
+    # Some integrations keep both forms of a call.
+    both = AIMessage("", tool_calls=[CALL], additional_kwargs={"function_call": call})
+    wire = sent(both, FunctionMessage("sunny", name="weather"))
+    assert wire[0]["tool_calls"] == [WIRE_CALL]
+    assert wire[1] == {"role": "tool", "tool_call_id": "a", "content": "sunny"}
+    with pytest.raises(InvalidInputError, match="'count' comes after no call of it"):
+        sent(FunctionMessage("42", name="count"))
+
+
+@pytest.mark.parametrize(
+    ("role", "wire"),
+    [("human", "user"), ("ai", "assistant"), ("model", "assistant"), ("developer", "system")],
+)
+def test_a_role_in_the_words_of_others(role: str, wire: str) -> None:
+    given = ChatMessage("hi", role=role, name="ox")
+    assert sent(given) == [{"role": wire, "content": "hi", "name": "ox"}]
+
+
+@pytest.mark.parametrize("role", ["critic", "tool"])
+def test_a_role_that_the_api_does_not_have_is_refused(role: str) -> None:
+    with pytest.raises(InvalidInputError, match=f"cannot have the role '{role}'.*ToolMessage"):
+        sent(ChatMessage("hi", role=role))
+
+
+def test_a_document_of_several_parts() -> None:
+    content = [
+        {"type": "text", "text": "h"},
+        {"type": "image", "source": {"type": "url", "url": URL}},
+    ]
+    block = {"type": "document", "source": {"type": "content", "content": content}, "title": "Oxen"}
+    title, text = {"type": "text", "text": "Oxen:"}, {"type": "text", "text": "h"}
+    cached = {**block, "cache_control": {"type": "ephemeral"}}
+    assert sent(HumanMessage([block])) == [{"role": "user", "content": [title, text, IMAGE_AT]}]
+    assert sent(HumanMessage([cached]))[0]["content"][2]["cache_control"] == {"type": "ephemeral"}
+    pdf = {"type": "document", "source": {"type": "url", "url": URL}, "context": "a letter"}
+    assert sent(HumanMessage([pdf]))[0]["content"] == [
+        {"type": "text", "text": "a letter"},
+        FILE_AT,
     ]
 
 
@@ -238,6 +298,43 @@ def test_empty_texts_are_left_out_and_unknown_blocks_of_an_answer_too() -> None:
     assert human["content"] == [TEXT]
     said = AIMessage([{"type": "server_tool_use", "id": "x"}, {"type": "text", "text": "hi"}])
     assert [one["content"] for one in sent(said)] == ["hi"]
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"text": "hi"},
+        {"type": "text-plain", "text": "hi"},
+        {"type": "input_text", "text": "hi"},
+        {"type": "output_text", "text": "hi"},
+        {"type": "refusal", "refusal": "hi"},
+        {"type": "non_standard", "value": {"type": "text", "text": "hi"}},
+        {"type": "non_standard", "value": {"type": "refusal", "refusal": "hi"}},
+    ],
+)
+def test_an_answer_keeps_its_text_in_every_form(block: Any) -> None:
+    own_audio = {"type": "audio", "id": "audio_1"}
+    assert sent(AIMessage([block, own_audio, " there"]))[0]["content"] == "hi there"
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "thinking", "thinking": "hm", "signature": "s"},
+        {"type": "reasoning", "reasoning": "hm", "extras": {"signature": "s"}},
+        {"type": "reasoning_content", "reasoning_content": {"text": "hm", "signature": "s"}},
+    ],
+)
+def test_signed_thinking_of_another_provider_goes_back(block: Any) -> None:
+    hidden = {"type": "redacted_thinking", "data": "x"}
+    blocks: list[Any] = [block, hidden, {"type": "non_standard", "value": hidden}]
+    (wire,) = sent(AIMessage([*blocks, {"type": "thinking", "thinking": "!"}], tool_calls=[CALL]))
+    signed = {"type": "thinking", "thinking": "hm", "signature": "s"}
+    assert wire["thinking_blocks"] == [signed, hidden, hidden]
+    assert wire["reasoning_content"] == "hm!"
+    own = [{"type": "reasoning.text", "text": "hm"}]
+    said = AIMessage(blocks, tool_calls=[CALL], additional_kwargs={"reasoning_details": own})
+    assert "thinking_blocks" not in sent(said)[0]
 
 
 def test_an_answer_keeps_the_point_up_to_which_it_is_cached() -> None:

@@ -24,6 +24,7 @@ from llama_index.core.base.llms.types import (
     ToolCallBlock,
     VideoBlock,
 )
+from llama_index.core.llms.llm import ToolSelection
 from pydantic import BaseModel
 
 from llama_index_oxen.messages_out import to_wire
@@ -204,6 +205,42 @@ def test_tool_calls_of_every_kind() -> None:
     assert wire["tool_calls"][1]["extra_content"] == {"s": "t"}
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        {"type": "tool_use", "id": "a", "name": "one", "input": {"x": 1}},
+        {"id": "a", "name": "one", "args": {"x": 1}},
+        {"id": "a", "function": {"name": "one", "arguments": {"x": 1}}},
+        ToolSelection(tool_id="a", tool_name="one", tool_kwargs={"x": 1}),
+        ToolSelection(tool_id="a", tool_name="one", tool_kwargs={"x": 1}).model_dump(),
+    ],
+)
+def test_calls_in_the_forms_of_other_integrations(call: Any) -> None:
+    said = ChatMessage(role="assistant", content="", additional_kwargs={"tool_calls": [call]})
+    (wire,) = sent(said)[0]["tool_calls"]
+    assert wire == {
+        "id": "a",
+        "type": "function",
+        "function": {"name": "one", "arguments": '{"x": 1}'},
+    }
+
+
+def test_signed_thinking_of_another_integration_goes_back() -> None:
+    signed = {"type": "thinking", "signature": "s"}
+    hidden = {"type": "redacted_thinking", "data": "x"}
+    blocks = [
+        ThinkingBlock(content="hm", additional_information=signed),
+        ThinkingBlock(additional_information=hidden),
+        ThinkingBlock(content="unsigned"),
+        ToolCallBlock(tool_call_id="a", tool_name="draw", tool_kwargs={}),
+    ]
+    history = (ChatMessage("draw"), ChatMessage(role="assistant", blocks=blocks))
+    wire = sent(*history, policy=policy_for("claude-sonnet-4-6"))
+    assert wire[1]["thinking_blocks"] == [{**signed, "thinking": "hm"}, hidden]
+    later = sent(*history, ChatMessage("And?"), policy=policy_for("claude-sonnet-4-6"))
+    assert "thinking_blocks" not in later[1]
+
+
 def test_a_image_in_a_tools_result_follows_as_a_users_message() -> None:
     call = ToolCallBlock(tool_call_id="a", tool_name="draw", tool_kwargs={})
     result = ChatMessage(
@@ -253,9 +290,16 @@ def test_the_callers_history_is_left_as_it_was() -> None:
     assert history == before
 
 
-def test_a_function_answers_as_one() -> None:
+def test_a_call_of_a_function_is_that_of_a_tool() -> None:
+    call = {"name": "count", "arguments": '{"of": "oxen"}'}
     answer = ChatMessage(role="function", content="42", additional_kwargs={"name": "count"})
-    assert sent(answer) == [{"role": "function", "name": "count", "content": "42"}]
+    said = ChatMessage(role="assistant", content="", additional_kwargs={"function_call": call})
+    wire = sent(ChatMessage("How many?"), said, answer)
+    assert [c["function"] for c in wire[1]["tool_calls"]] == [call]
+    call_id = wire[1]["tool_calls"][0]["id"]
+    assert wire[2] == {"role": "tool", "tool_call_id": call_id, "content": "42"}
+    with pytest.raises(InvalidInputError, match="'count' comes after no call of it"):
+        sent(answer)
 
 
 def test_an_assistant_that_said_nothing_said_so() -> None:
@@ -270,5 +314,19 @@ def test_a_citation_of_a_image_is_the_image() -> None:
 
 def test_a_document_of_bytes_that_are_no_text_is_refused() -> None:
     block = DocumentBlock(data=b"\xff\xfe\x00", title="ox.bin", document_mimetype="text/plain")
-    with pytest.raises(InvalidInputError, match="unknown type"):
+    with pytest.raises(InvalidInputError, match="unknown encoding"):
         parts(block)
+
+
+def test_a_document_by_its_address_is_of_the_stated_type() -> None:
+    url = "https://oxen.test/a"
+    with pytest.raises(InvalidInputError, match="PDF documents only, not text/plain"):
+        parts(DocumentBlock(url=url, document_mimetype="text/plain"))
+    assert parts(DocumentBlock(url=url, document_mimetype="image/png")) == [
+        {"type": "image_url", "image_url": {"url": url}}
+    ]
+
+
+def test_a_text_that_speaks_of_pdfs_is_a_text() -> None:
+    block = DocumentBlock(data=b"A file begins with %PDF.", title="a", document_mimetype="text/x")
+    assert parts(block) == "a:\n\nA file begins with %PDF."
