@@ -162,4 +162,4 @@ compare: $(BENCH)/.installed
 	$(BENCH)/bin/python -m benchmarks.behavior
 
 clean:
-	rm -rf $(VENV) $(TOOLS) $(DOCS) $(BENCH) $(EXAMPLES) .matrix build dist site .pytest_cache .mypy_cache .ruff_cache demo-output
+	rm -rf $(VENV) $(TOOLS) $(DOCS) $(BENCH) $(EXAMPLES) $(SCALE) .matrix build dist site .pytest_cache .mypy_cache .ruff_cache demo-output

@@ -12,25 +12,33 @@ from typing import TYPE_CHECKING, Any
 from oxen_inference._version import __version__
 
 if TYPE_CHECKING:
-    from oxen_inference.catalog.models import Model
+    from oxen_inference.catalog.models import CatalogWarning, Model
+    from oxen_inference.chat.answer_cost import CostWarning
     from oxen_inference.client import AsyncOxenClient, OxenClient
     from oxen_inference.errors import *  # noqa: F403 - all of the tree is importable from here
     from oxen_inference.errors import OxenError
     from oxen_inference.generation import Generation
-    from oxen_inference.ledger.budgets import Budget
+    from oxen_inference.ledger.budgets import Budget, BudgetWarning
+    from oxen_inference.ledger.database import LedgerWarning
     from oxen_inference.ledger.store import Ledger
     from oxen_inference.result import MediaResult
+    from oxen_inference.settings import OxenKeyWarning
     from oxen_inference.transcription import Transcription
 
 __all__ = [
     "AsyncOxenClient",
     "Budget",
+    "BudgetWarning",
+    "CatalogWarning",
+    "CostWarning",
     "Generation",
     "Ledger",
+    "LedgerWarning",
     "MediaResult",
     "Model",
     "OxenClient",
     "OxenError",
+    "OxenKeyWarning",
     "Transcription",
     "__version__",
 ]
@@ -38,11 +46,16 @@ __all__ = [
 _HOME = {
     "AsyncOxenClient": "client",
     "Budget": "ledger.budgets",
+    "BudgetWarning": "ledger.budgets",
+    "CatalogWarning": "catalog.models",
+    "CostWarning": "chat.answer_cost",
     "Generation": "generation",
     "Ledger": "ledger.store",
+    "LedgerWarning": "ledger.database",
     "MediaResult": "result",
     "Model": "catalog.models",
     "OxenClient": "client",
+    "OxenKeyWarning": "settings",
     "Transcription": "transcription",
 }
 

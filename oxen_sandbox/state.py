@@ -37,7 +37,7 @@ class Settings:
     cost_delay_seconds: float = 0.0  # a finished row's cost appears this much later
     presigned_urls: bool = False  # results on another origin, without auth
     strict_cancel: bool = False  # DELETE of a finished job is a 400
-    bill_cancelled: bool = False
+    bill_canceled: bool = False
     private_results: bool = False  # providers, which have no key, cannot fetch the hub's files
     record: bool = True  # keep requests in `Sandbox.requests`
 
@@ -203,7 +203,7 @@ class State:
             if job.status in ACTIVE:
                 job.status = "cancelled"
                 job.completed_at = self.clock.now()
-                if self.settings.bill_cancelled:
+                if self.settings.bill_canceled:
                     self._bill(job)
             elif self.settings.strict_cancel:
                 raise Rejected(

@@ -351,7 +351,7 @@ class BulkRun:
         self._short_of_money.clear()
         self.stopped = OxenError(
             f"Stopped after {count} equal failures in a row: {outcome.message}",
-            hint="The remaining requests were not sent. Mend the cause, then run it again.",
+            hint="The remaining requests were not sent. Fix the cause, then run it again.",
         )
         self.stopped.__cause__ = outcome
         self.drop(dropped)

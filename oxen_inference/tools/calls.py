@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from oxen_inference.locks import Lock
 from oxen_inference.tools.inputs import REFERENCE
 
-# Errors that no choice of arguments can mend: for the developer, not for the language model.
+# Errors that no choice of arguments can fix: for the developer, not for the language model.
 _FOR_DEVELOPERS = (
     "ConfigurationError",
     "AuthenticationError",

@@ -242,7 +242,7 @@ def jobs_as_data(jobs: Iterable[Job]) -> dict[str, Any]:
 
 
 def _from_error(generation_id: str, error: OxenError) -> Job:
-    """Return what an error says about a generation. Raises one that only developers can mend."""
+    """Return what an error says about a generation. Raises one that only developers can fix."""
     if is_for_developers(error):
         raise error
     result: MediaResult | None = getattr(error, "result", None)

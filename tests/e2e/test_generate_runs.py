@@ -160,8 +160,8 @@ def test_the_terminal_says_why_and_what_helps(
     asked = ("generate", MODEL, "-p", "a", "-p", "b", "--yes", "--save-to")
     for fault, words, help_is in (
         (Fault("fail_job", message="A worker died.", times=2), "A worker died", "--attempts 2 buys"),
-        (Fault("fail_job", message="Flagged by content moderation.", times=2), "moderation", "mend"),
-        (Fault("respond", status=400, method="POST", path="*/queue", times=2), "BadRequestError", "mend"),
+        (Fault("fail_job", message="Flagged by content moderation.", times=2), "moderation", "fix"),
+        (Fault("respond", status=400, method="POST", path="*/queue", times=2), "BadRequestError", "fix"),
         (Fault("respond", status=404, method="GET", path="*/files/*", times=None),
          "paid for but not saved: rows 1, 2", "run the same command again"),
     ):  # fmt: skip

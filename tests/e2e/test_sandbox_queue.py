@@ -283,7 +283,7 @@ def test_canceling(hub: Sandbox) -> None:
 
 
 def test_a_canceled_job_can_be_billed(hub: Sandbox) -> None:
-    hub.settings.bill_cancelled = True
+    hub.settings.bill_canceled = True
     (job,) = enqueue(hub)
     ai(hub, "DELETE", f"/queue/{job}")
     assert cost(hub, job) == "0.013"

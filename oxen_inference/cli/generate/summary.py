@@ -210,4 +210,4 @@ class Summary:
         if self._helps_attempts:
             yield f"--attempts {self._options.attempts + 1} buys again what Oxen failed at; {free}"
         elif not is_again and (self.failed or self.not_sent):
-            yield f"mend the cause, then run the command again; {free}"
+            yield f"fix the cause, then run the command again; {free}"
