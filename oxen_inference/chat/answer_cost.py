@@ -60,6 +60,12 @@ def set_cost(answer: Answer, model: Model | None, body: Mapping[str, Any]) -> No
             )
 
 
+def answer_text(answer: Answer) -> str:
+    """Return all that a model wrote: the text, the reasoning, and the arguments of its calls."""
+    arguments = (call.arguments for call in answer.tool_calls)
+    return "".join((answer.text, answer.reasoning, answer.refusal, *arguments))
+
+
 def text_length(messages: object) -> int:
     """Return how many characters of text the messages of a request have, files left out."""
     return sum(map(len, _texts(messages if isinstance(messages, list | tuple) else ())))

@@ -15,14 +15,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from oxen_inference.chat import completions
-from oxen_inference.chat.answer_cost import warn_once
+from oxen_inference.chat.answer_cost import answer_text, warn_once
 from oxen_inference.chat.prefetch import AsyncCatalogPrefetch, CatalogPrefetch
-from oxen_inference.chat.token_counts import most_prompt_tokens
+from oxen_inference.chat.token_counts import most_text_tokens, prompt_tokens
 from oxen_inference.errors import (
     APIConnectionError,
     APIStatusError,
-    APITimeoutError,
     BudgetExceededError,
+    ConfigurationError,
+    InvalidInputError,
 )
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 USUAL_ANSWER = 2000
 """Tokens that an answer without ``max_tokens`` is taken to have, at most."""
 
-_CHARACTERS_PER_TOKEN = 3  # fewer than usual, so that an answer is rather over- than underestimated
 _PRICE_TIMEOUT = 5.0  # seconds that a call may wait for its price
 
 
@@ -148,10 +148,10 @@ class _Payment:
         self._budget = budget
         self._model = model
         self._model_id = str(body["model"])
-        self._prompt = most_prompt_tokens(body)
+        self._prompt = prompt_tokens(body, most_text_tokens)
         self._limit = _token_limit(body)
         self._most = self._limit or USUAL_ANSWER
-        self._characters = 0
+        self._read: list[str] = []
         self._hold: Hold | None = None
 
     def reserve(self, client: Any) -> None:
@@ -179,16 +179,15 @@ class _Payment:
         )
 
     def read(self, delta: Delta) -> None:
-        """Count what has come of an answer."""
-        self._characters += len(delta.text) + len(delta.reasoning)
-        self._characters += sum(len(tool.arguments) for tool in delta.tools)
+        """Keep what has come of an answer."""
+        self._read += (delta.text, delta.reasoning, delta.refusal)
+        self._read += (tool.arguments for tool in delta.tools)
 
     def settle(self, answer: Answer) -> None:
         """Charge what the answer cost in place of what is held, and write into it who paid."""
         cost = answer.cost_charged
         if cost is None:
-            self._characters = len(answer.text) + len(answer.reasoning)
-            cost = self._price(self._tokens_read)
+            cost = self._price(most_text_tokens(answer_text(answer)))
         if cost is None:
             from oxen_inference.ledger.budgets import BudgetWarning
 
@@ -200,22 +199,17 @@ class _Payment:
     def fail(self, error: BaseException) -> None:
         """Charge what is known of a call that brought no whole answer.
 
-        Nothing where the hub refused it or was not reached, else its prompt and what was read.
+        Nothing where the hub refused it or nothing was sent, else its prompt and what was read.
         """
-        if isinstance(error, APIStatusError | APIConnectionError):
-            is_refused = getattr(error, "partial", None) is None
-            if is_refused and not isinstance(error, APITimeoutError):
-                self._charge(Decimal(0))
-                return
-        partial = getattr(error, "partial", None)
-        if partial is not None and not self._characters:
-            self._characters = len(partial.text) + len(partial.reasoning)
-        known = getattr(partial, "cost_charged", None)  # of a whole answer that lacks its call
-        self._charge(known if known is not None else self._price(self._tokens_read) or Decimal(0))
-
-    @property
-    def _tokens_read(self) -> int:
-        return -(-self._characters // _CHARACTERS_PER_TOKEN)
+        if _cost_nothing(error):
+            self._charge(Decimal(0))
+            return
+        partial: Answer | None = getattr(error, "partial", None)
+        cost = partial and partial.cost_charged  # of a whole answer that lacks its call
+        if cost is None:
+            texts = ["".join(self._read), answer_text(partial) if partial else ""]
+            cost = self._price(max(map(most_text_tokens, texts)))
+        self._charge(cost or Decimal(0))
 
     def _price(self, completion_tokens: int) -> Decimal | None:
         if self._model is None:
@@ -233,6 +227,20 @@ class _Payment:
 
 CHARGED_TO = "charged_to"
 """Under this name an answer's metadata has the account of the budget that paid for it."""
+
+
+def _cost_nothing(error: BaseException) -> bool:
+    """Whether the hub refused the call, or no byte of it was sent.
+
+    A connection that broke later may have lost an answer that is billed.
+    """
+    if isinstance(error, ConfigurationError | InvalidInputError):
+        return True
+    if isinstance(error, APIConnectionError):
+        from oxen_inference.media.queue_decision import surely_not_sent
+
+        return surely_not_sent(error)
+    return isinstance(error, APIStatusError) and error.partial is None
 
 
 def _token_limit(body: Mapping[str, Any]) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from oxen_inference.chat.files import MediaKind
@@ -46,6 +46,11 @@ def text_tokens(text: str) -> int:
     return ideographs - (-(len(text) - ideographs + others) // 4)
 
 
+def most_text_tokens(text: str) -> int:
+    """Return how many tokens a text may have, rather too many than too few, for what is paid."""
+    return max(text_tokens(text), -(-len(text) // 3))
+
+
 def media_tokens(kind: MediaKind, size: int | None = None, *, detail: str | None = None) -> int:
     """Return about how many tokens a file has. `size`: bytes, or None for one that has a URL."""
     if kind == "image" and detail == "low":
@@ -54,9 +59,9 @@ def media_tokens(kind: MediaKind, size: int | None = None, *, detail: str | None
     return next(tokens for limit, tokens in _MEDIA[kind] if size <= limit)
 
 
-def most_prompt_tokens(body: Mapping[str, Any]) -> int:
-    """Return how many tokens the prompt of a request may have, rather too many than too few:
-    messages with their tool calls, files by kind and size, and the schemas of its tools.
+def prompt_tokens(body: Mapping[str, Any], count: Callable[[str], int] = text_tokens) -> int:
+    """Return about how many tokens the prompt of a request has: messages with their tool calls,
+    files by kind and size, and the schemas of its tools. `count` counts those of a text.
     """
     texts: list[str] = []
     total = 0
@@ -65,8 +70,7 @@ def most_prompt_tokens(body: Mapping[str, Any]) -> int:
             total += sum(_media_of(message, texts))
     schemas = (body[name] for name in ("tools", "response_format") if body.get(name))
     texts.extend(json.dumps(schema, default=str) for schema in schemas)
-    text = "".join(texts)
-    return total + max(text_tokens(text), -(-len(text) // 3))
+    return total + count("".join(texts))
 
 
 def _media_of(message: Mapping[str, Any], texts: list[str]) -> Iterator[int]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import pickle
+import socket
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -21,16 +23,20 @@ from langchain_oxen import ChatOxen, OxenBudgetMiddleware
 from langchain_oxen import errors as langchain_errors
 from llama_index_oxen import Oxen
 from oxen_inference import Budget, Ledger
+from oxen_inference.chat import budgeted
 from oxen_inference.chat.budgeted import USUAL_ANSWER
 from oxen_inference.errors import (
+    APIConnectionError,
     BudgetExceededError,
     ConfigurationError,
+    InvalidInputError,
     ModelNotFoundError,
     RateLimitError,
 )
 from oxen_inference.ledger.budgets import BudgetWarning
 from oxen_sandbox import Fault, Sandbox
 from tests.support.databases import sql
+from tests.support.routed_hub import Response, RoutedHub, Sent, chat, listed
 
 MODEL = "gpt-4o"
 PROMPT = "Describe an ox."
@@ -159,6 +165,33 @@ def test_a_refused_call_costs_nothing(hub: Sandbox) -> None:
     assert (budget.spent, budget.reserved) == (0, 0)
 
 
+def test_a_call_that_was_never_sent_costs_nothing(hub: Sandbox) -> None:
+    budget = Budget("20")
+    ChatOxen(model=MODEL).invoke(PROMPT)  # so that the price is known
+    with pytest.raises(InvalidInputError, match="is not JSON"):
+        ChatOxen(model=MODEL, budget=budget, extra_body={"seed": object()}).invoke(PROMPT)
+    assert (budget.spent, budget.reserved) == (0, 0)
+
+
+@pytest.mark.parametrize("call", [LANGCHAIN["invoke"], LANGCHAIN["ainvoke"]])
+def test_a_failure_to_connect_costs_nothing(call: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}/api/ai"
+    with pytest.raises(APIConnectionError) as caught:
+        call(ChatOxen(model=MODEL, api_key="k", base_url=url, max_retries=0))
+    assert budgeted._cost_nothing(caught.value)
+
+
+@pytest.mark.parametrize("call", [*LANGCHAIN.values()][:4], ids=[*LANGCHAIN][:4])
+def test_a_call_whose_connection_broke_is_charged_for_its_prompt(hub: Sandbox, call: Any) -> None:
+    hub.inject(Fault("reset", path="*/chat/completions", times=None, when="after"))
+    budget = Budget("20")
+    with pytest.raises(APIConnectionError):
+        call(ChatOxen(model=MODEL, budget=budget, max_retries=1))
+    assert 0 < budget.spent < Decimal("0.01")
+    assert budget.reserved == 0
+
+
 @pytest.mark.parametrize("is_async", [False, True])
 def test_a_stream_that_is_left_is_charged_for_what_was_read(hub: Sandbox, is_async: bool) -> None:
     budget = Budget("20")
@@ -240,3 +273,52 @@ def test_an_unusable_budget_is_refused_at_once() -> None:
     for make in (lambda: ChatOxen(model=MODEL, api_key="k", budget="a lot"), lambda: Oxen(MODEL, api_key="k", budget=-1)):  # fmt: skip
         with pytest.raises(ConfigurationError, match="budget must be a Budget, or an amount"):
             make()
+
+
+PRICED = {
+    "id": "ox-1",
+    "endpoint": "/chat/completions",
+    "capabilities": {"input": ["text"], "output": ["text"]},
+    "pricing": {"method": "token", "input_cost_per_token": 0.0001, "output_cost_per_token": 0.01},
+}
+ARGUMENTS = '{"text": "' + "x" * 8988 + '"}'
+CALL = {"id": "c", "type": "function", "function": {"name": "write", "arguments": ARGUMENTS}}
+EVERY_WAY = (
+    [(ChatOxen, LANGCHAIN[name]) for name in ("invoke", "ainvoke", "stream", "astream")]
+    + [(Oxen, LLAMA_INDEX[name]) for name in ("chat", "achat", "astream_chat")]
+)  # fmt: skip
+every_way = pytest.mark.parametrize(("make", "call"), EVERY_WAY)
+
+
+@pytest.fixture
+def routed(monkeypatch: pytest.MonkeyPatch) -> Iterator[RoutedHub]:
+    with RoutedHub({"GET /models": listed(PRICED)}) as hub:
+        monkeypatch.setenv("OXEN_BASE_URL", hub.url)
+        monkeypatch.setenv("OXEN_API_KEY", "test-key-123")
+        yield hub
+
+
+@every_way
+def test_the_arguments_of_a_call_are_charged_where_no_tokens_are_counted(
+    routed: RoutedHub, make: Any, call: Any
+) -> None:
+    routed.routes["POST /chat/completions"] = chat(None, "", tool_calls=[{**CALL, "index": 0}])
+    budget = Budget("100")
+    call(make(model="ox-1", budget=budget))
+    assert budget.spent > Decimal("30")
+
+
+def test_the_arguments_of_a_call_that_breaks_off_are_charged(routed: RoutedHub) -> None:
+    def broken(sent: Sent) -> Response:
+        delta = {"role": "assistant", "tool_calls": [{**CALL, "index": 0}]}
+        chunk = {"id": "1", "model": "ox-1", "choices": [{"index": 0, "delta": delta}]}
+        error = {"error": {"message": "overloaded", "code": 529}}
+        lines = [f"data: {json.dumps(one)}\n\n" for one in (chunk, error)]
+        return Response("".join(lines), content_type="text/event-stream")
+
+    routed.routes["POST /chat/completions"] = broken
+    for call in (LANGCHAIN["invoke"], LANGCHAIN["stream"], LANGCHAIN["astream"]):
+        budget = Budget("100")
+        with pytest.raises(Exception, match="overloaded"):
+            call(ChatOxen(model="ox-1", budget=budget, max_retries=0))
+        assert budget.spent > Decimal("30")

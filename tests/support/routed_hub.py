@@ -106,19 +106,29 @@ def listed(*models: Mapping[str, Any]) -> dict[str, Any]:
     return {"object": "list", "data": [{"object": "model", **model} for model in models]}
 
 
-def chat(usage: Mapping[str, Any] | None, text: str = "hi") -> Callable[[Sent], Response]:
-    """Return a chat route that answers with `text`, whole or streamed as it was asked."""
+def chat(
+    usage: Mapping[str, Any] | None,
+    text: str = "hi",
+    *,
+    beside: Mapping[str, Any] | None = None,
+    **fields: Any,
+) -> Callable[[Sent], Response]:
+    """Return a chat route that answers with `text`, whole or streamed as it was asked.
+
+    `fields` are further ones of its message, and `beside` of what has the usage.
+    """
 
     def answer(sent: Sent) -> Response:
         about = {"id": "chatcmpl-1", "created": 1, "model": sent.json["model"]}
+        message = {"role": "assistant", "content": text, **fields}
+        last = {"usage": usage, **(beside or {})}
         if not sent.json.get("stream"):
-            message = {"role": "assistant", "content": text}
             choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
-            return Response({**about, "choices": choices, "usage": usage})
+            return Response({**about, "choices": choices, **last})
         chunks: list[dict[str, Any]] = [
-            {**about, "choices": [{"index": 0, "delta": {"content": text}}]},
+            {**about, "choices": [{"index": 0, "delta": message}]},
             {**about, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
-            {**about, "choices": [], "usage": usage},
+            {**about, "choices": [], **last},
         ]
         lines = [f"data: {json.dumps(chunk)}\n\n" for chunk in chunks]
         return Response("".join([*lines, "data: [DONE]\n\n"]), content_type="text/event-stream")

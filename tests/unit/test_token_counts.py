@@ -7,9 +7,13 @@ from typing import Any
 
 import pytest
 
-from oxen_inference.chat.token_counts import media_tokens, most_prompt_tokens
+from oxen_inference.chat.token_counts import media_tokens, most_text_tokens, prompt_tokens
 
 CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "x" * 3000}}
+
+
+def most_prompt_tokens(body: dict[str, Any]) -> int:
+    return prompt_tokens(body, most_text_tokens)
 
 
 def body(content: Any, **more: Any) -> dict[str, Any]:
