@@ -173,12 +173,12 @@ def test_a_call_that_was_never_sent_costs_nothing(hub: Sandbox) -> None:
     assert (budget.spent, budget.reserved) == (0, 0)
 
 
-@pytest.mark.parametrize("call", [LANGCHAIN["invoke"], LANGCHAIN["ainvoke"]])
+@pytest.mark.parametrize("call", [LLAMA_INDEX["chat"], LLAMA_INDEX["achat"]])
 def test_a_failure_to_connect_costs_nothing(call: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/api/ai"
     with pytest.raises(APIConnectionError) as caught:
-        call(ChatOxen(model=MODEL, api_key="k", base_url=url, max_retries=0))
+        call(Oxen(MODEL, api_key="k", api_base=url, max_retries=0))
     assert budgeted._cost_nothing(caught.value)
 
 
@@ -305,7 +305,7 @@ def test_the_arguments_of_a_call_are_charged_where_no_tokens_are_counted(
     routed.routes["POST /chat/completions"] = chat(None, "", tool_calls=[{**CALL, "index": 0}])
     budget = Budget("100")
     call(make(model="ox-1", budget=budget))
-    assert budget.spent > Decimal("30")
+    assert budget.spent > Decimal(30)
 
 
 def test_the_arguments_of_a_call_that_breaks_off_are_charged(routed: RoutedHub) -> None:
@@ -321,4 +321,4 @@ def test_the_arguments_of_a_call_that_breaks_off_are_charged(routed: RoutedHub) 
         budget = Budget("100")
         with pytest.raises(Exception, match="overloaded"):
             call(ChatOxen(model="ox-1", budget=budget, max_retries=0))
-        assert budget.spent > Decimal("30")
+        assert budget.spent > Decimal(30)
