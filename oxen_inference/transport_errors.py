@@ -1,7 +1,7 @@
 """What a transport raised, as an `OxenError`. No transport is imported to tell them apart.
 
-This decides texts only. Whether a paid request may be sent again is decided by stricter rules
-(`oxen_inference.media.queue_decision`).
+This decides texts, and whether a chat call counts as sent. Whether a paid request may be sent again
+is decided by stricter rules (`oxen_inference.media.queue_decision`).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def _typed(error: Exception, base_url: object) -> errors.OxenError | None:
     is_connection = isinstance(error, openai.APIConnectionError) or is_other_loop
     if is_connection or _is_from_transport(error):
         reason = _root_reason(error)
-        if _never_connected(error):
+        if never_connected(error):
             return errors.APIConnectionError(
                 f"Could not reach Oxen: {target}: {reason}.",
                 hint="Check the network, and base_url or OXEN_BASE_URL.",
@@ -97,7 +97,8 @@ def _root_reason(error: Exception) -> str:
     return text or type(cause or error).__name__
 
 
-def _never_connected(error: BaseException) -> bool:
+def never_connected(error: BaseException) -> bool:
+    """Whether the transport's error says that there was no connection to send a request on."""
     link: BaseException | None = error
     if isinstance(error, openai.APITimeoutError) and error.__cause__:
         link = error.__cause__.__cause__  # below the ConnectTimeout that aiohttp's transport made

@@ -5,6 +5,8 @@
 | a stated cost in USD | stated | the stated one; the higher where they differ by over a tenth |
 | the price of every token | computed | the computed one |
 | the list price, but some tokens have their own, or were not reported | estimated | the estimate |
+
+Tokens that were not reported are estimated by the texts of the request and the answer.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from oxen_inference.chat.token_counts import prompt_tokens, text_tokens
 from oxen_inference.locks import Lock
 from oxen_inference.money import usd
 
@@ -24,7 +27,8 @@ if TYPE_CHECKING:
 
 _TOLERANCE = Decimal("1.1")
 """How many times the lower of two costs the higher one may be before they disagree."""
-_CHARACTERS_PER_TOKEN = 4
+_MOST_CHARACTERS_PER_TOKEN = 8
+"""Of whole prompts, in any script."""
 _MOST_WARNED = 1000
 
 _warned: set[tuple[type[Warning], str]] = set()
@@ -77,21 +81,35 @@ def _compute(answer: Answer, model: Model | None, body: Mapping[str, Any]) -> No
         return
     from oxen_inference.catalog.chat_cost import chat_cost, chat_cost_estimate
 
-    usage = answer.usage.as_openai()
-    expected = text_length(body.get("messages")) / _CHARACTERS_PER_TOKEN
-    if not _is_cache_hidden(answer.usage, expected):
+    reported = answer.usage
+    usage = reported.as_openai()
+    has_input, has_output = _has_input(reported, body), _has_output(answer, reported)
+    if has_input and has_output:
         answer.cost_computed = chat_cost(model, usage)
-    else:
-        usage["prompt_tokens"] = round(expected)
+    if not has_output:
+        usage["completion_tokens"] = text_tokens(answer_text(answer))
+    if not has_input:
+        rest = reported.total_tokens - usage["completion_tokens"]
+        usage["prompt_tokens"] = max(rest, prompt_tokens(body))
+    elif has_output:  # some upstreams count thinking in the total alone
+        usage["completion_tokens"] = reported.total_tokens - reported.input_tokens
     if answer.cost_computed is None:
         answer.cost_estimate = chat_cost_estimate(model, usage)
 
 
-def _is_cache_hidden(usage: Usage, expected: float) -> bool:
-    """Whether far fewer prompt tokens are reported than were sent: some upstreams leave out those
-    that they read from a cache.
+def _has_input(usage: Usage, body: Mapping[str, Any]) -> bool:
+    """Whether all tokens of the prompt are reported. Some upstreams leave out those that they read
+    from a cache: then there are far fewer than were sent.
     """
-    return usage.input_tokens < expected / 2
+    least = text_length(body.get("messages")) / _MOST_CHARACTERS_PER_TOKEN
+    return usage.has_input and 0 < usage.input_tokens >= least
+
+
+def _has_output(answer: Answer, usage: Usage) -> bool:
+    """Whether the tokens of the answer are reported: none at all are not those of a text."""
+    has_files = any(answer.extras.get(name) for name in ("images", "audio"))
+    is_empty = not (answer_text(answer) or answer.tool_calls or has_files)
+    return usage.has_output and (usage.output_tokens > 0 or is_empty)
 
 
 def _texts(messages: list[Any] | tuple[Any, ...]) -> Iterator[str]:

@@ -25,6 +25,7 @@ from oxen_inference.errors import (
     ConfigurationError,
     InvalidInputError,
 )
+from oxen_inference.transport_errors import never_connected
 
 if TYPE_CHECKING:
     from oxen_inference.catalog.models import Model
@@ -239,7 +240,8 @@ def _cost_nothing(error: BaseException) -> bool:
     if isinstance(error, APIConnectionError):
         from oxen_inference.media.queue_decision import surely_not_sent
 
-        return surely_not_sent(error)
+        cause = error.__cause__
+        return surely_not_sent(error) or (cause is not None and never_connected(cause))
     return isinstance(error, APIStatusError) and error.partial is None
 
 

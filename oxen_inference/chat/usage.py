@@ -12,6 +12,7 @@ from oxen_inference.money import read_money
 _DOLLARS = frozenset(
     {"", "usd", "$", "us$", "usd$", "dollar", "dollars", "us dollar", "us dollars"}
 )
+_ANTHROPIC_CACHE = ("cache_read_input_tokens", "cache_creation_input_tokens", "cache_creation")
 _MOST = Decimal(10) ** 9
 """More is no cost that an answer can have."""
 
@@ -20,7 +21,8 @@ _MOST = Decimal(10) ** 9
 class Usage:
     """Tokens of one answer.
 
-    Cache and audio counts are parts of `input_tokens` or `output_tokens`. None: not reported.
+    Cache, audio and image counts are parts of `input_tokens` or `output_tokens`. None: not
+    reported.
     """
 
     input_tokens: int
@@ -31,6 +33,12 @@ class Usage:
     input_audio: int | None = None
     output_audio: int | None = None
     reasoning: int | None = None
+    input_image: int | None = None
+    output_image: int | None = None
+    has_input: bool = True
+    """Whether `input_tokens` was reported, or follows from the total; else it is a guess."""
+    has_output: bool = True
+    """The same of `output_tokens`."""
 
     def as_openai(self) -> dict[str, Any]:
         """Return the counts under the names of an OpenAI ``usage`` object."""
@@ -38,8 +46,13 @@ class Usage:
             "cached_tokens": self.cache_read,
             "cache_creation_tokens": self.cache_creation,
             "audio_tokens": self.input_audio,
+            "image_tokens": self.input_image,
         }
-        outputs = {"reasoning_tokens": self.reasoning, "audio_tokens": self.output_audio}
+        outputs = {
+            "reasoning_tokens": self.reasoning,
+            "audio_tokens": self.output_audio,
+            "image_tokens": self.output_image,
+        }
         return {
             "prompt_tokens": self.input_tokens,
             "completion_tokens": self.output_tokens,
@@ -107,6 +120,8 @@ def read_usage(raw: Mapping[str, Any] | None) -> Usage | None:
     total = _count(raw, "total_tokens")
     if input_tokens is None and output_tokens is None and total is None:
         return None
+    has_input = input_tokens is not None or None not in (output_tokens, total)
+    has_output = output_tokens is not None or None not in (input_tokens, total)
     if input_tokens is None:
         input_tokens = max((total or 0) - (output_tokens or 0), 0)
     if output_tokens is None:
@@ -119,7 +134,8 @@ def read_usage(raw: Mapping[str, Any] | None) -> Usage | None:
     cache_read = nested_read if nested_read is not None else flat_read
     nested_write = _first(input_details, "cache_creation_tokens", "cache_write_tokens")
     flat_write = _count(raw, "cache_creation_input_tokens")
-    cache_creation = nested_write if nested_write is not None else flat_write
+    writes = (nested_write, flat_write, _split_write(raw), _split_write(input_details))
+    cache_creation = max((n for n in writes if n is not None), default=None)
 
     cached = (cache_read or 0) + (cache_creation or 0)
     if cached and _excludes_cached(raw, prompt, input_tokens, output_tokens, cached, total):
@@ -139,6 +155,10 @@ def read_usage(raw: Mapping[str, Any] | None) -> Usage | None:
         input_audio=_count(input_details, "audio_tokens"),
         output_audio=_count(output_details, "audio_tokens"),
         reasoning=reasoning,
+        input_image=_count(input_details, "image_tokens"),
+        output_image=_count(output_details, "image_tokens"),
+        has_input=has_input,
+        has_output=has_output,
     )
 
 
@@ -155,9 +175,7 @@ def _excludes_cached(
         return True
     if total == input_tokens + output_tokens:
         return cached > input_tokens  # impossible if it included them, whatever the total says
-    anthropic_names = prompt is None and (
-        "cache_read_input_tokens" in raw or "cache_creation_input_tokens" in raw
-    )
+    anthropic_names = prompt is None and not raw.keys().isdisjoint(_ANTHROPIC_CACHE)
     return anthropic_names or cached > input_tokens
 
 
@@ -167,6 +185,14 @@ def _details(raw: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
         if isinstance(value, Mapping):
             return value
     return {}
+
+
+def _split_write(raw: Mapping[str, Any]) -> int | None:
+    """Return the tokens written to a cache that are given by how long they stay there."""
+    split = raw.get("cache_creation")
+    if not isinstance(split, Mapping):
+        return None
+    return sum(_count(split, name) or 0 for name in split if str(name).endswith("_tokens"))
 
 
 def _first(raw: Mapping[str, Any], *names: str) -> int | None:

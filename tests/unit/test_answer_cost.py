@@ -10,7 +10,7 @@ import pytest
 
 from oxen_inference.catalog.reading import read_model
 from oxen_inference.chat import answer_cost
-from oxen_inference.chat.answer import Answer, charged_cost
+from oxen_inference.chat.answer import Answer, ToolCall, charged_cost
 from oxen_inference.chat.answer_cost import CostWarning, set_cost, text_length
 from oxen_inference.chat.usage import StatedCost, merge_usage, read_stated_cost, read_usage
 
@@ -25,9 +25,11 @@ def nobody_was_warned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answer_cost, "_warned", set())
 
 
-def answer_to(text: str = "an ox", *, model: Any = MODEL, **usage: Any) -> Answer:
+def answer_to(
+    text: str = "an ox", *, answered: str = "", model: Any = MODEL, **usage: Any
+) -> Answer:
     """An answer whose cost is set, without the warning that is tested apart."""
-    answer = Answer(usage=read_usage(usage), cost_stated=read_stated_cost(usage))
+    answer = Answer(answered, usage=read_usage(usage), cost_stated=read_stated_cost(usage))
     body = {"model": "ox", "messages": [{"role": "user", "content": text}]}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CostWarning)
@@ -148,6 +150,59 @@ def test_cached_tokens_that_are_reported_hide_nothing() -> None:
     answer = answer_to("an ox at dawn, " * 1000, **usage)
     assert answer.cost_source == "estimated"  # by the price of cached tokens, which is not known
     assert answer.cost_estimate == 3703 * Decimal("0.000003") + 5 * Decimal("0.00001")
+
+
+INPUT, OUTPUT = Decimal("0.000003"), Decimal("0.00001")
+WRITTEN = "an ox at dawn, " * 100
+
+
+@pytest.mark.parametrize(
+    ("usage", "estimate"),
+    [
+        ({"prompt_tokens": 1000}, 1000 * INPUT + 375 * OUTPUT),
+        ({"prompt_tokens": 1000, "completion_tokens": None}, 1000 * INPUT + 375 * OUTPUT),
+        ({"prompt_tokens": 1000, "completion_tokens": "n/a"}, 1000 * INPUT + 375 * OUTPUT),
+        ({"prompt_tokens": 1000, "completion_tokens": 0, "total_tokens": 1000}, 1000 * INPUT + 375 * OUTPUT),
+        ({"total_tokens": 1500}, 1125 * INPUT + 375 * OUTPUT),
+        ({"completion_tokens": 100}, 100 * INPUT + 100 * OUTPUT),
+        ({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}, 100 * INPUT + 375 * OUTPUT),
+        ({"prompt_tokens": 1000, "completion_tokens": 4, "total_tokens": 1400}, 1000 * INPUT + 400 * OUTPUT),
+    ],
+)  # fmt: skip
+def test_tokens_that_are_not_reported_are_estimated(
+    usage: dict[str, Any], estimate: Decimal
+) -> None:
+    answer = answer_to("x" * 400, answered=WRITTEN, **usage)
+    assert (answer.cost, answer.cost_computed) == (None, None)
+    assert (answer.cost_estimate, answer.cost_source) == (estimate, "estimated")
+    assert answer.cost_charged == estimate
+
+
+def test_an_answer_of_nothing_but_a_call_or_an_image_has_tokens() -> None:
+    body = {"model": "ox", "messages": [{"role": "user", "content": "an ox"}]}
+    calls = [ToolCall("c", "write", "x" * 4000)]
+    usage = read_usage({"prompt_tokens": 10, "completion_tokens": 0, "total_tokens": 10})
+    called, empty = Answer(usage=usage, tool_calls=calls), Answer(usage=usage)
+    drawn = Answer(usage=usage, extras={"images": [{}]})
+    for answer in (called, empty, drawn):
+        set_cost(answer, MODEL, body)
+    assert called.cost_estimate == 10 * INPUT + 1000 * OUTPUT
+    assert (empty.cost, empty.cost_source) == (10 * INPUT, "computed")
+    assert (drawn.cost, drawn.cost_source) == (None, "estimated")
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        {"completion_tokens_details": {"image_tokens": 1290}},
+        {"prompt_tokens_details": {"image_tokens": 100}},
+        {"cache_creation": {"ephemeral_5m_input_tokens": 100}},
+    ],
+)
+def test_tokens_with_a_price_of_their_own_make_an_estimate(details: dict[str, Any]) -> None:
+    answer = answer_to(**COUNTS, **details)
+    assert (answer.cost_computed, answer.cost_estimate) == (None, BY_PRICES)
+    assert answer.cost_source == "estimated"
 
 
 def test_only_text_is_counted() -> None:

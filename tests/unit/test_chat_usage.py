@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,12 +12,17 @@ from oxen_inference.chat.usage import Usage, read_usage
 CASES: list[tuple[str, dict[str, Any], Usage | None]] = [
     ("OpenAI's", {"prompt_tokens": 11, "completion_tokens": 4, "total_tokens": 15}, Usage(11, 4, 15)),
     ("no total", {"prompt_tokens": 11, "completion_tokens": 4}, Usage(11, 4, 15)),
-    ("total only", {"total_tokens": 15}, Usage(15, 0, 15)),
+    ("total only", {"total_tokens": 15}, Usage(15, 0, 15, has_input=False, has_output=False)),
+    ("prompt only", {"prompt_tokens": 11, "completion_tokens": None}, Usage(11, 0, 11, has_output=False)),
+    ("an unreadable completion", {"prompt_tokens": 11, "completion_tokens": "n/a"}, Usage(11, 0, 11, has_output=False)),
+    ("completion only", {"completion_tokens": 4}, Usage(0, 4, 4, has_input=False)),
+    ("a completion by the total", {"prompt_tokens": 11, "total_tokens": 15}, Usage(11, 4, 15)),
+    ("a prompt by the total", {"completion_tokens": 4, "total_tokens": 15}, Usage(11, 4, 15)),
     ("a total reported too early", {"prompt_tokens": 11, "completion_tokens": 4, "total_tokens": 11}, Usage(11, 4, 15)),
     ("thinking in the total only", {"prompt_tokens": 11, "completion_tokens": 4, "total_tokens": 30}, Usage(11, 4, 30)),
     ("text", {"prompt_tokens": "11", "completion_tokens": "4.0"}, Usage(11, 4, 15)),
     ("nothing readable", {"prompt_tokens": None, "completion_tokens": "many"}, None),
-    ("negative", {"prompt_tokens": -1, "completion_tokens": 4}, Usage(0, 4, 4)),
+    ("negative", {"prompt_tokens": -1, "completion_tokens": 4}, Usage(0, 4, 4, has_input=False)),
     ("nested cache", {"prompt_tokens": 100, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 80}}, Usage(100, 4, 104, cache_read=80)),
     ("nested reasoning", {"prompt_tokens": 1, "completion_tokens": 9, "completion_tokens_details": {"reasoning_tokens": 7}}, Usage(1, 9, 10, reasoning=7)),
     ("null details", {"prompt_tokens": 1, "completion_tokens": 9, "prompt_tokens_details": None}, Usage(1, 9, 10)),
@@ -56,6 +62,26 @@ CASES: list[tuple[str, dict[str, Any], Usage | None]] = [
         Usage(37, 242, 279, reasoning=233),
     ),
     ("audio", {"prompt_tokens": 9, "completion_tokens": 4, "prompt_tokens_details": {"audio_tokens": 5}}, Usage(9, 4, 13, input_audio=5)),
+    (
+        "images",
+        {"prompt_tokens": 9, "completion_tokens": 1300, "prompt_tokens_details": {"image_tokens": 5}, "completion_tokens_details": {"image_tokens": 1290}},
+        Usage(9, 1300, 1309, input_image=5, output_image=1290),
+    ),
+    (
+        "writes to a cache by how long they stay",
+        {"prompt_tokens": 3, "completion_tokens": 4, "cache_creation": {"ephemeral_5m_input_tokens": 1000, "ephemeral_1h_input_tokens": 24}},
+        Usage(1027, 4, 1031, cache_creation=1024),
+    ),
+    (
+        "the same, in all and apart",
+        {"input_tokens": 2000, "output_tokens": 4, "cache_creation_input_tokens": 1000, "cache_creation": {"ephemeral_5m_input_tokens": 1000}},
+        Usage(3000, 4, 3004, cache_creation=1000),
+    ),
+    (
+        "the same, among the details",
+        {"prompt_tokens": 2000, "completion_tokens": 4, "total_tokens": 2004, "prompt_tokens_details": {"cache_creation": {"ephemeral_1h_input_tokens": 1000}}},
+        Usage(2000, 4, 2004, cache_creation=1000),
+    ),
 ]  # fmt: skip
 
 
@@ -75,4 +101,5 @@ def test_parts_never_exceed_the_whole() -> None:
             assert (usage.cache_read or 0) + (usage.cache_creation or 0) <= usage.input_tokens
             assert (usage.reasoning or 0) <= usage.output_tokens
             assert usage.total_tokens >= usage.input_tokens + usage.output_tokens
-            assert read_usage(usage.as_openai()) == usage
+            known = replace(usage, has_input=True, has_output=True)
+            assert read_usage(usage.as_openai()) == known
