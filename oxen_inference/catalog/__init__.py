@@ -2,7 +2,8 @@
 
 `facade` is `client.catalog`, and runs the logic of `base`: fetch once for everyone (`cache`), read
 whatever a hub sends (`reading`) into `models`, activate custom ones (`deployments`). `parameters` checks a call by
-the model's JSON Schema (`schema`), `tool_args` makes a tool's arguments of it. `pricing` quotes:
+the model's JSON Schema (`schema`), `media_inputs` tells which of them take files, `tool_args` makes
+a tool's arguments of them. `pricing` quotes:
 `effective` has a call's parameters, `parameter_roles` what each does to the price,
 `pricing_quantities` how many results and seconds there are, `pricing_tiers` which price applies,
 `prose_prices` what only texts say of it, `prose_facts` which of that is documented.

@@ -16,7 +16,7 @@ _NOT_FETCHED = re.compile(
 )
 _WRONG_SCHEME = re.compile(r"(?:unsupported|invalid)[_ ]url[_ ]scheme", re.IGNORECASE)
 _CONTENT = re.compile(r"DataInspectionFailed|inappropriate content|content (?:policy|moderation)", re.IGNORECASE)  # fmt: skip
-_FACE = re.compile(r"(?:^|_)faces?(?:_|$)", re.IGNORECASE)
+_FACE = re.compile(r"(?:^|[_.])faces?(?:[_.]|$)", re.IGNORECASE)
 _INLINE = re.compile(r"(?:data|sha256):", re.IGNORECASE)  # the ledger keeps long ones as digests
 _URL = re.compile(r"https?:", re.IGNORECASE)
 _MOST_NAMED = 4

@@ -13,15 +13,10 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from oxen_inference.catalog.parameter_roles import snake_case
+from oxen_inference.catalog.media_inputs import ALL_MEDIA, field_of, media_of_file
 from oxen_inference.errors import InvalidInputError
 from oxen_inference.media.results.probe import probe_head
 
-_WORDS = {
-    "image": {"image", "images", "img", "photo", "photos", "frame", "frames", "mask", "masks"},
-    "video": {"video", "videos"},
-    "audio": {"audio", "audios", "voice", "voices", "speech", "music", "song", "sound"},
-}
 _MAY_HOLD_AUDIO = ("video/mp4", "video/webm", "video/x-matroska", "video/quicktime")
 # Of these, each may be taken for another kind: a GIF moves, and two letters begin a bitmap.
 _TAKEN_AS_VIDEO = ("image/gif", "audio/ogg")
@@ -35,38 +30,29 @@ _SHOWN = {"application/pdf": "a PDF document", "application/zip": "a ZIP archive
 
 def check_kinds(params: Mapping[str, Any], schema: Mapping[str, Any] | None) -> None:
     """Raise `InvalidInputError` for a data URL whose bytes are surely of another kind."""
-    fields = _mapping(_mapping(schema).get("properties"))
     for name, value in params.items():
-        _check(name, value, _mapping(fields.get(name)), name)
+        _check(name, value, field_of(schema, name), name)
 
 
-def _check(name: str, value: Any, schema: Mapping[str, Any], path: str) -> None:
+def _check(name: str, value: Any, schema: object, shown: str) -> None:
     if isinstance(value, str):
-        if value[:5].lower() == "data:" and (kind := _kind_taken(name, schema)):
-            found = _mismatch(kind, value)
-            if found is not None:
-                raise InvalidInputError(
-                    f"{path} takes {_article(kind)}, and what was given is {found}. "
-                    "Nothing was sent."
-                )
+        if value[:5].lower() != "data:":
+            return
+        kinds = media_of_file(name, schema)
+        if len(kinds) != 1:
+            return
+        (kind,) = kinds
+        found = _mismatch(kind, value)
+        if found is not None:
+            raise InvalidInputError(
+                f"{shown} takes {_article(kind)}, and what was given is {found}. Nothing was sent."
+            )
     elif isinstance(value, list | tuple):
-        items = {"renderType": schema.get("renderType"), **_mapping(schema.get("items"))}
         for index, each in enumerate(value):
-            _check(name, each, items, f"{path}[{index}]" if len(value) > 1 else path)
+            _check(name, each, schema, f"{shown}[{index}]" if len(value) > 1 else shown)
     elif isinstance(value, Mapping):
-        fields = _mapping(schema.get("properties"))
         for inner, each in value.items():
-            _check(str(inner), each, _mapping(fields.get(inner)), f"{path}.{inner}")
-
-
-def _kind_taken(name: str, schema: Mapping[str, Any]) -> str | None:
-    """Return the one kind that a parameter takes, by its schema or its name."""
-    rendered = str(schema.get("renderType") or "").partition("-")[0]
-    if rendered in _WORDS:
-        return rendered
-    words = set(snake_case(name).split("_"))
-    kinds = [kind for kind, names in _WORDS.items() if words & names]
-    return kinds[0] if len(kinds) == 1 else None
+            _check(f"{name}.{inner}", each, field_of(schema, inner), f"{shown}.{inner}")
 
 
 def _mismatch(kind: str, url: str) -> str | None:
@@ -82,7 +68,7 @@ def _mismatch(kind: str, url: str) -> str | None:
         return None
     if mime_type == "image/bmp" or (kind == "video" and mime_type in _TAKEN_AS_VIDEO):
         return None
-    what = _SHOWN.get(mime_type) or (_article(shown.kind) if shown.kind in _WORDS else "a file")
+    what = _SHOWN.get(mime_type) or (_article(shown.kind) if shown.kind in ALL_MEDIA else "a file")
     return f"{what} ({mime_type})"
 
 
@@ -114,7 +100,3 @@ def is_text(head: bytes, declared: str) -> bool:
 
 def _article(kind: str) -> str:
     return {"image": "an image", "video": "a video"}.get(kind, kind)
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}

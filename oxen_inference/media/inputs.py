@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from oxen_inference import queue
+from oxen_inference.catalog.media_inputs import field_of, media_of, media_of_file
 from oxen_inference.catalog.parameters import PATH_HINT
 from oxen_inference.effects import run_on_network, send
 from oxen_inference.errors import InvalidInputError, NotFoundError
@@ -67,8 +68,25 @@ def stable_form(value: Any) -> Any:
     return [stable_form(each) for each in value] if isinstance(value, list) else value
 
 
+def with_earlier_results(value: Any, schema: object, name: str = "") -> Any:
+    """Return read parameters with the ids that only `schema` shows to be earlier results as such."""
+    if isinstance(value, Mapping):
+        return {
+            inner: with_earlier_results(each, field_of(schema, inner), _path(name, inner))
+            for inner, each in value.items()
+        }
+    if isinstance(value, list):
+        return [with_earlier_results(each, schema, name) for each in value]
+    return EarlierResult(name, value.strip()) if _is_earlier_result(name, schema, value) else value
+
+
 async def with_urls(
-    value: Any, paths: Paths, hub: str, inline: Source | None = None, name: str = ""
+    value: Any,
+    paths: Paths,
+    hub: str,
+    inline: Source | None = None,
+    schema: object = None,
+    name: str = "",
 ) -> Any:
     """Return read parameters in the form to send, each earlier result as its present URL.
 
@@ -80,12 +98,14 @@ async def with_urls(
         return url if inline is None else await _inlined(value.parameter, url, inline)
     if isinstance(value, Mapping):
         return {
-            inner: await with_urls(each, paths, hub, inline, name or str(inner))
+            inner: await with_urls(
+                each, paths, hub, inline, field_of(schema, inner), _path(name, inner)
+            )
             for inner, each in value.items()
         }
     if isinstance(value, list):
-        return [await with_urls(each, paths, hub, inline, name) for each in value]
-    if inline is not None and is_file_of(hub, value) and is_media_parameter(name):
+        return [await with_urls(each, paths, hub, inline, schema, name) for each in value]
+    if inline is not None and is_file_of(hub, value) and media_of_file(name, schema):
         return await _inlined(name, value, inline)
     return value
 
@@ -115,16 +135,23 @@ def may_change(value: Any, hub: str) -> bool:
     return isinstance(value, EarlierResult) or is_file_of(hub, value)
 
 
-def is_media_parameter(name: str) -> bool:
-    """Whether a parameter of that name takes images, videos or audio."""
-    return any(word in name.lower() for word in ("image", "video", "audio", "reference", "frame"))
+def _path(name: str, inner: object) -> str:
+    return f"{name}.{inner}" if name else str(inner)
+
+
+def _is_earlier_result(name: str, schema: object, value: Any) -> bool:
+    return (
+        isinstance(value, str)
+        and _GENERATION_ID.fullmatch(value.strip()) is not None
+        and bool(media_of(name, schema))
+    )
 
 
 def _read(name: str, value: Any, allow_paths: bool) -> Any:
     if isinstance(value, list | tuple):
         return [_read(name, each, allow_paths) for each in value]
     if isinstance(value, Mapping):
-        return {key: _read(str(key), each, allow_paths) for key, each in value.items()}
+        return {key: _read(_path(name, key), each, allow_paths) for key, each in value.items()}
     if isinstance(value, MediaResult):
         if len(value.succeeded) != 1:
             raise InvalidInputError(
@@ -134,7 +161,7 @@ def _read(name: str, value: Any, allow_paths: bool) -> Any:
         value = value.succeeded[0]
     if isinstance(value, MediaItem):
         return _read_item(name, value)
-    if isinstance(value, str) and is_media_parameter(name) and _GENERATION_ID.fullmatch(value.strip()):  # fmt: skip
+    if _is_earlier_result(name, None, value):
         return EarlierResult(name, value.strip())
     if isinstance(value, Path):
         if not allow_paths:

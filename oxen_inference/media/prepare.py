@@ -42,6 +42,7 @@ from oxen_inference.media.inputs import (
     may_change,
     read_inputs,
     stable_form,
+    with_earlier_results,
     with_urls,
 )
 from oxen_inference.media.quotes import quote_call
@@ -175,9 +176,10 @@ async def prepare(
     media_type = _media_type(model)
     if request.key is not None:
         _check_key(request, engine.ledger)
-    given = await read_given(request)
+    read = await read_given(request)
+    given = with_earlier_results(read, model.request_schema)
     inline = engine.source() if request.inline_inputs else None
-    sent = await with_urls(given, engine.paths, scope.hub, inline)
+    sent = await with_urls(given, engine.paths, scope.hub, inline, model.request_schema)
     check_faces(sent)
     check_kinds(sent, model.request_schema)
     # A parameter of the queue, whatever the model's schema says of that name.
@@ -202,7 +204,8 @@ async def prepare(
         key=request.key,
         conversation=None if request.direct else request.conversation,
         fingerprint=fingerprint(stable_body),
-        caller_fingerprint=fingerprint(caller_parameters(model.id, stable_form(given))),
+        # Of what can be read without the model, as `find_known` does.
+        caller_fingerprint=fingerprint(caller_parameters(model.id, stable_form(read))),
         kind="direct" if request.direct else "queue",
         model=model.id,
         media_type=media_type,

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal
 
+from oxen_inference.catalog.media_inputs import field_of, media_of_file
 from oxen_inference.catalog.models import Model
 from oxen_inference.errors import APIStatusError, ModelNotFoundError, OxenError
 
@@ -24,8 +25,6 @@ _REMEMBERED = 3600.0  # seconds
 _missing: dict[tuple[str, str], float] = {}
 """Until when a route of a hub counts as missing, by the hub and the route."""
 
-_IMAGE_WORDS = re.compile(r"image|mask|frame|reference|photo")
-_OTHER_MEDIA = re.compile(r"video|audio|voice|speech|music")
 _SENDABLE = re.compile(r"(https?:|data:)", re.IGNORECASE)
 # What a refusal speaks of that is about something else than the route.
 _NOT_A_ROUTE = re.compile(
@@ -111,11 +110,8 @@ def forget_missing() -> None:
 
 def has_image(model: Model, body: Mapping[str, Any]) -> bool:
     """Whether an image is among a request's inputs."""
-    fields = _fields(model)
-    return any(
-        any(_is_image(name, fields.get(top), text) for name, text in _texts(top, value))
-        for top, value in body.items()
-    )
+    schema = model.request_schema
+    return any(_has_image(name, value, field_of(schema, name)) for name, value in body.items())
 
 
 def _fields(model: Model) -> Mapping[str, Any]:
@@ -123,34 +119,17 @@ def _fields(model: Model) -> Mapping[str, Any]:
     return properties if isinstance(properties, Mapping) else {}
 
 
-def _texts(name: str, value: Any) -> Iterator[tuple[str, str]]:
-    """Return every text in a parameter, with the innermost name that it stands under."""
+def _has_image(name: str, value: Any, schema: object) -> bool:
     if isinstance(value, str):
-        yield name, value
-    elif isinstance(value, Mapping):
-        for inner, each in value.items():
-            yield from _texts(f"{name}.{inner}", each)
-    elif isinstance(value, list):
-        for each in value:
-            yield from _texts(name, each)
-
-
-def _is_image(name: str, spec: object, text: str) -> bool:
-    if not _SENDABLE.match(text.strip()):
-        return False
-    if text.lstrip().lower().startswith("data:image/"):
-        return True
-    rules: Mapping[str, Any] = spec if isinstance(spec, Mapping) else {}
-    items = rules.get("items")
-    inner: Mapping[str, Any] = items if isinstance(items, Mapping) else {}
-    render = rules.get("renderType") or inner.get("renderType")
-    if isinstance(render, str):
-        return render == "image-url"
-    lowered = name.lower()
-    if _OTHER_MEDIA.search(lowered):
-        return False
-    is_url = "uri" in (rules.get("format"), inner.get("format"))
-    return is_url or bool(_IMAGE_WORDS.search(lowered))
+        is_image = value.lstrip().lower().startswith("data:image/")
+        is_file = _SENDABLE.match(value.strip()) is not None
+        return is_image or (is_file and "image" in media_of_file(name, schema))
+    if isinstance(value, Mapping):
+        return any(
+            _has_image(f"{name}.{inner}", each, field_of(schema, inner))
+            for inner, each in value.items()
+        )
+    return isinstance(value, list) and any(_has_image(name, each, schema) for each in value)
 
 
 def _takes_images_at_generate(model: Model) -> bool:

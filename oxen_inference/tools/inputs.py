@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from oxen_inference.catalog.parameter_roles import snake_case
+from oxen_inference.catalog.media_inputs import field_of, media_of, takes_image_to_change
+from oxen_inference.catalog.schema import properties_of, required_of
 
 REFERENCE = "oxen-result:"
 """Scheme of a name that stands for an earlier result or an allowed file."""
@@ -23,23 +24,17 @@ _URL = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 _ID = re.compile(r"(?=[^\d]*\d)[\w:-]+", re.ASCII)
 _LONGEST_SHOWN = 80
 _SENDABLE = ("http", "https", "data", REFERENCE.rstrip(":"))
-_NO_IMAGES = frozenset({"mask", "masks", "video", "videos", "audio", "audios", "lora", "loras"})
-_NO_FILES = ("boolean", "integer", "number")
-_NAMED_LIKE_MEDIA = re.compile(r"(^|_)(image|video|audio|frame)s?(_ur[il]s?)?$")
 
 
 def required_media(schema: Mapping[str, Any] | None) -> tuple[str, ...]:
     """Return the names of the media inputs that a model requires."""
-    fields = _properties(schema)
-    required = (schema or {}).get("required")
-    names = required if isinstance(required, list) else []
-    return tuple(n for n in names if n in fields and _is_media(n, _item_schema(fields[n])))
+    fields = properties_of(schema)
+    return tuple(n for n in required_of(schema or {}) if n in fields and media_of(n, fields[n]))
 
 
 def image_inputs(schema: Mapping[str, Any] | None) -> tuple[str, ...]:
-    """Return the names of the parameters that take an image, other than masks."""
-    fields = _properties(schema)
-    return tuple(n for n in fields if _takes_image(n, _item_schema(fields[n])))
+    """Return the names of the parameters that take an image to change."""
+    return tuple(n for n, spec in properties_of(schema).items() if takes_image_to_change(n, spec))
 
 
 def mark_references(
@@ -51,10 +46,10 @@ def mark_references(
 
     `wire_names`: argument to parameter, where a tool's argument has another name.
     """
-    fields, result = _properties(schema), {}
+    result = {}
     for name, value in arguments.items():
         wire = (wire_names or {}).get(name, name)
-        result[name] = _map_media(value, fields.get(wire), wire, _mark)
+        result[name] = _map_media(value, field_of(schema, wire), wire, _mark)
     return result
 
 
@@ -137,7 +132,6 @@ def check_id(name: str, folder: str | Path | None) -> str:
 
 def check_sendable(params: Mapping[str, Any], schema: Mapping[str, Any] | None) -> None:
     """Raise `InvalidInputError` for a media input that is neither http(s) nor a data URL."""
-    fields = _properties(schema)
 
     def check(value: str) -> str:
         if _URL.match(value) and value.partition(":")[0].lower() not in _SENDABLE:
@@ -150,60 +144,22 @@ def check_sendable(params: Mapping[str, Any], schema: Mapping[str, Any] | None) 
         return value
 
     for name, value in params.items():
-        _map_media(value, fields.get(name), name, check)
+        _map_media(value, field_of(schema, name), name, check)
 
 
 def _mark(value: str) -> str:
     return value if not value.strip() or _URL.match(value) else REFERENCE + value.strip()
 
 
-def _map_media(value: Any, schema: Any, name: str, change: Callable[[str], str]) -> Any:
+def _map_media(value: Any, schema: object, name: str, change: Callable[[str], str]) -> Any:
     """Apply `change` to every string of a parameter that is a media input."""
-    schema = schema if isinstance(schema, Mapping) else {}
     if isinstance(value, str):  # also a single one for a list, which becomes a list of one
-        return change(value) if _is_media(name, _item_schema(schema)) else value
+        return change(value) if media_of(name, schema) else value
     if isinstance(value, list):
-        items = schema.get("items")
-        items = items if isinstance(items, Mapping) else {}
-        item_schema = {"renderType": schema.get("renderType"), **items}
-        return [_map_media(item, item_schema, name, change) for item in value]
+        return [_map_media(item, schema, name, change) for item in value]
     if isinstance(value, Mapping):
-        fields = _properties(schema)
         return {
-            inner: _map_media(item, fields.get(inner), inner, change)
+            inner: _map_media(item, field_of(schema, inner), f"{name}.{inner}", change)
             for inner, item in value.items()
         }
     return value
-
-
-def _is_media(name: str, schema: Mapping[str, Any]) -> bool:
-    if schema.get("enum"):
-        return False
-    render = str(schema.get("renderType") or "")
-    if render.endswith("-url") or schema.get("format") in ("uri", "url"):
-        return True
-    return bool(_NAMED_LIKE_MEDIA.search(name)) and schema.get("type", "string") == "string"
-
-
-def _takes_image(name: str, schema: Mapping[str, Any]) -> bool:
-    name = snake_case(name)
-    words = set(name.split("_"))
-    if words & _NO_IMAGES or schema.get("enum") or schema.get("type") in _NO_FILES:
-        return False
-    if schema.get("renderType") == "image-url" or _NAMED_LIKE_MEDIA.search(name):
-        return True
-    return schema.get("format") in ("uri", "url") and bool(words & {"image", "images"})
-
-
-def _item_schema(schema: Any) -> Mapping[str, Any]:
-    """Return the schema of a list's items, or `schema` itself where it is not a list's."""
-    schema = schema if isinstance(schema, Mapping) else {}
-    items = schema.get("items")
-    return (
-        {"renderType": schema.get("renderType"), **items} if isinstance(items, Mapping) else schema
-    )
-
-
-def _properties(schema: Any) -> Mapping[str, Any]:
-    properties = schema.get("properties") if isinstance(schema, Mapping) else None
-    return properties if isinstance(properties, Mapping) else {}

@@ -64,6 +64,33 @@ def test_an_own_result_is_sent_inside(media: MediaCalls, form: str, direct: bool
     assert base64.b64decode(content).startswith(b"\x89PNG")
 
 
+def test_an_id_is_an_input_under_any_name(media: MediaCalls, ledger: Ledger) -> None:
+    """Also where only the schema, or the parameter around it, says that a file is meant."""
+    hub, text = media.hub, {"type": "string"}
+    hub.models["flux-2-dev"]["request_schema"]["properties"] |= {
+        "mask_url": text | {"format": "uri"},
+        "mask": text,
+        "source": text | {"renderType": "image-url"},
+        "image_style_references": {"type": "array", "items": {"type": "object"}},
+    }
+    first = media("generate", model="flux-2-dev", prompt="an ox").generation_ids[0]
+    given = {"mask_url": first, "mask": first, "source": first, "image_style_references": [{"url": first}]}  # fmt: skip
+    request = {"model": "flux-2-dev", "prompt": "older", **given, "inline_inputs": True}
+    made = media("generate", **request, key="edit")
+    assert media("generate", **request, key="edit").generation_ids == made.generation_ids
+    client = OxenClient(base_url=hub.base_url, api_key=hub.api_key, ledger=ledger)
+    tool = OxenMediaTool.for_model("flux-2-dev", client=client, inline_inputs=True)
+    assert tool.invoke({"prompt": "younger", **given}).startswith("Made 1 image")
+    spec = OxenToolSpec("flux-2-dev", client=client, inline_inputs=True)
+    assert not spec.generate_image(prompt="brown", **given).is_error
+    bodies = [r.json for r in hub.requests if r.method == "POST" and "source" in (r.json or {})]
+    assert len(bodies) == 3
+    for body in bodies:
+        (style,) = body["image_style_references"]
+        images = [body["mask_url"], body["mask"], body["source"], style["url"]]
+        assert all(image.startswith("data:image/webp;base64,") for image in images)
+
+
 def test_how_it_is_sent_makes_it_no_other_request(media: MediaCalls) -> None:
     first = media("generate", model="flux-2-dev", prompt="an ox")
     for given in (first, first.urls[0]):
