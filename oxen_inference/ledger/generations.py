@@ -38,7 +38,7 @@ _INSERT = insert_new(generations)
 _ITEMS = select(generations.c.generation_id, generations.c.item).where(
     generations.c.entry_id == bindparam("entry")
 )
-_SET_ITEM = (
+SET_ITEM = (
     update(generations)
     .where(
         generations.c.entry_id == bindparam("entry"),
@@ -46,7 +46,7 @@ _SET_ITEM = (
     )
     .values(item=bindparam("content"))
 )
-_ACCEPT = (
+ACCEPT = (
     update(entries)
     .where(entries.c.entry_id == bindparam("entry"))
     .values(state="accepted", decided_at=now(), error=None, notes=bindparam("remarks"))
@@ -81,7 +81,7 @@ def accept(
 
     `were_found`: by looking for them, which changes nothing once the hub's own answer is written.
     """
-    now_is = _lock(connection, entry)
+    now_is = lock(connection, entry.entry_id)
     if now_is is None or now_is.attempt != entry.attempt:
         return False
     if were_found and now_is.state not in ("posting", "unknown"):
@@ -106,7 +106,7 @@ def accept(
 
 def record_results(connection: Connection, entry: Entry, items: Iterable[MediaItem]) -> None:
     """Write the results of a direct request, which have no ids."""
-    _lock(connection, entry)
+    lock(connection, entry.entry_id)
     _write_accepted(connection, entry, entry.notes)
     for position, item in enumerate(items):
         _insert(connection, entry, position, _direct_id(entry.entry_id, position), item)
@@ -130,7 +130,7 @@ def update_items(connection: Connection, entry: Entry, items: Iterable[MediaItem
 
     A generation that has ended stays so, and a cost stays known, whatever an older answer says.
     """
-    _lock(connection, entry)
+    lock(connection, entry.entry_id)
     rows = connection.execute(_ITEMS, {"entry": entry.entry_id})
     known = {row.generation_id: row.item for row in rows}
     for position, item in enumerate(items):
@@ -139,12 +139,12 @@ def update_items(connection: Connection, entry: Entry, items: Iterable[MediaItem
             continue
         before = read_item(generation_id, known[generation_id])
         if before.is_terminal and not item.is_terminal:
-            item = replace(item, status=before.status, cost=before.cost)  # noqa: PLW2901 - as it is by now
-        elif item.cost is None and before.cost is not None:
+            continue  # an older answer
+        if item.cost is None and before.cost is not None:
             item = replace(item, cost=before.cost)  # noqa: PLW2901 - somebody was told it meanwhile
         content = json.dumps(item.to_dict())
         values = {"entry": entry.entry_id, "generation": generation_id, "content": content}
-        connection.execute(_SET_ITEM, values)
+        connection.execute(SET_ITEM, values)
         if item.is_terminal and item.cost is not None:
             accounts.settle(connection, entry.entry_id, generation_id, item.cost, entry.model)
         elif item.is_terminal and item.status != "succeeded":
@@ -161,13 +161,14 @@ def read_item(generation_id: str, text: object) -> MediaItem:
         return MediaItem(generation_id=known_id)
 
 
-def _lock(connection: Connection, entry: Entry) -> Row[Any, Any] | None:
-    found: Row[Any, Any] | None = connection.execute(_LOCK, {"entry": entry.entry_id}).one_or_none()
+def lock(connection: Connection, entry_id: str) -> Row[Any, Any] | None:
+    """Return an entry's state and attempt, locked until the transaction ends; None if it is gone."""
+    found: Row[Any, Any] | None = connection.execute(_LOCK, {"entry": entry_id}).one_or_none()
     return found
 
 
 def _write_accepted(connection: Connection, entry: Entry, notes: Sequence[str]) -> None:
-    connection.execute(_ACCEPT, {"entry": entry.entry_id, "remarks": json.dumps(list(notes))})
+    connection.execute(ACCEPT, {"entry": entry.entry_id, "remarks": json.dumps(list(notes))})
 
 
 def _insert(

@@ -15,13 +15,13 @@ from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING
 from typing import Any, TypeVar
 
-from sqlalchemy import BindParameter, Connection, bindparam, insert, select, update
+from sqlalchemy import BindParameter, Connection, bindparam, insert, select
 
 from oxen_inference.errors import OxenError
 from oxen_inference.ledger import accounts
 from oxen_inference.ledger.accounts import Reservation, to_units, to_usd
 from oxen_inference.ledger.entries import Entry, Intent, Scope
-from oxen_inference.ledger.generations import read_item
+from oxen_inference.ledger.generations import ACCEPT, SET_ITEM, read_item
 from oxen_inference.ledger.leases import begin_work, end_work
 from oxen_inference.ledger.schema import (
     calls,
@@ -64,17 +64,7 @@ _ITEMS = select(generations.c.entry_id, generations.c.generation_id, generations
     generations.c.entry_id.in_(_IDS)
 )
 _INSERT_ITEM = insert_new(generations).values(delivered=0)
-_ACCEPT = (
-    update(entries)
-    .where(entries.c.entry_id == bindparam("entry"))
-    .values(state="accepted", decided_at=now(), error=None, notes=bindparam("remarks"))
-)
-_OF_ITEM = (
-    generations.c.entry_id == bindparam("entry"),
-    generations.c.generation_id == bindparam("generation"),
-)
-_SET_ITEM = update(generations).where(*_OF_ITEM).values(item=bindparam("content"))
-_DELIVER_ITEM = _SET_ITEM.values(delivered=1)
+_DELIVER_ITEM = SET_ITEM.values(delivered=1)
 _HELD = (
     select(reservations).where(reservations.c.entry_id.in_(_IDS)).order_by(reservations.c.entry_id)
 ).with_for_update()
@@ -332,7 +322,7 @@ def _accept(connection: Connection, answered: list[Acceptance]) -> list[Entry | 
     if connection.execute(_INSERT_ITEM, rows).rowcount != len(rows):
         raise _OneByOneError  # one of the ids is known, or the entry has ids already
     remarks = [{"entry": a.entry.entry_id, "remarks": json.dumps(a.notes)} for a in answered]
-    connection.execute(_ACCEPT, remarks)
+    connection.execute(ACCEPT, remarks)
     return [with_generations(each) for each in answered]
 
 
@@ -368,7 +358,7 @@ def _update(connection: Connection, changes: list[Change]) -> list[Entry]:
             if item.is_terminal and item.cost is not None:
                 ended[where[0]].append(item)
     if set_items:
-        connection.execute(_SET_ITEM, set_items)
+        connection.execute(SET_ITEM, set_items)
     if delivered:
         connection.execute(_DELIVER_ITEM, delivered)
     reserved = _settle(connection, ids, ended, {c.entry.entry_id: c.entry.model for c in changes})

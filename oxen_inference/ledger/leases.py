@@ -16,12 +16,12 @@ import weakref
 from functools import lru_cache
 from pathlib import Path
 
-from sqlalchemy import delete, insert, update
+from sqlalchemy import Connection, delete, update
 
 from oxen_inference.errors import LedgerError
 from oxen_inference.ledger.database import Database
 from oxen_inference.ledger.schema import leases
-from oxen_inference.ledger.statements import now
+from oxen_inference.ledger.statements import insert_new, now
 from oxen_inference.locks import Lock
 
 log = logging.getLogger("oxen_inference.media")
@@ -56,20 +56,21 @@ class Lease:
             lease_id = uuid.uuid4().hex
             with self._database.writing() as connection:
                 connection.execute(delete(leases).where(leases.c.heartbeat_at < now() - _FORGOTTEN))
-                connection.execute(
-                    insert(leases).values(
-                        lease_id=lease_id, identity=this_process(), heartbeat_at=now()
-                    )
-                )
+                _insert(connection, lease_id)
             self._id, self._taken_by = lease_id, os.getpid()
         _keep(self)
 
     def beat(self) -> None:
-        """Write a heartbeat. Raises `LedgerError`."""
+        """Write a heartbeat, and the lease anew where it was deleted. Raises `LedgerError`."""
         with self._database.writing() as connection:
-            connection.execute(
-                update(leases).where(leases.c.lease_id == self._id).values(heartbeat_at=now())
-            )
+            beat = update(leases).where(leases.c.lease_id == self._id).values(heartbeat_at=now())
+            if not connection.execute(beat).rowcount:
+                _insert(connection, self._id)
+
+
+def _insert(connection: Connection, lease_id: str) -> None:
+    row = insert_new(leases).values(lease_id=lease_id, identity=this_process(), heartbeat_at=now())
+    connection.execute(row)
 
 
 def is_alive(identity: str | None, age: float | None) -> bool | None:
@@ -172,15 +173,10 @@ def _is_running_here(identity: str | None) -> bool | None:
     if not isinstance(process, dict):
         return None
     here = _place()
-    # A process id means nothing on another machine, nor in another container on this one.
-    if (
-        not here["boot"]
-        or process.get("host") != here["host"]
-        or process.get("space") != here["space"]
-    ):
+    # A process id means nothing on another machine, nor in another container on this one, nor
+    # before a restart: machines may share their names, so another start may be another machine's.
+    if not here["boot"] or any(process.get(name) != here[name] for name in here):
         return None
-    if process.get("boot") != here["boot"]:
-        return False  # the machine was restarted since
     if process.get("started") is None:
         return None
     return bool(_started(process.get("pid", 0)) == process["started"])

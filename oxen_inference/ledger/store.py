@@ -460,18 +460,24 @@ class Ledger:
             return breaches.forget(connection, hub, model)
 
     def write_off(self, entry: Entry) -> Entry:
-        """Write that what ended without a cost, or was never named, cost nothing."""
-        items = [replace(i, cost=Decimal(0)) if i.cost is None else i for i in entry.items]
+        """Write that what ended without a cost, or was never named, cost nothing; as far as that is
+        still so when it is written.
+        """
         note = "Written off by hand: what ended without success was not billed."
         with self.database.writing() as connection:
+            generations.lock(connection, entry.entry_id)
+            known = queries.get_known(connection, entry.entry_id)
+            if not known.may_be_written_off:
+                return known
             connection.execute(
                 update(entries)
-                .where(entries.c.entry_id == entry.entry_id)
-                .values(notes=json.dumps([*entry.notes, note]))
+                .where(entries.c.entry_id == known.entry_id)
+                .values(notes=json.dumps([*known.notes, note]))
             )
-            generations.update_items(connection, entry, items)
-            accounts.release(connection, entry.entry_id)
-            return queries.get_known(connection, entry.entry_id)
+            items = [replace(i, cost=Decimal(0)) if i.cost is None else i for i in known.items]
+            generations.update_items(connection, known, items)
+            accounts.release(connection, known.entry_id)
+            return queries.get_known(connection, known.entry_id)
 
     @staticmethod
     def _insert(connection: Connection, intent: Intent, lease: str) -> Entry:

@@ -457,7 +457,9 @@ def test_a_process_is_known_to_be_dead_only_if_it_surely_is() -> None:
     assert is_alive(json.dumps({**here, "space": "another container"}), 1.0) is None
     if not here["boot"]:
         pytest.skip("this system does not say when it was started")
-    assert is_alive(json.dumps({**here, "boot": "before"}), 1.0) is False
+    # Restarted since, or another machine with the same name.
+    assert is_alive(json.dumps({**here, "boot": "before"}), 1.0) is None
+    assert is_alive(json.dumps({**here, "boot": "before"}), STALE + 1) is False
     assert is_alive(json.dumps({**here, "started": "0"}), 1.0) is False  # another's pid by now
     child = subprocess.Popen([sys.executable, "-c", "pass"])
     child.wait()
@@ -500,7 +502,7 @@ def test_whoever_claims_a_refused_entry_is_at_work_though_the_first_sender_ends_
 
 def test_a_lease_that_is_gone_has_ended(ledger: Ledger) -> None:
     entry, _ = begin(ledger)
-    sql(ledger, "DELETE FROM oxen_leases")
+    sql(ledger, "UPDATE oxen_entries SET owner = 'gone'")
     found = ledger.get(entry.entry_id)
     assert found is not None
     assert found.is_abandoned
@@ -508,9 +510,17 @@ def test_a_lease_that_is_gone_has_ended(ledger: Ledger) -> None:
 
 def test_this_process_beats(ledger: Ledger) -> None:
     begin(ledger)
-    sql(ledger, "UPDATE oxen_leases SET heartbeat_at = 1")
-    ledger._lease.beat()
-    assert sql(ledger, "SELECT heartbeat_at FROM oxen_leases")[0][0] > 1e9
+    mine = "WHERE lease_id = :lease"
+    for lost in (
+        f"UPDATE oxen_leases SET heartbeat_at = 1 {mine}",
+        f"DELETE FROM oxen_leases {mine}",
+    ):
+        sql(ledger, lost, lease=ledger.lease_id)
+        ledger._lease.beat()
+        ((identity, beat),) = sql(
+            ledger, f"SELECT identity, heartbeat_at FROM oxen_leases {mine}", lease=ledger.lease_id
+        )
+        assert (identity, beat > 1e9) == (this_process(), True)
 
 
 def test_it_names_itself_and_copies_are_itself(file: Ledger) -> None:
@@ -769,6 +779,54 @@ def test_what_has_ended_stays_so(ledger: Ledger) -> None:
     ledger.update(entry, [MediaItem(generation_id="a", status="succeeded", cost=Decimal("0.1"))])
     late = ledger.update(entry, [MediaItem(generation_id="a", status="processing")])
     assert (late.items[0].status, late.cost) == ("succeeded", Decimal("0.1"))
+
+
+@pytest.mark.parametrize("write", ["one", "group"])
+def test_an_older_answer_leaves_all_that_is_known_of_what_has_ended(
+    write: str, ledger: Ledger
+) -> None:
+    entry, _ = begin(ledger)
+    ledger.mark_accepted(entry, ["a"], [])
+    done = MediaItem(
+        generation_id="a", status="succeeded", url="https://cdn/1.png", path=Path("/tmp/1.png"),
+        sha256="5f", size=3, seed=7, cost=Decimal("0.1"),
+    )  # fmt: skip
+    ledger.update(entry, [done])
+    older = MediaItem(generation_id="a", status="processing")
+    if write == "one":
+        assert ledger.update(entry, [older]).items == (done,)
+    else:
+        (late,) = GroupedWrites(ledger).update([Change(replace(entry, items=(older,)))])
+        assert isinstance(late, Entry)
+        assert late.items == (done,)
+    assert ledger.entries()[0].items == (done,)
+
+
+def test_a_write_off_takes_nothing_back_that_was_learned_meanwhile(ledger: Ledger) -> None:
+    budget = Budget("1.00", name="b", ledger=ledger)
+    entry, _ = begin_from(budget, ledger, count=2)
+    ledger.mark_accepted(entry, ["a", "b"], [])
+    failures = [MediaItem(generation_id=each, status="failed") for each in "ab"]
+    seen = ledger.update(entry, failures)
+    ledger.update(seen, [replace(failures[0], cost=Decimal("0.07"), error="too late")])
+    written = ledger.write_off(seen)
+    assert [item.cost for item in written.items] == [Decimal("0.07"), 0]
+    assert written.items[0].error == "too late"
+    assert (budget.spent, budget.reserved) == (Decimal("0.07"), 0)
+    assert ledger.write_off(seen) == written  # once is enough
+
+
+def test_a_write_off_of_what_succeeded_meanwhile_writes_nothing(ledger: Ledger) -> None:
+    budget = Budget("1.00", name="b", ledger=ledger)
+    entry, _ = begin_from(budget, ledger, count=3)
+    ledger.mark_accepted(entry, ["a"], [])
+    seen = ledger.update(
+        entry, [MediaItem(generation_id="a", status="succeeded", cost=Decimal("0.1"))]
+    )
+    assert seen.may_be_written_off
+    ledger.mark_accepted(entry, ["a", "b", "c"], [])
+    assert ledger.write_off(seen).notes == ()
+    assert budget.reserved == Decimal("0.20")
 
 
 def test_an_absurd_cost_is_not_counted(ledger: Ledger) -> None:
