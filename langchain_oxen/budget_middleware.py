@@ -8,6 +8,7 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -199,7 +200,10 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
         runtime: Runtime[Any],  # noqa: ARG002 - a hook's signature
     ) -> dict[str, Any] | None:
         """End the run before the next model call if nothing is left."""
+        from oxen_inference.chat.late_costs import write_late_costs
+
         budget = self.budget_of(state)
+        write_late_costs(budget.account)
         if budget.remaining > 0:
             return None
         from langchain_oxen.errors import BudgetExceededError
@@ -299,6 +303,7 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
 
     def _record_cost(self, state: Mapping[str, Any], response: ModelResponse[Any]) -> None:
         from oxen_inference.chat.answer import charged_cost
+        from oxen_inference.chat.late_costs import write_cost
 
         for message in response.result:
             budget = self.budget_of(state)
@@ -308,7 +313,7 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
             model_id = str(metadata.get("model_name") or "chat")
             cost = charged_cost(metadata)
             if cost:
-                self.budget_of(state).record(cost, model_id)
+                write_cost(budget.account, partial(budget.record, cost, model_id))
             elif cost is None and isinstance(message, AIMessage):
                 warnings.warn(
                     f"The cost of an answer by {model_id} is not known: the budget does not count it.",

@@ -8,14 +8,16 @@ by no more than their prompts and answers are longer than that.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import aclosing, closing
 from decimal import Decimal
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from oxen_inference.chat import completions
 from oxen_inference.chat.answer_cost import answer_text, warn_once
+from oxen_inference.chat.late_costs import write_cost, write_late_costs
 from oxen_inference.chat.prefetch import AsyncCatalogPrefetch, CatalogPrefetch
 from oxen_inference.chat.token_counts import most_text_tokens, prompt_tokens
 from oxen_inference.errors import (
@@ -25,6 +27,7 @@ from oxen_inference.errors import (
     ConfigurationError,
     InvalidInputError,
 )
+from oxen_inference.locks import Lock
 from oxen_inference.transport_errors import never_connected
 
 if TYPE_CHECKING:
@@ -67,9 +70,9 @@ async def acomplete(
     try:
         answer = await completions.acomplete(client, body, **{**options, "priced": True})
     except BaseException as error:
-        payment.fail(error)
+        await _write(payment.fail, error)
         raise
-    await asyncio.to_thread(payment.settle, answer)
+    await _write(payment.settle, answer)
     return answer
 
 
@@ -117,6 +120,7 @@ async def _astream(
     client: Any, body: Mapping[str, Any], budget: Budget, options: dict[str, Any]
 ) -> AsyncGenerator[Delta, None]:
     payment = await _areserve(client, budget, body)
+    is_whole = False
     try:
         async with aclosing(
             completions.astream(client, body, **{**options, "priced": True})  # type: ignore[type-var]  # same
@@ -124,10 +128,12 @@ async def _astream(
             async for delta in deltas:
                 payment.read(delta)
                 if delta.end is not None:
-                    await asyncio.to_thread(payment.settle, delta.end)
+                    is_whole = True
+                    await _write(payment.settle, delta.end)
                 yield delta
     except BaseException as error:
-        payment.fail(error)
+        if not is_whole:
+            await _write(payment.fail, error)
         raise
 
 
@@ -135,11 +141,19 @@ async def _areserve(client: Any, budget: Budget, body: Mapping[str, Any]) -> _Pa
     prefetch = AsyncCatalogPrefetch.of(client)
     prefetch.start()
     payment = _Payment(budget, body, await prefetch.model(body["model"], _PRICE_TIMEOUT))
-    # The first import of SQLAlchemy would block the loop, and a ledger is written to a disk.
+    # The first import of SQLAlchemy would block the loop.
     await asyncio.to_thread(import_module, "oxen_inference.media.facade")
-    ledger = client.media.ledger
-    await asyncio.to_thread(payment.reserve_in, ledger)
+    try:
+        await _write(payment.reserve_in, client.media.ledger)
+    except asyncio.CancelledError:
+        await _write(payment.cancel)
+        raise
     return payment
+
+
+async def _write(write: Callable[..., None], *arguments: Any) -> None:
+    """Write to the ledger, in a thread since that may block: to its end, whoever is canceled."""
+    await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, write, *arguments))
 
 
 class _Payment:
@@ -153,19 +167,33 @@ class _Payment:
         self._limit = _token_limit(body)
         self._most = self._limit or USUAL_ANSWER
         self._read: list[str] = []
+        self._lock = Lock()
         self._hold: Hold | None = None
+        self._is_canceled = False
 
     def reserve(self, client: Any) -> None:
         """Hold what the call may cost. Raises `BudgetExceededError`."""
         self.reserve_in(client.media.ledger)
 
     def reserve_in(self, ledger: Any) -> None:
+        write_late_costs(self._budget.account)
         try:
-            self._hold = self._budget.hold(ledger, self._price(self._most) or Decimal(0))
+            hold = self._budget.hold(ledger, self._price(self._most) or Decimal(0))
         except BudgetExceededError as error:
             if error.left is not None:
                 error.hint = self._reserve_hint
             raise
+        with self._lock:
+            self._hold = hold
+            is_canceled = self._is_canceled
+        if is_canceled:
+            self._charge(Decimal(0))
+
+    def cancel(self) -> None:
+        """Hold nothing for a call that is not sent, also where `reserve_in` is not done yet."""
+        with self._lock:
+            self._is_canceled = True
+        self._charge(Decimal(0))
 
     @property
     def _reserve_hint(self) -> str:
@@ -205,10 +233,10 @@ class _Payment:
         if _cost_nothing(error):
             self._charge(Decimal(0))
             return
-        partial: Answer | None = getattr(error, "partial", None)
-        cost = partial and partial.cost_charged  # of a whole answer that lacks its call
+        answer: Answer | None = getattr(error, "partial", None)
+        cost = answer and answer.cost_charged  # of a whole answer that lacks its call
         if cost is None:
-            texts = ["".join(self._read), answer_text(partial) if partial else ""]
+            texts = ["".join(self._read), answer_text(answer) if answer else ""]
             cost = self._price(max(map(most_text_tokens, texts)))
         self._charge(cost or Decimal(0))
 
@@ -221,9 +249,10 @@ class _Payment:
         return chat_cost_estimate(self._model, usage)
 
     def _charge(self, cost: Decimal) -> None:
-        hold, self._hold = self._hold, None
+        with self._lock:
+            hold, self._hold = self._hold, None
         if hold is not None:
-            hold.settle(cost, self._model_id)
+            write_cost(hold.account, partial(hold.settle, cost, self._model_id))
 
 
 CHARGED_TO = "charged_to"

@@ -6,7 +6,8 @@ import asyncio
 import json
 import pickle
 import socket
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -30,9 +31,11 @@ from oxen_inference.errors import (
     BudgetExceededError,
     ConfigurationError,
     InvalidInputError,
+    LedgerError,
     ModelNotFoundError,
     RateLimitError,
 )
+from oxen_inference.ledger import budgets
 from oxen_inference.ledger.budgets import BudgetWarning
 from oxen_sandbox import Fault, Sandbox
 from tests.support.databases import sql
@@ -267,6 +270,138 @@ def test_what_a_dead_process_held_is_freed_where_it_is_needed(hub: Sandbox, tmp_
     model.invoke(PROMPT)
     assert budget.reserved == 0
     assert budget.spent == spent_at(hub)
+
+
+@pytest.fixture
+def broken_ledger(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
+    """Say whether what a call cost cannot be written."""
+    settle, record = budgets.Hold.settle, Budget.record
+    is_broken = threading.Event()
+
+    def write(original: Any) -> Any:
+        def wrapped(*arguments: Any) -> None:
+            if is_broken.is_set():
+                raise LedgerError("The ledger cannot be used: disk full")
+            original(*arguments)
+
+        return wrapped
+
+    monkeypatch.setattr(budgets.Hold, "settle", write(settle))
+    monkeypatch.setattr(Budget, "record", write(record))
+    return lambda broken: is_broken.set() if broken else is_broken.clear()
+
+
+@pytest.mark.parametrize(
+    ("make", "call"),
+    [(ChatOxen, LANGCHAIN[name]) for name in ("invoke", "ainvoke", "stream", "astream")]
+    + [(Oxen, LLAMA_INDEX["astream_chat"])],
+)
+def test_an_answer_is_not_lost_where_its_cost_cannot_be_written(
+    hub: Sandbox, broken_ledger: Any, caplog: Any, make: Any, call: Any
+) -> None:
+    budget = Budget("20")
+    model = make(model=MODEL, budget=budget)
+    broken_ledger(True)
+    assert call(model)
+    assert "could not take the cost of an answer" in caplog.text
+    assert budget.spent == 0 < budget.reserved
+    with pytest.raises(LedgerError, match="disk full"):
+        call(model)
+    assert len(hub.charges) == 1
+    broken_ledger(False)
+    call(model)
+    assert budget.spent == spent_at(hub)
+    assert budget.reserved == 0
+
+
+def test_an_error_is_told_where_its_cost_cannot_be_written(
+    hub: Sandbox, broken_ledger: Any
+) -> None:
+    hub.inject(Fault("respond", path="*/chat/completions", status=429))
+    budget = Budget("20")
+    model = ChatOxen(model=MODEL, budget=budget, max_retries=0)
+    broken_ledger(True)
+    with pytest.raises(RateLimitError):
+        asyncio.run(model.ainvoke(PROMPT))
+    broken_ledger(False)
+    model.invoke(PROMPT)
+    assert (budget.spent, budget.reserved) == (spent_at(hub), 0)
+
+
+def test_an_agent_goes_on_where_the_cost_of_an_answer_cannot_be_written(
+    hub: Sandbox, broken_ledger: Any
+) -> None:
+    budget = Budget("20")
+    agent = create_agent(
+        ChatOxen(model=MODEL), [], middleware=[OxenBudgetMiddleware(budget=budget)]
+    )
+    broken_ledger(True)
+    assert agent.invoke({"messages": [("user", PROMPT)]})["messages"][-1].text
+    assert budget.spent == 0
+    broken_ledger(False)
+    agent.invoke({"messages": [("user", PROMPT)]})
+    assert budget.spent == spent_at(hub) > 0
+
+
+@pytest.mark.parametrize("make", [ChatOxen, Oxen])
+def test_a_call_canceled_while_it_reserves_holds_nothing(
+    hub: Sandbox, monkeypatch: pytest.MonkeyPatch, make: Any
+) -> None:
+    budget, hold = Budget("20"), Budget.hold
+    is_held, may_go_on = threading.Event(), threading.Event()
+
+    def slow_hold(*arguments: Any) -> Any:
+        held = hold(*arguments)
+        is_held.set()
+        may_go_on.wait(60)
+        return held
+
+    monkeypatch.setattr(Budget, "hold", slow_hold)
+
+    async def cancel() -> None:
+        model = make(model=MODEL, budget=budget)
+        ask = model.ainvoke if make is ChatOxen else model.acomplete
+        asking = asyncio.create_task(ask(PROMPT))
+        await asyncio.to_thread(is_held.wait, 60)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        assert budget.reserved > 0
+        may_go_on.set()
+
+    asyncio.run(cancel())
+    assert (budget.spent, budget.reserved) == (0, 0)
+    assert not hub.charges
+
+
+def test_no_ledger_is_written_on_the_event_loop(
+    hub: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    budget = Budget("20")
+    settle, threads = budgets.Hold.settle, []
+
+    def watched(*arguments: Any) -> None:
+        threads.append(threading.current_thread())
+        settle(*arguments)
+
+    monkeypatch.setattr(budgets.Hold, "settle", watched)
+    model = ChatOxen(model=MODEL, budget=budget, max_retries=0)
+
+    async def ask() -> None:
+        await model.ainvoke(PROMPT)
+        async for _ in (stream := model.astream(PROMPT)):
+            break
+        await stream.aclose()
+        hub.inject(Fault("respond", path="*/chat/completions", status=429, times=2))
+        with pytest.raises(RateLimitError):
+            await model.ainvoke(PROMPT)
+        with pytest.raises(RateLimitError):
+            await collect(model.astream(PROMPT))
+
+    asyncio.run(ask())
+    assert len(threads) == 4
+    assert threading.main_thread() not in threads
+    assert budget.reserved == 0
 
 
 def test_an_unusable_budget_is_refused_at_once() -> None:
