@@ -21,7 +21,13 @@ from oxen_inference.chat.finish_reasons import (
 from oxen_inference.chat.reasoning import FIELDS, InlineThoughts, ReasoningBlocks, split_content
 from oxen_inference.chat.sse import SurrogateJoiner, decode_text, is_json
 from oxen_inference.chat.tool_calls import ToolCallAssembler
-from oxen_inference.chat.usage import merge_usage, read_stated_cost, read_usage
+from oxen_inference.chat.usage import (
+    StatedCost,
+    merge_usage,
+    read_cost_beside,
+    read_stated_cost,
+    read_usage,
+)
 from oxen_inference.error_body import human_text
 from oxen_inference.error_mapping import status_error
 from oxen_inference.errors import APIResponseError, OxenError, StreamCutOffError, StreamError
@@ -56,6 +62,7 @@ class AnswerReader:
         self._tool_calls = ToolCallAssembler(expected.tool_names)
         self._thoughts = InlineThoughts() if expected.is_object else None
         self._usage: dict[str, Any] | None = None
+        self._cost_beside: StatedCost | None = None
         self._logprobs: list[Any] = []
         self._choice_index: Any = None
         self._surrogates: SurrogateJoiner | None = None
@@ -78,7 +85,7 @@ class AnswerReader:
         answer.reasoning_field = self._blocks.field
         answer.tool_calls = self._tool_calls.calls(self._missing_arguments())
         answer.usage = read_usage(self._usage)
-        answer.cost_stated = read_stated_cost(self._usage)
+        answer.cost_stated = read_stated_cost(self._usage) or self._cost_beside
         answer.logprobs = {"content": self._logprobs} if self._logprobs else None
         return answer
 
@@ -158,6 +165,8 @@ class AnswerReader:
             self._read_usage(usage)
         elif isinstance(groq := chunk.get("x_groq"), dict):
             self._read_usage(groq.get("usage"))
+        if "cost" in chunk:
+            self._cost_beside = read_cost_beside(chunk) or self._cost_beside
         if self._answer.model is None or self._answer.id is None:
             self._read_identity(chunk)
 

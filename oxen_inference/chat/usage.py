@@ -77,15 +77,25 @@ class StatedCost:
 def read_stated_cost(raw: Mapping[str, Any] | None) -> StatedCost | None:
     """Return the cost that a ``usage`` object states, or None where it states none.
 
-    A cost of zero or less is not believed where tokens are counted.
+    It is an amount, or an object with a ``total_cost`` (Perplexity's). A cost of zero or less is
+    not believed where tokens are counted.
     """
     if not raw or raw.get("cost") is None:
         return None
-    amount, currency = read_money(raw["cost"]), raw.get("currency")
+    amount, currency = _amount(raw["cost"]), raw.get("currency")
     if amount is None or amount > _MOST or (amount == 0 and _has_tokens(raw)):
         return None
     name = "" if currency is None else str(currency).strip()
     return StatedCost(amount, "USD" if name.lower() in _DOLLARS else name)
+
+
+def read_cost_beside(chunk: Mapping[str, Any]) -> StatedCost | None:
+    """Return the cost that a chunk states beside its usage; zero is none."""
+    return read_stated_cost(chunk) if _amount(chunk.get("cost")) else None
+
+
+def _amount(cost: object) -> Decimal | None:
+    return read_money(cost.get("total_cost") if isinstance(cost, Mapping) else cost)
 
 
 def _has_tokens(raw: Mapping[str, Any]) -> bool:
@@ -103,7 +113,7 @@ def merge_usage(earlier: Mapping[str, Any] | None, later: Mapping[str, Any]) -> 
 
 
 def _is_paid(usage: Mapping[str, Any]) -> bool:
-    return bool(read_money(usage.get("cost")))
+    return bool(_amount(usage.get("cost")))
 
 
 def read_usage(raw: Mapping[str, Any] | None) -> Usage | None:

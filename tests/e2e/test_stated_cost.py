@@ -122,6 +122,18 @@ def test_a_stated_cost_is_what_the_answer_cost(hub: RoutedHub, ask: Ask) -> None
 
 
 @every_way
+@pytest.mark.filterwarnings("ignore::oxen_inference.chat.answer_cost.CostWarning")
+def test_a_cost_beside_the_usage_is_stated(hub: RoutedHub, ask: Ask) -> None:
+    usage = {"prompt_tokens": 4, "completion_tokens": 5, "cost": 0}
+    stated = {"cost": "0.5", "cost_source": "stated", "cost_stated": "0.5"}
+    for cost in (0.5, {"total_cost": "0.5"}):
+        hub.routes["POST /chat/completions"] = chat(usage, beside={"cost": cost})
+        assert costs(ask(hub, "an ox")).items() >= stated.items()
+    hub.routes["POST /chat/completions"] = chat({**usage, "cost": 0.5}, beside={"cost": 7})
+    assert costs(ask(hub, "an ox")).items() >= stated.items()
+
+
+@every_way
 def test_a_prompt_that_a_cache_hides_has_no_exact_cost(hub: RoutedHub, ask: Ask) -> None:
     usage = {"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8}
     hub.routes["POST /chat/completions"] = chat(usage)

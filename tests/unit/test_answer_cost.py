@@ -57,6 +57,16 @@ def test_dollars_have_many_names(cost: Any, currency: Any) -> None:
     assert read_stated_cost({**COUNTS, "cost": cost, **currency}) == StatedCost(Decimal("0.0041"))
 
 
+def test_the_total_of_an_object_counts() -> None:
+    parts = {"input_tokens_cost": 0.2, "output_tokens_cost": 0.2, "request_cost": 0.1}
+    assert read_stated_cost({**COUNTS, "cost": {**parts, "total_cost": 0.5}}) == StatedCost(
+        Decimal("0.5")
+    )
+    zeros = {"prompt_tokens": 0, "completion_tokens": 0}
+    later = {**zeros, "cost": {"total_cost": 0.5}}
+    assert merge_usage(COUNTS, later) == {**COUNTS, "cost": {"total_cost": 0.5}}
+
+
 def test_without_a_catalog_the_stated_cost_is_all_there_is() -> None:
     answer = answer_to(model=None, **COUNTS, cost=0.0041)
     assert answer.cost_fields() == {
@@ -67,7 +77,25 @@ def test_without_a_catalog_the_stated_cost_is_all_there_is() -> None:
 
 
 @pytest.mark.parametrize(
-    "cost", [0, 0.0, "0", -1, "-0.5", True, None, "free", float("nan"), float("inf"), [], {}, 1e12]
+    "cost",
+    [
+        0,
+        0.0,
+        "0",
+        -1,
+        "-0.5",
+        True,
+        None,
+        "free",
+        float("nan"),
+        float("inf"),
+        [],
+        {},
+        1e12,
+        {"total_cost": 0},
+        {"total_cost": None},
+        {"cost": 1},
+    ],
 )
 def test_a_stated_cost_that_cannot_be_is_not_believed(cost: Any) -> None:
     answer = answer_to(**COUNTS, cost=cost, currency="USD")
