@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -9,6 +10,19 @@ from typing import Any
 
 ACTIVE = frozenset({"queued", "processing"})
 TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
+
+# Hubs, and the upstreams behind them, spell the same few states in many ways.
+_STATUS_WORDS = {
+    "succeeded": ("completed", "complete", "success", "successful", "succeed", "done", "finished", "ready", "ok"),
+    "failed": (
+        "error", "errored", "failure", "fail", "rejected", "refused", "expired", "timeout",
+        "timed_out", "blocked", "moderated", "content_moderated", "content_filtered", "nsfw",
+    ),
+    "cancelled": ("canceled", "cancel", "aborted", "stopped", "killed", "terminated", "revoked"),
+    "queued": ("pending", "in_queue", "starting"),
+    "processing": ("running", "in_progress", "rendering"),
+}  # fmt: skip
+_STATUS_OF = {word: status for status, words in _STATUS_WORDS.items() for word in words}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,3 +52,10 @@ class Generation:
     def is_terminal(self) -> bool:
         """Whether the job has ended; no later status will differ."""
         return self.status in TERMINAL
+
+
+def read_status(value: object) -> str:
+    """Return a status in the words of `Generation`; one that is unknown in lower case."""
+    text = value if isinstance(value, str) and value.strip() else "unknown"
+    word = re.sub(r"[\s-]+", "_", text.strip().lower())
+    return _STATUS_OF.get(word, word)

@@ -12,22 +12,9 @@ from urllib.parse import urljoin, urlsplit
 
 from oxen_inference.error_body import human_text
 from oxen_inference.errors import APIResponseError
-from oxen_inference.generation import ACTIVE, TERMINAL, Generation
+from oxen_inference.generation import ACTIVE, TERMINAL, Generation, read_status
 from oxen_inference.money import read_money
 from oxen_inference.result_forms import KINDS, find_results, kind_of_name, result_names
-
-# Hubs, and the upstreams behind them, spell the same few states in many ways.
-_STATUS_WORDS = {
-    "succeeded": ("completed", "complete", "success", "successful", "succeed", "done", "finished", "ready", "ok"),
-    "failed": (
-        "error", "errored", "failure", "fail", "rejected", "refused", "expired", "timeout",
-        "timed_out", "blocked", "moderated", "content_moderated", "content_filtered", "nsfw",
-    ),
-    "cancelled": ("canceled", "cancel", "aborted", "stopped", "killed", "terminated", "revoked"),
-    "queued": ("pending", "in_queue", "starting"),
-    "processing": ("running", "in_progress", "rendering"),
-}  # fmt: skip
-_STATUS_OF = {word: status for status, words in _STATUS_WORDS.items() for word in words}
 
 # A completion event names these fields differently from a queue row (https://docs.oxen.ai).
 _EVENT_NAMES = {"url": "result_url", "error": "error_message", "model": "model_name"}
@@ -51,7 +38,7 @@ def read_generation(payload: object) -> Generation:
         raise APIResponseError("Oxen described a generation without its id.", body=payload)
     result_url = _result_url(row)
     error_message = _error_text(row.get("error_message")) or _error_text(row.get("error"))
-    status = _status(row.get("status"))
+    status = read_status(row.get("status"))
     own_url = _url(row.get("result_url"))
     if status not in ACTIVE | TERMINAL and (row.get("completed_at") or error_message or own_url):
         # An unknown word for a job that has ended: decide by what it left.
@@ -147,11 +134,6 @@ def _id(row: object) -> str | None:
     # Half a surrogate pair can neither be stored nor sent.
     is_whole = text is None or text.isascii() or not re.search(r"[\ud800-\udfff]", text)
     return text if is_whole else None
-
-
-def _status(value: object) -> str:
-    word = re.sub(r"[\s-]+", "_", (_text(value) or "unknown").strip().lower())
-    return _STATUS_OF.get(word, word)
 
 
 def _error_text(value: object) -> str | None:

@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+from oxen_inference.generation import ACTIVE, read_status
+
 KINDS = ("image", "video", "audio")
 _MIME_TYPES = {"image": "image/png", "video": "video/mp4", "audio": "audio/mpeg"}
 # Of answers that hold one result, or several, of whatever kind.
@@ -50,19 +52,12 @@ def find_results(
             continue
         texts_count = of_kind in (None, kind) or kind is None
         if is_row and of_kind is not None and name != f"{of_kind}s":
-            texts_count = texts_count and not is_unfinished(answer)
+            texts_count = texts_count and read_status(answer.get("status")) not in ACTIVE
         found = list(_forms(value, texts_count, 0))
         if found:
             return found
     own = _form(answer)
     return [] if own is None or is_row else [own]
-
-
-def is_unfinished(answer: Mapping[str, object]) -> bool:
-    """Whether a row says that it has not ended, so that there can be no result yet."""
-    status = answer.get("status")
-    words = ("queued", "processing", "pending", "running")
-    return isinstance(status, str) and status.lower() in words
 
 
 def kind_of_name(name: str) -> str | None:

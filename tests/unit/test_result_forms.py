@@ -59,8 +59,11 @@ def test_several_results_of_one_answer() -> None:
 @pytest.mark.parametrize("name", ["image_url", "audio_url", "image", "audio"])
 @pytest.mark.parametrize("media_type", ["video", "image", "audio"])
 def test_an_input_is_no_result_of_a_row_that_has_not_ended(media_type: str, name: str) -> None:
-    row = {"generation_id": "a", "status": "processing", "media_type": media_type, name: URL}
-    assert read_generation(row).result_url is None
+    words = ("processing", "In Progress", "in_progress", "rendering", "running", "starting", "IN_QUEUE")  # fmt: skip
+    for status in words:
+        row = {"generation_id": "a", "status": status, "media_type": media_type, name: URL}
+        job = read_generation(row)
+        assert (job.result_url, job.is_terminal) == (None, False), status
 
 
 def test_a_text_under_another_kind_s_name_is_an_input() -> None:
