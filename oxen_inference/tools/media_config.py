@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 MEDIA = ("image", "video", "audio")
 ROLES = ("generate_image", "edit_image", "generate_video", "generate_audio")
-_CATALOG_TIMEOUT = 5.0  # seconds
 _MAX_NAME_LENGTH = 64  # of a function, in OpenAI's and Anthropic's APIs
 
 
@@ -70,24 +69,8 @@ class MediaToolConfig:
         if names := inputs.find_references(params):
             jobs = client.media.jobs() if _any_path(names) else []
             params = inputs.replace_references(params, self._resolve(names, jobs))
-        kwargs = self._request_kwargs(
-            params, key, conversation, durable=client.media.ledger.durable
-        )
-        return {**kwargs, "model": self._present_model(client)}
-
-    def _present_model(self, client: OxenClient) -> Model:
-        """Return the model with its present price list: a tool may be older than the prices.
-
-        The list the tool was made with is kept where the catalog does not answer.
-        """
-        from oxen_inference.errors import OxenError
-
-        catalog = client.with_options(timeout=_CATALOG_TIMEOUT, max_retries=0).catalog
-        try:
-            model: Model = catalog.get(self.model.id)
-        except OxenError:
-            return self.model
-        return model
+        durable = client.media.ledger.durable
+        return self._request_kwargs(params, key, conversation, durable=durable)
 
     async def arequest_kwargs(
         self,
@@ -103,18 +86,7 @@ class MediaToolConfig:
             values = await asyncio.to_thread(self._resolve, names, jobs)
             params = inputs.replace_references(params, values)
         durable = await asyncio.to_thread(lambda: client.media.ledger.durable)
-        kwargs = self._request_kwargs(params, key, conversation, durable=durable)
-        return {**kwargs, "model": await self._apresent_model(client)}
-
-    async def _apresent_model(self, client: AsyncOxenClient) -> Model:
-        from oxen_inference.errors import OxenError
-
-        catalog = client.with_options(timeout=_CATALOG_TIMEOUT, max_retries=0).catalog
-        try:
-            model: Model = await catalog.get(self.model.id)
-        except OxenError:
-            return self.model
-        return model
+        return self._request_kwargs(params, key, conversation, durable=durable)
 
     def wait_kwargs(self) -> dict[str, Any]:
         """Return what `client.media.generate` takes beyond that: how to wait and where to save."""
