@@ -157,16 +157,21 @@ class AsyncAsCompleted(_AsCompleted):
                 await close()
 
 
-def check_requests(requests: object) -> None:
-    """Raise `InvalidInputError` for what is no list of requests, such as a single one."""
+def check_requests(
+    requests: object,
+    name: str = "request",
+    hint: str | None = "AsyncOxenClient takes asynchronous ones, too.",
+) -> None:
+    """Raise `InvalidInputError` for what is no list of requests, such as a single one.
+
+    `name`: what one of them is called; `hint`: what to say of something else.
+    """
     is_one = isinstance(requests, str | bytes | Mapping)
     if not is_one and (hasattr(requests, "__iter__") or hasattr(requests, "__getitem__")):
         return
     raise InvalidInputError(
-        f"requests must be a list or another iterable, not {type(requests).__name__}.",
-        hint="Put a single request into a list."
-        if is_one
-        else "AsyncOxenClient takes asynchronous ones, too.",
+        f"{name}s must be a list or another iterable, not {type(requests).__name__}.",
+        hint=f"Put a single {name} into a list." if is_one else hint,
     )
 
 

@@ -69,14 +69,10 @@ def explain_validation(error: Any) -> str:
 
 def check_list(inputs: object, options: Mapping[str, Any], models: Iterable[object]) -> None:
     """Raise `InvalidInputError` for what is no list of inputs, or an option that does not exist."""
-    from oxen_inference.errors import InvalidInputError
+    from oxen_inference.media.as_completed import check_requests
     from oxen_inference.media.option_names import ALL_OPTIONS, check_names
 
-    if isinstance(inputs, str | bytes | Mapping):
-        raise InvalidInputError(
-            f"inputs must be a list or another iterable, not {type(inputs).__name__}.",
-            hint="Put a single input into a list.",
-        )
+    check_requests(inputs, "input", hint="Pass them as a list.")
     check_names(options, ALL_OPTIONS, models)
 
 

@@ -160,6 +160,7 @@ class TestManyAtOnce:
             (["", "y"], {}, r"inputs\[0\]: prompt cannot be empty"),
             ([3], {}, r"inputs\[0\]: an input is a prompt, or a mapping"),
             ("an ox", {}, "inputs must be a list"),
+            (5, {}, "inputs must be a list or another iterable, not int"),
             (["x"], {"key_prefx": "a"}, r"key_prefx is neither .*Did you mean key_prefix\?"),
             (["x"], {"model": "flux-1-dev"}, "calls flux-2-dev only"),
         ],

@@ -591,6 +591,7 @@ MANY_REFUSED: list[tuple[Any, Any, dict[str, Any], str]] = [
         r"inputs\[1\]: 'flux-1-dev' may not",
     ),
     (IMAGE, "an ox", {}, "inputs must be a list"),
+    (IMAGE, 5, {}, "inputs must be a list or another iterable, not int"),
     (IMAGE, ["x"], {"key_prefx": "a"}, r"key_prefx is neither .*Did you mean key_prefix\?"),
     (IMAGE, ["x"], {"max_concurrency": 2}, r"Did you mean max_in_flight\?"),
     (IMAGE, ["x"], {"frobnicate": "red"}, "frobnicate is neither an option nor a parameter"),
