@@ -9,7 +9,7 @@ from typing import Any
 
 from langchain_core.tools import BaseTool
 
-from langchain_oxen.schemas import to_tool
+from langchain_oxen.schemas import to_tools
 from oxen_inference.chat.options import WireChoice, drop_empty_tools, to_tool_choice
 
 Tool = dict[str, Any] | type | Callable[..., Any] | BaseTool
@@ -169,7 +169,7 @@ def bind_kwargs(
 
     Raises `InvalidInputError` for a choice that names none of them.
     """
-    converted = [to_tool(tool, strict) for tool in tools]
+    converted = to_tools(tools, strict)
     if not converted:
         return {}
     choice = _convert_choice(tool_choice, converted)
@@ -184,7 +184,7 @@ def convert_tools(body: dict[str, Any], parallel_tool_calls: bool | None) -> Non
     drop_empty_tools(body)
     if "tools" not in body:
         return
-    body["tools"] = [to_tool(tool) for tool in body["tools"]]
+    body["tools"] = to_tools(body["tools"])
     if parallel_tool_calls is not None:
         body.setdefault("parallel_tool_calls", parallel_tool_calls)
     if "tool_choice" in body:

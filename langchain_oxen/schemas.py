@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from enum import Enum
+from functools import partial
 from typing import Annotated, Any, ForwardRef, Literal, Union, get_args, get_origin, get_type_hints
 
 from langchain_core.tools import BaseTool, Tool, create_schema_from_function
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import BaseModel, Field, create_model
+from pydantic.errors import PydanticUserError
 from pydantic.fields import FieldInfo
 from typing_extensions import NotRequired, ReadOnly, Required, is_typeddict
 
-from oxen_inference.chat.schemas import class_schema, object_schema
+from langchain_oxen.tool_forms import is_json_schema, openai_tools
+from oxen_inference.chat.schemas import NO_SCHEMA_HINT, class_schema, invalid_schema, object_schema
 from oxen_inference.chat.strict_schemas import strict_schema
 
 ToolLike = dict[str, Any] | type | Callable[..., Any] | BaseTool
@@ -65,35 +69,45 @@ class Function:
         return strict_schema(self.parameters, owner=self.name) if strict else self.parameters
 
 
-def to_tool(tool: ToolLike, strict: bool | None = None) -> dict[str, Any]:
-    """Return a tool as Oxen takes it. Raises `InvalidInputError` for arguments that are no object."""
-    if isinstance(tool, Mapping) and not _is_json_schema(tool):
+def to_tools(tools: Iterable[ToolLike], strict: bool | None = None) -> list[dict[str, Any]]:
+    """Return tools as Oxen takes them.
+
+    Raises `InvalidInputError` for one that is none, or whose arguments are no object.
+    """
+    return [converted for tool in tools for converted in _to_tools(tool, strict)]
+
+
+def _to_tools(tool: ToolLike, strict: bool | None) -> list[dict[str, Any]]:
+    if isinstance(tool, Mapping) and not is_json_schema(tool):
         marks = {k: v for k, v in tool.items() if k == "cache_control"}
-        return {**_converted(tool, strict), **marks}
+        return [{**_with_strict(each, strict), **marks} for each in openai_tools(tool)]
     if isinstance(tool, Tool) and not tool.args_schema:
-        return _converted(tool, strict)  # its one argument has no name
+        return [_with_strict(convert_to_openai_tool(tool), strict)]  # its one argument has no name
     function = describe(tool)
     if function.is_wrapped and not _is_schema(tool):
-        from oxen_inference.errors import InvalidInputError
-
-        raise InvalidInputError(f"The arguments of the tool {function.name} are not an object.")
+        raise invalid_schema(f"The arguments of the tool {function.name} are not an object.")
     converted = function.to_tool(strict)
     extras = getattr(tool, "extras", None) if isinstance(tool, BaseTool) else None
     if isinstance(extras, dict) and (mark := extras.get("cache_control")):
         converted["cache_control"] = mark
-    return converted
+    return [converted]
 
 
 def describe(schema: Any) -> Function:
-    """Return what a schema or a tool is called and takes."""
+    """Return what a schema or a tool is called and takes.
+
+    Raises `InvalidInputError` for what is neither.
+    """
     description: str | None
     if isinstance(schema, Mapping):
-        if not _is_json_schema(schema):
-            function = _converted(schema, None).get("function") or {}
-            parameters = function.get("parameters") or {}
-            name, description = function.get("name"), function.get("description")
-            return _function(str(name or UNTITLED), description, parameters)
-        return _function(str(schema.get("title") or UNTITLED), None, schema)
+        if is_json_schema(schema):
+            return _function(str(schema.get("title") or UNTITLED), None, schema)
+        function, *others = [tool.get("function") for tool in openai_tools(schema)]
+        if others or not isinstance(function, dict):
+            raise invalid_schema(f"{schema!r} is no schema.", hint=NO_SCHEMA_HINT)
+        parameters = function.get("parameters") or {}
+        name, description = function.get("name"), function.get("description")
+        return _function(str(name or UNTITLED), description, parameters)
     if isinstance(schema, BaseTool):
         arguments = schema.tool_call_schema
         if isinstance(arguments, dict):
@@ -108,23 +122,42 @@ def describe(schema: Any) -> Function:
         parameters = class_schema(schema)
         name = config.get("title") or parameters.get("title") or schema.__name__
         return _function(name, "", parameters, generated=True)
-    if not callable(schema) or get_origin(schema) is not None:
-        from oxen_inference.errors import InvalidInputError
+    is_no_object = isinstance(schema, type) and issubclass(schema, (Enum, *_SIMPLE))
+    if not callable(schema) or get_origin(schema) is not None or is_no_object:
+        raise invalid_schema(f"{schema!r} is no schema.", hint=NO_SCHEMA_HINT)
+    return _of_function(schema)
 
-        raise InvalidInputError(
-            f"{schema!r} is no schema.",
-            hint="Give a pydantic class (a RootModel for a list), a TypedDict or a JSON schema.",
+
+_SIMPLE = (str, int, float, bool, bytes, list, dict, set, frozenset)
+
+
+def _of_function(given: Callable[..., Any]) -> Function:
+    """Return what a function takes, or a method, a partial, a class or an object that is called."""
+    function: Any = given
+    bound: set[str] = set()
+    while isinstance(function, partial):
+        positional = list(inspect.signature(function.func).parameters)[: len(function.args)]
+        bound |= {*positional, *function.keywords}
+        function = function.func
+    name = str(getattr(function, "__name__", type(function).__name__))
+    if not isinstance(function, type) and not inspect.isroutine(function):
+        function = getattr(function, "__wrapped__", function.__call__)  # the former: of a cache
+    try:
+        arguments: Any = create_schema_from_function(
+            name,
+            function,
+            filter_args=tuple(bound),
+            parse_docstring=True,
+            error_on_invalid_docstring=False,
+            include_injected=False,
         )
-    name = str(getattr(schema, "__name__", type(schema).__name__))
-    arguments_of: Any = create_schema_from_function(
-        name,
-        schema,
-        filter_args=(),
-        parse_docstring=True,
-        error_on_invalid_docstring=False,
-        include_injected=False,
-    )
-    return _function(name, arguments_of.__doc__ or "", class_schema(arguments_of), generated=True)
+    except (TypeError, ValueError, NameError, PydanticUserError) as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise invalid_schema(
+            f"The parameters of {given!r} cannot be read: {reason}.",
+            hint="Give a function with annotations of its parameters, or a pydantic class.",
+        ) from error
+    return _function(name, arguments.__doc__ or "", class_schema(arguments), generated=True)
 
 
 def _function(
@@ -137,36 +170,23 @@ def _function(
     return Function(name, description or own or description, parameters, is_wrapped)
 
 
-def _converted(tool: Any, strict: bool | None) -> dict[str, Any]:
-    """Return a tool that is no schema, in LangChain's conversion."""
-    converted = convert_to_openai_tool(tool)
-    function = converted.get("function")
+def _with_strict(tool: dict[str, Any], strict: bool | None) -> dict[str, Any]:
+    """Return a tool in OpenAI's form with its strictness, if it does not state one."""
+    function = tool.get("function")
     if strict is None or not isinstance(function, dict) or "strict" in function:
-        return converted
+        return tool
     function = {**function, "strict": strict}
     if strict:
         parameters, _ = object_schema(function.get("parameters") or {})
         function["parameters"] = strict_schema(parameters, owner=str(function.get("name")))
-    return {**converted, "function": function}
+    return {**tool, "function": function}
 
 
 def _is_schema(schema: Any) -> bool:
     """Whether this describes an answer, which may be of any kind, and no tool."""
     if isinstance(schema, Mapping):
-        return _is_json_schema(schema)
+        return is_json_schema(schema)
     return isinstance(schema, type) and (is_basemodel_subclass(schema) or is_typeddict(schema))
-
-
-def _is_json_schema(schema: Mapping[str, Any]) -> bool:
-    """Whether a dict is a JSON schema, and not a tool in some provider's form."""
-    if isinstance(schema.get("type"), str) and schema["type"] in _TYPES:
-        return True
-    if "name" in schema or "toolSpec" in schema:
-        return False
-    return "type" not in schema or isinstance(schema["type"], list)
-
-
-_TYPES = {"object", "array", "string", "number", "integer", "boolean", "null"}
 
 
 # TypedDicts

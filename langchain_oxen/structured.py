@@ -21,7 +21,7 @@ from pydantic.v1 import ValidationError as ValidationErrorV1
 from pydantic_core import from_json
 from typing_extensions import override
 
-from langchain_oxen.schemas import describe
+from langchain_oxen.schemas import UNTITLED, describe
 from oxen_inference.chat.finish_reasons import ran_out_of_tokens
 from oxen_inference.chat.growth import Growth
 from oxen_inference.chat.reasoning import without_thoughts
@@ -314,28 +314,37 @@ def raise_if_refused(message: Any) -> None:
 
 def response_format(schema: Any, strict: bool | None = None) -> dict[str, Any]:
     """Return ``response_format`` for a schema; one that is complete already stays unchanged."""
-    if isinstance(schema, dict):
-        if (
-            schema.get("type") in ("json_object", "json_schema", "text")
-            and "properties" not in schema
-        ):
-            return schema
-        if isinstance(schema.get("schema"), dict) and "name" in schema:
-            return {
-                "type": "json_schema",
-                "json_schema": schema,
-            }  # the inner part of a complete one
+    if (inner := _inner_format(schema)) is not None:
+        return {"type": "json_schema", "json_schema": {"name": _name_of(inner), **inner}}
+    is_format = isinstance(schema, dict) and "properties" not in schema
+    if is_format and schema.get("type") in ("json_object", "json_schema", "text"):
+        return schema  # type: ignore[no-any-return]  # a dict, as was just checked
     return describe(schema).to_response_format(strict)
 
 
 def _unwrap(schema: Any) -> Any:
     """Return the JSON schema inside a ``response_format``, or `schema` itself."""
-    outer = schema if isinstance(schema, dict) and "properties" not in schema else {}
-    inner = outer["json_schema"] if isinstance(outer.get("json_schema"), dict) else outer
-    if not isinstance(inner.get("schema"), dict) or "name" not in inner:
+    inner = _inner_format(schema)
+    if inner is None:
         return schema
     description = {"description": inner["description"]} if inner.get("description") else {}
-    return {**description, **inner["schema"], "title": inner["name"]}
+    return {**description, **inner["schema"], "title": _name_of(inner)}
+
+
+def _inner_format(schema: Any) -> dict[str, Any] | None:
+    """Return what is in ``json_schema`` of a ``response_format``, which may be flat or that alone."""
+    if not isinstance(schema, dict) or "properties" in schema:
+        return None
+    is_format = schema.get("type") == "json_schema"
+    inner = schema.get("json_schema")
+    if not isinstance(inner, dict):
+        inner = {name: value for name, value in schema.items() if name != "type" or not is_format}
+    has_schema = isinstance(inner.get("schema"), dict)
+    return inner if has_schema and (is_format or "name" in inner) else None
+
+
+def _name_of(inner: dict[str, Any]) -> str:
+    return str(inner.get("name") or inner["schema"].get("title") or UNTITLED)
 
 
 def _is_pydantic(schema: Any) -> bool:

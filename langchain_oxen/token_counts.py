@@ -7,7 +7,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
-from langchain_oxen.schemas import ToolLike, to_tool
+from langchain_oxen.schemas import ToolLike, to_tools
 from oxen_inference.chat.files import MediaKind
 from oxen_inference.chat.messages import json_text
 from oxen_inference.chat.token_counts import media_tokens
@@ -37,7 +37,7 @@ _NESTED = ("source", "file", "input_audio", "image_url", "video_url", "audio_url
 
 def count_messages(messages: Iterable[BaseMessage], tools: Iterable[ToolLike], count: Count) -> int:
     """Return about how many tokens these take. `count` counts those of a text."""
-    schemas = [to_tool(tool) for tool in tools]
+    schemas = to_tools(tools)
     total = count(json_text(schemas)) if schemas else 0
     return total + sum(_count_message(message, count) for message in messages)
 

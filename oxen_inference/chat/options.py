@@ -53,27 +53,34 @@ def drop_empty_tools(body: dict[str, Any]) -> None:
             body.pop(name, None)
 
 
-def to_tool_choice(choice: str | dict[str, Any], names: list[str]) -> WireChoice:
+def to_tool_choice(choice: Any, names: list[str]) -> WireChoice:
     """Return the choice between tools as Oxen takes it.
 
     `choice`: ``"auto"``, ``"none"``, ``"any"``, ``"required"``, the name of a tool, or a dict in
     OpenAI's or Anthropic's form. `names`: the names of the tools; where a tool is called "auto" or
-    the like, its name is meant. Raises `InvalidInputError` for a tool that is not among them.
+    the like, its name is meant. Raises `InvalidInputError` for a tool that is not among them, and
+    for a choice that is neither text nor a dict.
     """
     if isinstance(choice, str):
         if choice in names or choice not in _CHOICES:
             return _choice_of(choice, names)
         return _CHOICES[choice]
-    kind = choice.get("type")
-    if kind == "tool" or (kind is None and "name" in choice):  # Anthropic's form
-        return _choice_of(str(choice.get("name")), names)
-    if kind in _CHOICES and len(choice) == 1:
+    if not isinstance(choice, Mapping):
+        raise _invalid(
+            f"tool_choice is a string or a dict, not {type(choice).__name__}.",
+            hint="Give the name of a tool, 'auto', 'any', 'required' or 'none'.",
+        )
+    form: dict[str, Any] = dict(choice)
+    kind = form.get("type")
+    if kind == "tool" or (kind is None and "name" in form):  # Anthropic's form
+        return _choice_of(str(form.get("name")), names)
+    if kind in _CHOICES and len(form) == 1:
         return _CHOICES[str(kind)]
-    function = choice.get("function")
+    function = form.get("function")
     if kind == "function" or (kind is None and isinstance(function, dict)):
-        name = (function if isinstance(function, dict) else choice).get("name")
-        return choice if name is None else _choice_of(str(name), names)
-    return choice
+        name = (function if isinstance(function, dict) else form).get("name")
+        return form if name is None else _choice_of(str(name), names)
+    return form
 
 
 def _choice_of(name: str, names: list[str]) -> dict[str, Any]:

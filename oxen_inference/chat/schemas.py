@@ -21,8 +21,11 @@ _MAPS = ("properties", "patternProperties", "dependentSchemas")
 _LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
 _SINGLE = ("items", "additionalProperties", "additionalItems", "contains", "not", "if", "then", "else", "propertyNames", "unevaluatedItems", "unevaluatedProperties")  # fmt: skip
 _DEFINITIONS = ("$defs", "definitions")
+TYPES = ("object", "array", "string", "number", "integer", "boolean", "null")
 # OpenAI and Anthropic refuse these at the root of a tool's parameters.
 _NOT_AT_ROOT = ("anyOf", "oneOf", "allOf", "not", "enum", "const", "if")
+_CLASS_HINT = "Give a pydantic class (a RootModel for a list, an Enum or a simple type)."
+NO_SCHEMA_HINT = f"{_CLASS_HINT[:-1]}, a TypedDict or a JSON schema."
 _MAX_INLINED = 2_000
 """Schemas that a tool may have after inlining; a larger one keeps its definitions."""
 
@@ -33,7 +36,7 @@ def object_schema(schema: Mapping[str, Any], *, generated: bool = False) -> tupl
     `generated`: whether pydantic made the schema; the titles that only repeat a field's name are
     then left out. Raises `InvalidInputError` for a reference to nothing.
     """
-    inlined = _inlined(schema, generated)
+    inlined = _inlined(schema if generated else lower_types(schema), generated)
     definitions = inlined.pop("$defs", None)
     # Written by hand, an empty schema means no parameters; of a class, any value.
     is_empty_object = not generated and not says_something(inlined)
@@ -57,6 +60,29 @@ def unwrapped(value: Any) -> Any:
 def says_something(schema: Mapping[str, Any]) -> bool:
     """Whether a schema restricts anything."""
     return bool(schema.keys() - {"title", "description", "default", "examples"})
+
+
+def lower_types(schema: Any) -> Any:
+    """Return a schema whose types are written as in JSON Schema; Google's are in capitals."""
+    if isinstance(schema, list):
+        return [lower_types(part) for part in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    result: Schema = {}
+    for key, value in schema.items():
+        if key == "type":
+            result[key] = [_lower(v) for v in value] if isinstance(value, list) else _lower(value)
+        elif key in (*_MAPS, *_DEFINITIONS) and isinstance(value, Mapping):
+            result[key] = {name: lower_types(part) for name, part in value.items()}
+        elif key in (*_LISTS, *_SINGLE):
+            result[key] = lower_types(value)
+        else:
+            result[key] = value
+    return result
+
+
+def _lower(kind: Any) -> Any:
+    return kind.lower() if isinstance(kind, str) and kind.lower() in TYPES else kind
 
 
 # References
@@ -204,9 +230,12 @@ def _automatic_title(name: str) -> str:
 def class_schema(cls: Any) -> Schema:
     """Return the JSON schema of a pydantic class, of version 1 or 2.
 
-    Raises `InvalidInputError`, which names the field, for a type that JSON does not have.
+    Raises `InvalidInputError`, which names the field, for a type that JSON does not have, and for
+    another class.
     """
     if not hasattr(cls, "model_json_schema"):
+        if not hasattr(cls, "schema"):
+            raise invalid_schema(f"{cls!r} is no pydantic class.", hint=_CLASS_HINT)
         schema: Schema = cls.schema()
         return schema
     from pydantic import TypeAdapter

@@ -3,6 +3,7 @@ comes back, by every method of both adapters."""
 
 from __future__ import annotations
 
+import enum
 import json
 from typing import Annotated, Any, Literal, Optional
 
@@ -167,3 +168,11 @@ def test_the_object_comes_back(method: Any, data: st.DataObject) -> None:
         mode: Any = "tool" if is_call else "json_schema"
         llm = Oxen("ox-1", api_key="k", api_base=server.url, cost=False, structured_mode=mode)
         assert llm.structured_predict(cls, PromptTemplate("x")) == expected
+
+
+@pytest.mark.parametrize("mode", ["tool", "json_schema"])
+@pytest.mark.parametrize("cls", [enum.Enum("Color", "RED"), int, dict])
+def test_what_is_no_class_of_objects_is_refused(cls: Any, mode: Any) -> None:
+    llm = Oxen("ox-1", api_key="k", api_base="http://127.0.0.1:1/api/ai", structured_mode=mode)
+    with pytest.raises(InvalidInputError, match=r"is no pydantic class.*RootModel"):
+        llm.structured_predict(cls, PromptTemplate("x"))
