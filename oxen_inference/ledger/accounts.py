@@ -61,6 +61,12 @@ ADD = (
     )
 )
 _CHARGED = select(charges.c.amount).where(charges.c.charge_id == bindparam("charge"))
+_LOCKED_CHARGE = _CHARGED.with_for_update()
+_SET_CHARGE = (
+    update(charges)
+    .where(charges.c.charge_id == bindparam("charge"))
+    .values(amount=bindparam("cost"))
+)
 _NUMBER_CHARGED = (
     select(func.count())
     .select_from(charges)
@@ -279,9 +285,7 @@ def settle(
         still_open = held.open if released else max(held.open - 1, 0)
         _set_open(connection, entry_id, held, still_open, spent=amount)
     elif before != amount:
-        connection.execute(
-            update(charges).where(charges.c.charge_id == charge_id).values(amount=amount)
-        )
+        connection.execute(_SET_CHARGE, {"charge": charge_id, "cost": amount})
         _set_open(connection, entry_id, held, held.open, spent=amount - before)
 
 
@@ -329,6 +333,22 @@ def charge(
     values = {"account": account, "more_reserved": 0, "more_spent": to_units(amount)}
     connection.execute(ADD, values)
     return True
+
+
+def lock_charge(connection: Connection, account: str, charge_id: str, label: str) -> int:
+    """Return the units of a charge that may change, 0 for a new one; locked, for `change_charge`."""
+    _insert_charge(connection, account, charge_id, 0, label)
+    return int(connection.execute(_LOCKED_CHARGE, {"charge": charge_id}).scalar_one())
+
+
+def change_charge(
+    connection: Connection, account: str, charge_id: str, before: int, amount: Decimal
+) -> None:
+    """Make a charge of `before` units another amount."""
+    more = to_units(amount) - before
+    if more:
+        connection.execute(_SET_CHARGE, {"charge": charge_id, "cost": before + more})
+        connection.execute(ADD, {"account": account, "more_reserved": 0, "more_spent": more})
 
 
 def hold(

@@ -7,7 +7,7 @@ import os
 import uuid
 from dataclasses import dataclass
 from datetime import timedelta
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 from typing import Any
 
 from oxen_inference.errors import ConfigurationError, InvalidInputError
@@ -28,6 +28,11 @@ def read_amount(value: object, name: str) -> Decimal:
     if amount is None:
         raise InvalidInputError(f'{name} must be an amount in USD such as "20.00", not {value!r}.')
     return amount
+
+
+def _read_limit(value: object) -> Decimal:
+    """Return a limit as a ledger keeps it; what it has more digits for is left out."""
+    return accounts.to_usd(accounts.to_units(read_amount(value, "limit"), ROUND_DOWN))
 
 
 def as_budget(given: Budget | USD | None) -> Budget | None:
@@ -71,7 +76,7 @@ class Budget:
     ) -> None:
         self.price_caps = read_price_caps(price_caps)
         self.release_failed_after = _read_seconds(release_failed_after)
-        self.limit = read_amount(limit, "limit")
+        self.limit = _read_limit(limit)
         self.name = name
         self._account = f"{accounts.UNNAMED}{uuid.uuid4().hex}" if name is None else name
         self._process = os.getpid()
@@ -127,7 +132,7 @@ class Budget:
 
     def change_limit(self, limit: USD) -> None:
         """Set another limit: for a named budget, everywhere it is named from now on."""
-        new = read_amount(limit, "limit")
+        new = _read_limit(limit)
         self._check_process()
         with self._lock:
             if self._ledger is not None:
@@ -169,7 +174,7 @@ class Budget:
                     hint="Pass the client ledger=budget.ledger, or the budget "
                     "ledger=client.media.ledger.",
                 )
-            self._release_failed()
+            self._catch_up()
         return Reservation(self._account, self._label, unit, generations)
 
     def hold(self, ledger: Ledger, amount: Decimal) -> Hold:
@@ -183,7 +188,7 @@ class Budget:
                 self._bind(ledger)
             assert self._ledger is not None  # noqa: S101 - it was bound
             kept_in = self._ledger
-            self._release_failed()
+            self._catch_up()
         hold = Hold(kept_in, self._account, uuid.uuid4().hex)
         lease = kept_in.lease_id
         with kept_in.database.writing() as connection:
@@ -207,14 +212,14 @@ class Budget:
         with self._lock:
             if self._ledger is None:
                 return Totals(self.limit, self._recorded, Decimal(0))
-            self._release_failed()
+            self._catch_up()
             with self._ledger.database.reading() as connection:
                 known = accounts.totals(connection, self._account)
             if known.limit != self.limit:  # it was changed elsewhere
                 self.limit = known.limit
             return known
 
-    def _release_failed(self) -> None:
+    def _catch_up(self) -> None:
         """Free what generations hold that failed longer ago than `release_failed_after`."""
         seconds = self.release_failed_after
         if seconds is None or self._ledger is None:
@@ -256,13 +261,14 @@ class Hold:
 class RunBudget(Budget):
     """The named budget of an agent's run, which moves to the ledger of the first client that pays.
 
-    Until then it counts what was recorded by hand in the ledger it was given.
+    What the ledger that it was given counts until then is charged there, as one sum.
     """
 
     def __init__(
         self, limit: USD, *, name: str, ledger: Ledger, price_caps: PriceCaps | None = None
     ) -> None:
         self._may_move = True
+        self._earlier: Ledger | None = None  # that it moved from, while calls hold money there
         super().__init__(limit, name=name, ledger=ledger, price_caps=price_caps)
 
     def reservation(self, ledger: Ledger, unit: Decimal, generations: int) -> Reservation:
@@ -274,15 +280,32 @@ class RunBudget(Budget):
         return reservation
 
     def _move(self, ledger: Ledger) -> None:
-        known = self._totals()
-        if known.reserved or (self._ledger is not None and self._ledger.is_same(ledger)):
+        given = self._ledger
+        if given is not None and not given.is_same(ledger):
+            self._totals()  # its limit may have been changed
+            self._bind(ledger)
+            self._earlier = given
+
+    def _catch_up(self) -> None:
+        super()._catch_up()
+        if self._earlier is None or self._ledger is None:
             return
-        self._bind(ledger)
-        with ledger.database.writing() as connection:
-            # Once, also where the run goes on in another process.
-            accounts.charge(
-                connection, self._account, f"moved:{self._account}", known.spent, "another ledger"
-            )
+        with self._earlier.database.writing() as earlier:
+            accounts.free_abandoned(earlier, self._account)
+        account, charge_id = self._account, f"moved:{self._account}"
+        with (
+            self._ledger.database.writing() as connection,
+            self._earlier.database.reading() as earlier,
+        ):
+            # Locked before the other ledger is read: of several processes the last to write knows
+            # the most.
+            before = accounts.lock_charge(connection, account, charge_id, "another ledger")
+            known = accounts.totals(earlier, account)
+            # What calls hold there counts as spent until they end.
+            amount = known.spent + known.reserved
+            accounts.change_charge(connection, account, charge_id, before, amount)
+        if not known.reserved:
+            self._earlier = None
 
 
 def _durable(ledger: Ledger, name: str) -> Ledger:

@@ -24,6 +24,7 @@ from oxen_inference.errors import (
 from oxen_inference.ledger.budgets import RunBudget
 from oxen_inference.ledger.entries import Intent, Scope
 from oxen_inference.ledger.store import Begun
+from tests.support.databases import sql
 
 MONEY = st.decimals(0, 5, places=6)
 
@@ -52,6 +53,18 @@ def test_what_was_spent_beyond_it_blocks_even_what_is_free() -> None:
 def test_a_limit_is_an_amount(limit: Any) -> None:
     with pytest.raises(InvalidInputError, match="limit must be an amount"):
         Budget(limit)
+
+
+def test_a_limit_counts_as_the_ledger_keeps_it(tmp_path: Path) -> None:
+    third, ledger = 10 / 3, Ledger(tmp_path / "j.sqlite3")
+    named = Budget(third, name="b", ledger=ledger)
+    assert Budget(third, name="b", ledger=ledger).limit == named.limit == Decimal("3.33333333")
+    hold(Budget(third), ledger, "entry", Decimal("0.1"))
+    unbound = Budget(1)
+    for budget in (named, unbound):
+        budget.change_limit("2.000000009")  # never rounded up: it is a limit
+        assert budget.limit == 2
+    assert Budget("2.000000009", name="b", ledger=ledger).remaining == 2
 
 
 def test_floats_mean_what_they_show() -> None:
@@ -184,3 +197,57 @@ def test_a_run_s_budget_moves_to_the_ledger_that_pays_and_counts_once(tmp_path: 
     assert resumed.spent == Decimal("0.30")
     with pytest.raises(ConfigurationError, match="in one ledger"):
         hold(budget, first, "third entry", Decimal("0.01"))
+
+
+def test_what_a_resumed_run_spends_before_it_moves_counts_too(tmp_path: Path) -> None:
+    first, paying = Ledger(tmp_path / "first"), Ledger(tmp_path / "paying")
+    for number, recorded in enumerate(("0.10", "0.60")):
+        budget = RunBudget("1.00", name="agent-run:1", ledger=first)
+        budget.record(recorded, "chat")
+        hold(budget, paying, f"entry {number}", Decimal("0.10"))
+    assert (budget.spent, budget.reserved) == (Decimal("0.70"), Decimal("0.20"))
+    with pytest.raises(BudgetExceededError):
+        hold(budget, paying, "entry 2", Decimal("0.20"))
+
+
+@pytest.mark.parametrize("cost", ["0.30", "0.55"])
+def test_a_chat_call_that_goes_on_while_the_budget_moves_counts_there(
+    cost: str, tmp_path: Path
+) -> None:
+    first, paying = Ledger(tmp_path / "first"), Ledger(tmp_path / "paying")
+    budget = RunBudget("1.00", name="agent-run:1", ledger=first)
+    budget.record("0.05", "chat")
+    answer = budget.hold(first, Decimal("0.40"))
+    with pytest.raises(BudgetExceededError):
+        hold(budget, paying, "too much", Decimal("0.60"))
+    hold(budget, paying, "entry", Decimal("0.20"))
+    assert budget.remaining == Decimal("0.35")
+    answer.settle(Decimal(cost), "chat")
+    assert (budget.spent, budget.reserved) == (Decimal("0.05") + Decimal(cost), Decimal("0.20"))
+    with pytest.raises(BudgetExceededError):
+        hold(budget, paying, "again too much", Decimal("0.50"))
+    budget.record("0.01", "chat")
+    assert budget.spent == Decimal("0.06") + Decimal(cost)
+
+
+def test_a_chat_call_that_died_before_the_budget_moved_counts_nowhere(tmp_path: Path) -> None:
+    first, paying = Ledger(tmp_path / "first"), Ledger(tmp_path / "paying")
+    budget = RunBudget("1.00", name="agent-run:1", ledger=first)
+    budget.hold(first, Decimal("0.90"))
+    sql(first, "UPDATE oxen_holds SET lease_id = 'of a process that is gone'")
+    hold(budget, paying, "entry", Decimal("0.20"))
+    assert (budget.spent, budget.reserved) == (0, Decimal("0.20"))
+
+
+def test_what_processes_move_at_once_counts_once(tmp_path: Path) -> None:
+    first, paying = Ledger(tmp_path / "first"), Ledger(tmp_path / "paying")
+    RunBudget("1.00", name="agent-run:1", ledger=first).record("0.30", "chat")
+
+    def resume(number: int) -> None:
+        budget = RunBudget("1.00", name="agent-run:1", ledger=first)
+        hold(budget, paying, f"entry {number}", Decimal("0.10"))
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(resume, range(4)))
+    known = Budget("1.00", name="agent-run:1", ledger=paying)
+    assert (known.spent, known.reserved) == (Decimal("0.30"), Decimal("0.40"))
