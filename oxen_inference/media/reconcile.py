@@ -199,7 +199,7 @@ async def _by_generations(engine: Engine, scope: Scope, ids: tuple[str, ...]) ->
     return await _adopt_foreign(engine, scope, ids)
 
 
-async def _adopt_foreign(engine: Engine, scope: Scope, ids: tuple[str, ...]) -> Entry:
+async def _adopt_foreign(engine: Engine, scope: Scope, ids: tuple[str, ...]) -> Entry | None:
     """Write an entry for generations that were made elsewhere."""
     rows: list[Generation] = [await send(queue.get_call(engine.paths, each)) for each in ids]
     first = rows[0]
@@ -213,12 +213,26 @@ async def _adopt_foreign(engine: Engine, scope: Scope, ids: tuple[str, ...]) -> 
         request=request,
         count=len(ids),
     )
+    written = await shield(_write_foreign(engine, intent, ids))
+    if written is None:
+        return await _by_generations(engine, scope, ids)
+    items = tuple(MediaItem().updated(engine.readable(row, written)) for row in rows)
+    return await run(engine.ledger.update, written, items)
+
+
+async def _write_foreign(engine: Engine, intent: Intent, ids: tuple[str, ...]) -> Entry | None:
+    """Write an entry that has these generations; None where another call was first."""
     begun = await run(engine.ledger.begin, intent)
     assert isinstance(begun, Begun)  # noqa: S101 - it belongs to no conversation
-    entry = begun.entry
-    await run(engine.ledger.mark_accepted, entry, ids, ("Made elsewhere; added by its ids.",))
-    items = tuple(MediaItem().updated(engine.readable(row, entry)) for row in rows)
-    return await run(engine.ledger.update, entry, items)
+    entry, notes = begun.entry, ("Made elsewhere; added by its ids.",)
+    try:
+        if await run(engine.ledger.mark_accepted, entry, ids, notes):
+            return entry
+        record = {"type": "OxenError", "message": "Another entry has its generations."}
+        await run(engine.ledger.reject_unsent, entry, record)
+    finally:
+        engine.ledger.end_work(entry)
+    return None
 
 
 async def _decide(engine: Engine, task: Task, entry: Entry) -> Entry:

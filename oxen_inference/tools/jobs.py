@@ -175,7 +175,7 @@ def check(
         except OxenError as error:
             return _from_error(generation_id, error)
 
-    return _require_any([check_one(generation_id) for generation_id in generation_ids])
+    return _require_any([check_one(each) for each in dict.fromkeys(generation_ids)])
 
 
 async def acheck(
@@ -198,7 +198,7 @@ async def acheck(
         except OxenError as error:
             return _from_error(generation_id, error)
 
-    return _require_any(list(await asyncio.gather(*map(check_one, generation_ids))))
+    return _require_any(list(await asyncio.gather(*map(check_one, dict.fromkeys(generation_ids)))))
 
 
 def cancel(client: OxenClient, generation_ids: Sequence[str]) -> list[Job]:
@@ -211,7 +211,7 @@ def cancel(client: OxenClient, generation_ids: Sequence[str]) -> list[Job]:
         except OxenError as error:
             return _from_error(generation_id, error)
 
-    return _require_any([cancel_one(generation_id) for generation_id in generation_ids])
+    return _require_any([cancel_one(each) for each in dict.fromkeys(generation_ids)])
 
 
 async def acancel(client: AsyncOxenClient, generation_ids: Sequence[str]) -> list[Job]:
@@ -225,7 +225,7 @@ async def acancel(client: AsyncOxenClient, generation_ids: Sequence[str]) -> lis
         except OxenError as error:
             return _from_error(generation_id, error)
 
-    return _require_any([await cancel_one(generation_id) for generation_id in generation_ids])
+    return _require_any([await cancel_one(each) for each in dict.fromkeys(generation_ids)])
 
 
 def describe_jobs(jobs: Iterable[Job]) -> str:
