@@ -254,10 +254,10 @@ class BulkRun:
             self._retry_one_short()
 
     def waits(self, job: Job) -> None:
-        """Have a job finished at its deadline, where it has one."""
+        """Have a job finished at the end of its time, if it has not ended by then."""
         with self.lock:
-            if job.task.deadline is not None:
-                heapq.heappush(self._deadlines, (job.task.deadline, job.index))
+            until = job.task.started + job.task.longest_wait
+            heapq.heappush(self._deadlines, (until, job.index))
 
     def ended(self, job: Job) -> None:
         """Have a job finished by a worker."""
@@ -272,7 +272,8 @@ class BulkRun:
         now = time.monotonic()
         while self._deadlines and self._deadlines[0][0] <= now:
             job = self.jobs.get(heapq.heappop(self._deadlines)[1])
-            if job is not None and job.is_sent:
+            # It may be at another attempt by now, which has its own time.
+            if job is not None and job.is_sent and job.task.left_to_wait <= 0:
                 self.ended(job)
 
     def conclude(self, job: Job, outcome: MediaResult | OxenError) -> None:

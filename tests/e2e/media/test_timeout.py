@@ -16,7 +16,9 @@ from oxen_inference.errors import (
     APITimeoutError,
     DownloadError,
     GenerationFailed,
+    GenerationTimeout,
 )
+from oxen_inference.media import engine
 from tests.e2e.media.calls import MediaCalls
 from tests.support.bad_hub import BadHub
 
@@ -55,6 +57,17 @@ def test_a_catalog_that_hangs(
         assert [isinstance(one, APIConnectionError) for one in made] == [True, True], made
     assert time.monotonic() - began < 60
     assert not hub.posts
+
+
+def test_nobody_waits_for_ever_without_a_timeout(
+    media: MediaCalls, hub: BadHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "MAX_WAIT", 0.3)
+    hub.seconds = 3600.0
+    with pytest.raises(GenerationTimeout, match="goes on at Oxen"):
+        media("generate", model="bad-image", prompt="ox")
+    made = media("generate_many", [{"prompt": "ox"}, {"prompt": "cow"}], model="bad-image")
+    assert [type(one) for one in made] == [GenerationTimeout, GenerationTimeout]
 
 
 def test_an_earlier_result_that_hangs(
