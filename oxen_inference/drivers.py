@@ -7,7 +7,7 @@ import inspect
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from functools import cached_property, partial
@@ -189,15 +189,24 @@ class AsyncDriver:
         return await self._run(work)
 
     async def _run(self, work: Work[T], *, is_shielded: bool = False) -> T:
+        canceled: asyncio.CancelledError | None = None
         try:
             operation = work.send(None)
             while True:
+                if canceled is not None:
+                    interrupt, canceled = canceled, None
+                    operation = work.throw(interrupt)
                 try:
                     if is_shielded and isinstance(operation, Shield):
                         answer = await self._run(operation.work, is_shielded=True)
+                    elif is_shielded and (writing := self._write(operation)) is not None:
+                        # `asyncio.run` cancels shielded work, too, when it ends. A thread writes on
+                        # all the same, and the work must learn what was written: it is canceled then.
+                        canceled = await _to_its_end(writing)
+                        answer = writing.result()
                     else:
                         answer = await self._perform(operation)
-                except BaseException as error:  # noqa: BLE001, PERF203 - raised where it was awaited
+                except BaseException as error:  # noqa: BLE001 - raised where it was awaited
                     operation = work.throw(error)
                 else:
                     operation = work.send(answer)
@@ -212,21 +221,15 @@ class AsyncDriver:
         self._in_background(work).set_name(name)
 
     async def _perform(self, operation: Any) -> Any:  # noqa: PLR0911 - one line per kind of operation
+        if (writing := self._write(operation)) is not None:
+            return await writing
         match operation:
             case Send():
                 return await self._sender.send(operation.call)
             case PostOnce():
                 return await self._paid.post_once(operation.call, operation.may_send)
             case Run():
-                # The ledger must not queue behind downloads.
-                pool = _pool("network" if operation.uses_network else "disk")
-                return await asyncio.get_running_loop().run_in_executor(pool, operation.function)
-            case RunTogether():
-                function = operation.function
-                group = self._groups.get(function)
-                if group is None:
-                    group = self._groups[function] = LoopGroup(function, self._writers)
-                return await group.call(operation.item)
+                return await self._in_thread("network", operation.function)
             case Invoke():
                 answer = operation.function()
                 return await answer if inspect.isawaitable(answer) else answer
@@ -243,6 +246,24 @@ class AsyncDriver:
         assert isinstance(operation, Gather), operation  # noqa: S101 - a bug here, not a state
         tasks = [asyncio.ensure_future(self.run(part)) for part in operation.parts]
         return [_raise_exits(each) for each in await asyncio.gather(*tasks, return_exceptions=True)]
+
+    def _write(self, operation: Any) -> asyncio.Future[Any] | None:
+        """Begin what blocks on the disk or the ledger; None for any other operation."""
+        match operation:
+            case Run(uses_network=False):
+                return self._in_thread("disk", operation.function)
+            case RunTogether():
+                function = operation.function
+                group = self._groups.get(function)
+                if group is None:
+                    group = self._groups[function] = LoopGroup(function, self._writers)
+                return group.call(operation.item)
+        return None
+
+    @staticmethod
+    def _in_thread(pool: str, function: Callable[[], T]) -> asyncio.Future[T]:
+        # The ledger must not queue behind downloads.
+        return asyncio.get_running_loop().run_in_executor(_pool(pool), function)
 
     def _in_background(self, work: Work[T]) -> asyncio.Task[T]:
         task = asyncio.get_running_loop().create_task(self.run(work))
@@ -264,20 +285,29 @@ class AsyncDriver:
 
     async def _shield(self, work: Work[T], stop: StopRequest) -> T:
         task = asyncio.get_running_loop().create_task(self._run(work, is_shielded=True))
-        canceled: asyncio.CancelledError | None = None
         # asyncio cancels once per call, anyio at every await until its scope is left.
         with anyio.CancelScope(shield=True):
-            while not task.done():
-                try:
-                    await asyncio.wait({task})
-                except asyncio.CancelledError as error:  # noqa: PERF203 - waits, in any case
-                    canceled = error
-                    stop.set()
+            canceled = await _to_its_end(task, stop)
         if canceled is not None:
             if not task.cancelled():
                 task.exception()  # read, so that asyncio does not complain: the ledger has it
             raise canceled
         return task.result()
+
+
+async def _to_its_end(
+    future: asyncio.Future[Any], stop: StopRequest | None = None
+) -> asyncio.CancelledError | None:
+    """Wait until a future is done; a cancellation meanwhile sets `stop`, and is returned."""
+    canceled: asyncio.CancelledError | None = None
+    while not future.done():
+        try:
+            await asyncio.wait({future})
+        except asyncio.CancelledError as error:  # noqa: PERF203 - waits, in any case
+            canceled = error
+            if stop is not None:
+                stop.set()
+    return canceled
 
 
 def _result(future: Future[T], seconds: float | None) -> T:

@@ -131,9 +131,8 @@ def _id(row: object) -> str | None:
     if isinstance(given, int) and not isinstance(given, bool):
         return str(given) if abs(given) < _LARGEST_ID else None
     text = _text(given)
-    # Half a surrogate pair can neither be stored nor sent.
-    is_whole = text is None or text.isascii() or not re.search(r"[\ud800-\udfff]", text)
-    return text if is_whole else None
+    # Half a surrogate pair can neither be stored nor sent, and a NUL not in every database.
+    return None if text is None or re.search(r"[\0\ud800-\udfff]", text) else text
 
 
 def _error_text(value: object) -> str | None:

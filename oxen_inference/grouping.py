@@ -67,8 +67,8 @@ class LoopGroup:
         self._waiting: list[tuple[Any, asyncio.Future[Any]]] = []
         self._is_busy = False
 
-    async def call(self, item: Any) -> Any:
-        """Return the result for `item`, or raise its error."""
+    def call(self, item: Any) -> asyncio.Future[Any]:
+        """Return a future of the result for `item`, or of its error."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:  # an earlier one may have ended with a group under way
             self._loop, self._waiting, self._is_busy = loop, [], False
@@ -77,7 +77,7 @@ class LoopGroup:
         if not self._is_busy:
             self._is_busy = True
             loop.call_soon(self._begin, loop)  # after the other tasks that are ready now
-        return await mine
+        return mine
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
         group = [each for each in self._waiting if not each[1].cancelled()]

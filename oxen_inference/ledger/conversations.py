@@ -11,7 +11,6 @@ Every function works in its caller's transaction.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -24,20 +23,19 @@ from oxen_inference.ledger.schema import calls, entries, generations, leases, wa
 from oxen_inference.ledger.statements import now
 
 # Statements of every paid request are made once: to make one takes longer than to run it.
-_DELIVER = (
-    update(generations)
-    .where(
-        generations.c.entry_id == bindparam("entry"),
-        generations.c.generation_id.in_(bindparam("ids", expanding=True)),
-    )
-    .values(delivered=1)
+_THESE = update(generations).where(
+    generations.c.entry_id == bindparam("entry"),
+    generations.c.generation_id.in_(bindparam("ids", expanding=True)),
 )
+_DELIVER = _THESE.values(delivered=1)
+_TAKE_BACK = _THESE.values(delivered=0)
 _IS_MISSING = exists().where(
     generations.c.entry_id == bindparam("entry"), generations.c.delivered == 0
 )
 _DELIVER_CALLS = (
     update(calls).where(calls.c.entry_id == bindparam("entry"), ~_IS_MISSING).values(delivered=1)
 )
+_TAKE_BACK_CALLS = update(calls).where(calls.c.entry_id == bindparam("entry")).values(delivered=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +50,9 @@ class Candidates:
     watched: dict[str, float]
 
 
-def attend(connection: Connection, entry_id: str, lease_id: str) -> str:
-    """Write that a call waits for an entry; return the wait's id, for `leave`."""
-    wait_id = uuid.uuid4().hex
+def attend(connection: Connection, entry_id: str, lease_id: str, wait_id: str) -> None:
+    """Write that a call waits for an entry, under an id for `leave`."""
     connection.execute(insert(waits).values(wait_id=wait_id, entry_id=entry_id, lease_id=lease_id))
-    return wait_id
 
 
 def leave(connection: Connection, wait_id: str) -> None:
@@ -76,6 +72,12 @@ def mark_delivered(connection: Connection, entry_id: str, generation_ids: Iterab
     """Write that these generations were delivered; a call is when all of its entry's are."""
     connection.execute(_DELIVER, {"entry": entry_id, "ids": list(generation_ids)})
     connection.execute(_DELIVER_CALLS, {"entry": entry_id})
+
+
+def mark_undelivered(connection: Connection, entry_id: str, generation_ids: Iterable[str]) -> None:
+    """Write that these generations were not delivered, nor the entry's calls."""
+    connection.execute(_TAKE_BACK, {"entry": entry_id, "ids": list(generation_ids)})
+    connection.execute(_TAKE_BACK_CALLS, {"entry": entry_id})
 
 
 def find_joinable(connection: Connection, intent: Intent) -> Candidates:

@@ -302,7 +302,8 @@ class Ledger:
             if intent.conversation is not None:
                 if not is_known_call:
                     conversations.add_call(connection, intent, entry.entry_id)
-                wait_id = conversations.attend(connection, entry.entry_id, lease)
+                wait_id = uuid.uuid4().hex
+                conversations.attend(connection, entry.entry_id, lease, wait_id)
             if is_mine and reservation is not None:
                 accounts.reserve(connection, entry.entry_id, reservation)
                 held = reservation.unit * reservation.generations
@@ -323,11 +324,11 @@ class Ledger:
             found = conversations.find_joinable(connection, intent)
             return queries.get_known(connection, found.free[0]) if found.free else None
 
-    def attend(self, entry: Entry) -> str:
-        """Mark that a call waits for an entry; return the wait's id, for `leave`."""
+    def attend(self, entry: Entry, wait_id: str) -> None:
+        """Mark that a call waits for an entry, under an id of the caller's, for `leave`."""
         lease = self._lease.id
         with self.database.writing() as connection:
-            return conversations.attend(connection, entry.entry_id, lease)
+            conversations.attend(connection, entry.entry_id, lease, wait_id)
 
     def leave(self, wait_id: str) -> None:
         with self.database.writing() as connection:
@@ -424,6 +425,11 @@ class Ledger:
         """Write that the entry's generations, which may be some of its request's, were delivered."""
         with self.database.writing() as connection:
             conversations.mark_delivered(connection, entry.entry_id, _ended(entry))
+
+    def mark_undelivered(self, entry: Entry) -> None:
+        """Take back that the entry's generations were delivered: their caller was interrupted."""
+        with self.database.writing() as connection:
+            conversations.mark_undelivered(connection, entry.entry_id, _ended(entry))
 
     def record_results(self, entry: Entry, items: Iterable[MediaItem]) -> None:
         """Write a direct request's results, which have no ids."""

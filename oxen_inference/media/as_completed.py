@@ -19,7 +19,7 @@ from typing import Any
 from typing_extensions import Self
 
 from oxen_inference.drivers import AsyncDriver, BlockingDriver
-from oxen_inference.effects import shield
+from oxen_inference.effects import Work, shield
 from oxen_inference.errors import InvalidInputError, OxenError
 from oxen_inference.media.bulk import Bulk
 from oxen_inference.media.bulk_run import Outcome
@@ -72,7 +72,9 @@ class AsCompleted(_AsCompleted):
         trace: TracebackType | None,
     ) -> None:
         interrupted = error is not None and not isinstance(error, Exception | GeneratorExit)
-        self._driver.run(self._bulk.leave(interrupted=interrupted))
+        leaving = self._bulk.leave(interrupted=interrupted)
+        # To its end on a second interrupt, too.
+        self._driver.run(_shielded(leaving) if interrupted else leaving)
 
     def __iter__(self) -> Iterator[Outcome]:
         if self._is_entered:
@@ -119,7 +121,7 @@ class AsyncAsCompleted(_AsCompleted):
             self._feeder.cancel()
             await asyncio.wait({self._feeder})
         interrupted = error is not None and not isinstance(error, Exception | GeneratorExit)
-        await self._driver.run(_shielded(self._bulk, interrupted))
+        await self._driver.run(_shielded(self._bulk.leave(interrupted=interrupted)))
 
     async def __aiter__(self) -> AsyncIterator[Outcome]:
         if self._is_entered:
@@ -191,8 +193,8 @@ def taking(bulk: Bulk, requests: Iterable[Request]) -> Callable[[], Awaitable[No
     return take
 
 
-async def _shielded(bulk: Bulk, interrupted: bool) -> None:
-    await shield(bulk.leave(interrupted=interrupted))
+async def _shielded(work: Work[None]) -> None:
+    await shield(work)
 
 
 async def collect_all(bulk: Bulk, requests: list[Request]) -> list[MediaResult | OxenError]:

@@ -10,14 +10,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from oxen_inference.effects import run, run_on_network, shield, wait_event
+from oxen_inference.effects import run_on_network, shield, wait_event
 from oxen_inference.errors import BudgetExceededError, OxenError
 from oxen_inference.media import wait
 from oxen_inference.media.attempts import derived_key, may_pass_another_time
 from oxen_inference.media.bulk_run import BulkOptions, BulkRun, Job
-from oxen_inference.media.engine import Engine, Task
+from oxen_inference.media.engine import Engine
 from oxen_inference.media.fetch import check_folder
-from oxen_inference.media.generate import finish, leave_all, submit_in_time
+from oxen_inference.media.generate import finish, leave, submit_in_time
 from oxen_inference.media.prepare import MediaRequest, find_known
 from oxen_inference.result import MediaResult
 
@@ -145,7 +145,7 @@ class Workers:
         # Without the run's lock: the poller takes it, while it holds its own, to say what ended.
         subscription = wait.subscribe(self._engine, task, _JobEvent(job, self.run.ended))
         if self.run.is_left:
-            leave_all(self._engine, [task])
+            await leave(self._engine, task)
             return
         self.run.waits(job)
         if subscription is None or subscription.has_ended:
@@ -166,7 +166,7 @@ class Workers:
             outcome = error
         if isinstance(outcome, OxenError) and await self._try_again(job, outcome):
             return
-        await _leave(self._engine, job.task)
+        await leave(self._engine, job.task)
         self.run.conclude(job, outcome)
 
     async def _try_again(self, job: Job, error: OxenError) -> bool:
@@ -177,7 +177,7 @@ class Workers:
         request = replace(job.request, key=key)
         if not await self._is_bought(request) and job.attempt >= self.run.options.attempts:
             return False
-        await _leave(self._engine, job.task)
+        await leave(self._engine, job.task)
         with self.run.lock:
             self.run.count_cost(error)
             job.try_again(request, self.run.pause)
@@ -186,10 +186,3 @@ class Workers:
 
     async def _is_bought(self, request: MediaRequest) -> bool:
         return await find_known(self._engine, request, self._engine.scope()) is not None
-
-
-async def _leave(engine: Engine, task: Task) -> None:
-    if task.wait_id is None:
-        leave_all(engine, [task])  # writes nothing
-    else:
-        await run(leave_all, engine, [task])

@@ -10,7 +10,7 @@ from functools import partial
 from shlex import quote
 from typing import TypeVar
 
-from oxen_inference.effects import Work, run, run_on_network, with_deadline
+from oxen_inference.effects import Work, run, run_on_network, shield, with_deadline
 from oxen_inference.errors import DownloadError, GenerationFailed, LedgerError, end_sentence
 from oxen_inference.ledger.accounts import UNNAMED
 from oxen_inference.ledger.entries import Entry
@@ -21,7 +21,7 @@ from oxen_inference.media.fetch import check_folder, fetch_items
 from oxen_inference.media.file_names import stem_of
 from oxen_inference.media.input_errors import read_complaint
 from oxen_inference.media.prepare import MediaRequest, hub_of
-from oxen_inference.media.quotes import watch_bill
+from oxen_inference.media.quotes import is_above_quote, watch_bill
 from oxen_inference.media.submit import submit, when_decided
 from oxen_inference.money import usd
 from oxen_inference.result import MediaItem, MediaResult
@@ -85,16 +85,45 @@ async def finish(engine: Engine, task: Task) -> MediaResult:
     if task.known_entry.kind == "queue" and task.known_entry.cost is None:
         task.entry = await engine.write(task.known_entry)  # it may take a while
         await wait.settle(engine, task)  # the rest of the time is for the file first
-    task.entry = await engine.write(task.known_entry, is_delivered=failure is None)
+    result = task.known_entry.result()
+    is_done = result.succeeded and failure is None
+    if is_above_quote(task.known_entry) or (is_done and task.options.on_progress is not None):
+        task.entry = await engine.write(task.known_entry)  # the catalog and callbacks take a while
     await watch_bill(engine, task.known_entry)
+    if is_done:
+        await task.notify("done")
+    if failure is None:
+        await _deliver(engine, task)
+    else:
+        task.entry = await engine.write(task.known_entry)
     result = task.known_entry.result()
     if not result.succeeded:
         raise _failure(engine, task.known_entry)
     if failure is not None:
         failure.result = result
         raise failure
-    await task.notify("done")
-    return task.known_entry.result()
+    return result
+
+
+async def _deliver(engine: Engine, task: Task) -> None:
+    """Write that the caller gets the result: the last step, and not so if it is interrupted."""
+    try:
+        task.entry = await engine.write(task.known_entry, is_delivered=True)
+        await leave(engine, task)
+    except GeneratorExit:  # nothing can be awaited any more
+        raise
+    except BaseException:
+        await shield(_take_back(engine, task.known_entry))
+        raise
+
+
+async def _take_back(engine: Engine, entry: Entry) -> None:
+    """Write that the result was not delivered, so that the next call of the conversation gets it."""
+    await engine.write(entry)  # after the write that was interrupted and may still be under way
+    try:
+        await run(engine.ledger.mark_undelivered, entry)
+    except LedgerError as error:
+        log.warning("Not written to the ledger (%s): the result did not reach its caller", error)
 
 
 async def _handling_interrupt(engine: Engine, work: Work[T], task: Task) -> T:
@@ -105,14 +134,39 @@ async def _handling_interrupt(engine: Engine, work: Work[T], task: Task) -> T:
         leave_all(engine, [task])
         raise
     except Exception:
-        await run(leave_all, engine, [task])
+        await leave(engine, task)
         raise
     except BaseException as error:
-        await wait.detach_or_cancel(engine, task, error)
-        await run(leave_all, engine, [task])
+        # To its end: a second interrupt, or one at every await as in anyio, must not break it off.
+        await shield(_end_interrupted(engine, task, error))
         raise
-    await run(leave_all, engine, [task])
+    await leave(engine, task)
     return result
+
+
+async def _end_interrupted(engine: Engine, task: Task, error: BaseException) -> None:
+    """Report or cancel the running job, and say that nobody waits for it, however that ends."""
+    try:
+        await wait.detach_or_cancel(engine, task, error)
+    except GeneratorExit:
+        leave_all(engine, [task])
+        raise
+    except BaseException:
+        await leave(engine, task)
+        raise
+    await leave(engine, task)
+
+
+async def leave(engine: Engine, task: Task) -> None:
+    """Do what `leave_all` does for one task, in a thread where that writes to the ledger."""
+    if task.wait_id is None:
+        leave_all(engine, [task])
+    else:
+        await shield(_leave_in_thread(engine, task))
+
+
+async def _leave_in_thread(engine: Engine, task: Task) -> None:
+    await run(leave_all, engine, [task])
 
 
 def leave_all(engine: Engine, tasks: list[Task]) -> None:
@@ -130,6 +184,7 @@ def _leave(engine: Engine, task: Task) -> None:
             engine.ledger.leave(task.wait_id)
         except LedgerError as error:
             log.warning("Not written to the ledger (%s): the call is over", error)
+        task.wait_id = None
 
 
 def _failure(engine: Engine, entry: Entry) -> GenerationFailed:

@@ -12,11 +12,17 @@ import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, NoReturn
 
 from oxen_inference import queue
 from oxen_inference.effects import StopRequest, run, sleep
-from oxen_inference.errors import EnqueueOutcomeUnknown, NotFoundError, OxenError
+from oxen_inference.errors import (
+    EnqueueOutcomeUnknown,
+    LedgerError,
+    NotFoundError,
+    OxenError,
+    end_sentence,
+)
 from oxen_inference.generation import Generation
 from oxen_inference.ledger.entries import Entry, Scope
 from oxen_inference.media.engine import Engine, Task
@@ -70,7 +76,22 @@ async def look_for(engine: Engine, entry: Entry, cause: Exception | None, task: 
     if adopted is not None:
         return adopted
     record = error_record(cause) if cause else (entry.error or {"message": "its process ended"})
-    await run(engine.ledger.mark_unknown, entry, record)
+    return await raise_unknown(engine, entry, record, found, cause)
+
+
+async def raise_unknown(
+    engine: Engine,
+    entry: Entry,
+    record: Mapping[str, Any],
+    found: Match,
+    cause: BaseException | None,
+) -> NoReturn:
+    """Write that the outcome is unknown, where the ledger takes it, and raise so in any case."""
+    try:
+        await run(engine.ledger.mark_unknown, entry, record)
+    except LedgerError as error:
+        log.warning("Not written to the ledger (%s): that the outcome is unknown", error)
+        found, cause = _without_ledger(found, error), cause or error
     raise outcome_unknown(entry, record, found) from cause
 
 
@@ -93,9 +114,12 @@ async def search(
         if ids and ids == previous and found.is_current:
             note = "The answer to the request was lost; its generations were found by their parameters."  # fmt: skip
             notes = (*entry.notes, note)
-            written = await run(engine.ledger.mark_accepted, entry, ids, notes, were_found=True)
-            if written:  # pragma: no branch - another process may have taken them meanwhile
-                return await engine.reload(entry), found
+            try:
+                written = await run(engine.ledger.mark_accepted, entry, ids, notes, were_found=True)
+                if written:  # pragma: no branch - another process may have taken them meanwhile
+                    return await engine.reload(entry), found
+            except LedgerError as error:
+                found = _without_ledger(found, error)
         previous = ids
         if is_over and (is_confirming or not ids):
             break
@@ -135,12 +159,22 @@ async def _look_once(engine: Engine, entry: Entry, previous: Match) -> Match:
         return replace(previous, is_current=False)
     rows = merge_rows(listed)
     scope = Scope(entry.hub, entry.account)
-    owners = await run(engine.ledger.owners, scope, list(rows))
-    found = match(entry, rows.values(), owners)
-    if found.adopted:
-        rivals = await run(engine.ledger.unresolved, scope, entry.model, except_for=entry.entry_id)
-        found = without_rivals(found, rivals)
+    try:
+        owners = await run(engine.ledger.owners, scope, list(rows))
+        found = match(entry, rows.values(), owners)
+        if found.adopted:
+            known = engine.ledger.unresolved
+            rivals = await run(known, scope, entry.model, except_for=entry.entry_id)
+            found = without_rivals(found, rivals)
+    except LedgerError as error:
+        return _without_ledger(previous, error)
     return replace(found, is_complete=is_complete)
+
+
+def _without_ledger(found: Match, error: LedgerError) -> Match:
+    """Return what is known where the ledger cannot say which generations are whose."""
+    why_not = f"the ledger is lost: {end_sentence(error.message)[:-1]}"
+    return replace(found, adopted=(), is_current=False, why_not=why_not)
 
 
 def outcome_unknown(entry: Entry, record: Mapping[str, Any], found: Match) -> EnqueueOutcomeUnknown:

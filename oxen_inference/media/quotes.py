@@ -80,10 +80,20 @@ def _priced_as(model: Model, params: str, number: int) -> tuple[Quote, str]:
     return pricing.quote(model, known, number), price_parameters(model, known)
 
 
+def is_above_quote(entry: Entry) -> bool:
+    """Whether one of an entry's generations cost more than it was quoted at."""
+    billed = _highest_bill(entry)
+    return billed is not None and entry.quoted is not None and billed > entry.quoted * _TOLERANCE
+
+
+def _highest_bill(entry: Entry) -> Decimal | None:
+    return max((i.cost for i in entry.items if i.cost is not None), default=None)
+
+
 async def watch_bill(engine: Engine, entry: Entry) -> None:
     """Keep a bill that is higher than its quote, also by the catalog as it is now."""
-    billed = max((i.cost for i in entry.items if i.cost is not None), default=None)
-    if billed is None or entry.quoted is None or billed <= entry.quoted * _TOLERANCE:
+    billed = _highest_bill(entry)
+    if billed is None or entry.quoted is None or not is_above_quote(entry):
         return
     try:
         model: Model = await invoke(engine.catalog.refresh, entry.model)

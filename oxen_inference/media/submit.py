@@ -7,6 +7,7 @@ writes to the ledger before money can move.
 from __future__ import annotations
 
 import logging
+import uuid
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -45,7 +46,7 @@ from oxen_inference.ledger.store import Begun, Undecided
 from oxen_inference.media.engine import Engine, Task
 from oxen_inference.media.fetch import check_folder
 from oxen_inference.media.input_errors import read_complaint
-from oxen_inference.media.lost_jobs import look_for, outcome_unknown, search
+from oxen_inference.media.lost_jobs import look_for, raise_unknown, search
 from oxen_inference.media.prepare import MediaRequest, PreparedRequest, find_known, prepare
 from oxen_inference.media.queue_decision import (
     Accepted,
@@ -151,12 +152,18 @@ async def _join_by_key(
     """Join what a key stands for; None if it is to be sent after all."""
     task.count = entry.count
     if request.conversation is not None:
-        task.wait_id = await run(engine.ledger.attend, entry)
+        await shield(_attend(engine, entry, task), task.stop)
     joined = await join_existing(engine, entry, (entry.state, entry.attempt), task)
     if joined is None and task.wait_id is not None:
         await run(engine.ledger.leave, task.wait_id)
         task.wait_id = None
     return joined
+
+
+async def _attend(engine: Engine, entry: Entry, task: Task) -> None:
+    """Say that this call waits for an entry, so that it can be left whatever happens meanwhile."""
+    task.wait_id = uuid.uuid4().hex
+    await run(engine.ledger.attend, entry, task.wait_id)
 
 
 async def _begin_and_send(
@@ -185,13 +192,24 @@ async def _begin_and_send(
 async def _claim_and_send(
     engine: Engine, entry: Entry, prepared: PreparedRequest, task: Task
 ) -> Entry | None:
-    ledger = engine.ledger
-    reservation = await run(prepared.reservation, ledger)
-    if not await run(ledger.claim, entry, prepared.intent, reservation):
+    claimed = await _claim(engine, entry, prepared)
+    if claimed is None:
         return None
-    claimed = await engine.reload(entry)
     task.entry = await _send_or_abandon(engine, claimed, prepared, task)
     return task.entry
+
+
+async def _claim(engine: Engine, entry: Entry, prepared: PreparedRequest) -> Entry | None:
+    """Take over an entry that was not sent, and return it; None where another call was first."""
+    reservation = await run(prepared.reservation, engine.ledger)
+    if not await run(engine.ledger.claim, entry, prepared.intent, reservation):
+        return None
+    try:
+        return await engine.reload(entry)
+    except BaseException as error:
+        claimed = replace(entry, state="intended", attempt=entry.attempt + 1)
+        await _abandon(engine, claimed, error)
+        raise
 
 
 async def join_existing(
@@ -248,14 +266,25 @@ async def _send_or_abandon(
 ) -> Entry:
     task.entry = entry
     try:
-        return await _send(engine, entry, prepared, task)
+        sent = await _send(engine, entry, prepared, task)
     except BaseException as error:
-        # Other calls would wait for a request that nobody is going to send.
-        with suppress(LedgerError):
-            engine.ledger.reject_unsent(task.entry or entry, error_record(error))
+        await _abandon(engine, task.entry, error)
         raise
+    engine.ledger.end_work(task.entry)
+    return sent
+
+
+async def _abandon(engine: Engine, entry: Entry, error: BaseException) -> None:
+    """Reject a request that nobody is going to send: other calls would wait for it."""
+    reject = partial(engine.ledger.reject_unsent, entry, error_record(error))
+    try:
+        with suppress(LedgerError):
+            if isinstance(error, GeneratorExit):  # nothing can be awaited any more
+                reject()
+            elif entry.state != "rejected":
+                await run(reject)
     finally:
-        engine.ledger.end_work(task.entry or entry)
+        engine.ledger.end_work(entry)
 
 
 async def _send(engine: Engine, entry: Entry, prepared: PreparedRequest, task: Task) -> Entry:
@@ -267,7 +296,7 @@ async def _send(engine: Engine, entry: Entry, prepared: PreparedRequest, task: T
         if task.pause is not None:
             await task.pause.wait(task.stop)
         if task.stop.is_set:
-            await _reject(engine, entry, OxenError("Interrupted before it was sent."))
+            await _reject(engine, entry, OxenError("Interrupted before it was sent."), task)
         begun = elapsed()
         try:
             outcome = await _attempt(engine, entry, call, prepared)
@@ -302,14 +331,19 @@ async def _send(engine: Engine, entry: Entry, prepared: PreparedRequest, task: T
             attempt += 1
         else:
             entry, prepared = await _redirect_or_reject(
-                engine, entry, prepared, outcome.error, tried
+                engine, entry, prepared, outcome.error, tried, task
             )
             tried.add(prepared.route)
             task.entry = entry
 
 
 async def _redirect_or_reject(
-    engine: Engine, entry: Entry, prepared: PreparedRequest, error: OxenError, tried: set[Route]
+    engine: Engine,
+    entry: Entry,
+    prepared: PreparedRequest,
+    error: OxenError,
+    tried: set[Route],
+    task: Task,
 ) -> tuple[Entry, PreparedRequest]:
     """Return the request for another route, where the one it took was refused as a route.
 
@@ -321,7 +355,7 @@ async def _redirect_or_reject(
         route = None
     if route is not None and prepared.route == "queue":
         if intent.key is not None and not prepared.key_is_derived:
-            await _reject(engine, entry, _key_needs_queue(intent.model, error))
+            await _reject(engine, entry, _key_needs_queue(intent.model, error), task)
         if intent.count > 1:
             route = None  # the synchronous routes for audio make one a call
     if route is not None:
@@ -340,7 +374,7 @@ async def _redirect_or_reject(
         if complaint is not None:
             error.message = f"{end_sentence(error.message)}{complaint.addition}"
             error.hint = complaint.hint
-    return await _reject(engine, entry, error)
+    return await _reject(engine, entry, error, task)
 
 
 def _key_needs_queue(model: str, error: OxenError) -> ConfigurationError:
@@ -357,10 +391,9 @@ async def _claim_back(engine: Engine, entry: Entry, prepared: PreparedRequest) -
     known = await engine.reload(entry)
     if (known.state, known.attempt) != ("rejected", entry.attempt):
         return None
-    reservation = await run(prepared.reservation, engine.ledger)
-    is_mine = await run(engine.ledger.claim, known, prepared.intent, reservation)
+    claimed = await _claim(engine, known, prepared)
     engine.ledger.end_work(entry)
-    return await engine.reload(entry) if is_mine else None
+    return claimed
 
 
 async def _retry_or_reject(
@@ -373,9 +406,17 @@ async def _retry_or_reject(
     else:
         delay = retry_delay(error, attempt)
         is_hopeless = attempt >= engine.max_retries
-    longest = engine.pace().longest_retry_after if task.left is None else task.left
+    left = task.left
+    longest = engine.pace().longest_retry_after if left is None else left
     if is_hopeless or delay > longest:
-        await _reject(engine, entry, error)
+        reasons = [f"It was tried {attempt + 1} times."] if attempt else []
+        if not is_hopeless:
+            of = "are waited at most" if left is None else "of the timeout are left"
+            reasons.append(
+                f"The next try would come in {delay:.3g} s, and {max(longest, 0):.3g} s {of}."
+            )
+        error.hint = " ".join(filter(None, (*reasons, error.hint))) or None
+        await _reject(engine, entry, error, task)
     await run(engine.ledger.mark_intended, entry)
     await sleep(delay, task.stop)
 
@@ -393,9 +434,7 @@ async def confirm_rejection(engine: Engine, entry: Entry, error: Any) -> Entry |
         return adopted
     if found.is_current and found.is_complete and not found.candidates:
         return None
-    record = error_record(error)
-    await run(engine.ledger.mark_unknown, entry, record)
-    raise outcome_unknown(entry, record, found) from error
+    return await raise_unknown(engine, entry, error_record(error), found, error)
 
 
 async def _attempt(
@@ -426,7 +465,8 @@ async def _attempt(
     except BaseException as error:
         # The event loop is being closed: nothing can be awaited, but the ledger must know.
         if is_sending:
-            engine.ledger.mark_unknown(entry, error_record(error))
+            with suppress(LedgerError):  # it is written that it was sent
+                engine.ledger.mark_unknown(entry, error_record(error))
         raise
     try:
         if prepared.is_direct:
@@ -466,7 +506,7 @@ async def _accept(engine: Engine, entry: Entry, outcome: Accepted) -> Entry | No
     answer = Acceptance(entry, tuple(outcome.generation_ids), notes)
     try:
         return await run_together(engine.groups.accept, answer)
-    except LedgerError as error:
+    except OxenError as error:
         # It was paid for: what the ledger cannot take must not be lost here, too.
         log.error("Accepted, but not written to the ledger (%s): %s", error, outcome.generation_ids)  # noqa: TRY400 - the ids matter, not the trace
         return with_generations(answer)
@@ -476,13 +516,14 @@ async def _record_results(engine: Engine, entry: Entry, items: list[MediaItem]) 
     in_hand = replace(entry, state="accepted", items=tuple(items))
     try:
         await run(engine.ledger.record_results, entry, items)
-    except LedgerError as error:
+        return replace(await engine.reload(entry), items=tuple(items))
+    except OxenError as error:
         log.error("Made and paid for, but not written to the ledger: %s", error)  # noqa: TRY400 - as above
         return in_hand
-    return replace(await engine.reload(entry), items=tuple(items))
 
 
-async def _reject(engine: Engine, entry: Entry, error: OxenError) -> NoReturn:
+async def _reject(engine: Engine, entry: Entry, error: OxenError, task: Task) -> NoReturn:
     """Write that nothing was bought, and raise the error."""
     await run(engine.ledger.mark_rejected, entry, error_record(error))
+    task.entry = replace(entry, state="rejected")
     raise error

@@ -160,7 +160,11 @@ async def detach_or_cancel(engine: Engine, task: Task, error: BaseException) -> 
     """On an interrupt, report or cancel the running job."""
     if task.entry is None:
         return
-    entry = await shield(engine.reload(task.entry))
+    try:
+        entry = await shield(engine.reload(task.entry))
+    except OxenError as failure:  # the interrupt is what the caller must learn of
+        log.warning("The ledger cannot be read (%s); this is what is known without it.", failure)
+        entry = task.entry
     if entry.state == "rejected" or entry.kind != "queue":
         return
     if task.entry.result().is_terminal:

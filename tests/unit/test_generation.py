@@ -15,7 +15,7 @@ from oxen_inference.generation_reading import (
 )
 
 
-@pytest.mark.parametrize("payload", [None, [], "OK", {}, {"generation": {}}, {"generation_id": True}, {"generation_id": " "}])  # fmt: skip
+@pytest.mark.parametrize("payload", [None, [], "OK", {}, {"generation": {}}, {"generation_id": True}, {"generation_id": " "}, {"generation_id": "a\0b"}, {"generation_id": "a\ud800b"}])  # fmt: skip
 def test_a_row_without_an_id_is_no_generation(payload: Any) -> None:
     with pytest.raises(APIResponseError, match="without its id"):
         read_generation(payload)

@@ -209,10 +209,23 @@ def test_too_many_requests_are_retried_within_one_budget(media: MediaCalls) -> N
     assert media("generate", model="flux-2-dev", prompt="an ox").succeeded
     assert paid(media.hub) == 3
     media.hub.inject(Fault("respond", status=429, retry_after=0, times=None, **QUEUE))
-    with pytest.raises(RateLimitError):
+    with pytest.raises(RateLimitError, match=r"It was tried 3 times\."):
         media("generate", model="flux-2-dev", prompt="another ox")
     assert paid(media.hub) == 6
     assert len(media.hub.jobs) == 1
+
+
+@pytest.mark.parametrize(("after", "timeout", "why"), [
+    (200, None, r"The next try would come in 200 s, and 120 s are waited at most\."),
+    (100, 50, r"The next try would come in 100 s, and [45]\S* s of the timeout are left\."),
+])  # fmt: skip
+def test_a_refusal_that_asks_for_a_long_pause_is_raised_with_the_reason(
+    after: float, timeout: float | None, why: str, media: MediaCalls
+) -> None:
+    media.hub.inject(Fault("respond", status=429, retry_after=after, **QUEUE))
+    with pytest.raises(RateLimitError, match=why):
+        media("generate", model="flux-2-dev", prompt="an ox", timeout=timeout)
+    assert paid(media.hub) == 1
 
 
 def test_what_was_never_delivered_is_sent_again(media: MediaCalls, tmp_path: Path) -> None:

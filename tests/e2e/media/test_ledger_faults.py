@@ -17,7 +17,14 @@ import openai
 import pytest
 
 from oxen_inference import Budget, Ledger
-from oxen_inference.errors import BadRequestError, GenerationTimeout, LedgerError
+from oxen_inference.errors import (
+    BadRequestError,
+    EnqueueOutcomeUnknown,
+    GenerationTimeout,
+    InvalidInputError,
+    LedgerError,
+)
+from oxen_inference.ledger.groups import GroupedWrites
 from oxen_inference.ledger.maintenance import prune
 from oxen_inference.media import submit
 from oxen_inference.result import MediaResult
@@ -166,6 +173,65 @@ def test_an_acceptance_that_cannot_be_written_is_still_the_callers(
     assert any(ours in one for one in told)
     assert all("disk is full" in one for one in told)
     assert len(hub.accepted) == 1
+
+
+def test_an_acceptance_that_the_ledger_cannot_hold_is_still_the_callers(
+    hub: BadHub, generate: Generate, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    def refuse(*_: Any) -> Any:
+        raise InvalidInputError("A text with a NUL cannot be written.")
+
+    monkeypatch.setattr(GroupedWrites, "accept", refuse)
+    assert generate(key="k").generation_ids == tuple(hub.accepted[0].ids)
+    assert hub.accepted[0].ids[0] in caplog.text
+
+
+@pytest.mark.parametrize("what", ["close_after", "refusal_in_200", "refusal_in_200_after"])
+def test_a_ledger_that_is_lost_after_the_post_leaves_the_outcome_unknown(
+    what: str, hub: BadHub, ledger: Ledger, generate: Generate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.plan, post = lambda *_: what, ledger.mark_posting
+
+    def lost(*_: Any, **__: Any) -> Any:
+        raise LedgerError("The server closed the connection.")
+
+    def post_and_lose(*args: Any) -> bool:
+        is_mine = post(*args)
+        for name in ("owners", "get", "mark_unknown", "reject_unsent"):
+            monkeypatch.setattr(ledger, name, lost)
+        return is_mine
+
+    monkeypatch.setattr(ledger, "mark_posting", post_and_lose)
+    with pytest.raises(EnqueueOutcomeUnknown, match="the ledger is lost: The server") as unknown:
+        generate(key="k")
+    assert unknown.value.result is not None
+    assert hub.posts["ox"] == 1
+    monkeypatch.undo()
+    if what != "refusal_in_200":
+        hub.plan = lambda *_: "ok"
+        assert generate(key="k").generation_ids == tuple(hub.accepted[0].ids)
+        assert hub.posts["ox"] == 1
+
+
+@pytest.mark.parametrize("is_refused", [True, False])
+def test_what_is_not_sent_is_written_off_the_event_loop_and_once(
+    is_refused: bool, hub: BadHub, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reject, writers = ledger.reject_unsent, []
+
+    def noted(*args: Any) -> None:
+        writers.append(threading.current_thread())
+        reject(*args)
+
+    monkeypatch.setattr(ledger, "reject_unsent", noted)
+    hub.plan = lambda *_: "status_400"
+    if not is_refused:
+        breaks(ledger, "UPDATE ON oxen_entries", "NEW.state = 'posting'")
+    with pytest.raises(BadRequestError if is_refused else LedgerError):
+        MediaCalls(hub, ledger, "async")("generate", model="bad-image", prompt="ox", key="k")
+    assert [entry.state for entry in ledger.entries()] == ["rejected"]
+    assert len(writers) == (0 if is_refused else 1)
+    assert threading.current_thread() not in writers
 
 
 def test_what_is_made_at_once_and_cannot_be_written_is_still_the_callers(
