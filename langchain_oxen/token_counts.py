@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
@@ -33,6 +33,9 @@ _OF_TYPE: dict[str, MediaKind] = {"image": "image", "video": "video", "audio": "
 # Where blocks of all forms keep a file, or the object that has it.
 _DATA = ("base64", "data", "file_data", "url", "image_url", "video_url", "audio_url")
 _NESTED = ("source", "file", "input_audio", "image_url", "video_url", "audio_url")
+# Where other blocks, such as the result of a tool, have blocks of their own.
+_CONTAINERS = ("content", "value", "output", "source")
+_CALLS = ("tool_use", "tool_call", "tool_call_chunk", "invalid_tool_call", "function_call")
 
 
 def count_messages(messages: Iterable[BaseMessage], tools: Iterable[ToolLike], count: Count) -> int:
@@ -44,20 +47,45 @@ def count_messages(messages: Iterable[BaseMessage], tools: Iterable[ToolLike], c
 
 def _count_message(message: BaseMessage, count: Count) -> int:
     texts: list[str] = [message.type, message.name or ""]
-    total = _PER_MESSAGE
+    files: list[int] = []
+    calls: list[Any] = []
+    if isinstance(message, AIMessage):
+        calls = [*message.tool_calls, *message.invalid_tool_calls]
+    call_ids = [call["id"] for call in calls if call["id"] is not None]
     for block in [message.content] if isinstance(message.content, str) else message.content:
-        if isinstance(block, str):
-            texts.append(block)
-        elif (kind := _kind_of(block)) is not None:
-            total += media_tokens(kind, _size_of(block), detail=_detail_of(block))
-        else:
-            text = block.get("text")
-            texts.append(text if isinstance(text, str) else json_text(block))
-    if isinstance(message, AIMessage) and isinstance(message.content, str) and message.tool_calls:
-        texts.append(json_text(message.tool_calls))
+        # The content may lack the arguments of a call, so those of `calls` count.
+        if not _is_call(block, call_ids):
+            texts += _texts_of(block, files)
+    if calls:
+        texts.append(json_text(calls))
     if isinstance(message, ToolMessage):
         texts.append(message.tool_call_id)
-    return total + count("".join(texts))
+    return _PER_MESSAGE + sum(files) + count("".join(texts))
+
+
+def _is_call(block: object, ids: list[str]) -> bool:
+    """Whether a content block is one of the calls with these ids."""
+    if not isinstance(block, dict) or block.get("type") not in _CALLS:
+        return False
+    return (block.get("call_id") or block.get("id")) in ids
+
+
+def _texts_of(block: object, files: list[int]) -> Iterator[str]:
+    """Yield the texts of a content block, and add the tokens of each file in it to `files`."""
+    if isinstance(block, list):
+        for each in block:
+            yield from _texts_of(each, files)
+    elif not isinstance(block, dict):
+        yield str(block)
+    elif (kind := _kind_of(block)) is not None:
+        files.append(media_tokens(kind, _size_of(block), detail=_detail_of(block)))
+    elif isinstance(text := block.get("text"), str):
+        yield text
+    else:
+        inner = [name for name in _CONTAINERS if isinstance(block.get(name), list | dict)]
+        yield json_text({name: value for name, value in block.items() if name not in inner})
+        for name in inner:
+            yield from _texts_of(block[name], files)
 
 
 def _kind_of(block: dict[str, Any]) -> MediaKind | None:

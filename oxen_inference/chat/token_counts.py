@@ -47,7 +47,7 @@ def text_tokens(text: str) -> int:
 
 
 def most_text_tokens(text: str) -> int:
-    """Return how many tokens a text may have, rather too many than too few, for what is paid."""
+    """Return how many tokens a text may have: rather too many, for what is held or charged unseen."""
     return max(text_tokens(text), -(-len(text) // 3))
 
 

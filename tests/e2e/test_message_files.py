@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain_core.messages import HumanMessage, trim_messages
+from langchain_core.messages import AIMessage, HumanMessage, trim_messages
 
 from langchain_oxen import ChatOxen
 from oxen_inference import ConfigurationError, InvalidInputError
@@ -114,3 +114,45 @@ def test_files_count_by_their_kind_and_not_by_their_letters() -> None:
         token_counter=model,
     )  # fmt: skip
     assert len(kept) == 1
+
+
+LARGE = encoded(PNG + b"0" * 75_000)
+IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": LARGE}}
+SHOT = {"type": "input_image", "image_url": "data:image/png;base64," + LARGE}
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "tool_result", "tool_use_id": "c", "content": [{"type": "text", "text": "x"}, IMAGE]},
+        {"type": "non_standard", "value": {"type": "tool_result", "content": [IMAGE]}},
+        {"type": "computer_call_output", "call_id": "c", "output": SHOT},
+        {"type": "document", "source": {"type": "content", "content": [IMAGE]}},
+    ],
+)  # fmt: skip
+def test_a_file_inside_another_block_counts_as_a_file(block: Any) -> None:
+    model = ChatOxen(model="ox-1", api_key="k", base_url="http://localhost:1/api/ai")
+    assert 800 < model.get_num_tokens_from_messages([HumanMessage([block])]) < 900
+    long = {"type": "tool_result", "tool_use_id": "c", "content": "an ox at dawn, " * 1000}
+    assert model.get_num_tokens_from_messages([HumanMessage([long])]) > 3750
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        [],
+        [{"type": "text", "text": "Let me see."}],
+        [{"type": "tool_use", "id": "c", "name": "write", "input": {}}],
+        [{"type": "tool_use", "id": "c", "name": "write", "input": {"text": "x" * 20_000}}],
+        [{"type": "function_call", "call_id": "c", "name": "write", "arguments": "x" * 20_000}],
+    ],
+)
+def test_the_calls_of_a_message_count_once(content: Any) -> None:
+    model = ChatOxen(model="ox-1", api_key="k", base_url="http://localhost:1/api/ai")
+    call = {"id": "c", "name": "write", "args": {"text": "x" * 20_000}}
+    message = AIMessage(content, tool_calls=[call])
+    assert 5000 < model.get_num_tokens_from_messages([message]) < 5100
+    broken = {"id": "c", "name": "write", "args": "x" * 20_000, "error": None}
+    message = AIMessage(content, invalid_tool_calls=[broken])
+    assert 5000 < model.get_num_tokens_from_messages([message]) < 5100
