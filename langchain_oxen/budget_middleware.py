@@ -53,6 +53,7 @@ from langchain_oxen.unanswered import (
     insert_results,
 )
 from oxen_inference.locks import Lock
+from oxen_inference.money import BudgetWarning
 from oxen_inference.price_caps import PriceCaps, read_price_caps
 from oxen_inference.tools.approval import needs_approval
 
@@ -67,8 +68,8 @@ _MAX_CACHED = 1000  # budgets of runs; one that was dropped is read from the led
 ToolResponse = ToolMessage | Command[Any]
 
 
-class OxenBudgetWarning(UserWarning):
-    """Something that cost money could not be counted."""
+class OxenBudgetWarning(BudgetWarning):
+    """A `BudgetWarning` of an agent's run."""
 
 
 class BudgetState(AgentState[Any]):

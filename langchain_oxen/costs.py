@@ -138,4 +138,6 @@ def is_from_cache(message: BaseMessage) -> bool:
 
 def is_charged_to(message: BaseMessage, budget: Budget) -> bool:
     """Whether the model's own budget, which paid for an answer, is this one."""
-    return bool(message.response_metadata.get("charged_to") == budget.account)
+    from oxen_inference.chat.answer import CHARGED_TO
+
+    return bool(message.response_metadata.get(CHARGED_TO) == budget.account)

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from oxen_inference.errors import *  # noqa: F403 - all of the tree is importable from here
     from oxen_inference.errors import OxenError
     from oxen_inference.generation import Generation
-    from oxen_inference.ledger.budgets import Budget, BudgetWarning
+    from oxen_inference.ledger.budgets import Budget
     from oxen_inference.ledger.database import LedgerWarning
     from oxen_inference.ledger.store import Ledger
+    from oxen_inference.money import BudgetWarning
     from oxen_inference.result import MediaResult
     from oxen_inference.settings import OxenKeyWarning
     from oxen_inference.transcription import Transcription
@@ -46,7 +47,7 @@ __all__ = [
 _HOME = {
     "AsyncOxenClient": "client",
     "Budget": "ledger.budgets",
-    "BudgetWarning": "ledger.budgets",
+    "BudgetWarning": "money",
     "CatalogWarning": "catalog.models",
     "CostWarning": "chat.answer_cost",
     "Generation": "generation",

@@ -9,6 +9,19 @@ from decimal import Decimal
 # are not how anybody writes dollars.
 _TEXT = re.compile(r"\$?(\d{1,15}(?:\.\d{0,30})?(?:[eE]-\d{1,2})?)", re.ASCII)
 _TOO_MUCH = 10**15
+_DOLLARS = frozenset(
+    {"", "usd", "$", "us$", "usd$", "dollar", "dollars", "us dollar", "us dollars"}
+)
+
+
+class BudgetWarning(UserWarning):
+    """Something that cost money could not be counted."""
+
+
+def read_currency(value: object) -> str:
+    """Return the name of a currency: "USD" for all names of US dollars, and where it has none."""
+    name = "" if value is None else str(value).strip()
+    return "USD" if name.lower() in _DOLLARS else name
 
 
 def read_money(value: object) -> Decimal | None:

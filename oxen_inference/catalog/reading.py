@@ -24,7 +24,7 @@ from oxen_inference.catalog.models import (
     output_of,
 )
 from oxen_inference.errors import APIResponseError
-from oxen_inference.money import read_money
+from oxen_inference.money import read_currency, read_money
 
 Row = Mapping[str, Any]
 
@@ -218,9 +218,7 @@ def _read_pricing(value: object, problems: list[str]) -> Pricing | None:
 
 
 def _currency(fields: Row) -> str:
-    value = fields.get("currency")
-    name = "" if value is None else str(value).strip()[:_LONGEST_CURRENCY]
-    return "USD" if name.lower() in ("", "usd", "$", "us$") else name
+    return read_currency(fields.get("currency"))[:_LONGEST_CURRENCY]
 
 
 def _method(fields: Row, problems: list[str]) -> str | None:

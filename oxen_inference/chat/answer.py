@@ -120,6 +120,10 @@ class Answer:
         }
 
 
+CHARGED_TO = "charged_to"
+"""Under this name an answer's metadata has the account of the budget that paid for it."""
+
+
 def charged_cost(fields: Mapping[str, Any]) -> Decimal | None:
     """Return the USD that a budget counts for an answer with these `Answer.cost_fields`."""
     names = ("cost_charged", "cost", "cost_estimate")

@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from oxen_inference.chat import completions
+from oxen_inference.chat.answer import CHARGED_TO
 from oxen_inference.chat.answer_cost import answer_text, warn_once
 from oxen_inference.chat.late_costs import write_cost, write_late_costs
 from oxen_inference.chat.prefetch import AsyncCatalogPrefetch, CatalogPrefetch
@@ -28,6 +29,7 @@ from oxen_inference.errors import (
     InvalidInputError,
 )
 from oxen_inference.locks import Lock
+from oxen_inference.money import BudgetWarning
 from oxen_inference.transport_errors import never_connected
 
 if TYPE_CHECKING:
@@ -218,8 +220,6 @@ class _Payment:
         if cost is None:
             cost = self._price(most_text_tokens(answer_text(answer)))
         if cost is None:
-            from oxen_inference.ledger.budgets import BudgetWarning
-
             message = f"The cost of answers by {self._model_id} is not known: the budget does not count them."
             warn_once(BudgetWarning, self._model_id, message)
         self._charge(cost or Decimal(0))
@@ -253,10 +253,6 @@ class _Payment:
             hold, self._hold = self._hold, None
         if hold is not None:
             write_cost(hold.account, partial(hold.settle, cost, self._model_id))
-
-
-CHARGED_TO = "charged_to"
-"""Under this name an answer's metadata has the account of the budget that paid for it."""
 
 
 def _cost_nothing(error: BaseException) -> bool:

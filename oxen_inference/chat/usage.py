@@ -7,11 +7,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from oxen_inference.money import read_money
+from oxen_inference.money import read_currency, read_money
 
-_DOLLARS = frozenset(
-    {"", "usd", "$", "us$", "usd$", "dollar", "dollars", "us dollar", "us dollars"}
-)
 _ANTHROPIC_CACHE = ("cache_read_input_tokens", "cache_creation_input_tokens", "cache_creation")
 _MOST = Decimal(10) ** 9
 """More is no cost that an answer can have."""
@@ -82,11 +79,10 @@ def read_stated_cost(raw: Mapping[str, Any] | None) -> StatedCost | None:
     """
     if not raw or raw.get("cost") is None:
         return None
-    amount, currency = _amount(raw["cost"]), raw.get("currency")
+    amount = _amount(raw["cost"])
     if amount is None or amount > _MOST or (amount == 0 and _has_tokens(raw)):
         return None
-    name = "" if currency is None else str(currency).strip()
-    return StatedCost(amount, "USD" if name.lower() in _DOLLARS else name)
+    return StatedCost(amount, read_currency(raw.get("currency")))
 
 
 def read_cost_beside(chunk: Mapping[str, Any]) -> StatedCost | None:

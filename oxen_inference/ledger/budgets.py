@@ -47,10 +47,6 @@ def as_budget(given: Budget | USD | None) -> Budget | None:
         ) from None
 
 
-class BudgetWarning(UserWarning):
-    """Something that cost money could not be counted."""
-
-
 class Budget:
     """A limit in USD that requests paid from it are never planned to exceed.
 

@@ -36,7 +36,7 @@ from oxen_inference.errors import (
     RateLimitError,
 )
 from oxen_inference.ledger import budgets
-from oxen_inference.ledger.budgets import BudgetWarning
+from oxen_inference.money import BudgetWarning
 from oxen_sandbox import Fault, Sandbox
 from tests.support.databases import sql
 from tests.support.routed_hub import Response, RoutedHub, Sent, chat, listed

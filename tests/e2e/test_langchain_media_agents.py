@@ -33,7 +33,7 @@ from langchain_oxen import (
     budget_middleware,
 )
 from langchain_oxen.budget_middleware import OxenBudgetWarning
-from oxen_inference import Budget, Ledger, OxenClient
+from oxen_inference import Budget, BudgetWarning, Ledger, OxenClient
 from oxen_inference.catalog.cache import clear_cache
 from oxen_inference.errors import BudgetExceededError, ConfigurationError
 from oxen_inference.ledger.database import LedgerWarning
@@ -226,7 +226,7 @@ class TestBudget:
         with warnings.catch_warnings():
             warnings.simplefilter("error", OxenBudgetWarning)
             one.invoke(ASK, thread())
-        with pytest.warns(OxenBudgetWarning, match="spans no runs") as warned:
+        with pytest.warns(BudgetWarning, match="spans no runs") as warned:
             one.invoke(ASK)
         assert len(warned) == 1
         with warnings.catch_warnings():

@@ -51,7 +51,8 @@ def test_what_an_answer_states_counts() -> None:
 
 @pytest.mark.parametrize("cost", ["0.0041", 0.0041])
 @pytest.mark.parametrize(
-    "currency", [{}, {"currency": None}, {"currency": "usd"}, {"currency": "$"}]
+    "currency",
+    [{}, {"currency": None}, {"currency": "usd"}, {"currency": "$"}, {"currency": "US dollars"}],
 )
 def test_dollars_have_many_names(cost: Any, currency: Any) -> None:
     assert read_stated_cost({**COUNTS, "cost": cost, **currency}) == StatedCost(Decimal("0.0041"))

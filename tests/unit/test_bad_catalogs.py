@@ -124,8 +124,9 @@ def test_a_price_list_in_another_currency_is_not_read_as_dollars(currency: Any) 
     assert quote(model, {}).reason == f"ox is priced in {currency}, not in USD"
     assert price_hint(model) is None
     assert "cost_per_image" not in metadata(model)
-    dollars = read_model({"id": "ox", "pricing": {**pricing, "currency": "usd"}})
-    assert quote(dollars, {}).high == Decimal("0.04")
+    for name in ("usd", "$", "US dollars", " ", None):
+        dollars = read_model({"id": "ox", "pricing": {**pricing, "currency": name}})
+        assert quote(dollars, {}).high == Decimal("0.04")
 
 
 def test_an_endless_list_ends() -> None:
