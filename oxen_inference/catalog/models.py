@@ -10,6 +10,16 @@ from typing import Any
 MODALITIES = ("text", "image", "video", "audio")
 """What a model can make, as `capabilities.output` spells it."""
 
+OUTPUT_OF_METHOD = {
+    "per_image": "image",
+    "per_video_output_second": "video",
+    "per_audio_output_second": "audio",
+}
+"""What a model that is billed by its results makes."""
+PER_OUTPUT_SECOND = ("per_video_output_second", "per_audio_output_second")
+METHODS = frozenset({"token", "time", "per_provider_credit", *OUTPUT_OF_METHOD})
+"""The pricing methods that this version knows."""
+
 # The part of an endpoint that tells the output, in any of the known spellings.
 _OUTPUT_BY_WORD = (
     ("transcription", "text"),

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from oxen_inference import notebook
 from oxen_inference.catalog.effective import EffectiveCall, effective
+from oxen_inference.catalog.models import PER_OUTPUT_SECOND
 from oxen_inference.catalog.parameter_roles import Role, role_of
 from oxen_inference.catalog.pricing_quantities import (
     Quantity,
@@ -34,7 +35,11 @@ _DECIDE_PRICE = (
     Role.RESOLUTION, Role.WIDTH, Role.HEIGHT, Role.QUALITY, Role.AUDIO, Role.FRAME_RATE,
     Role.FOLLOWS_INPUT, Role.TIMED_INPUT,
 )  # fmt: skip
-_OUTPUT_SECOND = ("per_video_output_second", "per_audio_output_second")
+_UNITS = {
+    "time": "second of compute",
+    "per_image": "image",
+    **dict.fromkeys(PER_OUTPUT_SECOND, "second"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +123,7 @@ def _quote(model: Model, params: Mapping[str, Any], num_generations: int) -> Quo
     elif method == "per_image":
         call = effective(model, params)
         once = _with_surcharges(_images(pricing, call), model, call)
-    elif method in _OUTPUT_SECOND:
+    elif method in PER_OUTPUT_SECOND:
         call = effective(model, params)
         once = _with_surcharges(_seconds(pricing, call), model, call)
     elif method == "time":
@@ -245,7 +250,7 @@ def _count(call: EffectiveCall) -> Quantity | str:
 
 
 def price_hint(model: Model) -> str | None:
-    """Return a model's price list in a few words, or None where there is none."""
+    """Return a model's price list in a few words, or None where there is none that can be read."""
     pricing = model.pricing
     if pricing is None:
         return None
@@ -262,9 +267,9 @@ def price_hint(model: Model) -> str | None:
         pricing.cost_per_second_with_audio,
         *pricing.cost_per_second_by_resolution.values(),
     ]
-    unit = {"time": "second of compute", "per_image": "image"}.get(pricing.method or "", "second")
+    unit = _UNITS.get(pricing.method or "")
     prices = [p for p in (per_image if unit == "image" else per_second) if p is not None]
-    if not prices:
+    if unit is None or not prices:
         return None
     low, high = min(prices), max(prices)
     return f"{usd(low)} per {unit}" if low == high else f"{usd(low)} to {usd(high)} per {unit}"

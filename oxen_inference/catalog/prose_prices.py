@@ -16,6 +16,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from oxen_inference.catalog.effective import EffectiveCall, read_quantity
+from oxen_inference.catalog.models import PER_OUTPUT_SECOND
 from oxen_inference.catalog.parameter_roles import Role, role_of
 from oxen_inference.catalog.pricing_tiers import line_count, same_tier
 from oxen_inference.catalog.prose_facts import PriceRule, Times, documented_rules
@@ -29,7 +30,6 @@ _LONGEST_SENTENCE = 600
 _MOST_DEPTH = 6
 _SAME_CLAUSE = 30  # characters
 _KEPT = 512
-_OUTPUT_SECOND = ("per_video_output_second", "per_audio_output_second")
 
 _SENTENCE_END = re.compile(r"(?<=[.!?;])\s+|\n+|•")
 _OTHER_RATES = re.compile(r"\b(?:frame|bit|sampl\w+|refresh|data|success)[ -]?rates?\b")
@@ -530,7 +530,7 @@ def _is_priced(model: Model, role: Role | None) -> bool:
         return len(grid) > 1
     if role is Role.AUDIO:
         return pricing.cost_per_second_with_audio is not None
-    return role in (Role.DURATION, Role.FRAMES) and pricing.method in _OUTPUT_SECOND
+    return role in (Role.DURATION, Role.FRAMES) and pricing.method in PER_OUTPUT_SECOND
 
 
 def _quoted(sentence: str) -> str:

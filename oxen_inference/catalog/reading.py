@@ -17,6 +17,7 @@ from typing import Any
 
 from oxen_inference.catalog.models import (
     MODALITIES,
+    OUTPUT_OF_METHOD,
     CatalogWarning,
     Deployment,
     Model,
@@ -34,11 +35,6 @@ _LONGEST_CURRENCY = 20
 _MOST_PRICE = Decimal(10) ** 6
 """USD; more is no price of one image, second or token."""
 
-_OUTPUT_OF_METHOD = {
-    "per_image": "image",
-    "per_video_output_second": "video",
-    "per_audio_output_second": "audio",
-}
 _OLDER_PRICES = {
     "video_cost_per_second": "cost_per_second",
     "video_cost_per_second_with_audio": "cost_per_second_with_audio",
@@ -157,7 +153,7 @@ def _read(row: Row, model_id: str) -> Model:
     inputs, outputs = _read_capabilities(row, problems)
     if not outputs:
         method = pricing.method if pricing else None
-        guess = output_of(endpoint) or _OUTPUT_OF_METHOD.get(method or "")
+        guess = output_of(endpoint) or OUTPUT_OF_METHOD.get(method or "")
         outputs = (guess,) if guess else ()
     return Model(
         id=model_id,

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from oxen_inference.catalog.models import CatalogWarning, Model
+from oxen_inference.catalog.models import METHODS, CatalogWarning, Model
 from oxen_inference.catalog.prose_prices import price_rules
 from oxen_inference.catalog.reading import read_models
 from oxen_inference.catalog.schema import properties_of, required_of, unread_keywords
@@ -17,10 +17,6 @@ from oxen_inference.errors import APIStatusError, MissingAPIKeyError, OxenError
 if TYPE_CHECKING:
     from oxen_inference.client import OxenClient
 
-_METHODS = frozenset(
-    ["token", "time", "per_image", "per_video_output_second", "per_audio_output_second",
-     "per_provider_credit"]
-)  # fmt: skip
 _EXTENSIONS = frozenset(
     ["x-order", "x-hidden", "x-media-references", "x-bounding-boxes", "x-next-to",
      "x-workbench-default", "x-image-to-image-endpoint"]
@@ -143,7 +139,7 @@ def _deviations(models: list[Model]) -> Iterator[Finding]:
     )
     for model in models:
         pricing = model.pricing
-        if pricing is not None and pricing.method and pricing.method not in _METHODS:
+        if pricing is not None and pricing.method and pricing.method not in METHODS:
             methods[pricing.method].append(model.id)
         if pricing is not None and pricing.currency != "USD":
             currencies[pricing.currency].append(model.id)
@@ -157,7 +153,7 @@ def _deviations(models: list[Model]) -> Iterator[Finding]:
         if model.endpoint == _EDIT:
             edits[_EDIT].append(model.id)
     tables = (
-        ("pricing method", _METHODS, methods, "The price of such a model is unknown."),
+        ("pricing method", METHODS, methods, "The price of such a model is unknown."),
         ("currency", ["USD"], currencies, "Its prices are not read as dollars: unknown."),
         (
             "schema keyword",

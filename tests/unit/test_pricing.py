@@ -753,6 +753,7 @@ def test_a_price_list_in_a_few_words() -> None:
     assert price_hint(image({}, cost_per_image=0.5)) == "$0.50 per image"
     assert price_hint(video({}, cost_per_second_high_res=0.4)) == "$0.10 to $0.40 per second"
     assert price_hint(model_of({"method": "per_image"})) is None
+    assert price_hint(model_of({"method": "per_character", "cost_per_second": 0.1})) is None
     assert price_hint(model_of({"method": "token"})) is None
     assert price_hint(model_of(None)) is None
 

@@ -56,3 +56,30 @@ def test_workflows_call_targets_that_exist(workflow: str) -> None:
     targets = set(re.split(r"[ ,]+", " ".join(called).strip()))
     assert targets
     assert targets <= there
+
+
+def test_the_layers_of_the_architecture_page_are_those_that_are_enforced() -> None:
+    tool = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+    (core,) = [
+        c for c in tool["importlinter"]["contracts"] if c["name"] == "The layers of the core"
+    ]
+    depth = {name: n for n, layer in enumerate(core["layers"]) for name in layer.split(" | ")}
+    text = (REPOSITORY / "docs/architecture.md").read_text(encoding="utf-8")
+    rows = text.partition("| layer, from the top |")[2].partition("\n\n")[0].splitlines()[2:]
+    shown = [name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])]
+    assert sorted(shown) == sorted(depth)
+    assert [depth[name] for name in shown] == sorted(depth[name] for name in shown)
+    folder = REPOSITORY / "oxen_inference"
+    there = {path.stem for path in folder.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}  # fmt: skip
+    assert there - {"__init__"} == depth.keys()
+
+
+def test_the_architecture_page_names_modules_that_exist() -> None:
+    """Of a paid request, of a chat message, and of where to change what."""
+    text = (REPOSITORY / "docs/architecture.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:chat|catalog|ledger|media|oxen_sandbox|langchain_oxen|llama_index_oxen)\.\w+)", text))  # fmt: skip
+    assert len(named) > 20
+    for name in named:
+        packages = ["", "oxen_inference/"]
+        path = name.replace(".", "/")
+        assert any((REPOSITORY / f"{where}{path}.py").is_file() for where in packages), name
