@@ -162,8 +162,19 @@ class ChatOxen(ClientHolder, BaseChatModel):
         return self
 
     def _resolve_settings(self) -> None:
-        from oxen_inference.settings import resolve_api_key, resolve_base_url
+        from oxen_inference.settings import (
+            check_client_settings,
+            check_timeout,
+            resolve_api_key,
+            resolve_base_url,
+        )
 
+        check_timeout(self.timeout)
+        check_client_settings(
+            max_retries=self.max_retries,
+            http_client=self.http_client,
+            async_http_client=self.http_async_client,
+        )
         if self.budget is not None:
             from oxen_inference.ledger.budgets import as_budget
 

@@ -152,7 +152,12 @@ class Oxen(ClientHolder, tool_calls.ToolRequests, StructuredOutputLLM):
         **removed: Any,
     ) -> None:
         _refuse(removed)
-        from oxen_inference.settings import resolve_api_key, resolve_base_url
+        from oxen_inference.settings import (
+            check_client_settings,
+            check_timeout,
+            resolve_api_key,
+            resolve_base_url,
+        )
 
         api_base = resolve_base_url(api_base, name="api_base")
         resolve_api_key(api_key, base_url=api_base)
@@ -183,6 +188,12 @@ class Oxen(ClientHolder, tool_calls.ToolRequests, StructuredOutputLLM):
             query_wrapper_prompt=query_wrapper_prompt,
             callback_manager=callback_manager or CallbackManager([]),
             rate_limiter=rate_limiter,
+        )
+        check_timeout(self.timeout)
+        check_client_settings(
+            max_retries=self.max_retries,
+            http_client=http_client,
+            async_http_client=async_http_client,
         )
 
     @classmethod

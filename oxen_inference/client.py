@@ -22,6 +22,7 @@ from oxen_inference.price_caps import PriceCaps, read_price_caps
 from oxen_inference.settings import (
     NO_KEY,
     async_key_from_function,
+    check_client_settings,
     check_may_call,
     check_timeout,
     find_api_key,
@@ -29,6 +30,7 @@ from oxen_inference.settings import (
     missing_key,
     require_key,
     resolve_base_url,
+    wrong_http_client,
 )
 from oxen_inference.transport import Call
 from oxen_inference.transport_errors import to_oxen_error
@@ -80,19 +82,27 @@ class _Shared:
         sdk = {k: v for k, v in sdk.items() if k not in _NOTHING_AMBIENT}
         if isinstance(sdk.get("timeout"), int | float | str):  # or it is the SDK's own kind
             check_timeout(sdk["timeout"])
+        is_async = isinstance(self, openai.AsyncOpenAI)
+        own = {"async_http_client" if is_async else "http_client": http_client}
+        check_client_settings(max_retries=sdk.get("max_retries"), **own)
         if transport_is_ours is None:
             transport_is_ours = http_client is None
         if http_client is None:
             http_client = bounded(self._make_http_client(), self._make_http_client)
         key = find_api_key(api_key, base_url=url)
-        super().__init__(  # type: ignore[call-arg]  # the SDK's class comes after this one
-            api_key=key or NO_KEY,
-            base_url=url,
-            default_headers=default_headers,
-            http_client=http_client,
-            **_NOTHING_AMBIENT,
-            **sdk,
-        )
+        try:
+            super().__init__(  # type: ignore[call-arg]  # the SDK's class comes after this one
+                api_key=key or NO_KEY,
+                base_url=url,
+                default_headers=default_headers,
+                http_client=http_client,
+                **_NOTHING_AMBIENT,
+                **sdk,
+            )
+        except TypeError as error:
+            if "http_client" not in str(error):
+                raise
+            raise wrong_http_client(http_client, is_async=is_async) from error
         if key is None:
             self.api_key = NO_KEY  # the SDK made a plain string of it, and hands that to copies
         for name in _NOTHING_AMBIENT:

@@ -286,6 +286,34 @@ def check_timeout(timeout: Any) -> None:
         )
 
 
+def check_client_settings(
+    *, max_retries: Any = None, http_client: Any = None, async_http_client: Any = None
+) -> None:
+    """Raise `ConfigurationError` for settings with which no client can be made; None is not set."""
+    if max_retries is not None and not max_retries >= 0:
+        from oxen_inference.errors import ConfigurationError
+
+        raise ConfigurationError(
+            f"max_retries must be 0 or more, not {max_retries!r}.", hint="0 means: never again."
+        )
+    for client, is_async in ((http_client, False), (async_http_client, True)):
+        is_client = hasattr(client, "build_request") and hasattr(client, "send")
+        if client is not None and not (is_client and hasattr(client, "aclose") is is_async):
+            raise wrong_http_client(client, is_async=is_async)
+
+
+def wrong_http_client(client: Any, *, is_async: bool) -> Exception:
+    """Return the `ConfigurationError` for an HTTP client of another kind than is needed."""
+    from oxen_inference.errors import ConfigurationError
+
+    kind = "an asynchronous" if is_async else "a synchronous"
+    return ConfigurationError(
+        f"A {type(client).__module__}.{type(client).__name__} is not {kind} HTTP client of the SDK.",
+        hint=f"Give openai.Default{'Async' if is_async else ''}HttpxClient(), or {kind} client of the "
+        "httpx that your openai stands on (httpx2 for openai 3).",
+    )
+
+
 def _normalize(value: str, origin: str) -> str:
     bare_host = "://" not in value and re.match(r"[^/@]*:(/|$)", value) is None  # as in https:/hub
     url = _with_scheme(value) if bare_host else value

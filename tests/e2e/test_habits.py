@@ -6,6 +6,7 @@ import subprocess
 import sys
 from typing import Any
 
+import openai
 import pytest
 from langchain.agents import create_agent
 from langchain.chat_models import init_chat_model
@@ -13,12 +14,15 @@ from langchain_core.messages import HumanMessage
 from langchain_core.runnables import ConfigurableField
 from llama_index.core.vector_stores import VectorStoreInfo
 
+import langchain_oxen.errors
 from langchain_oxen import ChatOxen, register
 from llama_index_oxen import Oxen, OxenModelReader
 from llama_index_oxen.events import OxenSpendingDecision
+from oxen_inference import AsyncOxenClient, ConfigurationError, InvalidInputError, OxenClient
 from oxen_sandbox import Sandbox
 
 MODEL = "claude-sonnet-4-6"
+SYNC_HTTP, ASYNC_HTTP = openai.DefaultHttpxClient(), openai.DefaultAsyncHttpxClient()
 
 
 def sent_models(hub: Sandbox) -> list[str]:
@@ -79,6 +83,38 @@ def test_nothing_is_registered_unasked() -> None:
 def test_settings_of_chatopenai_that_mean_nothing_here_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"does not take {name}"):
         ChatOxen(model=MODEL, api_key="k", **{name: 1})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error", "said"),
+    [
+        ("max_retries", -1, ConfigurationError, "max_retries must be 0 or more, not -1"),
+        ("timeout", 0, InvalidInputError, "timeout must be a number of seconds above 0"),
+        ("http_client", 3, ConfigurationError, "int is not a synchronous HTTP client"),
+        ("http_client", ASYNC_HTTP, ConfigurationError, "is not a synchronous HTTP client"),
+        ("async_http_client", 3, ConfigurationError, "int is not an asynchronous HTTP client"),
+        ("async_http_client", SYNC_HTTP, ConfigurationError, "is not an asynchronous HTTP client"),
+    ],
+)
+def test_settings_without_a_use_are_refused_when_a_model_is_made(
+    name: str, value: Any, error: type[Exception], said: str
+) -> None:
+    with pytest.raises(error, match=said):
+        Oxen(MODEL, api_key="k", **{name: value})
+    in_langchain = name.replace("async_http_client", "http_async_client")
+    with pytest.raises(getattr(langchain_oxen.errors, error.__name__), match=said):
+        ChatOxen(model=MODEL, api_key="k", **{in_langchain: value})
+    client: Any = AsyncOxenClient if name == "async_http_client" else OxenClient
+    with pytest.raises(error, match=said):
+        client(api_key="k", **{name.removeprefix("async_"): value})
+
+
+def test_an_http_client_that_the_sdk_does_not_take_is_refused() -> None:
+    class Other:
+        timeout, build_request, send = 1, None, None
+
+    with pytest.raises(ConfigurationError, match="Other is not a synchronous HTTP client"):
+        OxenClient(api_key="k", http_client=Other())
 
 
 @pytest.mark.parametrize(
