@@ -42,11 +42,15 @@ def write(results: Path) -> None:
     """Rewrite the page and the plots from all kept results."""
     PLOTS.mkdir(parents=True, exist_ok=True)
     sections, summary = [_HEAD], ["| | ours | peer | times lower |", "| --- | ---: | ---: | ---: |"]
+    measured = set()
     for path in sorted(results.glob("*.json")):
         result = json.loads(path.read_text(encoding="utf-8"))
         plot(result, PLOTS / f"{path.stem}.svg")
         sections.append(_section(result, path.stem))
-        summary += [row for case in result["cases"] for row in _against_peer(result, case)]
+        if rows := [row for case in result["cases"] for row in _against_peer(result, case)]:
+            summary += rows
+            measured.add(f"on {result['date']}, {_machine(result)}")
+    summary += ["", f"Measured {'; '.join(sorted(measured))}."]
     PAGE.write_text("\n".join(sections), encoding="utf-8")
     (results / "summary.md").write_text("\n".join(summary) + "\n", encoding="utf-8")
 
@@ -61,8 +65,16 @@ def _against_peer(result: dict[str, Any], case: dict[str, Any]) -> list[str]:
     return [f"| {what} | {own} | {baseline}: {peer} | {_ratio(case, ours)} |"]
 
 
-def _section(result: dict[str, Any], name: str) -> str:
+def _machine(result: dict[str, Any]) -> str:
+    """What a result was measured on."""
     machine = result["machine"]
+    return (
+        f"{machine['processor']}, {machine['cores']} cores, {machine['system']}, "
+        f"Python {machine['python']}"
+    )
+
+
+def _section(result: dict[str, Any], name: str) -> str:
     rows = []
     for case in result["cases"]:
         named = case["name"], case["measure"]  # beside its first contestant only
@@ -81,8 +93,7 @@ def _section(result: dict[str, Any], name: str) -> str:
             *rows,
             "",
             f"`make bench SUITE={name}` on {result['date']}, against {result['server']}. "
-            f"{machine['processor']}, {machine['cores']} cores, {machine['system']}, "
-            f"Python {machine['python']}. {versions}.\n",
+            f"{_machine(result)}. {versions}.\n",
         ]
     )
 
