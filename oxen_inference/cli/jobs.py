@@ -28,7 +28,7 @@ _ID_WIDTH = 36
 
 def add_commands(add: Callable[[str, Callable[..., int | None], str], Any]) -> None:
     """Add the commands to a parser."""
-    jobs = add("jobs", _jobs, "the paid jobs in the ledger")
+    jobs = add("jobs", _jobs, "the paid requests in the ledger, each of 1 to 4 generations")
     jobs.add_argument("--status", metavar="WORD", help="such as succeeded, failed or unknown")
     jobs.add_argument("--budget", metavar="NAME", help="those paid from this budget")
     jobs.add_argument("--key-prefix", metavar="TEXT", help="those whose key begins like this")
@@ -41,7 +41,7 @@ def add_commands(add: Callable[[str, Callable[..., int | None], str], Any]) -> N
     adopt = add("adopt", _adopt, "declare which generations a request of unknown outcome became")
     adopt.add_argument("entry_id")
     adopt.add_argument("generation_ids", nargs="+", metavar="generation_id")
-    reconcile = add("reconcile", _reconcile, "bring unsettled paid jobs up to date")
+    reconcile = add("reconcile", _reconcile, "bring unsettled paid requests up to date")
     reconcile.add_argument("--save-to", metavar="FOLDER", help="fetch what was never collected")
     fetch = add("fetch", _fetch, "get an old result again, without paying")
     fetch.add_argument("name", metavar="KEY_OR_ID", help="a key, an entry's or a generation's id")

@@ -44,8 +44,9 @@ class Intent:
 class Entry:
     """One paid request in the ledger. Times are unix seconds by its clock, money is USD.
 
-    `state`: see `store`. `request` is what was sent, with long data URLs as digests; `error` is
-    the refusal, or why the outcome is unknown, with its type.
+    `state`: ``intended``, ``posting``, ``accepted``, ``unknown`` or ``rejected``. `request` is what
+    was sent, with long data URLs as digests; `error` is the refusal, or why the outcome is unknown,
+    with its type.
     """
 
     entry_id: str
