@@ -13,6 +13,7 @@ from typing import Any
 from oxen_inference.errors import ConfigurationError, InvalidInputError
 from oxen_inference.ledger import accounts
 from oxen_inference.ledger.accounts import Reservation, Totals
+from oxen_inference.ledger.entries import LONGEST_NAME, is_too_long
 from oxen_inference.ledger.store import Ledger, default_ledger
 from oxen_inference.locks import Lock
 from oxen_inference.money import read_money
@@ -73,6 +74,10 @@ class Budget:
         self.price_caps = read_price_caps(price_caps)
         self.release_failed_after = _read_seconds(release_failed_after)
         self.limit = _read_limit(limit)
+        if name is not None and (not isinstance(name, str) or is_too_long(name)):
+            raise ConfigurationError(
+                f"A budget's name must be a text of at most {LONGEST_NAME:,} bytes."
+            )
         self.name = name
         self._account = f"{accounts.UNNAMED}{uuid.uuid4().hex}" if name is None else name
         self._process = os.getpid()

@@ -27,7 +27,14 @@ from oxen_inference.errors import (
 )
 from oxen_inference.ledger.accounts import Reservation
 from oxen_inference.ledger.budgets import Budget, read_amount
-from oxen_inference.ledger.entries import Entry, Intent, Scope
+from oxen_inference.ledger.entries import (
+    LONGEST_NAME,
+    Entry,
+    Intent,
+    Scope,
+    is_too_long,
+    shortened,
+)
 from oxen_inference.ledger.store import Ledger
 from oxen_inference.media.engine import Engine
 from oxen_inference.media.fingerprints import (
@@ -199,10 +206,11 @@ async def prepare(
     changing = {name for name, each in given.items() if may_change(each, scope.hub)}
     earlier = {name: stable_form(given[name]) for name in changing}
     stable_body = {**body, **{name: value for name, value in earlier.items() if name in body}}
+    conversation = None if request.conversation is None else shortened(str(request.conversation))
     intent = Intent(
         scope=scope,
         key=request.key,
-        conversation=None if request.direct else request.conversation,
+        conversation=None if request.direct else conversation,
         fingerprint=fingerprint(stable_body),
         # Of what can be read without the model, as `find_known` does.
         caller_fingerprint=fingerprint(caller_parameters(model.id, stable_form(read))),
@@ -300,6 +308,10 @@ def _check_key(request: MediaRequest, ledger: Ledger) -> None:
         return
     if not isinstance(request.key, str) or not request.key.strip():
         raise InvalidInputError("key must be a text that is not empty, or be left out.")
+    if is_too_long(request.key):
+        raise InvalidInputError(
+            f"key must have at most {LONGEST_NAME:,} bytes, and has {len(request.key):,} characters."
+        )
     if request.direct:
         raise ConfigurationError(
             "A direct generation takes no key: the synchronous endpoints give no id by which it "

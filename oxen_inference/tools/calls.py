@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from oxen_inference.ledger.entries import shortened
 from oxen_inference.locks import Lock
 from oxen_inference.tools.inputs import REFERENCE
 
@@ -30,7 +31,8 @@ def call_key(conversation: str, call_id: str, model_id: str, arguments: Mapping[
     their calls from 0 in every turn.
     """
     request = json.dumps([model_id, arguments], sort_keys=True, default=str)
-    return f"{conversation}:{call_id}:{hashlib.sha256(request.encode()).hexdigest()[:12]}"
+    digest = hashlib.sha256(request.encode()).hexdigest()[:12]
+    return shortened(f"{conversation}:{call_id}:{digest}")
 
 
 class CallNumbers:

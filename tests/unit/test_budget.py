@@ -251,3 +251,11 @@ def test_what_processes_move_at_once_counts_once(tmp_path: Path) -> None:
         list(threads.map(resume, range(4)))
     known = Budget("1.00", name="agent-run:1", ledger=paying)
     assert (known.spent, known.reserved) == (Decimal("0.30"), Decimal("0.40"))
+
+
+def test_a_name_is_no_longer_than_every_database_can_hold(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "j.sqlite3")
+    assert Budget(1, name=1000 * "n", ledger=ledger).spent == 0
+    for name in (1001 * "n", 501 * "ß", 7):
+        with pytest.raises(ConfigurationError, match="text of at most 1,000 bytes"):
+            Budget(1, name=name, ledger=ledger)  # type: ignore[arg-type]  # on purpose

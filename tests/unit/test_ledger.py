@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -33,7 +34,14 @@ from oxen_inference.errors import (
 from oxen_inference.ledger import schema
 from oxen_inference.ledger.accounts import to_usd
 from oxen_inference.ledger.database import LedgerWarning
-from oxen_inference.ledger.entries import Entry, Intent, Scope
+from oxen_inference.ledger.entries import (
+    LONGEST_NAME,
+    Entry,
+    Intent,
+    Scope,
+    is_too_long,
+    shortened,
+)
 from oxen_inference.ledger.groups import Change, GroupedWrites
 from oxen_inference.ledger.leases import STALE, is_alive, this_process
 from oxen_inference.ledger.schema import metadata, migrate, migrations
@@ -108,6 +116,19 @@ def test_a_key_is_one_entry_and_one_request(ledger: Ledger) -> None:
     with pytest.raises(KeyConflictError, match="different: prompt"):
         begin(ledger, key="k", fingerprint="g", request=other)
     assert len({begin(ledger)[0].entry_id for _ in range(3)}) == 3
+
+
+def test_the_longest_names_fit_on_every_database(ledger: Ledger) -> None:
+    random = Random(1)  # no database can store it in less
+    key, thread = random.randbytes(LONGEST_NAME // 2).hex(), random.randbytes(9_000).hex()
+    assert shortened(key) == key
+    assert not is_too_long(shortened(thread))
+    assert shortened(thread) != shortened(thread + "0")
+    entry, _ = begin(ledger, key=key, conversation=shortened(thread))
+    Budget(1, name=key, ledger=ledger).record("0.5")
+    found = ledger.find(SCOPE, key)
+    assert found is not None
+    assert found.entry_id == entry.entry_id
 
 
 def test_a_taken_over_entry_cannot_be_sent_by_its_first_owner(ledger: Ledger) -> None:

@@ -27,6 +27,7 @@ from oxen_inference.errors import (
     LedgerError,
     MissingAPIKeyError,
 )
+from oxen_inference.ledger.entries import is_too_long
 from oxen_inference.tools.connection import Connection
 from oxen_sandbox.models import Catalog
 
@@ -327,3 +328,14 @@ def test_the_middleware_says_which_extra_it_needs() -> None:
 def test_importing_a_tool_does_not_import_openai(name: str) -> None:
     script = f"import sys; from langchain_oxen import {name}; sys.exit('openai' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_a_thread_with_a_long_id_has_keys_that_a_ledger_can_hold() -> None:
+    keys = {
+        ToolRequest({"prompt": "an ox"}, call, thread_id=length * "t" + end).key_for("m")
+        for call in ("1", "2")
+        for end in "ab"
+        for length in (980, 2000)
+    }
+    assert len(keys) == 8
+    assert all(key is not None and not is_too_long(key) for key in keys)

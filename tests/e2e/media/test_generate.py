@@ -557,6 +557,7 @@ def test_an_input_that_cannot_be_used_is_refused_for_free(
         ("cannot be written as JSON", {"seed": object()}),
         ("key must be a text", {"key": " "}),
         ("key must be a text", {"key": 7}),
+        ("at most 1,000 bytes, and has 600 characters", {"key": 600 * "ß"}),
         ("must be a function", {"on_progress": "print"}),
         ("make one Budget for them", {"budget": "1.00"}),  # it would be a new one in each call
     ]
