@@ -72,7 +72,7 @@ class AsCompleted(_AsCompleted):
         trace: TracebackType | None,
     ) -> None:
         interrupted = error is not None and not isinstance(error, Exception | GeneratorExit)
-        leaving = self._bulk.leave(interrupted=interrupted)
+        leaving = self._bulk.give_up(interrupted=interrupted)
         # To its end on a second interrupt, too.
         self._driver.run(_shielded(leaving) if interrupted else leaving)
 
@@ -85,6 +85,7 @@ class AsCompleted(_AsCompleted):
 
     def _outcomes(self) -> Iterator[Outcome]:
         while (outcome := self._driver.run(self._bulk.next_outcome(self._take))) is not None:
+            self._bulk.run.untaken.pop(outcome[0], None)
             yield outcome
 
 
@@ -121,7 +122,7 @@ class AsyncAsCompleted(_AsCompleted):
             self._feeder.cancel()
             await asyncio.wait({self._feeder})
         interrupted = error is not None and not isinstance(error, Exception | GeneratorExit)
-        await self._driver.run(_shielded(self._bulk.leave(interrupted=interrupted)))
+        await self._driver.run(_shielded(self._bulk.give_up(interrupted=interrupted)))
 
     async def __aiter__(self) -> AsyncIterator[Outcome]:
         if self._is_entered:
@@ -135,6 +136,7 @@ class AsyncAsCompleted(_AsCompleted):
     async def _outcomes(self) -> AsyncIterator[Outcome]:
         while (outcome := await self._driver.run(self._bulk.next_outcome(self._take))) is not None:
             self._room.set()
+            self._bulk.run.untaken.pop(outcome[0], None)
             yield outcome
 
     async def _feed(self, requests: AsyncIterable[Request]) -> None:
@@ -204,12 +206,12 @@ async def collect_all(bulk: Bulk, requests: list[Request]) -> list[MediaResult |
     try:
         while (outcome := await bulk.next_outcome(take)) is not None:
             found[outcome[0]] = outcome[1]
+        await bulk.leave()
     except GeneratorExit:  # nothing can be awaited any more
         bulk.abandon()
         raise
     except BaseException as error:
-        await shield(bulk.leave(interrupted=not isinstance(error, Exception)))
+        await shield(bulk.give_up(interrupted=not isinstance(error, Exception)))
         raise
-    await bulk.leave()
     rest = bulk.run.stopped or OxenError("Not sent.")
     return [found.get(index, rest) for index in range(len(requests))]

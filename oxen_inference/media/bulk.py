@@ -19,7 +19,7 @@ from oxen_inference.media.attempts import ContentKeys
 from oxen_inference.media.bulk_run import BulkOptions, Job, Outcome
 from oxen_inference.media.bulk_workers import Workers
 from oxen_inference.media.engine import Engine, WaitOptions
-from oxen_inference.media.generate import leave_all
+from oxen_inference.media.generate import leave_all, take_back
 from oxen_inference.media.inputs import stable_form
 from oxen_inference.media.prepare import MediaRequest, read_given
 from oxen_inference.progress_bar import ProgressBar
@@ -134,12 +134,19 @@ class Bulk:
         if detached:
             log.warning(_how_to_go_on(detached, self._options.key_prefix))
 
+    async def give_up(self, *, interrupted: bool) -> None:
+        """Leave a run, some of whose results may not have reached its consumer."""
+        await self.leave(interrupted=interrupted)
+        if self.run.untaken:
+            await run(take_back, self._engine, list(self.run.untaken.values()))
+
     def abandon(self) -> None:
-        """Do what `leave` does without waiting for anything."""
+        """Do what `give_up` does without waiting for anything."""
         self._end_bar()
         jobs = self.run.leave()
         self._workers.stop()
         leave_all(self._engine, [job.task for job in jobs])
+        take_back(self._engine, self.run.untaken.values())
 
     async def _report(self) -> None:
         if callable(self._on_progress):

@@ -23,6 +23,7 @@ from oxen_inference.errors import (
     OxenError,
 )
 from oxen_inference.ledger.budgets import Budget
+from oxen_inference.ledger.entries import Entry
 from oxen_inference.locks import Lock
 from oxen_inference.media.attempts import signature
 from oxen_inference.media.engine import Task, WaitOptions
@@ -110,6 +111,8 @@ class BulkRun:
         """Whether this is the copy of a forked child, which has none of the workers."""
         self.jobs: dict[int, Job] = {}
         self.outcomes: deque[Outcome] = deque()
+        self.untaken: dict[int, Entry] = {}
+        """What conversations count as delivered, and the consumer has not got yet."""
         self.crashed: BaseException | None = None
         self.stopped: OxenError | None = None
         """Why the run ended before its requests did."""

@@ -162,6 +162,8 @@ class Workers:
         try:
             await wait.wait(self._engine, job.task)
             outcome = await finish(self._engine, job.task)
+            if job.request.conversation is not None:
+                self.run.untaken[job.index] = job.task.known_entry
         except OxenError as error:
             outcome = error
         if isinstance(outcome, OxenError) and await self._try_again(job, outcome):

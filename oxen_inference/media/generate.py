@@ -6,6 +6,7 @@ Every function here, and in the modules below, is an `async def` over the operat
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from functools import partial
 from shlex import quote
 from typing import TypeVar
@@ -118,12 +119,17 @@ async def _deliver(engine: Engine, task: Task) -> None:
 
 
 async def _take_back(engine: Engine, entry: Entry) -> None:
-    """Write that the result was not delivered, so that the next call of the conversation gets it."""
     await engine.write(entry)  # after the write that was interrupted and may still be under way
-    try:
-        await run(engine.ledger.mark_undelivered, entry)
-    except LedgerError as error:
-        log.warning("Not written to the ledger (%s): the result did not reach its caller", error)
+    await run(take_back, engine, [entry])
+
+
+def take_back(engine: Engine, entries: Iterable[Entry]) -> None:
+    """Write that results did not reach their caller: the next call of the conversation gets them."""
+    for entry in entries:
+        try:
+            engine.ledger.mark_undelivered(entry)
+        except LedgerError as error:  # noqa: PERF203 - one is no reason to leave out the others
+            log.warning("Not written to the ledger (%s): a result did not reach its caller", error)
 
 
 async def _handling_interrupt(engine: Engine, work: Work[T], task: Task) -> T:

@@ -207,6 +207,36 @@ async def test_shielded_work_ends_before_a_cancellation_is_raised() -> None:
     assert ended == ["inner"]
 
 
+async def test_shielded_work_learns_what_was_written_before_it_is_canceled_itself() -> None:
+    written, go, heard = threading.Event(), threading.Event(), []
+
+    def write(items: list[int]) -> list[int | Exception]:
+        written.set()
+        go.wait(60)
+        return list(items)
+
+    async def inner() -> None:
+        heard.append(await effects.run_together(write, 7))
+        try:
+            await effects.run(heard.append, 8)
+        except asyncio.CancelledError:
+            heard.append(await effects.run(lambda: 9))
+            raise
+
+    async def work() -> None:
+        await effects.shield(inner())
+
+    task = asyncio.create_task(AsyncDriver(AsyncEcho()).run(work()))  # type: ignore[arg-type]
+    while not written.is_set():  # noqa: ASYNC110 - it is set in another thread
+        await asyncio.sleep(0.01)
+    for each in asyncio.all_tasks() - {asyncio.current_task()}:
+        each.cancel()  # as asyncio.run does at its end
+    asyncio.get_running_loop().call_soon(go.set)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert heard == [7, 9]
+
+
 def test_calls_at_one_moment_are_done_together(sender: Any) -> None:
     driver: Any = (AsyncDriver if isinstance(sender, AsyncEcho) else BlockingDriver)(sender)
     groups: list[list[int]] = []

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import threading
 from collections.abc import Callable
 from decimal import Decimal
@@ -14,6 +16,7 @@ import pytest
 from oxen_inference import Budget, Ledger
 from oxen_inference.errors import BadRequestError, GenerationTimeout, LedgerError
 from oxen_inference.ledger.groups import GroupedWrites
+from oxen_inference.result import BulkProgress
 from tests.e2e.media.calls import MediaCalls, quick_async_client, quick_client
 from tests.support.bad_hub import BadHub
 
@@ -161,6 +164,66 @@ def test_what_comes_after_the_bill_delivers_nothing(
     interrupt.generate(budget=budget, on_progress=told if where == "callback" else None)
     monkeypatch.undo()
     assert (budget.spent, budget.reserved) == (Decimal(hub.cost), 0)
+    assert joins(hub, ledger)
+
+
+@pytest.mark.parametrize("method", ["generate_many", "generate_as_completed"])
+def test_a_run_delivers_what_its_consumer_got(
+    method: str, hub: BadHub, ledger: Ledger, kind: str
+) -> None:
+    def told(progress: BulkProgress) -> None:
+        if progress.succeeded:  # the result is on its way to the consumer
+            raise KeyboardInterrupt if kind == "sync" else asyncio.CancelledError
+
+    def generate(**options: Any) -> None:
+        if kind == "sync":
+            with quick_client(hub, ledger) as client:
+                list(getattr(client.media, method)([OX], **options))
+        else:
+            asyncio.run(generated(**options))
+
+    async def generated(**options: Any) -> None:
+        async with quick_async_client(hub, ledger) as client:
+            run = getattr(client.media, method)([OX], **options)
+            if method == "generate_many":
+                await run
+            else:
+                assert [one async for one in run]
+
+    with pytest.raises(KeyboardInterrupt if kind == "sync" else asyncio.CancelledError):
+        generate(on_progress=told)
+    assert joins(hub, ledger)
+    generate()
+    assert hub.posts == {"ox": 2}
+    with quick_client(hub, ledger) as client:
+        assert client.media.find(**OX) is None
+
+
+def test_a_run_is_left_whatever_interrupts_that(
+    hub: BadHub, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.seconds = 3600.0
+    leave, leaving, go = ledger.leave, threading.Event(), threading.Event()
+
+    def slow(*args: Any) -> None:
+        leaving.set()
+        go.wait(60)
+        leave(*args)
+
+    def interrupt() -> None:
+        leaving.wait(60)
+        os.kill(os.getpid(), signal.SIGINT)
+        go.set()
+
+    def told(progress: BulkProgress) -> None:
+        if progress.running:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(ledger, "leave", slow)
+    threading.Thread(target=interrupt).start()
+    with quick_client(hub, ledger) as client, pytest.raises(KeyboardInterrupt):
+        list(client.media.generate_as_completed([OX], on_progress=told))
+    monkeypatch.undo()
     assert joins(hub, ledger)
 
 
