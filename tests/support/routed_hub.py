@@ -77,7 +77,9 @@ class RoutedHub:
             do_GET = do_POST = do_PUT = do_DELETE = answer
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        # How long the end of a test waits for it.
+        polling = {"poll_interval": 0.02}
+        threading.Thread(target=self._server.serve_forever, kwargs=polling, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
