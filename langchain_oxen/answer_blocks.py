@@ -10,6 +10,7 @@ from typing import Any
 
 from langchain_core.messages import content as blocks
 
+from oxen_inference.chat.answer_images import image_url
 from oxen_inference.chat.citations import Citation, citations_of, other_annotations
 
 Block = dict[str, Any]
@@ -50,20 +51,12 @@ def _citation(citation: Citation) -> Block:
 
 
 def _image(image: Any) -> Block | None:
-    """Return the block for an image in a form of OpenRouter's, OpenAI's or a plain URL."""
-    fields = image if isinstance(image, Mapping) else {"url": image}
-    value = fields.get("image_url", fields.get("url"))
-    url = value.get("url") if isinstance(value, Mapping) else value
-    encoded = fields.get("b64_json") or fields.get("data")
-    if isinstance(url, str) and url[:5].lower() == "data:":
-        head, _, encoded = url.partition(",")
-        declared = head[5:].partition(";")[0]
-        return {"type": "image", **_data(encoded, "image", declared or "image/png")}
-    if isinstance(url, str) and url:
-        return {"type": "image", "url": url}
-    if isinstance(encoded, str) and encoded:
-        return {"type": "image", **_data(encoded, "image", "image/png")}
-    return None
+    url = image_url(image)
+    if url is None or url[:5].lower() != "data:":
+        return {"type": "image", "url": url} if url else None
+    head, _, encoded = url.partition(",")
+    declared = head[5:].partition(";")[0]
+    return {"type": "image", **_data(encoded, "image", declared or "image/png")}
 
 
 def _data(encoded: str, kind: Any, declared: str) -> Block:

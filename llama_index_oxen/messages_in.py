@@ -18,6 +18,7 @@ from llama_index.core.base.llms.types import (
     ToolCallBlock,
 )
 
+from oxen_inference.chat.answer_images import image_url
 from oxen_inference.chat.citations import Citation, citations_of
 from oxen_inference.chat.tool_calls import read_arguments, wire_tool_call
 
@@ -151,16 +152,10 @@ def _pop_images(kwargs: dict[str, Any]) -> list[ImageBlock]:
 
 
 def _image_block(image: Any) -> ImageBlock | None:
-    """Return the block for an image in an answer, or None for an unknown form.
-
-    https://openrouter.ai/docs/guides/overview/multimodal/image-generation
-    """
-    value = image.get("image_url") if isinstance(image, dict) else image
-    url = value.get("url") if isinstance(value, dict) else value
-    if not isinstance(url, str):
-        return None
+    """Return the block for an image in an answer, or None for an unknown form."""
+    url = image_url(image)
     try:
-        return ImageBlock(url=url)
+        return ImageBlock(url=url) if url else None
     except ValueError:
         return None
 

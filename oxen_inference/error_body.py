@@ -75,8 +75,10 @@ def _text(body: object, depth: int) -> str | None:
     candidates = (
         inner.get("detail"),
         inner.get("message"),
+        inner.get("status_description"),
         inner.get("title"),
         body.get("error_description"),  # OAuth's; its error is a code
+        body.get("status_description"),  # Oxen's; its error and its status_message may be codes
         error,
         body.get("error_message"),
         body.get("status_message"),

@@ -82,7 +82,7 @@ class Answer:
     cost_charged: Decimal | None = None
     """USD that a budget counts: the higher one where the stated and the computed cost disagree."""
     extras: dict[str, Any] = field(default_factory=dict)
-    """Output other than text, as the model gave it: images, audio, annotations."""
+    """Output other than text, as the model gave it: images, audio, annotations, other parts."""
     metadata: dict[str, Any] = field(default_factory=dict)
     """Further facts about the answer: created, system_fingerprint, service_tier, …"""
 

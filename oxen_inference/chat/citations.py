@@ -4,6 +4,7 @@
 | --- | --- |
 | OpenAI, OpenRouter | ``annotations`` of the message: ``{"type": "url_citation", "url_citation": {...}}`` or flat |
 | Perplexity | ``citations``, a list of URLs, and ``search_results``, with titles, of the answer |
+| Anthropic | ``citations`` of a content part: ``{"cited_text", "url" or "document_title", ...}`` |
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 _TEXTS = {
     "url": "url",
     "title": "title",
+    "document_title": "title",
     "cited_text": "cited_text",
     "content": "cited_text",
     "snippet": "cited_text",
@@ -68,8 +70,8 @@ def _cited_fields(annotation: Any) -> Mapping[str, Any] | None:
     kind = str(annotation.get("type") or "")
     inner = annotation.get(kind)
     fields = inner if isinstance(inner, Mapping) else annotation
-    is_citation = "citation" in kind or isinstance(fields.get("url"), str)
-    return fields if is_citation else None
+    names_source = any(isinstance(fields.get(name), str) for name in ("url", "cited_text"))
+    return fields if names_source or "citation" in kind else None
 
 
 def _sources(given: Any) -> Iterator[Mapping[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 # The model ended the answer itself. Anthropic, Cohere and TGI have their own words for it.
@@ -35,11 +36,35 @@ _FAILURE = {
     "canceled",
     "network_error",  # Z.ai (https://github.com/promptfoo/promptfoo/issues/9905)
     "insufficient_system_resource",  # https://api-docs.deepseek.com/api/create-chat-completion
-    "malformed_function_call",  # Google
+    # Google (https://ai.google.dev/api/generate-content#FinishReason) and Amazon
+    "malformed_function_call",
+    "malformed_response",
+    "malformed_model_output",
+    "malformed_tool_use",
+    "unexpected_tool_call",
 }
 _CALLS = {"tool_calls", "tool_call", "function_call", "tool_use"}
 _REFUSAL = {"refusal"}  # Anthropic
-_FILTERED = {"content_filter", "content_filtered", "safety", "prohibited_content", "blocklist", "sensitive"}  # fmt: skip
+_FILTERED = {
+    "content_filter",
+    "content_filtered",  # Amazon
+    "guardrail_intervened",
+    "guardrails",
+    "safety",  # Google
+    "prohibited_content",
+    "blocklist",
+    "recitation",
+    "spii",
+    "model_armor",
+    "image_safety",
+    "image_prohibited_content",
+    "image_recitation",
+    "error_toxic",  # Cohere
+    "sensitive",  # Z.ai
+    "content_policy_violation",
+    "content_policy",
+    "moderation",
+}
 _NO_REASON = {"", "null", "none"}  # DashScope writes it out in its chunks
 
 
@@ -82,4 +107,11 @@ def ran_out_of_tokens(reason: object) -> bool:
 
 
 def _normalized(reason: str) -> str:
-    return reason.strip().lower().replace("-", "_")
+    words = _CAMEL_CASE.sub("_", reason.strip()).lower()
+    for separator in ("-", " "):
+        words = words.replace(separator, "_")
+    # As Google's libraries write their enumeration.
+    return words.removeprefix("finish_reason.").removeprefix("finish_reason_")
+
+
+_CAMEL_CASE = re.compile(r"(?<=[a-z])(?=[A-Z])")

@@ -36,8 +36,18 @@ def text_part(text: str) -> Part:
 
 
 def json_text(value: Any) -> str:
-    """Return a value as JSON for a model to read: letters of every script as they are."""
-    return _whole_characters(json.dumps(value, default=str, ensure_ascii=False))
+    """Return a value as JSON for a model to read: letters of every script as they are.
+
+    NaN and infinite numbers, which JSON does not have, become null.
+    """
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    if "NaN" in text or "Infinity" in text:
+        text = json.dumps(json.loads(text, parse_constant=_null), ensure_ascii=False)
+    return _whole_characters(text)
+
+
+def _null(_: str) -> None:
+    return None
 
 
 def _whole_characters(text: str) -> str:

@@ -1,24 +1,34 @@
 """Reads a chat completion, streamed or whole, into one form for both adapters.
 
-The format is OpenAI's, and upstreams deviate from it. All known deviations are handled here and
-listed in `tests/support/oddities.py`, so that no other module has to know them.
+The format is OpenAI's, and upstreams deviate from it. The known deviations are listed in
+`tests/support/oddities.py`. Those of the events and of the answer as a whole are handled here, and
+those of a part in its own module: `sse`, `content`, `reasoning`, `tool_calls`, `extras`,
+`finish_reasons`, `usage`. The adapters know none of them.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from pydantic_core import from_json
 
 from oxen_inference.chat.answer import NOTHING_EXPECTED, Answer, Delta, Expected, ToolDelta
+from oxen_inference.chat.call_fields import read_index
+from oxen_inference.chat.content import with_text
+from oxen_inference.chat.extras import EXTRA_FIELDS, add_extras, add_sources
 from oxen_inference.chat.finish_reasons import (
     is_failure,
     is_natural_end,
     parse_finish_reason,
 )
-from oxen_inference.chat.reasoning import FIELDS, InlineThoughts, ReasoningBlocks, split_content
+from oxen_inference.chat.reasoning import (
+    FIELDS,
+    TEXT_FIELDS,
+    InlineThoughts,
+    ReasoningBlocks,
+    text_in,
+)
 from oxen_inference.chat.sse import SurrogateJoiner, decode_text, is_json
 from oxen_inference.chat.tool_calls import ToolCallAssembler
 from oxen_inference.chat.usage import (
@@ -40,7 +50,8 @@ _METADATA = (
     "citations",
     "search_results",
 )
-_EXTRAS = ("images", "audio", "annotations")
+_PLAIN = ("content", "role")
+"""The fields of a delta that adds text only."""
 
 
 class AnswerReader:
@@ -67,6 +78,8 @@ class AnswerReader:
         self._choice_index: Any = None
         self._surrogates: SurrogateJoiner | None = None
         self._has_choice = False
+        self._has_message = False
+        """Whether a choice had a message, or a delta with more than text."""
         self._streams_messages = False
         """Whether the upstream sends messages where it should send deltas."""
 
@@ -150,8 +163,8 @@ class AnswerReader:
         delta = self.read(SurrogateJoiner().join(completion))
         # The transport knows the length of the body, so it was not cut off. But a body that is
         # one chunk of a stream lacks the other chunks.
-        has_choice = self._has_choice and isinstance(completion, dict)
-        self.done = not (has_choice and completion["choices"][0].get("delta"))
+        choice = _first_choice(completion.get("choices")) if isinstance(completion, dict) else None
+        self.done = not (isinstance(choice, dict) and choice.get("delta"))
         return delta
 
     def read(self, chunk: Any) -> Delta | None:
@@ -170,21 +183,24 @@ class AnswerReader:
         if self._answer.model is None or self._answer.id is None:
             self._read_identity(chunk)
 
-        choice = choices[0] if isinstance(choices, list) and choices else None
-        if not isinstance(choice, dict):
+        choice = choices[0] if type(choices) is list and choices else _first_choice(choices)
+        if type(choice) is not dict:
             return None
         self._has_choice = True
         if (index := choice.get("index")) is not None and index != self._choice_index:
-            if self._choice_index is not None and str(index) != str(self._choice_index):
+            if self._choice_index is not None and read_index(index) != self._choice_index:
                 return None  # a second choice, which was not requested
-            self._choice_index = index
+            self._choice_index = read_index(index)
         if choice.get("usage"):
             self._read_usage(choice["usage"])
 
         fields, complete = choice.get("delta"), False
         if not fields or ("message" in choice and _is_empty(fields)):
             fields, complete = self._fields_of_message(choice), True
-        delta = self._read_fields(fields, complete=complete) if isinstance(fields, dict) else None
+        delta = None
+        if fields is not None:
+            fields = fields if type(fields) is dict else {"content": fields}
+            delta = self._read_fields(fields, complete=complete)
         if logprobs := choice.get("logprobs"):
             delta = self._read_logprobs(delta, logprobs)
         if choice.get("finish_reason") or "error" in choice:
@@ -209,9 +225,10 @@ class AnswerReader:
                 partial=self.answer(),
                 hint="An upstream timed out or broke; asking again may help.",
             )
-        if not self._has_choice:
+        if not self._has_choice or not (self._has_message or self._text):
+            lacks = "its choice has no message" if self._has_choice else "it has no choice"
             raise APIResponseError(
-                "Oxen sent an empty answer: it has no choice.", hint="Asking again may help."
+                f"Oxen sent an empty answer: {lacks}.", hint="Asking again may help."
             )
         delta = Delta()
         if self._thoughts:
@@ -291,23 +308,23 @@ class AnswerReader:
         each may continue the last one, or repeat it and continue.
         """
         message = choice.get("message")
-        if not isinstance(message, dict):
-            text = choice.get("text")
-            return {"content": text} if isinstance(text, str) else None
+        if message is None:
+            message = choice.get("content") if (text := choice.get("text")) is None else text
+        if message is None:
+            self._has_message = self._has_message or isinstance(choice.get("delta"), dict)
+            return None
+        message = message if isinstance(message, dict) else {"content": message}
         text, reasoning = "".join(self._text), "".join(self._reasoning)
         started = bool(text or reasoning or self._refusal or self._tool_calls.started)
         is_repeat = started and not self._streams_messages
         self._streams_messages = self._streams_messages or not is_repeat
-        fields = dict(message)
+        fields = dict(with_text(message))
         for field, known in (
             ("content", text),
-            ("reasoning_content", reasoning),
-            ("reasoning", reasoning),
+            *((field, reasoning) for field in TEXT_FIELDS),
             ("refusal", "".join(self._refusal)),
         ):
             value = fields.get(field)
-            if is_repeat and field == "content" and isinstance(value, list | dict):
-                value = split_content(value)[0]
             if known and value and (is_repeat or isinstance(value, str)):
                 continues = isinstance(value, str) and value.startswith(known)
                 fields[field] = value[len(known) :] if continues else "" if is_repeat else value
@@ -320,32 +337,44 @@ class AnswerReader:
         """Read the fields of a delta, or of a `complete` message."""
         delta = Delta()
         content = fields.get("content")
+        if type(content) is not str:
+            fields = with_text(fields)
+            content = fields.get("content")
         if content:
-            if type(content) is str:
-                delta.text = content
-            else:
-                delta.text, delta.reasoning = split_content(content)
+            delta.text = content
             if self._thoughts is not None:
-                delta.text, thought = self._thoughts.feed(delta.text)
-                delta.reasoning += thought
+                delta.text, delta.reasoning = self._thoughts.feed(content)
             self._text.append(delta.text)
         if len(fields) > 1 or not content:
-            delta.reasoning += self._blocks.read(fields, complete=complete)
-            _add_extras(self._answer.extras, fields, complete=complete)
+            self._has_message = True
+            for name, value in fields.items():
+                if value and name not in _PLAIN:
+                    self._read_other_fields(fields, delta, complete=complete)
+                    break
         if delta.reasoning:
             self._reasoning.append(delta.reasoning)
-        if refusal := fields.get("refusal"):
-            delta.refusal = str(refusal)
-            self._refusal.append(delta.refusal)
-        if calls := fields.get("tool_calls"):
-            add = self._tool_calls.add_complete if complete else self._tool_calls.add
-            delta.tools = add(calls if isinstance(calls, list) else [calls])
-        elif call := fields.get("function_call"):
-            add = self._tool_calls.add_complete if complete else self._tool_calls.add
-            delta.tools = add([{"index": 0, "function": call}])
         if delta.text or delta.reasoning or delta.tools or delta.refusal:
             return delta
         return None
+
+    def _read_other_fields(self, fields: dict[str, Any], delta: Delta, *, complete: bool) -> None:
+        """Read what a delta, or a `complete` message, has besides text, into `delta`."""
+        if error := fields.get("error"):
+            raise self._with_partial(status_error({"error": error}))
+        delta.reasoning += self._blocks.read(fields, complete=complete)
+        if not EXTRA_FIELDS.isdisjoint(fields):
+            answer = self._answer
+            add_extras(answer.extras, fields, replace=complete and not self._streams_messages)
+            add_sources(answer.extras, answer.metadata, fields)
+        if refusal := fields.get("refusal"):
+            delta.refusal = text_in(refusal) or str(refusal)
+            self._refusal.append(delta.refusal)
+        calls = fields.get("tool_calls")
+        if not calls and (call := fields.get("function_call")):
+            calls = [{"index": 0, "function": call}]
+        if calls:
+            add = self._tool_calls.add_complete if complete else self._tool_calls.add
+            delta.tools = add(calls if isinstance(calls, list) else [calls])
 
     def _read_logprobs(self, delta: Delta | None, logprobs: Any) -> Delta | None:
         content = logprobs.get("content") if isinstance(logprobs, dict) else None
@@ -357,26 +386,16 @@ class AnswerReader:
         return delta
 
 
-def _add_extras(extras: dict[str, Any], fields: Mapping[str, Any], *, complete: bool) -> None:
-    """Add the images, audio and annotations of a delta; those of a `complete` message replace."""
-    for name in _EXTRAS:
-        value = fields.get(name)
-        known = None if complete else extras.get(name)
-        if isinstance(value, list) and isinstance(known, list):
-            extras[name] = known + value
-        elif isinstance(value, dict) and isinstance(known, dict):
-            extras[name] = {
-                **known,
-                **{key: _joined(known.get(key), key, item) for key, item in value.items()},
-            }
-        elif value:
-            extras[name] = value
-
-
-def _joined(known: Any, field: str, value: Any) -> Any:
-    """Return a field of streamed audio: its data and its transcript come in pieces."""
-    in_pieces = field in ("data", "transcript") and isinstance(known, str)
-    return known + value if in_pieces and isinstance(value, str) else value
+def _first_choice(choices: Any) -> Any:
+    """Return the first choice, also of choices that are no list."""
+    if isinstance(choices, list):
+        return choices[0] if choices else None
+    if isinstance(choices, str) and choices:
+        return {"message": choices}
+    if not isinstance(choices, dict) or not choices:
+        return None
+    is_choice = choices.keys() & {"message", "delta", "text", "content"}
+    return choices if is_choice else next(iter(choices.values()))
 
 
 def _is_empty(delta: Any) -> bool:

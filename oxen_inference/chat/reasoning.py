@@ -11,6 +11,8 @@ FIELDS = ("reasoning_details", "thinking_blocks")
 https://openrouter.ai/docs/guides/best-practices/reasoning-tokens
 https://docs.litellm.ai/docs/reasoning_content
 """
+TEXT_FIELDS = ("reasoning_content", "reasoning", "thinking", "reasoning_text", "thinking_content")
+"""The fields that hold reasoning as text, in the order of trust."""
 _STREAMED = ("text", "summary", "thinking")  # strings that come in pieces
 _SEALS = ("signature", "data")
 
@@ -31,7 +33,12 @@ class ReasoningBlocks:
     def read(self, fields: Mapping[str, Any], *, complete: bool) -> str:
         """Keep the blocks of a delta, or of a `complete` message; return the new reasoning text."""
         # Upstreams that serve two dialects send both fields, with the same text.
-        text: Any = fields.get("reasoning_content") or fields.get("reasoning")
+        text = ""
+        for name in TEXT_FIELDS:
+            if value := fields.get(name):
+                text = value if type(value) is str else text_in(value)
+                if text:
+                    break
         new = repeated = ""
         for field in FIELDS:
             if blocks := fields.get(field):
@@ -40,24 +47,21 @@ class ReasoningBlocks:
                     if isinstance(block, dict):
                         added = self._add(block, complete=complete)
                         new += added
-                        repeated += "" if added else _block_text(block)
+                        repeated += "" if added else text_in(block)
                 break
-        if isinstance(text, dict):
-            text = _block_text(text)
-        if isinstance(text, str) and text and text != repeated:
-            return text  # the blocks have the same text
-        return new
+        # The blocks have the same text.
+        return text if text and text != repeated else new
 
     def _add(self, block: dict[str, Any], *, complete: bool) -> str:
         """Add a block, or extend the last one by it; return the text that is new."""
         last = self.blocks[-1] if self.blocks else None
         if complete or last is None or _starts_new_block(last, block):
             self.blocks.append(dict(block))
-            return _block_text(block)
-        text = _block_text(block)
+            return text_in(block)
+        text = text_in(block)
         # LiteLLM sends the whole text again, together with the signature.
         has_seal = any(block.get(key) for key in _SEALS)
-        is_repeat = has_seal and text == _block_text(last)
+        is_repeat = has_seal and text == text_in(last)
         for key, value in block.items():
             if key in _STREAMED and isinstance(value, str):
                 if not is_repeat:
@@ -74,7 +78,7 @@ def _starts_new_block(last: dict[str, Any], block: dict[str, Any]) -> bool:
     if last.get("id") and block.get("id"):
         return bool(last["id"] != block["id"])
     is_sealed = any(last.get(key) for key in _SEALS)
-    return is_sealed and bool(_block_text(block) or block.get("data"))
+    return is_sealed and bool(text_in(block) or block.get("data"))
 
 
 def signed_block(text: str, signature: Any, *, redacted: Any = None) -> dict[str, Any] | None:
@@ -165,25 +169,16 @@ def without_thoughts(text: str) -> str:
     return text
 
 
-def split_content(content: Any) -> tuple[str, str]:
-    """Return the text and the reasoning of content that came as a list of parts."""
-    text, reasoning = "", ""
-    for part in content if isinstance(content, list) else [content]:
-        if isinstance(part, str):
-            text += part
-        elif isinstance(part, dict):
-            if part.get("type") in ("thinking", "reasoning"):
-                reasoning += _block_text(part)
-            elif isinstance(part.get("text"), str):
-                text += part["text"]
-    return text, reasoning
-
-
-def _block_text(block: dict[str, Any]) -> str:
-    for key in ("text", "thinking", "summary", "reasoning", "content"):
-        value = block.get(key)
-        if isinstance(value, str):
-            return value
-        if isinstance(value, list):
-            return split_content(value)[0]
+def text_in(value: Any) -> str:
+    """Return the text in a string, in a block of a known form, or in a list of these."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return "".join(map(text_in, value))
+    if isinstance(value, dict):
+        found = (text_in(value.get(name)) for name in _TEXTS_OF_BLOCKS)
+        return next((text for text in found if text), "")
     return ""
+
+
+_TEXTS_OF_BLOCKS = ("text", "thinking", "summary", "reasoning", "content", "value")

@@ -11,7 +11,7 @@ from typing import Any
 from oxen_inference.chat.schemas import Schema, invalid_schema, says_something
 
 _STRICT_FORMATS = {"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"}  # fmt: skip
-# Constraints that strict decoding does not know: they are unsupported to the model in words.
+# Constraints that strict decoding does not know: they are described to the model in words.
 _IN_WORDS = ("minLength", "maxLength", "uniqueItems", "minProperties", "maxProperties", "contains")
 _DROPPED = ("default", "examples", "$comment", "deprecated", "readOnly", "writeOnly")
 _INEXPRESSIBLE = {

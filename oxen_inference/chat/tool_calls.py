@@ -12,6 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 from oxen_inference.chat.answer import ToolCall, ToolDelta
+from oxen_inference.chat.call_fields import read_call
 
 _OPEN_OBJECT = "{"
 _EMPTY_OBJECT = "{}"
@@ -62,10 +63,10 @@ class ToolCallAssembler:
             if position >= len(known):
                 self._add(entry, position, deltas, alone=False, complete=True)
                 continue
-            call, (name, arguments) = known[position], _name_and_arguments(entry)
-            if name != call.name:
+            call, fields = known[position], read_call(entry)
+            if fields.name != call.name:
                 break
-            if added := call.feed(_continuation(call.text(), arguments)):
+            if added := call.feed(_continuation(call.text(), fields.arguments)):
                 self._delta_of(call, deltas).arguments += added
         return _non_empty(deltas)
 
@@ -105,8 +106,11 @@ class ToolCallAssembler:
         ]
 
     def _lacks_arguments(self, call: _PartialCall, missing_arguments: Container[str]) -> bool:
+        text = call.text()
+        if call.has_unread_object and not text:
+            return True
         # The arguments of the calls before the last one are complete.
-        return call is self._emitted[-1] and call.text() in missing_arguments
+        return call is self._emitted[-1] and text in missing_arguments
 
     def _add(
         self,
@@ -117,12 +121,7 @@ class ToolCallAssembler:
         alone: bool,
         complete: bool = False,
     ) -> None:
-        name, arguments = _name_and_arguments(fragment)
-        call_id = _string(fragment.get("id"))
-        extra = fragment.get("extra_content")
-        extra = extra if isinstance(extra, dict) else None
-
-        index = _index(fragment.get("index"))
+        index, call_id, name, arguments, extra, has_unread_object = read_call(fragment)
         call = None
         if not complete:
             call = self._find(index, call_id, name, arguments, position, alone=alone)
@@ -135,6 +134,7 @@ class ToolCallAssembler:
             self._calls.append(call)
 
         call.extra = _merged(call.extra, extra)
+        call.has_unread_object = call.has_unread_object or has_unread_object
         if call.id is None and call_id is not None:
             # Some upstreams use the function's name as id, but each result must name one call.
             is_new = self._by_id.setdefault(call_id, call) is call
@@ -202,6 +202,7 @@ class _PartialCall:
     __slots__ = (
         "arguments",
         "extra",
+        "has_unread_object",
         "id",
         "id_emitted",
         "name",
@@ -224,6 +225,8 @@ class _PartialCall:
         """Whether its name has arrived and was not emitted."""
         self.arguments: list[str] = []
         self.extra = extra
+        self.has_unread_object = False
+        """Whether its arguments may have come under a name that is not known."""
 
     def feed(self, piece: str) -> str:
         """Add a piece of the arguments, and return the part that can be emitted at once."""
@@ -326,12 +329,6 @@ def _continuation(known: str, arguments: str) -> str:
     return arguments[len(known) :] if arguments.startswith(known) else ""
 
 
-def _name_and_arguments(fragment: dict[str, Any]) -> tuple[str | None, str]:
-    function = fragment.get("function")
-    fields = function if isinstance(function, dict) else fragment
-    return _string(fields.get("name")), _text(fields.get("arguments"))
-
-
 def _merged(first: dict[str, Any] | None, second: dict[str, Any] | None) -> dict[str, Any] | None:
     return {**(first or {}), **second} if second else first
 
@@ -345,24 +342,6 @@ def _new_id() -> str:
     return f"call_{uuid4().hex[:24]}"
 
 
-def _string(value: object) -> str | None:
-    return str(value) if value and isinstance(value, str | int) else None
-
-
-def _text(arguments: object) -> str:
-    if arguments is None:
-        return ""
-    return arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
-
-
-def _index(value: object) -> int | None:
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int):
-        return value
-    return int(value) if isinstance(value, str) and value.isdigit() else None
-
-
 # The arguments of a complete call.
 
 
@@ -370,17 +349,23 @@ def read_arguments(text: str) -> dict[str, Any]:
     """Return the object in the arguments of a call; empty arguments are an empty object.
 
     A line break inside a string, which some models write, is accepted. Raises ValueError where
-    they are no JSON object.
+    they are no JSON object, also for NaN, which Python's parser would accept.
     """
     if not text.strip():
         return {}
     try:
-        arguments = json.loads(text, strict=False)
+        arguments = json.loads(text, strict=False, parse_constant=_refuse_constant)
+    except RecursionError as error:
+        raise ValueError("The arguments are nested too deeply.") from error
     except ValueError as error:
         raise ValueError(f"The arguments are not valid JSON: {error}.") from error
     if not isinstance(arguments, dict):
         raise ValueError("The arguments are not a JSON object.")  # noqa: TRY004 - about the text, not a type
     return arguments
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not a value in JSON")
 
 
 def is_object(text: str) -> bool:
@@ -399,8 +384,9 @@ def sendable_arguments(arguments: str | None) -> str:
     Malformed ones become the value of ``malformed_arguments``.
     """
     try:
-        is_valid = isinstance(json.loads(arguments or "{}"), dict)
-    except ValueError:
+        given = json.loads(arguments or "{}", parse_constant=_refuse_constant)
+        is_valid = isinstance(given, dict)
+    except (ValueError, RecursionError):
         is_valid = False
     if is_valid:
         return arguments or "{}"

@@ -85,6 +85,9 @@ def check(message: AIMessage, oddity: Oddity) -> None:
     assert tuple((c["name"], c["args"]) for c in message.tool_calls) == oddity.calls
     assert len(message.invalid_tool_calls) == oddity.invalid
     images = message.additional_kwargs.get("images")
+    if oddity.has_images:
+        shown = [b for b in message.content_blocks if b["type"] == "image"]
+        assert len(shown) == oddity.has_images
     assert (
         tuple(
             image["image_url"]["url"]

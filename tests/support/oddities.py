@@ -28,6 +28,8 @@ class Oddity:
     usage: tuple[int, int] | None = None
     refusal: str | None = None
     images: tuple[str, ...] = ()
+    has_images: int = 0
+    """How many images the message has as blocks, where they are not in `images`."""
     sent_back: dict[str, Any] | None = None
     """The reasoning fields that the next request has in this answer's message."""
     options: dict[str, Any] = field(default_factory=dict)
@@ -490,6 +492,35 @@ ODDITIES = [
         STOP,
         DONE,
         text="hi",
+    ),
+    complete(
+        "parts of every kind",
+        "tool_use",
+        message={
+            "content": [
+                {"type": "thinking", "thinking": "hm"},
+                {"type": "text", "text": {"value": "hi"}},
+                {"type": "image", "source": {"type": "url", "url": "https://oxen.ai/ox.png"}},
+                {"type": "tool_use", "id": "a", "name": "weather", "input": {"city": "Paris"}},
+            ]
+        },
+        text="hi",
+        reasoning="hm",
+        calls=(PARIS,),
+        has_images=1,
+    ),
+    complete(
+        "a refusal as a part",
+        message={"content": [{"type": "refusal", "refusal": "I cannot."}]},
+        refusal="I cannot.",
+    ),
+    complete("nothing but a filter", "RECITATION", message={"content": None}, refusal=""),
+    streamed("numbers as content", delta(content=4), delta(content="2"), STOP, DONE, text="42"),
+    streamed("text in place of the delta", in_choice(delta="hi"), STOP, DONE, text="hi"),
+    complete(
+        "images in several forms",
+        message={"content": None, "images": [{"url": "https://oxen.ai/1.png"}, {"b64_json": "AA"}]},
+        has_images=2,
     ),
     streamed(
         "text of an older API",
@@ -1029,6 +1060,18 @@ ODDITIES = [
         CALLED,
         calls=(PARIS,),
         finish="tool_calls",
+    ),
+    complete(
+        "arguments under another name",
+        "tool_calls",
+        message={"tool_calls": [{"id": "a", "name": "weather", "input": {"city": "Paris"}}]},
+        calls=(PARIS,),
+    ),
+    complete(
+        "arguments under an unknown name",
+        "tool_calls",
+        message={"tool_calls": [call(id_="a", function={"name": "weather", "of": {"a": 1}})]},
+        invalid=1,
     ),
     streamed(
         "arguments as an object",
@@ -1706,6 +1749,15 @@ FAILURES = [
                 }
             ]
         },
+        error="InternalServerError",
+        retryable=True,
+        partial="hi",
+        text="Provider disconnected",
+    ),
+    failing(
+        "error inside the delta",
+        HI,
+        delta(error={"code": 502, "message": "Provider disconnected"}),
         error="InternalServerError",
         retryable=True,
         partial="hi",
