@@ -549,7 +549,7 @@ def _require_checkpointer(config: Mapping[str, Any]) -> None:
 def _open_budget(limit: Decimal, name: str, ledger: Ledger | None, price_caps: PriceCaps) -> Budget:
     """Return a run's budget, kept in the ledger, or in this process if no ledger is durable."""
     from oxen_inference.ledger.budgets import Budget, RunBudget
-    from oxen_inference.ledger.entries import shortened
+    from oxen_inference.ledger.names import shortened
     from oxen_inference.ledger.store import default_ledger
 
     name = shortened(name)

@@ -13,7 +13,7 @@ from typing import Any
 from oxen_inference.errors import ConfigurationError, InvalidInputError
 from oxen_inference.ledger import accounts
 from oxen_inference.ledger.accounts import Reservation, Totals
-from oxen_inference.ledger.entries import LONGEST_NAME, is_too_long
+from oxen_inference.ledger.names import LONGEST_NAME, is_too_long
 from oxen_inference.ledger.store import Ledger, default_ledger
 from oxen_inference.locks import Lock
 from oxen_inference.money import read_money

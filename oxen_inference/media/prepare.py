@@ -27,14 +27,8 @@ from oxen_inference.errors import (
 )
 from oxen_inference.ledger.accounts import Reservation
 from oxen_inference.ledger.budgets import Budget, read_amount
-from oxen_inference.ledger.entries import (
-    LONGEST_NAME,
-    Entry,
-    Intent,
-    Scope,
-    is_too_long,
-    shortened,
-)
+from oxen_inference.ledger.entries import Entry, Intent, Scope
+from oxen_inference.ledger.names import LONGEST_NAME, is_too_long, shortened
 from oxen_inference.ledger.store import Ledger
 from oxen_inference.media.engine import Engine
 from oxen_inference.media.fingerprints import (

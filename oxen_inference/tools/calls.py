@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from oxen_inference.ledger.entries import shortened
+from oxen_inference.ledger.names import shortened
 from oxen_inference.locks import Lock
 from oxen_inference.tools.inputs import REFERENCE
 

@@ -34,16 +34,10 @@ from oxen_inference.errors import (
 from oxen_inference.ledger import schema
 from oxen_inference.ledger.accounts import to_usd
 from oxen_inference.ledger.database import LedgerWarning
-from oxen_inference.ledger.entries import (
-    LONGEST_NAME,
-    Entry,
-    Intent,
-    Scope,
-    is_too_long,
-    shortened,
-)
+from oxen_inference.ledger.entries import Entry, Intent, Scope
 from oxen_inference.ledger.groups import Change, GroupedWrites
 from oxen_inference.ledger.leases import STALE, is_alive, this_process
+from oxen_inference.ledger.names import LONGEST_NAME, is_too_long, shortened
 from oxen_inference.ledger.schema import metadata, migrate, migrations
 from oxen_inference.ledger.store import Begun, Undecided, default_ledger
 from oxen_inference.result import MediaItem

@@ -27,7 +27,7 @@ from oxen_inference.errors import (
     LedgerError,
     MissingAPIKeyError,
 )
-from oxen_inference.ledger.entries import is_too_long
+from oxen_inference.ledger.names import is_too_long
 from oxen_inference.tools.connection import Connection
 from oxen_sandbox.models import Catalog
 
