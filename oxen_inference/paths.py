@@ -40,7 +40,6 @@ class Paths:
     audio_transcriptions: str = "/audio/transcriptions"
     queue: str = "/queue"
     queue_item: str = "/queue/{generation_id}"
-    queue_cancel: str = "/queue/{generation_id}"
     generations: str = "/generations"
     generation: str = "/generations/{generation_id}"
     events: str = "../events"
@@ -80,7 +79,6 @@ LEGACY = Paths(
     audio_transcriptions="/ai/audio/transcriptions",
     queue="/ai/queue",
     queue_item="/ai/queue/{generation_id}",
-    queue_cancel="/ai/queue/{generation_id}",
     generations="/ai/generations",
     generation="/ai/generations/{generation_id}",
     events="events",

@@ -18,9 +18,6 @@ from oxen_inference.money import read_money
 from oxen_inference.paths import Paths, fill
 from oxen_inference.transport import AsyncSender, Call, Sender
 
-MAX_GENERATIONS = 4
-"""Most jobs one submit may ask for: the documentation says 4, the OpenAPI file 12."""
-
 
 @dataclass(frozen=True, slots=True)
 class GenerationsPage:
@@ -73,7 +70,7 @@ def list_call(
 
 
 def cancel_call(paths: Paths, generation_id: str) -> Call[None]:
-    path = fill(paths.queue_cancel, generation_id=generation_id)
+    path = fill(paths.queue_item, generation_id=generation_id)
     return Call(method="delete", path=path, read=lambda _: None)
 
 

@@ -80,7 +80,6 @@ class Job:
     media_type: str
     params: JSON
     enqueued_at: float
-    starts_at: float
     ends_at: float
     status: str = "queued"
     started_at: float | None = None
@@ -156,7 +155,6 @@ class State:
                     media_type,
                     params,
                     now,
-                    starts,
                     now + seconds,
                     fault=fault,
                 )

@@ -50,7 +50,7 @@ def _check_refusals(client: OxenClient, report: Report) -> None:
         ("post", paths.queue, unknown, (404,), "not found"),
         ("post", paths.images_generate, unknown, (404,), "not found"),
         ("get", fill(paths.queue_item, generation_id=nobody), None, (404,), ""),
-        ("delete", fill(paths.queue_cancel, generation_id=nobody), None, (404,), ""),
+        ("delete", fill(paths.queue_item, generation_id=nobody), None, (404,), ""),
         ("get", fill(paths.generation, generation_id=nobody), None, (404,), ""),
     )
     for method, path, body, statuses, words in requests:

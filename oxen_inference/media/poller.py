@@ -49,7 +49,6 @@ class Poller:
         self._is_elected = False
         self._reads_ledger = False
         self._another_asks = False
-        self.rounds = 0
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -207,7 +206,6 @@ class Poller:
         ]
 
     async def _ask(self, jobs: list[PolledJob], *, announced: bool = False) -> None:
-        self.rounds += 1
         resting = time.monotonic() < self._not_before
         try:
             if announced:

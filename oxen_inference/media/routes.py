@@ -103,11 +103,6 @@ def is_missing(hub: str, route: str) -> bool:
     return _missing.get((hub, route), 0.0) > time.monotonic()
 
 
-def forget_missing() -> None:
-    """Ask every route again, as a test needs."""
-    _missing.clear()
-
-
 def has_image(model: Model, body: Mapping[str, Any]) -> bool:
     """Whether an image is among a request's inputs."""
     schema = model.request_schema

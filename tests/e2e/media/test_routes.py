@@ -42,10 +42,8 @@ def older() -> Iterator[Sandbox]:
 
 
 @pytest.fixture(autouse=True)
-def nothing_remembered() -> Iterator[None]:
-    routes.forget_missing()
-    yield
-    routes.forget_missing()
+def nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routes, "_missing", {})
 
 
 def posts(hub: Sandbox) -> list[str]:
