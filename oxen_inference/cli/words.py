@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _ID = r"\(\[?['\"]?(?P<id>[^'\",\])]+)['\"]?[^)]*\)"
-_WORDS = (
+_TABLE = (
     (r"client\.media\.reconcile\(save_to=(?:…|\.\.\.)\)", "`oxen-inference reconcile --save-to FOLDER`"),
     (r"client\.media\.reconcile\(\)", "`oxen-inference reconcile`"),
     (r"client\.media\.forget\(entry_id\)", "`oxen-inference forget ENTRY_ID`"),
@@ -43,11 +43,12 @@ _WORDS = (
     (r", or pass api_key=\.\.\.", ""),
     (r"\bpip install 'oxen-integrations\[storage\]'", "Run: pip install 'oxen-integrations[storage]'"),
 )  # fmt: skip
-_READ = tuple((re.compile(pattern), words) for pattern, words in _WORDS)
+WORDS = tuple((re.compile(pattern), words) for pattern, words in _TABLE)
+"""What is said of Python → what is said instead."""
 
 
 def in_commands(text: str) -> str:
     """Return an error's text with commands and options in place of calls and arguments."""
-    for pattern, words in _READ:
+    for pattern, words in WORDS:
         text = pattern.sub(words, text)
     return text

@@ -93,11 +93,11 @@ async def test_cache_points_of_llama_index_are_sent(hub: Sandbox) -> None:
         llm.chat(given)
     with pytest.warns(UserWarning, match=DROPPED):
         await llm.achat(given)
-    for body in bodies(hub):
-        assert body["messages"] == [
-            {"role": "system", "content": "Be kind."},
-            {"role": "user", "content": [marked("Hello.")]},
-        ]
+    messages = [
+        {"role": "system", "content": "Be kind."},
+        {"role": "user", "content": [marked("Hello.")]},
+    ]
+    assert [body["messages"] for body in bodies(hub)] == [messages, messages]
 
 
 def anthropics() -> Any:

@@ -4,7 +4,7 @@
         client = OxenClient(base_url=server.url, api_key="test")
 
 A script is what one connection's request is answered with: bytes are sent as they are, a number
-is a pause in seconds, `Reset()` ends the connection with a TCP reset, `Close()` in good order,
+is a pause in seconds, an event is waited for, `Reset()` ends the connection with a TCP reset, `Close()` in good order,
 `Hold()` keeps it open and silent until the client or the server closes. The last script serves all further requests.
 """
 
@@ -22,7 +22,8 @@ from typing import Any
 
 from typing_extensions import Self
 
-Step = "bytes | float | Reset | Hold"
+_LONGEST = 60.0  # seconds that an event is waited for
+Step = "bytes | float | threading.Event | Reset | Hold"
 
 
 class Reset:
@@ -203,6 +204,8 @@ class ScriptedServer:
             elif isinstance(step, Hold):
                 self._watch(connection, request)
                 return False
+            elif isinstance(step, threading.Event):
+                step.wait(_LONGEST)
             else:
                 time.sleep(step)
         return b"connection: close" not in sent.lower()

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from oxen_inference.cli.words import in_commands
+from oxen_inference.cli.words import WORDS, in_commands
+from oxen_inference.errors import InvalidInputError
+from oxen_inference.media.bulk_run import BulkOptions
 from tests.conftest import REPOSITORY
 
 ROOMS = ("media", "ledger")
@@ -33,8 +35,8 @@ def written(node: ast.AST) -> str:
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
 
 
-def hints() -> Iterator[tuple[Path, str]]:
-    for room in ROOMS:
+def hints(*rooms: str) -> Iterator[tuple[Path, str]]:
+    for room in rooms:
         for path in sorted((REPOSITORY / "oxen_inference" / room).rglob("*.py")):
             tree = ast.parse(path.read_text("utf-8"))
             prose = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Expr)}  # docstrings
@@ -43,20 +45,26 @@ def hints() -> Iterator[tuple[Path, str]]:
             }
             for node in ast.walk(tree):
                 text = "" if id(node) in prose else written(node)
+                for short, whole in FILLED_IN.items():
+                    text = text.replace(short, whole)
                 if " " in text and not any(each in text for each in NOT_FOR_A_TERMINAL):
                     yield path, text
 
 
+FILLED_IN = {
+    "generation_ids=x": "generation_ids=['x']",
+    "client.media.x": "client.media.resume('x')",
+}
+"""Texts that are put together of several ones → as they are said."""
+
+
+SAID = list(hints("."))
+
+
 def test_every_hint_about_paid_work_has_a_command() -> None:
     calls = re.compile(r"client\.media\.|client\.catalog\.|Budget\(|price_caps=|key_prefix=")
-    found = list(hints())
+    found = list(hints(*ROOMS))
     assert any("client.media.reconcile" in text for _, text in found)
-    filled_in = {
-        "generation_ids=x": "generation_ids=['x']",
-        "client.media.x": "client.media.resume('x')",
-    }
-    for short, whole in filled_in.items():
-        found = [(path, text.replace(short, whole)) for path, text in found]
     left = {(path.name, text) for path, text in found if calls.search(in_commands(text))}
     assert left == set()
 
@@ -72,3 +80,13 @@ def test_every_hint_about_paid_work_has_a_command() -> None:
 )  # fmt: skip
 def test_calls_become_commands(text: str, words: str) -> None:
     assert in_commands(text).startswith(words)
+
+
+def test_no_rule_is_about_a_text_that_nobody_says() -> None:
+    said = [text for path, text in SAID if path.name != "words.py"]
+    for option in ("max_in_flight", "max_connections", "attempts"):  # the name is filled in
+        with pytest.raises(InvalidInputError) as caught:
+            BulkOptions(**{option: 0}).check()
+        said.append(caught.value.message)
+    silent = [p.pattern for p, _ in WORDS if not any(map(p.search, said))]
+    assert silent == []
