@@ -635,9 +635,12 @@ def test_calls_side_by_side_are_two_requests_and_later_ones_join(ledger: Ledger)
     assert (third.entry.entry_id, third.is_mine) == (first.entry.entry_id, False)
     assert ledger.find(SCOPE, "3").entry_id == first.entry.entry_id
     ledger.leave(third.wait_id)
-    ledger.mark_delivered(
-        replace(first.entry, items=(MediaItem(generation_id="a", status="succeeded"),))
-    )
+    ended = replace(first.entry, items=(MediaItem(generation_id="a", status="succeeded"),))
+    ledger.mark_delivered(ended)
+    assert ledger.find_existing(intent(conversation="c")) is None
+    ledger.mark_undelivered(ended)  # its caller was interrupted
+    assert ledger.find_existing(intent(conversation="c")) is not None
+    ledger.mark_delivered(ended)
     assert ledger.begin(intent(conversation="c", key="4")).is_mine
 
 
