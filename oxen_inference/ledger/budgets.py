@@ -31,7 +31,7 @@ def read_amount(value: object, name: str) -> Decimal:
     return amount
 
 
-def _read_limit(value: object) -> Decimal:
+def read_limit(value: object) -> Decimal:
     """Return a limit as a ledger keeps it; what it has more digits for is left out."""
     return accounts.to_usd(accounts.to_units(read_amount(value, "limit"), ROUND_DOWN))
 
@@ -73,7 +73,7 @@ class Budget:
     ) -> None:
         self.price_caps = read_price_caps(price_caps)
         self.release_failed_after = _read_seconds(release_failed_after)
-        self.limit = _read_limit(limit)
+        self.limit = read_limit(limit)
         if name is not None and (not isinstance(name, str) or is_too_long(name)):
             raise ConfigurationError(
                 f"A budget's name must be a text of at most {LONGEST_NAME:,} bytes."
@@ -133,7 +133,7 @@ class Budget:
 
     def change_limit(self, limit: USD) -> None:
         """Set another limit: for a named budget, everywhere it is named from now on."""
-        new = _read_limit(limit)
+        new = read_limit(limit)
         self._check_process()
         with self._lock:
             if self._ledger is not None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 import os
 import pickle
+from argparse import Namespace
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oxen_inference import Budget, Ledger
+from oxen_inference.cli.generate.money import check_budget, read_budget
 from oxen_inference.errors import (
     BudgetExceededError,
     ConfigurationError,
@@ -65,6 +68,9 @@ def test_a_limit_counts_as_the_ledger_keeps_it(tmp_path: Path) -> None:
         budget.change_limit("2.000000009")  # never rounded up: it is a limit
         assert budget.limit == 2
     assert Budget("2.000000009", name="b", ledger=ledger).remaining == 2
+    options = Namespace(budget=read_budget("b=2.000000009"))
+    client: Any = SimpleNamespace(media=SimpleNamespace(ledger=ledger))
+    check_budget(client, options)
 
 
 def test_floats_mean_what_they_show() -> None:

@@ -57,6 +57,7 @@ def budget_of(client: OxenClient, options: argparse.Namespace, run: Run) -> Budg
 def check_budget(client: OxenClient, options: argparse.Namespace) -> None:
     """Raise `ConfigurationError` where a shared budget has another limit, or nothing lasts."""
     from oxen_inference.errors import ConfigurationError
+    from oxen_inference.ledger.budgets import read_limit
     from oxen_inference.money import usd
 
     ledger, given = client.media.ledger, options.budget
@@ -68,7 +69,7 @@ def check_budget(client: OxenClient, options: argparse.Namespace) -> None:
     if given is None or given.name is None:
         return
     known = ledger.budgets().get(given.name)
-    if known is not None and known.limit != given.amount:
+    if known is not None and known.limit != read_limit(given.amount):
         raise ConfigurationError(
             f"The budget {given.name!r} has a limit of {usd(known.limit)} in this ledger, not "
             f"{usd(given.amount)}. Nothing was sent.",
