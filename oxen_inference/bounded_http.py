@@ -23,7 +23,7 @@ from oxen_inference.errors import APIResponseError, ConfigurationError
 
 MAX_ANSWER_BYTES = 32_000_000
 """Most bytes of an answer to a `GET`, after unpacking."""
-MAX_RESULT_BYTES = 256_000_000
+MAX_LARGE_ANSWER_BYTES = 256_000_000
 """Most bytes of an answer to any other request: it may hold images and videos."""
 MAX_ERROR_BYTES = 1_000_000
 """Most bytes of an error; the rest is not read."""
@@ -171,7 +171,7 @@ class _Limits:
             upload = int(length) / _SLOWEST_UPLOAD if length.isdecimal() and len(length) < 20 else 0
             self.deadline = time.monotonic() + seconds + upload
         is_get = request.method == "GET"
-        self._max_bytes: float = MAX_ANSWER_BYTES if is_get else MAX_RESULT_BYTES
+        self._max_bytes: float = MAX_ANSWER_BYTES if is_get else MAX_LARGE_ANSWER_BYTES
         self._max_event: float | None = None
         self._ends_silently = False
         self._received = self._in_event = 0
@@ -308,6 +308,7 @@ async def _aread(response: Any, limits: _Limits) -> None:
     try:
         await response.aread()
     except BaseException:
+        # What ended the reading is raised, not what its close may say.
         with anyio.CancelScope(shield=True), suppress(Exception):
             await response.aclose()
         raise

@@ -308,6 +308,7 @@ def _drop_dead(by_loop: dict[int, _LoopClient[Any]], *, idle: bool = False) -> N
         if loop is None or loop.is_closed() or (idle and not loop.is_running()):
             # No loop will run the close, so it is stepped by hand: it waits for nothing, and a
             # session that is not closed would print a warning.
-            with suppress(StopIteration, Exception):
+            # StopIteration means that it is closed; anything else has nobody to hear it.
+            with suppress(Exception):
                 entry.closing.aclose().send(None)
             by_loop.pop(key, None)

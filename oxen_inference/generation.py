@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+MEDIA_TYPES = ("image", "video", "audio")
 ACTIVE = frozenset({"queued", "processing"})
 TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
 

@@ -12,9 +12,9 @@ from urllib.parse import urljoin, urlsplit
 
 from oxen_inference.error_body import human_text
 from oxen_inference.errors import APIResponseError
-from oxen_inference.generation import ACTIVE, TERMINAL, Generation, read_status
+from oxen_inference.generation import ACTIVE, MEDIA_TYPES, TERMINAL, Generation, read_status
 from oxen_inference.money import read_money
-from oxen_inference.result_forms import KINDS, find_results, kind_of_name, result_names
+from oxen_inference.result_forms import find_results, kind_of_name, result_names
 
 # A completion event names these fields differently from a queue row (https://docs.oxen.ai).
 _EVENT_NAMES = {"url": "result_url", "error": "error_message", "model": "model_name"}
@@ -166,7 +166,7 @@ def _result_url(row: Mapping[str, Any], inputs: Collection[str] = ()) -> str | N
     if (own := _url(row.get("result_url"))) is not None:
         return own
     kind = row.get("media_type")
-    found = find_results(row, kind if kind in KINDS else None, without=inputs, is_row=True)
+    found = find_results(row, kind if kind in MEDIA_TYPES else None, without=inputs, is_row=True)
     return found[0].as_url(kind) if found else None
 
 

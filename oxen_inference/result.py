@@ -14,10 +14,9 @@ from typing import Any
 from typing_extensions import Self
 
 from oxen_inference import notebook
-from oxen_inference.generation import TERMINAL, Generation
+from oxen_inference.generation import MEDIA_TYPES, TERMINAL, Generation
 from oxen_inference.money import usd
 
-_KINDS = frozenset({"image", "video", "audio"})
 _LONGEST_DATA_URL_SHOWN = 60  # characters
 
 
@@ -268,7 +267,7 @@ def _kind_of(item: MediaItem, media_type: str | None) -> str:
     name = (item.url or "").partition("?")[0].rpartition("/")[2]
     named, _ = mimetypes.guess_type(name)
     kinds = ((item.mime_type or "").partition("/")[0], media_type, (named or "").partition("/")[0])
-    return next((one for one in kinds if one in _KINDS), "image")
+    return next((one for one in kinds if one in MEDIA_TYPES), "image")
 
 
 def _as_html(item: MediaItem, media_type: str | None) -> str:

@@ -7,9 +7,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from oxen_inference.generation import ACTIVE, read_status
+from oxen_inference.generation import ACTIVE, MEDIA_TYPES, read_status
 
-KINDS = ("image", "video", "audio")
 _MIME_TYPES = {"image": "image/png", "video": "video/mp4", "audio": "audio/mpeg"}
 # Of answers that hold one result, or several, of whatever kind.
 _NEUTRAL = ("result", "results", "output", "outputs", "data")
@@ -62,7 +61,7 @@ def find_results(
 
 def kind_of_name(name: str) -> str | None:
     """Return the kind that a name of a result speaks of; None for one of any kind."""
-    return next((kind for kind in KINDS if name.startswith(kind)), None)
+    return next((kind for kind in MEDIA_TYPES if name.startswith(kind)), None)
 
 
 def result_names() -> list[str]:
@@ -77,8 +76,8 @@ def _names(kind: str | None) -> tuple[tuple[str, str | None], ...]:
 
 
 def _named(kind: str | None) -> Iterator[tuple[str, str | None]]:
-    own = [one for one in KINDS if one == kind] or list(KINDS)
-    others = [one for one in KINDS if one not in own]
+    own = [one for one in MEDIA_TYPES if one == kind] or list(MEDIA_TYPES)
+    others = [one for one in MEDIA_TYPES if one not in own]
     for one in own:
         yield from ((f"{one}s", one), (one, one))
     yield from ((name, None) for name in _NEUTRAL)

@@ -1,4 +1,4 @@
-"""Where the API key and the base URL come from.
+"""The API key, the base URL, the folders of the ledger and of results, and timeouts.
 
 Key: the argument, which must not be empty, then ``OXEN_API_KEY``, then the ``auth_config.toml``
 that Oxen's own command line writes (in ``$OXEN_CONFIG_DIR``, else ``~/.config/oxen``).

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from oxen_inference.generation import MEDIA_TYPES
+
 MODALITIES = ("text", "image", "video", "audio")
 """What a model can make, as `capabilities.output` spells it."""
 
@@ -158,3 +160,10 @@ def output_of(endpoint: str | None) -> str | None:
     """Return the modality of an endpoint's answers, or None."""
     lowered = (endpoint or "").lower()
     return next((output for word, output in _OUTPUT_BY_WORD if word in lowered), None)
+
+
+def made_media(model: Model) -> str | None:
+    """Return which of `MEDIA_TYPES` a model makes; None if it makes none."""
+    if model.kind in MEDIA_TYPES:
+        return model.kind
+    return next((media_type for media_type in MEDIA_TYPES if model.makes(media_type)), None)

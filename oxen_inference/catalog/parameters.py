@@ -101,7 +101,8 @@ class Parameters:
         return has_meaning and allows_null(self.fields[name])
 
 
-@lru_cache(maxsize=256)  # a model never changes; that of a newer catalog is another object
+# A model never changes; one that was fetched later is equal if it says the same.
+@lru_cache(maxsize=256)
 def parameters(model: Model) -> Parameters:
     """Return what `model.request_schema` documents."""
     root = model.request_schema

@@ -9,10 +9,10 @@ may be too high, never too low.
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from oxen_inference.catalog.effective import EffectiveCall, read_quantity
@@ -29,7 +29,6 @@ _MOST_TEXT = 20_000  # characters of one entry that are read
 _LONGEST_SENTENCE = 600
 _MOST_DEPTH = 6
 _SAME_CLAUSE = 30  # characters
-_KEPT = 512
 
 _SENTENCE_END = re.compile(r"(?<=[.!?;])\s+|\n+|•")
 _OTHER_RATES = re.compile(r"\b(?:frame|bit|sampl\w+|refresh|data|success)[ -]?rates?\b")
@@ -189,11 +188,9 @@ class _Parameter:
     named: re.Pattern[str] | None
 
 
-def price_rules(model: Model) -> list[PriceRule]:
+@lru_cache(maxsize=512)  # as the models, which never change
+def price_rules(model: Model) -> tuple[PriceRule, ...]:
     """Return what the documentation and the entry's own texts say that no price field has."""
-    known = _kept.get(id(model))
-    if known is not None and known[0] is model:
-        return known[1]
     parameters = list(_parameters(model))
     rules = [
         rule
@@ -203,13 +200,7 @@ def price_rules(model: Model) -> list[PriceRule]:
     for field, text in _texts(model):
         for sentence in _sentences(text):
             rules += _rules_of(model, sentence, field, parameters)
-    _kept[id(model)] = (model, rules)
-    while len(_kept) > _KEPT:
-        _kept.popitem(last=False)
-    return rules
-
-
-_kept: OrderedDict[int, tuple[Model, list[PriceRule]]] = OrderedDict()
+    return tuple(rules)
 
 
 @dataclass(frozen=True, slots=True)

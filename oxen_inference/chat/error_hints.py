@@ -13,6 +13,7 @@ from oxen_inference.errors import (
     ModelNotFoundError,
     NotFoundError,
 )
+from oxen_inference.generation import MEDIA_TYPES
 
 if TYPE_CHECKING:
     from oxen_inference.catalog.models import Model
@@ -67,7 +68,7 @@ def _needs_media(error: APIStatusError, model: Model | None) -> bool:
     if isinstance(error, ModelNotFoundError) or error.status_code not in (400, 404, 405, 422):
         return False
     if model is not None and (model.outputs or model.is_chat):
-        return not model.is_chat and any(map(model.makes, ("image", "video", "audio")))
+        return not model.is_chat and any(map(model.makes, MEDIA_TYPES))
     return bool(_DOES_NOT_CHAT.search(error.message))
 
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from urllib.parse import unquote, unquote_to_bytes
 
 from oxen_inference.errors import InvalidInputError
-from oxen_inference.media.input_kinds import is_text
+from oxen_inference.media.input_kinds import is_surely_text
 
 Part = dict[str, Any]
 MediaKind = Literal["image", "video", "audio", "file"]
@@ -228,7 +228,7 @@ def _decoded(payload: str) -> str | None:
 
 def _check_is_image(head: bytes, shown: str | None, declared: str) -> None:
     """Raise `InvalidInputError` for a document that is given as an image."""
-    is_document = shown == _PDF or (shown is None and is_text(head, declared))
+    is_document = shown == _PDF or (shown is None and is_surely_text(head, declared))
     if is_document:
         what = "a PDF document" if shown == _PDF else "text"
         raise InvalidInputError(

@@ -21,7 +21,7 @@ from oxen_inference.ledger.schema import budgets, charges, failures, holds, leas
 from oxen_inference.ledger.statements import insert_new, now
 from oxen_inference.money import usd
 
-log = logging.getLogger("oxen_inference.media")
+log = logging.getLogger("oxen_inference.ledger")
 
 # Statements are made once: to make one takes longer than to run it.
 _TOTALS = select(budgets.c.amount, budgets.c.spent, budgets.c.reserved).where(

@@ -16,7 +16,7 @@ from oxen_inference.ledger.entries import Entry
 from oxen_inference.ledger.leases import has_left, is_alive
 from oxen_inference.result import MediaItem
 
-log = logging.getLogger("oxen_inference.media")
+log = logging.getLogger("oxen_inference.ledger")
 
 T = TypeVar("T")
 

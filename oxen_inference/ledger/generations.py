@@ -19,7 +19,7 @@ from oxen_inference.ledger.schema import entries, generations
 from oxen_inference.ledger.statements import insert_new, now
 from oxen_inference.result import MediaItem
 
-log = logging.getLogger("oxen_inference.media")
+log = logging.getLogger("oxen_inference.ledger")
 
 _DIRECT = "direct:"
 

@@ -24,7 +24,7 @@ from oxen_inference.ledger.schema import leases
 from oxen_inference.ledger.statements import insert_new, now
 from oxen_inference.locks import Lock
 
-log = logging.getLogger("oxen_inference.media")
+log = logging.getLogger("oxen_inference.ledger")
 
 HEARTBEAT = 5.0
 """Seconds between two heartbeats."""

@@ -1,5 +1,6 @@
-"""From finished generations to files: with a fresh URL where the old one expired, and once for all
-calls of a process that collect the same result into the same folder.
+"""Download what finished generations made, with a fresh URL where the old one expired.
+
+Calls of a process that collect the same result into the same folder download it once.
 """
 
 from __future__ import annotations

@@ -6,9 +6,9 @@ Every function here, and in the modules below, is an `async def` over the operat
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Iterable
 from functools import partial
-from shlex import quote
 from typing import TypeVar
 
 from oxen_inference.effects import Work, run, run_on_network, shield, with_deadline
@@ -222,9 +222,11 @@ def _forget_command(engine: Engine, entry: Entry) -> str:
     if not ledger.durable or (ledger.path is None and not ledger.is_same(default_ledger())):
         return f"client.media.forget({entry.entry_id!r})"
     named = (
-        "" if ledger.is_same(default_ledger()) else f"OXEN_LEDGER_URL={quote(str(ledger.path))} "
+        ""
+        if ledger.is_same(default_ledger())
+        else f"OXEN_LEDGER_URL={shlex.quote(str(ledger.path))} "
     )
-    at = "" if hub == hub_of(HUB_URL) else f" --base-url {quote(f'{hub}/api/ai')}"
+    at = "" if hub == hub_of(HUB_URL) else f" --base-url {shlex.quote(f'{hub}/api/ai')}"
     return f"{named}oxen-inference{at} forget {entry.entry_id}"
 
 

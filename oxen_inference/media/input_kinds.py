@@ -60,7 +60,7 @@ def _mismatch(kind: str, url: str) -> str | None:
     declared, head = _read_head(url)
     shown = probe_head(head)
     if shown is None:
-        return "text" if is_text(head, declared) else None
+        return "text" if is_surely_text(head, declared) else None
     mime_type = shown.mime_type
     if shown.kind == kind or (kind == "image" and mime_type in _IMAGES_TOO):
         return None
@@ -85,7 +85,7 @@ def _read_head(url: str) -> tuple[str, bytes]:
         return stated, b""
 
 
-def is_text(head: bytes, declared: str) -> bool:
+def is_surely_text(head: bytes, declared: str) -> bool:
     """Whether a file that begins so, and is said to be of a type, surely is text."""
     if "svg" in declared:
         return False

@@ -31,7 +31,7 @@ from oxen_inference.result import MediaItem, MediaResult
 
 MAX_INLINE_BYTES = 20_000_000
 """Largest local file that is sent inline, as a data URL."""
-MAX_RESULT_BYTES = 12_000_000
+MAX_INLINE_RESULT_BYTES = 12_000_000
 """Largest earlier result that is fetched and sent inline: as much as clients in production send."""
 
 _GENERATION_ID = re.compile(
@@ -169,7 +169,7 @@ def _read(name: str, value: Any, allow_paths: bool) -> Any:
                 f"{name} must be a URL, a data URL or an earlier result: local files are not read.",
                 hint="Pass allow_paths=True to have them read.",
             )
-        return data_url(name, value)
+        return file_as_data_url(name, value)
     if isinstance(value, str) and _EMPTY_DATA_URL.fullmatch(value.strip()):
         raise InvalidInputError(f"{name}: the data URL is empty. Nothing was sent.")
     return value
@@ -212,7 +212,7 @@ async def _inlined(name: str, url: str, source: Source) -> str:
         raise InvalidInputError(
             f"{name}: the earlier result could not be fetched to be sent inside the request: "
             f"{reason.rstrip('.')}. Nothing was sent.",
-            hint=f"At most {MAX_RESULT_BYTES:,} bytes are sent so; a larger file needs a public URL.",
+            hint=f"At most {MAX_INLINE_RESULT_BYTES:,} bytes are sent so; a larger file needs a public URL.",
         ) from error
 
 
@@ -220,7 +220,7 @@ def _fetch_inline(url: str, source: Source) -> str:
     if url.startswith("data:"):
         return url
     with TemporaryDirectory(prefix="oxen-input-") as folder:
-        limited = replace(source, max_bytes=min(source.max_bytes, MAX_RESULT_BYTES))
+        limited = replace(source, max_bytes=min(source.max_bytes, MAX_INLINE_RESULT_BYTES))
         fetched = fetch(url, Path(folder), "input", "image", limited)
         encoded = base64.b64encode(fetched.path.read_bytes()).decode()
         return f"data:{fetched.mime_type or 'application/octet-stream'};base64,{encoded}"
@@ -234,7 +234,7 @@ def _has_data_url(value: Any) -> bool:
     return isinstance(value, str) and value.lstrip().lower().startswith("data:")
 
 
-def data_url(name: str, path: Path) -> str:
+def file_as_data_url(name: str, path: Path) -> str:
     """Return a file's content as a data URL. Raises `InvalidInputError`, naming `name`."""
     try:
         size = path.stat().st_size

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
-from oxen_inference.catalog.models import Model
+from oxen_inference.catalog.models import Model, made_media
 from oxen_inference.catalog.parameters import (
     Parameters,
     check_arguments,
@@ -269,12 +269,8 @@ async def _get_model(engine: Engine, model: str) -> Model:
 
 
 def _media_type(model: Model) -> str:
-    media_types = ("image", "video", "audio")
-    if model.kind in media_types:
-        return str(model.kind)
-    for media_type in media_types:
-        if model.makes(media_type):
-            return media_type
+    if (media_type := made_media(model)) is not None:
+        return media_type
     makes = " and ".join(model.outputs) or "nothing that the catalog names"
     raise InvalidInputError(
         f"{model.id} makes {makes}, not images, video or audio.",

@@ -74,7 +74,8 @@ def _priced(model: Model, params: Mapping[str, Any], number: int) -> tuple[Quote
     return listed, decisive
 
 
-@lru_cache(maxsize=256)  # a model never changes; that of a newer catalog is another object
+# A model never changes; one that was fetched later is equal if it says the same.
+@lru_cache(maxsize=256)
 def _priced_as(model: Model, params: str, number: int) -> tuple[Quote, str]:
     known = json.loads(params)
     return pricing.quote(model, known, number), price_parameters(model, known)

@@ -79,9 +79,9 @@ def inline_files(value: Any, name: str = "") -> Any:
     Raises `InvalidInputError` for a file that cannot be read or is too large.
     """
     if isinstance(value, Path):
-        from oxen_inference.media.inputs import data_url
+        from oxen_inference.media.inputs import file_as_data_url
 
-        return data_url(name, value)
+        return file_as_data_url(name, value)
     if isinstance(value, list | tuple):
         return [inline_files(item, name) for item in value]
     if isinstance(value, Mapping):

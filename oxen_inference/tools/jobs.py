@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from oxen_inference.generation import MEDIA_TYPES
 from oxen_inference.tools import text
 from oxen_inference.tools.calls import is_for_developers
-from oxen_inference.tools.media_config import MEDIA
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -271,7 +271,7 @@ def search_models(
     from oxen_inference.catalog.search import find_models, numbered_lines
 
     models = list(models)
-    media = [model for model in models if any(model.makes(each) for each in MEDIA)]
+    media = [model for model in models if any(model.makes(each) for each in MEDIA_TYPES)]
     matches = find_models(media if media_only else models, **arguments)
     parameters = [text.describe_parameters(m.model) for m in matches if m.model in media]
     return "\n".join([numbered_lines(matches), *parameters]), [match.as_row() for match in matches]

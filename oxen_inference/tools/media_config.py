@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from oxen_inference.ledger.entries import Entry
     from oxen_inference.result import MediaItem
 
-MEDIA = ("image", "video", "audio")
 ROLES = ("generate_image", "edit_image", "generate_video", "generate_audio")
 _MAX_NAME_LENGTH = 64  # of a function, in OpenAI's and Anthropic's APIs
 
@@ -135,10 +134,10 @@ class MediaToolConfig:
 
 
 def media_type_of(model: Model) -> str:
-    """Return which of `MEDIA` a model makes. Raises `InvalidInputError` if it makes none."""
-    if model.kind in MEDIA:
-        return str(model.kind)
-    media_type = next((each for each in MEDIA if model.makes(each)), None)
+    """Return what media a model makes. Raises `InvalidInputError` if it makes none."""
+    from oxen_inference.catalog.models import made_media
+
+    media_type = made_media(model)
     if media_type is None:
         from oxen_inference.errors import InvalidInputError
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from oxen_inference.generation import MEDIA_TYPES
+
 if TYPE_CHECKING:
     from oxen_inference.catalog.models import Model
     from oxen_inference.catalog.pricing import Quote
@@ -185,7 +187,7 @@ def tool_description(model: Model, pinned: Mapping[str, Any]) -> str:
     kind = model.kind or "file"
     said = (model.summary or model.description or "").strip().split("\n")[0][:_LONG_SUMMARY]
     price = quote(model, pinned)
-    inputs = [one for one in model.inputs if one in ("image", "video", "audio")]
+    inputs = [one for one in model.inputs if one in MEDIA_TYPES]
     parts = [
         f"Makes {'a' if kind == 'video' else 'an'} {kind} with {model.name}.",
         said if not said or said.endswith(".") else f"{said}.",

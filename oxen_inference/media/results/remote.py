@@ -40,7 +40,7 @@ class RemoteFolder:
         try:
             self._files.pipe_file(name, b"oxen")
             self._files.rm_file(name)
-        except Exception as error:
+        except Exception as error:  # each store has exceptions of its own
             raise InvalidInputError(
                 f"save_to must be a folder that can be written; {self.url}: {_text(error)}.",
                 hint="Check the address, and the credentials in the environment.",
@@ -101,7 +101,7 @@ def _open(url: str) -> tuple[Any, str]:
         raise InvalidInputError(
             f"To save to {url}, a package is missing: {error}.", hint=_EXTRA
         ) from error
-    except Exception as error:
+    except Exception as error:  # each store has exceptions of its own
         raise InvalidInputError(f"save_to {url} cannot be used: {_text(error)}.") from error
     return files, str(root).rstrip("/")
 

@@ -101,7 +101,7 @@ class ClientResponse:
                 chunk = self._client.finished(_next(self._chunks), self._limits)
         except OSError:
             raise
-        except Exception as error:
+        except Exception as error:  # of any transport
             raise OSError(text_of(error)) from error
         self._limits.received += len(chunk)
         return bytes(chunk)

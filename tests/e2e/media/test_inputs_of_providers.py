@@ -123,7 +123,7 @@ def test_a_large_result_is_not_sent_inside(
     media: MediaCalls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = media("generate", model="flux-2-dev", prompt="an ox")
-    monkeypatch.setattr(inputs, "MAX_RESULT_BYTES", 100)
+    monkeypatch.setattr(inputs, "MAX_INLINE_RESULT_BYTES", 100)
     with pytest.raises(InvalidInputError, match="input_image: the earlier result") as caught:
         media("generate", model="flux-2-dev", prompt="x", input_image=[first], inline_inputs=True)
     assert "100 bytes" in (caught.value.hint or "")
