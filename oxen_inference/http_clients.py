@@ -9,8 +9,9 @@ from urllib.request import getproxies
 
 import openai
 
-from oxen_inference.bounded_http import keep_sockets, limit_reads
+from oxen_inference.bounded_http import limit_reads
 from oxen_inference.errors import ConfigurationError
+from oxen_inference.kept_sockets import keep_sockets
 
 # aiohttp refuses a header line beyond 8,190 bytes and, lately, more than 128 headers. Gateways
 # exceed both with security policies and cookies (https://github.com/aio-libs/aiohttp/issues/2988),

@@ -37,6 +37,12 @@ def hub() -> Iterator[Sandbox]:
         yield sandbox
 
 
+@pytest.fixture
+def with_key(hub: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OXEN_API_KEY", hub.api_key)
+    monkeypatch.setenv("OXEN_SANDBOX_SPEED", "1")
+
+
 def found(hub: Sandbox, **options: Any) -> list[str]:
     """The checks that deviate."""
     with OxenClient(base_url=hub.base_url, **{"api_key": hub.api_key, **options}) as client:
@@ -49,9 +55,8 @@ def run(hub: Any, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[
 
 
 def test_the_plain_sandbox_has_no_deviation(
-    hub: Sandbox, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    hub: Sandbox, with_key: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("OXEN_API_KEY", hub.api_key)
     status, report = run(hub, capsys)
     assert (status, report["deviations"]) == (0, [])
     assert [finding["check"] for finding in report["known"]] == [
@@ -67,11 +72,11 @@ def test_the_plain_sandbox_has_no_deviation(
 
 def test_what_cannot_be_reached_is_no_success(
     hub: Sandbox,
+    with_key: None,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    monkeypatch.setenv("OXEN_API_KEY", hub.api_key)
     monkeypatch.setenv("OXEN_LEDGER_URL", f"postgresql://me:s3cr3t-pw@/x?host={tmp_path}")
     status, report = run(hub, capsys)
     assert status == 3
@@ -81,11 +86,11 @@ def test_what_cannot_be_reached_is_no_success(
 
 def test_a_ledger_that_may_not_be_written_is_no_success(
     hub: Sandbox,
+    with_key: None,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    monkeypatch.setenv("OXEN_API_KEY", hub.api_key)
     monkeypatch.setenv("OXEN_LEDGER_URL", str(tmp_path / "l.sqlite3"))
     Ledger(tmp_path / "l.sqlite3").setup()
     assert run(hub, capsys)[0] == 0
@@ -259,12 +264,6 @@ def test_no_secret_is_in_a_report() -> None:
 
 
 # Spending
-
-
-@pytest.fixture
-def with_key(hub: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OXEN_API_KEY", hub.api_key)
-    monkeypatch.setenv("OXEN_SANDBOX_SPEED", "1")
 
 
 def test_one_image_is_bought_after_asking(

@@ -8,19 +8,19 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from oxen_inference import Ledger
 from oxen_inference.ledger import forks
 from tests.support.databases import sql
+from tests.support.forks import exit_status, fork
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 
 
 @pytest.mark.parametrize("scenario", ["fork_in_a_transaction", "fork_with_a_connection"])
-def test_a_fork(tmp_path: Path, scenario: str) -> None:
+def test_afork(tmp_path: Path, scenario: str) -> None:
     # In a process of its own: here, threads of other tests may hold what is not ours.
     code = f"from {__name__} import {scenario}; {scenario}({str(tmp_path / 'ledger.sqlite3')!r})"
     done = subprocess.run(
@@ -45,10 +45,10 @@ def fork_in_a_transaction(path: str) -> None:
     thread = threading.Thread(target=write)
     thread.start()
     assert inside.wait(60)
-    child = _fork(lambda: sql(ledger, "INSERT INTO oxen_budgets VALUES ('child', 1, 0, 0)"))
+    child = fork(lambda: sql(ledger, "INSERT INTO oxen_budgets VALUES ('child', 1, 0, 0)"))
     assert is_over.is_set()
     thread.join()
-    _check_ended_well(child)
+    assert exit_status(child) == 0
     assert "child" in ledger.budgets()
 
 
@@ -64,27 +64,12 @@ def fork_with_a_connection(path: str) -> None:
             os.write(is_reading[1], b".")
             os.read(may_end[0], 1)
 
-    child = _fork(read)
+    child = fork(read)
     assert os.read(is_reading[0], 1) == b"."
     sql(ledger, "INSERT INTO oxen_budgets VALUES ('parent', 1, 0, 0)")
     ledger.close()
     # The last user of a file removes its log.
     assert Path(f"{path}-wal").exists()
     os.write(may_end[1], b".")
-    _check_ended_well(child)
+    assert exit_status(child) == 0
     assert "parent" in ledger.budgets()
-
-
-def _fork(work: Any) -> int:
-    child = os.fork()
-    if child == 0:
-        try:
-            work()
-            os._exit(0)
-        finally:
-            os._exit(1)
-    return child
-
-
-def _check_ended_well(child: int) -> None:
-    assert os.waitpid(child, 0) == (child, 0)

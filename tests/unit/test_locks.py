@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import threading
-import time
 import uuid
 from collections.abc import Callable
 from decimal import Decimal
@@ -24,6 +23,7 @@ from oxen_inference.ledger import leases
 from oxen_inference.media import fetch
 from oxen_inference.media.bulk_run import BulkOptions, BulkRun
 from oxen_inference.tools.calls import CallNumbers
+from tests.support.forks import exit_status, fork
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 
@@ -95,27 +95,9 @@ def test_no_lock_stays_held_in_a_child(tmp_path: Path) -> None:
         thread = threading.Thread(target=hold)
         thread.start()
         assert is_held.wait(60)
-        child = os.fork()
-        if child == 0:
-            try:
-                use()
-                os._exit(0)
-            finally:
-                os._exit(1)
+        child = fork(use)
         try:
-            assert _status(child, 60) == 0, name
+            assert exit_status(child) == 0, name
         finally:
             may_end.set()
         thread.join()
-
-
-def _status(child: int, seconds: float) -> int:
-    """How a child ended; it is killed after so many seconds."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            return status
-        time.sleep(0.005)
-    os.kill(child, 9)
-    return os.waitpid(child, 0)[1]
