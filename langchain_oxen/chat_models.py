@@ -115,8 +115,8 @@ class ChatOxen(ClientHolder, BaseChatModel):
     """Which of its earlier reasoning the model is sent again: what its family needs, none, that of
     the tool calls since the last user message, or all."""
     inputs_from: str | Path | None = None
-    """Folder whose files image, audio, video and PDF blocks may name as ``path``; None: no file is
-    read."""
+    """Folder whose files blocks of images, audio, video and documents may name as ``path``; None: no
+    file is read."""
     cost: bool = True
     """Whether ``response_metadata["cost"]`` of an answer has its cost in USD."""
 
@@ -545,7 +545,8 @@ class ChatOxen(ClientHolder, BaseChatModel):
         """Estimate the tokens of messages and tools, without a network; files by kind and size."""
         from langchain_oxen.token_counts import count_messages
 
-        return count_messages(messages, tools or (), self.get_num_tokens)
+        with _typed_errors():
+            return count_messages(messages, tools or (), self.get_num_tokens)
 
     # Clients
 

@@ -124,7 +124,7 @@ def _assistant(message: AIMessage, answered: set[Any]) -> WireMessage:
     if not any(field in wire for field in reasoning.FIELDS):
         signed = [block for each in blocks if (block := _signed_thinking(each))]
         if signed:
-            wire["thinking_blocks"] = signed
+            wire[reasoning.SIGNED] = signed
     return _with_name(message, wire)
 
 
@@ -166,7 +166,7 @@ def _tool_calls(message: AIMessage, answered: set[Any]) -> list[WireMessage]:
     for block in message.content if isinstance(message.content, list) else []:
         is_call = isinstance(block, dict) and block.get("type") in ("tool_use", "tool_call")
         if isinstance(block, dict) and is_call and block.get("id") not in listed_ids:
-            arguments = block.get("input", block.get("args")) or {}
+            arguments = block.get("input") or block.get("args") or block.get("partial_json") or {}
             calls.append((block.get("id"), block.get("name"), _as_json(arguments)))
     calls += [
         (invalid["id"], invalid["name"], sendable_arguments(invalid["args"]))
@@ -272,7 +272,8 @@ def _with_files(message: BaseMessage, folder: str | Path | None) -> BaseMessage:
         kind = block.get("type") if isinstance(block, dict) else None
         if kind in _FILE_BLOCKS and (path := _path_in(block)) is not None:
             rest = {k: v for k, v in block.items() if k not in ("path", "url", "source_type")}
-            blocks[position] = {**rest, "base64": _read_file(path, folder)}
+            data = _read_file(path, folder)
+            blocks[position] = {"filename": Path(path).name, **rest, "base64": data}
     if blocks == message.content:
         return message
     return message.model_copy(update={"content": blocks})

@@ -95,7 +95,7 @@ def _assistant(message: ChatMessage) -> WireMessage:
     if not any(field in wire for field in reasoning.FIELDS):
         signed = [found for block in thinking if (found := _signed_thinking(block))]
         if signed:
-            wire["thinking_blocks"] = signed
+            wire[reasoning.SIGNED] = signed
     return wire
 
 
@@ -131,7 +131,9 @@ def _read_call(call: Any) -> tuple[Any, Any, Any, Any]:
     """
     if isinstance(call, ToolSelection):
         return call.tool_id, call.tool_name, call.tool_kwargs, None
-    fields = dict(call) if isinstance(call, Mapping) else dict(call.model_dump())
+    fields = call if isinstance(call, Mapping) else getattr(call, "model_dump", dict)()
+    if not fields:
+        raise InvalidInputError(f"A tool call cannot be read: {call!r}.")
     function = fields.get("function")
     inner = function if isinstance(function, Mapping) else fields
     names = ("arguments", "input", "args", "tool_kwargs")

@@ -24,6 +24,9 @@ class Policy:
     """Reasoning as plain text, in ``reasoning_content``."""
     reasoning_blocks: Replay = "turn"
     """The provider's own signed or encrypted blocks, in the field in which they came."""
+    signed_thinking: bool = False
+    """Whether Anthropic's signed blocks may also come from another integration: they are sent in
+    ``thinking_blocks``, as `reasoning_blocks` says."""
     before_text: tuple[str, ...] = ("audio_url",)
     """Types of parts that come before the text of their message (https://docs.oxen.ai asks it for
     audio). All others stay where the author put them."""
@@ -42,6 +45,7 @@ class Policy:
 
 
 _CLAUDE = Policy(
+    signed_thinking=True,
     parallel_tool_calls=True,
     forces_tools_while_thinking=False,
     caches_marked=True,

@@ -12,10 +12,10 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from oxen_inference.chat import reasoning
 from oxen_inference.chat.families import Policy, Replay
 from oxen_inference.chat.files import MEDIA_TYPES, Part, check_media
 from oxen_inference.chat.names import safe_name
-from oxen_inference.chat.reasoning import FIELDS as BLOCK_FIELDS
 from oxen_inference.chat.tool_calls import sendable_arguments, wire_tool_call
 from oxen_inference.errors import InvalidInputError
 
@@ -239,10 +239,13 @@ def _with_reasoning(messages: list[Message], policy: Policy) -> list[Message]:
     last_user = len(roles) - 1 - roles[::-1].index("user") if "user" in roles else -1
     for position, message in enumerate(messages):
         if message.get("role") == "assistant":
+            signed = message.pop(reasoning.SIGNED, None)
+            if signed and policy.signed_thinking:
+                message["thinking_blocks"] = signed
             in_turn = position > last_user and bool(message.get("tool_calls"))
             for field, replay in (
                 ("reasoning_content", policy.reasoning_text),
-                *((field, policy.reasoning_blocks) for field in BLOCK_FIELDS),
+                *((field, policy.reasoning_blocks) for field in reasoning.FIELDS),
             ):
                 if field in message and not _is_replayed(replay, in_turn=in_turn):
                     del message[field]

@@ -13,6 +13,8 @@ https://docs.litellm.ai/docs/reasoning_content
 """
 TEXT_FIELDS = ("reasoning_content", "reasoning", "thinking", "reasoning_text", "thinking_content")
 """The fields that hold reasoning as text, in the order of trust."""
+SIGNED = "signed_thinking"
+"""The field in which adapters give Anthropic's signed blocks that came from elsewhere; never sent."""
 _STREAMED = ("text", "summary", "thinking")  # strings that come in pieces
 _SEALS = ("signature", "data")
 
@@ -82,7 +84,7 @@ def _starts_new_block(last: dict[str, Any], block: dict[str, Any]) -> bool:
 
 
 def signed_block(text: str, signature: Any, *, redacted: Any = None) -> dict[str, Any] | None:
-    """Return a block of Anthropic's for ``thinking_blocks``; None for one without its seal.
+    """Return a block of Anthropic's for the field `SIGNED`; None for one without its seal.
 
     `redacted`: the data of a block whose text is encrypted.
     """

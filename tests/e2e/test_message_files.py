@@ -43,12 +43,18 @@ async def sent(block: dict[str, Any], way: str, **options: Any) -> dict[str, Any
 async def test_a_folder_that_may_be_read(way: str, tmp_path: Path) -> None:
     (tmp_path / "ox.jpg").write_bytes(PNG)  # the name is wrong
     (tmp_path / "oxen.pdf").write_bytes(PDF)
+    (tmp_path / "oxen.md").write_text("An ox.")
     (tmp_path / "empty.png").touch()
     folder = {"inputs_from": tmp_path}
     image = await sent({"type": "image", "path": "ox.jpg"}, way, **folder)
     assert image["image_url"]["url"] == f"data:image/png;base64,{encoded(PNG)}"
     file = await sent({"type": "file", "path": "oxen.pdf"}, way, **folder)
-    assert file["file"]["file_data"] == f"data:application/pdf;base64,{encoded(PDF)}"
+    assert file["file"] == {
+        "file_data": f"data:application/pdf;base64,{encoded(PDF)}",
+        "filename": "oxen.pdf",
+    }
+    text = await sent({"type": "file", "path": "oxen.md"}, way, **folder)
+    assert text == {"type": "text", "text": "oxen.md:\n\nAn ox."}
     url = (tmp_path / "ox.jpg").as_uri()
     assert await sent({"type": "image", "url": url}, way, **folder) == image
     for path, why in (

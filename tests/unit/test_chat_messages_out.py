@@ -93,7 +93,7 @@ FORMS: list[tuple[str, Any, Any]] = [
 
 def sent(*messages: BaseMessage) -> list[dict[str, Any]]:
     before = copy.deepcopy(messages)
-    wire = prepare_messages(to_wire(messages), policy=Policy(reasoning_text="always"))
+    wire = prepare_messages(to_wire(messages), policy=Policy("always", signed_thinking=True))
     assert messages == before
     return wire
 
@@ -190,6 +190,18 @@ def test_histories_of_other_providers(content: Any, listed: bool) -> None:
             "tool_calls": [WIRE_CALL],
         }
     ]
+
+
+def test_a_call_that_was_streamed_keeps_its_arguments() -> None:
+    call = {
+        "type": "tool_use",
+        "id": "a",
+        "name": "weather",
+        "input": {},
+        "partial_json": '{"x": 1}',
+    }
+    (wire,) = sent(AIMessage([call]))
+    assert wire["tool_calls"][0]["function"]["arguments"] == '{"x": 1}'
 
 
 def test_results_in_a_users_message() -> None:
@@ -335,6 +347,10 @@ def test_signed_thinking_of_another_provider_goes_back(block: Any) -> None:
     own = [{"type": "reasoning.text", "text": "hm"}]
     said = AIMessage(blocks, tool_calls=[CALL], additional_kwargs={"reasoning_details": own})
     assert "thinking_blocks" not in sent(said)[0]
+    for_gpt = prepare_messages(
+        to_wire([said.model_copy(update={"additional_kwargs": {}})]), policy=Policy()
+    )
+    assert for_gpt[0].keys() == {"role", "content", "tool_calls"}
 
 
 def test_an_answer_keeps_the_point_up_to_which_it_is_cached() -> None:

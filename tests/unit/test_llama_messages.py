@@ -239,6 +239,13 @@ def test_signed_thinking_of_another_integration_goes_back() -> None:
     assert wire[1]["thinking_blocks"] == [{**signed, "thinking": "hm"}, hidden]
     later = sent(*history, ChatMessage("And?"), policy=policy_for("claude-sonnet-4-6"))
     assert "thinking_blocks" not in later[1]
+    assert sent(*history)[1].keys() == {"role", "content", "tool_calls"}
+
+
+def test_a_call_that_cannot_be_read_is_refused() -> None:
+    said = ChatMessage(role="assistant", content="", additional_kwargs={"tool_calls": ["weather"]})
+    with pytest.raises(InvalidInputError, match="tool call cannot be read: 'weather'"):
+        sent(said)
 
 
 def test_a_image_in_a_tools_result_follows_as_a_users_message() -> None:
