@@ -33,7 +33,9 @@ def read_amount(value: object, name: str) -> Decimal:
 
 def read_limit(value: object) -> Decimal:
     """Return a limit as a ledger keeps it; what it has more digits for is left out."""
-    return accounts.to_usd(accounts.to_units(read_amount(value, "limit"), ROUND_DOWN))
+    given = read_amount(value, "limit")
+    kept = accounts.to_usd(accounts.to_units(given, ROUND_DOWN))
+    return given if given == kept else kept  # $2.00 stays $2.00
 
 
 def as_budget(given: Budget | USD | None) -> Budget | None:
