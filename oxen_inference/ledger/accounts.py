@@ -371,14 +371,14 @@ def hold(
 def settle_hold(
     connection: Connection, account: str, hold_id: str, cost: Decimal, label: str
 ) -> None:
-    """Replace what is held by what a call cost."""
+    """Replace what is held by what a call cost; once, however often it is tried."""
     units = to_units(min(cost, MOST_USD))
     held = connection.execute(
         delete(holds).where(holds.c.hold_id == hold_id).returning(holds.c.amount)
     ).scalar_one_or_none()
-    if units:
-        _insert_charge(connection, account, f"hold:{hold_id}", units, label)
-    values = {"account": account, "more_reserved": -(held or 0), "more_spent": units}
+    is_new = units > 0 and _insert_charge(connection, account, f"hold:{hold_id}", units, label)
+    spent = units if is_new else 0
+    values = {"account": account, "more_reserved": -(held or 0), "more_spent": spent}
     connection.execute(ADD, values)
 
 

@@ -66,7 +66,7 @@ from oxen_inference.transport import Call
 
 log = logging.getLogger("oxen_inference.media")
 
-_DIRECT_TIMEOUT, _SHORTEST_DIRECT_TIMEOUT = 1800.0, 10.0  # seconds
+_DIRECT_TIMEOUT, _SHORTEST_ENQUEUE_TIMEOUT = 1800.0, 10.0  # seconds
 _UNDECIDED_PAUSE = 1.0  # seconds
 _CONFIRMATION = 3.0
 """Seconds to look for a job that the hub says it refused."""
@@ -484,7 +484,7 @@ def _paid_call(engine: Engine, prepared: PreparedRequest, task: Task) -> Call[ob
         seconds = _DIRECT_TIMEOUT if prepared.is_direct else engine.pace().enqueue_timeout
         if left is not None and not prepared.is_direct:
             # Never a very short one: an answer that comes too late is an unknown outcome.
-            seconds = min(seconds, max(left, _SHORTEST_DIRECT_TIMEOUT))
+            seconds = min(seconds, max(left, _SHORTEST_ENQUEUE_TIMEOUT))
         timeout = openai.Timeout(seconds, connect=5.0)
     return Call(
         method="post",

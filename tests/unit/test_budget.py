@@ -114,6 +114,15 @@ def test_a_named_one_whose_ledger_was_replaced_pays_for_nothing(tmp_path: Path) 
         budget.check("0.01")
 
 
+def test_a_call_that_is_settled_twice_is_charged_once(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "j.sqlite3")
+    budget = Budget(1, name="studio", ledger=ledger)
+    held = budget.hold(ledger, Decimal("0.5"))
+    for _ in range(2):  # a commit may be done and reported as failed
+        held.settle(Decimal("0.2"), "a call")
+    assert (budget.spent, budget.reserved) == (Decimal("0.2"), 0)
+
+
 def test_without_a_name_it_is_this_object() -> None:
     one, two = Budget(1), Budget(1)
     one.record("0.4")
