@@ -202,6 +202,7 @@ def test_a_run_delivers_what_its_consumer_got(
 def test_a_run_is_left_whatever_interrupts_that(
     hub: BadHub, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     hub.seconds = 3600.0
     leave, leaving, go = ledger.leave, threading.Event(), threading.Event()
 

@@ -188,6 +188,7 @@ def test_what_the_ledger_does_not_know_cannot_be_resumed(client: OxenClient) -> 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs signals")
 def test_ctrl_c_during_the_post_keeps_the_ids(client: OxenClient, hub: BadHub, ledger: Ledger, caplog: Any) -> None:  # fmt: skip
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell has it ignored
     client.catalog.get("bad-image")
     hub.think, hub.seconds = 0.15, 60.0
 
