@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from decimal import Decimal
@@ -42,6 +42,7 @@ from oxen_inference.ledger.schema import metadata, migrate, migrations
 from oxen_inference.ledger.store import Begun, Undecided, default_ledger
 from oxen_inference.result import MediaItem
 from tests.support.databases import emptied, other_machine, sql
+from tests.support.forks import exit_status, fork
 from tests.support.open_files import no_more_files
 
 SCOPE = Scope("https://hub", "me")
@@ -62,21 +63,6 @@ def begin_from(budget: Budget, ledger: Ledger, **changes: Any) -> tuple[Entry, b
     begun = ledger.begin(meant, budget.reservation(ledger, Decimal("0.10"), meant.count))
     assert isinstance(begun, Begun)
     return begun.entry, begun.is_mine
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Ledger:
-    return Ledger(tmp_path / "state" / "ledger.sqlite3")
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def ledger(request: pytest.FixtureRequest) -> Iterator[Ledger]:
-    if request.param == "sqlite":
-        yield request.getfixturevalue("file")
-    else:
-        ledger = Ledger(emptied(request.getfixturevalue("postgres")))
-        yield ledger
-        ledger.close()
 
 
 def begin(ledger: Ledger, **changes: Any) -> tuple[Entry, bool]:
@@ -417,14 +403,7 @@ def test_it_travels_by_its_path(file: Ledger) -> None:
 
 def in_a_child(act: Callable[[], object]) -> int:
     """Do it in a forked process; return that one's exit code."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            act()
-            os._exit(0)
-        except BaseException:  # noqa: BLE001 - whatever it is, the parent must see it
-            os._exit(1)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return os.waitstatus_to_exitcode(exit_status(fork(act)))
 
 
 @needs_fork

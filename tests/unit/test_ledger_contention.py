@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,16 +19,6 @@ from tests.support.databases import emptied, sql
 from tests.unit.test_ledger import begin_from, intent
 
 WAIT = 60.0
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
-    if request.param == "sqlite":
-        yield Ledger(tmp_path / "ledger.sqlite3")
-    else:
-        ledger = Ledger(emptied(request.getfixturevalue("postgres")))
-        yield ledger
-        ledger.close()
 
 
 @pytest.fixture

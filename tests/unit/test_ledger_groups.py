@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from oxen_inference import Budget, Ledger
 from oxen_inference.errors import BudgetExceededError, InvalidInputError
@@ -17,19 +13,8 @@ from oxen_inference.ledger.entries import Entry, Intent, Scope
 from oxen_inference.ledger.groups import Acceptance, Beginning, Change, GroupedWrites
 from oxen_inference.ledger.store import Begun
 from oxen_inference.result import MediaItem
-from tests.support.databases import emptied
 
 SCOPE = Scope("https://hub", "me")
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
-    if request.param == "sqlite":
-        yield Ledger(tmp_path / "ledger.sqlite3")
-    else:
-        ledger = Ledger(emptied(request.getfixturevalue("postgres")))
-        yield ledger
-        ledger.close()
 
 
 def beginning(ledger: Ledger, budget: Budget | None, key: str | None, **changes: Any) -> Beginning:

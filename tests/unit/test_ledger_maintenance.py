@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -27,16 +26,6 @@ SECRET = "a very secret prompt"
 @pytest.fixture
 def file(tmp_path: Path) -> Ledger:
     return Ledger(tmp_path / "old.sqlite3")
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def ledger(request: pytest.FixtureRequest, file: Ledger) -> Iterator[Ledger]:
-    if request.param == "sqlite":
-        yield file
-    else:
-        ledger = Ledger(emptied(request.getfixturevalue("postgres")))
-        yield ledger
-        ledger.close()
 
 
 def begin(ledger: Ledger, key: str, budget: Budget | None = None, **more: Any) -> Entry:

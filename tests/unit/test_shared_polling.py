@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from decimal import Decimal
-
-import pytest
 
 from oxen_inference import Ledger
 from oxen_inference.generation import Generation
 from oxen_inference.ledger.entries import Scope
 from oxen_inference.ledger.polls import SharedPolling, Turn, WantedJob
-from tests.support.databases import emptied, other_machine, sql
+from tests.support.databases import other_machine, sql
 
 SCOPE = Scope("https://hub", "me")
 JOB = WantedJob("g1", "image", "m", None)
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def ledger(request: pytest.FixtureRequest) -> Iterator[Ledger]:
-    if request.param == "sqlite":
-        yield Ledger(request.getfixturevalue("tmp_path") / "ledger.sqlite3")
-    else:
-        ledger = Ledger(emptied(request.getfixturevalue("postgres")))
-        yield ledger
-        ledger.close()
 
 
 def take(shared: SharedPolling, *jobs: WantedJob, hold: float = 60, may_ask: bool = True) -> Turn:
