@@ -49,6 +49,7 @@ from langchain_oxen.tracing import trace_cost, with_stream_cost
 from oxen_inference._version import __version__
 from oxen_inference.chat.families import ReplaySetting
 from oxen_inference.clients import ClientCache, ClientHolder
+from oxen_inference.masking import without_secrets
 
 if TYPE_CHECKING:
     from oxen_inference.chat.answer import Answer, Delta
@@ -569,8 +570,11 @@ class ChatOxen(ClientHolder, BaseChatModel):
     def __getstate__(self) -> dict[Any, Any]:
         state = super().__getstate__()
         fields = {**state["__dict__"], "http_client": None, "http_async_client": None}
+        # The other process has secrets of its own, such as the key of its environment.
+        for name in ("default_headers", "default_query"):
+            fields[name] = without_secrets(fields[name])
         if isinstance(self.api_key, SecretStr):
-            fields["api_key"] = None  # the other process takes the key of its own environment
+            fields["api_key"] = None
         return {**state, "__dict__": fields}
 
     def __copy__(self) -> Self:

@@ -35,6 +35,7 @@ from llama_index_oxen.structured import StructuredOutputLLM
 from llama_index_oxen.tracing import current_span
 from oxen_inference.chat.families import ReplaySetting
 from oxen_inference.clients import ClientCache, ClientHolder
+from oxen_inference.masking import without_secrets
 from oxen_inference.tools.spans import write_cost
 
 if TYPE_CHECKING:
@@ -447,8 +448,10 @@ class Oxen(ClientHolder, tool_calls.ToolRequests, StructuredOutputLLM):
     def __getstate__(self) -> dict[str, Any]:
         # Connections and their locks cannot be pickled.
         without: dict[str, Any] = {"http_client": None, "async_http_client": None}
+        # The other process has secrets of its own, such as the key of its environment.
+        without["default_headers"] = without_secrets(self.default_headers)
         if isinstance(self.api_key, SecretStr):
-            without["api_key"] = None  # the other process takes the key of its own environment
+            without["api_key"] = None
         copied = self.model_copy(update=without)
         return super(Oxen, copied).__getstate__()
 

@@ -9,11 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
+
+T = TypeVar("T")
 
 MASK = "***"
 _MIN_LENGTH = 8  # characters; a shorter text would be found in ordinary words
+_SECRET_NAME = re.compile(
+    r"auth|key|token|secret|cookie|passw|credential|signature|session", re.IGNORECASE
+)
 _MAX_DEPTH = 100  # objects and lists inside each other; what is deeper is masked whole
 # Their values are ordinary words, which are in many texts.
 _PLAIN_HEADERS = frozenset({"accept", "content-type", "user-agent"})
@@ -29,6 +34,13 @@ def secrets_in(headers: Mapping[Any, Any]) -> list[str]:
         if isinstance(value, str | bytes) and str(name).lower() not in _PLAIN_HEADERS
     ]
     return texts + [text.partition(" ")[2].strip() for text in texts]
+
+
+def without_secrets(named: Mapping[str, T] | None) -> dict[str, T] | None:
+    """Return headers or query parameters without those whose names say that they hold a secret."""
+    if named is None:
+        return None
+    return {name: value for name, value in named.items() if not _SECRET_NAME.search(name)}
 
 
 def pattern_of(secrets: Iterable[object]) -> re.Pattern[str] | None:

@@ -55,8 +55,8 @@ def _check_unknown(entries: list[Entry], report: Report) -> None:
                 "requests of unknown outcome",
                 "a job that was made is listed within 20 seconds",
                 f"{len(lost)} were never found: {some([entry.entry_id for entry in lost])}",
-                "Their money stays reserved: client.media.reconcile() looks again, adopt() and "
-                "forget() decide.",
+                "What is reserved for them stays reserved: client.media.reconcile() looks again, "
+                "adopt() and forget() decide.",
             )
         )
 
@@ -95,6 +95,6 @@ def _check_costs(entries: list[Entry], report: Report) -> None:
                 "costs of results",
                 "a cost within a day",
                 f"{len(ages)} without one; the oldest is {max(ages) / 86400:.0f} days old",
-                "Their money stays reserved; client.media.reconcile() asks again.",
+                "What is reserved for them stays reserved; client.media.reconcile() asks again.",
             )
         )

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from oxen_inference.errors import GenerationFailed, OxenError
+from oxen_inference.ledger.names import shortened
 from oxen_inference.media.fingerprints import caller_parameters, fingerprint
 from oxen_inference.result import MediaResult
 
@@ -46,7 +47,7 @@ class ContentKeys:
 
 def derived_key(key: str | None, attempt: int) -> str | None:
     """Return the key of an attempt; the first has the request's own."""
-    return key if key is None or attempt == 1 else f"{key}#{attempt}"
+    return key if key is None or attempt == 1 else shortened(f"{key}#{attempt}")
 
 
 def may_pass_another_time(error: OxenError) -> bool:

@@ -212,8 +212,8 @@ def _fatal_error(entry: Entry, cause: APIStatusError | ConfigurationError) -> Ox
     if isinstance(cause, NotFoundError):
         message = (
             f"Oxen accepted the request to {entry.model} and has known none of its jobs for minutes: "
-            f"{', '.join(entry.generation_ids)} ({cause.message.rstrip('.')}). They may never end, "
-            "and their money stays reserved."
+            f"{', '.join(entry.generation_ids)} ({cause.message.rstrip('.')}). They may never end"
+            f"{'.' if entry.budget is None else ', and their money stays reserved.'}"
         )
         hint = f"{_how_to_resume(entry)} To buy it again, use another key."
         lost = NotFoundError(message, response=cause.response, body=cause.body, hint=hint)

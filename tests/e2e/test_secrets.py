@@ -191,3 +191,14 @@ def test_no_secret_comes_out(
         recwarn.clear()
     assert not leaks, "\n".join(leaks)
     assert raised >= len(FAULTS) // 2 or name == "media.reconcile"
+
+
+@pytest.mark.parametrize("kind", [ChatOxen, Oxen])
+def test_a_pickle_holds_no_secret_header(kind: Any) -> None:
+    headers = {"X-Gateway-Token": HEADER, "Authorization": f"Basic {HEADER}", "X-Team": "herders"}
+    model = kind(model="openai-gpt-5-4-mini", api_key=KEY, default_headers=headers)
+    packed = pickle.dumps(model)
+    assert KEY.encode() not in packed
+    assert HEADER.encode() not in packed
+    assert pickle.loads(packed).default_headers == {"X-Team": "herders"}
+    assert model.default_headers == headers

@@ -192,6 +192,14 @@ def test_a_failure_that_may_pass_is_bought_again(run: Run) -> None:
     assert run.paid == 2
 
 
+def test_the_longest_key_may_be_tried_again(run: Run) -> None:
+    run.hub.inject(Fault("fail_job", message="The provider is overloaded.", times=1))
+    requests = prompts("a", key="k" * 1_000)
+    assert made(run(requests, attempts=2)) == {0: "a"}
+    assert made(run(requests, attempts=2)) == {0: "a"}
+    assert run.paid == 2
+
+
 @pytest.mark.parametrize(
     "message",
     [
