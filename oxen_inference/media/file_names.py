@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from collections.abc import Iterator
 from typing import Any
 
 from oxen_inference.errors import InvalidInputError
@@ -11,6 +12,7 @@ from oxen_inference.result import MediaItem
 
 _FIELDS = ("index", "model", "id", "seed", "prompt", "key", "number")
 _LONGEST_PROMPT = 40  # characters
+_LARGE = 10**10  # above any character's number, which {seed:c} would ask for
 
 
 def check_template(template: object) -> None:
@@ -27,13 +29,37 @@ def _problem(template: object) -> str | None:
     if not isinstance(template, str):
         return "it is no text"
     try:
-        names = {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
-        if unknown := sorted(names - set(_FIELDS)):
+        if unknown := sorted(set(_fields_of(template)) - set(_FIELDS)):
             return f"it has no field {', '.join(unknown) or 'without a name'}"
-        template.format(**(dict.fromkeys(_FIELDS, "x") | {"index": 1, "number": 1}))
-    except (ValueError, TypeError) as error:
+        for seed in (_LARGE, _NO_SEED):
+            numbers = {"index": _LARGE, "number": 4, "seed": seed}
+            template.format(**(dict.fromkeys(_FIELDS, "x") | numbers))
+    except (ValueError, TypeError, OverflowError) as error:
         return str(error)
     return None
+
+
+def _fields_of(template: str) -> Iterator[str]:
+    """Yield the fields of a template, also those within a field's format."""
+    for _, name, spec, _ in string.Formatter().parse(template):
+        if name is not None:
+            yield name
+            yield from _fields_of(spec or "")
+
+
+class _Word(str):
+    """A word in place of a number: also where the template has a format of numbers."""
+
+    __slots__ = ()
+
+    def __format__(self, spec: str) -> str:
+        try:
+            return super().__format__(spec)
+        except ValueError:
+            return str(self)
+
+
+_NO_SEED = _Word("none")
 
 
 def stem_of(template: str | None, entry: Entry, item: MediaItem, position: int, index: int) -> str:
@@ -45,7 +71,7 @@ def stem_of(template: str | None, entry: Entry, item: MediaItem, position: int, 
         "index": index,
         "model": entry.model,
         "id": short,
-        "seed": "none" if item.seed is None else item.seed,
+        "seed": _NO_SEED if item.seed is None else item.seed,
         "prompt": (entry.prompt or "")[:_LONGEST_PROMPT],
         "key": entry.key or "",
         "number": position + 1,

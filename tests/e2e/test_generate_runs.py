@@ -123,8 +123,9 @@ def test_a_dry_run_finds_what_would_fail(hub: Sandbox, terminal: Terminal, tmp_p
         (("--budget", "0.01"), "the budget has $0.01 left, and this may cost $0.013"),
         (("--max-cost", "0.01"), "1 request above --max-cost: not sent"),
     ):
-        status, _, errors = terminal("generate", MODEL, "-p", "an ox", *limit, "--dry-run")
+        status, printed, errors = terminal("generate", MODEL, "-p", "an ox", *limit, "--dry-run")
         assert (status, words in errors) == (0, True), (limit, errors)
+    assert "$0.013" not in printed  # of what is too dear nothing is sent
     assert hub.jobs == []
 
 
@@ -198,3 +199,19 @@ def test_a_full_disk_leaves_rows_out_and_loses_nothing(
     name = errors.partition("With --run ")[2].partition(" ")[0]
     assert terminal(*asked, "--save-to", tmp_path / "there", "--run", name)[0] == 0
     assert (len(rows(tmp_path / "there")), len(hub.jobs)) == (2, 2)
+
+
+def test_a_request_that_partly_failed_is_not_made(
+    hub: Sandbox, terminal: Terminal, tmp_path: Path
+) -> None:
+    hub.inject(Fault("fail_job", message="A worker died.", times=3))
+    asked = ("generate", MODEL, "-p", "a", "-n", 4, "--save-to", tmp_path, "--yes")
+    status, printed, errors = terminal(*asked)
+    assert (status, "1 image made, 1 request partly failed, $0.013" in printed) == (1, True)
+    assert "3 of 4 generations failed: A worker died." in errors
+    (row,) = rows(tmp_path)
+    assert (row["status"], len(row["files"])) == ("partial", 1)
+    assert [len(row[name]) for name in ("generation_ids", "seeds")] == [1, 1]
+    assert "A worker died." in row["error"]["message"]
+    status, printed, _ = terminal(*asked, "--json")
+    assert (status, json.loads(printed)["made"], len(hub.jobs)) == (1, 1, 4)

@@ -196,6 +196,7 @@ class Plan:
         most = self._options.max_cost
         if most is not None and quote.high is not None and quote.high > most:
             self.too_dear += 1
+            return
         if quote.low is None or quote.high is None:
             self.unknown[quote.reason or "no reason given"] += 1
             return

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from oxen_inference.errors import OxenError
     from oxen_inference.result import MediaResult
 
-RowStatus = Literal["made", "failed", "not_sent"]
+RowStatus = Literal["made", "partial", "failed", "not_sent"]
 
 
 class ResultsFile:
@@ -70,16 +70,23 @@ def row_of(
     outcome: MediaResult | OxenError,
     status: RowStatus,
 ) -> dict[str, Any]:
-    """Return what the results file says of one request; the first has the number 1."""
+    """Return what the results file says of one request; the first has the number 1.
+
+    Its files, generation ids and seeds are in the same order, and those of what was made alone if
+    anything was made. What could not be saved comes last, since it has no file.
+    """
     from oxen_inference.result import MediaResult
 
     result: MediaResult | None
+    error: OxenError | None
     if isinstance(outcome, MediaResult):
-        result, error = outcome, None
+        result, error = outcome, partial_failure(outcome)
     else:
-        result = getattr(outcome, "result", None)
-        error = {"type": type(outcome).__name__, "message": in_commands(str(outcome))}
-    items = result.items if result else ()
+        result, error = getattr(outcome, "result", None), outcome
+    items = sorted(
+        (result.succeeded or result.items) if result else (),
+        key=lambda item: not (item.path or item.saved_url),
+    )
     cost = result.cost if result else None
     return {
         "row": index + 1,
@@ -87,10 +94,26 @@ def row_of(
         "prompt": result.prompt if result else request.get("prompt"),
         "model": result.model if result else request.get("model"),
         "files": [str(i.path or i.saved_url) for i in items if i.path or i.saved_url],
-        "generation_ids": list(result.generation_ids) if result else [],
+        "generation_ids": [i.generation_id for i in items],
         "seeds": [i.seed for i in items],
         "cost": None if cost is None else f"{cost:f}",
         "key": result.key if result else request.get("key"),
         "entry_id": result.entry_id if result else None,
-        "error": error,
+        "error": None
+        if error is None
+        else {"type": type(error).__name__, "message": in_commands(str(error))},
     }
+
+
+def partial_failure(result: MediaResult) -> OxenError | None:
+    """Return the error of what failed in a request that made something."""
+    from oxen_inference.errors import MediaError
+
+    failures = result.failures
+    if not failures:
+        return None
+    reasons = dict.fromkeys(item.error or f"it was {item.status}" for item in failures)
+    return MediaError(
+        f"{len(failures)} of {len(result.items)} generations failed: {'; '.join(reasons)}",
+        result=result,
+    )

@@ -72,7 +72,7 @@ def make(
         except (OxenError, ValueError) as error:  # the manifest changed, or the ledger is gone
             summary.stopped = error
     summary.stopped = summary.stopped or stream.stopped
-    summary.end(file)
+    summary.end(file, stream.progress.spent)
     return summary.show(out)
 
 
@@ -141,7 +141,9 @@ def _note(
     from oxen_inference.errors import BudgetExceededError
     from oxen_inference.result import MediaResult
 
-    status: RowStatus = "made" if isinstance(outcome, MediaResult) else "failed"
+    status: RowStatus = "failed"
+    if isinstance(outcome, MediaResult):
+        status = "partial" if outcome.failures else "made"
     is_reason = outcome is stream.stopped
     if is_reason or isinstance(outcome, BudgetExceededError):
         status = "not_sent"

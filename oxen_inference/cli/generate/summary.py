@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from oxen_inference.cli.generate.plan import ALREADY_MADE, Plan
-from oxen_inference.cli.generate.results import ResultsFile
+from oxen_inference.cli.generate.results import ResultsFile, partial_failure
 from oxen_inference.cli.generate.state import Run
 from oxen_inference.cli.output import counted, print_json, print_line, show_control
 from oxen_inference.cli.words import in_commands
@@ -49,7 +49,7 @@ class Summary:
         self._noun = plan.noun
         self._count = plan.count
         self._is_repeated = plan.earlier["made"] == plan.count
-        self.made = self.succeeded = self.failed = self.not_sent = 0
+        self.made = self.succeeded = self.partial = self.failed = self.not_sent = 0
         self.spent = Decimal(0)
         self.errors: Counter[str] = Counter()
         self.rows_not_fetched: list[int] = []
@@ -66,17 +66,22 @@ class Summary:
     @property
     def not_done(self) -> int:
         """Requests of an interrupted run whose outcome did not come."""
-        return self._count - self.succeeded - self.failed - self.not_sent
+        return self._count - self.succeeded - self.partial - self.failed - self.not_sent
 
     def add(self, row: Mapping[str, Any], outcome: MediaResult | OxenError | None) -> None:
         """Count a row of the results file; `outcome` is None for one that the run ended before."""
         from oxen_inference.errors import MediaError
+        from oxen_inference.result import MediaResult
 
-        self.spent += Decimal(row["cost"] or 0)
-        if row["status"] == "made":
-            self.succeeded += 1
-            self.made += max(len(row["generation_ids"]), len(row["files"]), 1)
+        if isinstance(outcome, MediaResult):
+            self.made += len(outcome.succeeded)
             self._is_anything_sent = True
+            failure = partial_failure(outcome)
+            if failure is None:
+                self.succeeded += 1
+            else:
+                self.partial += 1
+                self._add_failure(row, failure)
             return
         self._is_anything_sent |= row["entry_id"] is not None or isinstance(outcome, MediaError)
         if row["status"] == "not_sent":
@@ -108,8 +113,9 @@ class Summary:
         self._helps_again |= error.is_retryable or isinstance(error, passing)
         self._helps_attempts |= may_pass_another_time(error)
 
-    def end(self, file: ResultsFile) -> None:
-        """Note which rows the results file lacks."""
+    def end(self, file: ResultsFile, spent: Decimal) -> None:
+        """Note which rows the results file lacks, and what all attempts cost, as far as known."""
+        self.spent = spent
         self._left_out, self._file_problem = file.left_out, file.problem
         self.rows_not_fetched.sort()
 
@@ -123,7 +129,7 @@ class Summary:
             return status
         parts = [counted(self.made, self._noun) + ("" if self._is_repeated else " made")]
         for number, word in (
-            (self.failed, "failed"), (self.not_sent, "not sent"), (self.not_done, "not done")
+            (self.partial, "partly failed"), (self.failed, "failed"), (self.not_sent, "not sent"), (self.not_done, "not done")
         ):  # fmt: skip
             parts += [f"{counted(number, 'request')} {word}"] if number else []
         parts += [ALREADY_MADE if self._is_repeated else usd(self.spent)]
@@ -140,6 +146,7 @@ class Summary:
             "run": self._run.run_id,
             "key_prefix": self._run.key_prefix,
             "succeeded": self.succeeded,
+            "partial": self.partial,
             "failed": self.failed,
             "not_sent": self.not_sent,
             "not_done": self.not_done,
@@ -167,7 +174,7 @@ class Summary:
             return STOPPED if is_money else NOTHING_SENT
         if self.stopped is not None:
             return STOPPED
-        return SOME_FAILED if is_refused or self._left_out else OK
+        return SOME_FAILED if is_refused or self.partial or self._left_out else OK
 
     def _explanations(self) -> Iterator[str]:
         if self.stopped is not None:
@@ -211,3 +218,5 @@ class Summary:
             yield f"--attempts {self._options.attempts + 1} buys again what Oxen failed at; {free}"
         elif not is_again and (self.failed or self.not_sent):
             yield f"fix the cause, then run the command again; {free}"
+        if self.partial:
+            yield "a request that partly failed is not bought again: add a line for what is missing"
