@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from oxen_inference.chat import completions
 from oxen_inference.chat.answer import CHARGED_TO
-from oxen_inference.chat.answer_cost import answer_text, warn_once
+from oxen_inference.chat.answer_cost import answer_text, set_cost, warn_once
 from oxen_inference.chat.late_costs import write_cost, write_late_costs
 from oxen_inference.chat.prefetch import AsyncCatalogPrefetch, CatalogPrefetch
 from oxen_inference.chat.token_counts import most_text_tokens, prompt_tokens
@@ -26,7 +26,9 @@ from oxen_inference.errors import (
     APIStatusError,
     BudgetExceededError,
     ConfigurationError,
+    InternalServerError,
     InvalidInputError,
+    RequestTimeoutError,
 )
 from oxen_inference.locks import Lock
 from oxen_inference.money import BudgetWarning
@@ -41,6 +43,10 @@ USUAL_ANSWER = 2000
 """Tokens that an answer without ``max_tokens`` is taken to have, at most."""
 
 _PRICE_TIMEOUT = 5.0  # seconds that a call may wait for its price
+
+_NOT_TAKEN = frozenset({503, 529})
+"""Statuses of a server that had no room for a call. After any other failure of a server or a
+gateway, the model may have answered."""
 
 
 def complete(
@@ -165,6 +171,7 @@ class _Payment:
         self._budget = budget
         self._model = model
         self._model_id = str(body["model"])
+        self._body = body
         self._prompt = prompt_tokens(body, most_text_tokens)
         self._limit = _token_limit(body)
         self._most = self._limit or USUAL_ANSWER
@@ -228,17 +235,25 @@ class _Payment:
     def fail(self, error: BaseException) -> None:
         """Charge what is known of a call that brought no whole answer.
 
-        Nothing where the hub refused it or nothing was sent, else its prompt and what was read.
+        Nothing where the hub refused it or nothing was sent, else its prompt and what was read, or
+        what its usage says where that is more.
         """
         if _cost_nothing(error):
             self._charge(Decimal(0))
             return
         answer: Answer | None = getattr(error, "partial", None)
-        cost = answer and answer.cost_charged  # of a whole answer that lacks its call
-        if cost is None:
-            texts = ["".join(self._read), answer_text(answer) if answer else ""]
-            cost = self._price(max(map(most_text_tokens, texts)))
-        self._charge(cost or Decimal(0))
+        cost = answer.cost_charged if answer else None  # of a whole answer that lacks its call
+        self._charge(self._cost_of_part(answer) if cost is None else cost)
+
+    def _cost_of_part(self, answer: Answer | None) -> Decimal:
+        texts = ["".join(self._read)]
+        costs = []
+        if answer is not None:
+            texts.append(answer_text(answer))
+            set_cost(answer, self._model, self._body)
+            costs.append(answer.cost_charged)
+        costs.append(self._price(max(map(most_text_tokens, texts))))
+        return max((cost for cost in costs if cost is not None), default=Decimal(0))
 
     def _price(self, completion_tokens: int) -> Decimal | None:
         if self._model is None:
@@ -256,9 +271,10 @@ class _Payment:
 
 
 def _cost_nothing(error: BaseException) -> bool:
-    """Whether the hub refused the call, or no byte of it was sent.
+    """Whether the call was refused, or no byte of it was sent.
 
-    A connection that broke later may have lost an answer that is billed.
+    A connection that broke later, and a gateway that waited in vain, may have lost an answer that
+    is billed.
     """
     if isinstance(error, ConfigurationError | InvalidInputError):
         return True
@@ -267,7 +283,11 @@ def _cost_nothing(error: BaseException) -> bool:
 
         cause = error.__cause__
         return surely_not_sent(error) or (cause is not None and never_connected(cause))
-    return isinstance(error, APIStatusError) and error.partial is None
+    if not isinstance(error, APIStatusError) or error.partial is not None:
+        return False
+    # By its class: a provider's refusal comes inside a failure of the hub, too.
+    is_failure = isinstance(error, InternalServerError | RequestTimeoutError)
+    return not is_failure or error.status_code in _NOT_TAKEN
 
 
 def _token_limit(body: Mapping[str, Any]) -> int | None:

@@ -457,3 +457,81 @@ def test_the_arguments_of_a_call_that_breaks_off_are_charged(routed: RoutedHub) 
         with pytest.raises(Exception, match="overloaded"):
             call(ChatOxen(model="ox-1", budget=budget, max_retries=0))
         assert budget.spent > Decimal(30)
+
+
+COUNTED = {"prompt_tokens": 2595, "completion_tokens": 4400, "total_tokens": 6995}
+NO_TEXT = {"role": "assistant", "content": None}
+MALFORMED = {"index": 0, "message": NO_TEXT, "finish_reason": "MALFORMED_FUNCTION_CALL"}
+ROLE = {"index": 0, "delta": {"role": "assistant", "content": ""}}
+
+
+def events(*chunks: Any) -> Response:
+    lines = [f"data: {json.dumps(chunk)}\n\n" for chunk in chunks]
+    return Response("".join(lines), content_type="text/event-stream")
+
+
+@pytest.mark.parametrize("call", [*LANGCHAIN.values()][:4], ids=[*LANGCHAIN][:4])
+@pytest.mark.parametrize(
+    ("answer", "spent"),
+    [
+        (Response({"choices": [MALFORMED], "usage": COUNTED}), "44.2595"),
+        (Response({"choices": [MALFORMED], "usage": {**COUNTED, "cost": 45}}), "45"),
+        (events({"choices": [ROLE], "usage": COUNTED}), "44.2595"),
+        (
+            events(
+                {"choices": [ROLE], "usage": {**COUNTED, "completion_tokens": 1}},
+                {"choices": [{"index": 0, "delta": {}}], "usage": COUNTED},
+                {"error": {"message": "overloaded", "code": 529}},
+            ),
+            "44.2595",
+        ),
+    ],
+    ids=["malformed", "stated", "cut", "error"],
+)
+def test_a_failed_answer_is_charged_what_its_usage_says(
+    routed: RoutedHub, call: Any, answer: Response, spent: str
+) -> None:
+    """The tokens of thoughts that are not shown, above all."""
+    routed.routes["POST /chat/completions"] = answer
+    budget = Budget("100")
+    with pytest.raises(langchain_errors.OxenError):
+        call(ChatOxen(model="ox-1", budget=budget, max_retries=0))
+    assert (budget.spent, budget.reserved) == (Decimal(spent), 0)
+
+
+def failed(status: int, text: str = "it failed") -> Response:
+    return Response({"error": {"message": text}}, status)
+
+
+GIVEN_UP = {
+    **{f"{status}": failed(status) for status in (408, 500, 502, 504, 524)},
+    "in a success": Response({"error": {"message": "upstream timed out", "code": 504}}),
+    "in a stream": events({"error": {"message": "upstream timed out", "code": 504}}),
+}
+REFUSED = {
+    **{
+        f"{status}": failed(status) for status in (307, 400, 401, 402, 404, 409, 422, 429, 503, 529)
+    },
+    "wrapped": failed(500, "Getting model response error: 422 - Value error, no"),
+    "wrapped limit": failed(502, "Getting model response error: 429 - slow down"),
+    "named": Response({"error": {"type": "invalid_params", "title": "No."}}, 500),
+    "in a success": Response({"error": {"message": "busy", "code": 529}}),
+}
+
+
+@pytest.mark.parametrize("call", [*LANGCHAIN.values()][:4], ids=[*LANGCHAIN][:4])
+def test_a_call_that_a_gateway_gave_up_is_charged_as_one_that_broke(
+    routed: RoutedHub, call: Any
+) -> None:
+    def spent(answer: Response) -> Decimal:
+        routed.routes["POST /chat/completions"] = answer
+        budget = Budget("100")
+        with pytest.raises(langchain_errors.OxenError):
+            call(ChatOxen(model="ox-1", budget=budget, max_retries=0))
+        assert budget.reserved == 0
+        return budget.spent
+
+    given_up = {name: spent(answer) for name, answer in GIVEN_UP.items()}
+    assert [name for name, price in given_up.items() if not 0 < price < Decimal("0.1")] == []
+    refused = {name: spent(answer) for name, answer in REFUSED.items()}
+    assert [name for name, price in refused.items() if price != 0] == []
