@@ -176,7 +176,7 @@ class APIResponseError(_APIError):
 
     is_retryable = True
     partial: Any = None
-    """What the answer has, for one that lacks a tool call."""
+    """What the answer has, for one that lacks a tool call or a message."""
 
 
 class StreamError(_APIError):

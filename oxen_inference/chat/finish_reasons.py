@@ -42,6 +42,9 @@ _FAILURE = {
     "malformed_model_output",
     "malformed_tool_use",
     "unexpected_tool_call",
+    "too_many_tool_calls",
+    "missing_thought_signature",
+    "function_call_filter",  # before a colon and one of these
 }
 _CALLS = {"tool_calls", "tool_call", "function_call", "tool_use"}
 _REFUSAL = {"refusal"}  # Anthropic
@@ -73,7 +76,7 @@ def parse_finish_reason(value: Any) -> str | None:
     if isinstance(value, dict):  # SGLang's
         value = value.get("type")
     reason = None if value is None or value is False else str(value)
-    return None if reason is None or _normalized(reason) in _NO_REASON else reason
+    return None if reason is None or _spelled(reason) in _NO_REASON else reason
 
 
 def is_failure(reason: str) -> bool:
@@ -107,6 +110,17 @@ def ran_out_of_tokens(reason: object) -> bool:
 
 
 def _normalized(reason: str) -> str:
+    """Return the known word in a reason, spelled as above, or else all of it.
+
+    Google's OpenAI-compatible API composes a general reason and its own, which says more:
+    ``content_filter: PROHIBITED_CONTENT``.
+    """
+    whole = _spelled(reason)
+    parts = (part.strip("_") for part in reversed(whole.split(":")))
+    return next((part for part in parts if part in _KNOWN), whole)
+
+
+def _spelled(reason: str) -> str:
     words = _CAMEL_CASE.sub("_", reason.strip()).lower()
     for separator in ("-", " "):
         words = words.replace(separator, "_")
@@ -114,4 +128,5 @@ def _normalized(reason: str) -> str:
     return words.removeprefix("finish_reason.").removeprefix("finish_reason_")
 
 
+_KNOWN = _NATURAL | _TOKEN_LIMIT | _FAILURE | _CALLS | _REFUSAL | _FILTERED
 _CAMEL_CASE = re.compile(r"(?<=[a-z])(?=[A-Z])")

@@ -19,8 +19,11 @@ from oxen_inference.chat.content import with_text
 from oxen_inference.chat.extras import EXTRA_FIELDS, add_extras, add_sources
 from oxen_inference.chat.finish_reasons import (
     is_failure,
+    is_filtered,
     is_natural_end,
+    is_refusal,
     parse_finish_reason,
+    ran_out_of_tokens,
 )
 from oxen_inference.chat.reasoning import (
     FIELDS,
@@ -171,15 +174,15 @@ class AnswerReader:
         """Read one decoded chunk, or a complete completion."""
         if type(chunk) is not dict:
             return self._read_other(chunk)
-        choices = chunk.get("choices")
-        if not choices or chunk.get("error"):
-            self._raise_if_error(chunk)
         if usage := chunk.get("usage"):
             self._read_usage(usage)
         elif isinstance(groq := chunk.get("x_groq"), dict):
             self._read_usage(groq.get("usage"))
         if "cost" in chunk:
             self._cost_beside = read_cost_beside(chunk) or self._cost_beside
+        choices = chunk.get("choices")
+        if not choices or chunk.get("error"):
+            self._raise_if_error(chunk)
         if self._answer.model is None or self._answer.id is None:
             self._read_identity(chunk)
 
@@ -226,10 +229,7 @@ class AnswerReader:
                 hint="An upstream timed out or broke; asking again may help.",
             )
         if not self._has_choice or not (self._has_message or self._text):
-            lacks = "its choice has no message" if self._has_choice else "it has no choice"
-            raise APIResponseError(
-                f"Oxen sent an empty answer: {lacks}.", hint="Asking again may help."
-            )
+            self._raise_if_unexplained()
         delta = Delta()
         if self._thoughts:
             delta.text, delta.reasoning = self._thoughts.finish()
@@ -239,6 +239,22 @@ class AnswerReader:
         delta.tools = last or ()
         delta.end = self.answer()
         return delta
+
+    def _raise_if_unexplained(self) -> None:
+        """Raise for an answer without a message, unless its finish reason says why there is none.
+
+        Google sends no message where it blocks the prompt.
+        """
+        reason = self._answer.finish_reason
+        if is_filtered(reason) or is_refusal(reason) or ran_out_of_tokens(reason):
+            return
+        lacks = "its choice has no message" if self._has_choice else "it has no choice"
+        ended = f" (finish reason: {reason!r})" if reason else ""
+        raise self._with_partial(
+            APIResponseError(
+                f"Oxen sent an empty answer: {lacks}{ended}.", hint="Asking again may help."
+            )
+        )
 
     def not_json(self, body: bytes | str) -> OxenError:
         """Return the error for a response, or an event of it, that is not JSON."""
@@ -286,7 +302,9 @@ class AnswerReader:
             raise self._with_partial(status_error(chunk))
 
     def _with_partial(self, error: Any) -> Any:
-        error.partial = self.answer() if self._has_choice else None
+        answer = self.answer()
+        is_counted = answer.cost_stated or (answer.usage and answer.usage.total_tokens)
+        error.partial = answer if self._has_choice or is_counted else None
         return error
 
     def _read_usage(self, raw: Any) -> None:

@@ -1491,6 +1491,9 @@ FAILED: tuple[Any, ...] = (
     "cancelled",
     "failed",
     "MALFORMED_FUNCTION_CALL",
+    "function_call_filter: MALFORMED_FUNCTION_CALL",
+    "function_call_filter: TOO_MANY_TOOL_CALLS",
+    "MISSING_THOUGHT_SIGNATURE",
     {"type": "abort", "message": "gone"},
 )
 FAILURES = [

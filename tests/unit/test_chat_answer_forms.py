@@ -210,8 +210,11 @@ def test_numbers_in_a_stream_are_its_text() -> None:
 
 @pytest.mark.parametrize("choice", [{"finish_reason": "stop"}, {"message": None}, {"delta": None}])
 def test_a_choice_without_a_message_is_no_answer(choice: dict[str, Any]) -> None:
-    with pytest.raises(APIResponseError, match="its choice has no message"):
-        read_completion(completion(choices=[{"finish_reason": "stop", **choice}]))
+    usage = {"prompt_tokens": 1100, "completion_tokens": 0}
+    body = completion(choices=[{"finish_reason": "stop", **choice}], usage=usage)
+    with pytest.raises(APIResponseError, match=r"its choice has no message.*'stop'") as caught:
+        read_completion(body)
+    assert caught.value.partial.usage.input_tokens == 1100
 
 
 @pytest.mark.parametrize(
@@ -354,16 +357,26 @@ def test_items_of_a_stream_are_collected_once(name: str) -> None:
         "IMAGE_SAFETY",
         "FinishReason.SAFETY",
         "FINISH_REASON_BLOCKLIST",
+        "content_filter: PROHIBITED_CONTENT",
+        "content_filter: OTHER",
+        "content_filter:SPII",
     ],
 )
 def test_a_filter_that_left_nothing_is_a_refusal(reason: str) -> None:
     assert [answer.refused for answer in both({"content": None}, reason)] == [True, True]
     assert [answer.refused for answer in both({"content": "ox"}, reason)] == [False, False]
+    blocked = [{"index": 0, "finish_reason": reason}]
+    for answer in (read_completion(completion(choices=blocked)), streamed({"choices": blocked})):
+        assert (answer.refused, answer.finish_reason) == (True, reason)
 
 
-@pytest.mark.parametrize("reason", ["maxTokens", "FinishReason.MAX_TOKENS", "max-tokens"])
+@pytest.mark.parametrize(
+    "reason", ["maxTokens", "FinishReason.MAX_TOKENS", "max-tokens", "length: MAX_TOKENS"]
+)
 def test_a_token_limit_is_known_in_other_spellings(reason: str) -> None:
     assert ran_out_of_tokens(reason)
+    answer = read_completion(completion(choices=[{"index": 0, "finish_reason": reason}]))
+    assert (answer.text, answer.refused, answer.finish_reason) == ("", False, reason)
 
 
 def test_an_error_inside_a_message_is_told() -> None:
@@ -379,6 +392,17 @@ def test_an_error_inside_a_message_is_told() -> None:
     for message in ({"error": error}, {"content": None, "error": error}):
         with pytest.raises(InternalServerError, match="The provider is gone"):
             whole(message)
+
+
+@pytest.mark.parametrize(("tokens", "counts"), [(1100, True), (0, False)])
+def test_an_error_before_any_text_tells_the_usage(tokens: int, counts: bool) -> None:
+    usage = {"prompt_tokens": tokens, "completion_tokens": 0, "total_tokens": tokens}
+    error = {"error": {"message": "The provider is gone.", "code": 503}}
+    for chunks in ([{"choices": [], "usage": usage}, error], [{**error, "usage": usage}]):
+        with pytest.raises(InternalServerError, match="The provider is gone") as caught:
+            streamed(*chunks)
+        partial = caught.value.partial
+        assert partial.usage.input_tokens == tokens if counts else partial is None
 
 
 @pytest.mark.parametrize("more", [{}, {"error": "resource_not_found"}, {"error": {"type": "x"}}])
