@@ -15,6 +15,7 @@ from oxen_inference.chat.normalize import AnswerReader
 from oxen_inference.chat.prefetch import AsyncCatalogPrefetch, CatalogPrefetch
 from oxen_inference.chat.sse import Event, SSEDecoder, is_json
 from oxen_inference.chat.stalls import StallDetector, adrain, drain
+from oxen_inference.chat.tool_calls import is_object
 from oxen_inference.errors import APIResponseError, APIStatusError, OxenError
 from oxen_inference.settings import check_timeout
 
@@ -75,7 +76,7 @@ def complete(
         prefetch.start()
     answer = _read(client, _post(client, body, options), expected)
     set_cost(answer, prefetch.model(body["model"]) if prefetch else None, body)
-    _raise_without_call(answer, expected)
+    _raise_without_call(answer, body, expected)
     return answer
 
 
@@ -93,7 +94,7 @@ async def acomplete(
         prefetch.start()
     answer = _read(client, await _apost(client, body, options), expected)
     set_cost(answer, await prefetch.model(body["model"]) if prefetch else None, body)
-    _raise_without_call(answer, expected)
+    _raise_without_call(answer, body, expected)
     return answer
 
 
@@ -146,7 +147,7 @@ def stream(
         last = reader.finish()
         if last.end:
             set_cost(last.end, prefetch.model(body["model"]) if prefetch else None, body)
-            _raise_without_call(last.end, expected)
+            _raise_without_call(last.end, body, expected)
         yield last
         drain(source.response, chunks)
     except OxenError as error:
@@ -197,7 +198,7 @@ async def astream(
         last = reader.finish()
         if last.end:
             set_cost(last.end, await prefetch.model(body["model"]) if prefetch else None, body)
-            _raise_without_call(last.end, expected)
+            _raise_without_call(last.end, body, expected)
         yield last
         await adrain(chunks)
     except OxenError as error:
@@ -281,12 +282,17 @@ def read_completion(payload: object, expected: Expected = NOTHING_EXPECTED) -> A
     return end
 
 
-def _raise_without_call(answer: Answer, expected: Expected) -> None:
-    """Raise `APIResponseError` where a call was announced, or needed, and there is none."""
+def _raise_without_call(answer: Answer, body: Mapping[str, Any], expected: Expected) -> None:
+    """Raise `APIResponseError` where a call was announced, or needed, and there is none.
+
+    A text is the answer where no tool was offered, or where it is the object asked for: a
+    server that makes objects by a tool of its own announces that tool's call.
+    """
     reason = answer.finish_reason
     if answer.tool_calls or answer.refused:
         return
-    if announces_calls(reason):
+    is_answer = not body.get("tools") or (expected.is_object and is_object(answer.text))
+    if announces_calls(reason) and not (answer.text and is_answer):
         problem = f"The answer ended with {reason!r}, and has no tool call."
         hint = "The call was lost on its way; asking again may help."
     elif expected.needs_call and not ran_out_of_tokens(reason):

@@ -68,14 +68,14 @@ def chat(server: ScriptedServer, **options: Any) -> ChatOxen:
 @pytest.mark.parametrize("oddity", ODDITIES, ids=lambda o: o.name)
 def test_oddity(oddity: Oddity, collect: Collect) -> None:
     with ScriptedServer(oddity.script) as server:
-        check(collect(chat(server, **oddity.options)), oddity)
+        check(collect(chat(server, model_kwargs=oddity.request, **oddity.options)), oddity)
 
 
 @pytest.mark.parametrize("ask", [ask_sync, ask_async])
 @pytest.mark.parametrize("oddity", [o for o in ODDITIES if o.is_complete], ids=lambda o: o.name)
 def test_whole_oddity(oddity: Oddity, ask: Callable[[ChatOxen], AIMessage]) -> None:
     with ScriptedServer(oddity.script) as server:
-        check(ask(chat(server, **oddity.options)), oddity)
+        check(ask(chat(server, model_kwargs=oddity.request, **oddity.options)), oddity)
 
 
 def check(message: AIMessage, oddity: Oddity) -> None:
@@ -110,7 +110,7 @@ def check(message: AIMessage, oddity: Oddity) -> None:
 @pytest.mark.parametrize("failure", FAILURES, ids=lambda f: f.name)
 def test_failure(failure: Failure, collect: Collect) -> None:
     with ScriptedServer(failure.script) as server, pytest.raises(OxenError) as caught:
-        collect(chat(server, **failure.options))
+        collect(chat(server, model_kwargs=failure.request, **failure.options))
     check_failure(caught.value, failure)
 
 
@@ -118,7 +118,7 @@ def test_failure(failure: Failure, collect: Collect) -> None:
 @pytest.mark.parametrize("failure", [f for f in FAILURES if f.is_complete], ids=lambda f: f.name)
 def test_whole_failure(failure: Failure, ask: Callable[[ChatOxen], AIMessage]) -> None:
     with ScriptedServer(failure.script) as server, pytest.raises(OxenError) as caught:
-        ask(chat(server, **failure.options))
+        ask(chat(server, model_kwargs=failure.request, **failure.options))
     check_failure(caught.value, failure)
 
 

@@ -66,7 +66,7 @@ def oxen(server: ScriptedServer, **options: Any) -> Oxen:
 @pytest.mark.parametrize("oddity", ODDITIES, ids=lambda o: o.name)
 def test_oddity(oddity: Oddity, collect: Collect) -> None:
     with ScriptedServer(oddity.script) as server:
-        llm = oxen(server, **oddity.options)
+        llm = oxen(server, additional_kwargs=oddity.request, **oddity.options)
         responses = collect(llm)
     assert "".join(r.delta or "" for r in responses) == oddity.text
     thoughts = "".join(r.additional_kwargs.get("thinking_delta", "") for r in responses)
@@ -79,7 +79,7 @@ def test_oddity(oddity: Oddity, collect: Collect) -> None:
 @pytest.mark.parametrize("oddity", [o for o in ODDITIES if o.is_complete], ids=lambda o: o.name)
 def test_whole_oddity(oddity: Oddity, ask: Callable[[Oxen], ChatResponse]) -> None:
     with ScriptedServer(oddity.script) as server:
-        llm = oxen(server, **oddity.options)
+        llm = oxen(server, additional_kwargs=oddity.request, **oddity.options)
         check(llm, ask(llm), oddity)
 
 
@@ -113,7 +113,7 @@ def check(llm: Oxen, last: ChatResponse, oddity: Oddity) -> None:
 @pytest.mark.parametrize("failure", FAILURES, ids=lambda f: f.name)
 def test_failure(failure: Failure, collect: Collect) -> None:
     with ScriptedServer(failure.script) as server, pytest.raises(errors.OxenError) as caught:
-        collect(oxen(server, **failure.options))
+        collect(oxen(server, additional_kwargs=failure.request, **failure.options))
     check_failure(caught.value, failure)
 
 
@@ -121,7 +121,7 @@ def test_failure(failure: Failure, collect: Collect) -> None:
 @pytest.mark.parametrize("failure", [f for f in FAILURES if f.is_complete], ids=lambda f: f.name)
 def test_whole_failure(failure: Failure, ask: Callable[[Oxen], ChatResponse]) -> None:
     with ScriptedServer(failure.script) as server, pytest.raises(errors.OxenError) as caught:
-        ask(oxen(server, **failure.options))
+        ask(oxen(server, additional_kwargs=failure.request, **failure.options))
     check_failure(caught.value, failure)
 
 

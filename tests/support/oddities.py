@@ -33,6 +33,8 @@ class Oddity:
     sent_back: dict[str, Any] | None = None
     """The reasoning fields that the next request has in this answer's message."""
     options: dict[str, Any] = field(default_factory=dict)
+    request: dict[str, Any] = field(default_factory=dict)
+    """Fields that the request has besides its messages."""
     is_complete: bool = False
     """Whether it is a complete answer, so that a call without streaming gets the same."""
 
@@ -103,6 +105,7 @@ HI = delta(content="hi")
 PARIS = ("weather", {"city": "Paris"})
 ROME = ("weather", {"city": "Rome"})
 TWO = (PARIS, ROME)
+WEATHER = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
 _P, _R = '{"city": "Paris"}', '{"city": "Rome"}'
 
 WHOLE_HI = {"choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}]}
@@ -176,6 +179,19 @@ ODDITIES = [
         for reason in ("length", "content_filter", "max_tokens", "STOP", "sensitive", "other")
     ),
     streamed("eos", HI, delta("eos"), text="hi", finish="eos"),
+    complete(
+        "a text that is called a call, although no tool was offered",
+        "tool_calls",
+        message={"content": "hi"},
+        text="hi",
+    ),
+    complete(
+        "an object that is called a call, as it was made by a tool of the server's own",
+        "tool_calls",
+        message={"content": '{"ox": 1}'},
+        text='{"ox": 1}',
+        request={"tools": [WEATHER], "response_format": {"type": "json_object"}},
+    ),
     streamed("text after the finish reason", HI, STOP, delta(content="!"), DONE, text="hi!"),
     streamed("events after [DONE]", HI, STOP, DONE, delta(content="?"), text="hi"),
     # Usage
@@ -1473,6 +1489,8 @@ class Failure:
     partial: str | None = None
     text: str = ""
     options: dict[str, Any] = field(default_factory=dict)
+    request: dict[str, Any] = field(default_factory=dict)
+    """Fields that the request has besides its messages."""
     is_complete: bool = False
     """Whether it is an answer in one piece."""
 
@@ -1521,6 +1539,7 @@ FAILURES = [
         error="APIResponseError",
         retryable=True,
         partial="hi",
+        request={"tools": [WEATHER]},
     ),
     failing(
         "a call that is empty",
