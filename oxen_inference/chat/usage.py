@@ -101,11 +101,23 @@ def _has_tokens(raw: Mapping[str, Any]) -> bool:
 def merge_usage(earlier: Mapping[str, Any] | None, later: Mapping[str, Any]) -> dict[str, Any]:
     """Combine the usage of two chunks. Counts are cumulative, so the later ones win.
 
-    Of a later usage of zeros only, nothing but a cost counts.
+    A zero replaces no count and no cost: gateways that translate event by event send it for what
+    their last event does not say. Of a later usage of zeros only, nothing but a cost counts.
     """
     if earlier and not any(_count(later, name) for name in later if name != "cost"):
         later = {n: later[n] for n in ("cost", "currency") if n in later and _is_paid(later)}
-    return {**(earlier or {}), **{k: v for k, v in later.items() if v is not None}}
+    return _merged(earlier or {}, later)
+
+
+def _merged(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
+    known = {name: value for name, value in later.items() if value is not None}
+    return {**earlier, **{name: _latest(earlier.get(name), known[name]) for name in known}}
+
+
+def _latest(earlier: Any, later: Any) -> Any:
+    if isinstance(earlier, Mapping) and isinstance(later, Mapping):
+        return _merged(earlier, later)
+    return earlier if read_money(later) == 0 and read_money(earlier) else later
 
 
 def _is_paid(usage: Mapping[str, Any]) -> bool:

@@ -260,6 +260,14 @@ ODDITIES = [
         usage=(11, 4),
     ),
     streamed(
+        "usage event by event, with zeros for what an event does not say",
+        usage_chunk(prompt_tokens=11, completion_tokens=1, total_tokens=12),
+        HI,
+        {**STOP, "usage": {"prompt_tokens": 0, "completion_tokens": 4, "total_tokens": 4}},
+        text="hi",
+        usage=(11, 4),
+    ),
+    streamed(
         "the choice's index as text, then as a number",
         {"choices": [{"index": "0", "delta": {"content": "h"}}]},
         delta(content="i"),

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from oxen_inference.chat.usage import Usage, read_usage
+from oxen_inference.chat.usage import (
+    StatedCost,
+    Usage,
+    merge_usage,
+    read_stated_cost,
+    read_usage,
+)
 
 CASES: list[tuple[str, dict[str, Any], Usage | None]] = [
     ("OpenAI's", {"prompt_tokens": 11, "completion_tokens": 4, "total_tokens": 15}, Usage(11, 4, 15)),
@@ -93,6 +100,42 @@ def test_shape(raw: dict[str, Any], expected: Usage | None) -> None:
 @pytest.mark.parametrize("raw", [None, {}])
 def test_no_usage_is_none(raw: Any) -> None:
     assert read_usage(raw) is None
+
+
+EVENT_BY_EVENT = {"prompt_tokens": 0, "completion_tokens": 50, "total_tokens": 50}
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later", "expected"),
+    [
+        ({"prompt_tokens": 1100, "completion_tokens": 1, "total_tokens": 1101}, EVENT_BY_EVENT, Usage(1100, 50, 1150)),
+        ({"prompt_tokens": 1100}, {**EVENT_BY_EVENT, "prompt_tokens": "0"}, Usage(1100, 50, 1150)),
+        (
+            {"prompt_tokens": 1100, "prompt_tokens_details": {"cached_tokens": 1000}},
+            {**EVENT_BY_EVENT, "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0}},
+            Usage(1100, 50, 1150, cache_read=1000, input_audio=0),
+        ),
+        (
+            {"prompt_tokens": 1100, "cache_read_input_tokens": 1000},
+            {**EVENT_BY_EVENT, "prompt_tokens_details": {}, "cache_read_input_tokens": 0},
+            Usage(1100, 50, 1150, cache_read=1000),
+        ),
+        ({"prompt_tokens": 1100, "completion_tokens": 1}, {"prompt_tokens": 900, "completion_tokens": 50}, Usage(900, 50, 950)),
+        ({}, EVENT_BY_EVENT, Usage(0, 50, 50)),
+    ],
+)  # fmt: skip
+def test_zeros_of_a_later_chunk_replace_nothing(
+    earlier: dict[str, Any], later: dict[str, Any], expected: Usage
+) -> None:
+    assert read_usage(merge_usage(earlier, later)) == expected
+
+
+@pytest.mark.parametrize("paid", [0.004, "0.004", {"total_cost": 0.004}])
+def test_a_later_cost_of_zero_replaces_nothing(paid: Any) -> None:
+    nothing = {"total_cost": 0} if isinstance(paid, dict) else 0
+    for first, second in ((paid, nothing), (nothing, paid), (0.001, paid)):
+        usage = merge_usage({**EVENT_BY_EVENT, "cost": first}, {**EVENT_BY_EVENT, "cost": second})
+        assert read_stated_cost(usage) == StatedCost(Decimal("0.004"))
 
 
 def test_parts_never_exceed_the_whole() -> None:
