@@ -186,7 +186,7 @@ _INVALID_SUFFIXES = ("", "]", "}", '"]', '"}', '""]', '""}')
 def _parses(text: str) -> bool:
     try:
         return isinstance(parse_partial_json(text), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 

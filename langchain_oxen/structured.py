@@ -264,7 +264,7 @@ def _whole_json(message: Any) -> Any:
     text = message.text
     try:
         return parse_json_markdown(without_thoughts(text), parser=_first_value)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         reason = message.response_metadata.get("finish_reason")
         problem = f"The answer, which ended with {reason!r}, is not valid JSON: {error}."
         if ran_out_of_tokens(reason):
@@ -284,7 +284,7 @@ def _partial_json(text: str) -> Any:
             pass  # a line break in a string, or prose after the object
     try:
         return parse_json_markdown(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

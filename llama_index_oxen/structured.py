@@ -299,7 +299,7 @@ class SchemaProgram(_Program):
         text = response.message.content or ""
         try:
             return _first_json(without_thoughts(text))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             reason = tool_calls.cut_off_reason(response) or f"The answer is no JSON: {error}."
             raise ValueError(f"{reason} The text: {text[:200]!r}") from error
 

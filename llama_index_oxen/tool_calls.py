@@ -237,5 +237,5 @@ def partial_json(text: str) -> Any:
         pass  # a line break in a string, as some models write them
     try:
         return parse_partial_json(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None

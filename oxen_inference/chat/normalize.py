@@ -128,9 +128,12 @@ class AnswerReader:
             except ValueError:
                 chunk = self._parse_leniently(data)
             return self.read(self._surrogates.join(chunk) if self._surrogates else chunk)
-        except OxenError:
+        except (OxenError, RecursionError) as error:
             if self._answer.finish_reason is None:
-                raise
+                if isinstance(error, OxenError):
+                    raise
+                # Python's parser gives up on as many brackets as a model that loops writes.
+                raise self.not_json(data) from None
             # The answer is complete. Gateways add usage and cost in a further step, which can
             # fail; a second request would pay for the answer again.
             self.done = True
@@ -139,7 +142,7 @@ class AnswerReader:
     def _read_named_event(self, name: str, data: bytes) -> Delta | None:
         try:
             chunk = json.loads(decode_text(data))
-        except ValueError:
+        except (ValueError, RecursionError):
             chunk = decode_text(data)
         if name == "error":
             raise self._with_partial(status_error(chunk))
@@ -163,7 +166,13 @@ class AnswerReader:
 
     def read_whole(self, completion: Any) -> Delta | None:
         """Read the decoded body of an answer in one piece."""
-        delta = self.read(SurrogateJoiner().join(completion))
+        try:
+            delta = self.read(SurrogateJoiner().join(completion))
+        except RecursionError:
+            raise APIResponseError(
+                "Oxen sent an answer that is nested too deeply to be read.",
+                hint="Asking again may help.",
+            ) from None
         # The transport knows the length of the body, so it was not cut off. But a body that is
         # one chunk of a stream lacks the other chunks.
         choice = _first_choice(completion.get("choices")) if isinstance(completion, dict) else None

@@ -202,6 +202,6 @@ def is_json(data: bytes) -> bool:
     """Whether bytes are a JSON text."""
     try:
         json.loads(decode_text(data))
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True

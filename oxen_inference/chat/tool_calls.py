@@ -374,7 +374,7 @@ def is_object(text: str) -> bool:
         return False
     try:
         return isinstance(json.loads(text, strict=False), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 

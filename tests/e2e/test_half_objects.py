@@ -43,6 +43,7 @@ HALVES = [
     ("stop", "There are two oxen."),
     ("stop", "2 oxen"),
     ("length", ""),
+    ("length", '{"oxen": ' + "[" * 20_000),
 ]
 WHOLE = [
     ("stop", '{"oxen": [1, 2]}'),
@@ -57,6 +58,7 @@ CALLS = [
     ("length", ""),
     ("content_filter", '{"oxen": [1, 2]'),
     ("tool_calls", '{"oxen": [1, 2'),
+    ("length", '{"oxen": ' + "[" * 20_000),
 ]
 
 

@@ -105,6 +105,9 @@ HI = delta(content="hi")
 PARIS = ("weather", {"city": "Paris"})
 ROME = ("weather", {"city": "Rome"})
 TWO = (PARIS, ROME)
+BRACKETS = "[" * 20_000
+NESTED = f'{{"city": {BRACKETS}{"]" * 20_000}}}'
+PING = f"event: ping\ndata: {BRACKETS}\n\n".encode()
 WEATHER = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
 _P, _R = '{"city": "Paris"}', '{"city": "Rome"}'
 
@@ -1349,6 +1352,23 @@ ODDITIES = [
         )
     ),
     streamed(
+        "arguments of brackets without end",
+        calls(call(0, "a", "weather", '{"city": [')),
+        calls(call(0, arguments=BRACKETS)),
+        delta("length"),
+        invalid=1,
+        finish="length",
+    ),
+    streamed(
+        "arguments of brackets that are closed, repeated in a message",
+        calls(call(0, "a", "weather", NESTED)),
+        repeated_message(tool_calls=[call(0, "a", "weather", NESTED)], finish="tool_calls"),
+        invalid=1,
+        finish="tool_calls",
+    ),
+    streamed("brackets after the finish reason", HI, STOP, BRACKETS, DONE, text="hi"),
+    streamed("a ping of brackets", HI, PING, STOP, DONE, text="hi"),
+    streamed(
         "the whole arguments again in other spaces",
         calls(call(0, "a", "weather", '{"city":')),
         calls(call(0, arguments='"Paris"}')),
@@ -1879,6 +1899,23 @@ FAILURES = [
         partial="hi",
         text="Internal Server Error",
     ),
+    failing(
+        "an event of brackets",
+        HI,
+        NESTED,
+        error="StreamError",
+        retryable=True,
+        partial="hi",
+        text="[[[",
+    ),
+    failing(
+        "an event of brackets first",
+        NESTED,
+        error="APIResponseError",
+        retryable=True,
+        text="[[[",
+    ),
+    Failure("an answer of brackets", (http(NESTED),), "APIResponseError", True, is_complete=True),
     failing(
         "data that is not JSON first",
         "upstream connect error",

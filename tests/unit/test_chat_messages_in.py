@@ -102,7 +102,7 @@ def test_usage_details() -> None:
     }
 
 
-BROKEN = ['{"a": "b', '{"a": "b\\', '{"a": ["b", {"c": 1', '{"a": 1,', "[1, 2]", "42", "nonsense", '{"a": "]', "{"]  # fmt: skip
+BROKEN = ['{"a": "b', '{"a": "b\\', '{"a": ["b", {"c": 1', '{"a": 1,', "[1, 2]", "42", "nonsense", '{"a": "]', "{", pytest.param('{"a": ' + "[" * 20_000, id="brackets without end")]  # fmt: skip
 
 
 @pytest.mark.parametrize("arguments", BROKEN)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from langchain_oxen.messages_in import to_chunk, to_message
 from oxen_inference.chat import sse as sse_module
 from oxen_inference.chat.answer import Delta
-from oxen_inference.chat.completions import _read_rest
+from oxen_inference.chat.completions import _read_rest, read_completion
 from oxen_inference.chat.normalize import AnswerReader
 from oxen_inference.chat.sse import SSEDecoder
 from oxen_inference.errors import OxenError, StreamCutOffError, StreamError
@@ -208,6 +208,20 @@ def test_the_partial_answer_of_a_cut_off_stream_has_no_complete_call(arguments: 
     message = to_message(caught.value.partial)
     assert message.tool_calls == []
     assert [call["name"] for call in message.invalid_tool_calls] == ["pay"]
+
+
+@pytest.mark.parametrize("depth", [150, 300, 700, 990, 20_000])
+def test_deep_values_never_raise_untyped_errors(depth: int) -> None:
+    nested = "[" * depth + "]" * depth
+    for event in (nested, f'{{"choices": [{{"delta": {{"content": {nested}}}}}]}}'):
+        for stream in (sse(event, delta("stop")), event.encode()):
+            with contextlib.suppress(OxenError):
+                assert read([stream])[-1].end is not None
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    with contextlib.suppress(OxenError):
+        assert read_completion({"choices": [{"message": {"content": value}}]}).text
 
 
 @given(st.binary(max_size=200))
