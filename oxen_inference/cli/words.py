@@ -40,6 +40,8 @@ _TABLE = (
     (r"\bmax_in_flight\b", "--max-in-flight"),
     (r"\bmax_connections\b", "--max-connections"),
     (r"^attempts must", "--attempts must"),
+    (r"Use generate without a key, or a run without key_prefix",
+     "Commands give each request a key. Use generate in Python, without one"),
     (r", or pass api_key=\.\.\.", ""),
     (r"\bpip install 'oxen-integrations\[storage\]'", "Run: pip install 'oxen-integrations[storage]'"),
 )  # fmt: skip

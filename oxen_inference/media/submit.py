@@ -293,8 +293,8 @@ async def _send(engine: Engine, entry: Entry, prepared: PreparedRequest, task: T
     tried = {prepared.route}
     while True:
         call = _paid_call(engine, prepared, task)
-        if task.pause is not None:
-            await task.pause.wait(task.stop)
+        if task.pause is not None and not await task.pause.wait(task.stop, task.deadline):
+            await _reject(engine, entry, _not_sent_in_time(task), task)
         if task.stop.is_set:
             await _reject(engine, entry, OxenError("Interrupted before it was sent."), task)
         begun = elapsed()
@@ -382,7 +382,16 @@ def _key_needs_queue(model: str, error: OxenError) -> ConfigurationError:
         f"Oxen's queue does not make audio with {model} ({error.message.rstrip('.')}), and only a "
         "queued generation can have a key: the synchronous routes give no id by which it could be "
         "found again. Nothing was paid for.",
-        hint="Leave out the key: it is then made by a synchronous route, and paid for by each call.",
+        hint="Use generate without a key, or a run without key_prefix: it is then made by a "
+        "synchronous route, and paid for by each call.",
+    )
+
+
+def _not_sent_in_time(task: Task) -> GenerationTimeout:
+    return GenerationTimeout(
+        f"Not sent within its timeout of {task.longest_wait:g} s, since Oxen asked for a pause after "
+        "too many requests. Nothing was paid for.",
+        hint="Use a longer timeout, or fewer connections (max_connections).",
     )
 
 
@@ -401,7 +410,7 @@ async def _retry_or_reject(
 ) -> None:
     """Wait before the next attempt. Raises the refusal where there is to be none."""
     if task.pause is not None and isinstance(error, RateLimitError):
-        delay = task.pause.refused(error)
+        delay = task.pause.refused(error, engine.pace().longest_retry_after)
         is_hopeless = task.pause.is_hopeless
     else:
         delay = retry_delay(error, attempt)

@@ -196,6 +196,17 @@ def test_a_key_of_the_caller_s_needs_the_queue(older_media: MediaCalls) -> None:
     assert older_media("jobs")[0].state == "rejected"
 
 
+def test_a_run_gives_keys_only_with_a_prefix(older_media: MediaCalls) -> None:
+    requests = [{"model": SPEECH, "prompt": "Moo."}]
+    (refused,) = older_media("generate_many", requests, key_prefix="herd")
+    assert isinstance(refused, ConfigurationError)
+    assert "a run without key_prefix" in str(refused.hint)
+    assert older_media.hub.charges == []
+    (made,) = older_media("generate_many", requests)
+    assert made.succeeded
+    assert len(older_media.hub.charges) == 1
+
+
 def test_a_derived_key_does_not(older_media: MediaCalls, tmp_path: Path) -> None:
     request = {"model": SPEECH, "prompt": "Moo.", "key": "thread:1", "key_is_derived": True}
     made = older_media("generate", **request, save_to=tmp_path)
