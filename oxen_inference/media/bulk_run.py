@@ -72,13 +72,16 @@ class Job:
     task: Task
     key: str | None
     attempt: int = 1
+    failure: OxenError | None = None
+    """That of the attempt before."""
     is_sent: bool = False
     is_queued: bool = False
     """Whether a worker is to look at it."""
 
-    def try_again(self, request: MediaRequest, pause: SharedPause) -> None:
-        """Become another attempt."""
+    def try_again(self, request: MediaRequest, pause: SharedPause, failure: OxenError) -> None:
+        """Become another attempt, after a failure."""
         self.attempt += 1
+        self.failure = failure
         self.request = request
         self.task = Task(options=self.task.options, pause=pause, index=self.task.index)
         self.is_sent = self.is_queued = False
@@ -131,6 +134,8 @@ class BulkRun:
         self._equal: tuple[tuple[type, str] | None, int] = (None, 0)
         self._started = time.monotonic()
         self._is_said = False
+        self._reason_for: int | None = None
+        """The request whose outcome will be why the run stopped."""
 
     # What the consumer asks and tells.
 
@@ -196,11 +201,19 @@ class BulkRun:
 
     def say_stopped(self, index: int) -> None:
         """Note a request that is not sent since the run has ended; the first one has the reason."""
-        assert self.stopped is not None  # noqa: S101 - a bug here, not a state
-        self.not_sent += 1
-        if not self._is_said:
-            self._is_said = True
-            self.outcomes.append((index, self.stopped))
+        with self.lock:
+            self.not_sent += 1
+            if not self._is_said:
+                self._is_said = True
+                self._reason_for = index
+            self._say_reason()
+
+    def _say_reason(self) -> None:
+        """Tell why the run stopped once nothing is under way, so that it is the last outcome."""
+        if self._reason_for is not None and not self.jobs:
+            assert self.stopped is not None  # noqa: S101 - a bug here, not a state
+            self.outcomes.append((self._reason_for, self.stopped))
+            self._reason_for = None
             self.changed.set()
 
     def say_exhausted(self) -> None:
@@ -296,6 +309,7 @@ class BulkRun:
             self.count_cost(outcome)
             self.outcomes.append((index, outcome))
             self._count_equal(outcome)
+            self._say_reason()
             self.changed.set()
 
     def count_cost(self, outcome: MediaResult | OxenError) -> None:
@@ -304,11 +318,22 @@ class BulkRun:
         if isinstance(result, MediaResult):
             self._counts.spent += known_cost(result.items)
 
-    def drop(self, jobs: Iterable[Job]) -> None:
-        """Forget jobs that are not sent."""
+    def skip(self, job: Job) -> None:
+        """Leave a job out, since the run has stopped before it was sent."""
+        with self.lock:
+            self._drop([job])
+
+    def _drop(self, jobs: Iterable[Job]) -> None:
+        """End jobs that are not sent; what was bought before and failed ends with that failure."""
         for job in jobs:
             self.jobs.pop(job.index, None)
-            self.not_sent += 1
+            if job.failure is None:
+                self.say_stopped(job.index)
+            else:  # its cost is counted
+                self._counts.failed += 1
+                self.outcomes.append((job.index, job.failure))
+        self._say_reason()
+        self.changed.set()
 
     # Why a run ends early.
 
@@ -318,20 +343,24 @@ class BulkRun:
             if error.left is None or job.request.budget is not self.options.budget:
                 self.conclude(job, error)
                 return
+            if self.stopped is not None:  # nothing is bought any more, so no money is waited for
+                self.skip(job)
+                return
             self._short_of_money.append(job)
             if len(self._short_of_money) < len(self.jobs):
                 return
-            refused = min(self._short_of_money, key=lambda each: each.index)
-            self._short_of_money.remove(refused)
-            self.drop(self._short_of_money)
+            jobs = sorted(
+                self._short_of_money, key=lambda each: (each.failure is not None, each.index)
+            )
             self._short_of_money.clear()
-            self.stopped, self._is_said = error, True
-            # What was bought before under the keys of this run costs nothing.
+            self.stopped = error
+            # What was bought before under the keys of this run costs nothing. Without a length
+            # there may be no end of requests to look for.
             self.takes_only_bought = self.options.key_prefix is not None and self.total is not None
-            if not self.takes_only_bought:
-                self.drop(self._to_send)
-                self._to_send.clear()
-            self.end(refused.index, error)
+            if jobs[0].failure is None:
+                self._is_said = True
+                self.end(jobs.pop(0).index, error)
+            self._drop(jobs)
 
     def _retry_one_short(self) -> None:
         if self._short_of_money:
@@ -339,18 +368,22 @@ class BulkRun:
             self._wake()
 
     def _count_equal(self, outcome: MediaResult | OxenError) -> None:
-        """End the run at so many equal failures in a row; a full disk is none, since it is paid."""
+        """End the run at so many equal failures in a row.
+
+        A full disk is none, since it is paid. Nor is a limit on what a request may cost: it says
+        nothing of the next one.
+        """
         if not isinstance(outcome, OxenError):
             self._equal = (None, 0)
             return
-        if isinstance(outcome, DownloadError) or self.stopped is not None:
+        if isinstance(outcome, DownloadError | BudgetExceededError) or self.stopped is not None:
             return
         kind = signature(outcome)
         count = self._equal[1] + 1 if self._equal[0] == kind else 1
         self._equal = (kind, count)
         if self.options.stop_after is None or count < self.options.stop_after:
             return
-        dropped = [*self._to_send, *self._short_of_money]
+        dropped = sorted([*self._to_send, *self._short_of_money], key=lambda job: job.index)
         self._to_send.clear()
         self._short_of_money.clear()
         self.stopped = OxenError(
@@ -358,10 +391,8 @@ class BulkRun:
             hint="The remaining requests were not sent. Fix the cause, then run it again.",
         )
         self.stopped.__cause__ = outcome
-        self.drop(dropped)
-        if dropped:
-            self.not_sent -= 1
-            self.say_stopped(min(job.index for job in dropped))
+        self.pause.end()
+        self._drop(dropped)
 
 
 def _reserved(job: Job) -> Decimal:

@@ -18,6 +18,7 @@ from oxen_inference.media.bulk_run import BulkOptions, BulkRun, Job
 from oxen_inference.media.engine import Engine
 from oxen_inference.media.fetch import check_folder
 from oxen_inference.media.generate import finish, leave, submit_in_time
+from oxen_inference.media.pause import RunStopped
 from oxen_inference.media.prepare import MediaRequest, find_known
 from oxen_inference.result import MediaResult
 
@@ -129,14 +130,15 @@ class Workers:
         task.started = time.monotonic()
         try:
             if self.run.takes_only_bought and not await self._is_bought(job.request):
-                with self.run.lock:
-                    self.run.drop([job])
-                    self.run.changed.set()
+                self.run.skip(job)
                 return
             await self._check_folder(task.options.save_to)
             await submit_in_time(self._engine, job.request, task)
         except BudgetExceededError as error:
             self.run.lacks_money(job, error)
+            return
+        except RunStopped:
+            self.run.skip(job)
             return
         except OxenError as error:
             self.run.conclude(job, error)
@@ -177,12 +179,15 @@ class Workers:
             return False
         key = derived_key(job.key, job.attempt + 1)
         request = replace(job.request, key=key)
-        if not await self._is_bought(request) and job.attempt >= self.run.options.attempts:
+        is_bought = await self._is_bought(request)
+        if not is_bought and job.attempt >= self.run.options.attempts:
             return False
         await leave(self._engine, job.task)
         with self.run.lock:
+            if not is_bought and self.run.stopped is not None:
+                return False  # a run that has stopped buys nothing more
             self.run.count_cost(error)
-            job.try_again(request, self.run.pause)
+            job.try_again(request, self.run.pause, error)
             self.run.send_later(job)
         return True
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +17,7 @@ import pytest
 
 from oxen_inference import AsyncOxenClient, Budget, Ledger, OxenClient
 from oxen_inference.drivers import BlockingDriver
+from oxen_inference.effects import sleep
 from oxen_inference.errors import (
     BudgetExceededError,
     DownloadError,
@@ -22,9 +25,15 @@ from oxen_inference.errors import (
     GenerationTimeout,
     InvalidInputError,
     OxenError,
+    RateLimitError,
 )
 from oxen_inference.media.bulk import Bulk
+from oxen_inference.media.bulk_run import BulkOptions, BulkRun, Job
+from oxen_inference.media.bulk_workers import Workers
+from oxen_inference.media.engine import WaitOptions
+from oxen_inference.media.pause import SharedPause
 from oxen_inference.media.poller import Poller
+from oxen_inference.media.prepare import MediaRequest
 from oxen_inference.result import BulkProgress, MediaResult
 from oxen_sandbox import Fault, Sandbox
 from tests.e2e.media.calls import QUICK
@@ -245,6 +254,51 @@ def test_equal_failures_in_a_row_end_the_run(run: Run) -> None:
     assert len(outcomes) == run.paid + 1
 
 
+@pytest.mark.parametrize("held", ["_try_again", "wait"], ids=["between attempts", "in a pause"])
+def test_a_run_that_has_stopped_buys_nothing_more(
+    run: Run, held: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One request is held where it is about to be sent, until another has ended the run."""
+    lasting = Fault("fail_job", message="Flagged by content moderation.")
+    run.hub.inject(lasting, Fault("fail_job", message="The provider is overloaded.", times=None))
+    place: Any = Workers if held == "_try_again" else SharedPause
+    go_on, arrivals = getattr(place, held), itertools.count()
+
+    async def hold(self: Any, *arguments: Any) -> Any:
+        is_held = next(arrivals) > 0 if held == "wait" else "overloaded" in str(arguments[1])
+        while is_held and run.results.stopped is None:
+            await sleep(0.01)
+        return await go_on(self, *arguments)
+
+    monkeypatch.setattr(place, held, hold)
+    outcomes = run(prompts("a", "b"), attempts=2, stop_after=1, max_connections=2)
+    assert len(outcomes) == 2
+    if held == "wait":
+        assert run.paid == 1
+        assert outcomes[-1][1] is run.results.stopped
+        assert run.results.not_sent == 1
+    else:  # what was bought ends with its own failure
+        assert run.paid == 2
+        assert {type(each) for _, each in outcomes} == {GenerationFailed}
+        assert run.results.not_sent == 0
+
+
+def test_a_failure_is_not_lost_where_money_lacks_for_another_attempt(run: Run) -> None:
+    run.hub.inject(Fault("fail_job", message="The provider is overloaded.", times=None))
+    run.hub.inject(Fault("price_job", times=None))
+    budget = Budget("0.013", name="one", ledger=run.ledger)
+    again = {"budget": budget, "attempts": 2, "key_prefix": "p"}
+    for requests in (["a"], ["new", "a"]):
+        outcomes = run(prompts(*requests), **again, max_in_flight=1)
+        failure = outcomes[-1][1]
+        assert isinstance(failure, GenerationFailed)
+        assert failure.result is not None
+        assert failure.result.generation_ids
+        assert isinstance(run.results.stopped, BudgetExceededError)
+    assert outcomes[0] == (0, run.results.stopped)
+    assert run.paid == 1
+
+
 def test_failures_of_the_disk_do_not_end_the_run(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -315,6 +369,31 @@ def test_what_changes_while_the_consumer_looks_is_not_slept_through() -> None:
     assert bulk.run.looks == 2
 
 
+def test_nobody_waits_for_money_in_a_run_that_has_stopped() -> None:
+    budget = Budget(1)
+    options = BulkOptions(budget=budget, key_prefix="p")
+    run = BulkRun(options, 4, threading.Event(), lambda: None)
+    error = BudgetExceededError("Too dear.", left=Decimal(0))
+
+    def begun() -> Job:
+        request = MediaRequest(model=MODEL, params={}, budget=budget)
+        run.add(run.next_index(), request, WaitOptions())
+        job = run.next_to_send()
+        assert job is not None
+        return job
+
+    run.lacks_money(first := begun(), error)
+    assert run.stopped is error
+    assert list(run.outcomes) == [(first.index, error)]
+    # These were bought before, and then it turned out that they were not.
+    both = [begun(), begun()]
+    run.lacks_money(both[0], BudgetExceededError("Too dear as well.", left=Decimal(0)))
+    run.skip(both[1])
+    run.say_exhausted()
+    run.outcomes.clear()
+    assert (run.stopped, run.not_sent, run.is_over) == (error, 2, True)
+
+
 def test_a_reservation_above_the_cost_ends_no_run(run: Run) -> None:
     """What is reserved for jobs under way comes back, so it is waited for."""
     (first,) = run(prompts("price"))
@@ -333,6 +412,14 @@ def test_a_limit_on_one_request_is_a_failure_of_that_one(run: Run) -> None:
     assert isinstance(errors(outcomes)[0], BudgetExceededError)
 
 
+def test_requests_above_their_limit_end_no_run(run: Run) -> None:
+    dear = prompts(*range(12), max_cost="0.0000001")
+    outcomes = run([*dear, *prompts("cheap")], stop_after=10)
+    assert made(outcomes) == {12: "cheap"}
+    assert len(errors(outcomes)) == 12
+    assert run.results.stopped is None
+
+
 def test_all_senders_pause_when_one_is_told_to(run: Run) -> None:
     run.hub.inject(
         Fault("respond", status=429, method="POST", path="*/queue", retry_after=2, skip=4)
@@ -344,6 +431,37 @@ def test_all_senders_pause_when_one_is_told_to(run: Run) -> None:
     pauses = [at for at, gap in enumerate(gaps) if gap >= 1.5]
     assert pauses
     assert pauses[0] <= 4 + 4  # at most one each was on its way
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "options", "said"),
+    [(7200, {}, RateLimitError), (60, {"timeout": 0.5}, GenerationTimeout)],
+)
+def test_a_long_pause_holds_nobody_up(
+    run: Run,
+    retry_after: float,
+    options: dict[str, Any],
+    said: type,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    quick = replace(QUICK, longest_retry_after=0.3 if retry_after > 60 else 60.0)
+    monkeypatch.setattr("tests.e2e.media.test_as_completed.QUICK", quick)
+    assert made(run(prompts("so that the model is known")))
+    run.hub.inject(
+        Fault("respond", status=429, retry_after=retry_after, method="POST", path="*/queue")
+    )
+    outcomes = run(prompts("a", "b"), max_connections=1, **options)
+    assert isinstance(outcomes[0][1], RateLimitError)
+    if said is RateLimitError:
+        assert made(outcomes) == {1: "b"}
+    else:
+        assert type(outcomes[1][1]) is said
+        assert run.paid == 1
+        with OxenClient(
+            base_url=run.hub.base_url, api_key=run.hub.api_key, ledger=run.ledger
+        ) as client:
+            states = [entry.state for entry in client.media.jobs()]
+        assert states == ["rejected", "rejected", "accepted"]
 
 
 def test_leaving_sends_no_more_and_loses_nothing(run: Run, kind: str) -> None:
