@@ -225,7 +225,13 @@ def _wrapped_error(inner: int, text: str, kwargs: dict[str, Any]) -> errors.APIS
 
 
 def stated_status(body: object) -> int:
-    """Return the status an error object states: its numeric code, else its type's, else 500."""
+    """Return the status an error object states: its numeric code, else its type's, else 500.
+
+    The hub that wraps a provider's refusal has failed itself: `_inner_status` reads what is inside.
+    """
+    text = human_text(body) or ""
+    if wrapped := _WRAPPED.search(text):
+        return max(500, int(wrapped["status"] or wrapped["client"]))
     error = error_object(body)
     outer = body if isinstance(body, Mapping) else {}
     fields = error if isinstance(error, Mapping) else {}
@@ -240,14 +246,10 @@ def stated_status(body: object) -> int:
     for value in codes:
         if isinstance(value, str) and (known := STATUS_OF_TYPE.get(normalize_code(value))):
             return known
-    text = human_text(body) or ""
     if MODEL_NOT_FOUND.match(text):
         return 404
     if NO_CREDITS.search(text):
         return 402
-    wrapped = _WRAPPED.search(text)
-    if wrapped:
-        return int(wrapped["status"] or wrapped["client"])
     # An error that is a detail alone speaks of the request.
     return 400 if CONTEXT_OVERFLOW.search(text) or has_detail_alone(body) else 500
 

@@ -64,6 +64,32 @@ def test_what_a_provider_refuses_bought_nothing(status: int, cls: type) -> None:
     assert read_failure(error) == Refused(error)
 
 
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 422, 429])
+@pytest.mark.parametrize(
+    "fields", [{}, {"type": "authentication_error"}, {"code": 402}, {"code": "insufficient_quota"}]
+)
+def test_a_provider_s_refusal_is_the_same_inside_a_success(
+    status: int, fields: dict[str, Any]
+) -> None:
+    text = f"Getting model response error: {status} - Insufficient credits, or an invalid x-api-key"
+    failed = error_of(500, {"error": {"message": text}})
+    hidden = error_in_success({"generations": [], "error": {"message": text, **fields}})
+    assert hidden is not None
+    assert type(hidden) is type(failed)
+    assert (hidden.status_code, hidden.hint) == (status, failed.hint)
+    assert "key" not in str(hidden.hint)
+    outcome = read_queue_answer({"generations": [], "error": {"message": text, **fields}}, 1)
+    assert isinstance(outcome, OutcomeUnknown)
+    assert outcome.is_refusal is (status != 429)
+
+
+@pytest.mark.parametrize(("status", "read"), [(408, 500), (500, 500), (504, 504), (529, 529)])
+def test_a_provider_s_failure_inside_a_success(status: int, read: int) -> None:
+    error = error_in_success({"error": f"Getting model response error: {status} - oh"})
+    assert isinstance(error, errors.InternalServerError)
+    assert error.status_code == read
+
+
 @pytest.mark.parametrize("status", [408, 409, 500, 502, 503, 504, 529])
 def test_a_provider_that_failed_may_have_made_it(status: int) -> None:
     error = error_of(500, {"error": {"message": f"Getting model response error: {status} - oh"}})
