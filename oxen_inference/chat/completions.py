@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
 import openai
 
 from oxen_inference.chat.answer import NOTHING_EXPECTED, Answer, Delta, Expected
-from oxen_inference.chat.answer_cost import set_cost
+from oxen_inference.chat.answer_cost import answer_text, set_cost
 from oxen_inference.chat.error_hints import unserializable, with_hint
 from oxen_inference.chat.finish_reasons import announces_calls, ran_out_of_tokens
 from oxen_inference.chat.normalize import AnswerReader
@@ -74,7 +74,11 @@ def complete(
     prefetch = CatalogPrefetch.of(client) if priced else None
     if prefetch:
         prefetch.start()
-    answer = _read(client, _post(client, body, options), expected)
+    payload = _post(client, body, options)
+    try:
+        answer = read_completion(payload, expected)
+    except OxenError as error:
+        raise _explained(client, error, body) from error.__cause__
     set_cost(answer, prefetch.model(body["model"]) if prefetch else None, body)
     _raise_without_call(answer, body, expected)
     return answer
@@ -92,7 +96,11 @@ async def acomplete(
     prefetch = AsyncCatalogPrefetch.of(client) if priced else None
     if prefetch:
         prefetch.start()
-    answer = _read(client, await _apost(client, body, options), expected)
+    payload = await _apost(client, body, options)
+    try:
+        answer = read_completion(payload, expected)
+    except OxenError as error:
+        raise await _aexplained(client, error, body) from error.__cause__
     set_cost(answer, await prefetch.model(body["model"]) if prefetch else None, body)
     _raise_without_call(answer, body, expected)
     return answer
@@ -151,8 +159,7 @@ def stream(
         yield last
         drain(source.response, chunks)
     except OxenError as error:
-        client.hide_key(error)
-        raise
+        raise _explained(client, error, body) from error.__cause__
     finally:
         source.response.close()
 
@@ -202,8 +209,7 @@ async def astream(
         yield last
         await adrain(chunks)
     except OxenError as error:
-        client.hide_key(error)
-        raise
+        raise await _aexplained(client, error, body) from error.__cause__
     finally:
         await source.response.aclose()
 
@@ -214,9 +220,7 @@ def _post(client: ChatClient, body: Mapping[str, Any], options: Any, **streaming
             _url(client), cast_to=object, body=body, options=_sdk_options(options), **streaming
         )
     except APIStatusError as error:
-        explained = client.catalog.explain(error, body["model"])
-        known = client.catalog.cached(body["model"])
-        raise with_hint(explained, body, _url(client), known) from error.__cause__
+        raise _explained(client, error, body) from error.__cause__
     except OxenError:
         raise
     except (TypeError, ValueError) as error:
@@ -231,13 +235,41 @@ async def _apost(
             _url(client), cast_to=object, body=body, options=_sdk_options(options), **streaming
         )
     except APIStatusError as error:
-        explained = await client.catalog.explain(error, body["model"])
-        known = client.catalog.cached(body["model"])
-        raise with_hint(explained, body, _url(client), known) from error.__cause__
+        raise await _aexplained(client, error, body) from error.__cause__
     except OxenError:
         raise
     except (TypeError, ValueError) as error:
         raise unserializable(error) from error
+
+
+def _explained(client: ChatClient, error: OxenError, body: Mapping[str, Any]) -> OxenError:
+    """Return the error of a call without the key; of a refusal, with what the catalog knows.
+
+    May ask the hub: see `Catalog.explain`.
+    """
+    client.hide_key(error)
+    if _is_refusal(error):
+        error = client.catalog.explain(error, body["model"])
+        error = with_hint(error, body, _url(client), client.catalog.cached(body["model"]))
+    return error
+
+
+async def _aexplained(
+    client: AsyncChatClient, error: OxenError, body: Mapping[str, Any]
+) -> OxenError:
+    """See `_explained`."""
+    client.hide_key(error)
+    if _is_refusal(error):
+        error = await client.catalog.explain(error, body["model"])
+        error = with_hint(error, body, _url(client), client.catalog.cached(body["model"]))
+    return error
+
+
+def _is_refusal(error: OxenError) -> TypeGuard[APIStatusError]:
+    """Whether an error came in place of an answer, not after a part of it."""
+    if not isinstance(error, APIStatusError):
+        return False
+    return error.partial is None or not answer_text(error.partial)
 
 
 def _url(client: _Client) -> str:
@@ -254,14 +286,6 @@ def _sdk_options(options: dict[str, Any]) -> Any:
     if isinstance(options.get("timeout"), int | float | str):  # or it is the SDK's own kind
         check_timeout(options["timeout"])
     return {_SDK_NAMES.get(k, k): v for k, v in options.items() if v is not None}
-
-
-def _read(client: _Client, payload: object, expected: Expected) -> Answer:
-    try:
-        return read_completion(payload, expected)
-    except OxenError as error:
-        client.hide_key(error)
-        raise
 
 
 def read_completion(payload: object, expected: Expected = NOTHING_EXPECTED) -> Answer:

@@ -74,8 +74,8 @@ def _needs_media(error: APIStatusError, model: Model | None) -> bool:
 
 def _hint(error: APIStatusError, body: Mapping[str, Any], url: str) -> str | None:
     if isinstance(error, NotFoundError) and not isinstance(error, ModelNotFoundError):
-        if error.hint is not None:
-            return None
+        if error.hint is not None or error.response is None:
+            return None  # inside a success: the URL was right
         return f"The request went to {url}: check the base URL."
     if not isinstance(error, BadRequestError):
         return None

@@ -16,6 +16,7 @@ from llama_index_oxen import Oxen
 from oxen_inference import AsyncOxenClient, OxenClient
 from oxen_inference import errors as core_errors
 from oxen_sandbox import Sandbox
+from tests.support.routed_hub import Response, RoutedHub, listed
 from tests.support.scripted_server import SSE_HEAD, ScriptedServer, delta, http, sse
 
 KEY = "sk-a-key-that-must-not-show"
@@ -23,8 +24,12 @@ REFUSED = {"error": {"message": f"Incorrect API key provided: {KEY}", "param": K
 CALLS = ["invoke", "ainvoke", "stream", "astream"]
 
 
-async def call(model: ChatOxen, way: str) -> None:
-    if way == "invoke":
+async def call(model: ChatOxen, llm: Oxen, way: str) -> None:
+    if way == "chat":
+        llm.chat([ChatMessage("hi")])
+    elif way == "astream_chat":
+        _ = [part async for part in await llm.astream_chat([ChatMessage("hi")])]
+    elif way == "invoke":
         model.invoke("hi")
     elif way == "ainvoke":
         await model.ainvoke("hi")
@@ -34,10 +39,11 @@ async def call(model: ChatOxen, way: str) -> None:
         _ = [chunk async for chunk in model.astream("hi")]
 
 
-def refused(server: ScriptedServer, way: str, **options: Any) -> errors.OxenError:
+def refused(server: ScriptedServer | RoutedHub, way: str, **options: Any) -> errors.OxenError:
     model = ChatOxen(model="ox-1", api_key=KEY, base_url=server.url, cost=False, **options)
+    llm = Oxen("ox-1", api_key=KEY, api_base=server.url, cost=False, **options)
     with pytest.raises(errors.OxenError) as caught:
-        asyncio.run(call(model, way))
+        asyncio.run(call(model, llm, way))
     return caught.value
 
 
@@ -132,6 +138,32 @@ def test_a_refusal_has_a_hint(way: str, status: str, message: str, hint: str) ->
         error = refused(server, way, max_retries=0)
     assert error.message == message
     assert re.search(hint, error.hint or "")
+
+
+@pytest.mark.parametrize("way", [*CALLS, "chat", "astream_chat"])
+@pytest.mark.parametrize("is_event", [False, True])
+def test_a_refusal_inside_a_success_is_explained_as_any_other(way: str, is_event: bool) -> None:
+    def error_after(text: str, error: dict[str, Any]) -> core_errors.OxenError:
+        events = sse(*([delta(content=text)] if text else []), {"error": error})
+        event_stream = Response(events, content_type="text/event-stream")
+        refusal = event_stream if is_event or text else Response({"error": error})
+        routes = {"POST /chat/completions": refusal, "GET /models": listed({"id": "ox-12"})}
+        with RoutedHub(routes) as hub:
+            found = refused(hub, way, max_retries=0)
+            asked.append(len(hub.sent_to("/models")))
+        return found
+
+    asked: list[int] = []
+    unknown = error_after("", {"message": "Model not found: ox-1"})
+    assert isinstance(unknown, core_errors.ModelNotFoundError)
+    assert (unknown.suggestions, unknown.hint) == (("ox-12",), "Did you mean ox-12?")
+    unpaired = {"message": "`tool_use` ids were found without `tool_result`", "code": 400}
+    assert "resume it before you send" in (error_after("", unpaired).hint or "")
+    late = error_after("An ox", {"message": "Model not found: ox-1"})
+    assert isinstance(late, core_errors.ModelNotFoundError)
+    assert late.suggestions == ()
+    assert late.partial is not None
+    assert asked == [1, 0, 0]
 
 
 @pytest.mark.parametrize("path", ["", "/api/ai/v1", "/api/ai/chat/completions"])
