@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -52,9 +51,11 @@ def _citation(citation: Citation) -> Block:
 
 def _image(image: Any) -> Block | None:
     url = image_url(image)
-    if url is None or url[:5].lower() != "data:":
-        return {"type": "image", "url": url} if url else None
+    if not url:
+        return None
     head, _, encoded = url.partition(",")
+    if head[:5].lower() != "data:" or not head.lower().rstrip().endswith(";base64"):
+        return {"type": "image", "url": url}  # of data, too: an SVG may come as its text
     declared = head[5:].partition(";")[0]
     return {"type": "image", **_data(encoded, "image", declared or "image/png")}
 
@@ -64,7 +65,7 @@ def _data(encoded: str, kind: Any, declared: str) -> Block:
 
     try:
         shown = mime_type_of(base64.b64decode(encoded[:64]), kind)
-    except binascii.Error:
+    except ValueError:  # no base64, or letters that base64 does not have
         shown = None
     return {"base64": encoded, "mime_type": shown or declared}
 

@@ -49,6 +49,10 @@ STREAMS: dict[str, tuple[Any, ...]] = {
     "call without arguments": (named(0, "a"), delta("tool_calls"), USAGE),
     "images and citations": (delta(content="Here", images=[IMAGE]),
                              delta(annotations=[CITED]), delta("stop"), USAGE),
+    "an image as text, and audio that is no base64": (
+        delta(images=[{"url": "data:image/svg+xml;utf8,<svg>é</svg>"}]),
+        delta(audio={"data": "é"}), delta("stop"), USAGE),
+    "brackets without end": (named(0, "a"), call(0, '{"x": ' + "[" * 20_000), delta("length"), USAGE),
     "nothing": (delta("stop"), USAGE),
 }  # fmt: skip
 

@@ -437,6 +437,8 @@ AS_URL = f"data:image/png;base64,{PNG_DATA}"
         ({"data": PNG_DATA, "mime_type": "image/jpeg"}, AS_URL),
         ({"data": AS_URL}, AS_URL),
         ({"b64_json": "aGk=", "mime_type": "image/webp"}, "data:image/webp;base64,aGk="),
+        ({"image_url": {"url": "data:image/svg+xml;utf8,<svg/>"}}, "data:image/svg+xml;utf8,<svg/>"),
+        ({"url": "data:image/svg+xml,%3Csvg/%3E"}, "data:image/svg+xml,%3Csvg/%3E"),
         (PNG_DATA, AS_URL),
         ({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG_DATA}}, AS_URL),
         ({"type": "image", "source": {"type": "url", "url": "https://a.example/"}}, "https://a.example/"),
