@@ -41,8 +41,8 @@ from oxen_inference.chat.usage import (
     read_stated_cost,
     read_usage,
 )
-from oxen_inference.error_body import human_text
-from oxen_inference.error_mapping import status_error
+from oxen_inference.error_body import human_text, normalize_code
+from oxen_inference.error_mapping import STATUS_OF_TYPE, status_error
 from oxen_inference.errors import APIResponseError, OxenError, StreamCutOffError, StreamError
 
 _METADATA = (
@@ -215,13 +215,17 @@ class AnswerReader:
             delta = self._read_fields(fields, complete=complete)
         if logprobs := choice.get("logprobs"):
             delta = self._read_logprobs(delta, logprobs)
-        if choice.get("finish_reason") or "error" in choice:
+        if choice.get("finish_reason") or choice.get("stop_reason") or "error" in choice:
             self._read_finish_reason(choice)
             self._read_identity(chunk)  # some upstreams add facts about the answer at its end
         return delta
 
     def _read_finish_reason(self, choice: dict[str, Any]) -> None:
         reason = parse_finish_reason(choice.get("finish_reason"))
+        if reason is None and self._answer.finish_reason is None:
+            stop = choice.get("stop_reason")  # Anthropic's name
+            # Beside a finish reason, vLLM has the text or the token under it that ended the answer.
+            reason = parse_finish_reason(stop) if isinstance(stop, str) else None
         error = choice.get("error")
         if error or (reason and is_failure(reason)):
             message = f"The model behind Oxen failed while it was answering: {reason!r}."
@@ -305,9 +309,7 @@ class AnswerReader:
             or chunk.get("type") == "error"
             or _is_failed_base_resp(chunk.get("base_resp"))
         )
-        # Without any of these keys it is not a chunk; if it has a text, that is an error's.
-        is_chunk = chunk.keys() & {"choices", "usage", "id", "object", "x_groq", "type"}
-        if is_error or (not is_chunk and human_text(chunk)):
+        if is_error or _is_bare_error(chunk):
             raise self._with_partial(status_error(chunk))
 
     def _with_partial(self, error: Any) -> Any:
@@ -428,6 +430,22 @@ def _first_choice(choices: Any) -> Any:
 def _is_empty(delta: Any) -> bool:
     """Whether a delta has nothing but a role."""
     return isinstance(delta, dict) and not any(v for k, v in delta.items() if k != "role")
+
+
+def _is_bare_error(chunk: dict[str, Any]) -> bool:
+    """Whether a chunk is nothing but an error's fields: a text for people, and no part of an answer."""
+    if not chunk.keys() & {"choices", "usage", "id", "object", "x_groq", "type"}:
+        return bool(human_text(chunk))
+    if chunk.get("choices") or chunk.get("usage") or chunk.get("x_groq"):
+        return False
+    texts = (chunk.get("message"), chunk.get("detail"))
+    if not any(isinstance(text, str) and text.strip() for text in texts):
+        return False
+    if str(chunk.get("object")).startswith("chat.completion"):
+        return False
+    # What a gateway says of its work while the model is busy has a type and a message, too.
+    kind = str(chunk.get("type") or "error").lower()
+    return "code" in chunk or "error" in kind or normalize_code(kind) in STATUS_OF_TYPE
 
 
 def _is_failed_base_resp(value: Any) -> bool:

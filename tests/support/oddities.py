@@ -182,6 +182,13 @@ ODDITIES = [
         for reason in ("length", "content_filter", "max_tokens", "STOP", "sensitive", "other")
     ),
     streamed("eos", HI, delta("eos"), text="hi", finish="eos"),
+    streamed("stop_reason", HI, in_choice(stop_reason="end_turn"), text="hi", finish="end_turn"),
+    streamed(
+        "vLLM's stop_reason beside the finish reason",
+        HI,
+        in_choice("stop", stop_reason="</answer>"),
+        text="hi",
+    ),
     complete(
         "a text that is called a call, although no tool was offered",
         "tool_calls",
@@ -349,6 +356,15 @@ ODDITIES = [
         STOP,
         DONE,
         text="h\ufffdi",
+    ),
+    streamed(
+        "what a gateway says of its work",
+        {"id": "x", "type": "status", "message": "Searching the web"},
+        HI,
+        {"id": "x", "object": "chat.completion.chunk", "message": "Still here"},
+        STOP,
+        DONE,
+        text="hi",
     ),
     streamed("a null event", HI, "null", STOP, DONE, text="hi"),
     streamed(
@@ -1864,6 +1880,34 @@ FAILURES = [
         error="StreamCutOffError",
         retryable=True,
         partial="hi",
+    ),
+    *(
+        row
+        for name, error in (
+            ("and an id", {"id": "req_1", "type": "server_error", "code": 503}),
+            ("and a code", {"object": "", "choices": None, "code": "503"}),
+            ("and a type", {"type": "overloaded", "usage": None}),
+            ("and nothing but an id", {"id": "req_1"}),
+        )
+        for row in (
+            failing(
+                f"an error with a message {name}",
+                HI,
+                {**error, "message": "The model is overloaded"},
+                error="InternalServerError",
+                retryable=True,
+                partial="hi",
+                text="The model is overloaded",
+            ),
+            Failure(
+                f"an error with a detail {name} in one piece",
+                (http({**error, "detail": "The model is overloaded"}),),
+                "InternalServerError",
+                True,
+                text="The model is overloaded",
+                is_complete=True,
+            ),
+        )
     ),
     failing(
         "error first",
