@@ -485,8 +485,20 @@ def events(*chunks: Any) -> Response:
             ),
             "44.2595",
         ),
+        (
+            Response({"choices": [{"index": 0, "finish_reason": "stop"}], "usage": COUNTED}),
+            "44.2595",
+        ),
+        (
+            events(
+                {"choices": [], "usage": COUNTED},
+                {"error": {"message": "overloaded", "code": 529}},
+            ),
+            "44.2595",
+        ),
+        (Response({"error": {"message": "overloaded"}, "usage": COUNTED}), "44.2595"),
     ],
-    ids=["malformed", "stated", "cut", "error"],
+    ids=["malformed", "stated", "cut", "error", "empty", "before an error", "beside an error"],
 )
 def test_a_failed_answer_is_charged_what_its_usage_says(
     routed: RoutedHub, call: Any, answer: Response, spent: str
