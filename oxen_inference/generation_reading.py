@@ -7,8 +7,11 @@ import math
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
+from datetime import timezone
 from typing import Any
 from urllib.parse import urljoin, urlsplit
+
+from pydantic_core import SchemaValidator, ValidationError
 
 from oxen_inference.error_body import human_text
 from oxen_inference.errors import APIResponseError
@@ -20,6 +23,8 @@ from oxen_inference.result_forms import find_results, kind_of_name, result_names
 _EVENT_NAMES = {"url": "result_url", "error": "error_message", "model": "model_name"}
 _LONGEST_ERROR = 2000  # characters
 _LARGEST_ID = 10**40
+_LARGEST_TIME = 1e11  # seconds: the year 5138; in milliseconds it was 1973
+_DATETIME = SchemaValidator({"type": "datetime"})
 _OWN_FIELDS = frozenset(
     {
         "generation_id", "status", "model_name", "prompt", "media_type", "result_url",
@@ -55,9 +60,9 @@ def read_generation(payload: object) -> Generation:
         media_type=_text(row.get("media_type")),
         result_url=result_url,
         error_message=error_message,
-        enqueued_at=_number(row.get("enqueued_at")),
-        started_at=_number(row.get("started_at")),
-        completed_at=_number(row.get("completed_at")),
+        enqueued_at=_time(row.get("enqueued_at")),
+        started_at=_time(row.get("started_at")),
+        completed_at=_time(row.get("completed_at")),
         cost=read_money(row.get("cost")),
         params={k: v for k, v in row.items() if k not in _OWN_FIELDS},
     )
@@ -101,6 +106,11 @@ def read_generations(payload: object, only: Collection[str] | None = None) -> li
 def read_ids(payload: object) -> list[str]:
     """Read the ids of a list of rows, each once. Raises `APIResponseError`."""
     return list(dict.fromkeys(id_ for row in _rows(payload) if (id_ := _id(row)) is not None))
+
+
+def count_rows(payload: object) -> int:
+    """Return how many rows a list has, also those without an id. Raises `APIResponseError`."""
+    return sum(1 for _ in _rows(payload))
 
 
 def _rows(payload: object) -> Iterable[object]:
@@ -150,6 +160,24 @@ def _error_text(value: object) -> str | None:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value.strip() else None
+
+
+def _time(value: object) -> float | None:
+    """Return unix seconds, of those, of milliseconds, or of ISO 8601 (without a zone: UTC)."""
+    seconds = _number(value)
+    if seconds is not None:
+        while seconds > _LARGEST_TIME:
+            seconds /= 1000
+        return seconds
+    if not isinstance(value, str) or ":" not in value:
+        return None
+    try:
+        moment = _DATETIME.validate_python(value)
+    except ValidationError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=timezone.utc)
+    return float(moment.timestamp())
 
 
 def _number(value: object) -> float | None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from oxen_inference.errors import APIResponseError, NotFoundError
 from oxen_inference.generation import Generation
-from oxen_inference.generation_reading import read_generation, read_generations
+from oxen_inference.generation_reading import count_rows, read_generation, read_generations
 from oxen_inference.money import read_money
 from oxen_inference.paths import Paths, fill
 from oxen_inference.transport import AsyncSender, Call, Sender
@@ -25,8 +25,11 @@ class GenerationsPage:
 
     generations: list[Generation]
     page_number: int
-    total_pages: int
+    total_pages: int | None
+    """None where the hub does not say."""
     total_cost: Decimal | None
+    is_last: bool
+    """Whether no page follows. Where the hub states no number of pages, a full one is not the last."""
 
 
 def submit_call(paths: Paths, model: str, **params: Any) -> Call[list[Generation]]:
@@ -88,7 +91,7 @@ def generations_call(
     paths: Paths, *, only: Collection[str] | None = None, **filters: Any
 ) -> Call[GenerationsPage]:
     """List one page of all jobs; `only` the rows with these ids are read."""
-    read = partial(_read_page, only=only)
+    read = partial(_read_page, only=only, asked=filters)
     return Call(method="get", path=paths.generations, query=filters, read=read)
 
 
@@ -112,18 +115,33 @@ def _reader_of(generation_id: str) -> Callable[[object], Generation]:
     return read
 
 
-def _read_page(payload: object, only: Collection[str] | None = None) -> GenerationsPage:
+def _read_page(
+    payload: object, only: Collection[str] | None, asked: Mapping[str, Any]
+) -> GenerationsPage:
     body = payload if isinstance(payload, Mapping) else {}
+    total_pages = _int(body.get("total_pages"))
+    if total_pages is not None:
+        is_last = (_int(asked.get("page")) or 1) >= total_pages
+    else:
+        sizes = (_int(asked.get("page_size")), _int(body.get("page_size")))
+        full = min((size for size in sizes if size), default=1)
+        is_last = count_rows(payload) < full
     return GenerationsPage(
         generations=read_generations(payload, only),
-        page_number=_int(body.get("page_number"), 1),
-        total_pages=_int(body.get("total_pages"), 1),
+        page_number=_int(body.get("page_number")) or 1,
+        total_pages=total_pages,
         total_cost=read_money(body.get("total_cost")),
+        is_last=is_last,
     )
 
 
-def _int(value: object, default: int) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) else default
+def _int(value: object) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        return int(value)
+    except (ValueError, OverflowError):
+        return None
 
 
 class Queue:

@@ -39,6 +39,6 @@ async def read_history(
                 if is_enough(await get(queue.list_call(paths, status=status, **filters))):
                     break
             return True
-        if is_enough(page.generations) or number >= page.total_pages:
+        if is_enough(page.generations) or page.is_last:
             return True
     return False

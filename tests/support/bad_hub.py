@@ -63,6 +63,8 @@ class BadHub:
     foreign_rows: list[dict[str, Any]] = field(default_factory=list)
     has_history: bool = True
     """Whether `/generations` is there."""
+    state_pages: Callable[[int], Any] = lambda pages: pages
+    """How `/generations` says how many pages there are."""
     url_prefix: str | None = None
     """What result URLs begin with, if not the origin."""
     repeat_ids: list[str] | None = None
@@ -181,7 +183,11 @@ class BadHub:
             size, page = int(query.get("page_size", 50)), int(query.get("page", 1))
             shown = rows[::-1][(page - 1) * size : page * size]
             pages = max(1, -(-len(rows) // size))
-            return 200, {"generations": shown, "page_number": page, "total_pages": pages}
+            return 200, {
+                "generations": shown,
+                "page_number": page,
+                "total_pages": self.state_pages(pages),
+            }
         return 404, {"error": {"message": "no such route"}}
 
     def _rows(self) -> list[dict[str, Any]]:

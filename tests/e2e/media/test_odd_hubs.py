@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -265,6 +266,20 @@ def test_a_lean_history_takes_nothing_from_the_queue_s_rows(
 
     hub.shown = lean
     assert generate(seed=3, timeout=8).status == "succeeded"
+    assert len(hub.accepted) == 1
+
+
+@pytest.mark.parametrize(
+    "show",
+    [lambda at: datetime.fromtimestamp(at, timezone.utc).isoformat(), lambda at: int(at * 1000)],
+    ids=["text", "milliseconds"],
+)
+def test_a_lost_job_is_found_in_whatever_form_its_time_comes(
+    show: Callable[[float], Any], hub: BadHub, generate: Generate
+) -> None:
+    hub.plan, hub.seconds = (lambda *_: "reset_after"), 0.0
+    hub.shown = lambda _, row: {**row, "enqueued_at": show(row["enqueued_at"])}
+    assert generate().status == "succeeded"
     assert len(hub.accepted) == 1
 
 

@@ -397,19 +397,20 @@ def test_more_than_asked_for_is_said(client: OxenClient, hub: BadHub, caplog: An
     assert handle.result.notes[0] in caplog.text
 
 
-@pytest.mark.parametrize("history", ["paged", "missing"])
+@pytest.mark.parametrize("history", ["paged", "text", "unsaid", "missing"])
 def test_many_jobs_are_asked_for_in_pages(
     history: str, client: OxenClient, hub: BadHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("oxen_inference.media.history.MOST_ROWS", 2)
-    hub.has_history, hub.seconds = history == "paged", 0.0
+    hub.has_history, hub.seconds = history != "missing", 0.0
+    hub.state_pages = {"text": str, "unsaid": lambda _: None}.get(history, int)
     for number in range(6):
         client.media.submit(model="bad-image", prompt=f"ox {number}")
     hub.requests.clear()
     entries = client.media.reconcile()
     assert [entry.is_settled for entry in entries] == [True] * 6
     pages = [path for _, path in hub.requests if path.endswith("/generations")]
-    assert len(pages) == (2 if history == "paged" else 1)  # the last few are asked for singly
+    assert len(pages) == (1 if history == "missing" else 2)  # the last few are asked for singly
 
 
 def test_a_job_that_cannot_be_asked_for_does_not_stop_the_others(
