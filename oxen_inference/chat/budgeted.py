@@ -16,9 +16,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from oxen_inference.chat import completions
-from oxen_inference.chat.answer import CHARGED_TO
+from oxen_inference.chat.answer import CHARGED_TO, NOTHING_EXPECTED
 from oxen_inference.chat.answer_cost import answer_text, set_cost, warn_once
 from oxen_inference.chat.late_costs import write_cost, write_late_costs
+from oxen_inference.chat.normalize import AnswerReader
 from oxen_inference.chat.prefetch import AsyncCatalogPrefetch, CatalogPrefetch
 from oxen_inference.chat.token_counts import most_text_tokens, prompt_tokens
 from oxen_inference.errors import (
@@ -113,9 +114,9 @@ def _stream(
     payment = _Payment(budget, body, prefetch.model(body["model"], _PRICE_TIMEOUT))
     payment.reserve(client)
     try:
-        with closing(completions.stream(client, body, **{**options, "priced": True})) as deltas:  # type: ignore[type-var]  # it is a generator
+        options = payment.reading(options)
+        with closing(completions.stream(client, body, **options)) as deltas:  # type: ignore[type-var]  # it is a generator
             for delta in deltas:
-                payment.read(delta)
                 if delta.end is not None:
                     payment.settle(delta.end)
                 yield delta
@@ -130,11 +131,9 @@ async def _astream(
     payment = await _areserve(client, budget, body)
     is_whole = False
     try:
-        async with aclosing(
-            completions.astream(client, body, **{**options, "priced": True})  # type: ignore[type-var]  # same
-        ) as deltas:
+        options = payment.reading(options)
+        async with aclosing(completions.astream(client, body, **options)) as deltas:  # type: ignore[type-var]  # same
             async for delta in deltas:
-                payment.read(delta)
                 if delta.end is not None:
                     is_whole = True
                     await _write(payment.settle, delta.end)
@@ -175,7 +174,7 @@ class _Payment:
         self._prompt = prompt_tokens(body, most_text_tokens)
         self._limit = _token_limit(body)
         self._most = self._limit or USUAL_ANSWER
-        self._read: list[str] = []
+        self._reader: AnswerReader | None = None
         self._lock = Lock()
         self._hold: Hold | None = None
         self._is_canceled = False
@@ -216,10 +215,10 @@ class _Payment:
             "lower max_tokens, or raise the limit."
         )
 
-    def read(self, delta: Delta) -> None:
-        """Keep what has come of an answer."""
-        self._read += (delta.text, delta.reasoning, delta.refusal)
-        self._read += (tool.arguments for tool in delta.tools)
+    def reading(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the options of a stream that is priced, and read where `fail` can see it."""
+        self._reader = AnswerReader(options.get("expected", NOTHING_EXPECTED))
+        return {**options, "priced": True, "reader": self._reader}
 
     def settle(self, answer: Answer) -> None:
         """Charge what the answer cost in place of what is held, and write into it who paid."""
@@ -238,21 +237,22 @@ class _Payment:
         Nothing where the hub refused it or nothing was sent, else its prompt and what was read, or
         what its usage says where that is more.
         """
+        if self._hold is None:  # it is settled
+            return
         if _cost_nothing(error):
             self._charge(Decimal(0))
             return
         answer: Answer | None = getattr(error, "partial", None)
+        if answer is None and self._reader is not None:  # of a stream that was left
+            answer = self._reader.answer()
         cost = answer.cost_charged if answer else None  # of a whole answer that lacks its call
         self._charge(self._cost_of_part(answer) if cost is None else cost)
 
     def _cost_of_part(self, answer: Answer | None) -> Decimal:
-        texts = ["".join(self._read)]
-        costs = []
+        costs = [self._price(most_text_tokens(answer_text(answer) if answer else ""))]
         if answer is not None:
-            texts.append(answer_text(answer))
             set_cost(answer, self._model, self._body)
             costs.append(answer.cost_charged)
-        costs.append(self._price(max(map(most_text_tokens, texts))))
         return max((cost for cost in costs if cost is not None), default=Decimal(0))
 
     def _price(self, completion_tokens: int) -> Decimal | None:

@@ -116,22 +116,23 @@ def stream(
     timeout: float | None = None,
     expected: Expected = NOTHING_EXPECTED,
     priced: bool = False,
+    reader: AnswerReader | None = None,
     **options: Any,
 ) -> Iterator[Delta]:
     """Yield the deltas of a streamed answer; the last one has the complete answer.
 
     `timeout`: seconds until the answer begins, and between any two parts of it. Keep-alive
     comments and events that say nothing are not parts: a gateway sends them also for an upstream
-    that has died. Closing the
-    iterator closes the connection. An answer that has begun is never requested again. For
-    `expected`, `priced` and `options` see `complete`. Raises `OxenError`.
+    that has died. Closing the iterator closes the connection. An answer that has begun is never
+    requested again. `reader`: a new one, made for `expected`, that shows what was read of an answer
+    that is left. For `expected`, `priced` and `options` see `complete`. Raises `OxenError`.
     """
     prefetch = CatalogPrefetch.of(client) if priced else None
     if prefetch:
         prefetch.start()
     options["timeout"] = timeout
     source = _post(client, {**body, "stream": True}, options, stream=True, stream_cls=_Stream)
-    reader, decoder = AnswerReader(expected), SSEDecoder()
+    reader, decoder = reader or AnswerReader(expected), SSEDecoder()
     stall = StallDetector(reader, client.timeout if timeout is None else timeout)
     chunks = source.response.iter_bytes()
     try:
@@ -171,6 +172,7 @@ async def astream(
     timeout: float | None = None,
     expected: Expected = NOTHING_EXPECTED,
     priced: bool = False,
+    reader: AnswerReader | None = None,
     **options: Any,
 ) -> AsyncIterator[Delta]:
     """Yield the deltas of a streamed answer; see `stream`."""
@@ -180,7 +182,7 @@ async def astream(
     options["timeout"] = timeout
     streaming = {"stream": True, "stream_cls": _AsyncStream}
     source = await _apost(client, {**body, "stream": True}, options, **streaming)
-    reader, decoder = AnswerReader(expected), SSEDecoder()
+    reader, decoder = reader or AnswerReader(expected), SSEDecoder()
     stall = StallDetector(reader, client.timeout if timeout is None else timeout)
     chunks = source.response.aiter_bytes()
     try:

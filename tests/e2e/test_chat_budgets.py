@@ -40,6 +40,7 @@ from oxen_inference.money import BudgetWarning
 from oxen_sandbox import Fault, Sandbox
 from tests.support.databases import sql
 from tests.support.routed_hub import Response, RoutedHub, Sent, chat, listed
+from tests.support.scripted_server import SSE_HEAD, Hold, ScriptedServer, http, sse
 
 MODEL = "gpt-4o"
 PROMPT = "Describe an ox."
@@ -509,6 +510,39 @@ def test_a_failed_answer_is_charged_what_its_usage_says(
     with pytest.raises(langchain_errors.OxenError):
         call(ChatOxen(model="ox-1", budget=budget, max_retries=0))
     assert (budget.spent, budget.reserved) == (Decimal(spent), 0)
+
+
+@pytest.mark.parametrize("way", ["close", "aclose", "cancel"])
+def test_a_stream_that_is_left_is_charged_what_its_usage_says(way: str) -> None:
+    chunk = {"choices": [{"index": 0, "delta": {"content": "An ox"}}], "usage": COUNTED}
+    budget = Budget("100")
+
+    async def aread(model: ChatOxen) -> None:
+        is_read = asyncio.Event()
+
+        async def read() -> None:
+            async for _ in (chunks := model.astream(PROMPT)):
+                is_read.set()
+                if way == "aclose":
+                    break
+            await chunks.aclose()
+
+        reading = asyncio.create_task(read())
+        await is_read.wait()
+        if way == "cancel":
+            reading.cancel()
+        await asyncio.wait([reading])
+
+    models = http(listed(PRICED))
+    with ScriptedServer(models, [SSE_HEAD + sse(chunk), Hold()]) as server:
+        model = ChatOxen(model="ox-1", budget=budget, api_key="k", base_url=server.url)
+        if way == "close":
+            chunks = model.stream(PROMPT)
+            next(chunks)
+            chunks.close()
+        else:
+            asyncio.run(aread(model))
+    assert (budget.spent, budget.reserved) == (Decimal("44.2595"), 0)
 
 
 def failed(status: int, text: str = "it failed") -> Response:
