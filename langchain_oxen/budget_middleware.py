@@ -59,7 +59,7 @@ from oxen_inference.tools.approval import needs_approval
 
 if TYPE_CHECKING:
     from oxen_inference.catalog.pricing import Quote
-    from oxen_inference.ledger.budgets import Budget
+    from oxen_inference.ledger.budgets import USD, Budget
     from oxen_inference.ledger.store import Ledger
     from oxen_inference.result import MediaResult
 
@@ -88,7 +88,7 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
     """Keeps the spending of an agent within a limit, for media and chat.
 
     `limit` is in USD and applies to each run, across interrupts and restarts, or with
-    ``per="thread"`` to a whole conversation. Or give a `budget`, which other code may share. Media
+    ``per="thread"`` to a whole conversation. Or give a `budget`, which other code may share, or its amount in USD. Media
     calls reserve their price before they are sent. A chat answer is counted when its cost is known
     (``response_metadata["cost"]``, else ``"cost_estimate"``, else an `OxenBudgetWarning`; the
     higher one where an answer states another cost than the catalog's prices say), so one
@@ -114,7 +114,7 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
         self,
         limit: Any = None,
         *,
-        budget: Budget | None = None,
+        budget: Budget | USD | None = None,
         per: Literal["run", "thread"] = "run",
         ask_above: Any = None,
         on_exceeded: Literal["end", "error"] = "end",
@@ -122,7 +122,7 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
         price_caps: PriceCaps | None = None,
     ) -> None:
         from oxen_inference.errors import ConfigurationError
-        from oxen_inference.ledger.budgets import read_amount
+        from oxen_inference.ledger.budgets import as_budget, read_amount
 
         super().__init__()
         if (limit is None) == (budget is None):
@@ -138,7 +138,7 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
             )
         self._limit: Decimal | None = None if limit is None else read_amount(limit, "limit")
         self._ask_above = None if ask_above is None else read_amount(ask_above, "ask_above")
-        self._budget = budget
+        self._budget = as_budget(budget)
         self._per = per
         self._on_exceeded = on_exceeded
         self._ledger = ledger

@@ -4,6 +4,9 @@ python examples/scale/dbos_bulk.py NAME COUNT
 
 OXEN_LEDGER_URL names the PostgreSQL database of both. Start as many workers as you like, on as many
 machines. One that is killed is started again with the same arguments.
+
+With OXEN_API_KEY set it buys on Oxen, 20 dollars at most. To pay nothing, run
+`python -m oxen_sandbox` and export the two variables that it prints.
 """
 
 from __future__ import annotations

@@ -4,6 +4,9 @@ python examples/scale/langgraph_replicas.py THREAD PROMPT
 
 OXEN_LEDGER_URL names the PostgreSQL database of both. A replica that dies in the middle of a tool call
 leaves its thread to another: run the same command there. It goes on, and joins the paid job.
+
+With OXEN_API_KEY set it buys on Oxen, 20 dollars at most. To pay nothing, run
+`python -m oxen_sandbox` and export the two variables that it prints.
 """
 
 from __future__ import annotations

@@ -34,7 +34,6 @@ def add_commands(add: Callable[[str, Callable[..., int | None], str], Any]) -> N
         return added
 
     setup = add_one("setup", _setup, "create the ledger's tables, or update them; needs the rights")
-    setup.add_argument("--url", metavar="URL", help="a path or a URL (the default ledger)")
     copy = add_one("copy", _copy, "copy a ledger into an empty one, such as SQLite to PostgreSQL")
     copy.add_argument("source", metavar="FROM", help="a path or a URL")
     copy.add_argument("target", metavar="TO", help="a path or a URL")
@@ -44,7 +43,7 @@ def add_commands(add: Callable[[str, Callable[..., int | None], str], Any]) -> N
     prune.add_argument("--dry-run", action="store_true", help="count, and delete nothing")
     erase = add_one("erase-prompts", _erase_prompts, "erase prompts and parameters of what ended")
     erase.add_argument("--older-than", type=_seconds, required=True, metavar="AGE", help=_UNITS)
-    for parser in (prune, erase):
+    for parser in (setup, prune, erase):
         parser.add_argument(
             "--ledger", metavar="WHERE", help="a path or a URL (the default ledger)"
         )
@@ -75,7 +74,7 @@ def _setup(client: OxenClient, options: argparse.Namespace, out: Console) -> Non
     from oxen_inference.ledger import maintenance
     from oxen_inference.ledger.store import Ledger
 
-    ledger = client.media.ledger if options.url is None else Ledger(options.url)
+    ledger = client.media.ledger if options.ledger is None else Ledger(options.ledger)
     before, after = maintenance.setup(ledger)
     if options.json:
         print_json({"ledger": str(ledger.database)[3:], "before": before, "after": after})

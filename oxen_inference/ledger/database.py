@@ -60,7 +60,7 @@ _seen_ids: dict[str, str] = {}
 _SETUP_LOCK = "oxen ledger setup"
 _WAITED_TOO_LONG = ("57014", "55P03", "25P03")  # query canceled, lock not available, idle
 _RIGHTS_HINT = (
-    'GRANT SELECT, INSERT, UPDATE, DELETE on its tables to this user, as the page "Beyond one machine" '
+    'GRANT SELECT, INSERT, UPDATE, DELETE on its tables to this user, as the page "Operate the ledger" '
     "of the docs shows; only setup() needs more, and is run by their owner."
 )
 # What a server refuses: its SQLSTATE, its words, and what to do.

@@ -152,6 +152,16 @@ def test_nothing_is_counted_twice_beside_the_middleware(hub: Sandbox) -> None:
     assert other.spent == spent_at(hub) / 2
 
 
+def test_the_middleware_takes_the_amount_of_a_budget(hub: Sandbox) -> None:
+    middleware = OxenBudgetMiddleware(budget="0.000001")
+    agent = create_agent(ChatOxen(model=MODEL), [], middleware=[middleware])
+    for _ in range(2):  # the first answer uses it up
+        agent.invoke({"messages": [("user", PROMPT)]})
+    assert len(hub.charges) == 1
+    with pytest.raises(ConfigurationError, match="amount in USD"):
+        OxenBudgetMiddleware(budget="a lot")
+
+
 def test_an_answer_from_the_cache_is_free(hub: Sandbox) -> None:
     budget = Budget("20")
     model = ChatOxen(model=MODEL, budget=budget, cache=InMemoryCache())

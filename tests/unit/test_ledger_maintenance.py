@@ -136,7 +136,7 @@ def test_setup_in_the_terminal_says_what_it_did(
     server.close()
     for where in (str(tmp_path / "l.sqlite3"), postgres):
         for said in ("created the tables", "are up to date"):
-            assert main(["ledger", "setup", "--url", where]) == 0
+            assert main(["ledger", "setup", "--ledger", where]) == 0
             assert said in capsys.readouterr().out
         maintenance.check_rights(Ledger(where))
         assert Ledger(where).entries() == []

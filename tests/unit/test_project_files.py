@@ -36,6 +36,8 @@ def test_a_small_distribution_is_locked_to_this_version(name: str) -> None:
         assert requirement.extras <= project()["optional-dependencies"].keys()
     for shared in ("requires-python", "license", "urls", "maintainers"):
         assert small[shared] == project()[shared]
+    license_text = (REPOSITORY / "distributions" / name / "LICENSE").read_text(encoding="utf-8")
+    assert license_text == (REPOSITORY / "LICENSE").read_text(encoding="utf-8")
 
 
 def test_both_names_are_there() -> None:
