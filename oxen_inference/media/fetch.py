@@ -57,9 +57,7 @@ async def fetch_items(
     The ledger is the caller's to write. At `deadline`, a moment of `time.monotonic`, what is not downloaded yet counts as failed. The
     items that could be downloaded are kept in the entry, whatever became of the others.
     """
-    folder: Path | RemoteFolder | None = None
-    if save_to is not None:
-        folder = await run_on_network(folder_of, save_to)
+    folder = None if save_to is None else folder_of(save_to)
     source = replace(engine.source(), deadline=deadline)
     items, failures, hints, notes = [], [], [], list(entry.notes)
     for position, item in enumerate(entry.items):
@@ -158,18 +156,16 @@ async def _store(
             if item.content is None:
                 raise
             # Bytes that cannot be had again must not go with the temporary folder.
-            for beside in _folders(here.parent, engine.ledger.path):
-                kept = await run_on_network(
-                    files.save, item.content, beside, stem, entry.media_type, item.mime_type
-                )
-                note = f"{folder.url} could not be written: saved in {beside} instead."
-                return _with_file(replace(item, content=None), kept), note
-            raise
+            places = _own_places(engine.ledger.path)
+            save = partial(_save_in_first, item.content, places, stem, entry, item)
+            kept = await run_on_network(save)
+            note = f"{folder.url} could not be written: saved in {kept.path.parent} instead."
+            return _with_file(replace(item, content=None), kept), note
     return replace(saved, path=item.path, saved_url=url), note
 
 
 def folder_of(save_to: Any) -> Path | RemoteFolder:
-    """Return where to save. Raises `InvalidInputError` for a URL that cannot be used."""
+    """Return where to save; a folder elsewhere is opened when it is first used."""
     url = as_url(save_to)
     return as_path(save_to) if url is None else RemoteFolder(url)
 
@@ -197,6 +193,11 @@ def _folders(folder: Path, ledger: Path | None) -> Iterator[Path]:
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
     yield folder
+    yield from _own_places(ledger)
+
+
+def _own_places(ledger: Path | None) -> Iterator[Path]:
+    """Where they go if the folder cannot be written: beside the ledger, or else a system's place."""
     if ledger is not None:
         beside = ledger.absolute().parent / "results"
         with suppress(OSError):

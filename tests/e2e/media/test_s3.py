@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from oxen_inference import Ledger, OxenClient
 from oxen_inference.errors import InvalidInputError
+from oxen_inference.media.results.remote import RemoteFolder
 from oxen_sandbox import Sandbox
 
 pytest.importorskip("s3fs", reason="the extra storage is not installed")
@@ -59,3 +61,25 @@ def test_a_bucket_that_is_not_there_is_refused_before_paying(
         with pytest.raises(InvalidInputError, match="can be written"):
             client.media.generate(model="flux-2-dev", prompt="a", save_to="s3://none/images")
     assert hub.jobs == []
+
+
+def test_a_name_that_another_machine_takes_meanwhile_is_left_to_it(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import s3fs
+
+    files, exists, asked = s3fs.S3FileSystem(), s3fs.S3FileSystem.exists, []
+
+    def exists_too_early(self: object, path: str, **options: object) -> bool:
+        is_there = bool(exists(self, path, **options))
+        if not asked:
+            files.pipe_file(path, b"theirs")
+        asked.append(path)
+        return is_there
+
+    monkeypatch.setattr(s3fs.S3FileSystem, "exists", exists_too_early)
+    (tmp_path / "a.png").write_bytes(b"ours")
+    url = RemoteFolder(f"{bucket}/race").put(tmp_path / "a.png", "a.png")
+    assert url == f"{bucket}/race/a-1.png"
+    assert files.cat(f"{bucket}/race/a.png") == b"theirs"
+    assert files.cat(url) == b"ours"
