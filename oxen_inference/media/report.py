@@ -10,6 +10,7 @@ import base64
 import html
 import io
 import os
+import re
 import secrets
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -33,6 +34,9 @@ _MOST_THUMBNAILS = 100
 """To make one takes some hundredths of a second; later images are loaded from their files."""
 _MOST_EMBEDDED = 300_000  # bytes of a file that cannot be made smaller
 _PARAMETERS_SHOWN = 300  # characters
+_URL = re.compile(
+    r"""\b(https?://)(?:[^\s/?#@'"<>]*@)?([^\s?#'"<>]*)(?:[?#][^\s'"<>)\]}]*)?""", re.IGNORECASE
+)
 _CHART = (720, 200, 56, 24)  # width, height, left and bottom margins
 
 
@@ -112,16 +116,21 @@ def _card(entry: Entry, item: MediaItem, folder: Path, thumbnails: _Thumbnails) 
     if not entry.items:
         cost = f"{usd(entry.reserved)} reserved" if entry.reserved else "nothing bought"
     names = ("model", "prompt")
-    params = ", ".join(f"{k}={v}" for k, v in entry.request.items() if k not in names)
+    prompt = _without_signatures(entry.prompt or "")
+    params = ", ".join(
+        f"{k}={_without_signatures(str(v))}" for k, v in entry.request.items() if k not in names
+    )
     seed = "" if item.seed is None or "seed" in entry.request else f"seed={item.seed}"
     details = ", ".join(filter(None, (params, seed)))
-    search = f"{entry.prompt or ''} {entry.key or ''} {details} {item.generation_id or ''}".lower()
+    search = f"{prompt} {entry.key or ''} {details} {item.generation_id or ''}".lower()
     lines = [
-        f'<p class="prompt">{_text(entry.prompt or "no prompt")}</p>',
+        f'<p class="prompt">{_text(prompt or "no prompt")}</p>',
         f'<p class="cost">{_text(cost)} <span class="status {_status_class(item)}">{_text(item.status)}</span></p>',
         f"<p>{_text(entry.model)} · {_text(_moment(entry.created_at))}</p>",
     ]
-    lines += [f'<p class="error">{_text(item.error)}</p>'] if item.error else []
+    lines += (
+        [f'<p class="error">{_text(_without_signatures(item.error))}</p>'] if item.error else []
+    )
     lines += [f'<p class="details">{_text(_cut(details))}</p>'] if details else []
     lines += [f'<p class="details">{_text(item.generation_id)}</p>'] if item.generation_id else []
     return (
@@ -144,9 +153,16 @@ def _media(entry: Entry, item: MediaItem, folder: Path, thumbnails: _Thumbnails)
     if kind == "audio":
         return f'<audio controls preload="none" src="{address}"></audio>'
     source = thumbnails.of(path, item.mime_type)
-    label = _text(_cut(entry.prompt or entry.model))
+    label = _text(_cut(_without_signatures(entry.prompt or entry.model)))
     inner = f'<img loading="lazy" alt="{label}" src="{_text(source) if source else address}">'
     return f'<a href="{address}">{inner}</a>'
+
+
+def _without_signatures(text: str) -> str:
+    """Return a text whose URLs have no user and no query: the page is made to be shared, and either
+    may open what is private.
+    """
+    return _URL.sub(r"\1\2", text)
 
 
 class _Thumbnails:

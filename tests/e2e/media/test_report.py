@@ -44,6 +44,19 @@ def test_the_sum_is_the_hubs_and_nothing_is_raw(page: Path, hub: Sandbox) -> Non
     assert "http" not in text.replace('http-equiv="Content', "")  # nothing is loaded from outside
 
 
+def test_a_url_is_shown_without_what_opens_it(media: MediaCalls, tmp_path: Path) -> None:
+    url = "https://me:hunter22@Herd.example/a.png?X-Amz-Signature=Canary&x=1#Canary"
+    media(
+        "generate", model="qwen-image-edit", prompt=f"an ox like ({url}), at dawn",
+        input_image=url, allow_unknown_cost=True,
+    )  # fmt: skip
+    text = media("report", tmp_path / "out.html").read_text(encoding="utf-8")
+    assert "an ox like (https://Herd.example/a.png), at dawn" in text
+    assert "input_image=https://Herd.example/a.png" in text
+    assert "hunter22" not in text
+    assert "canary" not in text.lower()
+
+
 def test_what_failed_is_no_result(media: MediaCalls, hub: Sandbox, tmp_path: Path) -> None:
     hub.inject(Fault("fail_job", times=1))
     requests = [{"model": "flux-2-dev", "prompt": prompt} for prompt in ("an ox", "a calf")]
