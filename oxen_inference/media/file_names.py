@@ -12,7 +12,7 @@ from oxen_inference.result import MediaItem
 
 _FIELDS = ("index", "model", "id", "seed", "prompt", "key", "number")
 _LONGEST_PROMPT = 40  # characters
-_LARGE = 10**10  # above any character's number, which {seed:c} would ask for
+_LARGE = 0x110000  # is no character, which {seed:c} would ask for
 
 
 def check_template(template: object) -> None:
