@@ -82,6 +82,19 @@ def has_keys(connection: Connection, scope: Scope, beginning: str) -> bool:
 
 def bought_keys(connection: Connection, scope: Scope, beginning: str) -> dict[str, KeyState]:
     """Return what became of the requests whose keys begin like this, if anything may be bought."""
+    found = _key_states(connection, scope, entries.c.key.startswith(beginning, autoescape=True))
+    # SQLite finds other cases, too.
+    return {key: state for key, state in found.items() if key.startswith(beginning)}
+
+
+def bought_key(connection: Connection, scope: Scope, key: str) -> KeyState | None:
+    """Return what became of a key's request, if anything may be bought."""
+    return _key_states(connection, scope, entries.c.key == key).get(key)
+
+
+def _key_states(
+    connection: Connection, scope: Scope, condition: ColumnElement[bool]
+) -> dict[str, KeyState]:
     rows = connection.execute(
         select(
             entries.c.key, entries.c.state, generation_rows.c.generation_id, generation_rows.c.item
@@ -89,14 +102,12 @@ def bought_keys(connection: Connection, scope: Scope, beginning: str) -> dict[st
         .outerjoin(generation_rows, generation_rows.c.entry_id == entries.c.entry_id)
         .where(
             *in_scope(scope),
-            entries.c.key.startswith(beginning, autoescape=True),
+            condition,
             entries.c.state.not_in(("intended", "rejected")),
         )
     )
     found: dict[str, KeyState] = {}
     for key, state, generation_id, text in rows:
-        if not key.startswith(beginning):  # SQLite finds other cases, too
-            continue
         now_state: KeyState = "sent"
         if state == "accepted" and generation_id is not None:
             item = generations.read_item(generation_id, text)

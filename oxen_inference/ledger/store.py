@@ -260,6 +260,11 @@ class Ledger:
         with self.database.reading() as connection:
             return queries.bought_keys(connection, scope, beginning)
 
+    def bought_key(self, scope: Scope, key: str) -> queries.KeyState | None:
+        """Return what became of a key's request, if anything may be bought."""
+        with self.database.reading() as connection:
+            return queries.bought_key(connection, scope, key)
+
     def get(self, entry_id: str) -> Entry | None:
         with self.database.reading() as connection:
             return queries.get(connection, entry_id)

@@ -97,6 +97,33 @@ def test_every_bad_line_is_named_before_anything_is_sent(
     assert hub.jobs == []
 
 
+def test_every_bad_key_is_named_before_anything_is_sent(
+    hub: Sandbox, terminal: Terminal, tmp_path: Path
+) -> None:
+    source = manifest(
+        tmp_path / "p.jsonl",
+        {"prompt": "a", "key": "k"}, {"prompt": "a", "key": "k"}, {"prompt": "a", "key": "K"},
+        *({"prompt": "a", "key": key} for key in (17, "", " ", "é" * 501, ["k"])),
+        {"prompt": "b", "key": "k"},
+    )  # fmt: skip
+    status, _, printed = terminal("generate", MODEL, "--from", source, "--yes")
+    assert status == 2
+    assert [f"line {n}:" in printed for n in range(1, 10)] == [*[False] * 3, *[True] * 6]
+    assert "line 9: key 'k' is the key of another request, too" in printed
+    assert hub.jobs == []
+
+
+def test_keys_of_rows_are_looked_up_exactly(
+    hub: Sandbox, terminal: Terminal, tmp_path: Path
+) -> None:
+    given = [{"prompt": key[:9], "key": key} for key in ("row-10", "k" * 1_000)]
+    asked = ("generate", MODEL, "--save-to", tmp_path, "--dry-run", "--from")
+    made = manifest(tmp_path / "p.jsonl", *given)
+    assert terminal(*asked[:4], "--yes", "--from", made)[0] == 0
+    more = manifest(tmp_path / "q.jsonl", *given, {"prompt": "c", "key": "row-1"})
+    assert "2 of 3 already made; $0.013 for the rest" in terminal(*asked, more)[1]
+
+
 def test_a_finished_run_is_made_again_only_when_told_to(
     hub: Sandbox, terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -167,6 +167,7 @@ class Plan:
             raise _LineError("params must be an object")
         params = {**read_params(model, self._options.set), **inner}
         params |= {k: v for k, v in row.items() if k not in _OWN_FIELDS}
+        _check_key(row.get("key"))
         request: dict[str, Any] = {"model": name, **({"params": params} if params else {})}
         request |= {k: row[k] for k in ("prompt", "key") if row.get(k) is not None}
         count = row.get("num_generations", self._options.num_generations)
@@ -207,6 +208,17 @@ class Plan:
         if name not in self._models:
             self._models[name] = self._client.catalog.get(name)
         return self._models[name]
+
+
+def _check_key(key: object) -> None:
+    from oxen_inference.ledger.names import LONGEST_NAME, is_too_long
+
+    if key is None:
+        return
+    if not isinstance(key, str) or not key.strip():
+        raise _LineError("key must be a text that is not empty, or be left out")
+    if is_too_long(key):
+        raise _LineError(f"key must have at most {LONGEST_NAME:,} bytes")
 
 
 def _parsed(lines: Any) -> Iterator[tuple[int, Any]]:
