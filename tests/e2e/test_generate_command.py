@@ -184,9 +184,10 @@ def test_failures_have_a_status_of_their_own(
 def test_a_manifest_from_a_pipe(
     hub: Sandbox, terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys, "stdin", io.StringIO('"a"\n'))
+    monkeypatch.setattr(sys, "stdin", io.StringIO('"a\u2028b\x85c"\n"d"'))
     assert terminal("generate", MODEL, "--from", "-", "--save-to", tmp_path, "--yes")[0] == 0
-    assert [row["prompt"] for row in rows(tmp_path)] == ["a"]
+    lines = (tmp_path / "results.jsonl").read_text(encoding="utf-8").rstrip("\n").split("\n")
+    assert {json.loads(line)["prompt"] for line in lines} == {"a\u2028b\x85c", "d"}
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs signals")

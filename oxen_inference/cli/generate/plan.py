@@ -55,7 +55,7 @@ class Plan:
         self._options = options
         self._client = client
         self._models: dict[str, Model] = {}
-        self._stdin = sys.stdin.read().splitlines() if options.source == "-" else None
+        self._stdin = list(sys.stdin) if options.source == "-" else None
         self.count = 0
         self.low, self.high = Decimal(0), Decimal(0)
         self.unknown: Counter[str] = Counter()
