@@ -7,11 +7,11 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timezone
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from oxen_inference.cli.generate.money import BudgetOption, read_budget
 from oxen_inference.cli.output import print_json, print_line, show_control
+from oxen_inference.media.results.remote import as_path, as_url, without_secrets
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -142,8 +142,7 @@ def _reconcile(client: OxenClient, options: argparse.Namespace, out: Console) ->
         return 0
     items = [item for entry in entries if entry.kind == "queue" for item in entry.items]
     if not options.json:
-        folder = Path(options.save_to).expanduser().absolute()
-        _print_saved(out, (item.path for item in items if _is_in(item, folder)))
+        _print_saved(out, (item for item in items if _is_in(item, options.save_to)))
     lost = [
         item
         for item in items
@@ -165,7 +164,7 @@ def _fetch(client: OxenClient, options: argparse.Namespace, out: Console) -> int
     if options.json:
         print_json(result.to_dict())
         return 0
-    _print_saved(out, result.paths)
+    _print_saved(out, result.items)
     for note in result.notes:
         print(show_control(note), file=sys.stderr)
     return 0
@@ -190,13 +189,17 @@ def _attach(client: OxenClient, name: str) -> MediaHandle:
     )
 
 
-def _is_in(item: MediaItem, folder: Path) -> bool:
-    return item.path is not None and item.path.parent == folder
+def _is_in(item: MediaItem, save_to: str) -> bool:
+    url = as_url(save_to)
+    if url is None:
+        return item.path is not None and item.path.parent == as_path(save_to).absolute()
+    return (item.saved_url or "").rpartition("/")[0] == without_secrets(url.rstrip("/"))
 
 
-def _print_saved(out: Console, paths: Iterable[Path | None]) -> None:
-    for path in paths:
-        print_line(out, f"saved {path}")
+def _print_saved(out: Console, items: Iterable[MediaItem]) -> None:
+    for item in items:
+        if item.path or item.saved_url:
+            print_line(out, f"saved {item.path or item.saved_url}")
 
 
 def _print_entries(entries: list[Entry], options: argparse.Namespace, out: Console) -> None:

@@ -7,10 +7,12 @@ import shutil
 import subprocess
 import sys
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 
 import pytest
 
+from oxen_inference.cli.generate.results import ResultsFile
 from oxen_inference.cli.generate.state import held
 from oxen_inference.media import facade
 from oxen_inference.media.pace import Pace
@@ -172,6 +174,56 @@ def test_the_terminal_says_why_and_what_helps(
         assert "2 × " in errors
         assert errors.splitlines()[-1].startswith(help_is), errors
         assert "client." not in errors
+
+
+def test_going_on_loses_no_row(hub: Sandbox, terminal: Terminal, tmp_path: Path) -> None:
+    asked = ("generate", MODEL, "-p", "a", "-p", "b", "-p", "c", "--save-to", tmp_path, "--yes")
+    assert terminal(*asked)[0] == 0
+    file = tmp_path / "results.jsonl"
+    finished = file.read_bytes()
+    assert terminal(*asked, "--max-in-flight", 0)[0] == 2
+    assert file.read_bytes() == finished
+    assert terminal(*asked)[0] == 0
+    assert file.read_bytes() == finished
+
+    lines = sorted(finished.splitlines(keepends=True))
+    half, stale = lines[2][:40], lines[1].replace(b'"made"', b'"not_sent"')
+    file.write_bytes(stale + lines[0] + half)  # what a killed process may leave
+    assert terminal(*asked)[0] == 0
+    assert sorted(file.read_bytes().splitlines(keepends=True)) == lines
+
+    # Later, nothing can be fetched, and the rows that are there tell so once.
+    for row in rows(tmp_path):
+        Path(row["files"][0]).unlink()
+    hub.inject(Fault("respond", status=404, method="GET", path="*/files/*", times=None))
+    assert terminal(*asked)[0] == 1
+    assert [(row["row"], row["status"]) for row in sorted(rows(tmp_path), key=itemgetter("row"))] == [
+        (1, "failed"), (2, "failed"), (3, "failed"),
+    ]  # fmt: skip
+
+    file.write_text("mine\n", encoding="utf-8")
+    assert terminal(*asked)[0] == 1
+    assert (tmp_path / "results-1.jsonl").read_text(encoding="utf-8") == "mine\n"
+    assert (len(rows(tmp_path)), len(hub.jobs)) == (3, 3)
+
+
+def test_a_row_that_was_not_reached_replaces_none(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    made, reached = {"row": 1, "entry_id": "e"}, {"row": 2, "entry_id": "f"}
+    for added in ([made, {"row": 2, "entry_id": None}], [{"row": 1, "entry_id": None}, reached]):
+        with ResultsFile(path, goes_on=True) as file:
+            for row in added:
+                file.add(row)
+    assert rows(tmp_path) == [made, reached]
+
+
+def test_a_file_url_is_its_folder(hub: Sandbox, terminal: Terminal, tmp_path: Path) -> None:
+    url = f"file://{tmp_path / 'out'}"
+    assert terminal("generate", MODEL, "-p", "a", "--save-to", url, "--yes")[0] == 0
+    (row,) = rows(tmp_path / "out")
+    assert Path(row["files"][0]).parent == tmp_path / "out"
+    printed = terminal("fetch", row["generation_ids"][0], "--save-to", f"file://{tmp_path}")[1]
+    assert printed.startswith(f"saved {tmp_path}")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")

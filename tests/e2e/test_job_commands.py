@@ -109,6 +109,15 @@ def test_reconcile_fetches_nothing_that_is_stored_elsewhere(
     assert not list((tmp_path / "to").glob("*.*"))
 
 
+@pytest.mark.parametrize("command", [("fetch", "dawn"), ("reconcile",)])
+def test_what_a_store_has_is_printed(
+    command: tuple[str, ...], made: Any, terminal: Terminal
+) -> None:
+    pytest.importorskip("fsspec")
+    status, out, _ = terminal(*command, "--save-to", "memory://dawn/new")
+    assert (status, "saved memory://dawn/new/" in out) == (0, True)
+
+
 def test_reconcile_prints_where_files_were_saved(
     made: Any, terminal: Terminal, tmp_path: Path
 ) -> None:

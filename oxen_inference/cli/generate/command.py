@@ -17,6 +17,7 @@ from oxen_inference.cli.generate.state import Run, find_run, held, read_run_name
 from oxen_inference.cli.generate.summary import NOTHING_SENT, OK
 from oxen_inference.cli.models import read_usd
 from oxen_inference.cli.output import print_json, print_line, stderr
+from oxen_inference.media.results.remote import as_path, as_url
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -60,7 +61,11 @@ def add_commands(add: Callable[[str, Callable[..., int | None], str], Any]) -> N
         "--name", metavar="TEMPLATE", help="file names, such as '{index:05}-{model}-{seed}'; also "
         "{id}, {prompt}, {key} and {number} of a request's results",
     )  # fmt: skip
-    where.add_argument("--results", metavar="FILE", help="instead of FOLDER/results.jsonl")
+    where.add_argument(
+        "--results",
+        metavar="FILE",
+        help="instead of FOLDER/results.jsonl, or ./results.jsonl where that is a URL",
+    )
     money = generate.add_argument_group("money")
     money.add_argument(
         "--budget", type=read_budget, metavar="[NAME=]USD", help="for the whole run; with a name, "
@@ -159,5 +164,5 @@ def _asks(run: Run, plan: Plan, options: argparse.Namespace) -> bool:
 def _results_path(options: argparse.Namespace) -> Path:
     if options.results:
         return Path(options.results).expanduser().absolute()
-    folder = Path() if "://" in options.save_to else Path(options.save_to).expanduser()
+    folder = Path() if as_url(options.save_to) is not None else as_path(options.save_to)
     return folder.absolute() / "results.jsonl"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,20 +17,40 @@ if TYPE_CHECKING:
     from oxen_inference.errors import OxenError
     from oxen_inference.result import MediaResult
 
+log = logging.getLogger("oxen_inference.cli")
+
 RowStatus = Literal["made", "partial", "failed", "not_sent"]
 
 
 class ResultsFile:
-    """A new results file. Where it cannot be written any more, lines are left out and counted:
-    the run goes on, and the same command writes them later. Raises `OSError`.
+    """A results file, which is emptied unless it `goes_on`: then its rows stay, and those that are
+    added replace theirs at the end. A run that is killed before leaves both, the right one last.
+
+    Where it cannot be written any more, lines are left out and counted: the run goes on, and the
+    same command writes them later. Raises `OSError`; `ValueError` where it `goes_on` and cannot be
+    read.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, goes_on: bool = False) -> None:
         self.path = path
         self.left_out = 0
         self.problem: str | None = None
-        self._end = 0
-        self._file = path.open("wb", buffering=0)
+        self._is_repeated = False
+        self._earlier: dict[int, int] = {}
+        """The hash of each row's line, by its number."""
+        if goes_on and path.is_file():
+            self._end = count = 0
+            for number, line in _read_lines(path):
+                self._earlier[number] = hash(line)
+                self._end += len(line)
+                count += 1
+            self._is_repeated = count > len(self._earlier)
+            self._file = path.open("r+b", buffering=0)
+            self._file.truncate(self._end)  # half a line of a process that was killed
+            self._file.seek(self._end)
+        else:
+            self._file = path.open("wb", buffering=0)
+            self._end = 0
 
     def __enter__(self) -> Self:
         return self
@@ -37,11 +58,20 @@ class ResultsFile:
     def __exit__(self, *_: object) -> None:
         with suppress(OSError):
             self._file.close()
+        if self._is_repeated:
+            try:
+                _keep_last(self.path)
+            except OSError as error:  # both are there, the right one last
+                log.warning("%s has some rows twice: %s", self.path, error.strerror or error)
 
     def add(self, row: Mapping[str, Any]) -> None:
-        """Write a row, or count it."""
+        """Write a row unless it is there, or count it."""
         # A lone surrogate is written out, as JSON may.
         line = (json.dumps(row, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
+        earlier = self._earlier.get(row["row"])
+        if earlier == hash(line):
+            return
+        self._is_repeated |= earlier is not None
         rest = memoryview(line)
         try:
             while rest:
@@ -53,6 +83,39 @@ class ResultsFile:
             with suppress(OSError):  # half a line would spoil the next one
                 self._file.truncate(self._end)
                 self._file.seek(self._end)
+
+
+def _read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield each whole line with its row's number. Raises `ValueError` for any other content."""
+    with path.open("rb") as file:
+        for line in file:
+            if not line.endswith(b"\n"):
+                return
+            row = json.loads(line)
+            number = row.get("row") if isinstance(row, dict) else None
+            if not isinstance(number, int):
+                raise ValueError(f"{path} has other lines than those of a run")  # noqa: TRY004
+            yield number, line
+
+
+def _keep_last(path: Path) -> None:
+    """Keep one line for each row: the last, but none that knows of no entry after one that does."""
+    path = path.resolve()
+    kept: dict[int, int] = {}
+    entries: set[int] = set()
+    for place, (number, line) in enumerate(_read_lines(path)):
+        has_entry = json.loads(line).get("entry_id") is not None
+        if has_entry or number not in entries:
+            kept[number] = place
+        if has_entry:
+            entries.add(number)
+    places = set(kept.values())
+    temporary = path.with_name(f".{path.name}.new")
+    with temporary.open("wb") as file:
+        file.writelines(
+            line for place, (_, line) in enumerate(_read_lines(path)) if place in places
+        )
+    temporary.replace(path)
 
 
 def move_away(results: Path) -> None:

@@ -41,8 +41,6 @@ def make(
 
     budget = budget_of(client, options, run)
     run = replace(run, file_name=options.name if options.name is not None else run.file_name)
-    file = _begin(results, run, plan)
-    summary = Summary(results, options, plan, run)
     requests = _Requests(plan)
     stream = client.media.generate_as_completed(
         requests,
@@ -59,6 +57,8 @@ def make(
         on_progress=None if options.json else "bar",
         file_name=run.file_name,
     )
+    file = _begin(results, run, plan)  # once the options are known to be good
+    summary = Summary(results, options, plan, run)
     with file, _sigterm_as_interrupt():
         try:
             with stream as outcomes:
@@ -125,7 +125,11 @@ def _begin(results: Path, run: Run, plan: Plan) -> ResultsFile:
         if not is_same and results.exists():
             move_away(results)
         write_run(results, replace(run, requests=plan.digest))
-        return ResultsFile(results)
+        try:
+            return ResultsFile(results, goes_on=is_same)
+        except ValueError:  # somebody else's, or changed by hand
+            move_away(results)
+            return ResultsFile(results)
     except OSError as error:
         raise not_writable(results, error, run) from error
 
