@@ -56,7 +56,7 @@ class OxenMediaTool(OxenTool):
     pinned: dict[str, Any] = Field(default_factory=dict, repr=False)
     """Parameters that are always sent and that the model does not see. A `Path` is read when the
     tool is made."""
-    save_to: str | Path | None = None
+    save_to: str | Path | None = Field(default=None, repr=False)  # a URL may hold a password
     """Folder that results are saved in. With None they stay at their URLs; audio, which may have
     no URL, is saved all the same, in ``results/audio`` of the state directory (``OXEN_STATE_DIR``)."""
     max_cost: Any = None

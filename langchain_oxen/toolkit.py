@@ -60,7 +60,7 @@ class OxenToolkit(BaseToolkit):
     base_url: str | None = None
     # Pydantic takes a default of ... to mean "required".
     ledger: Any = Field(default_factory=lambda: ..., exclude=True, repr=False)
-    save_to: str | Path | None = None
+    save_to: str | Path | None = Field(default=None, repr=False)
     max_cost: Any = None
     budget: Any = None
     allow_unknown_cost: bool = False
@@ -260,7 +260,7 @@ class OxenCheckTool(OxenTool):
     name: str = "oxen_check"
     description: str = jobs.CHECK
     args_schema: Any = jobs.CheckArguments
-    save_to: str | Path | None = None
+    save_to: str | Path | None = Field(default=None, repr=False)
 
     def _call(self, client: OxenClient, request: ToolRequest) -> ContentAndArtifact:
         return _report(jobs.check(client, **self._check_kwargs(request)))

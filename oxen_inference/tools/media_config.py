@@ -30,7 +30,7 @@ class MediaToolConfig:
     """A model and how it may be used; the fields are those of the adapters' media tools."""
 
     model: Model = field(repr=False)
-    save_to: str | Path | None = None
+    save_to: str | Path | None = field(default=None, repr=False)  # a URL may hold a password
     max_cost: Any = None
     budget: Budget | None = None
     allow_unknown_cost: bool = False
@@ -216,8 +216,10 @@ def check_limits(
         raise InvalidInputError(f'on_interrupt must be "detach" or "cancel", not {on_interrupt!r}.')
     if save_to is not None:
         from oxen_inference.media.results.files import folder_to_save_in
+        from oxen_inference.media.results.remote import as_path, as_url
 
-        folder_to_save_in(save_to)
+        if as_url(save_to) is None:  # a folder elsewhere is tried before anything is paid for
+            folder_to_save_in(as_path(save_to))
     if inputs_from is not None:
         inputs.check_folder(inputs_from)
 

@@ -67,7 +67,8 @@ class Row:
             constraints.write_text("\n".join(lowest(interpreter, project[-1])), encoding="utf-8")
             project = (*project, "--constraint", str(constraints))
         beside = ("langchain-openai", "llama-index-llms-openai")
-        made.install("--group", "dev", *project, *(beside if self.kind == "beside peers" else ()))
+        group = "test" if self.kind == "lowest" else "dev"
+        made.install("--group", group, *project, *(beside if self.kind == "beside peers" else ()))
         return made
 
 
