@@ -88,12 +88,12 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
     """Keeps the spending of an agent within a limit, for media and chat.
 
     `limit` is in USD and applies to each run, across interrupts and restarts, or with
-    ``per="thread"`` to a whole conversation. Or give a `budget`, which other code may share, or its amount in USD. Media
-    calls reserve their price before they are sent. A chat answer is counted when its cost is known
-    (``response_metadata["cost"]``, else ``"cost_estimate"``, else an `OxenBudgetWarning`; the
-    higher one where an answer states another cost than the catalog's prices say), so one
-    answer can exceed the limit and no further one is requested: the run ends with a message, or
-    with ``on_exceeded="error"`` with a `BudgetExceededError`.
+    ``per="thread"`` to a whole conversation. Or give a `budget`, which other code may share, or its
+    amount in USD. Media calls reserve their price before they are sent. A chat answer is counted
+    when its cost is known (``response_metadata["cost"]``, else ``"cost_estimate"``, else an
+    `OxenBudgetWarning`; the higher one where an answer states another cost than the catalog's
+    prices say), so one answer can exceed the limit and no further one is requested: the run ends
+    with a message, or with ``on_exceeded="error"`` with a `BudgetExceededError`.
 
     A turn whose media calls cost more than `ask_above` USD, one of them or all together, or an
     unknown amount, waits for a person; 0 always asks. The interrupt has the shape of LangChain's
