@@ -16,7 +16,7 @@ from typing import Any
 import av
 import pytest
 from langchain.agents import create_agent
-from langchain.agents.middleware import HumanInTheLoopMiddleware
+from langchain.agents.middleware import HumanInTheLoopMiddleware, before_model
 from langchain_core.caches import InMemoryCache
 from langchain_core.language_models import FakeMessagesListChatModel
 from langchain_core.messages import AIMessage
@@ -148,9 +148,15 @@ class TestReplay:
         self, draw: OxenMediaTool, oxen_sandbox: Sandbox
     ) -> None:
         oxen_sandbox.settings.image_seconds = 2.5
-        draw.timeout = 2  # long enough for the second call, on a busy machine too
+        draw.timeout = 1
+
+        @before_model
+        def be_patient(state: Any, runtime: Any) -> None:
+            if tool_messages(state):
+                draw.timeout = 60
+
         turns = [[("call_1", "draw", DRAW[2])], [("call_2", "draw", DRAW[2])], "done"]
-        state = agent(turns, [draw]).invoke(ASK, thread())
+        state = agent(turns, [draw], be_patient).invoke(ASK, thread())
         assert [m.status for m in tool_messages(state)] == ["error", "success"]
         assert len(oxen_sandbox.jobs) == 1
 
