@@ -7,11 +7,12 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timezone
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from oxen_inference.cli.generate.money import BudgetOption, read_budget
 from oxen_inference.cli.output import print_json, print_line, show_control
-from oxen_inference.media.results.remote import as_path, as_url, without_secrets
+from oxen_inference.media.results.remote import RemoteFolder
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -142,7 +143,10 @@ def _reconcile(client: OxenClient, options: argparse.Namespace, out: Console) ->
         return 0
     items = [item for entry in entries if entry.kind == "queue" for item in entry.items]
     if not options.json:
-        _print_saved(out, (item for item in items if _is_in(item, options.save_to)))
+        from oxen_inference.media.fetch import folder_of
+
+        folder = folder_of(options.save_to)
+        _print_saved(out, (item for item in items if _is_in(item, folder)))
     lost = [
         item
         for item in items
@@ -189,11 +193,10 @@ def _attach(client: OxenClient, name: str) -> MediaHandle:
     )
 
 
-def _is_in(item: MediaItem, save_to: str) -> bool:
-    url = as_url(save_to)
-    if url is None:
-        return item.path is not None and item.path.parent == as_path(save_to).absolute()
-    return (item.saved_url or "").rpartition("/")[0] == without_secrets(url.rstrip("/"))
+def _is_in(item: MediaItem, folder: Path | RemoteFolder) -> bool:
+    if isinstance(folder, RemoteFolder):
+        return folder.is_parent_of(item.saved_url)
+    return item.path is not None and item.path.parent == folder.absolute()
 
 
 def _print_saved(out: Console, items: Iterable[MediaItem]) -> None:

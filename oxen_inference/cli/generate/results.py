@@ -40,8 +40,8 @@ class ResultsFile:
         """The hash of each row's line, by its number."""
         if goes_on and path.is_file():
             self._end = count = 0
-            for number, line in _read_lines(path):
-                self._earlier[number] = hash(line)
+            for row, line in _read_lines(path):
+                self._earlier[row["row"]] = hash(line)
                 self._end += len(line)
                 count += 1
             self._is_repeated = count > len(self._earlier)
@@ -85,17 +85,18 @@ class ResultsFile:
                 self._file.seek(self._end)
 
 
-def _read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield each whole line with its row's number. Raises `ValueError` for any other content."""
+def _read_lines(path: Path) -> Iterator[tuple[dict[str, Any], bytes]]:
+    """Yield each whole line with its row, which has a number. Raises `ValueError` for any other
+    content.
+    """
     with path.open("rb") as file:
         for line in file:
             if not line.endswith(b"\n"):
                 return
             row = json.loads(line)
-            number = row.get("row") if isinstance(row, dict) else None
-            if not isinstance(number, int):
+            if not (isinstance(row, dict) and isinstance(row.get("row"), int)):
                 raise ValueError(f"{path} has other lines than those of a run")  # noqa: TRY004
-            yield number, line
+            yield row, line
 
 
 def _keep_last(path: Path) -> None:
@@ -103,8 +104,8 @@ def _keep_last(path: Path) -> None:
     path = path.resolve()
     kept: dict[int, int] = {}
     entries: set[int] = set()
-    for place, (number, line) in enumerate(_read_lines(path)):
-        has_entry = json.loads(line).get("entry_id") is not None
+    for place, (row, _) in enumerate(_read_lines(path)):
+        number, has_entry = row["row"], row.get("entry_id") is not None
         if has_entry or number not in entries:
             kept[number] = place
         if has_entry:

@@ -41,7 +41,7 @@ def as_path(save_to: str | os.PathLike[str]) -> Path:
     return Path(text).expanduser()
 
 
-def without_secrets(url: str) -> str:
+def shown_url(url: str) -> str:
     """Return a folder's URL without its password, and with the values of its query masked."""
     return _QUERY_VALUE.sub(rf"\g<name>{MASK}", _LOGIN.sub(r"://\g<user>@", url))
 
@@ -54,7 +54,7 @@ class RemoteFolder:
 
     def __init__(self, url: str) -> None:
         self._address = url.rstrip("/")
-        self.url = without_secrets(self._address)
+        self.url = shown_url(self._address)
         self._secrets = _secrets_in(self._address)
         self._opened: tuple[Any, str] | None = None
 
@@ -94,9 +94,13 @@ class RemoteFolder:
             text, cause = self._told_by(error)
         raise OSError(f"{self.url}: {text}") from cause
 
+    def is_parent_of(self, url: str | None) -> bool:
+        """Whether a URL, as `put` returned it, is that of a file in this folder."""
+        return url is not None and url.rpartition("/")[0] == self.url
+
     def has(self, url: str | None) -> bool:
         """Whether a file that was stored in this folder is still there."""
-        if url is None or url.rpartition("/")[0] != self.url:
+        if url is None or not self.is_parent_of(url):
             return False
         try:
             return self._exists(url.rpartition("/")[2])

@@ -15,7 +15,7 @@ import pytest
 
 from oxen_inference.cli.generate.results import row_of
 from oxen_inference.errors import DownloadError, InvalidInputError
-from oxen_inference.media.results.remote import RemoteFolder, without_secrets
+from oxen_inference.media.results.remote import RemoteFolder, shown_url
 from oxen_inference.result import MediaResult
 from oxen_sandbox import Sandbox
 from tests.e2e.media.calls import MediaCalls
@@ -93,7 +93,7 @@ def test_what_a_store_says_is_told_without_the_password(
     ],
 )
 def test_a_url_is_shown_with_its_user_and_without_its_password(url: str, shown: str | None) -> None:
-    assert without_secrets(url) == (shown or url)
+    assert shown_url(url) == (shown or url)
 
 
 @pytest.mark.parametrize(
