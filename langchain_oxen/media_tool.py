@@ -23,6 +23,7 @@ from oxen_inference.tools.media_config import (
     check_limits,
     check_single_budget,
     media_type_of,
+    refuse_to_pickle_password,
     tool_name,
 )
 
@@ -179,6 +180,7 @@ class OxenMediaTool(OxenTool):
         )
 
     def __getstate__(self) -> dict[Any, Any]:
+        refuse_to_pickle_password(self.save_to)
         state = super().__getstate__()
         # A class made at run time cannot be found by its name.
         return {**state, "__dict__": {**state["__dict__"], "args_schema": None}}

@@ -17,7 +17,11 @@ from langchain_oxen.tool_base import ContentAndArtifact, OxenTool, ToolRequest
 from oxen_inference.money import read_money
 from oxen_inference.tools import jobs, text
 from oxen_inference.tools.connection import Connection, connection_for
-from oxen_inference.tools.media_config import check_single_budget, check_unique_names
+from oxen_inference.tools.media_config import (
+    check_single_budget,
+    check_unique_names,
+    refuse_to_pickle_password,
+)
 
 if TYPE_CHECKING:
     from oxen_inference.catalog.models import Model
@@ -93,6 +97,13 @@ class OxenToolkit(BaseToolkit):
     def _list_of_models(cls, models: Any) -> Any:
         return [models] if isinstance(models, str) else models
 
+    def __getstate__(self) -> dict[Any, Any]:
+        refuse_to_pickle_password(self.save_to)
+        self._connection()  # which is pickled without its key, and names its ledger
+        state = super().__getstate__()
+        given = {"client": None, "api_key": None, "base_url": None, "ledger": ...}
+        return {**state, "__dict__": {**state["__dict__"], **given}}
+
     def get_tools(self) -> list[BaseTool]:
         """Return the tools; ids are looked up in the catalog now. Blocks."""
         connection = self._connection()
@@ -161,6 +172,10 @@ class OxenSubmitTool(OxenTool):
     """Model id → tool."""
     any_model: bool = False
     tool_options: dict[str, Any] = Field(default_factory=dict, repr=False)
+
+    def __getstate__(self) -> dict[Any, Any]:
+        refuse_to_pickle_password(self.tool_options.get("save_to"))
+        return super().__getstate__()
 
     def quote(self, arguments: Mapping[str, Any], *, budget: Budget | None = None) -> Quote:
         """Return what a call with these arguments will cost, or that it is unknown."""
@@ -261,6 +276,10 @@ class OxenCheckTool(OxenTool):
     description: str = jobs.CHECK
     args_schema: Any = jobs.CheckArguments
     save_to: str | Path | None = Field(default=None, repr=False)
+
+    def __getstate__(self) -> dict[Any, Any]:
+        refuse_to_pickle_password(self.save_to)
+        return super().__getstate__()
 
     def _call(self, client: OxenClient, request: ToolRequest) -> ContentAndArtifact:
         return _report(jobs.check(client, **self._check_kwargs(request)))

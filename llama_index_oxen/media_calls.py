@@ -36,6 +36,7 @@ from oxen_inference.tools.media_config import (
     check_role,
     image_inputs,
     media_type_of,
+    refuse_to_pickle_password,
     roles_of,
     tool_name,
 )
@@ -79,6 +80,13 @@ class MediaCalls:
     """Fields of `MediaToolConfig`."""
     confirm_above: Decimal | None
     show_images: bool
+
+    def __getstate__(self) -> dict[str, Any]:
+        refuse_to_pickle_password(self.settings["save_to"])
+        return vars(self)
+
+    def __deepcopy__(self, _: Any) -> MediaCalls:
+        return self  # nothing in it changes
 
     # Models
 

@@ -224,6 +224,18 @@ def check_limits(
         inputs.check_folder(inputs_from)
 
 
+def refuse_to_pickle_password(save_to: Any) -> None:
+    """Raise `TypeError` for a folder's URL with a secret in it, which a pickle would hold."""
+    from oxen_inference.media.results.remote import as_url, shown_url
+
+    url = as_url(save_to)
+    if url is not None and shown_url(url) != url:
+        raise TypeError(
+            f"save_to {shown_url(url)} has a password in its URL, and pickles hold no secrets. Leave "
+            "it out of the URL: fsspec reads it from its configuration files or the environment."
+        )
+
+
 def check_single_budget(name: str, own: Budget | None, other: Budget) -> None:
     """Raise `ConfigurationError` if a tool that has a budget is to be paid from another one."""
     if own is None or own is other:

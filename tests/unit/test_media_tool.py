@@ -19,6 +19,7 @@ from sqlalchemy import create_engine
 
 from langchain_oxen import OxenMediaTool, OxenToolkit
 from langchain_oxen.tool_base import ToolRequest
+from llama_index_oxen import OxenToolSpec
 from oxen_inference import Budget, Ledger, Model, OxenClient
 from oxen_inference.catalog.reading import read_model
 from oxen_inference.errors import (
@@ -187,6 +188,42 @@ def test_a_pickle_keeps_its_named_budget_and_refuses_an_unnamed_one(tmp_path: Pa
     assert kept.connection.__reduce__()[1][1].path == ledger.path
     with pytest.raises(TypeError, match="name it"):
         pickle.dumps(tool(budget=Budget("5")))
+
+
+def test_a_pickled_toolkit_leaves_the_key_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = Ledger(tmp_path / "ledger.sqlite3")
+    toolkit = OxenToolkit(
+        models=[model()], api_key=KEY, base_url="http://localhost:1/api/ai", ledger=ledger
+    )
+    stored = pickle.dumps(toolkit)
+    assert KEY.encode() not in stored
+    assert toolkit.api_key == KEY
+    monkeypatch.setenv("OXEN_API_KEY", "another-key")
+    client = pickle.loads(stored).get_tools()[0].connection.get_client()
+    assert client.api_key == "another-key"
+    assert str(client.base_url).startswith("http://localhost:1/api/ai")
+    assert client.media.ledger.is_same(ledger)
+
+
+def test_a_password_in_the_folders_url_is_not_pickled() -> None:
+    options: dict[str, Any] = {"api_key": KEY, "base_url": "http://localhost:1/api/ai"}
+    for folder, is_refused in (("sftp://me:hunter22@host/out", True), ("s3://bucket/out", False)):
+        toolkit = OxenToolkit(models=[model()], save_to=folder, **options)
+        any_model = OxenToolkit(save_to=folder, **options)
+        spec_options = {"api_key": KEY, "api_base": options["base_url"]}
+        spec = OxenToolSpec([model()], save_to=folder, **spec_options)
+        media, submit, check, *_ = toolkit.get_tools()
+        for thing in (toolkit, media, submit, check, any_model.get_tools()[0], spec):
+            assert copy.copy(thing)
+            assert copy.deepcopy(thing)
+            if is_refused:
+                with pytest.raises(TypeError, match="pickles hold no secrets") as refused:
+                    pickle.dumps(thing)
+                assert "hunter22" not in str(refused.value)
+            else:
+                assert folder.encode() in pickle.dumps(thing)
 
 
 def test_the_key_shows_nowhere() -> None:
