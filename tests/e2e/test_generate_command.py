@@ -122,6 +122,10 @@ def test_keys_of_rows_are_looked_up_exactly(
     assert terminal(*asked[:4], "--yes", "--from", made)[0] == 0
     more = manifest(tmp_path / "q.jsonl", *given, {"prompt": "c", "key": "row-1"})
     assert "2 of 3 already made; $0.013 for the rest" in terminal(*asked, more)[1]
+    others = manifest(tmp_path / "r.jsonl", {"prompt": "other", "key": "row-10"}, *given)
+    status, _, printed = terminal(*asked, others)
+    assert status == 2
+    assert "key 'row-10' stands for another request in the ledger" in printed
 
 
 def test_a_finished_run_is_made_again_only_when_told_to(

@@ -35,7 +35,7 @@ class Bought:
 
     def find(self, request: Mapping[str, Any]) -> Earlier:
         """Return what became of the next request. Raises `InvalidInputError`, and `ValueError`
-        for a key that an earlier request of another content has.
+        for a key that stands for a request of another content, here or in the ledger.
         """
         from oxen_inference.media.api import read_request
         from oxen_inference.media.attempts import derived_key
@@ -53,12 +53,20 @@ class Bought:
             content = fingerprint(caller_parameters(request["model"], stable_form(params)))
             if self._contents.setdefault(key, content) != content:
                 raise ValueError(f"key {key[:60]!r} is the key of another request, too")
+            self._check_ledger(key, content)
         number, found = 1, look_up(key)
         while found == "failed" and (later := look_up(derived_key(key, number + 1) or "")):
             number, found = number + 1, later
         if found is None or (found == "failed" and number < self._attempts):
             return "new"
         return found
+
+    def _check_ledger(self, key: str, content: str) -> None:
+        """Raise `ValueError` for a key that the ledger holds with another content."""
+        entry = None if self._scope is None else self._ledger.find(self._scope, key)
+        known = () if entry is None else (entry.caller_fingerprint, entry.fingerprint)
+        if known and None not in known and content not in known:
+            raise ValueError(f"key {key[:60]!r} stands for another request in the ledger")
 
     def _known_state(self, key: str) -> KeyState | None:
         return self._known.get(key)
