@@ -212,16 +212,20 @@ class OxenMediaTool(OxenTool):
         """Make one request of each input, with this tool's settings; errors are returned in place.
 
         For your own code: no model is asked, and nobody has to approve. `options` are those of
-        `client.media.generate_as_completed`, such as `key_prefix` and `on_progress="bar"`. Raises
-        `InvalidInputError` for an input or an option that does not fit, before anything is sent.
+        `client.media.generate_as_completed`, such as `key_prefix` and `on_progress="bar"`; they go
+        before this tool's settings, but of two `max_cost` the lower counts. Raises
+        `ConfigurationError` for a budget where the tool has another, and `InvalidInputError` for an
+        input or an option that does not fit, before anything is sent.
         """
         self._check_options(inputs, options)
         client = self.connection.get_client()
+        config, how = self.media_config.for_list(options)
         requests = []
         for index, each in enumerate(inputs):
             with naming_input(index):
-                requests.append(self.request_kwargs(client, self._read_input(each)))
-        how = {**self.media_config.wait_kwargs(), **options}
+                fields = self._request_fields(self._read_input(each))
+                request = config.request_kwargs(client, **fields)
+                requests.append({**request, **config.wait_kwargs()})
         made: list[MediaResult | OxenError] = client.media.generate_many(requests, **how)
         return made
 
@@ -231,11 +235,13 @@ class OxenMediaTool(OxenTool):
         """Do what `generate_many` does without blocking the running loop."""
         client = await self.connection.get_async_client()
         self._check_options(inputs, options)
+        config, how = self.media_config.for_list(options)
         requests = []
         for index, each in enumerate(inputs):
             with naming_input(index):
-                requests.append(await self.arequest_kwargs(client, self._read_input(each)))
-        how = {**self.media_config.wait_kwargs(), **options}
+                fields = self._request_fields(self._read_input(each))
+                request = await config.arequest_kwargs(client, **fields)
+                requests.append({**request, **config.wait_kwargs()})
         made: list[MediaResult | OxenError] = await client.media.generate_many(requests, **how)
         return made
 

@@ -147,7 +147,7 @@ class MediaCalls:
         given = self.models() if self.given_models else None
         role, defaults = _read_run(tool, inputs, options, given)
         requests: list[dict[str, Any]] = []
-        wait_options: dict[str, Any] = {}
+        how = options
         for index, each in enumerate(inputs):
             with naming_input(index):
                 arguments = {**defaults, **input_arguments(each)}
@@ -155,9 +155,10 @@ class MediaCalls:
                 chosen = choice if not isinstance(choice, str) else client.catalog.get(choice)
                 own = _model_arguments(arguments, nested=given is None)
                 config, params = self._check_arguments(chosen, own, role)
-                requests.append(config.request_kwargs(client, params, key=None, conversation=None))
-            wait_options = config.wait_kwargs()
-        return client.media.generate_many(requests, **{**wait_options, **options})
+                config, how = config.for_list(options)
+                request = config.request_kwargs(client, params, key=None, conversation=None)
+                requests.append({**request, **config.wait_kwargs()})
+        return client.media.generate_many(requests, **how)
 
     async def agenerate_many(
         self, tool: str, inputs: Iterable[str | Mapping[str, Any]], **options: Any
@@ -167,7 +168,7 @@ class MediaCalls:
         given = await self.amodels() if self.given_models else None
         role, defaults = _read_run(tool, inputs, options, given)
         requests: list[dict[str, Any]] = []
-        wait_options: dict[str, Any] = {}
+        how = options
         for index, each in enumerate(inputs):
             with naming_input(index):
                 arguments = {**defaults, **input_arguments(each)}
@@ -175,11 +176,10 @@ class MediaCalls:
                 chosen = choice if not isinstance(choice, str) else await client.catalog.get(choice)
                 own = _model_arguments(arguments, nested=given is None)
                 config, params = self._check_arguments(chosen, own, role)
-                requests.append(
-                    await config.arequest_kwargs(client, params, key=None, conversation=None)
-                )
-            wait_options = config.wait_kwargs()
-        return await client.media.generate_many(requests, **{**wait_options, **options})
+                config, how = config.for_list(options)
+                request = await config.arequest_kwargs(client, params, key=None, conversation=None)
+                requests.append({**request, **config.wait_kwargs()})
+        return await client.media.generate_many(requests, **how)
 
     async def agenerate(
         self,
@@ -404,8 +404,11 @@ def _read_run(
 ) -> tuple[str, dict[str, Any]]:
     """Return the role that a tool's name means, and the arguments of inputs that name no other.
 
-    A model among the `options` is taken out of them. Raises `InvalidInputError`.
+    A model among the `options` is taken out of them, and an amount becomes one budget for all.
+    Raises `InvalidInputError`, `ConfigurationError`.
     """
+    from oxen_inference.ledger.budgets import as_budget
+
     models = list((given or {}).values())
     check_list(inputs, options, models)
     filling = {role: [m for m in models if role in roles_of(m)] for role in ROLES}
@@ -424,6 +427,7 @@ def _read_run(
         )
     role, model = of_models.get(name, (name, None))
     named = options.pop("model", None) or model
+    options["budget"] = as_budget(options.get("budget"))
     return role, {} if named is None else {"model": getattr(named, "id", named)}
 
 

@@ -154,8 +154,10 @@ class OxenToolSpec(BaseToolSpec):
         """Make one request of each input, as `tool` would; errors are returned in place.
 
         For your own code: no model is asked, and nobody has to approve. `options` are those of
-        `client.media.generate_as_completed`, such as `key_prefix` and `on_progress="bar"`. Raises
-        `InvalidInputError` for an input that does not fit, before anything is sent.
+        `client.media.generate_as_completed`, such as `key_prefix` and `on_progress="bar"`; they go
+        before this spec's settings, but of two `max_cost` the lower counts. Raises
+        `ConfigurationError` for a budget where the spec has another, and `InvalidInputError` for an
+        input or an option that does not fit, before anything is sent.
         """
         return self._calls.generate_many(tool, inputs, **options)
 

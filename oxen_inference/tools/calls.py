@@ -69,13 +69,32 @@ def explain_validation(error: Any) -> str:
     return f"Error: {problems_in(error)}. Nothing was sent or paid for."
 
 
+_OF_REQUESTS = "Give it to each request: client.media.generate_many([{...}, ...])."
+_NOT_FOR_LISTS = {
+    "prompt": "Give each input its prompt.",
+    "params": "Give each input its parameters, or pass them by name.",
+    "allow_paths": "Make the tool with inputs_from, the folder of the files.",
+    "key": "Pass key_prefix, which gives each request a key of its own.",
+    "conversation": _OF_REQUESTS,
+    "direct": _OF_REQUESTS,
+    "key_is_derived": _OF_REQUESTS,
+}
+
+
 def check_list(inputs: object, options: Mapping[str, Any], models: Iterable[object]) -> None:
-    """Raise `InvalidInputError` for what is no list of inputs, or an option that does not exist."""
+    """Raise `InvalidInputError` for what is no list of inputs, or an option that lists do not have."""
+    from oxen_inference.errors import InvalidInputError
     from oxen_inference.media.as_completed import check_requests
     from oxen_inference.media.option_names import ALL_OPTIONS, check_names
 
     check_requests(inputs, "input", hint="Pass them as a list.")
     check_names(options, ALL_OPTIONS, models)
+    for name in options:
+        if name in _NOT_FOR_LISTS:
+            raise InvalidInputError(
+                f"{name} is not an option of a tool's list. Nothing was sent.",
+                hint=_NOT_FOR_LISTS[name],
+            )
 
 
 def input_arguments(given: Any) -> Mapping[str, Any]:

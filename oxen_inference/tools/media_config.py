@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from oxen_inference.result import MediaItem
 
 ROLES = ("generate_image", "edit_image", "generate_video", "generate_audio")
+_LIMITS = ("max_cost", "timeout", "on_interrupt", "save_to")
+_SETTINGS_OF_LISTS = (*_LIMITS, "budget", "allow_unknown_cost", "price_caps", "inline_inputs")
 _MAX_NAME_LENGTH = 64  # of a function, in OpenAI's and Anthropic's APIs
 
 
@@ -94,6 +96,28 @@ class MediaToolConfig:
             "on_interrupt": self.on_interrupt,
             "save_to": self.save_to or self._audio_folder,
         }
+
+    def for_list(self, options: Mapping[str, Any]) -> tuple[MediaToolConfig, dict[str, Any]]:
+        """Return these settings with the `options` of one list, and what is left for its run.
+
+        Of two `max_cost` the lower counts. Raises `ConfigurationError` for a second budget, and
+        `InvalidInputError`.
+        """
+        from oxen_inference.ledger.budgets import as_budget, read_amount
+
+        given = {name: options[name] for name in _SETTINGS_OF_LISTS if name in options}
+        check_limits(**{name: given[name] for name in _LIMITS if name in given})
+        limits = (self.max_cost, given.get("max_cost"))
+        amounts = [read_amount(limit, "max_cost") for limit in limits if limit is not None]
+        budget = as_budget(given.get("budget"))
+        if budget is not None:
+            check_single_budget("The tool", self.budget, budget)
+        config = replace(
+            self,
+            **{**given, "max_cost": min(amounts, default=None), "budget": budget or self.budget},
+        )
+        left = {name: value for name, value in options.items() if name not in given}
+        return config, {**left, "budget": config.budget}
 
     def _request_kwargs(
         self, params: Mapping[str, Any], key: str | None, conversation: str | None, *, durable: bool

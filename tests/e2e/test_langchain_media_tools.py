@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from io import StringIO
 from pathlib import Path
 from typing import Any, TypedDict
@@ -133,6 +134,14 @@ def test_a_misspelled_parameter_of_a_tool_is_named(client: OxenClient) -> None:
         OxenMediaTool.for_model("flux-2-dev", client=client, seeed=1)
 
 
+LISTS_WITH_LIMITS: list[tuple[dict[str, Any], int]] = [
+    ({"budget": "0.02"}, 1),
+    ({"budget": Decimal("0.03")}, 2),
+    ({"max_cost": "0.001"}, 0),
+    ({"max_cost": "0.02", "budget": 1}, 3),
+]
+
+
 class TestManyAtOnce:
     def test_a_list_takes_the_tools_settings(
         self, client: OxenClient, oxen_sandbox: Sandbox, tmp_path: Path
@@ -154,6 +163,31 @@ class TestManyAtOnce:
         assert len(oxen_sandbox.jobs) == 3
         assert {path.suffix for path in tmp_path.iterdir()} == {".png"}
 
+    async def test_a_list_has_limits_of_its_own(
+        self, client: OxenClient, oxen_sandbox: Sandbox
+    ) -> None:
+        """An image costs $0.013."""
+        budget = Budget("0.02")
+        inputs = ["an ox", "a calf", "a bull"]
+        for options, bought in LISTS_WITH_LIMITS:
+            draw = OxenMediaTool.for_model("flux-2-dev", client=client)
+            before = len(oxen_sandbox.jobs)
+            made = draw.generate_many(inputs, **options)
+            amade = await draw.agenerate_many(inputs, **options)
+            for results in (made, amade):
+                refused = [each for each in results if isinstance(each, BudgetExceededError)]
+                assert len(results) - len(refused) == bought, options
+            assert len(oxen_sandbox.jobs) - before == 2 * bought
+        draw = OxenMediaTool.for_model("flux-2-dev", client=client)
+        draw.generate_many(inputs, budget=budget)
+        assert f"{budget.spent:f}" == "0.013"
+        own = OxenMediaTool.for_model("flux-2-dev", client=client, max_cost="0.001")
+        assert all(isinstance(each, Exception) for each in own.generate_many(inputs, max_cost=1))
+        with_budget = draw.with_budget(budget)
+        assert isinstance(with_budget.generate_many(["an ox"])[0], BudgetExceededError)
+        with pytest.raises(ConfigurationError, match="already has a budget"):
+            with_budget.generate_many(["an ox"], budget="5")
+
     @pytest.mark.parametrize(
         ("inputs", "options", "said"),
         [
@@ -164,6 +198,10 @@ class TestManyAtOnce:
             (5, {}, "inputs must be a list or another iterable, not int"),
             (["x"], {"key_prefx": "a"}, r"key_prefx is neither .*Did you mean key_prefix\?"),
             (["x"], {"model": "flux-1-dev"}, "calls flux-2-dev only"),
+            (["x"], {"max_cost": -1}, "max_cost must be"),
+            (["x"], {"timeout": -1}, "timeout must be"),
+            (["x"], {"params": {"seed": 1}}, "params is not an option of a tool's list"),
+            (["x"], {"key": "k"}, "key is not an option .*key_prefix"),
         ],
     )
     async def test_a_list_is_refused_whole_before_anything_is_sent(

@@ -562,6 +562,27 @@ async def test_a_list_takes_the_specs_settings(hub: Sandbox, tmp_path: Path) -> 
     assert len(hub.jobs) == 4
 
 
+async def test_a_list_has_limits_of_its_own(hub: Sandbox) -> None:
+    """An image costs $0.013."""
+    inputs = ["an ox", "a calf", "a bull"]
+    for options, bought in (({"budget": "0.02"}, 1), ({"max_cost": "0.001"}, 0)):
+        spec = OxenToolSpec(IMAGE)
+        made = [
+            *spec.generate_many(inputs, **options),
+            *await spec.agenerate_many(inputs, **options),
+        ]
+        refused = [each for each in made if isinstance(each, errors.BudgetExceededError)]
+        assert len(made) - len(refused) == 2 * bought
+    budget = Budget("0.02")
+    OxenToolSpec().generate_many(inputs, budget=budget, model=IMAGE)
+    assert f"{budget.spent:f}" == "0.013"
+    spec = OxenToolSpec(IMAGE, budget=budget)
+    assert isinstance(spec.generate_many(["an ox"])[0], errors.BudgetExceededError)
+    with pytest.raises(errors.ConfigurationError, match="already has a budget"):
+        spec.generate_many(["an ox"], budget="5")
+    assert len(hub.jobs) == 3
+
+
 TWO = [IMAGE, "flux-1-dev"]
 MANY_REFUSED: list[tuple[Any, Any, dict[str, Any], str]] = [
     (
