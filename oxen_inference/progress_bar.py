@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
     from oxen_inference.result import BulkProgress
 
-_LINE_EVERY = 15.0  # seconds
+_FIRST_LINE = 3.0  # seconds
+_LINE_EVERY = 30.0
 
 
 class ProgressBar:
@@ -23,21 +24,32 @@ class ProgressBar:
     def __init__(self, console: Console | None = None) -> None:
         self._console = console
         self._bars: Any = None
-        self._next_line = _LINE_EVERY
+        self._next_line = _FIRST_LINE
+        self._last: BulkProgress | None = None
+        self._shown = ""
 
     def __call__(self, event: BulkProgress) -> None:
         console = self._console = self._console or _stderr()
-        if console.is_terminal or console.is_jupyter:
+        self._last = event
+        if console.is_interactive or console.is_jupyter:
             self._update_bar(console, event)
         elif event.elapsed >= self._next_line:
             self._next_line = event.elapsed + _LINE_EVERY
-            console.print(_line(event), markup=False, highlight=False, soft_wrap=True)
+            self._print(console, _line(event))
 
     def close(self) -> None:
-        """Leave the bar as it is."""
+        """Leave the bar as it is, and end the lines with how it ended."""
         bars, self._bars = self._bars, None
         if bars is not None:
             bars.stop()
+        if self._shown and self._console is not None and self._last is not None:
+            line = _line(self._last)
+            if line != self._shown:
+                self._print(self._console, line)
+
+    def _print(self, console: Console, line: str) -> None:
+        self._shown = line
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _update_bar(self, console: Console, event: BulkProgress) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -81,7 +93,7 @@ def _money(event: BulkProgress) -> str:
 def _left(event: BulkProgress) -> str:
     if event.paused > 1:
         return f"paused for {event.paused:.0f} s, as Oxen asks"
-    if event.seconds_left is None:
+    if event.seconds_left is None or event.done == event.total:
         return ""
     minutes, seconds = divmod(int(event.seconds_left), 60)
     hours, minutes = divmod(minutes, 60)

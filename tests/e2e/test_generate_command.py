@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from oxen_inference import progress_bar
 from oxen_inference.cli.main import main
 from oxen_sandbox import Fault, Sandbox
 
@@ -71,6 +72,16 @@ def test_prompts_are_made_and_written_down(
     assert [Path(row["files"][0]).stem for row in found] == ["001-an-ox", "002-a-calf"]
     assert all(Path(name).is_file() for row in found for name in row["files"])
     assert sum(Decimal(row["cost"]) for row in found) == sum(c.cost or 0 for c in hub.charges)
+
+
+def test_a_log_says_how_far_a_run_is(
+    hub: Sandbox, terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress_bar, "_FIRST_LINE", 0.0)
+    asked = ("generate", MODEL, "-p", "an ox", "-p", "a calf", "--save-to", tmp_path, "--yes")
+    assert terminal(*asked)[2].endswith("\n2 of 2 done, $0.026 spent\n")
+    status, printed, errors = terminal(*asked, "--new", "--json")
+    assert (status, json.loads(printed)["made"], errors) == (0, 2, "")
 
 
 def test_nothing_is_sent_without_a_yes(hub: Sandbox, terminal: Terminal, tmp_path: Path) -> None:

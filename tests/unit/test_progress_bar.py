@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from decimal import Decimal
 
+import pytest
 from rich.console import Console
 
 from oxen_inference.progress_bar import ProgressBar
@@ -30,13 +31,31 @@ def test_a_terminal_shows_a_bar() -> None:
         assert part in out.getvalue()
 
 
-def test_a_log_gets_a_line_now_and_then() -> None:
+def lines(*elapsed: float, **terminal: bool) -> list[str]:
     out = io.StringIO()
-    bar = ProgressBar(Console(file=out, force_terminal=False, width=200))
-    for elapsed in (1.0, 16.0, 17.0, 40.0):
-        bar(event(elapsed=elapsed, paused=elapsed - 10))
+    bar = ProgressBar(Console(file=out, width=200, **terminal))
+    for each in elapsed:
+        bar(event(elapsed=each, seconds_left=100 - each))
     bar.close()
-    assert out.getvalue().splitlines() == [
-        "3 of 4 done, 1 failed, $0.05 spent, $0.02 reserved, paused for 6 s, as Oxen asks",
-        "3 of 4 done, 1 failed, $0.05 spent, $0.02 reserved, paused for 30 s, as Oxen asks",
-    ]
+    bar.close()
+    return out.getvalue().splitlines()
+
+
+def test_a_log_gets_a_line_soon_then_now_and_then_and_at_the_end() -> None:
+    start = "3 of 4 done, 1 failed, $0.05 spent, $0.02 reserved"
+    shown = lines(0.5, 3.5, 4.0, 33.0, 34.0, 63.0, 64.5, 70.0)
+    assert shown == [f"{start}, {left} left" for left in ("1:36", "1:06", "0:35", "0:30")]
+    assert lines(3.5) == [f"{start}, 1:36 left"]
+    assert lines(0.5, 2.5) == []
+
+
+def test_a_terminal_without_a_cursor_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    assert len(lines(4.0, 35.0, force_terminal=True)) == 2
+
+
+def test_a_line_says_what_is_waited_for() -> None:
+    out = io.StringIO()
+    bar = ProgressBar(Console(file=out, width=200))
+    bar(event(paused=20.0))
+    assert out.getvalue().endswith("$0.02 reserved, paused for 20 s, as Oxen asks\n")

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from oxen_inference import AsyncOxenClient, Budget, Ledger, OxenClient
+from oxen_inference import AsyncOxenClient, Budget, Ledger, OxenClient, progress_bar
 from oxen_inference.drivers import BlockingDriver
 from oxen_inference.effects import sleep
 from oxen_inference.errors import (
@@ -538,6 +538,10 @@ def test_a_bar_is_shown_when_asked_for(
     monkeypatch.setenv("FORCE_COLOR", "1")  # as a terminal has
     run(prompts(*range(3)), on_progress="bar")
     assert "3/3" in capsys.readouterr().err
+    monkeypatch.delenv("FORCE_COLOR")  # as a log has not
+    monkeypatch.setattr(progress_bar, "_FIRST_LINE", 0.0)
+    run(prompts(*range(3)), on_progress="bar")
+    assert capsys.readouterr().err.endswith("3 of 3 done, $0.039 spent\n")
     with pytest.raises(InvalidInputError, match="on_progress"):
         run(prompts(1), on_progress="bars")
 
