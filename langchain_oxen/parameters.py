@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 from langchain_core.tools import BaseTool
 
 from langchain_oxen.schemas import to_tools
 from oxen_inference.chat.options import WireChoice, drop_empty_tools, to_tool_choice
+from oxen_inference.chat.parameter_names import KNOWN, ParameterNames
 
 Tool = dict[str, Any] | type | Callable[..., Any] | BaseTool
 ToolChoice = dict[str, Any] | str | bool | None
@@ -60,39 +60,6 @@ _INSTEAD = {
 }
 """Settings that only other classes have → what to do instead."""
 
-# Parameters of the API or of its models that need no warning.
-_KNOWN = {
-    "reasoning_effort",
-    "reasoning",
-    "thinking",
-    "top_k",
-    "min_p",
-    "logprobs",
-    "top_logprobs",
-    "logit_bias",
-    "user",
-    "metadata",
-    "service_tier",
-    "verbosity",
-    "repetition_penalty",
-    "prediction",
-    "modalities",
-    "audio",
-    "tools",
-    "tool_choice",
-    "n",
-    "stream",
-    "stream_options",
-    "extra_headers",
-    "extra_query",
-    "functions",
-    "function_call",
-    "prompt_cache_key",
-    "safety_identifier",
-    "cache_control",
-    "strict",
-    "provider",
-}
 _RENAMED = {
     **dict.fromkeys(("system", "system_prompt", "instructions"), "put a system message first"),
     **dict.fromkeys(("additional_kwargs", "generate_kwargs"), "use model_kwargs"),
@@ -104,9 +71,8 @@ _RENAMED = {
     "context_window": "pass profile={'max_input_tokens': ...}",
 }
 """Names that other classes have, and what to do here."""
-_warned: set[str] = set()
-"""Unknown parameters of calls that a warning named already."""
-_MOST_WARNED = 1000
+_NAMES = ParameterNames("ChatOxen", _RENAMED, unchecked="model_kwargs")
+_OF_A_CALL = (*ALIASES, "stream_usage")
 _CALLER = 6  # stack levels from here to the caller that makes a model
 
 
@@ -129,13 +95,12 @@ def sort_arguments(given: Mapping[str, Any], fields: Collection[str]) -> dict[st
     for name, value in given.items():
         if (field := ALIASES.get(name)) is not None:
             values.setdefault(field, value)
-        elif name not in fields and (value is not None or name not in _KNOWN):
+        elif name not in fields and (value is not None or name not in KNOWN):
             unknown[name] = value
     unknown, problem = _without_foreign(unknown)
     if problem is not None:
         raise ValueError(problem)
-    for name in unknown.keys() - model_kwargs.keys() - _KNOWN:
-        _warn_unknown(name, [*fields, *ALIASES])
+    _NAMES.warn(unknown.keys() - model_kwargs.keys(), [*fields, *ALIASES], stacklevel=_CALLER)
     if unknown:
         values["model_kwargs"] = unknown
     return values
@@ -155,10 +120,7 @@ def check_call(given: Mapping[str, Any], fields: Collection[str]) -> dict[str, A
         from oxen_inference.errors import InvalidInputError
 
         raise InvalidInputError(problem)
-    for name in known.keys() - _KNOWN - _warned:
-        if name not in fields and len(_warned) < _MOST_WARNED:
-            _warned.add(name)
-            _warn_unknown(name, [*fields, *ALIASES])
+    _NAMES.warn_of_call(known, _OF_A_CALL, settings=fields)
     return known
 
 
@@ -215,17 +177,6 @@ def _instead_of(name: str) -> str:
 
 def _is_foreign(name: str) -> bool:
     return name in _INSTEAD or name.startswith("openai_") or name.endswith("_api_key")
-
-
-def _warn_unknown(name: str, known: Collection[str]) -> None:
-    near = [] if name in _RENAMED else get_close_matches(name, known, n=1)
-    instead = _RENAMED.get(name) or (f"did you mean {near[0]}?" if near else "")
-    warnings.warn(
-        f"{name} is not a parameter of ChatOxen and is sent to the API unchanged"
-        + (f"; {instead if near else instead + '.'}" if instead else ".")
-        + " If it is intended, put it into model_kwargs.",
-        stacklevel=_CALLER + 1,
-    )
 
 
 def _convert_choice(choice: ToolChoice, tools: list[dict[str, Any]]) -> WireChoice | None:

@@ -34,6 +34,7 @@ from llama_index_oxen.messages_in import (
 from llama_index_oxen.structured import StructuredOutputLLM
 from llama_index_oxen.tracing import current_span
 from oxen_inference.chat.families import ReplaySetting
+from oxen_inference.chat.parameter_names import ParameterNames
 from oxen_inference.clients import ClientCache, ClientHolder
 from oxen_inference.masking import without_secrets
 from oxen_inference.tools.spans import write_cost
@@ -190,6 +191,7 @@ class Oxen(ClientHolder, tool_calls.ToolRequests, StructuredOutputLLM):
             callback_manager=callback_manager or CallbackManager([]),
             rate_limiter=rate_limiter,
         )
+        _NAMES.warn(self.additional_kwargs, stacklevel=2)
         check_timeout(self.timeout)
         check_client_settings(
             max_retries=self.max_retries,
@@ -387,12 +389,14 @@ class Oxen(ClientHolder, tool_calls.ToolRequests, StructuredOutputLLM):
         from oxen_inference.chat.options import check_parameters, split_parameters
         from oxen_inference.chat.request import prepare_body
 
+        given = {name: value for name, value in kwargs.items() if value is not None}
+        _NAMES.warn_of_call(given, settings=type(self).model_fields)
         fields = {"temperature": self.temperature, "max_tokens": self.max_tokens}
         body, options, extra_body = split_parameters(
             {"model": self.model, "timeout": self.timeout},
             {name: value for name, value in fields.items() if value is not None},
             self.additional_kwargs,
-            {name: value for name, value in kwargs.items() if value is not None},
+            given,
         )
         body.pop("stream", None)
         options |= {"priced": self.cost, "budget": self.budget}
@@ -487,6 +491,11 @@ _RENAMED = {
     "max_input_tokens": "context_window",
 }
 """Names that other classes have for an argument → its name here."""
+_NAMES = ParameterNames(
+    "Oxen",
+    {name: f"use {here}" for name, here in (*_RENAMED.items(), ("stop_sequences", "stop"))},
+    unchecked="extra_body",
+)
 
 _INSTEAD = {
     "is_chat_model": "Every model is one; leave it out.",

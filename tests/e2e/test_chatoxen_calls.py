@@ -26,6 +26,7 @@ from typing_extensions import TypedDict
 
 import oxen_inference.errors as core
 from langchain_oxen import ChatOxen, errors
+from oxen_inference.chat import parameter_names
 from tests.support.scripted_server import ScriptedServer, completion, delta, http, stream
 
 OK = http(completion())
@@ -688,7 +689,10 @@ def test_an_unknown_parameter_is_sent_with_a_warning() -> None:
         assert server.requests[0].json["temperatur"] == 0.2
 
 
-async def test_so_is_one_of_a_call_with_one_warning_for_each_name() -> None:
+async def test_so_is_one_of_a_call_with_one_warning_for_each_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(parameter_names, "_warned", set())
     with ScriptedServer(OK) as server, warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         model = chat(server)
@@ -701,6 +705,13 @@ async def test_so_is_one_of_a_call_with_one_warning_for_each_name() -> None:
     assert "did you mean temperature?" in first
     assert second.startswith("max_token is not a parameter")
     assert "did you mean max_tokens?" in second
+
+
+def test_a_setting_of_the_model_is_none_of_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parameter_names, "_warned", set())
+    said = r"max_retries is a setting of ChatOxen and not of a call.*Pass it to ChatOxen"
+    with ScriptedServer(OK) as server, pytest.warns(UserWarning, match=said):
+        chat(server).invoke("hi", max_retries=5)
 
 
 async def test_output_beyond_text_is_kept() -> None:

@@ -8,6 +8,8 @@ import copy
 import json
 import logging
 import pickle
+import re
+import warnings
 from collections.abc import AsyncGenerator, Generator, Iterator
 from decimal import Decimal
 from typing import Any
@@ -30,6 +32,7 @@ from llama_index_oxen.structured import program_for
 from oxen_inference import errors
 from oxen_inference.catalog.cache import clear_cache
 from oxen_inference.catalog.profiles import DEFAULT_CONTEXT_WINDOW
+from oxen_inference.chat import parameter_names
 from oxen_inference.errors import InvalidInputError
 from oxen_sandbox import Sandbox
 from tests.support.small_files import PNG
@@ -617,3 +620,45 @@ def test_a_model_in_extra_body_is_the_model_of_the_request(hub: Sandbox) -> None
         llm.chat(HELLO, extra_body={"model": "gpt-5-mini"})
     sent = bodies(hub)[0]
     assert (sent["model"], sent["max_completion_tokens"]) == ("gpt-5-mini", 5)
+
+
+async def test_an_unknown_parameter_is_sent_with_one_warning_for_each_name(
+    llm: Oxen, hub: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parameter_names, "_warned", set())
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            llm.complete("hi", temprature=1)
+            [_ async for _ in await llm.astream_chat(HELLO, max_tokns=3)]
+            await llm.astructured_predict(Ox, PROMPT, {"sead": 2}, name="Bo")
+            list(llm.stream_complete("hi", budget=1))
+            await llm.achat(HELLO, top_k=4, stop=["x"], timeout=9, extra_body={"legs": 4})
+    said = [str(one.message) for one in warned if one.category is UserWarning]
+    expected = [
+        "temprature is not a parameter of Oxen.*did you mean temperature",
+        "max_tokns is not a parameter of Oxen.*did you mean max_tokens",
+        "sead is not a parameter of Oxen.*did you mean seed.*put it into extra_body",
+        r"budget is a setting of Oxen and not of a call.*Pass it to Oxen\(\.\.\.\)",
+    ]
+    assert len(said) == len(expected)
+    for text, pattern in zip(said, expected, strict=True):
+        assert re.search(pattern, text)
+    sent = bodies(hub)
+    assert [(b.get("temprature"), b.get("max_tokns"), b.get("sead")) for b in sent] == [
+        (1, None, None),
+        (None, 3, None),
+        (None, None, 2),
+        (None, None, None),
+        (None, None, None),
+    ] * 2
+
+
+def test_so_is_one_of_every_request() -> None:
+    with pytest.warns(UserWarning, match="max_tokns is not a parameter of Oxen") as warned:
+        Oxen(MODEL, api_key="k", additional_kwargs={"max_tokns": 3, "top_p": 0.5})
+    assert [warning.filename for warning in warned] == [__file__]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        known = {"extra_body": {"legs": 4}, "reasoning_effort": "low", "seed": 1}
+        Oxen(MODEL, api_key="k", additional_kwargs=known)
