@@ -77,17 +77,22 @@ def metadata(model: Model) -> dict[str, Scalar]:
 def _lines(model: Model) -> Iterator[str]:
     by = f" by {model.developer}" if model.developer else ""
     yield f"{model.name} ({model.id}){by}"
+    # First what it makes: in an index, a chat model that reads videos is near to one that makes them.
+    makes = ", ".join(_VERBS.get(output, f"makes {output}") for output in model.outputs)
+    if makes and model.is_chat:
+        yield f"It is a chat model that {makes}" + (
+            f", and reads {', '.join(model.inputs)}." if model.inputs else "."
+        )
+    elif makes:
+        yield f"It {makes}" + (f" from {', '.join(model.inputs)}." if model.inputs else ".")
     for text in (model.summary, model.description):
         if text:
             yield text
-    makes = ", ".join(_VERBS.get(output, f"makes {output}") for output in model.outputs)
-    if makes:
-        yield f"It {makes}" + (f" from {', '.join(model.inputs)}." if model.inputs else ".")
     for source in model.inputs:
         yield from (
             f"Turns {source} into {made} ({source} to {made})."
             for made in model.outputs
-            if (source, made) != ("text", "text")
+            if made != "text" or (source != "text" and not model.is_chat)
         )
     call = effective(model, {})
     length = duration_range(call)

@@ -27,12 +27,26 @@ def run(name: str, folder: Path, *arguments: str) -> str:
 
 
 @EMBEDDINGS
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Which model makes a video out of a still image?",
+        "Which model turns a photo into a video?",
+    ],
+)
 @pytest.mark.parametrize("framework", ["langchain", "llama_index"])
-def test_models_are_found_by_what_they_do(framework: str, tmp_path: Path) -> None:
-    printed = run(
-        f"{framework}_rag.py", tmp_path, "Which model makes a video out of a still image?"
-    )
+def test_models_are_found_by_what_they_do(framework: str, question: str, tmp_path: Path) -> None:
+    printed = run(f"{framework}_rag.py", tmp_path, question)
     found = printed.splitlines()[0].removeprefix("Found: ").split(", ")
     assert len(found) == 4
     assert "luma-ray-v3-2-image-to-video" in found
+    assert "video" in found[0]  # and no chat model that sees videos
     assert "(the sandbox does not think" in printed
+
+
+def test_the_embedding_on_the_page_is_the_one_of_the_example() -> None:
+    page = (REPOSITORY / "docs" / "llama-index" / "rag.md").read_text("utf-8")
+    example = (REPOSITORY / "examples" / "llama_index_rag.py").read_text("utf-8")
+    start = page.index("class MiniLM")
+    shown = page[start : page.index("```", start)].strip()
+    assert shown in example.replace("  # type: ignore[no-any-return]", "")

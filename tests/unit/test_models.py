@@ -140,6 +140,19 @@ def test_outputs_say_what_a_model_makes_and_the_endpoint_breaks_ties() -> None:
     assert "It makes" not in page(read_model({"id": "x"}))
 
 
+def test_a_document_says_first_what_a_model_makes() -> None:
+    """Or a chat model that sees videos is found for a question about making them."""
+    row = {"id": "x", "summary": "Small, sees"}
+    sees = {"input": ["text", "video"], "output": ["text"]}
+    lines = page(read_model({**row, "capabilities": sees})).splitlines()
+    assert lines[1] == "It is a chat model that writes text, and reads text, video."
+    assert not any(line.startswith("Turns") for line in lines)
+    makes = {"input": ["text", "image"], "output": ["video"]}
+    lines = page(read_model({**row, "capabilities": makes})).splitlines()
+    assert lines[1] == "It makes videos from text, image."
+    assert "Turns image into video (image to video)." in lines
+
+
 def test_only_what_answers_to_chat_is_chat() -> None:
     text = {"output": ["text"]}
     assert read_model({"id": "x", "capabilities": text}).is_chat
