@@ -33,6 +33,7 @@ def add_commands(add: Callable[[str, Callable[..., int | None], str], Any]) -> N
     jobs.add_argument("--status", metavar="WORD", help="such as succeeded, failed or unknown")
     jobs.add_argument("--budget", metavar="NAME", help="those paid from this budget")
     jobs.add_argument("--key-prefix", metavar="TEXT", help="those whose key begins like this")
+    jobs.set_defaults(for_words="--key-prefix {0} lists by key, and `fetch {0}` gets a result")
     budgets = add("budgets", _budgets, "the budgets in the ledger, and what is left of each")
     budgets.add_argument(
         "--change", type=read_budget, metavar="NAME=USD", help="first set another limit, for all"

@@ -30,7 +30,7 @@ def add_commands(add: Callable[[str, Callable[..., int | None], str], Any]) -> N
         added = commands.add_parser(name, help=text, description=text)
         # Absent unless given, so that it may also stand before this command.
         added.add_argument("--json", action="store_true", default=argparse.SUPPRESS)
-        added.set_defaults(command=command)
+        added.set_defaults(command=command, parser=added)
         return added
 
     setup = add_one("setup", _setup, "create the ledger's tables, or update them; needs the rights")

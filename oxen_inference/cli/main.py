@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from oxen_inference._version import __version__
-from oxen_inference.cli import doctor, jobs, ledger, models, output, report
+from oxen_inference.cli import doctor, jobs, ledger, models, output, report, usage
 from oxen_inference.cli.generate import command as generate
 from oxen_inference.cli.words import in_commands
 
@@ -30,7 +30,7 @@ OK, FAILED, INTERRUPTED = 0, 1, 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status. What went wrong is printed to stderr."""
-    options = _parser().parse_args(argv)
+    options = usage.parse(_parser(), argv)
     from oxen_inference.client import OxenClient
     from oxen_inference.errors import MissingAPIKeyError, OxenError
     from oxen_inference.settings import KEYS_PAGE
@@ -98,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     def add(name: str, command: Command, text: str) -> Any:
         added = commands.add_parser(name, help=text, description=text)
         added.add_argument("--json", action="store_true", help="print JSON instead of a table")
-        added.set_defaults(command=command, error_status=FAILED)
+        added.set_defaults(command=command, parser=added, error_status=FAILED)
         return added
 
     models.add_commands(add)

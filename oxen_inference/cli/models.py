@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from oxen_inference.cli.output import print_json, print_line, show_control
+from oxen_inference.cli.usage import read_pair
 from oxen_inference.money import read_money
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def add_commands(add: Callable[[str, Callable[..., int | None], str], Any]) -> N
         models.add_argument(f"--{name}")
     models.add_argument("--deployed", action=argparse.BooleanOptionalAction, default=None)
     models.add_argument("--search", metavar="WORDS")
+    models.set_defaults(for_words="did you mean --search {}?")
 
     find = add("find", _find, "find models by what they must do")
     find.add_argument("words", nargs="*", help="rank by how many of them a description has")
@@ -43,8 +45,19 @@ def add_commands(add: Callable[[str, Callable[..., int | None], str], Any]) -> N
 
     quote = add("quote", _quote, "what a call would cost; free")
     quote.add_argument("model")
-    quote.add_argument("params", nargs="*", metavar="name=value", help="e.g. duration=10")
-    quote.add_argument("--num-generations", type=int, default=1, metavar="N")
+    add_params(quote, read_pair)
+    quote.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="the same, as in generate"
+    )
+    quote.add_argument("-n", "--num-generations", type=int, default=1, metavar="N")
+
+
+def add_params(parser: argparse.ArgumentParser, read: Callable[[str], str]) -> None:
+    """Let a command take the model's parameters, also after its options."""
+    parser.add_argument(
+        "params", nargs="*", type=read, metavar="name=value", help="a parameter, as in duration=10"
+    )
+    parser.set_defaults(read_param=read)
 
 
 def read_usd(text: str) -> Decimal:
@@ -95,8 +108,9 @@ def _quote(client: OxenClient, options: argparse.Namespace, out: Console) -> Non
     from oxen_inference.catalog.parameters import parameters, validate
 
     model = client.catalog.get(options.model)
-    params = validate(model, read_params(model, options.params), partial=True)
-    count = validate(model, {"num_generations": options.num_generations}, partial=True)
+    params = validate(model, read_params(model, [*options.set, *options.params]), partial=True)
+    number = params.pop("num_generations", options.num_generations)
+    count = validate(model, {"num_generations": number}, partial=True)
     price = client.media.quote(model, params={**params, **count})
     known = parameters(model)
     assumed = {name: known.default(name) for name in known.fields if name not in params}

@@ -25,6 +25,8 @@ from oxen_inference.cli.output import SafeConsole
 from oxen_sandbox import Fault, Sandbox
 from tests.support.scripted_server import Hold, ScriptedServer, http
 
+MODEL = "flux-2-dev"
+
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
@@ -81,6 +83,50 @@ def test_every_list_is_there_as_json(hub: Sandbox, capsys: Any) -> None:
     assert json.loads(capsys.readouterr().out)["params"]["seed"] == 7
     assert main(["quote", "flux-2-dev", "seed=seven"]) == 1
     assert "seed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (("generate", MODEL, "an ox"), "a prompt goes after -p: -p 'an ox'"),
+        (("generate", MODEL, "--yes", "an ox"), "a prompt goes after -p: -p 'an ox'"),
+        (("generate", "-m", MODEL, "-p", "x"), "the model needs no option: {} MODEL"),
+        (("generate", MODEL, "-p", "x", "--guidance", "3"), "is --set guidance=3\n"),
+        (("generate", MODEL, "-p", "x", "--guidance=3"), "is --set guidance=3\n"),
+        (("generate", MODEL, "-p", "x", "--save_to", "y"), "did you mean --save-to?"),
+        (("generate", MODEL, "-p", "x", "-o", "y"), "results go to --save-to FOLDER"),
+        (("quote", MODEL, "an ox"), "a prompt is given as 'prompt=an ox'"),
+        (("quote", MODEL, "-p", "an ox"), "is --set 'prompt=an ox'"),
+        (("models", "claude"), "did you mean --search claude?"),
+        (("models", "flux", "pro"), "did you mean --search 'flux pro'?"),
+        (("models", "--base-url", "x"), "--base-url goes before the command"),
+        (("jobs", "herd"), "--key-prefix herd lists by key, and `fetch herd` gets a result"),
+        (("doctor", "x"), "`{} --help` lists what it takes"),
+        (("ledger", "copy", "a", "b", "c"), "`{} --help` lists what it takes"),
+    ],
+)
+def test_an_unknown_argument_gets_the_usage_of_its_command_and_a_hint(
+    capsys: Any, arguments: tuple[str, ...], hint: str
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    printed = capsys.readouterr().err
+    name = "ledger copy" if arguments[0] == "ledger" else arguments[0]
+    command = re.match(r"usage: (.*?) \[-h\]", printed)
+    assert end.value.code == 2
+    assert command
+    assert command[1].endswith(f" {name}")
+    assert hint.format(command[1]) in printed
+
+
+def test_parameters_are_taken_in_every_form(hub: Sandbox, capsys: Any) -> None:
+    for given in (
+        ("quote", MODEL, "seed=7", "-n", "2"), ("quote", MODEL, "--set", "seed=7", "-n", "2"),
+        ("quote", "--json", MODEL, "--set", "seed=7", "num_generations=2"),
+    ):  # fmt: skip
+        assert main([*given, "--json"]) == 0
+        quote = json.loads(capsys.readouterr().out)
+        assert (quote["params"], quote["high"]) == ({"seed": 7, "num_generations": 2}, "0.026")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs signals")

@@ -74,6 +74,20 @@ def test_prompts_are_made_and_written_down(
     assert sum(Decimal(row["cost"]) for row in found) == sum(c.cost or 0 for c in hub.charges)
 
 
+def test_parameters_and_the_prompt_are_taken_without_options(
+    hub: Sandbox, terminal: Terminal, tmp_path: Path
+) -> None:
+    asked = ("generate", MODEL, "prompt=an ox = a bull", "--save-to", tmp_path, "--yes", "seed=7")
+    assert terminal(*asked, "num_generations=2")[0] == 0
+    (row,) = rows(tmp_path)
+    assert (row["prompt"], len(row["files"])) == ("an ox = a bull", 2)
+    assert [job.params["seed"] for job in hub.jobs] == [7, 7]
+    source = manifest(tmp_path / "p.jsonl", {"prompt": "a", "model": MODEL})
+    asked = ("generate", "seed=8", "--from", source, "--save-to", tmp_path, "--yes")
+    assert terminal(*asked)[0] == 0
+    assert hub.jobs[-1].params["seed"] == 8
+
+
 def test_a_log_says_how_far_a_run_is(
     hub: Sandbox, terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

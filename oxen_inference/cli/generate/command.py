@@ -15,8 +15,9 @@ from oxen_inference.cli.generate.plan import Plan
 from oxen_inference.cli.generate.run import make
 from oxen_inference.cli.generate.state import Run, find_run, held, read_run_name, replaced_run
 from oxen_inference.cli.generate.summary import NOTHING_SENT, OK
-from oxen_inference.cli.models import read_usd
+from oxen_inference.cli.models import add_params, read_usd
 from oxen_inference.cli.output import print_json, print_line, stderr
+from oxen_inference.cli.usage import read_prompt_or_pair
 from oxen_inference.media.results.remote import as_path, as_url
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def add_commands(add: Callable[[str, Callable[..., int | None], str], Any]) -> N
     generate.formatter_class = argparse.RawDescriptionHelpFormatter
     generate.epilog = _EXAMPLES
     generate.add_argument("model", nargs="?", help="a model's id, for lines that name none")
+    add_params(generate, read_prompt_or_pair)
     what = generate.add_argument_group("what to make")
     what.add_argument("-p", "--prompt", action="append", default=[], help="may be repeated")
     what.add_argument("--from", dest="source", metavar="FILE", help="a manifest; - reads stdin")
@@ -91,6 +93,7 @@ def add_commands(add: Callable[[str, Callable[..., int | None], str], Any]) -> N
 def _generate(client: OxenClient, options: argparse.Namespace, out: Console) -> int:
     from oxen_inference.settings import missing_key
 
+    _take_params(options)
     results = _results_path(options)
     run = find_run(results, options)
     plan = Plan(client, options, Bought(client, run.key_prefix, options.attempts))
@@ -115,6 +118,19 @@ def _generate(client: OxenClient, options: argparse.Namespace, out: Console) -> 
         if not options.new:  # another process may have begun it since
             run = find_run(results, options)
         return make(client, options, plan, run, results, out)
+
+
+def _take_params(options: argparse.Namespace) -> None:
+    """Read what is given as ``name=value`` like the options that it stands for."""
+    params, options.params = options.params, []
+    if options.model is not None and "=" in options.model:  # with --from it may be left out
+        params, options.model = [options.model, *params], None
+    for pair in params:
+        name, _, value = pair.partition("=")
+        if name == "prompt":
+            options.prompt.append(value)
+        else:
+            options.set.append(pair)
 
 
 def _notes(client: OxenClient, options: argparse.Namespace, run: Run, plan: Plan) -> Iterator[str]:
