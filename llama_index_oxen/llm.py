@@ -450,6 +450,9 @@ class Oxen(ClientHolder, tool_calls.ToolRequests, StructuredOutputLLM):
         return self.http_client, self.async_http_client
 
     def __getstate__(self) -> dict[str, Any]:
+        if self.budget is not None:
+            # Core leaves out what cannot be pickled, and a copy without a limit would pay without one.
+            self.budget.__reduce__()
         # Connections and their locks cannot be pickled.
         without: dict[str, Any] = {"http_client": None, "async_http_client": None}
         # The other process has secrets of its own, such as the key of its environment.

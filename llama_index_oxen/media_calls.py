@@ -404,11 +404,8 @@ def _read_run(
 ) -> tuple[str, dict[str, Any]]:
     """Return the role that a tool's name means, and the arguments of inputs that name no other.
 
-    A model among the `options` is taken out of them, and an amount becomes one budget for all.
-    Raises `InvalidInputError`, `ConfigurationError`.
+    A model among the `options` is taken out of them. Raises `InvalidInputError`.
     """
-    from oxen_inference.ledger.budgets import as_budget
-
     models = list((given or {}).values())
     check_list(inputs, options, models)
     filling = {role: [m for m in models if role in roles_of(m)] for role in ROLES}
@@ -427,7 +424,6 @@ def _read_run(
         )
     role, model = of_models.get(name, (name, None))
     named = options.pop("model", None) or model
-    options["budget"] = as_budget(options.get("budget"))
     return role, {} if named is None else {"model": getattr(named, "id", named)}
 
 

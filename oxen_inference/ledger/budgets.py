@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import ROUND_DOWN, Decimal
@@ -38,12 +39,14 @@ def read_limit(value: object) -> Decimal:
     return given if given == kept else kept  # $2.00 stays $2.00
 
 
-def as_budget(given: Budget | USD | None) -> Budget | None:
+def as_budget(
+    given: Budget | USD | None, make: Callable[[USD], Budget] | None = None
+) -> Budget | None:
     """Return a budget as it is, and an amount as a new budget. Raises `ConfigurationError`."""
     if given is None or isinstance(given, Budget):
         return given
     try:
-        return Budget(given)
+        return (make or Budget)(given)
     except InvalidInputError:
         raise ConfigurationError(
             f'budget must be a Budget, or an amount in USD such as "20.00", not {given!r}.'
@@ -309,6 +312,23 @@ class RunBudget(Budget):
             accounts.change_charge(connection, account, charge_id, before, amount)
         if not known.reserved:
             self._earlier = None
+
+
+class ListBudget(Budget):
+    """The budget of a list of requests with a key prefix, in the ledger of the client that pays.
+
+    What was paid for under the prefix before counts, and the limit that was given last.
+    """
+
+    def __init__(self, limit: USD, key_prefix: str, hub: str) -> None:
+        super().__init__(limit)
+        self._account = f"list:{key_prefix} at {hub}"
+
+    def _bind(self, ledger: Ledger) -> None:
+        with ledger.database.writing() as connection:
+            if accounts.open_account(connection, self._account, self.limit) != self.limit:
+                accounts.change_limit(connection, self._account, self.limit)
+        self._ledger = ledger
 
 
 def _durable(ledger: Ledger, name: str) -> Ledger:

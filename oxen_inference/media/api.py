@@ -16,7 +16,7 @@ from oxen_inference.catalog.pricing import Quote
 from oxen_inference.effects import run
 from oxen_inference.errors import InvalidInputError, OxenError
 from oxen_inference.events import AsyncEvents, Events
-from oxen_inference.ledger.budgets import Budget, as_budget
+from oxen_inference.ledger.budgets import USD, Budget, ListBudget, as_budget
 from oxen_inference.ledger.entries import Entry, Scope
 from oxen_inference.ledger.polls import SharedPolling
 from oxen_inference.ledger.store import Ledger, default_ledger
@@ -234,11 +234,22 @@ class MediaBase:
         common: Mapping[str, Any],
     ) -> Bulk:
         total = len(requests) if isinstance(requests, Sized) else None
+        # An amount is one budget for the whole list.
+        budget = as_budget(options["budget"], self._make_budget(options.get("key_prefix")))
+        options = {**options, "budget": budget}
+        common = {**common, "budget": budget}
 
         def read(request: Mapping[str, Any]) -> tuple[MediaRequest, WaitOptions]:
             return read_request({**common, **request})
 
         return Bulk(self._engine, BulkOptions(**options), read, start, total)
+
+    def _make_budget(self, key_prefix: object) -> Callable[[USD], Budget] | None:
+        """Return what makes a budget of an amount; None where each list has a new one."""
+        if not isinstance(key_prefix, str):
+            return None
+        hub = self._engine.hub()
+        return lambda limit: ListBudget(limit, key_prefix, hub)
 
     async def _generate_many(
         self,
@@ -251,8 +262,7 @@ class MediaBase:
         listed = list(requests)
         options = {name: given[name] for name in RUN_OPTIONS if name in given}
         common = {name: value for name, value in given.items() if name not in RUN_OPTIONS}
-        # An amount is one budget for the whole list.
-        options["budget"] = common["budget"] = as_budget(common.get("budget"))
+        options["budget"] = common.get("budget")
         options["on_progress"] = common.pop("on_progress", None)
         bulk = self._bulk(start, listed, options, common)
         return ShownList(await collect_all(bulk, listed))
@@ -272,9 +282,8 @@ def for_all(
     Raises `InvalidInputError` for a misspelled option.
     """
     check_names(common, ALL_OPTIONS, [common.get("model")])
-    given = {**given, "budget": as_budget(given["budget"])}
     options = {name: given[name] for name in (*RUN_OPTIONS, "budget", "on_progress")}
-    for_each = {name: given[name] for name in ("budget", "max_cost", "timeout", "save_to")}
+    for_each = {name: given[name] for name in ("max_cost", "timeout", "save_to")}
     known = {name: value for name, value in for_each.items() if value is not None}
     return options, {**known, **common}
 

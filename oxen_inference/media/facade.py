@@ -160,7 +160,8 @@ class Media(MediaBase):
         another run pay for nothing that was paid for before. `attempts`: how often to buy what
         Oxen confirmed as failed, where another try may help. `stop_after` equal failures in a row
         end the run, and so does a used-up budget: the last error says so, and so does `.stopped`.
-        A `budget` given as an amount is one for this run.
+        A `budget` given as an amount is one for this run, and with a `key_prefix` for all runs with
+        that prefix: what they paid for before counts.
         `on_progress` is told how far the run is; "bar" shows it on stderr or in the notebook.
         A context manager: leaving it sends no more, and detaches from what runs.
         """

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 ROLES = ("generate_image", "edit_image", "generate_video", "generate_audio")
 _LIMITS = ("max_cost", "timeout", "on_interrupt", "save_to")
-_SETTINGS_OF_LISTS = (*_LIMITS, "budget", "allow_unknown_cost", "price_caps", "inline_inputs")
+_SETTINGS_OF_LISTS = (*_LIMITS, "allow_unknown_cost", "price_caps", "inline_inputs")
 _MAX_NAME_LENGTH = 64  # of a function, in OpenAI's and Anthropic's APIs
 
 
@@ -109,15 +109,12 @@ class MediaToolConfig:
         check_limits(**{name: given[name] for name in _LIMITS if name in given})
         limits = (self.max_cost, given.get("max_cost"))
         amounts = [read_amount(limit, "max_cost") for limit in limits if limit is not None]
-        budget = as_budget(given.get("budget"))
-        if budget is not None:
+        if self.budget is not None and (budget := as_budget(options.get("budget"))) is not None:
             check_single_budget("The tool", self.budget, budget)
-        config = replace(
-            self,
-            **{**given, "max_cost": min(amounts, default=None), "budget": budget or self.budget},
-        )
+        config = replace(self, **{**given, "max_cost": min(amounts, default=None)})
         left = {name: value for name, value in options.items() if name not in given}
-        return config, {**left, "budget": config.budget}
+        # An amount is one budget for the whole list, which the run makes.
+        return config, {**left, "budget": self.budget or options.get("budget")}
 
     def _request_kwargs(
         self, params: Mapping[str, Any], key: str | None, conversation: str | None, *, durable: bool
@@ -131,7 +128,7 @@ class MediaToolConfig:
             "key_is_derived": True,
             "conversation": conversation,
             "max_cost": self.max_cost,
-            "budget": self.budget,
+            **({} if self.budget is None else {"budget": self.budget}),
             "allow_unknown_cost": self.allow_unknown_cost,
             "allow_paths": self.inputs_from is not None,
             "price_caps": self.price_caps,

@@ -12,6 +12,7 @@ import re
 import warnings
 from collections.abc import AsyncGenerator, Generator, Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,7 +30,7 @@ from pydantic import BaseModel
 
 from llama_index_oxen import Oxen
 from llama_index_oxen.structured import program_for
-from oxen_inference import errors
+from oxen_inference import Budget, Ledger, errors
 from oxen_inference.catalog.cache import clear_cache
 from oxen_inference.catalog.profiles import DEFAULT_CONTEXT_WINDOW
 from oxen_inference.chat import parameter_names
@@ -303,6 +304,18 @@ def test_copies_work(llm: Oxen, hub: Sandbox, monkeypatch: pytest.MonkeyPatch) -
     for one in copies:
         assert one.chat(HELLO).message.content == expected
         assert one.to_dict() == llm.to_dict()
+
+
+def test_a_pickle_keeps_its_named_budget_and_refuses_an_unnamed_one(
+    llm: Oxen, tmp_path: Path
+) -> None:
+    budget = Budget("5", name="herd", ledger=Ledger(tmp_path / "ledger.sqlite3"))
+    assert (
+        pickle.loads(pickle.dumps(llm.model_copy(update={"budget": budget}))).budget.name == "herd"
+    )
+    for unnamed in (Budget("5"), "5"):
+        with pytest.raises(TypeError, match="name it"):
+            pickle.dumps(Oxen(MODEL, api_key=llm.api_key, budget=unnamed))
 
 
 def test_a_client_of_ones_own_is_used_and_left_behind(hub: Sandbox) -> None:

@@ -318,6 +318,21 @@ def test_an_amount_is_one_budget_for_the_run(run: Run) -> None:
     assert {type(each) for each in errors(outcomes).values()} == {BudgetExceededError}
 
 
+def test_an_amount_is_one_budget_for_all_runs_with_its_prefix(run: Run) -> None:
+    """An image costs $0.013."""
+    for limit, paid in (("0.03", 2), ("0.03", 2), ("0.06", 4), ("0.01", 4)):
+        outcomes = run(prompts(*range(8)), budget=limit, key_prefix="herd", max_in_flight=2)
+        assert run.paid == paid
+        assert len(made(outcomes)) == paid
+        assert {type(each) for each in errors(outcomes).values()} == {BudgetExceededError}
+    run(prompts(*range(8)), budget="0.03", key_prefix="another", max_in_flight=2)
+    assert run.paid == 6
+    given = {"base_url": run.hub.base_url, "api_key": run.hub.api_key, "ledger": run.ledger}
+    with OxenClient(**given) as client:
+        both = client.media.generate_many(prompts(*range(8)), budget="0.03", key_prefix="another")
+    assert (run.paid, sum(isinstance(each, MediaResult) for each in both)) == (6, 2)
+
+
 def test_a_used_up_budget_ends_the_rest_with_one_error(run: Run) -> None:
     (first,) = run(prompts("price"))
     assert isinstance(first[1], MediaResult)
