@@ -71,6 +71,8 @@ class _ChatModel(Protocol):
 
     def _catalog_entry(self, model_id: str, timeout: float) -> Model | None: ...
 
+    def _known_entry(self, model_id: str) -> Model | None: ...
+
 
 class CatalogProfile(Mapping[str, Any]):
     """LangChain's `ModelProfile` as a mapping that is filled when it is read.
@@ -113,7 +115,10 @@ class CatalogProfile(Mapping[str, Any]):
     __hash__ = None  # type: ignore[assignment]  # the content changes when the catalog arrives
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._chat_model.model!r})"
+        # What is known by now: to show a model, as a debugger does, must fetch nothing.
+        model_id = self._chat_model.model
+        known = model_profile(profile_for(model_id, self._chat_model._known_entry(model_id)))
+        return f"{type(self).__name__}({model_id!r}, {known!r})"
 
     def _read(self) -> dict[str, Any]:
         model_id = self._chat_model.model

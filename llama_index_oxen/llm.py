@@ -244,8 +244,8 @@ class Oxen(ClientHolder, tool_calls.ToolRequests, StructuredOutputLLM):
     def _cached_entry(self) -> Model | None:
         if self._entry is not None and self._entry.id != self.model:
             self._entry = None  # this is a copy for another model, or `model` was assigned
-        if self._entry is None and self._has_client:
-            self._entry = self._client().catalog.cached(self.model)
+        if self._entry is None:
+            self._entry = self._known_entry(self.model)
         entry: Model | None = self._entry
         return entry
 

@@ -111,6 +111,10 @@ class ClientHolder:
         threading.Thread(target=self._prefetch_entry, args=(model_id,), daemon=True).start()
         return None
 
+    def _known_entry(self, model_id: str) -> Model | None:
+        """Return a model's entry in the catalog if it is there already. Fetches nothing."""
+        return self._client().catalog.cached(model_id) if self._has_client else None
+
     def _prefetch_entry(self, model_id: str) -> None:
         try:
             self._fetch_entry(model_id, 0.0)

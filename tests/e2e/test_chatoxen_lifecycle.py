@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import gc
+import json
 import pickle
 import threading
 import time
@@ -396,12 +397,17 @@ def test_a_model_without_a_price_has_no_cost(hub: Sandbox) -> None:
 
 def test_making_a_model_sends_nothing_and_its_profile_is_the_catalogs(hub: Sandbox) -> None:
     model = on(hub)
-    repr(model)
+    shown = repr(model.profile)
+    assert shown.startswith(f"CatalogProfile('{MODEL}', {{'tool_calling': True")
+    assert "image_inputs" not in shown
+    assert shown in repr(model)
     assert hub.requests == []
     assert model.profile is not None
     assert model.profile["image_inputs"] is True
     assert model.profile["max_input_tokens"] == 1_000_000
     assert model.profile.get("tool_calling") is True
+    assert repr(model.profile) == f"CatalogProfile('{MODEL}', {dict(model.profile)!r})"
+    assert json.loads(json.dumps(dict(model.profile)))["image_inputs"] is True
     assert dict(on(hub, model="deepseek-v4-pro").profile or {})["image_inputs"] is False
     assert sent_to_catalog(hub) == 1
 

@@ -118,8 +118,10 @@ def test_each_request_goes_where_its_model_says(make: Any, asynchronous: bool, w
 def test_a_copy_with_another_model_has_that_ones_profile() -> None:
     with ScriptedServer(OK) as server:
         model = langchain(server)
-        assert repr(model.model_copy(update={"model": "ox-2"}).profile).endswith("('ox-2')")
-        assert repr(model.profile).endswith("('ox-1')")
+        assert repr(model.model_copy(update={"model": "ox-2"}).profile).startswith(
+            "CatalogProfile('ox-2', {"
+        )
+        assert repr(model.profile).startswith("CatalogProfile('ox-1', {")
 
 
 @MODELS
