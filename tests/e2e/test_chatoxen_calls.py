@@ -112,6 +112,7 @@ def test_zero_is_a_value() -> None:
         ({"max_completion_tokens": 5}, "max_tokens", 5),
         ({"stop_sequences": ["x"]}, "stop", ["x"]),
         ({"reasoning_effort": "high"}, "reasoning_effort", "high"),
+        ({"reasoning": {"effort": "high"}}, "reasoning", {"effort": "high"}),
     ],
 )
 def test_other_names(given: dict[str, Any], name: str, value: Any) -> None:
