@@ -2,6 +2,7 @@
 
 import argparse
 import signal
+import tempfile
 import threading
 from dataclasses import fields
 
@@ -50,6 +51,8 @@ def main() -> None:
         parser.exit(1, f"cannot serve on {where}: {error.strerror}; --port 0 takes a free port\n")
     print(f"export OXEN_BASE_URL={hub.base_url}", flush=True)
     print(f"export OXEN_API_KEY={hub.api_key}", flush=True)
+    # Made-up prices do not belong in the ledger whose budgets are for Oxen's.
+    print(f"export OXEN_STATE_DIR={tempfile.mkdtemp(prefix='oxen-sandbox-')}", flush=True)
     print("# A local Oxen: nothing is paid, prices are made up. Ctrl-C stops it.", flush=True)
     try:
         stop.wait()

@@ -13,6 +13,7 @@ import textwrap
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -244,8 +245,9 @@ def test_the_command_line_serves_and_says_how() -> None:
         assert process.stdout is not None
         printed = dict(
             process.stdout.readline().strip().removeprefix("export ").split("=", 1)
-            for _ in range(2)
+            for _ in range(3)
         )
+        assert not list(Path(printed["OXEN_STATE_DIR"]).iterdir())
         base, key = printed["OXEN_BASE_URL"], printed["OXEN_API_KEY"]
         answer = fetch(f"{base}/queue", "POST", {"model": "google-veo-3", "prompt": "x"}, key)
         (job,) = answer.json["generations"]
