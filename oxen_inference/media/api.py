@@ -254,7 +254,7 @@ class MediaBase:
     async def _generate_many(
         self,
         start: Callable[[Any, str], None],
-        requests: Iterable[Mapping[str, Any]],
+        requests: Iterable[str | Mapping[str, Any]],
         given: Mapping[str, Any],
     ) -> list[MediaResult | OxenError]:
         check_names(given, ALL_OPTIONS, [given.get("model")])

@@ -25,7 +25,7 @@ from oxen_inference.media.bulk import Bulk
 from oxen_inference.media.bulk_run import Outcome
 from oxen_inference.result import BulkProgress, MediaResult
 
-Request = Mapping[str, Any]
+Request = str | Mapping[str, Any]
 
 
 class _AsCompleted:

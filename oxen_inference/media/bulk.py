@@ -56,18 +56,20 @@ class Bulk:
         self._keys_are_new: bool | None = None
         """Whether the ledger had none of this prefix when the run began; None until it is asked."""
 
-    async def take(self, request: Mapping[str, Any]) -> None:
+    async def take(self, request: str | Mapping[str, Any]) -> None:
         """Make a job of a request, for the workers to send."""
         index = self.run.next_index()
         if self.run.has_ended_early:
             self.run.say_stopped(index)
             return
         try:
-            if not isinstance(request, Mapping):
+            given = {"prompt": request} if isinstance(request, str) else request
+            if not isinstance(given, Mapping):
                 raise InvalidInputError(
-                    f"A request is a mapping of the arguments of generate, not {request!r:.80}."
+                    "A request is a prompt, or a mapping of the arguments of generate, not "
+                    f"{given!r:.80}."
                 )
-            wanted, options = self._read(request)
+            wanted, options = self._read(given)
             if self._keys is not None and wanted.key is None:
                 params = await read_given(wanted)
                 model = wanted.model if isinstance(wanted.model, str) else wanted.model.id

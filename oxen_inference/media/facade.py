@@ -125,9 +125,10 @@ class Media(MediaBase):
         return None if entry is None else MediaHandle(self._engine, self._driver, entry)
 
     def generate_many(
-        self, requests: Iterable[Mapping[str, Any]], **common: Any
+        self, requests: Iterable[str | Mapping[str, Any]], **common: Any
     ) -> list[MediaResult | OxenError]:
-        """Make many, each given by the arguments of `generate`; errors are returned in place.
+        """Make many, each given by its prompt, or by the arguments of `generate`; errors are
+        returned in place.
 
         `common` are arguments for all, and options of `generate_as_completed`; its `on_progress` is
         told how far all are, and that of a request how far this one is.
@@ -136,7 +137,7 @@ class Media(MediaBase):
 
     def generate_as_completed(
         self,
-        requests: Iterable[Mapping[str, Any]],
+        requests: Iterable[str | Mapping[str, Any]],
         *,
         max_in_flight: int = 64,
         max_connections: int = 16,
@@ -152,9 +153,10 @@ class Media(MediaBase):
     ) -> AsCompleted:
         """Make any number and yield `(index, MediaResult | OxenError)` as each ends.
 
-        Each request is a mapping of the arguments of `generate`; `common` are arguments for all,
-        `max_cost` and `timeout` are for each. Requests are taken one by one, so that at most
-        `max_in_flight` are held, and sent on at most `max_connections` connections.
+        Each request is a prompt, or a mapping of the arguments of `generate`; `common`, such as
+        the model, are arguments for all, `max_cost` and `timeout` are for each. Requests are taken
+        one by one, so that at most `max_in_flight` are held, and sent on at most `max_connections`
+        connections.
 
         With a `key_prefix` each request gets a key of its content, and the same requests in
         another run pay for nothing that was paid for before. `attempts`: how often to buy what
@@ -340,7 +342,7 @@ class AsyncMedia(MediaBase):
         return None if entry is None else AsyncMediaHandle(self._engine, self._driver, entry)
 
     async def generate_many(
-        self, requests: Iterable[Mapping[str, Any]], **common: Any
+        self, requests: Iterable[str | Mapping[str, Any]], **common: Any
     ) -> list[MediaResult | OxenError]:
         """See `Media.generate_many`."""
         work = self._generate_many(self._driver.start, requests, common)
@@ -348,7 +350,7 @@ class AsyncMedia(MediaBase):
 
     def generate_as_completed(
         self,
-        requests: Iterable[Mapping[str, Any]] | AsyncIterable[Mapping[str, Any]],
+        requests: Iterable[str | Mapping[str, Any]] | AsyncIterable[str | Mapping[str, Any]],
         *,
         max_in_flight: int = 64,
         max_connections: int = 16,

@@ -96,7 +96,7 @@ def errors(outcomes: Outcomes) -> dict[int, OxenError]:
 
 
 def test_every_request_has_its_index_and_its_own_end(run: Run, tmp_path: Path) -> None:
-    requests = [*prompts("a", "b"), {"prompt": "no model"}, *prompts("c", width="x"), "no mapping"]
+    requests = [*prompts("a", "b"), {"prompt": "no model"}, *prompts("c", width="x"), 4]
     outcomes = run(requests, save_to=tmp_path / "out")
     assert made(outcomes) == {0: "a", 1: "b"}
     assert {i: type(each) for i, each in errors(outcomes).items()} == dict.fromkeys(
@@ -107,6 +107,14 @@ def test_every_request_has_its_index_and_its_own_end(run: Run, tmp_path: Path) -
     assert sorted(path for each in results for path in each.paths) == sorted(
         (tmp_path / "out").iterdir()
     )
+
+
+def test_a_request_may_be_a_prompt_where_all_have_one_model(run: Run) -> None:
+    outcomes = run(["a", {"prompt": "b", "model": "flux-1-dev"}], model=MODEL)
+    assert made(outcomes) == {0: "a", 1: "b"}
+    assert sorted(job.model for job in run.hub.jobs) == ["flux-1-dev", MODEL]
+    ((_, error),) = run(["a"])
+    assert "model is missing" in str(error)
 
 
 def test_requests_are_taken_as_there_is_room(run: Run) -> None:
