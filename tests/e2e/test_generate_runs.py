@@ -123,11 +123,17 @@ def test_a_dry_run_finds_what_would_fail(hub: Sandbox, terminal: Terminal, tmp_p
             assert (status, words in errors) == (2, True), (wrong, last, errors)
     for limit, words in (
         (("--budget", "0.01"), "the budget has $0.01 left, and this may cost $0.013"),
-        (("--max-cost", "0.01"), "1 request above --max-cost: not sent"),
+        (
+            ("--max-cost", "0.01"),
+            "1 request above --max-cost: not sent, since each may cost $0.013",
+        ),
     ):
         status, printed, errors = terminal("generate", MODEL, "-p", "an ox", *limit, "--dry-run")
         assert (status, words in errors) == (0, True), (limit, errors)
-    assert "$0.013" not in printed  # of what is too dear nothing is sent
+    assert printed == f"1 × {MODEL}: above --max-cost; nothing was sent\n"
+    source = manifest(tmp_path / "p.jsonl", '"a"', {"prompt": "b", "num_generations": 2})
+    asked = ("generate", MODEL, "--from", source, "--max-cost", "0.02", "--dry-run")
+    assert terminal(*asked)[1] == f"3 × {MODEL}: $0.013; nothing was sent\n"
     assert hub.jobs == []
 
 

@@ -86,7 +86,12 @@ def limits_in_the_way(
 
     given: BudgetOption | None = options.budget
     if plan.too_dear:
-        yield f"{counted(plan.too_dear, 'request')} above --max-cost: not sent"
+        low, high = usd(min(plan.too_dear)), usd(max(plan.too_dear))
+        each = high if low == high else f"{low} to {high}"
+        yield (
+            f"{counted(len(plan.too_dear), 'request')} above --max-cost: not sent, since each may "
+            f"cost {each}"
+        )
     is_limited = given is not None or options.max_cost is not None
     if is_limited and plan.unknown and not options.allow_unknown_cost:
         count = sum(plan.unknown.values())

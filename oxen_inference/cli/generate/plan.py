@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from oxen_inference.client import OxenClient
 
 ALREADY_MADE = "already made, nothing is bought"
+_ABOVE = "above --max-cost"
 _MOST_SHOWN = 20
 _FORM = (
     'each line is JSON: an object, or a text in quotes such as "an ox"; a file of plain prompts has '
@@ -62,8 +63,9 @@ class Plan:
         self.by_model: Counter[str] = Counter()
         self.earlier: Counter[Earlier] = Counter()
         """What became of the requests, where they were made before."""
-        self.too_dear = 0
-        """Requests that may cost more than --max-cost."""
+        self.too_dear: list[Decimal] = []
+        """What each request may cost that may cost more than --max-cost."""
+        self._priced = 0
         digest = hashlib.sha256()
         problems: list[str] = []
         bad, has_other_forms = 0, False
@@ -101,22 +103,29 @@ class Plan:
         return self.count
 
     def __str__(self) -> str:
-        from oxen_inference.money import usd
-
-        price = usd(self.high) if self.low == self.high else f"{usd(self.low)} to {usd(self.high)}"
-        unknown = sum(self.unknown.values())
-        if unknown:
-            price += f", and {unknown:,} of unknown price ({next(iter(self.unknown))})"
+        price = self._price_of_new()
         if not self.earlier:
-            return f"{self.models}: {price}"
+            return f"{self.models}: {price or _ABOVE}"
         if self.earlier["made"] == self.count:
             return f"{self.models}: {ALREADY_MADE}"
         before = f"{self.earlier['made']:,} of {self.count:,} already made"
         words: dict[Earlier, str] = {"sent": "already sent", "failed": "failed before"}
         for state, word in words.items():
             before += f", {self.earlier[state]:,} {word}" if self.earlier[state] else ""
-        rest = "nothing is bought" if self.is_bought else f"{price} for the rest"
-        return f"{self.models}: {before}; {rest}"
+        rest = f"{price} for the rest" if price else f"the rest is {_ABOVE}"
+        return f"{self.models}: {before}; {'nothing is bought' if self.is_bought else rest}"
+
+    def _price_of_new(self) -> str:
+        """Say what the requests cost that are not bought yet; empty where all of it is above --max-cost."""
+        from oxen_inference.money import usd
+
+        parts = []
+        if self._priced:
+            low, high = usd(self.low), usd(self.high)
+            parts.append(high if low == high else f"{low} to {high}")
+        if unknown := sum(self.unknown.values()):
+            parts.append(f"{unknown:,} of unknown price ({next(iter(self.unknown))})")
+        return ", and ".join(parts)
 
     @property
     def is_bought(self) -> bool:
@@ -196,11 +205,12 @@ class Plan:
             return
         most = self._options.max_cost
         if most is not None and quote.high is not None and quote.high > most:
-            self.too_dear += 1
+            self.too_dear.append(quote.high)
             return
         if quote.low is None or quote.high is None:
             self.unknown[quote.reason or "no reason given"] += 1
             return
+        self._priced += 1
         self.low += quote.low
         self.high += quote.high
 
