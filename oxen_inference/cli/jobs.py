@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from oxen_inference.media.handles import MediaHandle
     from oxen_inference.result import MediaItem
 
-_SHOWN_PROMPT = 40  # characters
-_ID_WIDTH = 36
+_SHOWN = 40  # characters of a prompt or a key
+_TABLE_WIDTH = 160
+_SHOWN_JOBS = 50
 
 
 def add_commands(add: Callable[[str, Callable[..., int | None], str], Any]) -> None:
@@ -33,6 +34,9 @@ def add_commands(add: Callable[[str, Callable[..., int | None], str], Any]) -> N
     jobs.add_argument("--status", metavar="WORD", help="such as succeeded, failed or unknown")
     jobs.add_argument("--budget", metavar="NAME", help="those paid from this budget")
     jobs.add_argument("--key-prefix", metavar="TEXT", help="those whose key begins like this")
+    jobs.add_argument(
+        "--limit", type=_read_limit, metavar="N", help="the newest N (50, with --json all); 0: all"
+    )
     jobs.set_defaults(for_words="--key-prefix {0} lists by key, and `fetch {0}` gets a result")
     budgets = add("budgets", _budgets, "the budgets in the ledger, and what is left of each")
     budgets.add_argument(
@@ -50,13 +54,22 @@ def add_commands(add: Callable[[str, Callable[..., int | None], str], Any]) -> N
     fetch.add_argument("--save-to", metavar="FOLDER", default=".", help="where to (here)")
 
 
+def _read_limit(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"not a number of jobs: {text!r}")
+    return int(text)
+
+
 def _jobs(client: OxenClient, options: argparse.Namespace, out: Console) -> None:
     entries = client.media.jobs(
         status=options.status, budget=options.budget, key_prefix=options.key_prefix
     )
     if not entries:
         _explain_none(client, options)
-    _print_entries(entries, options, out)
+    limit = options.limit
+    if limit is None:
+        limit = 0 if options.json else _SHOWN_JOBS
+    _print_entries(entries, options, out, limit or len(entries))
 
 
 def _explain_none(client: OxenClient, options: argparse.Namespace) -> None:
@@ -206,35 +219,70 @@ def _print_saved(out: Console, items: Iterable[MediaItem]) -> None:
             print_line(out, f"saved {item.path or item.saved_url}")
 
 
-def _print_entries(entries: list[Entry], options: argparse.Namespace, out: Console) -> None:
+def _print_entries(
+    entries: list[Entry], options: argparse.Namespace, out: Console, limit: int | None = None
+) -> None:
+    shown = entries[:limit]
     if options.json:
-        print_json([_entry_as_json(entry) for entry in entries])
+        print_json([_entry_as_json(entry) for entry in shown])
         return
+    if out.width < _TABLE_WIDTH:
+        _print_lines(shown, out)
+    elif shown:
+        _print_table(shown, out)
+    total = _total(entries)
+    if more := len(entries) - len(shown):
+        total = f"and {more:,} more: --limit 0 lists all; {total}"
+    print_line(out, total)
+
+
+def _print_table(entries: list[Entry], out: Console) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from oxen_inference.money import usd
-
-    table = Table(caption=_total(entries))
+    table = Table()
     columns = ("started", "model", "prompt", "state", "cost", "reserved", "generation ids", "key")
     for column in columns:
         # An id must not be cut: the reader copies it.
-        min_width = _ID_WIDTH if column == "generation ids" else None
-        table.add_column(column, overflow="fold", min_width=min_width)
+        table.add_column(column, overflow="fold", no_wrap=column == "generation ids")
     for entry in entries:
-        statuses = ", ".join(sorted({item.status for item in entry.items}))
         row = (
             _local_time(entry.created_at),
             entry.model,
             _shorten(entry.prompt),
-            statuses or entry.state,
-            "" if entry.cost is None else usd(entry.cost),
-            usd(entry.reserved) if entry.reserved else "",
-            ", ".join(entry.generation_ids),
-            entry.key or "",
+            _state(entry),
+            *_amounts(entry),
+            "\n".join(entry.generation_ids),
+            _shorten_middle(entry.key),
         )
         table.add_row(*(Text(show_control(cell)) for cell in row))
     out.print(table)
+
+
+def _print_lines(entries: list[Entry], out: Console) -> None:
+    """Print a few lines for each, where a table would have to cut the ids."""
+    for entry in entries:
+        cost, reserved = _amounts(entry)
+        head = f"{_local_time(entry.created_at)}  {_state(entry):<9}  {cost:<7}  "
+        ids = f"\n{' ' * len(head)}".join(entry.generation_ids)
+        print_line(out, f"{head}{ids}".rstrip())
+        print_line(out, f"    {entry.model}: {_shorten(entry.prompt)}".rstrip(": "))
+        rest = [f"{reserved} reserved"] if reserved else []
+        rest += [f"key {_shorten_middle(entry.key)}"] if entry.key else []
+        if rest:
+            print_line(out, f"    {', '.join(rest)}")
+
+
+def _state(entry: Entry) -> str:
+    return ", ".join(sorted({item.status for item in entry.items})) or entry.state
+
+
+def _amounts(entry: Entry) -> tuple[str, str]:
+    """Return what it cost and what is reserved for it, each empty where there is none."""
+    from oxen_inference.money import usd
+
+    cost = "" if entry.cost is None else usd(entry.cost)
+    return cost, usd(entry.reserved) if entry.reserved else ""
 
 
 def _total(entries: list[Entry]) -> str:
@@ -255,7 +303,12 @@ def _total(entries: list[Entry]) -> str:
 
 def _shorten(prompt: str | None) -> str:
     text = " ".join((prompt or "").split())
-    return text if len(text) <= _SHOWN_PROMPT else f"{text[: _SHOWN_PROMPT - 1]}…"
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+
+
+def _shorten_middle(key: str | None) -> str:
+    text, half = " ".join((key or "").split()), _SHOWN // 2
+    return text if len(text) <= _SHOWN else f"{text[: half - 1]}…{text[-half:]}"
 
 
 def _entry_as_json(entry: Entry) -> dict[str, Any]:

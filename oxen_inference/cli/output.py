@@ -7,6 +7,7 @@ hide text. They are shown as text.
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Iterable
@@ -34,8 +35,9 @@ class SafeConsole(Console):
 
 
 def stdout() -> SafeConsole:
-    """Return a console for results."""
-    return SafeConsole(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+    """Return a console for results, as wide as the terminal or COLUMNS says."""
+    has_width = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit()
+    return SafeConsole(width=None if has_width else _PIPE_WIDTH)
 
 
 def stderr() -> SafeConsole:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from oxen_inference import Budget, Ledger, OxenClient
+from oxen_inference.cli import jobs
 from oxen_inference.cli.main import main
 from oxen_inference.media import facade
 from oxen_inference.media.pace import Pace
@@ -77,6 +78,33 @@ def test_jobs_show_the_reservation_of_an_unknown_cost(
         client.media.submit(model="flux-2-dev", prompt=PROMPT, budget=Budget("1"))
     out = " ".join(terminal("jobs")[1].split())
     assert f"cost ${made.cost} in all, 1 of unknown cost, ${made.cost} reserved" in out
+
+
+def test_jobs_show_the_newest_and_fit_the_width(
+    made: Any, hub: Sandbox, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "_SHOWN_JOBS", 2)
+    key = f"thread-{'0' * 60}-call-1"
+    with OxenClient() as client:
+        for number in range(2):
+            newest = client.media.generate(
+                model="flux-2-dev", prompt=PROMPT, key=f"{key}{number}", num_generations=2
+            )
+    for width in ("80", "200"):
+        monkeypatch.setenv("COLUMNS", width)
+        _, out, _ = terminal("jobs")
+        assert max(map(len, out.splitlines())) <= int(width)
+        assert all(each in out for each in newest.generation_ids)
+        assert made.generation_ids[0] not in out
+        assert f"{key[:19]}…{key[-19:]}1" in out
+        assert out.endswith("and 1 more: --limit 0 lists all; cost $0.065 in all\n")
+    for limit, count in (("0", 3), ("1", 1)):
+        _, out, _ = terminal("jobs", "--limit", limit)
+        assert out.count("succeeded") == count
+        assert len(json.loads(terminal("jobs", "--limit", limit, "--json")[1])) == count
+    assert len(json.loads(terminal("jobs", "--json")[1])) == 3
+    with pytest.raises(SystemExit):
+        terminal("jobs", "--limit", "-1")
 
 
 def test_jobs_of_an_empty_ledger(hub: Sandbox, terminal: Terminal) -> None:
