@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timezone
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from oxen_inference.cli.generate.money import BudgetOption, read_budget
-from oxen_inference.cli.output import print_json, print_line, show_control
+from oxen_inference.cli.output import counted, print_json, print_line, show_control
 from oxen_inference.media.results.remote import RemoteFolder
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 _SHOWN = 40  # characters of a prompt or a key
 _TABLE_WIDTH = 160
 _SHOWN_JOBS = 50
+_SHOWN_NAMES = 10
+_AGENT_RUN = re.compile(r"agent-run:[0-9a-f]{32}")  # as `OxenBudgetMiddleware` names it
 
 
 def add_commands(add: Callable[[str, Callable[..., int | None], str], Any]) -> None:
@@ -39,6 +42,9 @@ def add_commands(add: Callable[[str, Callable[..., int | None], str], Any]) -> N
     )
     jobs.set_defaults(for_words="--key-prefix {0} lists by key, and `fetch {0}` gets a result")
     budgets = add("budgets", _budgets, "the budgets in the ledger, and what is left of each")
+    budgets.add_argument(
+        "--all", action="store_true", help="also those of single agent runs, as --json has them"
+    )
     budgets.add_argument(
         "--change", type=read_budget, metavar="NAME=USD", help="first set another limit, for all"
     )
@@ -92,8 +98,17 @@ def _explain_none(client: OxenClient, options: argparse.Namespace) -> None:
 def check_budget(client: OxenClient, name: str | None) -> None:
     """Raise `ValueError` for the name of no budget."""
     if name is not None and name not in (known := client.media.ledger.budgets()):
-        names = ", ".join(map(repr, known)) or "none with a name"
-        raise ValueError(f"the ledger has no budget {name!r}; it has {names}")
+        # Those that somebody named come first.
+        names = [repr(each) for each in sorted(known, key=_is_of_agent_run)]
+        shown = ", ".join(names[:_SHOWN_NAMES]) or "none with a name"
+        more = len(names) - _SHOWN_NAMES
+        rest = f" and {more:,} more; `budgets --all` lists them" if more > 0 else ""
+        raise ValueError(f"the ledger has no budget {name!r}; it has {shown}{rest}")
+
+
+def _is_of_agent_run(name: str) -> bool:
+    """Whether a budget was opened for one run of an agent, and named by nobody."""
+    return _AGENT_RUN.fullmatch(name) is not None
 
 
 def _forget(client: OxenClient, options: argparse.Namespace, out: Console) -> None:
@@ -131,14 +146,24 @@ def _budgets(client: OxenClient, options: argparse.Namespace, out: Console) -> N
             for name, each in budgets.items()
         ])  # fmt: skip
         return
-    table = Table(caption=None if budgets else "no budgets with a name in the ledger")
+    of_runs = {name: budgets.pop(name) for name in list(budgets) if _is_of_agent_run(name)}
+    if options.all:
+        budgets.update(of_runs)
+    table = Table()
     for column in ("name", "limit", "spent", "reserved", "left"):
         table.add_column(column, overflow="fold")
     for name, each in budgets.items():
         amounts = (each.limit, each.spent, each.reserved, max(each.left, Decimal(0)))
         row = (name, *(usd(amount) for amount in amounts))
         table.add_row(*(Text(show_control(cell)) for cell in row))
-    out.print(table)
+    if budgets:
+        out.print(table)
+    else:
+        print_line(out, "no budgets with a name in the ledger")
+    if of_runs and not options.all:
+        spent = usd(sum((each.spent for each in of_runs.values()), Decimal(0)))
+        runs = counted(len(of_runs), "budget")
+        print_line(out, f"and {runs} of agent runs, {spent} spent: --all lists them")
 
 
 def _change_limit(ledger: Ledger, change: BudgetOption) -> None:

@@ -127,6 +127,31 @@ def test_jobs_say_why_there_are_none(
     assert (status, "1 such jobs of other keys" in err) == (0, True)
 
 
+def test_budgets_that_somebody_named_come_first(made: Any, terminal: Terminal) -> None:
+    with OxenClient() as client:
+        ledger = client.media.ledger
+        for number in range(12):
+            Budget("1", name=f"agent-run:{number:032x}", ledger=ledger).record("0.25", "chat")
+        _, out, _ = terminal("budgets")
+        assert out == (
+            "no budgets with a name in the ledger\n"
+            "and 12 budgets of agent runs, $3.00 spent: --all lists them\n"
+        )
+        Budget("2", name="herd", ledger=ledger)
+        Budget("2", name="agent-thread:7", ledger=ledger)
+    _, out, _ = terminal("budgets")
+    assert ("herd" in out, "agent-thread:7" in out, "agent-run:" in out) == (True, True, False)
+    _, out, _ = terminal("budgets", "--all")
+    assert out.count("agent-run:") == 12
+    assert out.index("herd") < out.index("agent-run:")
+    assert len(json.loads(terminal("budgets", "--json")[1])) == 14
+    status, _, err = terminal("jobs", "--budget", "nope")
+    assert status == 1
+    assert "it has 'agent-thread:7', 'herd', 'agent-run:" in err
+    assert err.endswith(" and 4 more; `budgets --all` lists them\n")
+    assert err.count("agent-run:") == 8
+
+
 def test_reconcile_fetches_nothing_that_is_stored_elsewhere(
     made: Any, terminal: Terminal, tmp_path: Path
 ) -> None:
