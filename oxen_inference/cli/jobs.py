@@ -11,7 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from oxen_inference.cli.generate.money import BudgetOption, read_budget
+from oxen_inference.cli.generate.money import read_limit_of
 from oxen_inference.cli.output import counted, print_json, print_line, show_control
 from oxen_inference.media.results.remote import RemoteFolder
 
@@ -46,7 +46,7 @@ def add_commands(add: Callable[[str, Callable[..., int | None], str], Any]) -> N
         "--all", action="store_true", help="also those of single agent runs, as --json has them"
     )
     budgets.add_argument(
-        "--change", type=read_budget, metavar="NAME=USD", help="first set another limit, for all"
+        "--change", type=read_limit_of, metavar="NAME=USD", help="first set another limit, for all"
     )
     forget = add("forget", _forget, "declare that a request made nothing; releases its money")
     forget.add_argument("entry_id", help="an entry's id, as `jobs --json` lists it")
@@ -135,7 +135,7 @@ def _budgets(client: OxenClient, options: argparse.Namespace, out: Console) -> N
     from oxen_inference.money import usd
 
     if options.change is not None:
-        _change_limit(client.media.ledger, options.change)
+        _change_limit(client.media.ledger, *options.change)
     budgets = client.media.ledger.budgets()
     if options.json:
         print_json([
@@ -166,13 +166,13 @@ def _budgets(client: OxenClient, options: argparse.Namespace, out: Console) -> N
         print_line(out, f"and {runs} of agent runs, {spent} spent: --all lists them")
 
 
-def _change_limit(ledger: Ledger, change: BudgetOption) -> None:
+def _change_limit(ledger: Ledger, name: str, limit: Decimal) -> None:
     from oxen_inference.ledger.budgets import Budget
 
-    known = ledger.budgets().get(change.name or "")
+    known = ledger.budgets().get(name)
     if known is None:
-        raise ValueError(f"the ledger has no budget {change.name!r}; `budgets` lists them")
-    Budget(known.limit, name=change.name, ledger=ledger).change_limit(change.amount)
+        raise ValueError(f"the ledger has no budget {name!r}; `budgets` lists them")
+    Budget(known.limit, name=name, ledger=ledger).change_limit(limit)
 
 
 def _reconcile(client: OxenClient, options: argparse.Namespace, out: Console) -> int:

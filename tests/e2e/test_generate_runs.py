@@ -67,18 +67,25 @@ def test_machines_that_name_one_run_pay_once_and_from_one_budget(
     assert terminal(*herd, "c", "--budget", "herd=0.02")[0] == 0
     status, _, errors = terminal(*herd, "d", "--budget", "herd=0.02", "--results", tmp_path / "r")
     assert status == 3
-    assert "budgets --change herd=USD" in errors
+    assert "larger --budget" not in errors  # which another limit of a shared one is not
+    assert errors.splitlines()[-1].startswith(
+        "to go on: `oxen-inference budgets --change herd=USD` raises the budget for all; then run "
+        "the same command with --budget herd; "
+    )
     status, _, errors = terminal(*herd, "d", "--budget", "herd=5")
     assert status == 2
-    assert "--budget herd=0.02" in errors
+    assert "Give --budget herd, which takes it as it is" in errors
+    assert terminal(*herd, "d", "--budget", "herd")[0] == 3
     assert terminal("budgets", "--change", "herd=5")[0] == 0
-    assert terminal(*herd, "d", "--budget", "herd=5")[0] == 0
+    assert terminal(*herd, "d", "--budget", "herd")[0] == 0
+    status, _, errors = terminal(*herd, "e", "--budget", "cattle")
+    assert (status, "Write --budget cattle=USD to make one" in errors) == (2, True)
     assert terminal("budgets", "--change", "cattle=5")[0] == 1
     budgets = json.loads(terminal("budgets", "--json")[1])
     assert [(each["name"], each["spent"]) for each in budgets] == [
         ("herd", "0.026"), ("run-herd", "0.026"),
     ]  # fmt: skip
-    for wrong in (("--run", "a b"), ("--run", "a", "--new"), ("--budget", "=5"), ("--budget", "a")):
+    for wrong in (("--run", "a b"), ("--run", "a", "--new"), ("--budget", "=5"), ("--budget", "")):
         with pytest.raises(SystemExit, match="2"):
             terminal("generate", MODEL, "-p", "a", *wrong)
 

@@ -70,8 +70,8 @@ def add_commands(add: Callable[[str, Callable[..., int | None], str], Any]) -> N
     )
     money = generate.add_argument_group("money")
     money.add_argument(
-        "--budget", type=read_budget, metavar="[NAME=]USD", help="for the whole run; with a name, "
-        "shared by all that name it in this ledger",
+        "--budget", type=read_budget, metavar="USD|NAME[=USD]", help="for the whole run; with a "
+        "name, shared by all that name it in this ledger; a name alone takes it as it is there",
     )  # fmt: skip
     money.add_argument("--max-cost", type=read_usd, metavar="USD", help="for each request")
     money.add_argument("--attempts", type=int, default=1, metavar="N", help="for what failed (1)")

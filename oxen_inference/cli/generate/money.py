@@ -11,6 +11,7 @@ from oxen_inference.cli.generate.plan import Plan
 from oxen_inference.cli.generate.state import Run
 from oxen_inference.cli.models import read_usd
 from oxen_inference.cli.output import counted
+from oxen_inference.money import read_money
 
 if TYPE_CHECKING:
     from oxen_inference.client import OxenClient
@@ -18,18 +19,28 @@ if TYPE_CHECKING:
 
 
 class BudgetOption(NamedTuple):
-    """The option --budget: a name where it is shared, and USD."""
+    """The option --budget: a name where it is shared, and USD unless the ledger tells."""
 
     name: str | None
-    amount: Decimal
+    amount: Decimal | None
 
 
 def read_budget(text: str) -> BudgetOption:
-    """Read AMOUNT or NAME=AMOUNT. Raises `argparse.ArgumentTypeError`."""
-    name, is_named, amount = text.rpartition("=")
-    if is_named and not name.strip():
+    """Read AMOUNT, NAME=AMOUNT, or NAME. Raises `argparse.ArgumentTypeError`."""
+    if "=" in text:
+        return BudgetOption(*read_limit_of(text))
+    amount = read_money(text)
+    if amount is None and not text.strip():
+        raise argparse.ArgumentTypeError("not an amount of USD, nor a budget's name: it is empty")
+    return BudgetOption(text.strip() if amount is None else None, amount)
+
+
+def read_limit_of(text: str) -> tuple[str, Decimal]:
+    """Read NAME=AMOUNT. Raises `argparse.ArgumentTypeError`."""
+    name, _, amount = text.rpartition("=")
+    if not name.strip():
         raise argparse.ArgumentTypeError(f"not a name and an amount of USD: {text!r}")
-    return BudgetOption(name.strip() or None, read_usd(amount))
+    return name.strip(), read_usd(amount)
 
 
 def budget_of(client: OxenClient, options: argparse.Namespace, run: Run) -> Budget | None:
@@ -43,19 +54,39 @@ def budget_of(client: OxenClient, options: argparse.Namespace, run: Run) -> Budg
     given: BudgetOption | None = options.budget
     if given is None:
         return None
-    ledger = client.media.ledger
+    ledger, amount = client.media.ledger, _limit(client, given)
     if given.name is not None:
-        return Budget(given.amount, name=given.name, ledger=ledger)
+        return Budget(amount, name=given.name, ledger=ledger)
     known = ledger.budgets().get(run.key_prefix)
-    limit = given.amount if known is None else known.limit
-    budget = Budget(limit, name=run.key_prefix, ledger=ledger)
-    if budget.limit != given.amount:
-        budget.change_limit(given.amount)
+    budget = Budget(amount if known is None else known.limit, name=run.key_prefix, ledger=ledger)
+    if budget.limit != amount:
+        budget.change_limit(amount)
     return budget
 
 
+def _limit(client: OxenClient, given: BudgetOption) -> Decimal:
+    """Return the amount that was given, or that the ledger has for a name alone.
+
+    Raises `ConfigurationError` for the name of no budget.
+    """
+    from oxen_inference.errors import ConfigurationError
+
+    if given.amount is not None:
+        return given.amount
+    known = client.media.ledger.budgets().get(given.name or "")
+    if known is None:
+        raise ConfigurationError(
+            f"The ledger has no budget {given.name!r}. Nothing was sent.",
+            hint=f"Write --budget {given.name}=USD to make one, or an amount alone for this run, as "
+            "in --budget 5.",
+        )
+    return known.limit
+
+
 def check_budget(client: OxenClient, options: argparse.Namespace) -> None:
-    """Raise `ConfigurationError` where a shared budget has another limit, or nothing lasts."""
+    """Raise `ConfigurationError` where nothing lasts, a shared budget has another limit, or one
+    that is named alone is not there.
+    """
     from oxen_inference.errors import ConfigurationError
     from oxen_inference.ledger.budgets import read_limit
     from oxen_inference.money import usd
@@ -68,13 +99,13 @@ def check_budget(client: OxenClient, options: argparse.Namespace) -> None:
         )
     if given is None or given.name is None:
         return
-    known = ledger.budgets().get(given.name)
-    if known is not None and known.limit != read_limit(given.amount):
+    known, amount = ledger.budgets().get(given.name), _limit(client, given)
+    if given.amount is not None and known is not None and known.limit != read_limit(amount):
         raise ConfigurationError(
             f"The budget {given.name!r} has a limit of {usd(known.limit)} in this ledger, not "
-            f"{usd(given.amount)}. Nothing was sent.",
-            hint=f"Give --budget {given.name}={known.limit:f}, or another name, or change it for all: "
-            f"`oxen-inference budgets --change {given.name}={given.amount:f}`.",
+            f"{usd(amount)}. Nothing was sent.",
+            hint=f"Give --budget {given.name}, which takes it as it is, or another name. "
+            f"`oxen-inference budgets --change {given.name}={amount:f}` changes it for all.",
         )
 
 
@@ -102,7 +133,9 @@ def limits_in_the_way(
     if given is None:
         return
     known = client.media.ledger.budgets().get(given.name or run.key_prefix)
-    left = given.amount if known is None else given.amount - known.spent - known.reserved
+    left = _limit(client, given)
+    if known is not None:
+        left -= known.spent + known.reserved
     if plan.high > left:
         whose = "the budget" if given.name is None else f"the budget {given.name!r}"
         yield f"{whose} has {usd(max(left, Decimal(0)))} left, and this may cost {usd(plan.high)}"

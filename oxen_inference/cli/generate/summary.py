@@ -206,10 +206,14 @@ class Summary:
 
         free = "what was paid for is not paid for again"
         if isinstance(self.stopped, BudgetExceededError):
-            budget = self._options.budget
-            if budget is not None and budget.name is not None:
-                yield f"`oxen-inference budgets --change {budget.name}=USD` raises the budget for all"
-            yield f"run the same command with a larger --budget to go on; {free}"
+            name = self._options.budget and self._options.budget.name
+            if name is None:
+                yield f"run the same command with a larger --budget to go on; {free}"
+                return
+            yield (
+                f"to go on: `oxen-inference budgets --change {name}=USD` raises the budget for all; "
+                f"then run the same command with --budget {name}; {free}"
+            )
             return
         is_again = self.interrupted is not None or self._helps_again
         if is_again:
