@@ -9,7 +9,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from oxen_inference.cli.output import print_json, print_line, show_control
+from oxen_inference.cli.output import print_json, print_line, show_control, waiting
 from oxen_inference.money import read_money, usd
 
 if TYPE_CHECKING:
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 
 _UNREACHABLE = 3
+_WITHOUT_KEY = "checking the catalog and the ledger"
+# An idle stream of events says something every 15 seconds.
+_WITH_KEY = "checking the hub and the ledger; the hub's events take up to half a minute"
 
 
 def add_commands(add: Callable[[str, Callable[..., int | None], str], Any]) -> None:
@@ -50,7 +53,8 @@ def _doctor(client: OxenClient, options: argparse.Namespace, out: Console) -> in
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the findings say it
-        report = examine(client)
+        with waiting(_WITH_KEY if client.has_key else _WITHOUT_KEY):
+            report = examine(client)
         if options.spend is not None:
             _spend(client, options, report)
     report = redacted(client, report)
@@ -81,7 +85,8 @@ def _spend(client: OxenClient, options: argparse.Namespace, report: Report) -> N
         if answer not in ("y", "yes"):
             report.skipped.append("purchase: not approved")
             return
-    buy_image(client, model, price, report)
+    with waiting(f"buying one image by {model.id}, and following it"):
+        buy_image(client, model, price, report)
 
 
 def _print(report: Report, out: Console) -> None:

@@ -10,11 +10,13 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
+from rich.text import Text
 
 _PIPE_WIDTH = 200  # a pipe has no width to fit into, and ids must come through whole
 # Control characters but for tab and line feed, and the marks that reorder text.
@@ -43,6 +45,18 @@ def stdout() -> SafeConsole:
 def stderr() -> SafeConsole:
     """Return a console for errors and warnings."""
     return SafeConsole(stderr=True, soft_wrap=True, highlight=False, markup=False)
+
+
+@contextmanager
+def waiting(text: str) -> Iterator[None]:
+    """Say on stderr what is waited for: in a terminal as long as it lasts, else in one line."""
+    errors = stderr()
+    if not errors.is_interactive:
+        print_line(errors, text)
+        yield
+        return
+    with errors.status(Text(text)):  # a model's id is no markup
+        yield
 
 
 def print_line(console: Console, text: object) -> None:

@@ -57,7 +57,10 @@ def run(hub: Any, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[
 def test_the_plain_sandbox_has_no_deviation(
     hub: Sandbox, with_key: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    status, report = run(hub, capsys)
+    status = main(["--base-url", hub.base_url, "doctor", "--json"])
+    printed, waits = capsys.readouterr()
+    report = json.loads(printed)
+    assert waits.startswith("checking the hub and the ledger; ")
     assert (status, report["deviations"]) == (0, [])
     assert [finding["check"] for finding in report["known"]] == [
         "endpoint and inputs", "prices in prose", "prices in credits",
@@ -119,7 +122,8 @@ def test_without_a_key_the_catalog_is_checked(
 def test_people_read_it_without_json(hub: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
     hub.models["flux-2-dev"]["pricing"] = {"method": "per_\x1b[31mmood"}
     assert main(["--base-url", hub.base_url, "doctor"]) == 1
-    shown = capsys.readouterr().out
+    shown, waits = capsys.readouterr()
+    assert waits == "checking the catalog and the ledger\n"
     assert "Known: handled by the library (3)" in shown
     assert "Deviations: not expected by the library (1)\n- pricing method" in shown
     assert "means:    The price of such a model is unknown." in shown

@@ -35,8 +35,10 @@ from langchain_oxen import (
 from langchain_oxen.budget_middleware import OxenBudgetWarning
 from oxen_inference import Budget, BudgetWarning, Ledger, OxenClient
 from oxen_inference.catalog.cache import clear_cache
+from oxen_inference.cli import jobs
 from oxen_inference.errors import BudgetExceededError, ConfigurationError
 from oxen_inference.ledger.database import LedgerWarning
+from oxen_inference.ledger.store import default_ledger
 from oxen_sandbox import Sandbox
 from tests.conftest import REPOSITORY
 from tests.support.databases import sql
@@ -315,6 +317,8 @@ class TestBudget:
         runs: list[Any] = [middleware.before_agent({"messages": []}, Runtime()) for _ in range(2)]
         middleware.budget_of(runs[0]).record(Decimal("0.4"), "chat")
         assert middleware.budget_of(runs[1]).spent == 0
+        names = list(default_ledger().budgets())
+        assert [jobs._is_of_agent_run(name) for name in names] == [True, True]
         assert middleware.budget_of(runs[0]).spent == Decimal("0.4")
 
     @pytest.mark.parametrize("is_async", [False, True])
