@@ -177,8 +177,8 @@ polls = Table(
     Column("row", Text),
     Column("ended", Integer, nullable=False),
 )
-breaches = Table(
-    "oxen_breaches",
+overruns = Table(
+    "oxen_overruns",
     metadata,
     Column("hub", Text, primary_key=True),
     Column("model", Text, primary_key=True),

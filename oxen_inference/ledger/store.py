@@ -37,12 +37,12 @@ from sqlalchemy import (
 )
 
 from oxen_inference.errors import ConfigurationError, KeyConflictError
-from oxen_inference.ledger import accounts, breaches, conversations, generations, queries
+from oxen_inference.ledger import accounts, conversations, generations, overruns, queries
 from oxen_inference.ledger.accounts import Reservation, Totals
-from oxen_inference.ledger.breaches import Breach
 from oxen_inference.ledger.database import Database, check_path, identity_of, read_url
 from oxen_inference.ledger.entries import Entry, Intent, Scope
 from oxen_inference.ledger.leases import Lease, begin_work, end_work
+from oxen_inference.ledger.overruns import Overrun
 from oxen_inference.ledger.schema import entries, reservations
 from oxen_inference.ledger.statements import now
 from oxen_inference.result import MediaItem
@@ -455,20 +455,20 @@ class Ledger:
                 conversations.mark_delivered(connection, entry.entry_id, _ended(entry))
             return queries.get_known(connection, entry.entry_id)
 
-    def breaches(self, hub: str, seconds: float) -> list[Breach]:
+    def overruns(self, hub: str, seconds: float) -> list[Overrun]:
         """Return the bills of the last `seconds` that were higher than their quote."""
         with self.database.reading() as connection:
-            return breaches.recent(connection, hub, seconds)
+            return overruns.recent(connection, hub, seconds)
 
-    def keep_breach(self, hub: str, breach: Breach) -> bool:
+    def keep_overrun(self, hub: str, overrun: Overrun) -> bool:
         """Write a bill that was higher than its quote; False where it was written before."""
         with self.database.writing() as connection:
-            return breaches.keep(connection, hub, breach)
+            return overruns.keep(connection, hub, overrun)
 
-    def forget_breaches(self, hub: str, model: str | None = None) -> int:
+    def forget_overruns(self, hub: str, model: str | None = None) -> int:
         """Drop such bills of one model, or of all; return how many there were."""
         with self.database.writing() as connection:
-            return breaches.forget(connection, hub, model)
+            return overruns.forget(connection, hub, model)
 
     def write_off(self, entry: Entry) -> Entry:
         """Write that what ended without a cost, or was never named, cost nothing; as far as that is

@@ -189,8 +189,8 @@ class MediaBase:
         caps = read_price_caps(price_caps)
         return (await quote_call(self._engine, known, checked, 1, caps)).times(count or 1)
 
-    async def _forget_breaches(self, model: str | None) -> int:
-        return await run(self._engine.forget_breaches, model)
+    async def _forget_overruns(self, model: str | None) -> int:
+        return await run(self._engine.forget_overruns, model)
 
     async def _reconcile(self, save_to: SaveTo) -> list[Entry]:
         task = Task(options=WaitOptions(save_to=save_to))

@@ -22,9 +22,9 @@ from oxen_inference.errors import (
 from oxen_inference.generation import Generation
 from oxen_inference.generation_reading import with_absolute_url, without_inputs
 from oxen_inference.hub_clock import HubClock
-from oxen_inference.ledger.breaches import Breach
 from oxen_inference.ledger.entries import Entry, Scope
 from oxen_inference.ledger.groups import Change, GroupedWrites
+from oxen_inference.ledger.overruns import Overrun
 from oxen_inference.ledger.store import Ledger
 from oxen_inference.media.file_names import check_template
 from oxen_inference.media.pace import Pace
@@ -164,43 +164,43 @@ class Engine:
     price_caps: Callable[[], Mapping[str, Decimal]]
     groups: GroupedWrites = field(init=False)
     unwritten: Unwritten = field(default_factory=Unwritten)
-    _breaches: tuple[float, str, int, dict[tuple[str, str], Breach]] | None = None
+    _overruns: tuple[float, str, int, dict[tuple[str, str], Overrun]] | None = None
     _quoted_without_ledger: bool = False
-    _breach_writes: ClassVar[int] = 0
-    """How often any client of this process wrote breaches: what another has read is old then."""
+    _overrun_writes: ClassVar[int] = 0
+    """How often any client of this process wrote overruns: what another has read is old then."""
 
     def __post_init__(self) -> None:
         self.groups = GroupedWrites(self.ledger)
 
-    async def known_breaches(self) -> Mapping[tuple[str, str], Breach]:
-        """Return what `breaches` does, without the ledger where it was read a moment ago."""
-        if self._has_fresh_breaches:
-            return self.breaches()
-        return await run(self.breaches)
+    async def known_overruns(self) -> Mapping[tuple[str, str], Overrun]:
+        """Return what `overruns` does, without the ledger where it was read a moment ago."""
+        if self._has_fresh_overruns:
+            return self.overruns()
+        return await run(self.overruns)
 
     @property
-    def _has_fresh_breaches(self) -> bool:
-        if self._breaches is None:
+    def _has_fresh_overruns(self) -> bool:
+        if self._overruns is None:
             return False
-        read_at, hub, writes, _ = self._breaches
+        read_at, hub, writes, _ = self._overruns
         is_recent = time.monotonic() - read_at <= _BREACHES_FRESH
-        return is_recent and hub == self.hub() and writes == Engine._breach_writes
+        return is_recent and hub == self.hub() and writes == Engine._overrun_writes
 
-    def breaches(self) -> Mapping[tuple[str, str], Breach]:
+    def overruns(self) -> Mapping[tuple[str, str], Overrun]:
         """Return the bills above their quote, by model and the parameters that decide its price."""
-        hub, known = self.hub(), self._breaches
-        if known is None or not self._has_fresh_breaches:
-            writes = Engine._breach_writes  # before reading: what is written meanwhile is newer
-            rows = {(row.model, row.parameters): row for row in self._read_breaches(hub)}
-            known = self._breaches = (time.monotonic(), hub, writes, rows)
+        hub, known = self.hub(), self._overruns
+        if known is None or not self._has_fresh_overruns:
+            writes = Engine._overrun_writes  # before reading: what is written meanwhile is newer
+            rows = {(row.model, row.parameters): row for row in self._read_overruns(hub)}
+            known = self._overruns = (time.monotonic(), hub, writes, rows)
         return known[3]
 
-    def _read_breaches(self, hub: str) -> list[Breach]:
+    def _read_overruns(self, hub: str) -> list[Overrun]:
         path = self.ledger.path
         if path is not None and not path.exists():
             return []  # a quote makes no ledger
         try:
-            return self.ledger.breaches(hub, BREACH_LASTS)
+            return self.ledger.overruns(hub, BREACH_LASTS)
         except LedgerError as error:
             # Whatever pays raises it; a quote goes on, and says so once.
             say = log.debug if self._quoted_without_ledger else log.warning
@@ -209,19 +209,19 @@ class Engine:
             self._quoted_without_ledger = True
             return []
 
-    def keep_breach(self, breach: Breach) -> bool:
+    def keep_overrun(self, overrun: Overrun) -> bool:
         """Write a bill above its quote to the ledger; False where it was there."""
         try:
-            return self.ledger.keep_breach(self.hub(), breach)
+            return self.ledger.keep_overrun(self.hub(), overrun)
         finally:
-            Engine._breach_writes += 1
+            Engine._overrun_writes += 1
 
-    def forget_breaches(self, model: str | None) -> int:
+    def forget_overruns(self, model: str | None) -> int:
         """Drop the bills above their quote."""
         try:
-            return self.ledger.forget_breaches(self.hub(), model)
+            return self.ledger.forget_overruns(self.hub(), model)
         finally:
-            Engine._breach_writes += 1
+            Engine._overrun_writes += 1
 
     async def get(self, call: Call[T], left: float | None = None) -> T:
         """Make a call that is free; one time and within `left` seconds, where that is given."""

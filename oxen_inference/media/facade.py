@@ -190,12 +190,12 @@ class Media(MediaBase):
         """Do what `quote` does for parameters that were checked, and may hold files."""
         return self._driver.run(self._quote(model, 1, params, price_caps, check=False))
 
-    def forget_breaches(self, model: str | None = None) -> int:
+    def forget_overruns(self, model: str | None = None) -> int:
         """Forget the bills that were higher than their quote, of one model or all; return how many.
 
         They raise later quotes for thirty days.
         """
-        return self._driver.run(self._forget_breaches(model))
+        return self._driver.run(self._forget_overruns(model))
 
     def attach(
         self,
@@ -388,9 +388,9 @@ class AsyncMedia(MediaBase):
         """See `Media.quote_unchecked`."""
         return await self._driver.run(self._quote(model, 1, params, price_caps, check=False))
 
-    async def forget_breaches(self, model: str | None = None) -> int:
-        """See `Media.forget_breaches`."""
-        return await self._driver.run(self._forget_breaches(model))
+    async def forget_overruns(self, model: str | None = None) -> int:
+        """See `Media.forget_overruns`."""
+        return await self._driver.run(self._forget_overruns(model))
 
     async def attach(
         self,

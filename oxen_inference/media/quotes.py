@@ -21,8 +21,8 @@ from oxen_inference.catalog.models import Model
 from oxen_inference.catalog.pricing import Quote, price_parameters
 from oxen_inference.effects import invoke, run
 from oxen_inference.errors import LedgerError, OxenError
-from oxen_inference.ledger.breaches import Breach
 from oxen_inference.ledger.entries import Entry
+from oxen_inference.ledger.overruns import Overrun
 from oxen_inference.media.engine import BREACH_LASTS, Engine
 from oxen_inference.money import usd
 
@@ -46,14 +46,14 @@ async def quote_call(
         most = caps[model.id] * max(num_generations, 1)
         reason = f"at most {usd(caps[model.id])} each by price_caps; {listed.reason}"
         listed = replace(listed, low=Decimal(0), high=most, reason=reason)
-    breach = (await engine.known_breaches()).get((model.id, decisive))
-    if breach is None or listed.high is None:
+    overrun = (await engine.known_overruns()).get((model.id, decisive))
+    if overrun is None or listed.high is None:
         return listed
-    seen = datetime.fromtimestamp(breach.seen_at, tz=timezone.utc).date()
+    seen = datetime.fromtimestamp(overrun.seen_at, tz=timezone.utc).date()
     return replace(
         listed,
-        high=max(listed.high * breach.ratio, breach.billed if not breach.quoted else Decimal(0)),
-        reason=f"one cost {usd(breach.billed)} on {seen}, and was quoted at {usd(breach.quoted)}",
+        high=max(listed.high * overrun.ratio, overrun.billed if not overrun.quoted else Decimal(0)),
+        reason=f"one cost {usd(overrun.billed)} on {seen}, and was quoted at {usd(overrun.quoted)}",
     )
 
 
@@ -100,21 +100,21 @@ async def watch_bill(engine: Engine, entry: Entry) -> None:
         model: Model = await invoke(engine.catalog.refresh, entry.model)
         params = {n: v for n, v in entry.request.items() if n not in ("model", "num_generations")}
         parameters = price_parameters(model, params)
-        known = (await engine.known_breaches()).get((model.id, parameters))
+        known = (await engine.known_overruns()).get((model.id, parameters))
         if known is not None and known.entry_id == entry.entry_id:
             return
         now = pricing.quote(model, params).high
         quoted = entry.quoted if now is None else now
         if billed <= quoted * _TOLERANCE:
             return  # the catalog was old, and says it by now
-        breach = Breach(
+        overrun = Overrun(
             model=model.id,
             parameters=parameters,
             quoted=quoted,
             billed=billed,
             entry_id=entry.entry_id,
         )
-        is_new = await run(engine.keep_breach, breach)
+        is_new = await run(engine.keep_overrun, overrun)
     except LedgerError as error:
         log.warning("Not written to the ledger (%s): a bill above its quote", error)
         return
@@ -124,6 +124,6 @@ async def watch_bill(engine: Engine, entry: Entry) -> None:
     if is_new:
         log.warning(
             "A generation by %s cost %s, and was quoted at %s. Quotes for the same settings are "
-            "raised for %d days; client.media.forget_breaches() ends that.",
+            "raised for %d days; client.media.forget_overruns() ends that.",
             entry.model, usd(billed), usd(entry.quoted), BREACH_LASTS / 86400,
         )  # fmt: skip

@@ -18,7 +18,7 @@ ROOMS = ("media", "ledger")
 NOT_FOR_A_TERMINAL = (
     "ledger=budget.ledger",  # two ledgers in one program
     "client.media.allowed_hosts",  # a setting that no command has
-    "forget_breaches",  # same
+    "forget_overruns",  # same
     "by which processes share it",  # of budgets without a name
 )
 

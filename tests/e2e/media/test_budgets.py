@@ -47,7 +47,7 @@ def test_a_cost_above_the_quote_blocks_though_another_call_learned_it(
     assert media("resume", "a").cost == Decimal("0.40")
     with pytest.raises(BudgetExceededError, match=r"may cost \$0.40"):
         buy(media, budget, key="b", timeout=0.1)
-    media("forget_breaches")
+    media("forget_overruns")
     hub.seconds = 3600.0
     with pytest.raises(GenerationTimeout):
         buy(media, budget, key="b", timeout=0.1)

@@ -153,8 +153,8 @@ def test_what_comes_after_the_bill_delivers_nothing(
 ) -> None:
     hub.cost = "0.40" if where == "bill" else "0.05"
     interrupt = Interrupt(kind, hub, ledger)
-    keep = interrupt.after(ledger.keep_breach)
-    monkeypatch.setattr(ledger, "keep_breach", keep)
+    keep = interrupt.after(ledger.keep_overrun)
+    monkeypatch.setattr(ledger, "keep_overrun", keep)
 
     def told(event: Any) -> None:
         if event.phase == "done":

@@ -15,7 +15,7 @@ from langchain_oxen import OxenMediaTool, OxenToolkit
 from llama_index_oxen import OxenToolSpec
 from oxen_inference import AsyncOxenClient, Budget, Ledger, OxenClient
 from oxen_inference.errors import BudgetExceededError, InvalidInputError
-from oxen_inference.ledger.breaches import Breach
+from oxen_inference.ledger.overruns import Overrun
 from tests.e2e.media.calls import MediaCalls, quick_client
 from tests.support import bad_hub
 from tests.support.bad_hub import BadHub
@@ -55,8 +55,8 @@ def test_a_bill_above_its_quote_raises_later_quotes_of_the_same_settings(
     assert quoted(media) == quoted(media, resolution="1K") == Decimal("0.05")
     with pytest.raises(BudgetExceededError, match=r"may cost \$0\.20"):
         buy(media, "calf", resolution="4K", max_cost="0.10")
-    assert media("forget_breaches", "other") == 0
-    assert media("forget_breaches", "bad-image") == 1
+    assert media("forget_overruns", "other") == 0
+    assert media("forget_overruns", "bad-image") == 1
     assert quoted(media, resolution="4K") == Decimal("0.05")
 
 
@@ -84,32 +84,32 @@ def test_the_ratio_counts_where_the_price_changes(
 
 
 @pytest.mark.parametrize("cost", ["0.05", "0.0504", "0.01", None])
-def test_a_bill_within_the_quote_is_no_breach(
+def test_a_bill_within_the_quote_is_no_overrun(
     hub: BadHub, media: MediaCalls, ledger: Ledger, cost: str | None
 ) -> None:
     hub.cost = cost
     buy(media)
     assert quoted(media) == Decimal("0.05")
-    assert not ledger.breaches(hub.base_url.removesuffix("/api/ai"), 1e9)
+    assert not ledger.overruns(hub.base_url.removesuffix("/api/ai"), 1e9)
 
 
-def test_a_price_that_rose_meanwhile_is_no_breach(
+def test_a_price_that_rose_meanwhile_is_no_overrun(
     hub: BadHub, media: MediaCalls, ledger: Ledger, model: dict[str, Any]
 ) -> None:
     hub.cost = "0.20"
     assert quoted(media) == Decimal("0.05")  # the catalog is in memory from now on
     model["pricing"] = {"method": "per_image", "cost_per_image": "0.20"}
     buy(media)
-    assert not ledger.breaches(hub.base_url.removesuffix("/api/ai"), 1e9)
+    assert not ledger.overruns(hub.base_url.removesuffix("/api/ai"), 1e9)
     assert quoted(media) == Decimal("0.20")  # and the fresh look is kept
 
 
-def test_a_breach_expires(hub: BadHub, media: MediaCalls, ledger: Ledger) -> None:
+def test_an_overrun_expires(hub: BadHub, media: MediaCalls, ledger: Ledger) -> None:
     hub.cost = "0.20"
     buy(media)
     assert quoted(media) == Decimal("0.20")
     with ledger.database.writing() as connection:
-        connection.execute(text("UPDATE oxen_breaches SET seen_at = seen_at - 31 * 86400"))
+        connection.execute(text("UPDATE oxen_overruns SET seen_at = seen_at - 31 * 86400"))
     assert quoted(media) == Decimal("0.05")
 
 
@@ -122,13 +122,13 @@ def test_a_bill_that_another_call_learns_of_counts(hub: BadHub, media: MediaCall
 
 
 def test_a_bill_is_kept_once(hub: BadHub, ledger: Ledger) -> None:
-    breach = Breach(
+    overrun = Overrun(
         model="ox", parameters="{}", quoted=Decimal("0.05"), billed=Decimal("0.20"), entry_id="a"
     )
-    assert ledger.keep_breach("hub", breach)
-    assert not ledger.keep_breach("hub", breach)
-    (kept,) = ledger.breaches("hub", 60)
-    assert (kept.ratio, ledger.breaches("other", 60)) == (4, [])
+    assert ledger.keep_overrun("hub", overrun)
+    assert not ledger.keep_overrun("hub", overrun)
+    (kept,) = ledger.overruns("hub", 60)
+    assert (kept.ratio, ledger.overruns("other", 60)) == (4, [])
 
 
 # Caps
@@ -165,7 +165,7 @@ def test_caps_of_client_budget_and_call(
     buy(media, budget=budget)
     assert budget.reserved == Decimal("0.25")
     model["pricing"] = {"method": "per_image", "cost_per_image": 0.05}
-    media("forget_breaches")
+    media("forget_overruns")
     from oxen_inference.catalog import clear_cache
 
     clear_cache()

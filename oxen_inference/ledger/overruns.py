@@ -11,21 +11,21 @@ from decimal import ROUND_CEILING, Decimal
 from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from oxen_inference.ledger.accounts import to_units, to_usd
-from oxen_inference.ledger.schema import breaches
+from oxen_inference.ledger.schema import overruns
 from oxen_inference.ledger.statements import now
 
-_RECENT = select(breaches).where(
-    breaches.c.hub == bindparam("of_hub"), breaches.c.seen_at > now() - bindparam("seconds")
+_RECENT = select(overruns).where(
+    overruns.c.hub == bindparam("of_hub"), overruns.c.seen_at > now() - bindparam("seconds")
 )
 _ONE = (
-    breaches.c.hub == bindparam("of_hub"),
-    breaches.c.model == bindparam("of_model"),
-    breaches.c.parameters == bindparam("of_parameters"),
+    overruns.c.hub == bindparam("of_hub"),
+    overruns.c.model == bindparam("of_model"),
+    overruns.c.parameters == bindparam("of_parameters"),
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Breach:
+class Overrun:
     """A generation that cost more than it was quoted at. Money is USD."""
 
     model: str
@@ -43,11 +43,11 @@ class Breach:
         return self.billed / self.quoted if self.quoted else Decimal(1)
 
 
-def recent(connection: Connection, hub: str, seconds: float) -> list[Breach]:
-    """Return the breaches seen in the last `seconds`."""
+def recent(connection: Connection, hub: str, seconds: float) -> list[Overrun]:
+    """Return the overruns seen in the last `seconds`."""
     rows = connection.execute(_RECENT, {"of_hub": hub, "seconds": seconds}).all()
     return [
-        Breach(
+        Overrun(
             model=row.model,
             parameters=row.parameters,
             quoted=to_usd(row.quoted),
@@ -59,30 +59,30 @@ def recent(connection: Connection, hub: str, seconds: float) -> list[Breach]:
     ]
 
 
-def keep(connection: Connection, hub: str, breach: Breach) -> bool:
-    """Keep a breach in place of a lesser or older one; False where it is known already."""
-    values = {"of_hub": hub, "of_model": breach.model, "of_parameters": breach.parameters}
+def keep(connection: Connection, hub: str, overrun: Overrun) -> bool:
+    """Keep an overrun in place of a lesser or older one; False where it is known already."""
+    values = {"of_hub": hub, "of_model": overrun.model, "of_parameters": overrun.parameters}
     known = connection.execute(
-        select(breaches).where(*_ONE).with_for_update(), values
+        select(overruns).where(*_ONE).with_for_update(), values
     ).one_or_none()
-    if known is not None and known.entry_id == breach.entry_id:
+    if known is not None and known.entry_id == overrun.entry_id:
         return False
-    connection.execute(delete(breaches).where(*_ONE), values)
+    connection.execute(delete(overruns).where(*_ONE), values)
     row = {
         "hub": hub,
-        "model": breach.model,
-        "parameters": breach.parameters,
-        "quoted": to_units(breach.quoted),
-        "billed": to_units(breach.billed, ROUND_CEILING),
-        "entry_id": breach.entry_id,
+        "model": overrun.model,
+        "parameters": overrun.parameters,
+        "quoted": to_units(overrun.quoted),
+        "billed": to_units(overrun.billed, ROUND_CEILING),
+        "entry_id": overrun.entry_id,
     }
-    connection.execute(insert(breaches).values(seen_at=now()), row)
+    connection.execute(insert(overruns).values(seen_at=now()), row)
     return True
 
 
 def forget(connection: Connection, hub: str, model: str | None) -> int:
-    """Drop the breaches of one model, or of all; return how many there were."""
-    statement = delete(breaches).where(breaches.c.hub == hub)
+    """Drop the overruns of one model, or of all; return how many there were."""
+    statement = delete(overruns).where(overruns.c.hub == hub)
     if model is not None:
-        statement = statement.where(breaches.c.model == model)
+        statement = statement.where(overruns.c.model == model)
     return connection.execute(statement).rowcount
