@@ -40,6 +40,7 @@ def add_commands(add: Callable[[str, Callable[..., int | None], str], Any]) -> N
     jobs.add_argument(
         "--limit", type=_read_limit, metavar="N", help="the newest N (50, with --json all); 0: all"
     )
+    jobs.add_argument("--all", dest="limit", action="store_const", const=0, help="all of them")
     jobs.set_defaults(for_words="--key-prefix {0} lists by key, and `fetch {0}` gets a result")
     budgets = add("budgets", _budgets, "the budgets in the ledger, and what is left of each")
     budgets.add_argument(
@@ -257,7 +258,7 @@ def _print_entries(
         _print_table(shown, out)
     total = _total(entries)
     if more := len(entries) - len(shown):
-        total = f"and {more:,} more: --limit 0 lists all; {total}"
+        total = f"and {more:,} more: --all lists them; {total}"
     print_line(out, total)
 
 

@@ -97,11 +97,11 @@ def test_jobs_show_the_newest_and_fit_the_width(
         assert all(each in out for each in newest.generation_ids)
         assert made.generation_ids[0] not in out
         assert f"{key[:19]}…{key[-19:]}1" in out
-        assert out.endswith("and 1 more: --limit 0 lists all; cost $0.065 in all\n")
-    for limit, count in (("0", 3), ("1", 1)):
-        _, out, _ = terminal("jobs", "--limit", limit)
+        assert out.endswith("and 1 more: --all lists them; cost $0.065 in all\n")
+    for given, count in ((("--all",), 3), (("--limit", "0"), 3), (("--limit", "1"), 1)):
+        _, out, _ = terminal("jobs", *given)
         assert out.count("succeeded") == count
-        assert len(json.loads(terminal("jobs", "--limit", limit, "--json")[1])) == count
+        assert len(json.loads(terminal("jobs", *given, "--json")[1])) == count
     assert len(json.loads(terminal("jobs", "--json")[1])) == 3
     with pytest.raises(SystemExit):
         terminal("jobs", "--limit", "-1")
