@@ -238,7 +238,8 @@ class BulkProgress:
     """How far a run over many requests is. Money is USD, times are seconds.
 
     `total` requests where their number is known, `taken` so far; `running` are at the hub, and
-    `reserved` is what they may cost. `paused`: how long sending rests, because the hub asked for it.
+    `reserved` is what they may cost. `bought` results were sent by this run itself; the others were
+    bought before, or by another process. `spent` counts all of them. `paused`: how long sending rests, because the hub asked for it.
     """
 
     total: int | None = None
@@ -246,6 +247,7 @@ class BulkProgress:
     running: int = 0
     succeeded: int = 0
     failed: int = 0
+    bought: int = 0
     spent: Decimal = Decimal(0)
     reserved: Decimal = Decimal(0)
     elapsed: float = 0.0

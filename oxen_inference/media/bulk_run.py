@@ -92,6 +92,7 @@ class _Counts:
     taken: int = 0
     succeeded: int = 0
     failed: int = 0
+    bought: int = 0
     spent: Decimal = field(default_factory=Decimal)
 
 
@@ -179,6 +180,7 @@ class BulkRun:
                 running=sum(job.is_sent for job in jobs),
                 succeeded=counts.succeeded,
                 failed=counts.failed,
+                bought=counts.bought,
                 spent=counts.spent,
                 reserved=sum((_reserved(job) for job in jobs), Decimal(0)),
                 elapsed=elapsed,
@@ -301,11 +303,13 @@ class BulkRun:
     def end(self, index: int, outcome: MediaResult | OxenError) -> None:
         """Note the outcome of a request."""
         with self.lock:
-            self.jobs.pop(index, None)
+            job = self.jobs.pop(index, None)
             if isinstance(outcome, OxenError):
                 self._counts.failed += 1
             else:
                 self._counts.succeeded += 1
+                if job is not None and job.task.is_sender:
+                    self._counts.bought += len(outcome.succeeded)
             self.count_cost(outcome)
             self.outcomes.append((index, outcome))
             self._count_equal(outcome)

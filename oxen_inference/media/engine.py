@@ -80,6 +80,8 @@ class Task:
     options: WaitOptions
     started: float = field(default_factory=time.monotonic)
     entry: Entry | None = None
+    is_sender: bool = False
+    """Whether this call sent the request, and did not join what another one had sent."""
     count: int = 1
     subscription: Subscription | None = None
     stop: StopRequest = field(default_factory=StopRequest)

@@ -303,9 +303,11 @@ async def _send(engine: Engine, entry: Entry, prepared: PreparedRequest, task: T
         except NotAllowed:  # another call took the entry over
             again = await _claim_back(engine, entry, prepared)
             if again is None:
+                task.is_sender = False
                 return await when_decided(engine, await engine.reload(entry), task)
             task.entry = entry = again
             continue
+        task.is_sender = True
         entry = replace(entry, hub_sent_at=engine.hub_clock.at(begun))
         if isinstance(outcome, list):
             return await _record_results(engine, entry, outcome)

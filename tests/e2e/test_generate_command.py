@@ -169,7 +169,8 @@ def test_a_finished_run_is_made_again_only_when_told_to(
     assert printed.startswith("4 images, already made, nothing is bought; ")
     shown = terminal(*asked, "--dry-run")[1]
     assert shown == f"4 × {MODEL}: already made, nothing is bought; nothing was sent\n"
-    assert json.loads(terminal(*asked, "--json")[1])["already_made"] is True
+    summary = json.loads(terminal(*asked, "--json")[1])
+    assert (summary["already_made"], summary["made"], summary["bought"]) == (True, 4, 0)
     assert len(hub.jobs) == 4
     monkeypatch.setenv("OXEN_STATE_DIR", str(tmp_path / "another"))  # whose ledger knows nothing
     assert terminal(*asked, "--dry-run")[1] == f"4 × {MODEL}: $0.052; nothing was sent\n"
@@ -192,7 +193,8 @@ def test_a_used_up_budget_stops_and_a_larger_one_goes_on(
     assert len(hub.jobs) == 3
     status, printed, _ = terminal(*asked, "--budget", "1", "--json")
     assert status == 0
-    assert json.loads(printed)["spent"] == "0.104"
+    summary = json.loads(printed)
+    assert (summary["spent"], summary["made"], summary["bought"]) == ("0.104", 8, 5)
     assert len(hub.jobs) == 8
 
 

@@ -34,8 +34,9 @@ def test_a_row_added_to_a_finished_run_is_all_that_is_bought(
     assert terminal(*asked, "--dry-run")[1] == f"{planned}; nothing was sent\n"
     shown = json.loads(terminal(*asked, "--dry-run", "--json")[1])
     assert (shown["already_made"], shown["high"]) == (2, "0.013")
-    status, _, errors = terminal(*asked)
+    status, printed, errors = terminal(*asked)
     assert (status, errors) == (0, f"{planned}\n")
+    assert printed.startswith("3 images made (1 bought by this process), $0.039; ")
     assert len(hub.jobs) == 3
     assert sorted((row["row"], row["prompt"]) for row in rows(out)) == [
         (1, "a"),

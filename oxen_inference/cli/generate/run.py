@@ -72,7 +72,7 @@ def make(
         except (OxenError, ValueError) as error:  # the manifest changed, or the ledger is gone
             summary.stopped = error
     summary.stopped = summary.stopped or stream.stopped
-    summary.end(file, stream.progress.spent)
+    summary.end(file, stream.progress)
     return summary.show(out)
 
 

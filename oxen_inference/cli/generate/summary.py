@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from oxen_inference.errors import OxenError
-    from oxen_inference.result import MediaResult
+    from oxen_inference.result import BulkProgress, MediaResult
 
 OK, SOME_FAILED, NOTHING_SENT, STOPPED, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
 _MOST_ROWS_SHOWN = 20
@@ -50,6 +50,8 @@ class Summary:
         self._count = plan.count
         self._is_repeated = plan.earlier["made"] == plan.count
         self.made = self.succeeded = self.partial = self.failed = self.not_sent = 0
+        self.bought = 0
+        """Results that this process bought itself."""
         self.spent = Decimal(0)
         self.errors: Counter[str] = Counter()
         self.rows_not_fetched: list[int] = []
@@ -113,9 +115,11 @@ class Summary:
         self._helps_again |= error.is_retryable or isinstance(error, passing)
         self._helps_attempts |= may_pass_another_time(error)
 
-    def end(self, file: ResultsFile, spent: Decimal) -> None:
-        """Note which rows the results file lacks, and what all attempts cost, as far as known."""
-        self.spent = spent
+    def end(self, file: ResultsFile, progress: BulkProgress) -> None:
+        """Note which rows the results file lacks, who bought, and what all attempts cost, as far as
+        known.
+        """
+        self.spent, self.bought = progress.spent, progress.bought
         self._left_out, self._file_problem = file.left_out, file.problem
         self.rows_not_fetched.sort()
 
@@ -128,6 +132,8 @@ class Summary:
             print_json(self._as_json(status))
             return status
         parts = [counted(self.made, self._noun) + ("" if self._is_repeated else " made")]
+        if self.bought != self.made and not self._is_repeated:
+            parts[0] += f" ({self.bought:,} bought by this process)"
         for number, word in (
             (self.partial, "partly failed"), (self.failed, "failed"), (self.not_sent, "not sent"), (self.not_done, "not done")
         ):  # fmt: skip
@@ -151,6 +157,7 @@ class Summary:
             "not_sent": self.not_sent,
             "not_done": self.not_done,
             "made": self.made,
+            "bought": self.bought,
             "already_made": self._is_repeated,
             "spent": f"{self.spent:f}",
             "errors": dict(self.errors),
