@@ -48,6 +48,7 @@ from langchain_oxen.stream_events import EventWriter
 from langchain_oxen.tracing import trace_cost, with_stream_cost
 from oxen_inference._version import __version__
 from oxen_inference.chat.families import ReplaySetting
+from oxen_inference.chat.parameter_names import NEEDS_MODEL
 from oxen_inference.clients import ClientCache, ClientHolder
 from oxen_inference.masking import without_secrets
 
@@ -151,6 +152,8 @@ class ChatOxen(ClientHolder, BaseChatModel):
         if not isinstance(given, dict):
             return given
         values = sort_arguments(given, cls.model_fields.keys())
+        if values.get("model") is None and cls.model_fields["model"].is_required():
+            raise ValueError(NEEDS_MODEL.format("ChatOxen"))
         # `configurable_fields` passes the profile of one model to another.
         if isinstance(values.get("profile"), CatalogProfile):
             del values["profile"]

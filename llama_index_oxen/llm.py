@@ -34,7 +34,7 @@ from llama_index_oxen.messages_in import (
 from llama_index_oxen.structured import StructuredOutputLLM
 from llama_index_oxen.tracing import current_span
 from oxen_inference.chat.families import ReplaySetting
-from oxen_inference.chat.parameter_names import ParameterNames
+from oxen_inference.chat.parameter_names import NEEDS_MODEL, ParameterNames
 from oxen_inference.clients import ClientCache, ClientHolder
 from oxen_inference.masking import without_secrets
 from oxen_inference.tools.spans import write_cost
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from oxen_inference.catalog.facade import AsyncCatalog, Catalog
     from oxen_inference.catalog.models import Model
 
+_NOT_GIVEN: Any = None
 _METADATA_TIMEOUT = 1.0  # seconds that reading `metadata` may take, once, for an unknown model
 
 
@@ -124,7 +125,7 @@ class Oxen(ClientHolder, tool_calls.ToolRequests, StructuredOutputLLM):
 
     def __init__(
         self,
-        model: str,
+        model: str = _NOT_GIVEN,
         *,
         api_key: str | SecretStr | Callable[[], str] | None = None,
         api_base: str | None = None,
@@ -154,6 +155,8 @@ class Oxen(ClientHolder, tool_calls.ToolRequests, StructuredOutputLLM):
         **removed: Any,
     ) -> None:
         _refuse(removed)
+        if model is _NOT_GIVEN:
+            raise TypeError(NEEDS_MODEL.format("Oxen"))
         from oxen_inference.settings import (
             check_client_settings,
             check_timeout,

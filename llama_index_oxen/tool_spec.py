@@ -3,6 +3,7 @@
 # No `from __future__ import annotations`: core finds the context by the annotation's object.
 import asyncio
 from collections.abc import Mapping, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -93,7 +94,13 @@ class OxenToolSpec(BaseToolSpec):
         confirm_above: Any = None,
         show_images: bool = False,
         background: bool = True,
+        **unknown: Any,
     ) -> None:
+        if unknown:
+            from oxen_inference.media.option_names import refuse_unknown
+
+            own = signature(OxenToolSpec.__init__).parameters.keys() - {"self", "unknown"}
+            refuse_unknown(unknown, own)
         from oxen_inference.ledger.budgets import as_budget, read_amount
         from oxen_inference.price_caps import read_price_caps
         from oxen_inference.settings import results_folder

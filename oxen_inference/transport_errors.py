@@ -56,7 +56,8 @@ def _typed(error: Exception, base_url: object) -> errors.OxenError | None:
         if never_connected(error):
             return errors.APIConnectionError(
                 f"Could not reach Oxen: {target}: {reason}.",
-                hint="Check the network, and base_url or OXEN_BASE_URL.",
+                hint="Check the network, and the base URL: OXEN_BASE_URL or base_url, which is "
+                "api_base in LlamaIndex.",
                 request=request,
             )
         return errors.APIConnectionError(

@@ -25,6 +25,12 @@ KNOWN = frozenset(
 )  # fmt: skip
 """Parameters of the API, of its models and of the SDK, which need no warning."""
 
+NEEDS_MODEL = (
+    "{} needs a model: pass model=..., such as 'claude-sonnet-4-6'. `oxen-inference models "
+    "--output text` lists the chat models."
+)
+"""The text of the error for a chat model without a name, with its class to be filled in."""
+
 _warned: set[tuple[str, str]] = set()
 """Classes and unknown parameters of their calls that a warning named already."""
 _MOST_WARNED = 1000

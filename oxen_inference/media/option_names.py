@@ -51,6 +51,8 @@ _ELSEWHERE = {
     "idempotency_key": "key",
     "cache_key": "key",
     "max_price": "max_cost",
+    "base_url": "api_base",  # LlamaIndex's name
+    "api_base": "base_url",  # LangChain's, and the client's
 }
 """Names that other libraries have for an option → its name here."""
 _CLOSE = 0.85

@@ -16,7 +16,7 @@ from llama_index.core.vector_stores import VectorStoreInfo
 
 import langchain_oxen.errors
 from langchain_oxen import ChatOxen, register
-from llama_index_oxen import Oxen, OxenModelReader
+from llama_index_oxen import Oxen, OxenModelReader, OxenToolSpec
 from llama_index_oxen.events import OxenSpendingDecision
 from oxen_inference import AsyncOxenClient, ConfigurationError, InvalidInputError, OxenClient
 from oxen_sandbox import Sandbox
@@ -152,6 +152,29 @@ def test_arguments_of_openailike_are_explained(given: dict[str, Any], hint: str)
 def test_names_that_chatoxen_does_not_know_are_explained(name: str, said: str) -> None:
     with pytest.warns(UserWarning, match=f"{name} is not a parameter of ChatOxen.*{said}"):
         ChatOxen(model=MODEL, api_key="k", **{name: "x"})
+
+
+def test_a_model_without_a_name_says_where_names_are() -> None:
+    for kind in (Oxen, ChatOxen):
+        with pytest.raises((TypeError, ValueError), match=r"needs a model.*oxen-inference models"):
+            kind(api_key="k")  # type: ignore[call-arg]  # as a newcomer may
+    named = type("Named", (ChatOxen,), {"__annotations__": {"model": str}, "model": "gpt-4o"})
+    assert named(api_key="k").model == "gpt-4o"
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        ({"max_price": 3}, r"max_price is not an option. Did you mean max_cost"),
+        ({"base_url": "http://x"}, "base_url is not an option. Did you mean api_base"),
+        ({"legs": 4}, "legs is not an option. Options are allow_unknown_cost, api_base, .*timeout"),
+    ],
+)
+def test_an_option_that_the_tools_do_not_know_is_explained(
+    given: dict[str, Any], hint: str
+) -> None:
+    with pytest.raises(InvalidInputError, match=hint):
+        OxenToolSpec(["flux-2-dev"], api_key="k", **given)
 
 
 def test_documents_are_embedded_without_their_numbers(oxen_sandbox_env: Sandbox) -> None:
