@@ -177,11 +177,25 @@ class OxenBudgetMiddleware(AgentMiddleware[BudgetState, Any, Any]):
         return self.before_agent(state, runtime)
 
     def budget_of(self, state: Mapping[str, Any]) -> Budget:
-        """Return the budget that the run in this state spends from."""
+        """Return the budget that the run in this state spends from.
+
+        `state`: ``agent.get_state(config).values``, which needs a checkpointer. Raises
+        `ConfigurationError` for a state that names no budget, as what ``invoke`` returns.
+        """
         if self._budget is not None:
             return self._budget
         assert self._limit is not None  # noqa: S101 - checked in the constructor
-        name = f"agent-{state['oxen_budget']}"
+        named = state.get("oxen_budget") if isinstance(state, Mapping) else None
+        if named is None:
+            from oxen_inference.errors import ConfigurationError
+
+            raise ConfigurationError(
+                "This is not the state of a run with this middleware's budget. What invoke returns "
+                "leaves the budget out.",
+                hint="Pass agent.get_state(config).values, which needs a checkpointer. Or give the "
+                "middleware budget=Budget(...), and read that.",
+            )
+        name = f"agent-{named}"
         with self._lock:
             if name not in self._budgets:
                 self._budgets[name] = _open_budget(

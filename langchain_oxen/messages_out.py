@@ -303,5 +303,5 @@ def _read_file(name: str, folder: str | Path | None) -> str:
         )
     file = allowed_file(name, folder)
     if file is None:
-        raise InvalidInputError(f"There is no file {name!r} in {folder}.", hint=PATH_HINT)
+        raise InvalidInputError(f"There is no file {name!r} in {str(folder)!r}.", hint=PATH_HINT)
     return base64.b64encode(file.read_bytes()).decode()

@@ -14,7 +14,7 @@ from typing import Any
 from oxen_inference.errors import ConfigurationError, InvalidInputError
 from oxen_inference.ledger import accounts
 from oxen_inference.ledger.accounts import Reservation, Totals
-from oxen_inference.ledger.names import LONGEST_NAME, is_too_long
+from oxen_inference.ledger.names import LONGEST_NAME, is_too_long, label_of_budget
 from oxen_inference.ledger.store import Ledger, default_ledger
 from oxen_inference.locks import Lock
 from oxen_inference.money import read_money
@@ -238,7 +238,7 @@ class Budget:
 
     @property
     def _label(self) -> str:
-        return "this budget" if self.name is None else f"the budget {self.name!r}"
+        return "this budget" if self.name is None else label_of_budget(self.name)
 
     def _check_process(self) -> None:
         if self.name is None and self._process != os.getpid():

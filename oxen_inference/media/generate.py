@@ -15,6 +15,7 @@ from oxen_inference.effects import Work, run, run_on_network, shield, with_deadl
 from oxen_inference.errors import DownloadError, GenerationFailed, LedgerError, end_sentence
 from oxen_inference.ledger.accounts import UNNAMED
 from oxen_inference.ledger.entries import Entry
+from oxen_inference.ledger.names import label_of_budget
 from oxen_inference.ledger.store import default_ledger
 from oxen_inference.media import wait
 from oxen_inference.media.engine import Engine, Task, WaitOptions
@@ -208,7 +209,7 @@ def _money_hint(engine: Engine, entry: Entry) -> str | None:
     if not entry.reserved:
         return None
     budget = entry.budget or ""
-    of_budget = "its budget" if budget.startswith(UNNAMED) else f"the budget {budget!r}"
+    of_budget = "its budget" if budget.startswith(UNNAMED) else label_of_budget(budget)
     return (
         f"It holds {usd(entry.reserved)} of {of_budget} until Oxen states its cost. "
         f"`{_forget_command(engine, entry)}` frees the money if you know that it was not billed; "

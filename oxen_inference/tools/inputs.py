@@ -120,7 +120,7 @@ def check_id(name: str, folder: str | Path | None) -> str:
     shown = name if len(name) <= _LONGEST_SHOWN else f"{name[:_LONGEST_SHOWN]}…"
     if folder is not None:
         raise InvalidInputError(
-            f"There is no file {shown} in {folder}. It is neither a URL nor a generation id either. "
+            f"There is no file {shown!r} in {str(folder)!r}. It is neither a URL nor a generation id either. "
             "Nothing was sent."
         )
     raise InvalidInputError(

@@ -136,7 +136,9 @@ def declined(reason: object, *, is_paid: bool = False) -> str:
 
     `is_paid`: the call was made and paid for before the person answered.
     """
-    because = f" The reason: {reason}" if reason else ""
+    from oxen_inference.errors import end_sentence
+
+    because = f" The reason: {end_sentence(str(reason))}" if reason else ""
     what_happened = (
         "but it had been paid for already; the result can still be fetched"
         if is_paid

@@ -249,6 +249,9 @@ class TestBudget:
         statuses = [message.status for message in tool_messages(state)]
         assert sorted(statuses) == ["error"] * 4 + ["success"] * 2
         assert len(oxen_sandbox.jobs) == 2
+        refused = [message.text for message in tool_messages(state) if message.status == "error"]
+        # The name that the middleware gave the budget says nothing to a model.
+        assert all("this run's budget" in text and "agent-run" not in text for text in refused)
 
     def test_a_budget_of_ones_own(self, draw: OxenMediaTool) -> None:
         studio = Budget("5", name="studio", ledger=Ledger())
@@ -349,6 +352,15 @@ class TestBudget:
         for wrong in ({}, {"limit": "1", "budget": Budget("1")}, {"limit": "1", "per": "week"}):
             with pytest.raises(ConfigurationError):
                 OxenBudgetMiddleware(**wrong)  # type: ignore[arg-type]
+
+    def test_what_a_run_returns_does_not_name_its_budget(self) -> None:
+        middleware = OxenBudgetMiddleware("1")
+        one = agent(["done"], [], middleware)
+        state = one.invoke(ASK, thread())
+        for given in (state, one.get_state(thread())):
+            with pytest.raises(ConfigurationError, match=r"Pass agent.get_state\(config\).values"):
+                middleware.budget_of(given)  # type: ignore[arg-type]  # as a newcomer may
+        assert middleware.budget_of(one.get_state(thread()).values).limit == 1
 
     async def test_async(self, oxen_sandbox: Sandbox) -> None:
         draw = await OxenMediaTool.afor_model(
@@ -486,7 +498,7 @@ class TestAsking:
         assert "cannot turn the call into one of sketch" in question.value["description"]
         assert oxen_sandbox.jobs == []
         state = one.invoke(Command(resume={"type": "reject", "message": "sketch it"}), thread())
-        assert "The reason: sketch it" in tool_messages(state)[0].text
+        assert "The reason: sketch it. Do not repeat it" in tool_messages(state)[0].text
 
     @pytest.mark.parametrize("is_async", [False, True])
     async def test_nobody_is_asked_about_what_cannot_be_paid(

@@ -110,7 +110,7 @@ def test_a_name_that_is_no_id_is_refused_as_it_was_given(given: Any, tmp_path: P
     said = tool().invoke({"prompt": "an ox", "input_image": given})
     assert said.startswith(f"Error: {name!r} is neither a URL, a data URL nor the generation id")
     said = tool(inputs_from=tmp_path).invoke({"prompt": "an ox", "input_image": given})
-    assert said.startswith(f"Error: There is no file {name} in {tmp_path}.")
+    assert said.startswith(f"Error: There is no file '{name}' in '{tmp_path}'.")
 
 
 def test_the_folder_of_inputs_must_exist(tmp_path: Path) -> None:
