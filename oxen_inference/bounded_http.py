@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 import time
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -346,6 +347,10 @@ class _Backend:
 class _Stream:
     def __init__(self, stream: Any) -> None:
         self._stream = stream
+        # A client that is dropped is garbage in cycles, in which its sockets may be freed first, and
+        # Python warns of each that nobody closed it.
+        self._closing = weakref.finalize(self, stream.close)
+        self._closing.atexit = False
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         deadline = getattr(_deadline_of_thread, "value", None)
@@ -356,7 +361,9 @@ class _Stream:
         return data
 
     def start_tls(self, *args: Any, **kwargs: Any) -> _Stream:
-        return _Stream(self._stream.start_tls(*args, **kwargs))
+        over_tls = _Stream(self._stream.start_tls(*args, **kwargs))
+        self._closing.detach()  # what is over it uses the same socket
+        return over_tls
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import gc
+import warnings
 from typing import Any
 
 import openai
@@ -113,6 +114,24 @@ def test_each_request_goes_where_its_model_says(make: Any, asynchronous: bool, w
         assert keys == ["Bearer second"] * 2
         assert len(old.requests) == (1 if way == "assigned" else 2)
         assert (old.connections, new.connections) == (1, 1)
+
+
+@MODELS
+def test_a_model_that_is_dropped_closes_its_sockets(make: Any) -> None:
+    with ScriptedServer(OK) as server:
+        port = server.url.split(":")[2].split("/")[0]
+        gc.collect()
+        model = make(server)
+        ask(model)
+        model.model_copy(update={"model": "ox-2"})  # it shares them
+        gc.collect()
+        ask(model)
+        assert server.connections == 1
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always", ResourceWarning)
+            del model
+            gc.collect()
+        assert [each for each in warned if port in str(each.message)] == []
 
 
 def test_a_copy_with_another_model_has_that_ones_profile() -> None:
