@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from oxen_inference.doctor.findings import Finding, Report
 
 
-_UNREACHABLE = 3
+UNREACHABLE = 3
+"""The exit status where the hub cannot be reached, or the ledger cannot be used."""
 _WITHOUT_KEY = "checking the catalog and the ledger"
 # An idle stream of events says something every 15 seconds.
 _WITH_KEY = "checking the hub and the ledger; the hub's events take up to half a minute"
@@ -63,7 +64,7 @@ def _doctor(client: OxenClient, options: argparse.Namespace, out: Console) -> in
     else:
         _print(report, out)
     if report.unreachable:
-        return _UNREACHABLE
+        return UNREACHABLE
     return 1 if report.deviations else 0
 
 

@@ -77,6 +77,8 @@ def _jobs(client: OxenClient, options: argparse.Namespace, out: Console) -> None
     if limit is None:
         limit = 0 if options.json else _SHOWN_JOBS
     _print_entries(entries, options, out, limit or len(entries))
+    if not options.json and not all(entry.is_settled for entry in entries):
+        print_line(out, "states are those of the last look; `oxen-inference reconcile` asks Oxen")
 
 
 def _explain_none(client: OxenClient, options: argparse.Namespace) -> None:

@@ -23,7 +23,11 @@ _NOT_CONFIRMED = 2
 
 def add_commands(add: Callable[[str, Callable[..., int | None], str], Any]) -> None:
     """Add the commands to a parser."""
-    ledger = add("ledger", _prune, "move the ledger, or take out what is no longer needed")
+    ledger = add(
+        "ledger",
+        _prune,
+        "create the ledger's tables, move it, or take out what is no longer needed",
+    )
     commands = ledger.add_subparsers(required=True, metavar="COMMAND")
 
     def add_one(name: str, command: Callable[..., int | None], text: str) -> Any:

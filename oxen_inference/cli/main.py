@@ -25,14 +25,16 @@ if TYPE_CHECKING:
     Command = Callable[[OxenClient, argparse.Namespace, Console], int | None]
 
 OK, FAILED, INTERRUPTED = 0, 1, 130
-"""Exit statuses; argparse's own for wrong arguments is 2, and so is `generate`'s for all errors."""
+"""Exit statuses, beside `UNREACHABLE`; argparse's own for wrong arguments is 2, and so is
+`generate`'s for all errors.
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status. What went wrong is printed to stderr."""
     options = usage.parse(_parser(), argv)
     from oxen_inference.client import OxenClient
-    from oxen_inference.errors import MissingAPIKeyError, OxenError
+    from oxen_inference.errors import APIConnectionError, LedgerError, MissingAPIKeyError, OxenError
     from oxen_inference.settings import KEYS_PAGE
 
     errors = output.stderr()
@@ -50,6 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             return int(options.error_status)
         except (OxenError, ValueError) as error:
             errors.print(f"error: {in_commands(str(error))}")
+            is_unreachable = isinstance(error, APIConnectionError | LedgerError)
+            if is_unreachable and options.error_status == FAILED:
+                return doctor.UNREACHABLE
             return int(options.error_status)
         except KeyboardInterrupt:
             return INTERRUPTED

@@ -27,7 +27,7 @@ from oxen_inference.progress_bar import ProgressBar
 log = logging.getLogger("oxen_inference.media")
 
 _PROGRESS_EVERY = 1.0  # seconds
-_MOST_IDS_SHOWN = 8
+_MOST_IDS_SHOWN = 3
 
 
 class Bulk:

@@ -129,19 +129,22 @@ def test_a_dry_run_finds_what_would_fail(hub: Sandbox, terminal: Terminal, tmp_p
         for last in ("--dry-run", "--yes"):
             status, _, errors = terminal("generate", model, "-p", "an ox", *more, last)
             assert (status, words in errors) == (2, True), (wrong, last, errors)
-    for limit, words in (
-        (("--budget", "0.01"), "the budget has $0.01 left, and this may cost $0.013"),
+    asked = ("generate", MODEL, "-p", "an ox", "--save-to", tmp_path / "out")
+    for limit, expected, words in (
+        (("--budget", "0.01"), 3, "the budget has $0.01 left, and this may cost $0.013"),
         (
-            ("--max-cost", "0.01"),
+            ("--max-cost", "0.01"), 2,
             "1 request above --max-cost: not sent, since each may cost $0.013",
         ),
-    ):
-        status, printed, errors = terminal("generate", MODEL, "-p", "an ox", *limit, "--dry-run")
-        assert (status, words in errors) == (0, True), (limit, errors)
+    ):  # fmt: skip
+        assert json.loads(terminal(*asked, *limit, "--dry-run", "--json")[1])["status"] == expected
+        status, printed, errors = terminal(*asked, *limit, "--dry-run")
+        assert (status, words in errors) == (expected, True), (limit, errors)
+        assert terminal(*asked, *limit, "--yes")[0] == expected
     assert printed == f"1 × {MODEL}: above --max-cost; nothing was sent\n"
     source = manifest(tmp_path / "p.jsonl", '"a"', {"prompt": "b", "num_generations": 2})
     asked = ("generate", MODEL, "--from", source, "--max-cost", "0.02", "--dry-run")
-    assert terminal(*asked)[1] == f"3 × {MODEL}: $0.013; nothing was sent\n"
+    assert terminal(*asked)[:2] == (1, f"3 × {MODEL}: $0.013; nothing was sent\n")
     assert hub.jobs == []
 
 

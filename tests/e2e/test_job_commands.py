@@ -78,6 +78,7 @@ def test_jobs_show_the_reservation_of_an_unknown_cost(
         client.media.submit(model="flux-2-dev", prompt=PROMPT, budget=Budget("1"))
     out = " ".join(terminal("jobs")[1].split())
     assert f"cost ${made.cost} in all, 1 of unknown cost, ${made.cost} reserved" in out
+    assert out.endswith("states are those of the last look; `oxen-inference reconcile` asks Oxen")
 
 
 def test_jobs_show_the_newest_and_fit_the_width(
@@ -105,6 +106,21 @@ def test_jobs_show_the_newest_and_fit_the_width(
     assert len(json.loads(terminal("jobs", "--json")[1])) == 3
     with pytest.raises(SystemExit):
         terminal("jobs", "--limit", "-1")
+
+
+def test_what_cannot_be_reached_has_a_status_of_its_own(
+    tmp_path: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OXEN_API_KEY", "key")
+    monkeypatch.setenv("OXEN_STATE_DIR", str(tmp_path))
+    monkeypatch.setenv("OXEN_BASE_URL", "http://127.0.0.1:9/api/ai")
+    monkeypatch.setattr("time.sleep", lambda _: None)  # between the tries
+    assert terminal("models")[0] == 3
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("OXEN_LEDGER_URL", str(tmp_path / "file" / "ledger.sqlite3"))
+    for command in (["jobs"], ["budgets"], ["ledger", "setup"], ["reconcile"], ["fetch", "x"]):
+        status, _, errors = terminal(*command)
+        assert (status, "error: The ledger" in errors) == (3, True), (command, errors)
 
 
 def test_jobs_of_an_empty_ledger(hub: Sandbox, terminal: Terminal) -> None:

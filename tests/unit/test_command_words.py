@@ -75,6 +75,8 @@ def test_every_hint_about_paid_work_has_a_command() -> None:
         ("client.media.resume('run-a:1#2') gets it back.", "`oxen-inference fetch run-a:1#2` gets"),
         ("client.media.attach(generation_ids=['g1', 'g2']).wait() gets", "`oxen-inference fetch g1`"),
         ("The same requests with key_prefix='run-a' go on with them.", "The same command goes on"),
+        ("9 generations go on at Oxen: a-1, b-2, …. The same requests with key_prefix='r' go on with them",
+         "9 generations go on at Oxen. The same command goes on with them"),
         ("Use generate without a key, or a run without key_prefix: it", "Commands give each request a key. Use generate in Python, without one: it"),
         ("save_to must be a folder", "--save-to must be a folder"),
     ],

@@ -38,7 +38,8 @@ with a run, also with a longer manifest: what was paid for is not paid for again
 exit status: 0 all were made; 1 some failed, or were not written down; 2 nothing was sent, or
 nothing was accepted: wrong arguments, lines or key, no ledger, not confirmed; 3 the run stopped
 early: the budget is used up, or the same failure came ten times in a row; 130 interrupted; 143 ended
-by SIGTERM.
+by SIGTERM. A dry run has the status that the run would have by its limits: 3 where the budget does
+not suffice, 1 or 2 where some or all requests are not sent.
 """
 
 
@@ -99,11 +100,15 @@ def _generate(client: OxenClient, options: argparse.Namespace, out: Console) -> 
     plan = Plan(client, options, Bought(client, run.key_prefix, options.attempts))
     check_budget(client, options)
     check_folders(options.save_to, results)
-    notes = list(_notes(client, options, run, plan))
+    obstacles = list(limits_in_the_way(client, options, run, plan))
+    notes = [each.text for each in obstacles]
+    notes += _notes(client, options, run)
     if (replaced := replaced_run(results, run)) is not None:
         notes.append(f"--run {replaced.run_id} goes on with the run that was here before")
     if options.dry_run:
-        return _show_plan(plan, run, notes, options, out)
+        status = max((each.status for each in obstacles), default=OK)
+        _show_plan(plan, run, notes, status, options, out)
+        return status
     if not client.has_key:
         raise missing_key("generate")
     errors = stderr()
@@ -133,8 +138,7 @@ def _take_params(options: argparse.Namespace) -> None:
             options.set.append(pair)
 
 
-def _notes(client: OxenClient, options: argparse.Namespace, run: Run, plan: Plan) -> Iterator[str]:
-    yield from limits_in_the_way(client, options, run, plan)
+def _notes(client: OxenClient, options: argparse.Namespace, run: Run) -> Iterator[str]:
     if run.is_begun and options.name is not None and options.name != run.file_name:
         yield "files that were saved before keep their names"
     if options.dry_run and not client.has_key:
@@ -142,8 +146,8 @@ def _notes(client: OxenClient, options: argparse.Namespace, run: Run, plan: Plan
 
 
 def _show_plan(
-    plan: Plan, run: Run, notes: list[str], options: argparse.Namespace, out: Console
-) -> int:
+    plan: Plan, run: Run, notes: list[str], status: int, options: argparse.Namespace, out: Console
+) -> None:
     if options.json:
         print_json({
             "run": run.run_id if run.is_begun or options.run else None,
@@ -156,12 +160,12 @@ def _show_plan(
             "high": f"{plan.high:f}",
             "unknown": sum(plan.unknown.values()),
             "notes": notes,
+            "status": status,
         })  # fmt: skip
     else:
         print_line(out, f"{plan}; nothing was sent")
         for note in notes:
             print_line(stderr(), f"note: {note}")
-    return OK
 
 
 def _asks(run: Run, plan: Plan, options: argparse.Namespace) -> bool:

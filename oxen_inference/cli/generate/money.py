@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from oxen_inference.cli.generate.plan import Plan
 from oxen_inference.cli.generate.state import Run
+from oxen_inference.cli.generate.summary import NOTHING_SENT, SOME_FAILED, STOPPED
 from oxen_inference.cli.models import read_usd
 from oxen_inference.cli.output import counted
 from oxen_inference.money import read_money
@@ -109,26 +110,39 @@ def check_budget(client: OxenClient, options: argparse.Namespace) -> None:
         )
 
 
+class Obstacle(NamedTuple):
+    """Why a part of the plan will not be sent, and the exit status of a run that meets it."""
+
+    text: str
+    status: int
+
+
 def limits_in_the_way(
     client: OxenClient, options: argparse.Namespace, run: Run, plan: Plan
-) -> Iterator[str]:
+) -> Iterator[Obstacle]:
     """Yield why a part of the plan will not be sent, as far as the limits tell."""
     from oxen_inference.money import usd
 
     given: BudgetOption | None = options.budget
+    is_limited = given is not None or options.max_cost is not None
+    unknown = sum(plan.unknown.values())
+    if not is_limited or options.allow_unknown_cost:
+        unknown = 0
+    is_anything_left = len(plan.too_dear) + unknown < plan.count
+    status = SOME_FAILED if is_anything_left else NOTHING_SENT
     if plan.too_dear:
         low, high = usd(min(plan.too_dear)), usd(max(plan.too_dear))
         each = high if low == high else f"{low} to {high}"
-        yield (
+        yield Obstacle(
             f"{counted(len(plan.too_dear), 'request')} above --max-cost: not sent, since each may "
-            f"cost {each}"
+            f"cost {each}",
+            status,
         )
-    is_limited = given is not None or options.max_cost is not None
-    if is_limited and plan.unknown and not options.allow_unknown_cost:
-        count = sum(plan.unknown.values())
-        yield (
-            f"{count:,} of unknown price: not sent, since no limit can be kept for them; "
-            "--allow-unknown-cost sends them"
+    if unknown:
+        yield Obstacle(
+            f"{unknown:,} of unknown price: not sent, since no limit can be kept for them; "
+            "--allow-unknown-cost sends them",
+            status,
         )
     if given is None:
         return
@@ -136,6 +150,7 @@ def limits_in_the_way(
     left = _limit(client, given)
     if known is not None:
         left -= known.spent + known.reserved
+    left = max(left, Decimal(0))
     if plan.high > left:
         whose = "the budget" if given.name is None else f"the budget {given.name!r}"
-        yield f"{whose} has {usd(max(left, Decimal(0)))} left, and this may cost {usd(plan.high)}"
+        yield Obstacle(f"{whose} has {usd(left)} left, and this may cost {usd(plan.high)}", STOPPED)
