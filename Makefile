@@ -63,7 +63,7 @@ test-scale: $(SCALE)/.installed
 # loses sight of generators that an error was thrown into: PYTHON=python3.13 VENV=.venv-3.13 does not.
 coverage: $(VENV)/.installed
 	rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -m "not slow" -q
+	$(BIN)/coverage run -m pytest -m "not slow" -q --numprocesses $(WORKERS) --dist worksteal
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage html --quiet --directory build/coverage
 	$(BIN)/coverage report --show-missing --skip-covered
