@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -82,6 +84,27 @@ def test_what_no_one_can_read_and_nobody_declared_is_kept(
     else:
         with pytest.raises(FetchError, match="is not image"):
             fetch(f"data:,{content}", tmp_path, "x", "image", source)
+
+
+_LEAVES_A_DOWNLOAD = """
+import socket, sys, threading
+from pathlib import Path
+from oxen_inference.media.results.download import Source, fetch
+
+server, folder = socket.create_server(("127.0.0.1", 0)), Path(sys.argv[1])
+hub = f"http://127.0.0.1:{server.getsockname()[1]}"
+source = Source(hub=hub, headers={})
+threading.Thread(target=fetch, args=(hub, folder, "x", "image", source), daemon=True).start()
+connection = server.accept()  # and never an answer
+print([path.suffix for path in folder.iterdir()])
+"""
+
+
+def test_a_process_that_ends_leaves_no_part_of_a_download(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _LEAVES_A_DOWNLOAD, str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    assert ended.stdout == "['.part']\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 def image(kind: str, size: tuple[int, int] = (31, 17)) -> bytes:

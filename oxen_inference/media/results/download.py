@@ -25,6 +25,7 @@ from oxen_inference.media.results.files import (
     Fetched,
     Received,
     checked,
+    downloads,
     keep,
     sync,
     temporary_file,
@@ -82,7 +83,7 @@ def fetch(url: str, folder: Path, stem: str, media_type: str, source: Source) ->
     """
     if _HALF_CHARACTER.search(url):
         raise FetchError("The file's address has half a character in it.")
-    with temporary_file(folder) as (temporary, file):
+    with temporary_file(folder) as (temporary, file), downloads.including(temporary):
         inside = url[:5].lower() == "data:"
         try:
             received = (_unpack if inside else _receive)(url, source, file)
@@ -91,6 +92,7 @@ def fetch(url: str, folder: Path, stem: str, media_type: str, source: Source) ->
             raise
         sync(file)
         media = checked(temporary, media_type, received)
+        downloads.complete(temporary)
         return keep(temporary, folder, stem, media_type, media, received)
 
 

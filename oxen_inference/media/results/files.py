@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import codecs
 import hashlib
 import os
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from oxen_inference.errors import InvalidInputError
+from oxen_inference.locks import Lock
 from oxen_inference.media.results.probe import Probe, probe
 from oxen_inference.media.results.public_connection import FetchError
 
@@ -71,6 +73,54 @@ def temporary_file(folder: Path) -> Iterator[tuple[Path, BinaryIO]]:
     finally:
         with suppress(FileNotFoundError):
             Path(name).unlink()
+
+
+class _Downloads:
+    """Temporary files of the downloads under way, which are deleted when the process ends: that
+    does not wait for the threads that write them.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock(after_fork=self._forget)
+        self._files: set[Path] = set()
+        self._is_over = False
+        atexit.register(self.end)
+
+    def _forget(self) -> None:
+        self._files = set()  # they are the parent's
+
+    @contextmanager
+    def including(self, temporary: Path) -> Iterator[None]:
+        """Count a file as one under way. Raises `FetchError` where the process ends."""
+        with self._lock:
+            self._check()
+            self._files.add(temporary)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._files.discard(temporary)
+
+    def complete(self, temporary: Path) -> None:
+        """Leave a file to its writer, which gives it its name. Raises `FetchError` as above."""
+        with self._lock:
+            self._check()
+            self._files.discard(temporary)
+
+    def end(self) -> None:
+        """Delete all of them, and begin no more."""
+        with self._lock:
+            self._is_over = True
+            for temporary in self._files:
+                with suppress(OSError):
+                    temporary.unlink()
+
+    def _check(self) -> None:
+        if self._is_over:
+            raise FetchError("The process ended before the file was saved.")
+
+
+downloads = _Downloads()
 
 
 def sync(file: BinaryIO) -> None:
