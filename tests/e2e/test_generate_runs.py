@@ -54,6 +54,10 @@ def test_a_row_added_to_a_finished_run_is_all_that_is_bought(
     assert len(hub.jobs) == 3
 
 
+def downloads(hub: Sandbox) -> int:
+    return sum(each.method == "GET" and "/files/" in each.path for each in hub.requests)
+
+
 def test_machines_that_name_one_run_pay_once_and_from_one_budget(
     hub: Sandbox, terminal: Terminal, tmp_path: Path
 ) -> None:
@@ -64,6 +68,13 @@ def test_machines_that_name_one_run_pay_once_and_from_one_budget(
         assert len(list((tmp_path / folder).glob("*.webp"))) == 2
         shutil.rmtree(tmp_path / "one", ignore_errors=True)  # a lost folder pays nothing again
     assert len(hub.jobs) == 2
+    assert downloads(hub) == 6  # three folders
+    shared = (*named, "--save-to", tmp_path / "two", "--results", tmp_path / "another.jsonl")
+    assert terminal(*shared)[0] == 0
+    (shown, other) = (
+        (tmp_path / name).read_text("utf-8") for name in ("two/results.jsonl", "another.jsonl")
+    )
+    assert (sorted(other.splitlines()), downloads(hub)) == (sorted(shown.splitlines()), 6)
     herd = ("generate", MODEL, "--yes", "--save-to", tmp_path, "--new", "-p")
     assert terminal(*herd, "c", "--budget", "herd=0.02")[0] == 0
     status, _, errors = terminal(*herd, "d", "--budget", "herd=0.02", "--results", tmp_path / "r")
