@@ -90,8 +90,9 @@ def test_machines_that_name_one_run_pay_once_and_from_one_budget(
     assert terminal(*herd, "d", "--budget", "herd")[0] == 3
     assert terminal("budgets", "--change", "herd=5")[0] == 0
     assert terminal(*herd, "d", "--budget", "herd")[0] == 0
-    status, _, errors = terminal(*herd, "e", "--budget", "cattle")
-    assert (status, "Write --budget cattle=USD to make one" in errors) == (2, True)
+    for unknown in ("cattle", "5,00"):
+        status, _, errors = terminal(*herd, "e", "--budget", unknown)
+        assert (status, "--budget NAME=USD makes one. An amount" in errors) == (2, True)
     assert terminal("budgets", "--change", "cattle=5")[0] == 1
     budgets = json.loads(terminal("budgets", "--json")[1])
     assert [(each["name"], each["spent"]) for each in budgets] == [

@@ -78,8 +78,8 @@ def _limit(client: OxenClient, given: BudgetOption) -> Decimal:
     if known is None:
         raise ConfigurationError(
             f"The ledger has no budget {given.name!r}. Nothing was sent.",
-            hint=f"Write --budget {given.name}=USD to make one, or an amount alone for this run, as "
-            "in --budget 5.",
+            hint="`oxen-inference budgets` lists those it has, and --budget NAME=USD makes one. An "
+            "amount for this run alone is written as in --budget 5.00.",
         )
     return known.limit
 
