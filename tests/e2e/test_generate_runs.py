@@ -14,7 +14,7 @@ import pytest
 
 from oxen_inference.cli.generate.results import ResultsFile
 from oxen_inference.cli.generate.state import held
-from oxen_inference.media import facade
+from oxen_inference.media import api
 from oxen_inference.media.pace import Pace
 from oxen_sandbox import Fault, Sandbox
 from tests.e2e.test_generate_command import MODEL, Terminal, hub, manifest, rows, terminal
@@ -188,7 +188,7 @@ def test_nothing_accepted_has_a_status_of_its_own(
 def test_the_terminal_says_why_and_what_helps(
     hub: Sandbox, terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(facade, "Pace", partial(Pace, download_pause=0.01, late_file=0.0))
+    monkeypatch.setattr(api, "Pace", partial(Pace, download_pause=0.01, late_file=0.0))
     asked = ("generate", MODEL, "-p", "a", "-p", "b", "--yes", "--save-to")
     for fault, words, help_is in (
         (Fault("fail_job", message="A worker died.", times=2), "A worker died", "--attempts 2 buys"),
@@ -205,7 +205,10 @@ def test_the_terminal_says_why_and_what_helps(
         assert "client." not in errors
 
 
-def test_going_on_loses_no_row(hub: Sandbox, terminal: Terminal, tmp_path: Path) -> None:
+def test_going_on_loses_no_row(
+    hub: Sandbox, terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "Pace", partial(Pace, download_pause=0.01, late_file=0.0))
     asked = ("generate", MODEL, "-p", "a", "-p", "b", "-p", "c", "--save-to", tmp_path, "--yes")
     assert terminal(*asked)[0] == 0
     file = tmp_path / "results.jsonl"

@@ -13,7 +13,7 @@ import pytest
 from oxen_inference import Budget, Ledger, OxenClient
 from oxen_inference.cli import jobs
 from oxen_inference.cli.main import main
-from oxen_inference.media import facade
+from oxen_inference.media import api
 from oxen_inference.media.pace import Pace
 from oxen_sandbox import Fault, Sandbox
 
@@ -199,7 +199,7 @@ def test_reconcile_prints_where_files_were_saved(
 def test_reconcile_fails_if_a_result_was_not_fetched(
     made: Any, hub: Sandbox, terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(facade, "Pace", partial(Pace, download_pause=0.01, late_file=0.0))
+    monkeypatch.setattr(api, "Pace", partial(Pace, download_pause=0.01, late_file=0.0))
     hub.inject(Fault("respond", status=404, method="GET", path="*/files/*", times=None))
     for more in ((), ("--json",)):
         status, _, err = terminal("reconcile", "--save-to", str(tmp_path / "new"), *more)
