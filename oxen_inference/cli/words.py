@@ -16,7 +16,7 @@ _TABLE = (
     (r"ask for the same job again: client\.media\.resume, attach or the same key",
      "run the same command again, or `oxen-inference fetch`"),
     (rf"client\.media\.resume{_ID}", r"`oxen-inference fetch \g<id>`"),
-    (r"(generations go on at Oxen): .*?\. ", r"\1. "),
+    (r"(generations? goe?s? on at Oxen): .*?\. ", r"\1. "),
     (r"The same requests with key_prefix='[^']*' go on with them",
      "The same command goes on with them"),
     (r"client\.catalog\.list\(output='image'\) lists those that do; so does output='video'",

@@ -165,4 +165,6 @@ def _how_to_go_on(jobs: list[Job], key_prefix: str | None) -> str:
     again = "client.media.reconcile(save_to=…) gets their results."
     if key_prefix is not None:
         again = f"The same requests with key_prefix={key_prefix!r} go on with them."
+    if len(ids) == 1:
+        return f"1 generation goes on at Oxen: {shown}. {again}"
     return f"{len(ids)} generations go on at Oxen: {shown}. {again}"

@@ -36,14 +36,13 @@ from oxen_inference.media.api import (
 from oxen_inference.media.as_completed import AsCompleted, AsyncAsCompleted
 from oxen_inference.media.background import AsyncBackgroundPoller, BackgroundPoller
 from oxen_inference.media.handles import AsyncMediaHandle, MediaHandle
-from oxen_inference.media.pace import Pace
 from oxen_inference.media.prepare import (
     merge_parameters,
 )
 from oxen_inference.price_caps import PriceCaps
 from oxen_inference.result import BulkProgress, MediaResult
 
-__all__ = ["AsyncMedia", "AsyncMediaHandle", "Media", "MediaHandle", "Pace"]
+__all__ = ["AsyncMedia", "AsyncMediaHandle", "Media", "MediaHandle"]
 
 
 class Media(MediaBase):
