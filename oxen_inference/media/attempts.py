@@ -27,6 +27,12 @@ _LASTING = re.compile(
 )
 _VARYING = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b[0-9a-f]{16,}\b|\d+", re.IGNORECASE)  # fmt: skip
 
+# A URL up to its path, and a file's path, which may be quoted: each result has its own.
+_PLACE = re.compile(
+    r"""(?P<host>\b[a-z][a-z0-9+.-]*://[^\s/?#'"<>]*)[^\s'"<>]*|(['"])/.*?\2|(?<![\w/])/[^\s'"]+""",
+    re.IGNORECASE,
+)
+
 
 class ContentKeys:
     """Gives each request of a run a key: the prefix, a hash of the content, and how often that
@@ -65,7 +71,24 @@ def _failed_for_now(result: MediaResult) -> bool:
 
 def signature(error: OxenError) -> tuple[type, str]:
     """Return what equal failures have in common: no ids and no numbers."""
-    reasons = error.message
+    return type(error), _VARYING.sub("…", _reasons(error))
+
+
+def group_of(error: OxenError) -> tuple[type, str]:
+    """Return under what a summary counts a failure: what it says without ids, numbers and the
+    places that each result has of its own, however many of its results failed so.
+    """
+    reasons = _reasons(error)
+    result: MediaResult | None = getattr(error, "result", None)
+    if result is not None:
+        for generation_id in result.generation_ids:
+            reasons = reasons.replace(f"{generation_id}: ", "; ").replace(generation_id, "…")
+    reasons = _PLACE.sub(lambda found: found["host"] or "…", reasons)
+    each = (reason.strip(" .:") for reason in _VARYING.sub("…", reasons).split(";"))
+    return type(error), "; ".join(dict.fromkeys(filter(None, each)))
+
+
+def _reasons(error: OxenError) -> str:
     if isinstance(error, GenerationFailed) and error.result is not None:
-        reasons = "; ".join(dict.fromkeys(item.error or "" for item in error.result.items))
-    return type(error), _VARYING.sub("…", reasons)
+        return "; ".join(dict.fromkeys(item.error or "" for item in error.result.items))
+    return error.message

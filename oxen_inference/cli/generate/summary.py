@@ -100,11 +100,11 @@ class Summary:
             GenerationTimeout,
             LedgerError,
         )
-        from oxen_inference.media.attempts import may_pass_another_time, signature
+        from oxen_inference.media.attempts import group_of, may_pass_another_time
 
         name = type(error).__name__
         self.errors[name] += 1
-        kind = signature(error)
+        kind = group_of(error)
         if len(self._kinds) >= _MOST_KINDS and kind not in self._kinds:
             kind = type(error), ""
         example = _Failures(name, row["row"], in_commands(str(error)))
@@ -193,7 +193,11 @@ class Summary:
             where = f"row {each.row}" if each.count == 1 else f"such as row {each.row}"
             yield f"{each.count:,} × {each.type}, {where}: {each.example}"
         if len(kinds) > _MOST_KINDS_SHOWN:
-            yield f"and {len(kinds) - _MOST_KINDS_SHOWN} more kinds of failures"
+            rest: Counter[str] = Counter()
+            for each in kinds[_MOST_KINDS_SHOWN:]:
+                rest[each.type] += each.count
+            more = ", ".join(f"{count:,} × {name}" for name, count in rest.most_common())
+            yield f"and {len(kinds) - _MOST_KINDS_SHOWN} more kinds of failures: {more}"
         if self.rows_not_fetched:
             more = ", …" if len(self.rows_not_fetched) > _MOST_ROWS_SHOWN else ""
             rows = ", ".join(map(str, self.rows_not_fetched[:_MOST_ROWS_SHOWN])) + more
