@@ -87,7 +87,8 @@ def _line(event: BulkProgress) -> str:
 
 def _money(event: BulkProgress) -> str:
     reserved = f", {usd(event.reserved)} reserved" if event.reserved else ""
-    return f"{usd(event.spent)} spent{reserved}"
+    is_earlier = event.spent and event.succeeded and not (event.bought or event.failed)
+    return f"{usd(event.spent)} {'paid before' if is_earlier else 'spent'}{reserved}"
 
 
 def _left(event: BulkProgress) -> str:

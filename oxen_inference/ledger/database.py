@@ -59,9 +59,15 @@ _seen_ids: dict[str, str] = {}
 """The id of the ledger that was opened last, by where it is."""
 _SETUP_LOCK = "oxen ledger setup"
 _WAITED_TOO_LONG = ("57014", "55P03", "25P03")  # query canceled, lock not available, idle
+_NO_RIGHT = "42501"
 _RIGHTS_HINT = (
     'GRANT SELECT, INSERT, UPDATE, DELETE on its tables to this user, as the page "Operate the ledger" '
     "of the docs shows; only setup() needs more, and is run by their owner."
+)
+_OWNER_HINT = (
+    "A ledger's tables are made and updated by their owner, or by a user with CREATE on their schema: "
+    'run `oxen-inference ledger setup --ledger URL` with the URL of that user. The page "Operate the '
+    'ledger" of the docs has the SQL.'
 )
 # What a server refuses: its SQLSTATE, its words, and what to do.
 _REFUSALS = (
@@ -74,7 +80,8 @@ _REFUSALS = (
     (
         "3D000",
         re.compile(r'database ".*" does not exist'),
-        "Create that database (CREATE DATABASE), and run `oxen-inference ledger setup` once.",
+        "Create that database (CREATE DATABASE), and run `oxen-inference ledger setup --ledger URL` "
+        "once, as its owner.",
     ),
     (
         "28000",
@@ -82,7 +89,13 @@ _REFUSALS = (
         "The server does not let this user in: create it (CREATE ROLE … LOGIN), or allow it in "
         "pg_hba.conf.",
     ),
-    ("42501", re.compile(r"permission denied"), _RIGHTS_HINT),
+    (_NO_RIGHT, re.compile(r"permission denied"), _RIGHTS_HINT),
+    (
+        "",  # the driver reads the URL itself, and there is no such state
+        re.compile(r"invalid (connection option|URI query parameter|integer value|\w+ value)"),
+        "Correct the options behind the ? in the ledger's URL. They are libpq's: sslmode=require, "
+        "connect_timeout=5.",
+    ),
 )
 _LIMIT_WAITS = text(
     "SELECT set_config('statement_timeout', :statement, true),"
@@ -173,7 +186,7 @@ class Database:
     @contextmanager
     def writing(self, *, has_tables: bool = True) -> Iterator[Connection]:
         """Give a connection in a transaction: committed, durably, at the end, or rolled back."""
-        with self._errors():
+        with self._errors(no_right=_RIGHTS_HINT if has_tables else _OWNER_HINT):
             engine = self._open(has_tables=has_tables)
             if engine.dialect.name == "sqlite":
                 self._check_file()
@@ -216,7 +229,7 @@ class Database:
         """Create or update the tables."""
         with self.writing(has_tables=False) as connection:
             self.lock(connection, _SETUP_LOCK)
-            schema.migrate(connection)
+            schema.migrate(connection, f"ledger {self}")
 
     def close(self) -> None:
         """Close the connections, which are opened again when needed; one in memory stays open."""
@@ -237,7 +250,7 @@ class Database:
                     self._engine = self._connect()
                 if has_tables and not self._has_tables:
                     with self._engine.connect() as connection:
-                        schema.check_is_ledger(connection)
+                        schema.check_is_ledger(connection, f"ledger {self}")
                         self._check_id(schema.read_id(connection))
                     self._has_tables = True
         return self._engine
@@ -339,7 +352,10 @@ class Database:
         return _prepared_sqlite(None)
 
     @contextmanager
-    def _errors(self) -> Iterator[None]:
+    def _errors(self, *, no_right: str = _RIGHTS_HINT) -> Iterator[None]:
+        """Raise what the database says as the library's errors; `no_right`: the hint where a right
+        is missing.
+        """
         try:
             yield
         except DBAPIError as error:
@@ -349,14 +365,14 @@ class Database:
                 ) from error
             raise LedgerError(
                 f"The ledger {self} cannot be used: {self._said(error.orig)}.",
-                hint=self._hint(error.orig),
+                hint=self._hint(error.orig, no_right),
             ) from error
         except SQLAlchemyError as error:
             raise LedgerError(f"The ledger {self} cannot be used: {self._said(error)}.") from error
         except UnicodeEncodeError as error:
             raise InvalidInputError(f"The ledger cannot hold that text: {error}.") from error
 
-    def _hint(self, error: object) -> str | None:
+    def _hint(self, error: object, no_right: str) -> str | None:
         """Return what to do about what a server says."""
         if self.has_one_writer:
             return None
@@ -370,7 +386,7 @@ class Database:
         for sqlstate, words, hint in _REFUSALS:
             # A server that refuses a connection states its reason in words alone.
             if state == sqlstate or (state is None and words.search(said)):
-                return hint
+                return no_right if sqlstate == _NO_RIGHT else hint
         if state is None:  # no answer of the server's
             return "Check that the database runs and can be reached from here."
         return None

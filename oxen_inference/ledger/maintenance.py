@@ -71,53 +71,56 @@ def check_rights(ledger: Ledger) -> None:
 
 
 def copy(source: Ledger, target: Ledger) -> Copied:
-    """Copy a ledger into an empty one, in one transaction; the source stays as it is.
+    """Copy a ledger into an empty one, in one transaction; the source stays as it is. Tables that
+    the target lacks are made first.
 
     Raises `LedgerError` where a process is still at work with the source, since it would go on
-    paying there, or where the target is not empty.
+    paying there, where the target is not empty, or where its tables may not be made.
     """
-    if source.is_same(target):
+    if source.is_at_same_place(target):
         raise LedgerError("That is one and the same ledger.")
+    with source.database.reading():
+        pass  # nothing is made for a source that cannot be read
     target.setup()
     # A transaction that writes: nobody pays with the source meanwhile.
     with source.database.writing() as old, target.database.writing() as new:
-        _check_unused(old)
+        _check_unused(old, source)
         if (
             new.execute(select(entries.c.id).limit(1)).first() is not None
             or new.execute(select(budgets.c.name).limit(1)).first()
         ):
-            raise LedgerError(f"The ledger {target.database} is not empty.")
+            raise LedgerError(
+                f"The ledger {target.database} is not empty, and two ledgers cannot be joined.",
+                hint="Copy into a new, empty database, or a path where there is no file yet. Nothing was "
+                "changed.",
+            )
         for table in metadata.sorted_tables:
             if table not in _NOT_COPIED:
                 _copy_table(old, new, table)
         return Copied(_count(new, entries), _count(new, budgets))
 
 
-def _check_unused(connection: Connection) -> None:
+def _check_unused(connection: Connection, ledger: Ledger) -> None:
     age = (now() - leases.c.heartbeat_at).label("age")
     rows = connection.execute(
         select(leases.c.identity, age).where(leases.c.identity != this_process())
     ).all()
     if any(is_alive(row.identity, row.age) is not False for row in rows):
         raise LedgerError(
-            "A process is at work with the ledger, or was a moment ago: it would go on paying there.",
+            f"A process is at work with the ledger {ledger.database}, or was a moment ago: it would go "
+            "on paying there.",
             hint=f"Stop all of them, wait {STALE:.0f} seconds, and copy again.",
         )
 
 
 def _copy_table(old: Connection, new: Connection, table: Table) -> None:
-    found = old.execute(select(table)).mappings()
-    for rows in found.partitions(_AT_ONCE):
-        new.execute(insert(table), [dict(row) for row in rows])
+    # Numbers only order the rows of their table. The target gives its own: to set where its
+    # numbering goes on would take more rights than to write rows.
     number = table.autoincrement_column
-    if number is not None and new.dialect.name == "postgresql":
-        # Its own numbering goes on behind the copied ones.
-        highest = select(func.coalesce(func.max(number), 0) + 1).scalar_subquery()
-        new.execute(
-            select(
-                func.setval(func.pg_get_serial_sequence(table.name, number.name), highest, False)
-            )
-        )
+    columns = [column for column in table.columns if column is not number]
+    rows = select(*columns) if number is None else select(*columns).order_by(number)
+    for some in old.execute(rows).mappings().partitions(_AT_ONCE):
+        new.execute(insert(table), [dict(row) for row in some])
 
 
 def _count(connection: Connection, table: Table) -> int:
@@ -146,8 +149,9 @@ def prune(ledger: Ledger, seconds: float, *, dry_run: bool = False) -> int:
     return _for_ended(ledger, seconds, delete_all)
 
 
-def erase_prompts(ledger: Ledger, seconds: float = 0.0) -> int:
-    """Erase prompts and parameters of requests that ended so long ago; return how many.
+def erase_prompts(ledger: Ledger, seconds: float = 0.0, *, dry_run: bool = False) -> int:
+    """Erase prompts and parameters of requests that ended so long ago; return how many. With
+    `dry_run` they are only counted.
 
     Keys still stand for their requests. What has not ended keeps its prompt: its job could not be
     found without it.
@@ -155,7 +159,7 @@ def erase_prompts(ledger: Ledger, seconds: float = 0.0) -> int:
 
     def erase(connection: Connection, found: Sequence[_Ended]) -> int:
         prompts = [each for each in found if each.request != _without_prompt(each.model)]
-        for each in prompts:
+        for each in () if dry_run else prompts:
             connection.execute(
                 update(entries)
                 .where(entries.c.entry_id == each.entry_id)

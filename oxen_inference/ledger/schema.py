@@ -217,31 +217,31 @@ def read_id(connection: Connection) -> str | None:
     return connection.execute(select(identity.c.ledger_id)).scalars().first()
 
 
-def migrate(connection: Connection) -> None:
+def migrate(connection: Connection, name: str = "ledger") -> None:
     """Bring the tables to this version, in the caller's transaction, which excludes others."""
     version = version_of(connection)
-    check_version(version)
+    check_version(version, name)
     for number in range(version, len(MIGRATIONS)):
         MIGRATIONS[number](connection)
         connection.execute(insert(migrations).values(version=number + 1))
 
 
-def check_version(version: int) -> None:
+def check_version(version: int, name: str = "ledger") -> None:
     """Raise `LedgerError` for tables of a newer version of this package."""
     if version > len(MIGRATIONS):
         raise LedgerError(
-            "The ledger was written by a newer version of oxen-integrations.",
+            f"The {name} was written by a newer version of oxen-integrations.",
             hint="Upgrade, or use another ledger.",
         )
 
 
-def check_is_ledger(connection: Connection) -> None:
+def check_is_ledger(connection: Connection, name: str) -> None:
     """Raise `LedgerError` where the tables have not been set up, and what the database says."""
     version = version_of(connection)
-    check_version(version)
+    check_version(version, name)
     if version < len(MIGRATIONS):
         raise LedgerError(
-            "The ledger's tables are missing or old.",
-            hint="Run `oxen-inference ledger setup`, or Ledger(url).setup(), once, with rights to create "
-            "tables; a user who may not see them needs USAGE on their schema.",
+            f"The tables of the {name} are missing or old.",
+            hint="Run `oxen-inference ledger setup --ledger URL`, or Ledger(url).setup(), once, with the URL "
+            "of a user who may create tables; a user who may not see them needs USAGE on their schema.",
         )

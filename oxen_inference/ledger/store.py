@@ -208,6 +208,10 @@ class Ledger:
             return True
         if not (self.durable and other.durable):
             return False  # each ledger in memory is another one
+        return self.is_at_same_place(other)
+
+    def is_at_same_place(self, other: Ledger) -> bool:
+        """Whether both name one file or database; opens none, and each may still lack its tables."""
         if self.path is not None and other.path is not None:
             return os.path.realpath(self.path) == os.path.realpath(other.path)
         return (self.path, str(self.database)) == (other.path, str(other.database))

@@ -58,13 +58,22 @@ def fill(ledger: Ledger) -> Budget:
     return budget
 
 
+def without_tables(url: str) -> str:
+    """Drop all tables of a server's ledger."""
+    server = Ledger(emptied(url))
+    with server.database.writing() as connection:
+        metadata.drop_all(connection)
+    server.close()
+    return url
+
+
 def keys(ledger: Ledger) -> set[str | None]:
     return {entry.key for entry in ledger.entries()}
 
 
 def test_a_copy_is_the_same_ledger(file: Ledger, postgres: str, tmp_path: Path) -> None:
     budget = fill(file)
-    there, back = Ledger(emptied(postgres)), Ledger(tmp_path / "back.sqlite3")
+    there, back = Ledger(without_tables(postgres)), Ledger(tmp_path / "back.sqlite3")
     for source, target in ((file, there), (there, back)):
         copied = maintenance.copy(source, target)
         assert (copied.entries, copied.budgets) == (6, 1)
@@ -76,8 +85,9 @@ def test_a_copy_is_the_same_ledger(file: Ledger, postgres: str, tmp_path: Path) 
     assert intended is not None
     assert intended.may_be_claimed
     assert begin(there, "new").key == "new"  # its rows are numbered on
-    with pytest.raises(LedgerError, match="is not empty"):
+    with pytest.raises(LedgerError, match="is not empty") as refused:
         maintenance.copy(file, there)
+    assert "empty database" in str(refused.value.hint)
     with pytest.raises(LedgerError, match="one and the same"):
         maintenance.copy(file, Ledger(file.path))
     there.close()
@@ -130,10 +140,7 @@ def test_erased_prompts_are_gone_and_keys_still_stand(ledger: Ledger) -> None:
 def test_setup_in_the_terminal_says_what_it_did(
     tmp_path: Path, postgres: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    server = Ledger(emptied(postgres))
-    with server.database.writing() as connection:
-        metadata.drop_all(connection)
-    server.close()
+    without_tables(postgres)
     for where in (str(tmp_path / "l.sqlite3"), postgres):
         for said in ("created the tables", "are up to date"):
             assert main(["ledger", "setup", "--ledger", where]) == 0

@@ -7,8 +7,9 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -18,6 +19,7 @@ from sqlalchemy.exc import OperationalError
 
 from oxen_inference import Budget, ConfigurationError, Ledger, LedgerError
 from oxen_inference.ledger import database, maintenance
+from oxen_inference.ledger.schema import metadata
 from oxen_inference.ledger.store import Begun, lock_names
 from oxen_inference.result import MediaItem
 from tests.support.databases import emptied, sql
@@ -119,6 +121,9 @@ def test_an_engine_with_a_password_cut_in_two_shows_neither_half() -> None:
         ('FATAL:  database "oxen" does not exist', "CREATE DATABASE"),
         ('FATAL:  role "w" does not exist', "CREATE ROLE"),
         ("permission denied for table oxen_entries", "GRANT SELECT"),
+        ('invalid connection option "bogus"', "options behind the ?"),
+        ('invalid sslmode value: "on"', "options behind the ?"),
+        ('invalid integer value "x" for connection option "port"', "options behind the ?"),
         ("connection refused", "can be reached"),
     ],
 )
@@ -130,7 +135,7 @@ def test_the_hint_fits_what_the_server_refuses(said: str, hint: str) -> None:
     assert "s3cr3t" not in str(refused.value)
 
 
-def test_a_worker_needs_no_right_to_make_tables(server: str) -> None:
+def test_a_worker_needs_no_right_to_make_tables(server: str, tmp_path: Path) -> None:
     owner, name = Ledger(server), f"worker_{os.getpid()}"
     sql(owner, f"CREATE ROLE {name} LOGIN PASSWORD 'secret'")
     as_worker = make_url(server).set(username=name, password="secret")
@@ -143,15 +148,35 @@ def test_a_worker_needs_no_right_to_make_tables(server: str) -> None:
             Ledger(nowhere).entries()
         assert "CREATE DATABASE" in str(missing.value.hint)
         sql(owner, "REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+        sql(owner, f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {name}")
+        with Ledger(server).database.writing() as connection:
+            metadata.drop_all(connection)
+        worker = Ledger(as_worker.render_as_string(hide_password=False))
+        source = Ledger(tmp_path / "old.sqlite3")
+        pay(source, "before")
+        needs_owner: tuple[Callable[[], object], ...] = (
+            worker.setup, partial(maintenance.copy, source, worker),
+        )  # fmt: skip
+        for call in needs_owner:
+            with pytest.raises(LedgerError, match="permission denied for schema") as denied:
+                call()
+            assert "ledger setup --ledger URL" in str(denied.value.hint)
+            assert "GRANT" not in str(denied.value.hint)
+            assert str(as_worker.database) in str(denied.value)
+            assert "secret" not in str(denied.value)
+        with pytest.raises(LedgerError, match="The tables of the ledger at postgresql"):
+            worker.entries()
+        Ledger(server).setup()
         sql(owner, f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {name}")
         worker = Ledger(as_worker.render_as_string(hide_password=False))
         maintenance.check_rights(worker)
+        assert maintenance.copy(source, worker).entries == 1
         sql(owner, f"REVOKE UPDATE ON oxen_budgets FROM {name}")
         with pytest.raises(LedgerError, match="permission denied for table oxen_budgets"):
             maintenance.check_rights(worker)
         sql(owner, f"GRANT UPDATE ON oxen_budgets TO {name}")
         assert sql(worker, "SELECT current_user")[0][0] == name
-        assert pay(worker, "k") == Decimal("0.05")
+        assert pay(worker, "k") == Decimal("0.10")
         worker.close()
     finally:
         sql(owner, f"DROP OWNED BY {name}")

@@ -59,3 +59,12 @@ def test_a_line_says_what_is_waited_for() -> None:
     bar = ProgressBar(Console(file=out, width=200))
     bar(event(paused=20.0))
     assert out.getvalue().endswith("$0.02 reserved, paused for 20 s, as Oxen asks\n")
+
+
+def test_what_was_bought_before_is_not_called_spent() -> None:
+    out = io.StringIO()
+    bar = ProgressBar(Console(file=out, width=200))
+    bar(event(failed=0, bought=0, reserved=Decimal(0), paused=20.0))
+    bar(event(failed=0, bought=1, reserved=Decimal(0), paused=20.0, elapsed=90.0))
+    assert "$0.05 paid before, paused" in out.getvalue()
+    assert "$0.05 spent, paused" in out.getvalue()
