@@ -413,4 +413,7 @@ class KeyConflictError(OxenError, ValueError):
 
 
 class LedgerError(OxenError):
-    """The ledger of paid generations cannot be read or written."""
+    """The ledger of paid generations cannot be read or written; nothing was sent.
+
+    `is_retryable` is True where its server may answer again in a moment.
+    """

@@ -60,6 +60,9 @@ _seen_ids: dict[str, str] = {}
 _SETUP_LOCK = "oxen ledger setup"
 _WAITED_TOO_LONG = ("57014", "55P03", "25P03")  # query canceled, lock not available, idle
 _NO_RIGHT = "42501"
+# Lost connections, conflicts between transactions, too few resources, and a server that starts or
+# ends: https://www.postgresql.org/docs/current/errcodes-appendix.html
+_PASSING = ("08", "40", "53", "57P")
 _RIGHTS_HINT = (
     'GRANT SELECT, INSERT, UPDATE, DELETE on its tables to this user, as the page "Operate the ledger" '
     "of the docs shows; only setup() needs more, and is run by their owner."
@@ -363,14 +366,25 @@ class Database:
                 raise InvalidInputError(
                     f"The ledger cannot hold that text: {error.orig}."
                 ) from error
-            raise LedgerError(
+            failure = LedgerError(
                 f"The ledger {self} cannot be used: {self._said(error.orig)}.",
                 hint=self._hint(error.orig, no_right),
-            ) from error
+            )
+            failure.is_retryable = self._may_pass(error.orig)
+            raise failure from error
         except SQLAlchemyError as error:
             raise LedgerError(f"The ledger {self} cannot be used: {self._said(error)}.") from error
         except UnicodeEncodeError as error:
             raise InvalidInputError(f"The ledger cannot hold that text: {error}.") from error
+
+    def _may_pass(self, error: object) -> bool:
+        """Whether a server may answer again in a moment, as after its restart."""
+        if self.has_one_writer:
+            return False
+        state, said = getattr(error, "sqlstate", None), str(error)
+        if state is None:  # no answer of the server's, or it refuses a connection
+            return not any(words.search(said) for _, words, _ in _REFUSALS)
+        return state in _WAITED_TOO_LONG or state.startswith(_PASSING)
 
     def _hint(self, error: object, no_right: str) -> str | None:
         """Return what to do about what a server says."""

@@ -33,6 +33,9 @@ from oxen_inference.result import BulkProgress, MediaResult, known_cost
 
 Outcome = tuple[int, MediaResult | OxenError]
 
+LEDGER_PAUSE = 1.0  # seconds until a ledger that could not be used is tried again
+_LONGEST_WITHOUT_LEDGER = 60.0  # seconds
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BulkOptions:
@@ -77,6 +80,8 @@ class Job:
     is_sent: bool = False
     is_queued: bool = False
     """Whether a worker is to look at it."""
+    is_held: bool = False
+    """Whether it waited for the ledger, and its time goes on."""
 
     def try_again(self, request: MediaRequest, pause: SharedPause, failure: OxenError) -> None:
         """Become another attempt, after a failure."""
@@ -84,7 +89,7 @@ class Job:
         self.failure = failure
         self.request = request
         self.task = Task(options=self.task.options, pause=pause, index=self.task.index)
-        self.is_sent = self.is_queued = False
+        self.is_sent = self.is_queued = self.is_held = False
 
 
 @dataclass(slots=True)
@@ -134,6 +139,7 @@ class BulkRun:
         self._counts = _Counts()
         self._equal: tuple[tuple[type, str] | None, int] = (None, 0)
         self._started = time.monotonic()
+        self._without_ledger_since: float | None = None
         self._is_said = False
         self._reason_for: int | None = None
         """The request whose outcome will be why the run stopped."""
@@ -265,9 +271,21 @@ class BulkRun:
             self._to_send.append(job)
             self._wake()
 
+    def may_wait_for_ledger(self, job: Job) -> bool:
+        """Whether a job waits for a ledger that cannot be used: not for longer than a minute."""
+        with self.lock:
+            now = time.monotonic()
+            if self._without_ledger_since is None:
+                self._without_ledger_since = now
+            left = job.task.left
+            is_in_time = left is None or left > LEDGER_PAUSE
+            is_short = now - self._without_ledger_since < _LONGEST_WITHOUT_LEDGER
+            return is_in_time and is_short and self.stopped is None
+
     def sent(self, job: Job) -> None:
         """Note that a job was accepted."""
         with self.lock:
+            self._without_ledger_since = None
             job.is_sent = True
             self._retry_one_short()
 
@@ -312,7 +330,8 @@ class BulkRun:
                     self._counts.bought += len(outcome.succeeded)
             self.count_cost(outcome)
             self.outcomes.append((index, outcome))
-            self._count_equal(outcome)
+            if job is None or not _ended_before(job, outcome):
+                self._count_equal(outcome)
             self._say_reason()
             self.changed.set()
 
@@ -397,6 +416,11 @@ class BulkRun:
         self.stopped.__cause__ = outcome
         self.pause.end()
         self._drop(dropped)
+
+
+def _ended_before(job: Job, outcome: MediaResult | OxenError) -> bool:
+    """Whether a failure is what an earlier run's request came to: it says nothing of this one."""
+    return isinstance(outcome, MediaError) and not job.task.is_sender
 
 
 def _reserved(job: Job) -> Decimal:

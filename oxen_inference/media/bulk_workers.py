@@ -5,22 +5,25 @@ Between the two a job holds neither a thread nor a connection, since the poller 
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from oxen_inference.effects import run_on_network, shield, wait_event
-from oxen_inference.errors import BudgetExceededError, OxenError
+from oxen_inference.effects import run_on_network, shield, sleep, wait_event
+from oxen_inference.errors import BudgetExceededError, LedgerError, OxenError
 from oxen_inference.media import wait
 from oxen_inference.media.attempts import derived_key, may_pass_another_time
-from oxen_inference.media.bulk_run import BulkOptions, BulkRun, Job
+from oxen_inference.media.bulk_run import LEDGER_PAUSE, BulkOptions, BulkRun, Job
 from oxen_inference.media.engine import Engine
 from oxen_inference.media.fetch import check_folder
 from oxen_inference.media.generate import finish, leave, submit_in_time
 from oxen_inference.media.pause import RunStopped
 from oxen_inference.media.prepare import MediaRequest, find_known
 from oxen_inference.result import MediaResult
+
+log = logging.getLogger("oxen_inference.media")
 
 
 class _JobEvent:
@@ -127,7 +130,8 @@ class Workers:
 
     async def _submit(self, job: Job) -> None:
         task = job.task
-        task.started = time.monotonic()
+        if not job.is_held:
+            task.started = time.monotonic()
         try:
             if self.run.takes_only_bought and not await self._is_bought(job.request):
                 self.run.skip(job)
@@ -139,6 +143,10 @@ class Workers:
             return
         except RunStopped:
             self.run.skip(job)
+            return
+        except LedgerError as error:
+            if not await self._waited_for_ledger(job, error):
+                self.run.conclude(job, error)
             return
         except OxenError as error:
             self.run.conclude(job, error)
@@ -152,6 +160,20 @@ class Workers:
         self.run.waits(job)
         if subscription is None or subscription.has_ended:
             self.run.ended(job)
+
+    async def _waited_for_ledger(self, job: Job, error: LedgerError) -> bool:
+        """Wait a moment for a server that may come back, and have the job sent then.
+
+        Nothing was sent before the ledger knew of it. Returns whether it was worth waiting.
+        """
+        if not error.is_retryable or job.task.is_sender or not self.run.may_wait_for_ledger(job):
+            return False
+        if not job.is_held:
+            log.warning("A run waits for its ledger: %s", error.message)
+        job.is_held = True
+        await sleep(LEDGER_PAUSE, job.task.stop)
+        self.run.send_later(job)
+        return True
 
     async def _check_folder(self, save_to: Any) -> None:
         """Check once where results go, not for every request. Raises `InvalidInputError`."""

@@ -188,12 +188,14 @@ def test_nothing_accepted_has_a_status_of_its_own(
 def test_the_terminal_says_why_and_what_helps(
     hub: Sandbox, terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api, "Pace", partial(Pace, download_pause=0.01, late_file=0.0))
+    monkeypatch.setattr(api, "Pace", partial(Pace, download_pause=0.01, late_file=0.0, lookup=0.05))
     asked = ("generate", MODEL, "-p", "a", "-p", "b", "--yes", "--save-to")
     for fault, words, help_is in (
         (Fault("fail_job", message="A worker died.", times=2), "A worker died", "--attempts 2 buys"),
         (Fault("fail_job", message="Flagged by content moderation.", times=2), "moderation", "fix"),
         (Fault("respond", status=400, method="POST", path="*/queue", times=2), "BadRequestError", "fix"),
+        (Fault("respond", status=500, method="POST", path="*/queue", times=2), "EnqueueOutcomeUnknown",
+         "2 requests of unknown outcome: `oxen-inference reconcile`"),
         (Fault("respond", status=404, method="GET", path="*/files/*", times=None),
          "paid for but not saved: rows 1, 2", "run the same command again"),
     ):  # fmt: skip

@@ -133,6 +133,7 @@ def test_the_hint_fits_what_the_server_refuses(said: str, hint: str) -> None:
         raise OperationalError("", None, psycopg.OperationalError(f"{said}: s3cr3t-pw"))
     assert hint in str(refused.value.hint)
     assert "s3cr3t" not in str(refused.value)
+    assert refused.value.is_retryable == (said == "connection refused")
 
 
 def test_a_worker_needs_no_right_to_make_tables(server: str, tmp_path: Path) -> None:
@@ -174,6 +175,9 @@ def test_a_worker_needs_no_right_to_make_tables(server: str, tmp_path: Path) -> 
         sql(owner, f"REVOKE UPDATE ON oxen_budgets FROM {name}")
         with pytest.raises(LedgerError, match="permission denied for table oxen_budgets"):
             maintenance.check_rights(worker)
+        with pytest.raises(LedgerError, match=r"terminat|closed") as ended:
+            sql(worker, "SELECT pg_terminate_backend(pg_backend_pid())")
+        assert (ended.value.is_retryable, denied.value.is_retryable) == (True, False)
         sql(owner, f"GRANT UPDATE ON oxen_budgets TO {name}")
         assert sql(worker, "SELECT current_user")[0][0] == name
         assert pay(worker, "k") == Decimal("0.10")

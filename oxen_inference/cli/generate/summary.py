@@ -62,6 +62,7 @@ class Summary:
         self._is_anything_sent = False
         self._helps_again = False
         self._helps_attempts = False
+        self._unknown = 0
         self._left_out = 0
         self._file_problem: str | None = None
 
@@ -111,8 +112,9 @@ class Summary:
         self._kinds.setdefault(kind, example).count += 1
         if isinstance(error, DownloadError):
             self.rows_not_fetched.append(row["row"])
-        passing = (DownloadError, GenerationTimeout, EnqueueOutcomeUnknown, LedgerError)
+        passing = (DownloadError, GenerationTimeout, LedgerError)
         self._helps_again |= error.is_retryable or isinstance(error, passing)
+        self._unknown += isinstance(error, EnqueueOutcomeUnknown)
         self._helps_attempts |= may_pass_another_time(error)
 
     def end(self, file: ResultsFile, progress: BulkProgress) -> None:
@@ -226,12 +228,18 @@ class Summary:
                 f"then run the same command with --budget {name}; {free}"
             )
             return
+        if self._unknown:
+            yield (
+                f"{counted(self._unknown, 'request')} of unknown outcome: `oxen-inference reconcile` "
+                "looks for them once more; `oxen-inference adopt` and `oxen-inference forget` settle "
+                "them by hand"
+            )
         is_again = self.interrupted is not None or self._helps_again
         if is_again:
             yield f"run the same command again to go on; {free}"
         if self._helps_attempts:
             yield f"--attempts {self._options.attempts + 1} buys again what Oxen failed at; {free}"
-        elif not is_again and (self.failed or self.not_sent):
+        elif not is_again and (self.failed > self._unknown or self.not_sent):
             yield f"fix the cause, then run the command again; {free}"
         if self.partial:
             yield "a request that partly failed is not bought again: add a line for what is missing"

@@ -24,6 +24,7 @@ from oxen_inference.errors import (
     GenerationFailed,
     GenerationTimeout,
     InvalidInputError,
+    LedgerError,
     OxenError,
     RateLimitError,
 )
@@ -260,6 +261,41 @@ def test_equal_failures_in_a_row_end_the_run(run: Run) -> None:
     assert "10 equal failures in a row" in str(last)
     assert "No GPU 17" in str(last)
     assert len(outcomes) == run.paid + 1
+
+
+def test_failures_of_an_earlier_run_end_no_run(run: Run) -> None:
+    run.hub.inject(Fault("fail_job", message="Flagged by content moderation.", times=12))
+    run(prompts(*range(12)), key_prefix="p", stop_after=None)
+    outcomes = run(prompts(*range(16)), key_prefix="p", max_in_flight=2)
+    assert sorted(made(outcomes)) == [12, 13, 14, 15]
+    assert {type(error) for error in errors(outcomes).values()} == {GenerationFailed}
+    assert (run.paid, run.results.stopped) == (16, None)
+
+
+@pytest.mark.parametrize("number", [6, 10**9], ids=["for a moment", "for good"])
+def test_a_run_waits_for_its_ledger(run: Run, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server of a ledger restarts: nothing is sent meanwhile, and nothing is lost."""
+    monkeypatch.setattr("oxen_inference.media.bulk_workers.LEDGER_PAUSE", 0.05)
+    monkeypatch.setattr("oxen_inference.media.bulk_run._LONGEST_WITHOUT_LEDGER", 0.5)
+    restart = range(4, 4 + number)
+    calls = itertools.count()
+    writing = run.ledger.database.writing
+
+    def write() -> Any:
+        if next(calls) not in restart:
+            return writing()
+        error = LedgerError("The ledger is away.")
+        error.is_retryable = True
+        raise error
+
+    monkeypatch.setattr(run.ledger.database, "writing", write)
+    outcomes = run(prompts(*range(20)), key_prefix="p", max_in_flight=4, max_connections=2)
+    if number == 6:
+        assert sorted(made(outcomes)) == list(range(20))
+        assert run.paid == 20
+    else:
+        assert "10 equal failures in a row: The ledger is away" in str(outcomes[-1][1])
+        assert run.paid < 10
 
 
 @pytest.mark.parametrize("held", ["_try_again", "wait"], ids=["between attempts", "in a pause"])
