@@ -6,10 +6,12 @@ import argparse
 import sys
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from oxen_inference.cli.output import print_json, print_line, show_control, waiting
+from oxen_inference.cli.words import in_commands
 from oxen_inference.money import read_money, usd
 
 if TYPE_CHECKING:
@@ -58,7 +60,7 @@ def _doctor(client: OxenClient, options: argparse.Namespace, out: Console) -> in
             report = examine(client)
         if options.spend is not None:
             _spend(client, options, report)
-    report = redacted(client, report)
+    report = _in_commands(redacted(client, report))
     if options.json:
         print_json(report.as_dict())
     else:
@@ -88,6 +90,20 @@ def _spend(client: OxenClient, options: argparse.Namespace, report: Report) -> N
             return
     with waiting(f"buying one image by {model.id}, and following it"):
         buy_image(client, model, price, report)
+
+
+def _in_commands(report: Report) -> Report:
+    """Return a report that names commands in place of Python's calls."""
+
+    def reworded(findings: list[Finding]) -> list[Finding]:
+        return [replace(f, seen=in_commands(f.seen), means=in_commands(f.means)) for f in findings]
+
+    return replace(
+        report,
+        known=reworded(report.known),
+        deviations=reworded(report.deviations),
+        unreachable=[in_commands(each) for each in report.unreachable],
+    )
 
 
 def _print(report: Report, out: Console) -> None:

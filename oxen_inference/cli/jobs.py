@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from oxen_inference.cli.generate.money import read_limit_of
 from oxen_inference.cli.output import counted, print_json, print_line, show_control
+from oxen_inference.cli.words import in_commands
 from oxen_inference.media.results.remote import RemoteFolder
 
 if TYPE_CHECKING:
@@ -50,7 +51,9 @@ def add_commands(add: Callable[[str, Callable[..., int | None], str], Any]) -> N
         "--change", type=read_limit_of, metavar="NAME=USD", help="first set another limit, for all"
     )
     forget = add("forget", _forget, "declare that a request made nothing; releases its money")
-    forget.add_argument("entry_id", help="an entry's id, as `jobs --json` lists it")
+    forget.add_argument(
+        "entry_ids", nargs="+", metavar="entry_id", help="as `jobs --json` lists it"
+    )
     adopt = add("adopt", _adopt, "declare which generations a request of unknown outcome became")
     adopt.add_argument("entry_id")
     adopt.add_argument("generation_ids", nargs="+", metavar="generation_id")
@@ -84,6 +87,17 @@ def _jobs(client: OxenClient, options: argparse.Namespace, out: Console) -> None
 def _explain_none(client: OxenClient, options: argparse.Namespace) -> None:
     """Say why there are no jobs, where it is not that none was made."""
     check_budget(client, options.budget)
+    if options.status == "unknown":
+        posting = client.media.jobs(
+            status="posting", budget=options.budget, key_prefix=options.key_prefix
+        )
+        if ended := sum(entry.is_abandoned for entry in posting):
+            jobs = counted(ended, "job")
+            print(
+                f"{jobs} in state posting, of a process that ended: `oxen-inference reconcile` looks "
+                "for what became of it, and what it does not find is unknown then",
+                file=sys.stderr,
+            )
     ledger = client.media.ledger
     others = sum(
         (options.status is None or options.status in entry.statuses)
@@ -114,9 +128,20 @@ def _is_of_agent_run(name: str) -> bool:
     return _AGENT_RUN.fullmatch(name) is not None
 
 
-def _forget(client: OxenClient, options: argparse.Namespace, out: Console) -> None:
-    entry = client.media.forget(options.entry_id)
-    _print_entries([entry], options, out)
+def _forget(client: OxenClient, options: argparse.Namespace, out: Console) -> int:
+    from oxen_inference.errors import InvalidInputError, NotFoundError
+
+    done, refused = [], []
+    for entry_id in dict.fromkeys(options.entry_ids):
+        try:
+            done.append(client.media.forget(entry_id))
+        except (InvalidInputError, NotFoundError) as error:  # noqa: PERF203 - no reason to leave out others
+            refused.append(error)
+    if done or options.json:
+        _print_entries(done, options, out)
+    for each in refused:
+        print(f"error: {show_control(in_commands(str(each)))}", file=sys.stderr)
+    return 1 if refused else 0
 
 
 def _adopt(client: OxenClient, options: argparse.Namespace, out: Console) -> None:
@@ -302,7 +327,7 @@ def _print_lines(entries: list[Entry], out: Console) -> None:
 
 
 def _state(entry: Entry) -> str:
-    return ", ".join(sorted({item.status for item in entry.items})) or entry.state
+    return ", ".join(entry.statuses)
 
 
 def _amounts(entry: Entry) -> tuple[str, str]:
@@ -346,6 +371,7 @@ def _entry_as_json(entry: Entry) -> dict[str, Any]:
         "created_at": entry.created_at,
         "model": entry.model,
         "prompt": entry.prompt,
+        "status": _state(entry),
         "state": entry.state,
         "statuses": [item.status for item in entry.items],
         "generation_ids": list(entry.generation_ids),

@@ -6,9 +6,10 @@ import argparse
 import re
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from oxen_inference.cli.output import print_json, print_line
+from oxen_inference.cli.output import counted, print_json, print_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,6 +20,22 @@ if TYPE_CHECKING:
 _SECONDS = {"d": 86_400, "h": 3_600, "m": 60}
 _UNITS = "d are days, h hours, m minutes: 90d, 12h, 30m"
 _NOT_CONFIRMED = 2
+
+
+class _Words(NamedTuple):
+    """How a command that takes something out of the ledger asks, counts and says that it is done."""
+
+    question: str
+    would: str
+    did: str
+
+
+_PRUNE = _Words("Delete {}? A call with one of their keys pays again.", "prune", "pruned")
+_ERASE = _Words(
+    "Erase the prompts and parameters of {}? Nothing brings them back.",
+    "erase the prompts of",
+    "erased the prompts of",
+)
 
 
 def add_commands(add: Callable[[str, Callable[..., int | None], str], Any]) -> None:
@@ -42,11 +59,13 @@ def add_commands(add: Callable[[str, Callable[..., int | None], str], Any]) -> N
     copy.add_argument("source", metavar="FROM", help="a path or a URL")
     copy.add_argument("target", metavar="TO", help="a path or a URL")
     prune = add_one("prune", _prune, "delete what ended, was paid for and delivered long ago")
-    prune.add_argument("--older-than", type=_seconds, required=True, metavar="AGE", help=_UNITS)
-    prune.add_argument("-y", "--yes", action="store_true", help="do not ask")
-    prune.add_argument("--dry-run", action="store_true", help="count, and delete nothing")
     erase = add_one("erase-prompts", _erase_prompts, "erase prompts and parameters of what ended")
-    erase.add_argument("--older-than", type=_seconds, required=True, metavar="AGE", help=_UNITS)
+    for parser in (prune, erase):
+        parser.add_argument(
+            "--older-than", type=_seconds, required=True, metavar="AGE", help=_UNITS
+        )
+        parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
+        parser.add_argument("--dry-run", action="store_true", help="count, and change nothing")
     for parser in (setup, prune, erase):
         parser.add_argument(
             "--ledger", metavar="WHERE", help="a path or a URL (the default ledger)"
@@ -105,46 +124,52 @@ def _copy(_: OxenClient, options: argparse.Namespace, out: Console) -> None:
         return
     print_line(
         out,
-        f"copied {copied.entries} requests and {copied.budgets} budgets; name the new ledger in "
+        f"copied {counted(copied.entries, 'request')} and {counted(copied.budgets, 'budget')}; name the new ledger in "
         "OXEN_LEDGER_URL everywhere, and move the old one away: nobody may pay with it any more",
     )
 
 
 def _prune(client: OxenClient, options: argparse.Namespace, out: Console) -> int:
-    from oxen_inference.ledger import maintenance
+    from oxen_inference.ledger.maintenance import prune
 
     ledger = _ledger(client, options)
+    return _take_out(partial(prune, ledger, options.older_than), _PRUNE, options, out)
+
+
+def _erase_prompts(client: OxenClient, options: argparse.Namespace, out: Console) -> int:
+    from oxen_inference.ledger.maintenance import erase_prompts
+
+    ledger = _ledger(client, options)
+    return _take_out(partial(erase_prompts, ledger, options.older_than), _ERASE, options, out)
+
+
+def _take_out(
+    change: Callable[..., int], words: _Words, options: argparse.Namespace, out: Console
+) -> int:
+    """Count what a change would take out, ask where nobody said --yes, and do it."""
     if options.dry_run or not options.yes:
-        count = maintenance.prune(ledger, options.older_than, dry_run=True)
+        count = change(dry_run=True)
         if options.dry_run:
-            _print_count(count, "nothing was deleted; it would prune", options, out)
+            _print_count(count, f"nothing was changed; it would {words.would}", options, out)
             return 0
-        if count and not _asks(count, options):
-            print("nothing was deleted; confirm, or pass --yes", file=sys.stderr)
+        if count and not _asks(words.question.format(counted(count, "request")), options):
+            print("nothing was changed; confirm, or pass --yes", file=sys.stderr)
             return _NOT_CONFIRMED
-    _print_count(maintenance.prune(ledger, options.older_than), "pruned", options, out)
+    _print_count(change(), words.did, options, out)
     return 0
 
 
-def _asks(count: int, options: argparse.Namespace) -> bool:
+def _asks(question: str, options: argparse.Namespace) -> bool:
     """Ask a person; where there is none, or stdout is for a script, the answer is no."""
-    question = f"Delete {count:,} requests? A call with one of their keys pays again. [y/N] "
-    print(question, end="", file=sys.stderr, flush=True)
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     if options.json or not sys.stdin.isatty():
         print(file=sys.stderr)
         return False
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def _erase_prompts(client: OxenClient, options: argparse.Namespace, out: Console) -> None:
-    from oxen_inference.ledger import maintenance
-
-    count = maintenance.erase_prompts(_ledger(client, options), options.older_than)
-    _print_count(count, "erased the prompts of", options, out)
-
-
 def _print_count(count: int, what: str, options: argparse.Namespace, out: Console) -> None:
     if options.json:
         print_json({"requests": count})
     else:
-        print_line(out, f"{what} {count} requests")
+        print_line(out, f"{what} {counted(count, 'request')}")

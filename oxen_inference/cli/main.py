@@ -40,7 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     errors = output.stderr()
     command: Command = options.command
     with warnings.catch_warnings(), _logged_to(errors):
-        warnings.showwarning = lambda message, *_, **__: errors.print(f"warning: {message}")
+        warnings.showwarning = lambda message, *_, **__: errors.print(
+            f"warning: {in_commands(str(message))}"
+        )
         try:
             with OxenClient(base_url=options.base_url) as client:
                 return command(client, options, output.stdout()) or OK

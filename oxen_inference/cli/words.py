@@ -10,6 +10,8 @@ _TABLE = (
     (r"client\.media\.reconcile\(\)", "`oxen-inference reconcile`"),
     (r"client\.media\.forget\(entry_id\)", "`oxen-inference forget ENTRY_ID`"),
     (rf"client\.media\.forget{_ID}", r"`oxen-inference forget \g<id>`"),
+    (r"client\.media\.adopt\(entry_id, generation_ids\)",
+     "`oxen-inference adopt ENTRY_ID GENERATION_ID`"),
     (r"adopt\(\) and forget\(\)", "`oxen-inference adopt` and `oxen-inference forget`"),
     (r"client\.media\.attach\((?:generation_ids|entry_id)=\[?'(?P<id>[^']+)'[^)]*\)(?:\.wait\([^)]*\))?",
      r"`oxen-inference fetch \g<id>`"),

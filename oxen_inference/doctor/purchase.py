@@ -56,8 +56,8 @@ def buy_image(client: OxenClient, model: Model, price: Quote, report: Report) ->
         check(
             "one payment for a key",
             result.generation_ids == again.generation_ids,
-            f"the generation {result.generation_ids}",
-            again.generation_ids,
+            f"the generation {', '.join(result.generation_ids)}",
+            ", ".join(again.generation_ids),
             "A repeated request was paid for again.",
         )
         check(

@@ -187,12 +187,18 @@ def outcome_unknown(entry: Entry, record: Mapping[str, Any], found: Match) -> En
     else:
         why = found.why_not
         hint = "client.media.reconcile() looks again."
+    adopt = (
+        "client.media.adopt(entry_id, generation_ids) takes the one of these that is its own, and pays "
+        "nothing. "
+        if found.candidates and entry.kind == "queue"
+        else ""
+    )
     money = "" if entry.budget is None else " Its money stays reserved."
     return EnqueueOutcomeUnknown(
         f"Unknown whether Oxen accepted the request to {entry.model} "
         f"({record.get('message')}), and {why}.{perhaps} It was not sent again, since that could "
         f"be a second bill.{money}",
-        hint=f"{hint} Its entry in the ledger is {entry.entry_id}; "
+        hint=f"{hint} Its entry in the ledger is {entry.entry_id}. {adopt}"
         "client.media.forget(entry_id) ends it by hand, where you are sure that nothing was made: a "
         "later call with its key then pays again.",
         result=entry.result(),

@@ -118,7 +118,10 @@ async def adopt(engine: Engine, entry_id: str, generation_ids: Sequence[str]) ->
     given = _distinct(generation_ids)
     if entry.state != "unknown" or not given:
         raise InvalidInputError(
-            f"Entry {entry_id} is {entry.state}; only one of unknown outcome adopts generations."
+            f"Entry {entry_id} is {entry.state}; only one of unknown outcome adopts generations.",
+            hint="client.media.reconcile() finds out what is unknown of a process that ended."
+            if entry.state == "posting"
+            else None,
         )
     found = [await _row_to_adopt(engine, entry, each) for each in given]
     rows = {row.generation_id: row for row in found}

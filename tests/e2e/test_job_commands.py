@@ -16,6 +16,7 @@ from oxen_inference.cli.main import main
 from oxen_inference.media import api
 from oxen_inference.media.pace import Pace
 from oxen_sandbox import Fault, Sandbox
+from tests.support.databases import sql
 
 PROMPT = "an ox that stands at dawn in a meadow full of dew, seen from afar"
 
@@ -194,6 +195,46 @@ def test_reconcile_prints_where_files_were_saved(
     (saved,) = (tmp_path / "new").iterdir()
     assert (status, err) == (0, "")
     assert f"saved {saved}\n" in out
+
+
+def test_requests_of_killed_processes_are_settled_by_hand(
+    hub: Sandbox, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "Pace", partial(Pace, lookup=0.01, lookup_interval=0.01))
+    with OxenClient() as client:
+        ids = [
+            client.media.generate(model="flux-2-dev", prompt=PROMPT, key=key).generation_ids[0]
+            for key in ("run-1", "run-2")
+        ]
+        ledger = client.media.ledger
+        # As processes that died while they were sending left them.
+        sql(ledger, "DELETE FROM oxen_generations")
+        sql(ledger, "UPDATE oxen_entries SET state = 'posting', owner = 'nobody'")
+        newest, oldest = (entry.entry_id for entry in client.media.jobs())
+    status, out, err = terminal("jobs", "--status", "unknown")
+    assert (status, "no jobs of this kind" in out) == (0, True)
+    assert "2 jobs in state posting, of a process that ended: `oxen-inference reconcile`" in err
+    assert "`oxen-inference reconcile`" in terminal("adopt", oldest, ids[0])[2]
+    _, _, err = terminal("reconcile")
+    assert all(each in err.partition("It may be one of: ")[2] for each in ids)
+    adopt, forget = (
+        "`oxen-inference adopt ENTRY_ID GENERATION_ID`",
+        "`oxen-inference forget ENTRY_ID`",
+    )
+    assert 0 < err.index(adopt) < err.index(forget)
+    assert len(json.loads(terminal("jobs", "--status", "unknown", "--json")[1])) == 2
+    before = paid(hub)
+    assert terminal("adopt", oldest, ids[0])[0] == 0
+    terminal("reconcile")  # now only one is left for the other
+    listed = json.loads(terminal("jobs", "--status", "succeeded", "--json")[1])
+    assert [each["generation_ids"] for each in listed] == [[ids[1]], [ids[0]]]
+    assert [each["status"] for each in listed] == ["succeeded"] * 2
+    assert paid(hub) == before
+    sql(ledger, "DELETE FROM oxen_generations")
+    sql(ledger, "UPDATE oxen_entries SET state = 'unknown'")
+    status, out, err = terminal("forget", newest, "nosuch", oldest, "--json")
+    assert [each["status"] for each in json.loads(out)] == ["rejected"] * 2
+    assert (status, "nosuch" in err) == (1, True)
 
 
 def test_reconcile_fails_if_a_result_was_not_fetched(

@@ -158,13 +158,21 @@ def test_the_commands(
     fill(file)
     new = tmp_path / "new.sqlite3"
     assert main(["ledger", "copy", str(file.path), str(new)]) == 0
-    assert "copied 6 requests and 1 budgets" in capsys.readouterr().out
+    assert "copied 6 requests and 1 budget;" in capsys.readouterr().out
     erase = ["ledger", "erase-prompts", "--older-than", "0d"]
-    assert main([*erase, "--ledger", str(new), "--json"]) == 0
+    erase += ["--ledger", str(new)]
+    assert main([*erase, "--dry-run"]) == 0
+    assert (
+        capsys.readouterr().out == "nothing was changed; it would erase the prompts of 3 requests\n"
+    )
+    assert main(erase) == 2
+    assert "Erase the prompts and parameters of 3 requests?" in capsys.readouterr().err
+    assert sum(entry.prompt is not None for entry in Ledger(new).entries()) == 6
+    assert main([*erase, "--json", "--yes"]) == 0
     assert json.loads(capsys.readouterr().out) == {"requests": 3}
     prune = ["ledger", "prune", "--older-than", "0d", "--ledger", str(new)]
     assert main([*prune, "--dry-run"]) == 0
-    assert capsys.readouterr().out == "nothing was deleted; it would prune 2 requests\n"
+    assert capsys.readouterr().out == "nothing was changed; it would prune 2 requests\n"
     assert main(prune) == 2
     assert "Delete 2 requests? A call with one of their keys pays again." in capsys.readouterr().err
     assert len(Ledger(new).entries()) == 6
