@@ -82,6 +82,8 @@ class Entry:
     """The most that one generation was to cost when it was sent; None: unknown."""
     is_abandoned: bool = False
     """Whether its owner could no longer be at work on it when it was read."""
+    was_just_settled: bool = field(default=False, compare=False)
+    """Whether it was settled by the very write that returned it."""
 
     @property
     def prompt(self) -> str | None:

@@ -125,14 +125,16 @@ def catch_up(connection: Connection, entry: Entry) -> None:
         record_results(connection, entry, entry.items)
 
 
-def update_items(connection: Connection, entry: Entry, items: Iterable[MediaItem]) -> None:
-    """Write how far the generations are, and settle those whose cost is known.
+def update_items(connection: Connection, entry: Entry, items: Iterable[MediaItem]) -> bool:
+    """Write how far the generations are, and settle those whose cost is known. Return whether one
+    was settled that was not before.
 
     A generation that has ended stays so, and a cost stays known, whatever an older answer says.
     """
     lock(connection, entry.entry_id)
     rows = connection.execute(_ITEMS, {"entry": entry.entry_id})
     known = {row.generation_id: row.item for row in rows}
+    is_one_settled = False
     for position, item in enumerate(items):
         generation_id = item.generation_id or _direct_id(entry.entry_id, position)
         if generation_id not in known:
@@ -142,6 +144,7 @@ def update_items(connection: Connection, entry: Entry, items: Iterable[MediaItem
             continue  # an older answer
         if item.cost is None and before.cost is not None:
             item = replace(item, cost=before.cost)  # noqa: PLW2901 - somebody was told it meanwhile
+        is_one_settled |= item.is_settled and not before.is_settled
         content = json.dumps(item.to_dict())
         values = {"entry": entry.entry_id, "generation": generation_id, "content": content}
         connection.execute(SET_ITEM, values)
@@ -149,6 +152,7 @@ def update_items(connection: Connection, entry: Entry, items: Iterable[MediaItem
             accounts.settle(connection, entry.entry_id, generation_id, item.cost, entry.model)
         elif item.is_terminal and item.status != "succeeded":
             accounts.add_failure(connection, entry.entry_id, generation_id)
+    return is_one_settled
 
 
 def read_item(generation_id: str, text: object) -> MediaItem:

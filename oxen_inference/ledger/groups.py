@@ -342,6 +342,7 @@ def _update(connection: Connection, changes: list[Change]) -> list[Entry]:
     set_items: list[dict[str, Any]] = []
     delivered: list[dict[str, Any]] = []
     ended: dict[str, list[MediaItem]] = defaultdict(list)
+    just_settled: set[str] = set()
     for change in changes:
         for item in change.entry.items:
             where = (change.entry.entry_id, item.generation_id)
@@ -353,6 +354,8 @@ def _update(connection: Connection, changes: list[Change]) -> list[Entry]:
                 raise _OneByOneError  # an older answer
             if item.is_terminal and item.status != "succeeded":
                 raise _OneByOneError  # what a failure holds has rules of its own
+            if item.is_settled and not before.is_settled:
+                just_settled.add(where[0])
             row = {"entry": where[0], "generation": where[1], "content": json.dumps(item.to_dict())}
             (delivered if change.is_delivered and item.is_terminal else set_items).append(row)
             if item.is_terminal and item.cost is not None:
@@ -361,9 +364,18 @@ def _update(connection: Connection, changes: list[Change]) -> list[Entry]:
         connection.execute(SET_ITEM, set_items)
     if delivered:
         connection.execute(_DELIVER_ITEM, delivered)
+    if just_settled:
+        written = {(c.entry.entry_id, i.generation_id) for c in changes for i in c.entry.items}
+        others = ((where, known[where]) for where in known.keys() - written)
+        just_settled -= {w[0] for w, text in others if not read_item(str(w[1]), text).is_settled}
+        just_settled -= {c.entry.entry_id for c in changes if not c.entry.is_settled}
     reserved = _settle(connection, ids, ended, {c.entry.entry_id: c.entry.model for c in changes})
     return [
-        replace(each.entry, reserved=to_usd(reserved.get(each.entry.entry_id, 0)))
+        replace(
+            each.entry,
+            reserved=to_usd(reserved.get(each.entry.entry_id, 0)),
+            was_just_settled=each.entry.entry_id in just_settled,
+        )
         for each in changes
     ]
 

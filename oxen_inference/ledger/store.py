@@ -454,10 +454,11 @@ class Ledger:
         """
         with self.database.writing() as connection:
             generations.catch_up(connection, entry)
-            generations.update_items(connection, entry, items)
+            is_one_settled = generations.update_items(connection, entry, items)
             if is_delivered:
                 conversations.mark_delivered(connection, entry.entry_id, _ended(entry))
-            return queries.get_known(connection, entry.entry_id)
+            known = queries.get_known(connection, entry.entry_id)
+            return replace(known, was_just_settled=is_one_settled and known.is_settled)
 
     def overruns(self, hub: str, seconds: float) -> list[Overrun]:
         """Return the bills of the last `seconds` that were higher than their quote."""

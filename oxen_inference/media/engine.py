@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -31,6 +32,7 @@ from oxen_inference.media.pace import Pace
 from oxen_inference.media.pause import SharedPause
 from oxen_inference.media.polled_jobs import Subscription
 from oxen_inference.media.poller import Poller
+from oxen_inference.media.purchase_log import log_ended
 from oxen_inference.media.results.download import Source
 from oxen_inference.media.unwritten import Unwritten
 from oxen_inference.paths import Paths
@@ -46,6 +48,7 @@ MAX_WAIT = 86_400.0
 """Seconds after which waiting ends without a timeout, too: the job is detached, and not lost."""
 _SHORTEST_TIMEOUT = 0.1  # seconds
 _BREACHES_FRESH = 30.0  # seconds for which those read from the ledger serve
+_MOST_LOGGED = 1000  # entries
 BREACH_LASTS = 30 * 86400.0
 """Seconds for which a bill above its quote raises later quotes."""
 
@@ -168,6 +171,8 @@ class Engine:
     unwritten: Unwritten = field(default_factory=Unwritten)
     _overruns: tuple[float, str, int, dict[tuple[str, str], Overrun]] | None = None
     _quoted_without_ledger: bool = False
+    _logged: deque[str] = field(default_factory=lambda: deque(maxlen=_MOST_LOGGED))
+    """Entries whose end was logged and that the ledger does not have as settled."""
     _overrun_writes: ClassVar[int] = 0
     """How often any client of this process wrote overruns: what another has read is old then."""
 
@@ -276,6 +281,12 @@ class Engine:
         """Return a row with an absolute result URL, and never one that the request named."""
         return with_absolute_url(without_inputs(row, entry.request), self.source().hub)
 
+    def log_end_once(self, entry: Entry) -> None:
+        """Log what became of an entry that is not written as settled, so that every call sees it."""
+        if entry.entry_id not in self._logged:
+            self._logged.append(entry.entry_id)
+            log_ended(entry)
+
     async def write(self, entry: Entry, *, is_delivered: bool = False) -> Entry:
         """Write an entry's items to the ledger, and its known costs to the budget."""
         try:
@@ -283,7 +294,12 @@ class Engine:
         except LedgerError as error:
             # It was paid for: a full disk must not keep it from the caller.
             self.unwritten.add(error, entry.generation_ids)
+            if entry.is_settled:
+                self.log_end_once(entry)
             return entry
         self.unwritten.end()
+        if written.was_just_settled:
+            log_ended(written)
         # The entry in hand may be a part of the request, and has bytes that no ledger holds.
-        return replace(written, items=entry.items, notes=entry.notes)
+        items, notes = entry.items, entry.notes
+        return replace(written, items=items, notes=notes, was_just_settled=False)

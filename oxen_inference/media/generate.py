@@ -87,6 +87,8 @@ async def finish(engine: Engine, task: Task) -> MediaResult:
     if task.known_entry.kind == "queue" and task.known_entry.cost is None:
         task.entry = await engine.write(task.known_entry)  # it may take a while
         await wait.settle(engine, task)  # the rest of the time is for the file first
+        if task.known_entry.cost is None:
+            engine.log_end_once(task.known_entry)
     result = task.known_entry.result()
     is_done = result.succeeded and failure is None
     if is_above_quote(task.known_entry) or (is_done and task.options.on_progress is not None):

@@ -28,6 +28,7 @@ from oxen_inference.ledger.entries import Entry, Scope
 from oxen_inference.media.engine import Engine, Task
 from oxen_inference.media.fingerprints import is_same_value, storable
 from oxen_inference.media.history import MOST_ROWS, read_history
+from oxen_inference.media.purchase_log import log_accepted, log_unknown
 from oxen_inference.media.queue_decision import error_record
 
 log = logging.getLogger("oxen_inference.media")
@@ -92,6 +93,8 @@ async def raise_unknown(
     except LedgerError as error:
         log.warning("Not written to the ledger (%s): that the outcome is unknown", error)
         found, cause = _without_ledger(found, error), cause or error
+    if entry.state != "unknown":
+        log_unknown(entry)
     raise outcome_unknown(entry, record, found) from cause
 
 
@@ -117,7 +120,9 @@ async def search(
             try:
                 written = await run(engine.ledger.mark_accepted, entry, ids, notes, were_found=True)
                 if written:  # pragma: no branch - another process may have taken them meanwhile
-                    return await engine.reload(entry), found
+                    adopted = await engine.reload(entry)
+                    log_accepted(adopted)
+                    return adopted, found
             except LedgerError as error:
                 found = _without_ledger(found, error)
         previous = ids

@@ -24,6 +24,7 @@ from oxen_inference.media.engine import Engine, Task
 from oxen_inference.media.fetch import check_folder, fetch_items
 from oxen_inference.media.history import read_history
 from oxen_inference.media.lost_jobs import look_for
+from oxen_inference.media.purchase_log import log_accepted, log_ended
 from oxen_inference.media.quotes import watch_bill
 from oxen_inference.result import MediaItem
 
@@ -94,7 +95,9 @@ async def forget(engine: Engine, entry_id: str) -> Entry:
     """
     entry = await find(engine, None, entry_id, None)
     if entry.state == "accepted" and entry.may_be_written_off:
-        return await run(engine.ledger.write_off, entry)
+        written = await run(engine.ledger.write_off, entry)
+        log_ended(written)
+        return written
     if entry.state != "unknown":
         raise InvalidInputError(
             f"Entry {entry_id} is {entry.result().status if entry.items else entry.state}: it can "
@@ -132,7 +135,9 @@ async def adopt(engine: Engine, entry_id: str, generation_ids: Sequence[str]) ->
     )
     if not await run(engine.ledger.mark_accepted, entry, tuple(rows), notes):
         raise InvalidInputError("Those generations belong to another entry of the ledger.")
-    return await engine.write(engine.merged(await engine.reload(entry), rows))
+    adopted = await engine.reload(entry)
+    log_accepted(adopted)
+    return await engine.write(engine.merged(adopted, rows))
 
 
 async def _row_to_adopt(engine: Engine, entry: Entry, generation_id: str) -> Generation:

@@ -48,6 +48,7 @@ from oxen_inference.media.fetch import check_folder
 from oxen_inference.media.input_errors import read_complaint
 from oxen_inference.media.lost_jobs import look_for, raise_unknown, search
 from oxen_inference.media.prepare import MediaRequest, PreparedRequest, find_known, prepare
+from oxen_inference.media.purchase_log import log_accepted, log_ended, log_refused
 from oxen_inference.media.queue_decision import (
     Accepted,
     Outcome,
@@ -368,7 +369,7 @@ async def _redirect_or_reject(
         note = f"Sent to {path}, since {getattr(engine.paths, prepared.route)} refused it: {error.message}"
         moved = await run(engine.ledger.redirect, entry, other.intent, note)
         if moved is not None:
-            log.info(note)
+            log.info("Sent by the route %s, since %s refused it", route, prepared.route)
             return moved, other
     if isinstance(error, APIStatusError):
         error = await invoke(engine.catalog.explain, error, entry.model)
@@ -516,15 +517,20 @@ async def _accept(engine: Engine, entry: Entry, outcome: Accepted) -> Entry | No
         log.warning(note)
     answer = Acceptance(entry, tuple(outcome.generation_ids), notes)
     try:
-        return await run_together(engine.groups.accept, answer)
+        accepted = await run_together(engine.groups.accept, answer)
     except OxenError as error:
         # It was paid for: what the ledger cannot take must not be lost here, too.
         log.error("Accepted, but not written to the ledger (%s): %s", error, outcome.generation_ids)  # noqa: TRY400 - the ids matter, not the trace
-        return with_generations(answer)
+        accepted = with_generations(answer)
+    if accepted is not None:
+        log_accepted(accepted)
+    return accepted
 
 
 async def _record_results(engine: Engine, entry: Entry, items: list[MediaItem]) -> Entry:
     in_hand = replace(entry, state="accepted", items=tuple(items))
+    log_accepted(in_hand)
+    log_ended(in_hand)
     try:
         await run(engine.ledger.record_results, entry, items)
         return replace(await engine.reload(entry), items=tuple(items))
@@ -536,5 +542,6 @@ async def _record_results(engine: Engine, entry: Entry, items: list[MediaItem]) 
 async def _reject(engine: Engine, entry: Entry, error: OxenError, task: Task) -> NoReturn:
     """Write that nothing was bought, and raise the error."""
     await run(engine.ledger.mark_rejected, entry, error_record(error))
+    log_refused(entry, error)
     task.entry = replace(entry, state="rejected")
     raise error
