@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timezone
 from decimal import Decimal
@@ -29,6 +30,7 @@ _SHOWN = 40  # characters of a prompt or a key
 _TABLE_WIDTH = 160
 _SHOWN_JOBS = 50
 _SHOWN_NAMES = 10
+_LINE_EVERY = 5.0  # seconds
 _AGENT_RUN = re.compile(r"agent-run:[0-9a-f]{32}")  # as `OxenBudgetMiddleware` names it
 
 
@@ -204,10 +206,37 @@ def _change_limit(ledger: Ledger, name: str, limit: Decimal) -> None:
 
 
 def _reconcile(client: OxenClient, options: argparse.Namespace, out: Console) -> int:
-    entries = client.media.reconcile(save_to=options.save_to)
+    if unknown := len(client.media.jobs(status="unknown")):
+        what = counted(unknown, "request")
+        print(f"looking at Oxen for {what} of unknown outcome", file=sys.stderr)
+    entries = client.media.reconcile(save_to=options.save_to, on_progress=_say_left())
     _print_entries(entries, options, out)
-    if options.save_to is None:
-        return 0
+    lost = 0 if options.save_to is None else _say_saved(entries, options, out)
+    unknown = sum(entry.state == "unknown" for entry in entries)
+    if unknown:
+        print(
+            f"error: {counted(unknown, 'request')} of unknown outcome left, whose money stays "
+            "reserved: `jobs --status unknown` lists them; `adopt` and `forget` end one by hand",
+            file=sys.stderr,
+        )
+    return 1 if lost or unknown else 0
+
+
+def _say_left() -> Callable[[int, int], None]:
+    """Return what says on stderr, every few seconds, how many requests are left."""
+    said_at = time.monotonic()
+
+    def say(done: int, total: int) -> None:
+        nonlocal said_at
+        if time.monotonic() - said_at >= _LINE_EVERY and done < total:
+            said_at = time.monotonic()
+            print(f"{total - done:,} of {counted(total, 'request')} left", file=sys.stderr)
+
+    return say
+
+
+def _say_saved(entries: list[Entry], options: argparse.Namespace, out: Console) -> int:
+    """Print what was saved, and what was not; return the number of those."""
     items = [item for entry in entries if entry.kind == "queue" for item in entry.items]
     if not options.json:
         from oxen_inference.media.fetch import folder_of
@@ -222,7 +251,7 @@ def _reconcile(client: OxenClient, options: argparse.Namespace, out: Console) ->
     for item in lost:
         name = show_control(str(item.generation_id))
         print(f"error: {name} was paid for but not fetched", file=sys.stderr)
-    return 1 if lost else 0
+    return len(lost)
 
 
 def _fetch(client: OxenClient, options: argparse.Namespace, out: Console) -> int:

@@ -192,9 +192,11 @@ class MediaBase:
     async def _forget_overruns(self, model: str | None) -> int:
         return await run(self._engine.forget_overruns, model)
 
-    async def _reconcile(self, save_to: SaveTo) -> list[Entry]:
+    async def _reconcile(
+        self, save_to: SaveTo, on_progress: Callable[[int, int], Any] | None
+    ) -> list[Entry]:
         task = Task(options=WaitOptions(save_to=save_to))
-        return await reconciling.reconcile(self._engine, task, save_to)
+        return await reconciling.reconcile(self._engine, task, save_to, on_progress)
 
     async def _jobs(
         self, status: str | None, budget: str | None, key_prefix: str | None

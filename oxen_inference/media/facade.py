@@ -221,13 +221,15 @@ class Media(MediaBase):
             timeout, on_interrupt=on_interrupt, save_to=save_to, on_progress=on_progress
         )
 
-    def reconcile(self, *, save_to: SaveTo = None) -> list[Entry]:
+    def reconcile(
+        self, *, save_to: SaveTo = None, on_progress: Callable[[int, int], Any] | None = None
+    ) -> list[Entry]:
         """Bring every unsettled job in the ledger up to date; return them as they are now.
 
         Looks for the jobs of requests of unknown outcome; with `save_to`, downloads what was paid
-        for and never collected.
+        for and never collected. `on_progress` is told how many requests of how many are done.
         """
-        return self._driver.run(self._reconcile(save_to))
+        return self._driver.run(self._reconcile(save_to, on_progress))
 
     def jobs(
         self,
@@ -419,9 +421,14 @@ class AsyncMedia(MediaBase):
             timeout, on_interrupt=on_interrupt, save_to=save_to, on_progress=on_progress
         )
 
-    async def reconcile(self, *, save_to: SaveTo = None) -> list[Entry]:
+    async def reconcile(
+        self,
+        *,
+        save_to: SaveTo = None,
+        on_progress: Callable[[int, int], Any | Awaitable[Any]] | None = None,
+    ) -> list[Entry]:
         """See `Media.reconcile`."""
-        return await self._driver.run(self._reconcile(save_to))
+        return await self._driver.run(self._reconcile(save_to, on_progress))
 
     async def jobs(
         self,

@@ -65,14 +65,26 @@ class Match:
     is_complete: bool = True
 
 
-async def look_for(engine: Engine, entry: Entry, cause: Exception | None, task: Task) -> Entry:
-    """Return the entry once its job is found. Raises `EnqueueOutcomeUnknown` if it is not."""
+async def look_for(
+    engine: Engine,
+    entry: Entry,
+    cause: Exception | None,
+    task: Task,
+    *,
+    until: float | None = None,
+) -> Entry:
+    """Return the entry once its job is found. Raises `EnqueueOutcomeUnknown` if it is not.
+
+    `until`: the moment of `time.monotonic` by which a job that exists has had its time to be listed.
+    """
     pace = engine.pace()
     seconds = pace.lookup
     if task.left is not None:
         seconds = min(seconds, max(task.left, _SHORTEST_SEARCH))
     if cause is None and (entry.posted_ago or 0.0) > _LISTED_AFTER:
         seconds = 2 * pace.lookup_interval
+    if until is not None:
+        seconds = min(seconds, max(until - time.monotonic(), 2 * pace.lookup_interval))
     adopted, found = await search(engine, entry, seconds, task.stop)
     if adopted is not None:
         return adopted

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from oxen_inference import queue
-from oxen_inference.effects import Work, run, run_on_network, send, shield
+from oxen_inference.effects import Work, invoke, run, run_on_network, send, shield
 from oxen_inference.errors import (
     APIResponseError,
     ConfigurationError,
@@ -58,24 +59,48 @@ async def find(
     return entry
 
 
-async def reconcile(engine: Engine, task: Task, save_to: Any) -> list[Entry]:
+async def reconcile(
+    engine: Engine,
+    task: Task,
+    save_to: Any,
+    on_progress: Callable[[int, int], Any] | None = None,
+) -> list[Entry]:
     """Bring every entry that is not settled up to date; return them as they are then.
 
     Looks once for the jobs of requests of unknown outcome, releases the money of those that were
-    never sent, and asks for the state and cost of all others. Raises `InvalidInputError` where
-    `save_to` cannot be written; what cannot be asked for or downloaded is logged.
+    never sent, and asks for the state and cost of all others. `on_progress` is told how many
+    entries of how many are done. Raises `InvalidInputError` where `save_to` cannot be written; what
+    cannot be asked for or downloaded is logged.
     """
     if save_to is not None:
         await run_on_network(check_folder, save_to)
     scope = await run(engine.scope)
     entries = await run(engine.ledger.entries, scope)
+    is_to_fetch = save_to is not None
+    opened = [e for e in entries if not e.is_settled or (is_to_fetch and _to_fetch(e))]
+    done = 0
+
+    async def count_one() -> None:
+        nonlocal done
+        done += 1
+        if on_progress is not None:
+            await invoke(on_progress, done, len(opened))
+
+    # All were sent before now: the time that a job may need to be listed passes for all at once.
+    until = time.monotonic() + engine.pace().lookup
     looked_at: list[Entry] = []
-    for entry in entries:
-        if entry.is_settled and (save_to is None or not _to_fetch(entry)):
-            continue
-        looked_at.append(await _or_as_it_is(_decide(engine, task, entry), entry))
+    for entry in opened:
+        decided = await _or_as_it_is(_decide(engine, task, entry, until), entry)
+        looked_at.append(decided)
+        if decided.state != "accepted":
+            await count_one()
     rows = await _rows_of(engine, looked_at)
-    return [await _or_as_it_is(_update(engine, entry, rows, save_to), entry) for entry in looked_at]
+    updated: list[Entry] = []
+    for entry in looked_at:
+        updated.append(await _or_as_it_is(_update(engine, entry, rows, save_to), entry))
+        if entry.state == "accepted":
+            await count_one()
+    return updated
 
 
 async def _or_as_it_is(step: Work[Entry], entry: Entry) -> Entry:
@@ -243,7 +268,7 @@ async def _write_foreign(engine: Engine, intent: Intent, ids: tuple[str, ...]) -
     return None
 
 
-async def _decide(engine: Engine, task: Task, entry: Entry) -> Entry:
+async def _decide(engine: Engine, task: Task, entry: Entry, until: float) -> Entry:
     if entry.state in ("intended", "posting") and not entry.is_abandoned:
         return entry  # another call is at work on it
     if entry.state == "intended":
@@ -252,7 +277,7 @@ async def _decide(engine: Engine, task: Task, entry: Entry) -> Entry:
         return await engine.reload(entry)
     if entry.state in ("posting", "unknown") and entry.kind == "queue":
         try:
-            return await shield(look_for(engine, entry, None, task), task.stop)
+            return await shield(look_for(engine, entry, None, task, until=until), task.stop)
         except EnqueueOutcomeUnknown as error:
             log.warning("%s", error)
             return await engine.reload(entry)

@@ -13,7 +13,8 @@ import pytest
 from oxen_inference import Budget, Ledger, OxenClient
 from oxen_inference.cli import jobs
 from oxen_inference.cli.main import main
-from oxen_inference.media import api
+from oxen_inference.errors import EnqueueOutcomeUnknown
+from oxen_inference.media import api, lost_jobs
 from oxen_inference.media.pace import Pace
 from oxen_sandbox import Fault, Sandbox
 from tests.support.databases import sql
@@ -247,6 +248,42 @@ def test_reconcile_fails_if_a_result_was_not_fetched(
         assert status == 1
         assert f"error: {made.generation_ids[0]} was paid for but not fetched" in err
     assert terminal("reconcile")[0] == 0  # nothing was to be fetched
+
+
+def test_reconcile_waits_once_for_all_and_fails_while_outcomes_are_unknown(
+    hub: Sandbox, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pace = partial(Pace, lookup=0.2, lookup_interval=0.03)
+    monkeypatch.setattr(api, "Pace", pace)
+    monkeypatch.setattr(jobs, "_LINE_EVERY", 0.0)
+    hub.inject(Fault("reset", method="POST", path="*/queue", times=3))
+    with OxenClient() as client:
+        for number in range(3):
+            with pytest.raises(EnqueueOutcomeUnknown):
+                client.media.submit(model="flux-2-dev", prompt=f"ox {number}")
+    waited: list[float] = []
+    search = lost_jobs.search
+
+    def recorded(engine: Any, entry: Any, seconds: float, stop: Any) -> Any:
+        waited.append(seconds)
+        return search(engine, entry, seconds, stop)
+
+    monkeypatch.setattr(lost_jobs, "search", recorded)
+    status, out, err = terminal("reconcile", "--json")
+    assert (status, {entry["state"] for entry in json.loads(out)}) == (1, {"unknown"})
+    assert 0.0 < waited[0] <= 0.2
+    assert waited[1:] == [pytest.approx(0.06)] * 2  # the first one's time was everyone's
+    for words in (
+        "looking at Oxen for 3 requests of unknown outcome\n",
+        "\n2 of 3 requests left\n",
+        "\n1 of 3 requests left\n",
+        "\nerror: 3 requests of unknown outcome left",
+    ):
+        assert words in err
+    for entry in json.loads(out):
+        assert terminal("forget", entry["entry_id"])[0] == 0
+    status, _, err = terminal("reconcile")
+    assert (status, err) == (0, "")
 
 
 @pytest.mark.parametrize("by", ["key", "entry", "generation"])
