@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
@@ -21,7 +21,10 @@ from oxen_inference.transport import AsyncSender, Call, Sender
 
 @dataclass(frozen=True, slots=True)
 class GenerationsPage:
-    """One page of `/generations`, newest state of each row, with what the whole filter cost."""
+    """One page of `/generations`, newest state of each row, with what the whole filter cost.
+
+    Iterating it gives its generations.
+    """
 
     generations: list[Generation]
     page_number: int
@@ -30,6 +33,9 @@ class GenerationsPage:
     total_cost: Decimal | None
     is_last: bool
     """Whether no page follows. Where the hub states no number of pages, a full one is not the last."""
+
+    def __iter__(self) -> Iterator[Generation]:
+        return iter(self.generations)
 
 
 def submit_call(paths: Paths, model: str, **params: Any) -> Call[list[Generation]]:
@@ -191,7 +197,9 @@ class Queue:
         return self._client.send(older)
 
     def history(self, **filters: Any) -> GenerationsPage:
-        """Return one page of past generations with their costs (`page`, `page_size` ≤ 1000)."""
+        """Return one page of past generations with their costs: `page` from 1, `page_size` up to
+        1,000, and the filters of `list`. Until `is_last`, another page follows.
+        """
         return self._client.send(generations_call(self._client.paths, **filters))
 
     def receipt(self, generation_id: str) -> Generation:
@@ -246,7 +254,9 @@ class AsyncQueue:
         return await self._client.send(older)
 
     async def history(self, **filters: Any) -> GenerationsPage:
-        """Return one page of past generations with their costs (`page`, `page_size` ≤ 1000)."""
+        """Return one page of past generations with their costs: `page` from 1, `page_size` up to
+        1,000, and the filters of `list`. Until `is_last`, another page follows.
+        """
         return await self._client.send(generations_call(self._client.paths, **filters))
 
     async def receipt(self, generation_id: str) -> Generation:

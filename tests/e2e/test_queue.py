@@ -54,7 +54,8 @@ def test_a_job_from_the_submit_to_the_receipt(queue: Queue, oxen_sandbox: Sandbo
         assert queue("get", job.generation_id).status == "succeeded"
         assert queue("receipt", job.generation_id).cost == Decimal("0.013")
     page = queue("history", page=1, page_size=1)
-    assert len(page.generations) == 1
+    assert [job.generation_id for job in page] == [page.generations[0].generation_id]
+    assert not page.is_last
     assert (page.page_number, page.total_pages, page.total_cost) == (1, 2, Decimal("0.026"))
     assert sum(one.method == "POST" for one in oxen_sandbox.requests) == 1
 
