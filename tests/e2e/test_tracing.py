@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from decimal import Decimal
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, ClassVar
 from unittest.mock import MagicMock
 
@@ -44,7 +46,12 @@ class Spans:
 
 
 @pytest.fixture
-def spans(hub: Sandbox) -> Iterator[Spans]:
+def config() -> Any:
+    return None
+
+
+@pytest.fixture
+def spans(hub: Sandbox, config: Any) -> Iterator[Spans]:
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
@@ -53,7 +60,7 @@ def spans(hub: Sandbox) -> Iterator[Spans]:
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     instrumentors = [langchain.LangChainInstrumentor(), llama_index.LlamaIndexInstrumentor()]
     for instrumentor in instrumentors:
-        instrumentor.instrument(tracer_provider=provider)
+        instrumentor.instrument(tracer_provider=provider, config=config)
     yield Spans(exporter)
     for instrumentor in instrumentors:
         instrumentor.uninstrument()
@@ -149,6 +156,31 @@ async def test_agents_have_no_internal_spans(hub: Sandbox, spans: Spans) -> None
     assert not [s.name for s in found if "._" in s.name]
     assert [s.name for s in found].count("OxenFunctionTool.acall") == 1
     assert len({s.context.trace_id for s in found}) == 1
+
+
+def documented_config() -> Any:
+    """Return the configuration that the page about tracing says takes signatures out."""
+    page = (Path(__file__).parents[2] / "docs" / "tracing.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(import re\n.*?)```", page, re.DOTALL)
+    named: dict[str, Any] = {}
+    exec(block, named)
+    return named["WithoutQueries"]()
+
+
+@IN_LLAMA_INDEX
+@pytest.mark.parametrize("config", [None, documented_config()], ids=["plain", "documented"])
+async def test_signatures_can_be_kept_out_of_spans(hub: Sandbox, spans: Spans, config: Any) -> None:
+    draw = OxenMediaTool.for_model("flux-2-dev", name="draw")
+    turns: list[Any] = [[("call_1", "draw", {"prompt": "an ox"})], "done"]
+    create_agent(ScriptedChat(turns=turns), [draw]).invoke({"messages": [("user", "go")]})
+    tool = OxenToolSpec("flux-2-dev", background=False).to_tool_list()[0]
+    await FunctionAgent(tools=[tool], llm=Oxen("claude-sonnet-4-6")).run('Draw "an ox".')
+    found = spans.take()
+    texts = [str(value) for span in found for value in span.attributes.values()]
+    for job in hub.jobs:
+        assert any(f"{job.generation_id}.webp" in text for text in texts)
+    assert any("signature=" in text for text in texts) == (config is None)
+    assert [s.attributes["llm.cost.total"] for s in found if s.name == "draw"] == [0.013]
 
 
 class Runs(LangChainTracer):
