@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from oxen_inference import Ledger, OxenClient
+from oxen_inference.cli import doctor
 from oxen_inference.cli.main import main
 from oxen_inference.doctor import account_checks
 from oxen_inference.doctor.examine import examine, redacted
@@ -236,9 +237,10 @@ def test_the_ledger_tells_of_bills_and_of_costs_that_never_came(
         assert finding.seen.startswith("flux-2-dev $")
         with ledger.database.writing() as connection:
             connection.execute(text("UPDATE oxen_entries SET quoted = NULL, state = 'unknown'"))
-        assert [each.check for each in examine(client).deviations] == [
-            "requests of unknown outcome"
-        ]
+        report = examine(client)
+        assert [each.check for each in report.deviations] == ["requests of unknown outcome"]
+    in_commands = str(doctor._in_commands(report).deviations)
+    assert "`oxen-inference reconcile` looks again, `oxen-inference adopt` and" in in_commands
 
 
 # Secrets

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from oxen_inference import progress_bar
+from oxen_inference import Budget, OxenClient, progress_bar
 from oxen_inference.cli.main import main
 from oxen_sandbox import Fault, Sandbox
 
@@ -164,9 +164,12 @@ def test_a_finished_run_is_made_again_only_when_told_to(
     assert (status, planned) == (0, f"4 × {MODEL}: $0.052\n")
     assert printed.startswith("4 images made, $0.052; ")
     files = sorted((tmp_path / "out").glob("*.webp"))
-    status, printed, planned = terminal(*asked)
-    assert (status, planned) == (0, f"4 × {MODEL}: already made, nothing is bought\n")
-    assert printed.startswith("4 images, already made, nothing is bought; ")
+    with OxenClient() as client:
+        Budget("0.01", name="used-up", ledger=client.media.ledger).record("0.02")
+    for more in ((), ("--budget", "used-up")):
+        status, printed, planned = terminal(*asked, *more)
+        assert (status, planned) == (0, f"4 × {MODEL}: already made, nothing is bought\n")
+        assert printed.startswith("4 images, already made, nothing is bought; ")
     shown = terminal(*asked, "--dry-run")[1]
     assert shown == f"4 × {MODEL}: already made, nothing is bought; nothing was sent\n"
     summary = json.loads(terminal(*asked, "--json")[1])

@@ -14,7 +14,7 @@ from oxen_inference.errors import InvalidInputError
 from oxen_inference.media.bulk_run import BulkOptions
 from tests.conftest import REPOSITORY
 
-ROOMS = ("media", "ledger")
+ROOMS = ("media", "ledger", "doctor")
 NOT_FOR_A_TERMINAL = (
     "ledger=budget.ledger",  # two ledgers in one program
     "client.media.allowed_hosts",  # a setting that no command has
