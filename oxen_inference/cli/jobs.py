@@ -54,11 +54,13 @@ def add_commands(add: Callable[[str, Callable[..., int | None], str], Any]) -> N
     )
     forget = add("forget", _forget, "declare that a request made nothing; releases its money")
     forget.add_argument(
-        "entry_ids", nargs="+", metavar="entry_id", help="as `jobs --json` lists it"
+        "entry_ids", nargs="+", metavar="entry_id", help="an entry's id, as `jobs --json` lists it"
     )
     adopt = add("adopt", _adopt, "declare which generations a request of unknown outcome became")
-    adopt.add_argument("entry_id")
-    adopt.add_argument("generation_ids", nargs="+", metavar="generation_id")
+    adopt.add_argument("entry_id", help="as `jobs --json` lists it")
+    adopt.add_argument(
+        "generation_ids", nargs="+", metavar="generation_id", help="as `reconcile` names them"
+    )
     reconcile = add("reconcile", _reconcile, "bring unsettled paid requests up to date")
     reconcile.add_argument("--save-to", metavar="FOLDER", help="fetch what was never collected")
     fetch = add("fetch", _fetch, "get an old result again, without paying")

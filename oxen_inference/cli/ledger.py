@@ -57,7 +57,9 @@ def add_commands(add: Callable[[str, Callable[..., int | None], str], Any]) -> N
     setup = add_one("setup", _setup, "create the ledger's tables, or update them; needs the rights")
     copy = add_one("copy", _copy, "copy a ledger into an empty one, such as SQLite to PostgreSQL")
     copy.add_argument("source", metavar="FROM", help="a path or a URL")
-    copy.add_argument("target", metavar="TO", help="a path or a URL")
+    copy.add_argument(
+        "target", metavar="TO", help="a path, or the URL of an empty database's owner"
+    )
     prune = add_one("prune", _prune, "delete what ended, was paid for and delivered long ago")
     erase = add_one("erase-prompts", _erase_prompts, "erase prompts and parameters of what ended")
     for parser in (prune, erase):
