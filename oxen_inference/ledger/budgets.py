@@ -121,6 +121,12 @@ class Budget:
         """The ledger that it is kept in; None until the first payment, without a name."""
         return self._ledger
 
+    def is_same(self, other: Budget) -> bool:
+        """Whether the two are one budget: this object, or the same name in the same ledger."""
+        if self is other:
+            return True
+        return self.name is not None and (self.name, self.ledger) == (other.name, other.ledger)
+
     @property
     def spent(self) -> Decimal:
         """USD known to have been spent."""

@@ -16,7 +16,7 @@ from oxen_inference.catalog.pricing import Quote
 from oxen_inference.effects import run
 from oxen_inference.errors import InvalidInputError, OxenError
 from oxen_inference.events import AsyncEvents, Events
-from oxen_inference.ledger.budgets import USD, Budget, ListBudget, as_budget
+from oxen_inference.ledger.budgets import USD, Budget, ListBudget, as_budget, read_amount
 from oxen_inference.ledger.entries import Entry, Scope
 from oxen_inference.ledger.polls import SharedPolling
 from oxen_inference.ledger.store import Ledger, default_ledger
@@ -242,7 +242,7 @@ class MediaBase:
         common = {**common, "budget": budget}
 
         def read(request: Mapping[str, Any]) -> tuple[MediaRequest, WaitOptions]:
-            return read_request({**common, **request})
+            return read_request(with_common(request, common))
 
         return Bulk(self._engine, BulkOptions(**options), read, start, total)
 
@@ -288,6 +288,26 @@ def for_all(
     for_each = {name: given[name] for name in ("max_cost", "timeout", "save_to")}
     known = {name: value for name, value in for_each.items() if value is not None}
     return options, {**known, **common}
+
+
+def with_common(request: Mapping[str, Any], common: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a request with the arguments that all have in common; its own go before them.
+
+    An option that is None in it, as in a row of a table, is one that it does not give. Of two
+    `max_cost` the lower counts. Raises `InvalidInputError` for a second budget.
+    """
+    given = {n: v for n, v in request.items() if v is not None or n not in CALL_OPTIONS}
+    merged = {**common, **given}
+    shared, own = common.get("budget"), given.get("budget")
+    if isinstance(shared, Budget) and isinstance(own, Budget) and not own.is_same(shared):
+        raise InvalidInputError(
+            f"A request has the budget {own!r}, and its list has {shared!r}. Nothing was sent.",
+            hint="Give the budget to the list, or to each of its requests.",
+        )
+    limits = [each["max_cost"] for each in (common, given) if each.get("max_cost") is not None]
+    if len(limits) > 1:
+        merged["max_cost"] = min(read_amount(limit, "max_cost") for limit in limits)
+    return merged
 
 
 def read_request(request: Mapping[str, Any]) -> tuple[MediaRequest, WaitOptions]:

@@ -52,8 +52,10 @@ class BulkOptions:
 
     def check(self) -> None:
         """Raise `InvalidInputError` for an option that cannot be used."""
-        for name in ("max_in_flight", "max_connections", "attempts"):
+        for name in ("max_in_flight", "max_connections", "attempts", "stop_after"):
             value = getattr(self, name)
+            if name == "stop_after" and value is None:
+                continue
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise InvalidInputError(f"{name} must be a whole number above 0, not {value!r}.")
         if self.key_prefix is not None and (

@@ -259,9 +259,7 @@ def refuse_to_pickle_password(save_to: Any) -> None:
 
 def check_single_budget(name: str, own: Budget | None, other: Budget) -> None:
     """Raise `ConfigurationError` if a tool that has a budget is to be paid from another one."""
-    if own is None or own is other:
-        return
-    if own.name is not None and (own.name, own.ledger) == (other.name, other.ledger):
+    if own is None or own.is_same(other):
         return
     from oxen_inference.errors import ConfigurationError
 

@@ -180,7 +180,14 @@ def test_an_error_of_the_source_is_raised(run: Run) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"max_in_flight": 0}, {"max_connections": True}, {"attempts": 1.5}, {"key_prefix": " "}],
+    [
+        {"max_in_flight": 0},
+        {"max_connections": True},
+        {"attempts": 1.5},
+        {"key_prefix": " "},
+        {"stop_after": 0},
+        {"stop_after": "3"},
+    ],
 )
 def test_options_that_make_no_sense_are_refused(options: dict[str, Any], run: Run) -> None:
     with pytest.raises(InvalidInputError):
@@ -469,6 +476,35 @@ def test_a_limit_on_one_request_is_a_failure_of_that_one(run: Run) -> None:
     outcomes = run([*prompts("dear", max_cost="0.0000001"), *prompts("b")])
     assert made(outcomes) == {1: "b"}
     assert isinstance(errors(outcomes)[0], BudgetExceededError)
+
+
+@pytest.mark.parametrize(
+    ("own", "common"),
+    [
+        ({"budget": None, "max_cost": None}, {"budget": "0.001"}),
+        ({"budget": None, "max_cost": None}, {"max_cost": "0.001"}),
+        ({"max_cost": "5"}, {"max_cost": "0.001"}),
+        ({"budget": Budget("5")}, {"budget": Budget("0.001")}),
+    ],
+)
+def test_a_request_does_not_switch_a_limit_of_its_list_off(
+    run: Run, own: dict[str, Any], common: dict[str, Any]
+) -> None:
+    outcomes = run(prompts("a", "b", **own), **common)
+    assert not made(outcomes)
+    with OxenClient(base_url=run.hub.base_url, api_key=run.hub.api_key) as client:
+        listed = client.media.generate_many(prompts("a", **own), **common)
+    is_second = "budget" in own and own["budget"] is not None
+    expected = InvalidInputError if is_second else BudgetExceededError
+    assert {type(each) for each in (*errors(outcomes).values(), *listed)} == {expected}
+    assert run.paid == 0
+
+
+def test_a_request_may_name_the_budget_of_its_list(run: Run) -> None:
+    budget = Budget("1")
+    outcomes = run(prompts("a", budget=budget, max_cost="0.5", timeout=None), budget=budget)
+    assert made(outcomes) == {0: "a"}
+    assert budget.spent > 0
 
 
 def test_requests_above_their_limit_end_no_run(run: Run) -> None:
