@@ -13,6 +13,7 @@ import platform
 import threading
 import uuid
 import weakref
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
@@ -41,6 +42,7 @@ class Lease:
         self._lock = Lock()
         self._id = ""
         self._taken_by = 0
+        self._late: dict[str, Callable[[], object]] = {}
 
     @property
     def id(self) -> str:
@@ -58,6 +60,7 @@ class Lease:
                 connection.execute(delete(leases).where(leases.c.heartbeat_at < now() - _FORGOTTEN))
                 _insert(connection, lease_id)
             self._id, self._taken_by = lease_id, os.getpid()
+            self._late = {}  # in a fork's child: they are the parent's
         _keep(self)
 
     def beat(self) -> None:
@@ -66,6 +69,36 @@ class Lease:
             beat = update(leases).where(leases.c.lease_id == self._id).values(heartbeat_at=now())
             if not connection.execute(beat).rowcount:
                 _insert(connection, self._id)
+
+    def write_later(self, entry_id: str, write: Callable[[], object]) -> None:
+        """Have the thread of the heartbeats write what could not be written of an entry: others may
+        wait for it as long as this process lives. The last write of an entry counts.
+        """
+        with self._lock:
+            if self._taken_by == os.getpid():
+                self._late[entry_id] = write
+
+    def write_late(self) -> None:
+        """Write what could not be written before. Raises `LedgerError`, and then tries the others
+        first the next time.
+        """
+        with self._lock:
+            late = dict(self._late)
+        for entry_id, write in late.items():
+            try:
+                write()
+            except LedgerError:
+                self._end_late(entry_id, write, is_written=False)
+                raise
+            self._end_late(entry_id, write, is_written=True)
+
+    def _end_late(self, entry_id: str, write: Callable[[], object], *, is_written: bool) -> None:
+        with self._lock:
+            if self._late.get(entry_id) is not write:
+                return  # it is older than what came meanwhile
+            del self._late[entry_id]
+            if not is_written:
+                self._late[entry_id] = write
 
 
 def _insert(connection: Connection, lease_id: str) -> None:
@@ -130,6 +163,7 @@ class _Heart:
             for lease in kept:
                 try:
                     lease.beat()
+                    lease.write_late()
                 except LedgerError as error:  # noqa: PERF203 - the next heartbeat may succeed
                     log.debug("No heartbeat: %s", error)
                 except Exception as error:  # noqa: BLE001 - a thread without a caller to tell

@@ -21,7 +21,7 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -459,6 +459,14 @@ class Ledger:
                 conversations.mark_delivered(connection, entry.entry_id, _ended(entry))
             known = queries.get_known(connection, entry.entry_id)
             return replace(known, was_just_settled=is_one_settled and known.is_settled)
+
+    def write_later(
+        self, entry: Entry, items: Iterable[MediaItem], *, is_delivered: bool = False
+    ) -> None:
+        """Have `update` be called once the ledger can be written again, while this process lives."""
+        items = tuple(items)
+        update = partial(self.update, entry, items, is_delivered=is_delivered)
+        self._lease.write_later(entry.entry_id, update)
 
     def overruns(self, hub: str, seconds: float) -> list[Overrun]:
         """Return the bills of the last `seconds` that were higher than their quote."""

@@ -294,6 +294,7 @@ class Engine:
         except LedgerError as error:
             # It was paid for: a full disk must not keep it from the caller.
             self.unwritten.add(error, entry.generation_ids)
+            self.ledger.write_later(entry, entry.items, is_delivered=is_delivered)
             if entry.is_settled:
                 self.log_end_once(entry)
             return entry

@@ -522,6 +522,7 @@ async def _accept(engine: Engine, entry: Entry, outcome: Accepted) -> Entry | No
         # It was paid for: what the ledger cannot take must not be lost here, too.
         log.error("Accepted, but not written to the ledger (%s): %s", error, outcome.generation_ids)  # noqa: TRY400 - the ids matter, not the trace
         accepted = with_generations(answer)
+        engine.ledger.write_later(accepted, accepted.items)
     if accepted is not None:
         log_accepted(accepted)
     return accepted
@@ -536,6 +537,7 @@ async def _record_results(engine: Engine, entry: Entry, items: list[MediaItem]) 
         return replace(await engine.reload(entry), items=tuple(items))
     except OxenError as error:
         log.error("Made and paid for, but not written to the ledger: %s", error)  # noqa: TRY400 - as above
+        engine.ledger.write_later(in_hand, items)
         return in_hand
 
 

@@ -40,16 +40,20 @@ class Unwritten:
         if is_first:
             what = f"{', '.join(generation_ids)}; those that follow are counted"
         else:
-            what = f"{number:,} more generations"
+            what = f"{number:,} more"
         log.error(
-            "Not written to the ledger (%s): %s. The results reach their callers, and "
-            "client.media.reconcile() writes them later.", error, what,
+            "Not written to the ledger (%s): %s. The results reach their callers. They are written "
+            "once the ledger can be again, or by client.media.reconcile().", error, what,
         )  # fmt: skip
 
     def end(self) -> None:
         """Note that the ledger could be written."""
         if self._counted.fails:
-            _say_rest(self._counted, "The ledger can be written again. ")
+            number = self._counted.clear()
+            log.warning(
+                "The ledger can be written again. What was not is written now, %s more generations "
+                "since it was said last.", f"{number:,}",
+            )  # fmt: skip
 
 
 class _Counted:
@@ -60,14 +64,18 @@ class _Counted:
         self.more: set[str] = set()
         self.quiet_until = 0.0
 
+    def clear(self) -> int:
+        """Forget all; return how many nobody was told of."""
+        with self.lock:
+            number, self.fails = len(self.more), False
+            self.more.clear()
+            self.said.clear()
+            return number
 
-def _say_rest(counted: _Counted, before: str = "") -> None:
-    with counted.lock:
-        number, counted.fails = len(counted.more), False
-        counted.more.clear()
-        counted.said.clear()
-    if number or before:
+
+def _say_rest(counted: _Counted) -> None:
+    if number := counted.clear():
         log.warning(
-            "%sNot written to the ledger: %s more generations, which client.media.reconcile() writes.",
-            before, f"{number:,}",
-        )  # fmt: skip
+            "Not written to the ledger, %s more. client.media.reconcile() writes what is missing.",
+            f"{number:,}",
+        )

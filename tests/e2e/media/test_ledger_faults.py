@@ -24,6 +24,7 @@ from oxen_inference.errors import (
     InvalidInputError,
     LedgerError,
 )
+from oxen_inference.ledger import leases
 from oxen_inference.ledger.groups import GroupedWrites
 from oxen_inference.ledger.maintenance import prune
 from oxen_inference.media import submit
@@ -290,6 +291,30 @@ def test_many_results_that_cannot_be_written_take_two_lines(
     said = [each for each in caplog.messages if "can be written again" in each]
     assert len(said) == 1
     assert "7 more generations" in said[0]
+
+
+@pytest.mark.parametrize("is_direct", [False, True])
+def test_what_could_not_be_written_is_written_later_and_others_go_on(
+    ledger: Ledger, kind: str, is_direct: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a process that waits for this one's request would wait as long as this one lives."""
+    monkeypatch.setattr(leases, "HEARTBEAT", 0.05)
+    breaks(ledger, "UPDATE ON oxen_entries", "NEW.state = 'accepted'")
+    with Sandbox(image_seconds=0.05) as hub:
+        budget = Budget("1", name="herd", ledger=ledger)
+        call = MediaCalls(hub, ledger, kind)
+        request = {"model": "flux-2-dev", "prompt": "ox", "direct": is_direct, "budget": budget}
+        made = call("generate", **request)
+        assert made.status == "succeeded"
+        assert [entry.state for entry in ledger.entries()] == ["posting"]
+        mended(ledger)
+        until = time.monotonic() + 60
+        while ledger.entries()[0].state == "posting" and time.monotonic() < until:
+            time.sleep(0.02)
+        (entry,) = ledger.entries()
+        assert (entry.state, entry.result().status) == ("accepted", "succeeded")
+        assert budget.spent == (made.cost or 0)
+        assert budget.spent or is_direct  # whose cost nobody states
 
 
 def test_a_collection_that_cannot_be_written_is_still_one(
