@@ -10,20 +10,16 @@ from langchain_core.tools import BaseTool
 
 from langchain_oxen.schemas import to_tools
 from oxen_inference.chat.options import WireChoice, drop_empty_tools, to_tool_choice
-from oxen_inference.chat.parameter_names import KNOWN, ParameterNames
+from oxen_inference.chat.parameter_names import CALL_ALIASES, KNOWN, ParameterNames
 
 Tool = dict[str, Any] | type | Callable[..., Any] | BaseTool
 ToolChoice = dict[str, Any] | str | bool | None
 
 ALIASES = {
-    "model_name": "model",
+    **CALL_ALIASES,
     "oxen_api_key": "api_key",
     "oxen_api_base": "base_url",
     "api_base": "base_url",
-    "max_completion_tokens": "max_tokens",
-    "stop_sequences": "stop",
-    "max_output_tokens": "max_tokens",
-    "request_timeout": "timeout",
     "headers": "default_headers",
 }
 """Names that other chat models use for a parameter → its name here."""
@@ -66,7 +62,6 @@ _RENAMED = {
     **dict.fromkeys(("async_client", "async_http_client"), "use http_async_client"),
     **dict.fromkeys(("retries", "num_retries"), "use max_retries"),
     "client": "use http_client",
-    "max_cost": "use budget",
     "model_id": "use model",
     "context_window": "pass profile={'max_input_tokens': ...}",
 }
@@ -79,7 +74,7 @@ _CALLER = 6  # stack levels from here to the caller that makes a model
 def sort_arguments(given: Mapping[str, Any], fields: Collection[str]) -> dict[str, Any]:
     """Return the values of `fields`: aliases are read, and the rest goes into `model_kwargs`.
 
-    Raises `ValueError` for settings that only another class has.
+    Raises `ValueError` for settings that only another class has, and for a limit that is none.
     """
     values = {name: value for name, value in given.items() if name in fields}
     model_kwargs = given.get("model_kwargs") or {}
@@ -100,6 +95,7 @@ def sort_arguments(given: Mapping[str, Any], fields: Collection[str]) -> dict[st
     unknown, problem = _without_foreign(unknown)
     if problem is not None:
         raise ValueError(problem)
+    _NAMES.refuse_settings(unknown)
     _NAMES.warn(unknown.keys() - model_kwargs.keys(), [*fields, *ALIASES], stacklevel=_CALLER)
     if unknown:
         values["model_kwargs"] = unknown
@@ -110,7 +106,7 @@ def check_call(given: Mapping[str, Any], fields: Collection[str]) -> dict[str, A
     """Return the parameters of one call, under their names here, without those that are not set.
 
     Warns once of each name that nobody knows. Raises `InvalidInputError` for settings that only
-    another class has.
+    another class has, and for a limit that is none.
     """
     known = {ALIASES.get(name, name): value for name, value in given.items() if value is not None}
     if not known:
@@ -120,7 +116,7 @@ def check_call(given: Mapping[str, Any], fields: Collection[str]) -> dict[str, A
         from oxen_inference.errors import InvalidInputError
 
         raise InvalidInputError(problem)
-    _NAMES.warn_of_call(known, _OF_A_CALL, settings=fields)
+    _NAMES.check_call(known, _OF_A_CALL, settings=fields)
     return known
 
 

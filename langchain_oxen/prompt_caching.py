@@ -17,6 +17,8 @@ from langchain_core.tools import BaseTool
 from langchain_oxen.chat_models import ChatOxen
 from oxen_inference.chat.families import policy_for
 
+_TTLS = ("5m", "1h")
+
 
 class OxenPromptCachingMiddleware(AgentMiddleware[Any, Any, Any]):
     """Puts cache marks on the last tool and on the end of the conversation, for Claude models.
@@ -25,11 +27,15 @@ class OxenPromptCachingMiddleware(AgentMiddleware[Any, Any, Any]):
     text without a mark of its own. Other models and other chat classes get what they would without
     it. It takes the settings of langchain-anthropic's `AnthropicPromptCachingMiddleware`, which
     acts on `ChatAnthropic` only: `ttl` is how long a prefix is kept, and a conversation of fewer
-    than `min_messages_to_cache` messages gets no mark.
+    than `min_messages_to_cache` messages gets no mark. Raises `InvalidInputError` for another `ttl`.
     """
 
     def __init__(self, *, ttl: Literal["5m", "1h"] = "5m", min_messages_to_cache: int = 0) -> None:
         super().__init__()
+        if ttl not in _TTLS:
+            from langchain_oxen.errors import InvalidInputError
+
+            raise InvalidInputError(f'ttl must be "5m" or "1h", not {ttl!r}.')
         self._mark: dict[str, str] = {"type": "ephemeral"}
         if ttl != "5m":  # every provider's default
             self._mark["ttl"] = ttl

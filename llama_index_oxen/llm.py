@@ -34,7 +34,7 @@ from llama_index_oxen.messages_in import (
 from llama_index_oxen.structured import StructuredOutputLLM
 from llama_index_oxen.tracing import current_span
 from oxen_inference.chat.families import ReplaySetting
-from oxen_inference.chat.parameter_names import NEEDS_MODEL, ParameterNames
+from oxen_inference.chat.parameter_names import CALL_ALIASES, NEEDS_MODEL, ParameterNames
 from oxen_inference.clients import ClientCache, ClientHolder
 from oxen_inference.masking import without_secrets
 from oxen_inference.tools.spans import write_cost
@@ -194,7 +194,8 @@ class Oxen(ClientHolder, tool_calls.ToolRequests, StructuredOutputLLM):
             callback_manager=callback_manager or CallbackManager([]),
             rate_limiter=rate_limiter,
         )
-        _NAMES.warn(self.additional_kwargs, stacklevel=2)
+        _NAMES.refuse_settings(self.additional_kwargs)
+        _NAMES.warn(self.additional_kwargs, CALL_ALIASES, stacklevel=2)
         check_timeout(self.timeout)
         check_client_settings(
             max_retries=self.max_retries,
@@ -392,13 +393,13 @@ class Oxen(ClientHolder, tool_calls.ToolRequests, StructuredOutputLLM):
         from oxen_inference.chat.options import check_parameters, split_parameters
         from oxen_inference.chat.request import prepare_body
 
-        given = {name: value for name, value in kwargs.items() if value is not None}
-        _NAMES.warn_of_call(given, settings=type(self).model_fields)
+        given = _under_own_names({n: value for n, value in kwargs.items() if value is not None})
+        _NAMES.check_call(given, settings=type(self).model_fields)
         fields = {"temperature": self.temperature, "max_tokens": self.max_tokens}
         body, options, extra_body = split_parameters(
             {"model": self.model, "timeout": self.timeout},
             {name: value for name, value in fields.items() if value is not None},
-            self.additional_kwargs,
+            _under_own_names(self.additional_kwargs),
             given,
         )
         body.pop("stream", None)
@@ -499,7 +500,7 @@ _RENAMED = {
 """Names that other classes have for an argument → its name here."""
 _NAMES = ParameterNames(
     "Oxen",
-    {name: f"use {here}" for name, here in (*_RENAMED.items(), ("stop_sequences", "stop"))},
+    {name: f"use {here}" for name, here in _RENAMED.items()},
     unchecked="extra_body",
 )
 
@@ -534,6 +535,10 @@ _INSTEAD = {
     ),
 }
 """Arguments of LlamaIndex's OpenAI and OpenAILike, and what to write instead."""
+
+
+def _under_own_names(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    return {CALL_ALIASES.get(name, name): value for name, value in parameters.items()}
 
 
 def _refuse(arguments: Mapping[str, Any]) -> None:

@@ -1,13 +1,15 @@
 """A chat call that is paid from a budget: reserved before it is sent, settled by what it cost.
 
 What is reserved is the price of the prompt, estimated, and of as many tokens as the answer may
-have: ``max_tokens``, or `USUAL_ANSWER` where that is not set. So calls side by side exceed a budget
-by no more than their prompts and answers are longer than that.
+have: ``max_tokens`` (of two limits in one request, the larger one), or `USUAL_ANSWER` where none is
+set. So calls side by side exceed a budget by no more than their prompts and answers are longer than
+that.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import aclosing, closing
 from decimal import Decimal
@@ -292,5 +294,5 @@ def _cost_nothing(error: BaseException) -> bool:
 
 def _token_limit(body: Mapping[str, Any]) -> int | None:
     limits = (body.get("max_tokens"), body.get("max_completion_tokens"))
-    given = [n for n in limits if isinstance(n, int) and not isinstance(n, bool) and n > 0]
-    return min(given, default=None)
+    given = [math.ceil(n) for n in limits if type(n) in (int, float) and 0 < n < math.inf]
+    return max(given, default=None)  # which of two limits counts is up to the provider

@@ -1,4 +1,4 @@
-"""Which names of request parameters are known, and the warning of one that is not.
+"""Which names of request parameters are known, and what is said of one that is not.
 
 A misspelled parameter is sent like any other, and means nothing: `max_tokns` limits no answer. The
 adapters import this at once, so it must not import openai.
@@ -25,6 +25,18 @@ KNOWN = frozenset(
 )  # fmt: skip
 """Parameters of the API, of its models and of the SDK, which need no warning."""
 
+CALL_ALIASES = {
+    "model_name": "model",
+    "max_completion_tokens": "max_tokens",
+    "max_output_tokens": "max_tokens",
+    "stop_sequences": "stop",
+    "request_timeout": "timeout",
+}
+"""Names that other chat models use for a parameter of a call → its name here."""
+
+_SETTINGS_ONLY = {"budget": "budget", "max_cost": "budget", "max_retries": "max_retries"}
+"""Names that a request refuses, since they look like a limit and would be none → the setting."""
+
 NEEDS_MODEL = (
     "{} needs a model: pass model=..., such as 'claude-sonnet-4-6'. `oxen-inference models "
     "--output text` lists the chat models."
@@ -48,18 +60,31 @@ class ParameterNames:
     unchecked: str
     """Where a parameter goes that is to be sent without a warning."""
 
+    def refuse_settings(self, given: Collection[str]) -> None:
+        """Raise `InvalidInputError` for a setting that would be no limit in a request."""
+        for name, setting in _SETTINGS_ONLY.items():
+            if name in given:
+                from oxen_inference.errors import InvalidInputError
+
+                raise InvalidInputError(
+                    f"{name} is no parameter of a call: pass it where the model is made, "
+                    f"{self.owner}({setting}=...)."
+                )
+
     def warn(self, given: Iterable[str], own: Collection[str] = (), *, stacklevel: int) -> None:
         """Warn of each name that is neither in `KNOWN` nor in `own`."""
         for name in sorted(set(given) - KNOWN - set(own)):
             warnings.warn(self._text(name, own), stacklevel=stacklevel + 1)
 
-    def warn_of_call(
-        self, given: Iterable[str], own: Collection[str] = (), *, settings: Collection[str]
+    def check_call(
+        self, given: Collection[str], own: Collection[str] = (), *, settings: Collection[str]
     ) -> None:
         """Warn of each unknown name in a call, of each once in this process.
 
-        `settings`: what the class takes when an object of it is made, and no call does.
+        `settings`: what the class takes when an object of it is made, and no call does. Raises
+        `InvalidInputError` for those of them that would limit a call.
         """
+        self.refuse_settings(given)
         for name in sorted(set(given) - KNOWN - set(own)):
             if (self.owner, name) in _warned or len(_warned) >= _MOST_WARNED:
                 continue

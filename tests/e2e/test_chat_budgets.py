@@ -139,6 +139,57 @@ def test_an_answer_without_max_tokens_reserves_an_estimate(hub: Sandbox) -> None
     ChatOxen(model=MODEL, budget=Budget("0.1"), max_tokens=50).invoke(PROMPT)
 
 
+def test_the_larger_of_two_limits_is_reserved(hub: Sandbox) -> None:
+    larger = {"max_completion_tokens": 9000}
+    calls: list[Callable[[], Any]] = [
+        lambda: ChatOxen(model=MODEL, budget="1", max_tokens=5, extra_body=larger).invoke("hi"),
+        lambda: ChatOxen(model=MODEL, budget="1", max_tokens=5, model_kwargs=larger).invoke("hi"),
+        lambda: ChatOxen(model=MODEL, budget="1", max_tokens=5).invoke("hi", **larger),
+        lambda: list(ChatOxen(model=MODEL, budget="1", max_tokens=5).stream("hi", **larger)),
+        lambda: Oxen(MODEL, budget="1", max_tokens=5).complete("hi", **larger),
+        lambda: Oxen(MODEL, budget="1", max_tokens=5, additional_kwargs=larger).complete("hi"),
+        lambda: Oxen(MODEL, budget="1", max_tokens=5).complete("hi", extra_body=larger),
+        lambda: asyncio.run(
+            Oxen(MODEL, budget="1").acomplete(
+                "hi", max_tokens=5, extra_body={"max_completion_tokens": 9000.0}
+            )
+        ),
+    ]
+    for call in calls:
+        with pytest.raises(BudgetExceededError, match=r"9,000 tokens are reserved"):
+            call()
+    assert not hub.charges
+
+
+LIMITS: list[dict[str, Any]] = [{"budget": "1"}, {"max_cost": 1}, {"max_retries": 0}]
+LIMITED_CALLS: list[Callable[..., Any]] = [
+    lambda **limit: ChatOxen(model=MODEL).invoke("hi", **limit),
+    lambda **limit: asyncio.run(collect(ChatOxen(model=MODEL).bind(**limit).astream("hi"))),
+    lambda **limit: ChatOxen(model=MODEL).with_structured_output(Ox, **limit).invoke("hi"),
+    lambda **limit: ChatOxen(model=MODEL, model_kwargs=limit),
+    lambda **limit: Oxen(MODEL).complete("hi", **limit),
+    lambda **limit: asyncio.run(Oxen(MODEL).achat([ChatMessage("hi")], **limit)),
+    lambda **limit: list(Oxen(MODEL).stream_chat([ChatMessage("hi")], **limit)),
+    lambda **limit: Oxen(MODEL).structured_predict(Ox, PromptTemplate("hi"), limit),
+    lambda **limit: Oxen(MODEL, additional_kwargs=limit),
+]
+
+
+def test_a_limit_that_a_request_cannot_have_is_refused(hub: Sandbox) -> None:
+    for limit in LIMITS:
+        for call in LIMITED_CALLS:
+            with pytest.raises(ValueError, match="is no parameter of a call: pass it where"):
+                call(**limit)
+    with pytest.raises(langchain_errors.InvalidInputError, match=r"ChatOxen\(budget=\.\.\.\)"):
+        ChatOxen(model=MODEL).invoke("hi", max_cost="1")
+    with pytest.raises(InvalidInputError, match=r"Oxen\(max_retries=\.\.\.\)"):
+        Oxen(MODEL).complete("hi", max_retries=0)
+    with pytest.raises(ValueError, match=r"max_cost .*ChatOxen\(budget=\.\.\.\)"):
+        ChatOxen(model=MODEL, max_cost="1")
+    ChatOxen(model=MODEL).invoke("hi", budget=None)
+    assert len(hub.charges) == 1
+
+
 def test_nothing_is_counted_twice_beside_the_middleware(hub: Sandbox) -> None:
     budget = Budget("20")
     model = ChatOxen(model=MODEL, budget=budget)

@@ -710,9 +710,9 @@ async def test_so_is_one_of_a_call_with_one_warning_for_each_name(
 
 def test_a_setting_of_the_model_is_none_of_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parameter_names, "_warned", set())
-    said = r"max_retries is a setting of ChatOxen and not of a call.*Pass it to ChatOxen"
+    said = r"streaming is a setting of ChatOxen and not of a call.*Pass it to ChatOxen"
     with ScriptedServer(OK) as server, pytest.warns(UserWarning, match=said):
-        chat(server).invoke("hi", max_retries=5)
+        chat(server).invoke("hi", streaming=False)
 
 
 async def test_output_beyond_text_is_kept() -> None:

@@ -144,7 +144,6 @@ def test_arguments_of_openailike_are_explained(given: dict[str, Any], hint: str)
     ("name", "said"),
     [
         ("temprature", r"did you mean temperature\?"),
-        ("max_cost", "use budget"),
         ("system_prompt", "put a system message first"),
         ("async_http_client", "use http_async_client"),
     ],

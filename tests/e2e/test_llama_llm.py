@@ -645,14 +645,14 @@ async def test_an_unknown_parameter_is_sent_with_one_warning_for_each_name(
             llm.complete("hi", temprature=1)
             [_ async for _ in await llm.astream_chat(HELLO, max_tokns=3)]
             await llm.astructured_predict(Ox, PROMPT, {"sead": 2}, name="Bo")
-            list(llm.stream_complete("hi", budget=1))
+            list(llm.stream_complete("hi", context_window=1))
             await llm.achat(HELLO, top_k=4, stop=["x"], timeout=9, extra_body={"legs": 4})
     said = [str(one.message) for one in warned if one.category is UserWarning]
     expected = [
         "temprature is not a parameter of Oxen.*did you mean temperature",
         "max_tokns is not a parameter of Oxen.*did you mean max_tokens",
         "sead is not a parameter of Oxen.*did you mean seed.*put it into extra_body",
-        r"budget is a setting of Oxen and not of a call.*Pass it to Oxen\(\.\.\.\)",
+        r"context_window is a setting of Oxen and not of a call.*Pass it to Oxen\(\.\.\.\)",
     ]
     assert len(said) == len(expected)
     for text, pattern in zip(said, expected, strict=True):
@@ -675,3 +675,16 @@ def test_so_is_one_of_every_request() -> None:
         warnings.simplefilter("error")
         known = {"extra_body": {"legs": 4}, "reasoning_effort": "low", "seed": 1}
         Oxen(MODEL, api_key="k", additional_kwargs=known)
+
+
+def test_a_parameter_may_have_the_name_that_other_classes_give_it(hub: Sandbox) -> None:
+    llm = Oxen(MODEL, api_key=hub.api_key, api_base=hub.base_url, max_tokens=5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        llm.complete("hi", max_completion_tokens=7, stop_sequences=["x"], request_timeout=9)
+        asyncio.run(llm.achat(HELLO, max_output_tokens=8))
+        named = {"additional_kwargs": {"max_completion_tokens": 9}}
+        list(llm.model_copy(update=named).stream_chat(HELLO))
+    sent = [{k: v for k, v in b.items() if k in ("max_tokens", "stop")} for b in bodies(hub)]
+    assert sent == [{"max_tokens": 7, "stop": ["x"]}, {"max_tokens": 8}, {"max_tokens": 9}]
+    assert not any(b.keys() & {"max_completion_tokens", "request_timeout"} for b in bodies(hub))

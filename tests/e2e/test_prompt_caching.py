@@ -13,6 +13,7 @@ from llama_index.core.base.llms.types import CacheControl, CachePoint, ChatMessa
 
 from langchain_oxen import ChatOxen, OxenPromptCachingMiddleware
 from llama_index_oxen import Oxen
+from oxen_inference.errors import InvalidInputError
 from oxen_sandbox import Sandbox
 
 CLAUDE = "claude-sonnet-4-6"
@@ -145,6 +146,9 @@ def test_middleware_leaves_other_models_and_short_conversations_alone(hub: Sandb
     few = OxenPromptCachingMiddleware(min_messages_to_cache=5)
     create_agent(chat(hub), [weigh], middleware=[few]).invoke(asked)
     assert "cache_control" not in str(bodies(hub))
+    unknown: Any = "2h"
+    with pytest.raises(InvalidInputError, match='ttl must be "5m" or "1h"'):
+        OxenPromptCachingMiddleware(ttl=unknown)
     hour = OxenPromptCachingMiddleware(ttl="1h")
     create_agent(chat(hub), [{"type": "function", "function": {"name": "rest"}}], middleware=[hour]).invoke(asked)  # fmt: skip
     assert bodies(hub)[-1]["tools"][0]["cache_control"] == {**MARK, "ttl": "1h"}
