@@ -294,5 +294,6 @@ def _cost_nothing(error: BaseException) -> bool:
 
 def _token_limit(body: Mapping[str, Any]) -> int | None:
     limits = (body.get("max_tokens"), body.get("max_completion_tokens"))
-    given = [math.ceil(n) for n in limits if type(n) in (int, float) and 0 < n < math.inf]
+    numbers = [n for n in limits if isinstance(n, int | float) and not isinstance(n, bool)]
+    given = [math.ceil(n) for n in numbers if 0 < n < math.inf]
     return max(given, default=None)  # which of two limits counts is up to the provider
