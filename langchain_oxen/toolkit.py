@@ -47,8 +47,10 @@ class OxenToolkit(BaseToolkit):
     """A tool for each of `models`, and with `background` tools to submit, check, cancel and find.
 
     `models` are ids, `Model` objects, or `OxenMediaTool` objects with settings of their own. All
-    other options are those of `OxenMediaTool.for_model`. An agent may use only these models. If
-    you name none, it may use any media model of the catalog through ``oxen_submit``.
+    other options are those of `OxenMediaTool.for_model`. For a tool that you give, `budget` and
+    `save_to` count where it has none, and of two `max_cost` the lower; a tool with another budget
+    is a `ConfigurationError` of `get_tools`. An agent may use only these models. If you name none,
+    it may use any media model of the catalog through ``oxen_submit``.
 
     ```python
     from langchain_oxen import OxenToolkit
@@ -128,7 +130,7 @@ class OxenToolkit(BaseToolkit):
     def _build_tools(self, connection: Connection, models: list[Any]) -> list[BaseTool]:
         options = {name: getattr(self, name) for name in _TOOL_OPTIONS}
         media_tools = [
-            model
+            self._limited(model)
             if isinstance(model, OxenMediaTool)
             else OxenMediaTool(model=model, connection=connection, **options)
             for model in models
@@ -157,6 +159,18 @@ class OxenToolkit(BaseToolkit):
                 media_only=True,
             ),
         ]
+
+    def _limited(self, tool: OxenMediaTool) -> OxenMediaTool:
+        """Return a tool that was given, within this toolkit's limits. Raises `ConfigurationError`."""
+        from oxen_inference.ledger.budgets import read_amount
+
+        if self.budget is not None:
+            tool = tool.with_budget(self.budget)
+        if self.max_cost is not None:
+            tool = tool.capped(read_amount(self.max_cost, "max_cost"))
+        if self.save_to is not None and tool.save_to is None:
+            tool = tool.model_copy(update={"save_to": self.save_to})
+        return tool
 
 
 class OxenSubmitTool(OxenTool):

@@ -265,8 +265,8 @@ def check_single_budget(name: str, own: Budget | None, other: Budget) -> None:
 
     raise ConfigurationError(
         f"{name} already has a budget, {own!r}, and cannot also be paid from {other!r}.",
-        hint="Pass the tool's budget to OxenBudgetMiddleware(budget=...), or make the tool without "
-        "one.",
+        hint="Pass the tool's budget to OxenToolkit or OxenBudgetMiddleware, or make the tool "
+        "without one.",
     )
 
 

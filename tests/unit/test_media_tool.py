@@ -9,7 +9,7 @@ import subprocess
 import sys
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jsonschema
 import pytest
@@ -314,6 +314,27 @@ class TestToolkit:
         draw, video = (one.budget for one in toolkit.get_tools())  # type: ignore[attr-defined]
         assert draw is video
         assert draw.limit == Decimal("0.02")
+
+    async def test_its_limits_are_those_of_a_tool_that_was_given(self, tmp_path: Path) -> None:
+        limits: dict[str, Any] = {"budget": "0.02", "max_cost": "0.5", "save_to": tmp_path}
+        kept = tmp_path / "kept"
+        for own, max_cost, save_to in (
+            ({}, Decimal("0.5"), tmp_path),
+            ({"max_cost": "2"}, Decimal("0.5"), tmp_path),
+            ({"max_cost": "0.1", "save_to": kept}, Decimal("0.1"), kept),
+        ):
+            toolkit = OxenToolkit(models=[tool(**own)], api_key=KEY, **limits)
+            for tools in (toolkit.get_tools(), await toolkit.aget_tools()):
+                draw, submit = cast("list[Any]", tools[:2])
+                assert (draw.budget, draw.max_cost, draw.save_to) == (
+                    toolkit.budget,
+                    max_cost,
+                    save_to,
+                )
+                assert submit.media_tools["flux-2-dev"] is draw
+        toolkit = OxenToolkit(models=[tool(budget="1")], api_key=KEY, **limits)
+        with pytest.raises(ConfigurationError, match="already has a budget"):
+            toolkit.get_tools()
 
 
 def media_facts(published_contract: Path) -> list[dict[str, Any]]:
