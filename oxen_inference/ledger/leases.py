@@ -87,17 +87,18 @@ class Lease:
         for entry_id, write in late.items():
             try:
                 write()
-            except LedgerError:
-                self._end_late(entry_id, write, is_written=False)
+            except Exception as error:
+                # What the ledger will never take is left to `reconcile`.
+                self._end_late(entry_id, write, is_kept=isinstance(error, LedgerError))
                 raise
-            self._end_late(entry_id, write, is_written=True)
+            self._end_late(entry_id, write, is_kept=False)
 
-    def _end_late(self, entry_id: str, write: Callable[[], object], *, is_written: bool) -> None:
+    def _end_late(self, entry_id: str, write: Callable[[], object], *, is_kept: bool) -> None:
         with self._lock:
             if self._late.get(entry_id) is not write:
                 return  # it is older than what came meanwhile
             del self._late[entry_id]
-            if not is_written:
+            if is_kept:
                 self._late[entry_id] = write
 
 
