@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import openai
@@ -12,6 +13,7 @@ import openai
 from oxen_inference import errors, paths
 from oxen_inference._version import __version__
 from oxen_inference.bounded_http import bounded
+from oxen_inference.client_settings import apply, media_settings_of, set_media_settings
 from oxen_inference.error_body import human_text
 from oxen_inference.error_mapping import error_in_success, status_error
 from oxen_inference.generation_reading import names_a_generation
@@ -60,6 +62,8 @@ class _Shared:
     transport_is_ours: bool
     """Whether the HTTP client is the one made here, not one that the developer brought."""
     _make_http_client: Callable[[], Any]
+    _media_settings: Mapping[str, Any] = MappingProxyType({})
+    """What `media` gets when it is made, if not the defaults."""
     if TYPE_CHECKING:
         api_key: Any
         base_url: Any
@@ -145,7 +149,9 @@ class _Shared:
             "transport_is_ours": self.transport_is_ours and options.get("http_client") is None,
             **(_extra_kwargs or {}),
         }
-        return super().copy(_extra_kwargs=extra, **options)  # type: ignore[misc]
+        copied = super().copy(_extra_kwargs=extra, **options)  # type: ignore[misc]
+        set_media_settings(copied, media_settings_of(self))
+        return copied
 
     with_options = copy
 
@@ -296,7 +302,9 @@ class OxenClient(_Shared, openai.OpenAI):
         """Images, videos and audio, paid for once."""
         from oxen_inference.media.facade import Media
 
-        return Media(self, self._oxen_ledger)
+        media = Media(self, self._oxen_ledger)
+        apply(self._media_settings, media)
+        return media
 
     @cached_property
     def events(self) -> Events:
@@ -364,7 +372,9 @@ class AsyncOxenClient(_Shared, openai.AsyncOpenAI):
         """Images, videos and audio, paid for once."""
         from oxen_inference.media.facade import AsyncMedia
 
-        return AsyncMedia(self, self._oxen_ledger)
+        media = AsyncMedia(self, self._oxen_ledger)
+        apply(self._media_settings, media)
+        return media
 
     @cached_property
     def events(self) -> AsyncEvents:

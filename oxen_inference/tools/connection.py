@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import uuid
+from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
+from oxen_inference.client_settings import (
+    media_settings_of,
+    set_media_settings,
+    settings_of,
+    without_key_or_ledger,
+)
 from oxen_inference.clients import ClientCache
 
 if TYPE_CHECKING:
@@ -19,9 +25,10 @@ if TYPE_CHECKING:
 class Connection:
     """Copies are the same connection; a pickled one leaves its key and its clients behind.
 
-    `client`: an `OxenClient` or `AsyncOxenClient`; the other kind is made with its settings.
-    `ledger`: ``...`` means the default one. After unpickling, it is the same ledger, and the key
-    comes from the environment.
+    `client`: an `OxenClient` or `AsyncOxenClient`; the other kind is made with its settings, all
+    but its HTTP client. `ledger`: ``...`` means the default one. `options` and `media` are what
+    else clients are made with. After unpickling, it is the same ledger, and the key comes from the
+    environment.
     """
 
     def __init__(
@@ -31,11 +38,15 @@ class Connection:
         api_key: Any = None,
         base_url: str | None = None,
         ledger: Any = ...,
+        options: Mapping[str, Any] | None = None,
+        media: Mapping[str, Any] | None = None,
     ) -> None:
         self._client = client
         self._api_key = SecretStr(api_key) if isinstance(api_key, str) else api_key
         self._base_url = base_url
         self._ledger = ledger
+        self._options = dict(options or {})
+        self._media = dict(media or {})
         self._clients = ClientCache()
         self.session = f"session:{uuid.uuid4().hex}"
         """The conversation of calls that belong to no thread."""
@@ -56,7 +67,12 @@ class Connection:
         ledger = settings.get("ledger", ...)
         if ledger is ...:  # of this machine: another one's would be another ledger
             ledger = default_ledger()
-        return _rebuild, (settings["base_url"], None if ledger is None else Ledger.of(ledger))
+        travels = without_key_or_ledger(settings)
+        url = travels.pop("base_url")
+        if self._client is not None and _is_default(travels["timeout"]):
+            del travels["timeout"]  # an object of the HTTP library, which may be another one there
+        ledger = None if ledger is None else Ledger.of(ledger)
+        return _rebuild, (url, ledger, travels, self._media_settings())
 
     def check(self) -> None:
         """Raise `ConfigurationError` now if there is no key, or no usable base URL."""
@@ -71,7 +87,9 @@ class Connection:
 
         if isinstance(self._client, OxenClient):
             return self._client
-        return self._clients.sync_client(self._settings(), None)
+        made = self._clients.sync_client(self._settings(), None)
+        set_media_settings(made, self._media_settings())
+        return made
 
     async def get_async_client(self) -> AsyncOxenClient:
         """Return the client of the running loop."""
@@ -79,22 +97,19 @@ class Connection:
         module = await asyncio.to_thread(import_module, "oxen_inference.client")
         if isinstance(self._client, module.AsyncOxenClient):
             return self._client  # type: ignore[no-any-return]  # the class comes by its module
-        return self._clients.async_client(self._settings(), None)
+        made = self._clients.async_client(self._settings(), None)
+        set_media_settings(made, self._media_settings())
+        return made
 
     def _settings(self) -> dict[str, Any]:
-        if self._client is None:
-            settings = {"api_key": self._api_key, "base_url": self._base_url}
-            return settings if self._ledger is ... else {**settings, "ledger": self._ledger}
-        provider = getattr(self._client, "_api_key_provider", None)  # the SDK's, for a callable key
-        is_usable = provider is not None and not inspect.iscoroutinefunction(provider)
-        return {
-            "api_key": provider if is_usable else self._client.api_key,
-            "base_url": str(self._client.base_url),
-            "ledger": self._client._oxen_ledger,
-            "timeout": self._client.timeout,
-            "max_retries": self._client.max_retries,
-            "default_headers": self._client._custom_headers,
-        }
+        if self._client is not None:
+            return settings_of(self._client)
+        settings = {**self._options, "api_key": self._api_key, "base_url": self._base_url}
+        return settings if self._ledger is ... else {**settings, "ledger": self._ledger}
+
+    def _media_settings(self) -> dict[str, Any]:
+        # Asked for at each call: they are set after the client was made.
+        return self._media if self._client is None else media_settings_of(self._client)
 
 
 def connection_for(
@@ -114,5 +129,13 @@ def connection_for(
     return connection
 
 
-def _rebuild(base_url: str | None, ledger: Any) -> Connection:
-    return Connection(base_url=base_url, ledger=ledger)
+def _is_default(timeout: Any) -> bool:
+    from openai import DEFAULT_TIMEOUT
+
+    return bool(timeout == DEFAULT_TIMEOUT)
+
+
+def _rebuild(
+    base_url: str | None, ledger: Any, options: Mapping[str, Any], media: Mapping[str, Any]
+) -> Connection:
+    return Connection(base_url=base_url, ledger=ledger, options=options, media=media)

@@ -20,7 +20,7 @@ from sqlalchemy import create_engine
 from langchain_oxen import OxenMediaTool, OxenToolkit
 from langchain_oxen.tool_base import ToolRequest
 from llama_index_oxen import OxenToolSpec
-from oxen_inference import Budget, Ledger, Model, OxenClient
+from oxen_inference import AsyncOxenClient, Budget, Ledger, Model, OxenClient
 from oxen_inference.catalog.reading import read_model
 from oxen_inference.errors import (
     ConfigurationError,
@@ -29,6 +29,7 @@ from oxen_inference.errors import (
     MissingAPIKeyError,
 )
 from oxen_inference.ledger.names import is_too_long
+from oxen_inference.media.pace import Pace
 from oxen_inference.tools.connection import Connection
 from oxen_sandbox.models import Catalog
 
@@ -155,6 +156,81 @@ def test_a_copy_is_the_same_tool_and_a_pickle_leaves_the_key_behind(
     monkeypatch.setenv("OXEN_API_KEY", "another-key")
     assert loaded.connection.get_client().api_key == "another-key"
     assert str(loaded.connection.get_client().base_url).startswith("http://localhost:1/api/ai")
+
+
+def client_with_settings(kind: type[Any]) -> Any:
+    client = kind(
+        api_key=KEY,
+        base_url="http://localhost:1/api/ai",
+        price_caps={"flux-2-dev": "0.40"},
+        max_retries=7,
+        timeout=9,
+        default_headers={"X-Team": "oxen", "X-Secret": "for-this-process-only"},
+        default_query={"team": "oxen", "token": "for-this-process-only"},
+    )
+    client.media.allowed_hosts.add("files.test")
+    client.media.max_download_bytes = 10
+    client.media.pace = Pace(gap=3)
+    return client
+
+
+def shown_settings(client: OxenClient | AsyncOxenClient) -> dict[str, Any]:
+    return {
+        "price_caps": client.price_caps,
+        "max_retries": client.max_retries,
+        "timeout": client.timeout,
+        "headers": dict(client._custom_headers),
+        "query": dict(client._custom_query),
+        "allowed_hosts": client.media.allowed_hosts,
+        "max_download_bytes": client.media.max_download_bytes,
+        "pace": client.media.pace,
+    }
+
+
+@pytest.mark.parametrize("kind", [OxenClient, AsyncOxenClient])
+async def test_both_kinds_of_client_have_all_settings_of_the_one_given(kind: type[Any]) -> None:
+    given = client_with_settings(kind)
+    toolkit = OxenToolkit(models=[model()], client=given)
+    connections = [t.connection for t in toolkit._build_tools(toolkit._connection(), [model()])]
+    connections += [
+        OxenMediaTool.for_model(model(), client=given).connection,
+        OxenToolSpec([model()], client=given)._calls.connection,
+    ]
+    for connection in connections:
+        for client in (connection.get_client(), await connection.get_async_client()):
+            assert shown_settings(client) == shown_settings(given)
+            assert client.api_key == KEY
+    given.media.max_download_bytes = 20  # set later, it counts for both as well
+    given.media.allowed_hosts.add("more.test")
+    for client in (connection.get_client(), await connection.get_async_client()):
+        assert shown_settings(client) == shown_settings(given)
+    for copied in (given.with_options(max_retries=7), given.copy().copy()):
+        assert shown_settings(copied) == shown_settings(given)
+        copied.media.allowed_hosts.add("copys-own.test")
+    assert "copys-own.test" not in given.media.allowed_hosts
+
+
+@pytest.mark.parametrize("kind", [OxenClient, AsyncOxenClient])
+async def test_a_pickle_keeps_the_settings_of_its_client(
+    kind: type[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = client_with_settings(kind)
+    expected = shown_settings(given)
+    expected |= {"headers": {"X-Team": "oxen"}, "query": {"team": "oxen"}}
+    monkeypatch.setenv("OXEN_API_KEY", "another-key")
+    for made in (
+        OxenMediaTool.for_model(model(), client=given),
+        OxenToolkit(models=[model()], client=given)._connection(),
+        OxenToolSpec([model()], client=given)._calls,
+    ):
+        stored = pickle.dumps(made)
+        assert KEY.encode() not in stored
+        assert b"for-this-process-only" not in stored
+        loaded = pickle.loads(pickle.dumps(pickle.loads(stored)))
+        connection = getattr(loaded, "connection", loaded)
+        for client in (connection.get_client(), await connection.get_async_client()):
+            assert shown_settings(client) == expected
+            assert client.api_key == "another-key"
 
 
 def test_a_pickle_names_its_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

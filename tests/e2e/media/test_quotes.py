@@ -238,6 +238,25 @@ def test_tools_take_caps(hub: BadHub, ledger: Ledger, model: dict[str, Any]) -> 
         assert "Made 1 image" in spec.generate_image(prompt="herd").text
 
 
+@pytest.mark.parametrize("kind", [OxenClient, AsyncOxenClient])
+async def test_the_caps_of_a_client_hold_for_both_kinds_of_call(
+    hub: BadHub, ledger: Ledger, model: dict[str, Any], kind: type[Any]
+) -> None:
+    model["pricing"] = CREDITS
+    caps = {"bad-image": "0.40"}
+    given = kind(base_url=hub.base_url, api_key="k", ledger=ledger, price_caps=caps)
+    unknown = {"client": given, "allow_unknown_cost": True}
+    drawing = await OxenMediaTool.afor_model("bad-image", budget="0.30", **unknown)
+    assert "may cost $0.40" in await asyncio.to_thread(drawing.invoke, {"prompt": "ox"})
+    assert "may cost $0.40" in await drawing.ainvoke({"prompt": "ox"})
+    spec = OxenToolSpec([drawing.model], budget="0.30", **unknown)
+    said = await asyncio.to_thread(spec.generate_image, prompt="ox")
+    assert "may cost $0.40" in said.text
+    assert "may cost $0.40" in (await spec.agenerate_image(prompt="ox")).text
+    await given.close() if kind is AsyncOxenClient else given.close()
+    assert hub.posts["ox"] == 0
+
+
 def test_a_tool_follows_the_price_of_its_model(
     hub: BadHub, ledger: Ledger, model: dict[str, Any]
 ) -> None:
