@@ -24,6 +24,7 @@ from langchain_core.language_models.base import LangSmithParams
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.language_models.model_profile import ModelProfile
 from langchain_core.load.load import ALL_SERIALIZABLE_MAPPINGS
+from langchain_core.load.serializable import SerializedConstructor, SerializedNotImplemented
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.prompt_values import ChatPromptValue, PromptValue
@@ -217,6 +218,17 @@ class ChatOxen(ClientHolder, BaseChatModel):
     @override
     def get_lc_namespace(cls) -> list[str]:
         return ["langchain_oxen", "chat_models"]
+
+    @override
+    def to_json(self) -> SerializedConstructor | SerializedNotImplemented:
+        """Return this model as `dumps` writes it.
+
+        `load` refuses one with a budget: without it, the copy would pay without a limit.
+        """
+        serialized = super().to_json()
+        if self.budget is not None and serialized["type"] == "constructor":
+            serialized["kwargs"]["budget"] = self.budget  # `dumps` writes it as "not_implemented"
+        return serialized
 
     @property
     def _sent_params(self) -> dict[str, Any]:

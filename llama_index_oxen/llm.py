@@ -453,6 +453,17 @@ class Oxen(ClientHolder, tool_calls.ToolRequests, StructuredOutputLLM):
     def _http_clients(self) -> tuple[Any, Any]:
         return self.http_client, self.async_http_client
 
+    def to_dict(self, **kwargs: Any) -> dict[str, Any]:
+        """Return this model's settings; `from_dict` makes it again.
+
+        That refuses one with a budget, unless it is passed again, ``from_dict(saved, budget=...)``:
+        without it, the copy would pay without a limit.
+        """
+        settings: dict[str, Any] = super().to_dict(**kwargs)
+        if self.budget is not None:
+            settings["budget"] = repr(self.budget)
+        return settings
+
     def __getstate__(self) -> dict[str, Any]:
         if self.budget is not None:
             # Core leaves out what cannot be pickled, and a copy without a limit would pay without one.

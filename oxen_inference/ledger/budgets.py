@@ -48,8 +48,10 @@ def as_budget(
     try:
         return (make or Budget)(given)
     except InvalidInputError:
+        is_saved = isinstance(given, str) and given.startswith(f"{Budget.__name__}(")
         raise ConfigurationError(
-            f'budget must be a Budget, or an amount in USD such as "20.00", not {given!r}.'
+            f'budget must be a Budget, or an amount in USD such as "20.00", not {given!r}.',
+            hint="A saved model holds no budget: pass it again." if is_saved else None,
         ) from None
 
 

@@ -7,6 +7,7 @@ import json
 import pickle
 import socket
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import Any
 import pytest
 from langchain.agents import create_agent
 from langchain_core.caches import InMemoryCache
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.load import dumps, loads
 from langchain_core.output_parsers import StrOutputParser
 from llama_index.core.llms import ChatMessage
 from llama_index.core.prompts import PromptTemplate
@@ -470,6 +473,35 @@ def test_an_unusable_budget_is_refused_at_once() -> None:
     for make in (lambda: ChatOxen(model=MODEL, api_key="k", budget="a lot"), lambda: Oxen(MODEL, api_key="k", budget=-1)):  # fmt: skip
         with pytest.raises(ConfigurationError, match="budget must be a Budget, or an amount"):
             make()
+
+
+def test_a_saved_model_cannot_be_loaded_without_its_budget(hub: Sandbox) -> None:
+    options: dict[str, Any] = {
+        "allowed_objects": [ChatOxen],
+        "valid_namespaces": ["langchain_oxen"],
+        "secrets_from_env": True,
+    }
+    model, llm = ChatOxen(model=MODEL, budget="20"), Oxen(MODEL, budget="20")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        saved_model, saved_binding, saved = (
+            dumps(model),
+            dumps(model.bind(stop=["x"])),
+            llm.to_dict(),
+        )
+        model.invoke("hi", config={"callbacks": [BaseCallbackHandler()]})
+        llm.complete("hi")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # `loads` is in beta
+        for text in (saved_model, saved_binding):
+            with pytest.raises(NotImplementedError, match=r"Budget\('20'\)"):
+                loads(text, **options)
+        assert loads(dumps(ChatOxen(model=MODEL)), **options).model == MODEL
+    for load in (lambda: Oxen.from_dict(saved), lambda: Oxen.from_json(llm.to_json())):
+        with pytest.raises(ConfigurationError, match="saved model holds no budget: pass it again"):
+            load()
+    assert Oxen.from_dict(saved, budget=llm.budget).budget is llm.budget
+    assert Oxen.from_dict(Oxen(MODEL).to_dict()).model == MODEL
 
 
 PRICED = {
