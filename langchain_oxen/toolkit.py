@@ -353,6 +353,10 @@ class OxenFindModelsTool(OxenTool):
         client: OxenClient | AsyncOxenClient | None = None,
         **fields: Any,
     ) -> None:
+        from oxen_inference.media.option_names import refuse_unknown
+
+        own = {"api_key", "base_url", "client", *type(self).model_fields}
+        refuse_unknown(fields, own)
         connection = Connection(client=client, api_key=api_key, base_url=base_url)
         super().__init__(**{"connection": connection, **fields})
 

@@ -61,24 +61,31 @@ class OxenModelReader(BasePydanticReader, ResourcesReaderMixin):
     def class_name(cls) -> str:
         return "OxenModelReader"
 
-    def lazy_load_data(self, *_: Any, **filters: Any) -> Iterable[Document]:
+    def lazy_load_data(self, *texts: Any, **filters: Any) -> Iterable[Document]:
         """Yield the documents. Raises `OxenError`."""
+        _refuse(texts)
+        return self._documents(filters)
+
+    def _documents(self, filters: dict[str, Any]) -> Iterable[Document]:
         yield from map(_document, self._catalog.select(filters))
 
-    async def alazy_load_data(self, *_: Any, **filters: Any) -> Iterable[Document]:
+    async def alazy_load_data(self, *texts: Any, **filters: Any) -> Iterable[Document]:
         """Return the documents without blocking the event loop. Raises `OxenError`."""
+        _refuse(texts)
         return map(_document, await self._catalog.aselect(filters))
 
-    async def aload_data(self, *_: Any, **filters: Any) -> list[Document]:
+    async def aload_data(self, *texts: Any, **filters: Any) -> list[Document]:
         """Return the documents without blocking the event loop. Raises `OxenError`."""
-        return list(await self.alazy_load_data(**filters))
+        return list(await self.alazy_load_data(*texts, **filters))
 
-    def list_resources(self, *_: Any, **filters: Any) -> list[str]:
+    def list_resources(self, *texts: Any, **filters: Any) -> list[str]:
         """Return the ids of the models."""
+        _refuse(texts)
         return [model.id for model in self._catalog.select(filters)]
 
-    async def alist_resources(self, *_: Any, **filters: Any) -> list[str]:
+    async def alist_resources(self, *texts: Any, **filters: Any) -> list[str]:
         """Return the ids of the models without blocking the event loop."""
+        _refuse(texts)
         return [model.id for model in await self._catalog.aselect(filters)]
 
     def get_resource_info(self, resource_id: str, *_: Any, **__: Any) -> dict[str, Any]:
@@ -111,6 +118,17 @@ _FILTERS = (
     ("can_have_audio", "int", "1 if its videos can have audio, else 0"),
     ("longest_seconds", "float", "longest video it makes, in seconds"),
 )
+
+
+def _refuse(texts: tuple[Any, ...]) -> None:
+    """Raise `InvalidInputError` for arguments without a name, which LlamaIndex's signature allows."""
+    if texts:
+        from oxen_inference.errors import InvalidInputError
+
+        raise InvalidInputError(
+            f"OxenModelReader takes its filters by name, not {texts[0]!r} alone. Nothing was sent.",
+            hint=f"Did you mean search={texts[0]!r}?",
+        )
 
 
 def _document(model: "Model") -> Document:

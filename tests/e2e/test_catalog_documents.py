@@ -15,7 +15,7 @@ import pytest
 
 from oxen_inference import AsyncOxenClient, OxenClient
 from oxen_inference.catalog.models import CatalogWarning
-from oxen_inference.errors import ModelNotFoundError
+from oxen_inference.errors import InvalidInputError, ModelNotFoundError
 from oxen_sandbox import Sandbox
 from tests.conftest import REPOSITORY
 
@@ -107,6 +107,15 @@ async def test_an_agent_finds_models(options: dict[str, str], oxen_sandbox: Sand
     assert copy.deepcopy(tool).invoke(NEED) == message.content
 
 
+def test_finding_models_refuses_options_there_are_not(options: dict[str, str]) -> None:
+    langchain_oxen = pytest.importorskip("langchain_oxen")
+    for unknown in ({"bogus": 3}, {"limit": 3}, {"output": "video"}, {"ledger": None}):
+        with pytest.raises(InvalidInputError, match=f"{next(iter(unknown))} is not an option"):
+            langchain_oxen.OxenFindModelsTool(**options, **unknown)
+    with pytest.raises(InvalidInputError, match="Did you mean base_url"):
+        langchain_oxen.OxenFindModelsTool(api_base=options["base_url"])
+
+
 # LlamaIndex
 
 
@@ -155,6 +164,19 @@ def test_llama_index_refuses_fields_there_are_not(options: dict[str, str]) -> No
     llama_index_oxen = pytest.importorskip("llama_index_oxen")
     with pytest.raises(TypeError, match="does not take base_url; the base URL is api_base"):
         llama_index_oxen.OxenModelReader(**options)
+
+
+async def test_llama_index_refuses_filters_without_a_name(options: dict[str, str]) -> None:
+    llama_index_oxen = pytest.importorskip("llama_index_oxen")
+    reader = llama_index_oxen.OxenModelReader(
+        api_key=options["api_key"], api_base=options["base_url"]
+    )
+    names = ("load_data", "lazy_load_data", "list_resources", "list_resources_with_info")
+    for name in names:
+        with pytest.raises(InvalidInputError, match="search='kling'"):
+            getattr(reader, name)("kling")
+        with pytest.raises(InvalidInputError, match="search='kling'"):
+            await getattr(reader, f"a{name}")("kling")
 
 
 async def test_llama_index_reads_asynchronously(options: dict[str, str]) -> None:
