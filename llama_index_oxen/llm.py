@@ -23,6 +23,7 @@ from llama_index.core.callbacks import CallbackManager
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.types import BaseOutputParser, PydanticProgramMode
+from typing_extensions import Self
 
 from llama_index_oxen import tool_calls
 from llama_index_oxen.messages_in import (
@@ -40,10 +41,16 @@ from oxen_inference.masking import without_secrets
 from oxen_inference.tools.spans import write_cost
 
 if TYPE_CHECKING:
+    from llama_index.core.llms.structured_llm import StructuredLLM
+
     from oxen_inference.catalog.facade import AsyncCatalog, Catalog
     from oxen_inference.catalog.models import Model
 
 _NOT_GIVEN: Any = None
+_INNER = {
+    "system_prompt",
+    "pydantic_program_mode",
+}  # fields of a `StructuredLLM` that it does not read
 _METADATA_TIMEOUT = 1.0  # seconds that reading `metadata` may take, once, for an unknown model
 
 
@@ -417,6 +424,36 @@ class Oxen(ClientHolder, tool_calls.ToolRequests, StructuredOutputLLM):
         body.update(extra_body)
         check_parameters(body)
         return body, options
+
+    # Objects
+
+    def as_structured_llm(self, output_cls: Any, **kwargs: Any) -> StructuredLLM:
+        """Return this LLM with answers as objects of `output_cls`, a pydantic class.
+
+        `kwargs`: arguments of `Oxen` and parameters of its calls, which hold for these answers.
+        """
+        from llama_index.core.llms.structured_llm import StructuredLLM
+
+        given = _under_own_names(kwargs)
+        outer = {n: given.pop(n) for n in StructuredLLM.model_fields.keys() & given.keys() - _INNER}
+        return StructuredLLM(
+            llm=self._with_options(given) if given else self, output_cls=output_cls, **outer
+        )
+
+    def _with_options(self, given: dict[str, Any]) -> Self:
+        """Return a copy with other values of fields, and with further parameters of requests."""
+        fields = type(self).model_fields
+        settings = {name: getattr(self, name) for name in fields}
+        settings |= {name: value for name, value in given.items() if name in fields}
+        common, further = (
+            {n: v for n, v in parameters.items() if n not in given.keys() & fields.keys()}
+            for parameters in (_under_own_names(settings["additional_kwargs"] or {}), given)
+        )
+        if "extra_body" in common and "extra_body" in further:
+            further["extra_body"] = {**common["extra_body"], **further["extra_body"]}
+        copied = type(self)(**settings | {"additional_kwargs": common | further})
+        copied._clients = self._clients
+        return copied
 
     # Tools
 

@@ -667,6 +667,44 @@ async def test_an_unknown_parameter_is_sent_with_one_warning_for_each_name(
     ] * 2
 
 
+async def test_the_options_of_a_structured_llm_are_sent(hub: Sandbox) -> None:
+    common = {"extra_body": {"target_namespace": "herd"}, "max_completion_tokens": 9, "seed": 1}
+    llm = Oxen(
+        MODEL, api_key=hub.api_key, api_base=hub.base_url, max_tokens=5, additional_kwargs=common
+    )
+    assert llm.as_structured_llm(Ox).llm is llm
+    structured = llm.as_structured_llm(
+        Ox,
+        max_completion_tokens=70,
+        temperature=0.5,
+        user="bo",
+        stop_sequences=["x"],
+        extra_headers={"x-farm": "north"},
+        extra_body={"legs": 4},
+        system_prompt="You know oxen.",
+        budget="20",
+    )
+    ask = [ChatMessage('An ox called "Bo".')]
+    structured.chat(ask)
+    await structured.achat(ask)
+    list(structured.stream_chat(ask))
+    assert [r.headers["x-farm"] for r in hub.requests if r.method == "POST"] == ["north"] * 3
+    for sent in bodies(hub):
+        assert (sent["max_tokens"], sent["temperature"], sent["user"]) == (70, 0.5, "bo")
+        assert (sent["stop"], sent["seed"], sent["legs"]) == (["x"], 1, 4)
+        assert sent["target_namespace"] == "herd"
+        assert [m["role"] for m in sent["messages"]] == ["system", "user"]
+        assert "max_completion_tokens" not in sent
+    assert structured.llm.budget.spent > 0
+    assert (llm.max_tokens, llm.additional_kwargs, llm.budget) == (5, common, None)
+    with pytest.raises(errors.InvalidInputError, match="max_cost is no parameter of a call"):
+        llm.as_structured_llm(Ox, max_cost="1")
+    with pytest.raises(errors.InvalidInputError, match="timeout must be a number"):
+        llm.as_structured_llm(Ox, timeout=-1)
+    with pytest.warns(UserWarning, match="max_tokns is not a parameter of Oxen"):
+        llm.as_structured_llm(Ox, max_tokns=3)
+
+
 def test_so_is_one_of_every_request() -> None:
     with pytest.warns(UserWarning, match="max_tokns is not a parameter of Oxen") as warned:
         Oxen(MODEL, api_key="k", additional_kwargs={"max_tokns": 3, "top_p": 0.5})
