@@ -70,6 +70,7 @@ class _Client(Protocol):
     timeout: Any
     max_retries: int
     api_key: Any
+    _custom_headers: Any
 
     @property
     def has_key(self) -> bool: ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sized
 from dataclasses import replace
 from decimal import Decimal
@@ -71,6 +72,14 @@ STATUSES = (
     "accepted",
 )
 """What a job can be: its generations' statuses, or the request's own state where it has none."""
+
+
+# A download has its own, and a second one of them would spoil it.
+_OF_DOWNLOADS = re.compile(
+    r"accept(-encoding)?|connection|content-\w+|host|range|if-\S+|te|trailer|transfer-encoding"
+    r"|upgrade|user-agent",
+    re.IGNORECASE,
+)
 
 
 class MediaClient(Sender, Protocol):
@@ -159,7 +168,7 @@ class MediaBase:
     def _source(self) -> Source:
         return Source(
             hub=str(self._client.base_url),
-            headers=self._client.auth_headers,
+            headers=_headers_for_hub(self._client),
             allowed_hosts=self.allowed_hosts,
             max_bytes=self.max_download_bytes,
             http_client=self._own_http_client(),
@@ -325,3 +334,17 @@ def read_request(request: Mapping[str, Any]) -> tuple[MediaRequest, WaitOptions]
         )
     options = {name: request[name] for name in WAIT_OPTIONS if name in request}
     return MediaRequest(params=params, **wanted), WaitOptions(**options)
+
+
+def _headers_for_hub(client: MediaClient | AsyncMediaClient) -> dict[str, str]:
+    """Return what a download from the hub itself is sent: the key, and the developer's headers."""
+    given = {
+        name: value
+        for name, value in client._custom_headers.items()
+        # Only some HTTP clients send other kinds, or more than ASCII: a paid file must not fail.
+        if isinstance(name, str) and isinstance(value, str) and (name + value).isascii()
+        if not _OF_DOWNLOADS.fullmatch(name)
+    }
+    names = {name.lower() for name in given}
+    key = {name: value for name, value in client.auth_headers.items() if name.lower() not in names}
+    return {**key, **given}

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import pytest
 from PIL import Image
 
+from oxen_inference import OxenClient
 from oxen_inference.media.results.download import Source, fetch
 from oxen_inference.media.results.public_connection import FetchError, TransferLimits, connect
 from tests.support.bad_hub import PNG, BadHub
@@ -89,6 +90,29 @@ def test_the_hub_itself_gets_the_key(sites: tuple[Site, Site], tmp_path: Path) -
     assert fetched.path.read_bytes() == PNG
     assert hub.keys() == [True]
     assert hub.asked[0][1]["Host"] == hub.host
+
+
+def test_the_hub_alone_gets_the_headers_of_the_client(
+    sites: tuple[Site, Site], tmp_path: Path
+) -> None:
+    hub, other = sites
+    hub.pages["/away"] = (302, {"Location": f"{other.origin}/ok"}, b"")
+    given = {"X-Team": "oxen", "accept-encoding": "br", "If-None-Match": "*", "X-Name": "Kühe"}
+    base_url = f"{hub.origin}/api/ai"
+    with OxenClient(api_key="k", base_url=base_url, ledger=None, default_headers=given) as client:
+        client.media.allowed_hosts.add(other.host)
+        for path in ("/ok", "/away"):
+            fetch(f"{hub.origin}{path}", tmp_path, "ox", "image", client.media._source())
+        with client.with_options(default_headers={"authorization": "Basic gateway"}) as own:
+            fetch(f"{hub.origin}/ok", tmp_path, "ox", "image", own.media._source())
+    (_, first), (_, second), (_, gateways) = hub.asked
+    assert first == second | {"Host": hub.host}
+    assert (first["X-Team"], first["Authorization"]) == ("oxen", "Bearer k")
+    assert first["Accept-Encoding"] == "identity"
+    assert not {"accept-encoding", "If-None-Match", "X-Name"} & first.keys()
+    assert (gateways["authorization"], gateways.get("Authorization")) == ("Basic gateway", None)
+    ((_, away),) = other.asked
+    assert not {"X-Team", "Authorization"} & away.keys()
 
 
 def test_another_private_host_is_refused_unless_allowed(sites: tuple[Site, Site], tmp_path: Path) -> None:  # fmt: skip
