@@ -136,13 +136,14 @@ class OxenMediaTool(OxenTool):
         """Make the tool; a name in `rest` that is not a field of the class is a pinned parameter."""
         from oxen_inference.catalog.models import Model
         from oxen_inference.catalog.parameters import parameters
-        from oxen_inference.media.option_names import check_names
+        from oxen_inference.media.option_names import check_names, refuse_keywords
 
         own = cls.model_fields.keys() - {"model", "connection", "args_schema", "response_format"}
         fields |= {name: rest[name] for name in rest.keys() & own}
         pinned = {**fields.pop("pinned", {}), **{n: v for n, v in rest.items() if n not in own}}
         known = parameters(model).fields if isinstance(model, Model) else {}
         check_names(pinned.keys() - known.keys(), own)
+        refuse_keywords(rest.keys() - own, model, "pinned={...}")
         given = {name: value for name, value in fields.items() if value is not None}
         return cls(model=model, connection=connection, pinned=pinned, **given)
 
@@ -305,6 +306,9 @@ class OxenMediaTool(OxenTool):
         return MediaToolConfig(model=self.model, **settings)
 
     def _request_fields(self, request: ToolRequest) -> dict[str, Any]:
+        from oxen_inference.media.option_names import refuse_keywords
+
+        refuse_keywords(request.arguments, self.model, "pinned={...} of for_model")
         return {
             "params": self.parameters(request.arguments),
             "key": request.key_for(self.model.id),

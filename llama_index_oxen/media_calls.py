@@ -249,10 +249,12 @@ class MediaCalls:
         """
         from oxen_inference.catalog.tool_args import arguments_model
         from oxen_inference.errors import InvalidInputError
+        from oxen_inference.media.option_names import refuse_keywords
 
         if arguments.keys() == MALFORMED.keys():
             raise InvalidInputError("The call was cut off or is no JSON object. Nothing was sent.")
         media_type_of(model)  # raises for a model that makes no media
+        refuse_keywords(arguments, model)
         if role is not None:
             check_role(model, role)
         needs = image_inputs(model) if role == "edit_image" else ()

@@ -15,6 +15,7 @@ from oxen_inference.errors import APIResponseError, NotFoundError
 from oxen_inference.generation import Generation
 from oxen_inference.generation_reading import count_rows, read_generation, read_generations
 from oxen_inference.money import read_money
+from oxen_inference.options import refuse_options
 from oxen_inference.paths import Paths, fill
 from oxen_inference.transport import AsyncSender, Call, Sender
 
@@ -39,7 +40,11 @@ class GenerationsPage:
 
 
 def submit_call(paths: Paths, model: str, **params: Any) -> Call[list[Generation]]:
-    """Enqueue a paid job; sent once, never retried, since the queue has no idempotency key."""
+    """Enqueue a paid job; sent once, never retried, since the queue has no idempotency key.
+
+    Raises `InvalidInputError` for an option of other calls, which would be sent as a parameter.
+    """
+    refuse_options(params)
     body = {"model": model, **params}
     return Call(method="post", path=paths.queue, body=body, read=read_generations, once=True)
 

@@ -19,7 +19,7 @@ from oxen_inference.catalog.deployments import Claim, OnStatus, WaitForStatus
 from oxen_inference.catalog.filters import ModelList
 from oxen_inference.catalog.models import CatalogWarning, Model
 from oxen_inference.drivers import AsyncDriver, BlockingDriver
-from oxen_inference.errors import APIStatusError, OxenError
+from oxen_inference.errors import APIStatusError, InvalidInputError, OxenError
 from oxen_inference.transport import AsyncSender, Sender
 
 
@@ -289,5 +289,15 @@ def _waiting(
     wait: bool, timeout: float, poll_every: float, on_status: OnStatus | None
 ) -> WaitForStatus | None:
     if not wait:
+        given = {
+            "timeout": timeout != 900.0,
+            "poll_every": poll_every != 2.0,
+            "on_progress": on_status,
+        }
+        if said := [name for name, is_given in given.items() if is_given]:
+            raise InvalidInputError(
+                f"{said[0]} has no use without wait=True. Nothing was sent.",
+                hint="Pass wait=True, or leave it out.",
+            )
         return None
     return WaitForStatus(timeout=timeout, poll_every=poll_every, on_status=on_status)

@@ -49,7 +49,7 @@ def add_commands(add: Callable[[str, Callable[..., int | None], str], Any]) -> N
     quote.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="the same, as in generate"
     )
-    quote.add_argument("-n", "--num-generations", type=int, default=1, metavar="N")
+    quote.add_argument("-n", "--num-generations", type=int, metavar="N")
 
 
 def add_params(parser: argparse.ArgumentParser, read: Callable[[str], str]) -> None:
@@ -109,7 +109,9 @@ def _quote(client: OxenClient, options: argparse.Namespace, out: Console) -> Non
 
     model = client.catalog.get(options.model)
     params = validate(model, read_params(model, [*options.set, *options.params]), partial=True)
-    number = params.pop("num_generations", options.num_generations)
+    if options.num_generations is not None and "num_generations" in params:
+        raise ValueError("num_generations was given twice: by -n, and as a parameter")
+    number = params.pop("num_generations", options.num_generations or 1)
     count = validate(model, {"num_generations": number}, partial=True)
     price = client.media.quote(model, params={**params, **count})
     known = parameters(model)

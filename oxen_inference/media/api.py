@@ -28,14 +28,7 @@ from oxen_inference.media.background import AsyncBackgroundPoller, BackgroundPol
 from oxen_inference.media.bulk import Bulk
 from oxen_inference.media.bulk_run import BulkOptions
 from oxen_inference.media.engine import Engine, Task, WaitOptions
-from oxen_inference.media.option_names import (
-    ALL_OPTIONS,
-    CALL_OPTIONS,
-    REQUEST_OPTIONS,
-    RUN_OPTIONS,
-    WAIT_OPTIONS,
-    check_names,
-)
+from oxen_inference.media.option_names import check_names, refuse_keywords
 from oxen_inference.media.pace import Pace
 from oxen_inference.media.poller import Poller
 from oxen_inference.media.prepare import (
@@ -43,12 +36,20 @@ from oxen_inference.media.prepare import (
     find_model,
     hub_of,
     merge_parameters,
+    read_count,
     scope_of,
 )
 from oxen_inference.media.quotes import quote_call
 from oxen_inference.media.results.download import MAX_BYTES, Source
 from oxen_inference.media.results.through_client import HTTPClient
 from oxen_inference.notebook import ShownList
+from oxen_inference.options import (
+    ALL_OPTIONS,
+    CALL_OPTIONS,
+    REQUEST_OPTIONS,
+    RUN_OPTIONS,
+    WAIT_OPTIONS,
+)
 from oxen_inference.price_caps import PriceCaps, read_price_caps
 from oxen_inference.result import MediaResult, Progress
 from oxen_inference.settings import missing_key
@@ -186,17 +187,20 @@ class MediaBase:
     async def _quote(
         self,
         model: str | Model,
-        num_generations: int,
         params: Mapping[str, Any],
         price_caps: PriceCaps | None,
         *,
+        keywords: Iterable[str] = (),
         check: bool = True,
     ) -> Quote:
         known = await find_model(self._engine, model)
-        checked = validate(known, params, partial=True) if check else dict(params)
-        count = checked.pop("num_generations", None) if num_generations == 1 else num_generations
+        refuse_keywords(keywords, known, "params={...}")
+        given = dict(params)
+        # A parameter of the queue, whatever the model's schema says of that name.
+        count = read_count(known, given.pop("num_generations", None))
+        checked = validate(known, given, partial=True) if check else given
         caps = read_price_caps(price_caps)
-        return (await quote_call(self._engine, known, checked, 1, caps)).times(count or 1)
+        return (await quote_call(self._engine, known, checked, 1, caps)).times(count)
 
     async def _forget_overruns(self, model: str | None) -> int:
         return await run(self._engine.forget_overruns, model)
@@ -299,6 +303,26 @@ def for_all(
     return options, {**known, **common}
 
 
+def read_submission(request: Mapping[str, Any]) -> tuple[MediaRequest, WaitOptions]:
+    """Do what `read_request` does for a call that does not wait, and so saves nothing."""
+    for name in ("save_to", "on_interrupt", "file_name"):
+        if request.get(name) is not None:
+            where = (
+                "generate" if name == "file_name" else "wait() of the handle that submit returns"
+            )
+            raise InvalidInputError(
+                f"submit does not wait for a result, and so has no use for {name}. Nothing was sent.",
+                hint=f"Give it to {where}.",
+            )
+    return read_request(request)
+
+
+def with_count(more: Mapping[str, Any], num_generations: int | None) -> dict[str, Any]:
+    """Return parameters with the number of generations, where one was given."""
+    given = {} if num_generations is None else {"num_generations": num_generations}
+    return {**more, **given}
+
+
 def with_common(request: Mapping[str, Any], common: Mapping[str, Any]) -> dict[str, Any]:
     """Return a request with the arguments that all have in common; its own go before them.
 
@@ -333,7 +357,7 @@ def read_request(request: Mapping[str, Any]) -> tuple[MediaRequest, WaitOptions]
             hint="To limit this call alone, pass max_cost. To limit several, make one Budget for them.",
         )
     options = {name: request[name] for name in WAIT_OPTIONS if name in request}
-    return MediaRequest(params=params, **wanted), WaitOptions(**options)
+    return MediaRequest(params=params, keywords=tuple(more), **wanted), WaitOptions(**options)
 
 
 def _headers_for_hub(client: MediaClient | AsyncMediaClient) -> dict[str, str]:

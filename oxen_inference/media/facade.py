@@ -32,6 +32,8 @@ from oxen_inference.media.api import (
     arguments_of,
     for_all,
     read_request,
+    read_submission,
+    with_count,
 )
 from oxen_inference.media.as_completed import AsCompleted, AsyncAsCompleted
 from oxen_inference.media.background import AsyncBackgroundPoller, BackgroundPoller
@@ -110,8 +112,12 @@ class Media(MediaBase):
         inline_inputs: bool = False,
         **more: Any,
     ) -> MediaHandle:
-        """Enqueue as `generate` does, and return at once with a handle on the job."""
-        request, options = read_request(arguments_of(locals(), more))
+        """Enqueue as `generate` does, and return at once with a handle on the job.
+
+        `timeout` and `on_progress` are for the sending. How to wait and where to save is said to
+        the handle's `wait`.
+        """
+        request, options = read_submission(arguments_of(locals(), more))
         entry = self._driver.run(generating.enqueue(self._engine, request, options))
         return MediaHandle(self._engine, self._driver, entry)
 
@@ -174,20 +180,23 @@ class Media(MediaBase):
         self,
         model: str | Model,
         *,
-        num_generations: int = 1,
+        num_generations: int | None = None,
         params: Mapping[str, Any] | None = None,
         price_caps: PriceCaps | None = None,
         **more: Any,
     ) -> Quote:
-        """Return what `generate` would cost; free. It needs no key."""
-        merged = merge_parameters(None, params, more)
-        return self._driver.run(self._quote(model, num_generations, merged, price_caps))
+        """Return what `generate` would cost; free. It needs no key.
+
+        `num_generations`: 1 if left out.
+        """
+        merged = merge_parameters(None, params, with_count(more, num_generations))
+        return self._driver.run(self._quote(model, merged, price_caps, keywords=more))
 
     def quote_unchecked(
         self, model: Model, params: Mapping[str, Any], price_caps: PriceCaps | None = None
     ) -> Quote:
         """Do what `quote` does for parameters that were checked, and may hold files."""
-        return self._driver.run(self._quote(model, 1, params, price_caps, check=False))
+        return self._driver.run(self._quote(model, params, price_caps, check=False))
 
     def forget_overruns(self, model: str | None = None) -> int:
         """Forget the bills that were higher than their quote, of one model or all; return how many.
@@ -332,7 +341,7 @@ class AsyncMedia(MediaBase):
         **more: Any,
     ) -> AsyncMediaHandle:
         """See `Media.submit`."""
-        request, options = read_request(arguments_of(locals(), more))
+        request, options = read_submission(arguments_of(locals(), more))
         entry = await self._driver.run(generating.enqueue(self._engine, request, options))
         return AsyncMediaHandle(self._engine, self._driver, entry)
 
@@ -374,20 +383,20 @@ class AsyncMedia(MediaBase):
         self,
         model: str | Model,
         *,
-        num_generations: int = 1,
+        num_generations: int | None = None,
         params: Mapping[str, Any] | None = None,
         price_caps: PriceCaps | None = None,
         **more: Any,
     ) -> Quote:
         """See `Media.quote`."""
-        merged = merge_parameters(None, params, more)
-        return await self._driver.run(self._quote(model, num_generations, merged, price_caps))
+        merged = merge_parameters(None, params, with_count(more, num_generations))
+        return await self._driver.run(self._quote(model, merged, price_caps, keywords=more))
 
     async def quote_unchecked(
         self, model: Model, params: Mapping[str, Any], price_caps: PriceCaps | None = None
     ) -> Quote:
         """See `Media.quote_unchecked`."""
-        return await self._driver.run(self._quote(model, 1, params, price_caps, check=False))
+        return await self._driver.run(self._quote(model, params, price_caps, check=False))
 
     async def forget_overruns(self, model: str | None = None) -> int:
         """See `Media.forget_overruns`."""

@@ -12,49 +12,8 @@ from oxen_inference.catalog.models import Model
 from oxen_inference.catalog.parameter_roles import role_of
 from oxen_inference.catalog.parameters import COMMON, parameters
 from oxen_inference.errors import InvalidInputError
+from oxen_inference.options import ELSEWHERE, refuse_options
 
-REQUEST_OPTIONS = frozenset(
-    {
-        "model",
-        "key",
-        "conversation",
-        "max_cost",
-        "budget",
-        "allow_unknown_cost",
-        "direct",
-        "allow_paths",
-        "price_caps",
-        "inline_inputs",
-        "key_is_derived",
-    }
-)
-RUN_OPTIONS = ("max_in_flight", "max_connections", "attempts", "key_prefix", "stop_after")
-WAIT_OPTIONS = frozenset({"timeout", "on_interrupt", "save_to", "on_progress", "file_name"})
-CALL_OPTIONS = frozenset({*REQUEST_OPTIONS, *WAIT_OPTIONS, "prompt", "params"})
-"""What `generate` takes beside the model's parameters."""
-ALL_OPTIONS = frozenset({*CALL_OPTIONS, *RUN_OPTIONS})
-"""What `generate_many` and `generate_as_completed` take beside them."""
-
-_ELSEWHERE = {
-    "concurrency": "max_in_flight",
-    "max_concurrency": "max_in_flight",
-    "max_workers": "max_connections",
-    "workers": "max_connections",
-    "num_workers": "max_connections",
-    "retries": "attempts",
-    "max_retries": "attempts",
-    "show_progress": "on_progress",
-    "progress": "on_progress",
-    "callback": "on_progress",
-    "output_dir": "save_to",
-    "save_dir": "save_to",
-    "idempotency_key": "key",
-    "cache_key": "key",
-    "max_price": "max_cost",
-    "base_url": "api_base",  # LlamaIndex's name
-    "api_base": "base_url",  # LangChain's, and the client's
-}
-"""Names that other libraries have for an option → its name here."""
 _CLOSE = 0.85
 _SHORTEST = 5  # letters of an option that a misspelled name is compared with
 
@@ -65,7 +24,8 @@ def check_names(
     """Raise `InvalidInputError` for a name that is surely a misspelled option.
 
     What `models` document as a parameter is one. Where all of them document theirs, every other
-    name is refused; else only one that is very close to an option, and of no known parameter.
+    name is refused; else only one that is very close to an option, and of no known parameter, and
+    one that is an option of another call.
     """
     documented = [parameters(model) for model in models if isinstance(model, Model)]
     own = {name for known in documented for name in known.fields} | COMMON.keys()
@@ -78,12 +38,21 @@ def check_names(
             near = get_close_matches(name, own, n=1)
             meant = near[0] if near else None
         elif not is_complete and (meant is None or role_of(name) is not None):
+            if documented:
+                refuse_options([name], way_out="params={...}")
             continue
         listed = ", ".join(sorted({*options} - {"key_is_derived"}))
         raise InvalidInputError(
             f"{name} is neither an option nor a parameter of the model. Nothing was sent.",
             hint=f"Did you mean {meant}?" if meant else f"Options are {listed}.",
         )
+
+
+def refuse_keywords(names: Iterable[str], model: object, way_out: str | None = None) -> None:
+    """Raise `InvalidInputError` for options of other calls that `model` would be sent."""
+    refuse_options(
+        names, parameters(model).fields if isinstance(model, Model) else (), way_out=way_out
+    )
 
 
 def refuse_unknown(names: Iterable[str], options: Collection[str]) -> None:
@@ -100,7 +69,7 @@ def refuse_unknown(names: Iterable[str], options: Collection[str]) -> None:
 
 
 def _meant(name: str, options: Collection[str]) -> str | None:
-    other = _ELSEWHERE.get(name)
+    other = ELSEWHERE.get(name)
     if other in options:
         return other
     long = [option for option in options if len(option) >= _SHORTEST]

@@ -46,6 +46,7 @@ from oxen_inference.media.inputs import (
     with_earlier_results,
     with_urls,
 )
+from oxen_inference.media.option_names import refuse_keywords
 from oxen_inference.media.quotes import quote_call
 from oxen_inference.media.routes import Route, first_route, is_missing
 from oxen_inference.money import usd
@@ -61,6 +62,8 @@ class MediaRequest:
 
     model: str | Model
     params: Mapping[str, Any]
+    keywords: tuple[str, ...] = ()
+    """Names of parameters that were given beside the options, and may be one of another call."""
     key: str | None = None
     conversation: str | None = None
     max_cost: Any = None
@@ -174,7 +177,9 @@ async def prepare(
     `BudgetExceededError`, `ModelNotFoundError`, `APITimeoutError`.
     """
     model = await find_model(engine, request.model, left)
+    refuse_keywords(request.keywords, model, "params={...}")
     media_type = _media_type(model)
+    _check_direct(request)
     if request.key is not None:
         _check_key(request, engine.ledger)
     read = await read_given(request)
@@ -184,7 +189,7 @@ async def prepare(
     check_faces(sent)
     check_kinds(sent, model.request_schema)
     # A parameter of the queue, whatever the model's schema says of that name.
-    count = _count(model, sent.pop("num_generations", None))
+    count = read_count(model, sent.pop("num_generations", None))
     if "num_generations" in parameters(model).required:
         sent["num_generations"] = count
     checked = validate(model, sent)
@@ -204,7 +209,7 @@ async def prepare(
     intent = Intent(
         scope=scope,
         key=request.key,
-        conversation=None if request.direct else conversation,
+        conversation=conversation,
         fingerprint=fingerprint(stable_body),
         # Of what can be read without the model, as `find_known` does.
         caller_fingerprint=fingerprint(caller_parameters(model.id, stable_form(read))),
@@ -278,7 +283,8 @@ def _media_type(model: Model) -> str:
     )
 
 
-def _count(model: Model, given: Any) -> int:
+def read_count(model: Model, given: Any) -> int:
+    """Return how many generations are asked for, 1 for None. Raises `InvalidInputError`."""
     any_parameters = Parameters({}, open=True)
     try:
         checked = check_arguments(any_parameters, {"num_generations": given})
@@ -293,6 +299,16 @@ def _is_refused_by_queue(request: MediaRequest, model_id: str, hub: str) -> bool
     return not has_callers_key and is_missing(hub, f"queue of {model_id}")
 
 
+def _check_direct(request: MediaRequest) -> None:
+    for name in ("key", "conversation"):
+        if request.direct and getattr(request, name) is not None:
+            raise ConfigurationError(
+                f"A direct generation takes no {name}: the synchronous endpoints give no id by which "
+                "it could be found again.",
+                hint=f"Leave out direct=True, or the {name}.",
+            )
+
+
 def _check_key(request: MediaRequest, ledger: Ledger) -> None:
     if request.key is None:
         return
@@ -301,12 +317,6 @@ def _check_key(request: MediaRequest, ledger: Ledger) -> None:
     if is_too_long(request.key):
         raise InvalidInputError(
             f"key must have at most {LONGEST_NAME:,} bytes, and has {len(request.key):,} characters."
-        )
-    if request.direct:
-        raise ConfigurationError(
-            "A direct generation takes no key: the synchronous endpoints give no id by which it "
-            "could be found again.",
-            hint="Leave out direct=True, or the key.",
         )
     if not ledger.durable:
         raise ConfigurationError(

@@ -85,7 +85,8 @@ def check_list(inputs: object, options: Mapping[str, Any], models: Iterable[obje
     """Raise `InvalidInputError` for what is no list of inputs, or an option that lists do not have."""
     from oxen_inference.errors import InvalidInputError
     from oxen_inference.media.as_completed import check_requests
-    from oxen_inference.media.option_names import ALL_OPTIONS, check_names
+    from oxen_inference.media.option_names import check_names
+    from oxen_inference.options import ALL_OPTIONS
 
     check_requests(inputs, "input", hint="Pass them as a list.")
     check_names(options, ALL_OPTIONS, models)

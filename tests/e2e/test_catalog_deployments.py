@@ -8,6 +8,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -59,6 +60,16 @@ def test_activating_returns_at_once_or_waits(client: OxenClient, oxen_sandbox: S
     down = client.catalog.deactivate(CUSTOM, wait=True, poll_every=EVERY)
     assert down.deployment_status == "inactive"
     assert client.catalog.get(CUSTOM).deployment_status == "inactive"
+
+
+@pytest.mark.parametrize("given", [{"timeout": 60.0}, {"on_progress": print}])
+def test_how_to_wait_is_refused_where_nobody_waits(
+    client: OxenClient, oxen_sandbox: Sandbox, given: dict[str, Any]
+) -> None:
+    for call in (client.catalog.activate, client.catalog.deactivate):
+        with pytest.raises(InvalidInputError, match="no use without wait=True"):
+            call(CUSTOM, **given)
+    assert not posts(oxen_sandbox)
 
 
 async def test_async_too(async_client: AsyncOxenClient, oxen_sandbox: Sandbox) -> None:

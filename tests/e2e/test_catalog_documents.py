@@ -260,6 +260,10 @@ def test_a_terminal_shows_models_and_quotes(oxen_sandbox: Sandbox) -> None:
         (("quote", "google-veo-3", "duration=7"), "duration must be one of 4, 6, 8, not 7"),
         (("quote", "google-veo-3", "durations=8"), "did you mean duration?"),
         (("quote", "flux-2-dev", "--num-generations", "9"), "must be between 1 and 4"),
+        (
+            ("quote", "flux-2-dev", "-n", "3", "num_generations=2"),
+            "num_generations was given twice",
+        ),
         (("models", "--search", "x", "--output", "video"), "not both"),
     ],
 )

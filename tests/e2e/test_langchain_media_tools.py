@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from decimal import Decimal
 from io import StringIO
 from pathlib import Path
@@ -127,6 +128,22 @@ def test_a_misspelled_option_of_a_tool_is_named(
         with pytest.raises(InvalidInputError, match=rf"{misspelled} is n.* an option") as caught:
             make()
         assert caught.value.hint == f"Did you mean {meant}?"
+
+
+@pytest.mark.parametrize("name", ["confirm_above", "key", "attempts", "retries"])
+def test_an_option_of_another_call_is_not_pinned(client: OxenClient, name: str) -> None:
+    model = replace(client.catalog.get("flux-2-dev"), request_schema=None)
+    made: dict[str, Any] = {"client": client, name: 0}
+    for make in (
+        lambda: OxenMediaTool.for_model(model, **made),
+        lambda: asyncio.run(OxenMediaTool.afor_model(model, **made)),
+        lambda: OxenMediaTool.for_model(model, client=client).generate_many(["x"], confirm_above=0),
+    ):
+        with pytest.raises(InvalidInputError, match="is no option of this call"):
+            make()
+    draw = OxenMediaTool.for_model(model, client=client)
+    assert f"{name} is no option of this call" in str(draw.invoke({"prompt": "x", name: 0}))
+    assert OxenMediaTool.for_model(model, client=client, pinned={name: 0}).pinned == {name: 0}
 
 
 def test_a_misspelled_parameter_of_a_tool_is_named(client: OxenClient) -> None:

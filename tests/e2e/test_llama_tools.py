@@ -28,6 +28,7 @@ from llama_index_oxen.events import OxenProgressEvent, OxenSpendingDecision, Oxe
 from llama_index_oxen.tool_calls import MALFORMED
 from llama_index_oxen.tool_result import OxenToolResult
 from oxen_inference import MediaResult, Model, errors
+from oxen_inference.catalog.cache import clear_cache
 from oxen_inference.catalog.reading import read_model
 from oxen_inference.ledger.budgets import Budget
 from oxen_inference.ledger.store import Ledger
@@ -628,6 +629,20 @@ async def test_a_list_is_refused_whole_before_anything_is_sent(hub: Sandbox) -> 
                     await spec.agenerate_many(inputs, **options)
                 else:
                     spec.generate_many(inputs, **options)
+    assert not hub.jobs
+
+
+async def test_an_option_of_another_call_is_not_sent_as_a_parameter(hub: Sandbox) -> None:
+    hub.models[IMAGE]["request_schema"] = None
+    clear_cache()
+    spec = OxenToolSpec([IMAGE])
+    for name in ("confirm_above", "timeout", "retries"):
+        call = {"prompt": "x", name: 0}
+        for result in (spec.generate_image(**call), await spec.agenerate_image(**call)):
+            assert result.is_error
+            assert f"{name} is no option of this call" in result.text
+    with pytest.raises(errors.InvalidInputError, match="confirm_above is no option"):
+        spec.generate_many(["x"], confirm_above=0)
     assert not hub.jobs
 
 

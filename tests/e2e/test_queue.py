@@ -16,6 +16,7 @@ from oxen_inference.errors import (
     APIConnectionError,
     APIStatusError,
     InternalServerError,
+    InvalidInputError,
     NotFoundError,
     OxenError,
     RateLimitError,
@@ -77,6 +78,15 @@ def test_a_job_that_may_be_bought_is_not_to_be_sent_again(
     assert caught.value.is_retryable is retryable
     assert ("look at Oxen before you send it again" in str(caught.value)) is not retryable
     assert sum(one.method == "POST" for one in oxen_sandbox.requests) == 1
+
+
+@pytest.mark.parametrize("name", ["timeout", "max_cost", "key", "max_retries"])
+def test_an_option_is_not_sent_as_a_parameter(
+    queue: Queue, oxen_sandbox: Sandbox, name: str
+) -> None:
+    with pytest.raises(InvalidInputError, match=f"{name} is no option of this call"):
+        queue("submit", "flux-2-dev", prompt="an ox", **{name: 1})
+    assert not oxen_sandbox.jobs
 
 
 def test_a_cancelled_job_is_cancelled(queue: Queue, oxen_sandbox: Sandbox) -> None:

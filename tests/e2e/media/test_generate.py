@@ -18,9 +18,11 @@ from typing import Any
 import pytest
 
 from oxen_inference import AsyncOxenClient, Budget, Ledger, MediaResult, OxenClient
+from oxen_inference.catalog.cache import clear_cache
 from oxen_inference.catalog.reading import read_model
 from oxen_inference.errors import (
     BudgetExceededError,
+    ConfigurationError,
     DownloadError,
     EnqueueOutcomeUnknown,
     GenerationFailed,
@@ -126,6 +128,7 @@ def test_nothing_bad_is_paid_for(media: MediaCalls, tmp_path: Path) -> None:
         (InvalidInputError, {"input_image": tmp_path / "x.png"}),
         (InvalidInputError, {"params": {"prompt": "two"}, "prompt": "one"}),
         (InvalidInputError, {"model": ""}),
+        (ConfigurationError, {"direct": True, "conversation": "c"}),
     ]
     for expected, change in bad:
         with pytest.raises(expected):
@@ -400,6 +403,56 @@ def test_audio_is_saved_like_the_rest(media: MediaCalls, tmp_path: Path) -> None
     assert Path(result.paths[0]).is_file()
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("save_to", r"wait\(\)"), ("on_interrupt", r"wait\(\)"), ("file_name", "generate")],
+)
+def test_what_only_waiting_needs_is_refused_by_submit(
+    media: MediaCalls, name: str, said: str
+) -> None:
+    with pytest.raises(InvalidInputError, match=f"no use for {name}.*Give it to {said}"):
+        media("submit", model="flux-2-dev", prompt="an ox", **{name: "cancel"})
+    assert paid(media.hub) == 0
+
+
+OPTIONS_OF_OTHER_CALLS = {
+    "attempts": "generate_many",
+    "key_prefix": "generate_many",
+    "max_in_flight": "generate_many",
+    "retries": "Did you mean attempts",
+    "max_retries": "Did you mean attempts",
+    "concurrency": "Did you mean max_in_flight",
+    "confirm_above": "OxenToolSpec; .*OxenBudgetMiddleware",
+    "ask_above": "OxenBudgetMiddleware",
+    "api_key": "OxenClient",
+}
+
+
+def test_an_option_of_another_call_is_not_sent_to_a_model_without_a_schema(
+    media: MediaCalls,
+) -> None:
+    model = media.hub.models["flux-2-dev"]
+    model["request_schema"] = None
+    call: dict[str, Any] = {"model": "flux-2-dev", "prompt": "an ox"}
+    for name, where in OPTIONS_OF_OTHER_CALLS.items():
+        for method in ("generate", "submit", "find", "quote"):
+            with pytest.raises(InvalidInputError, match=f"{name} is no option of this.*{where}"):
+                media(method, **call, **{name: 0})
+        (listed,) = media("generate_many", [{**call, name: 0}])
+        assert isinstance(listed, InvalidInputError)
+    for limit in ("max_cost", "budget", "timeout", "key"):
+        with pytest.raises(InvalidInputError, match=f"{limit} is no option"):
+            media("quote", **call, **{limit: 1})
+    assert paid(media.hub) == 0
+    # The model may have a parameter of that name: so it is sent.
+    media("generate", **call, params={"attempts": 0})
+    fields = {"prompt": {"type": "string"}, "attempts": {"type": "integer"}}
+    model["request_schema"] = {"type": "object", "properties": fields}
+    clear_cache()
+    media("generate", **call, attempts=1)
+    assert [job.params["attempts"] for job in media.hub.jobs] == [0, 1]
+
+
 def test_a_handle_tells_and_cancels(hub: Sandbox, tmp_path: Path) -> None:
     with OxenClient(base_url=hub.base_url, api_key=hub.api_key, ledger=None) as client:
         client.media.pace = THOROUGH
@@ -421,6 +474,9 @@ def test_a_handle_tells_and_cancels(hub: Sandbox, tmp_path: Path) -> None:
 def test_a_quote_is_free(media: MediaCalls) -> None:
     quote = media("quote", "flux-2-dev", num_generations=3)
     assert quote.high == Decimal("0.039")
+    assert media("quote", "flux-2-dev", params={"num_generations": 3}).high == quote.high
+    with pytest.raises(InvalidInputError, match="num_generations was given twice"):
+        media("quote", "flux-2-dev", num_generations=2, params={"num_generations": 3})
     assert paid(media.hub) == 0
 
 
