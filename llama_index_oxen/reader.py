@@ -49,6 +49,10 @@ class OxenModelReader(BasePydanticReader, ResourcesReaderMixin):
             api_key=api_key, base_url=api_base, client=client, async_client=async_client
         )
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # makes it anew of its fields, which a client is not
+        self._catalog = (state.get("__pydantic_private__") or {}).get("_catalog", self._catalog)
+
     @classmethod
     def vector_store_info(cls) -> VectorStoreInfo:
         """Return what the documents are and can be filtered by, for `VectorIndexAutoRetriever`."""

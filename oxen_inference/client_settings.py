@@ -36,7 +36,17 @@ def without_key_or_ledger(settings: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("default_headers", "default_query"):
         if name in kept:
             kept[name] = without_secrets(kept[name])
+    if "timeout" in kept and _is_default(kept["timeout"]):
+        del kept["timeout"]  # an object of the HTTP library, which may be another one there
     return kept
+
+
+def _is_default(timeout: Any) -> bool:
+    if timeout is None or isinstance(timeout, int | float):
+        return False
+    from openai import DEFAULT_TIMEOUT
+
+    return bool(timeout == DEFAULT_TIMEOUT)
 
 
 def media_settings_of(client: Any) -> dict[str, Any]:

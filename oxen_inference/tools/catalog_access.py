@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from oxen_inference.client_settings import settings_of, without_key_or_ledger
+
 if TYPE_CHECKING:
     from oxen_inference.catalog.facade import AsyncCatalog
     from oxen_inference.catalog.filters import ModelList
@@ -43,18 +45,20 @@ class CatalogAccess:
 
     def __getstate__(self) -> dict[str, Any]:
         # Neither clients nor keys travel: the environment of the other process has its own.
-        options = {**self._options, "api_key": None}
-        if self._client is not None:
-            options["base_url"] = str(self._client.base_url)
+        options = without_key_or_ledger(self._settings())
         return {"_options": options, "_client": None, "_given": False, "_async_client": None}
+
+    def _settings(self) -> dict[str, Any]:
+        given = self._client if self._client is not None else self._async_client
+        return self._options if given is None else settings_of(given)
 
     @property
     def client(self) -> OxenClient:
-        """The sync client."""
+        """The sync client; made with the settings of the async one, if that alone was given."""
         from oxen_inference.client import OxenClient
 
         if self._client is None:
-            self._client = OxenClient(**self._options)
+            self._client = OxenClient(**self._settings())
         return self._client
 
     def select(self, filters: Mapping[str, Any]) -> ModelList:

@@ -69,8 +69,6 @@ class Connection:
             ledger = default_ledger()
         travels = without_key_or_ledger(settings)
         url = travels.pop("base_url")
-        if self._client is not None and _is_default(travels["timeout"]):
-            del travels["timeout"]  # an object of the HTTP library, which may be another one there
         ledger = None if ledger is None else Ledger.of(ledger)
         return _rebuild, (url, ledger, travels, self._media_settings())
 
@@ -127,12 +125,6 @@ def connection_for(
     connection = Connection(client=client, api_key=api_key, base_url=base_url, ledger=ledger)
     connection.check()
     return connection
-
-
-def _is_default(timeout: Any) -> bool:
-    from openai import DEFAULT_TIMEOUT
-
-    return bool(timeout == DEFAULT_TIMEOUT)
 
 
 def _rebuild(

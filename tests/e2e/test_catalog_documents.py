@@ -213,6 +213,30 @@ def test_reading_works_from_one_event_loop_after_another(options: dict[str, str]
     assert len(counts) == 1
 
 
+@pytest.mark.parametrize("way", ["client", "async_client"])
+async def test_a_reader_keeps_to_the_hub_of_its_client(
+    way: str, options: dict[str, str], oxen_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    langchain_oxen = pytest.importorskip("langchain_oxen")
+    llama_index_oxen = pytest.importorskip("llama_index_oxen")
+    monkeypatch.setenv("OXEN_BASE_URL", "http://localhost:1/api/ai")
+    sent = {"default_headers": {"X-Team": "oxen"}, "max_retries": 0}
+    given = (OxenClient if way == "client" else AsyncOxenClient)(**options, **sent)
+    for made in (
+        llama_index_oxen.OxenModelReader(**{way: given}),
+        langchain_oxen.OxenModelLoader(**{way: given}),
+    ):
+        packed = pickle.dumps(made)
+        monkeypatch.setenv("OXEN_API_KEY", options["api_key"])
+        for one in (made, pickle.loads(packed)):
+            load = getattr(one, "load_data", None) or one.load
+            assert await asyncio.to_thread(load)
+            load = getattr(one, "aload_data", None) or one.aload
+            assert await load()
+    assert {request.headers.get("x-team") for request in oxen_sandbox.requests} == {"oxen"}
+    await given.close() if way == "async_client" else given.close()
+
+
 # A terminal
 
 
