@@ -353,10 +353,13 @@ class OxenFindModelsTool(OxenTool):
         client: OxenClient | AsyncOxenClient | None = None,
         **fields: Any,
     ) -> None:
+        from oxen_inference.client_settings import refuse_beside_client
         from oxen_inference.media.option_names import refuse_unknown
 
         own = {"api_key", "base_url", "client", *type(self).model_fields}
         refuse_unknown(fields, own)
+        if client is not None:
+            refuse_beside_client(api_key, base_url)
         connection = Connection(client=client, api_key=api_key, base_url=base_url)
         super().__init__(**{"connection": connection, **fields})
 

@@ -11,6 +11,16 @@ from oxen_inference.masking import without_secrets
 _TRAVEL = ("base_url", "timeout", "max_retries", "price_caps", "default_headers", "default_query")
 
 
+def refuse_beside_client(*given: Any) -> None:
+    """Raise `ConfigurationError` if settings that a client has itself are given with one."""
+    if any(value is not None for value in given):
+        from oxen_inference.errors import ConfigurationError
+
+        raise ConfigurationError(
+            "A client has its own api_key, base_url and ledger: give either the client or these."
+        )
+
+
 def settings_of(client: Any) -> dict[str, Any]:
     """Return the arguments for a client of either kind with the settings of `client`.
 

@@ -8,7 +8,11 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from oxen_inference.client_settings import settings_of, without_key_or_ledger
+from oxen_inference.client_settings import (
+    refuse_beside_client,
+    settings_of,
+    without_key_or_ledger,
+)
 
 if TYPE_CHECKING:
     from oxen_inference.catalog.facade import AsyncCatalog
@@ -35,6 +39,8 @@ class CatalogAccess:
         client: OxenClient | None = None,
         async_client: AsyncOxenClient | None = None,
     ) -> None:
+        if client is not None or async_client is not None:
+            refuse_beside_client(api_key, base_url)
         self._options = {"api_key": api_key, "base_url": base_url}
         self._client = client
         self._given = client is not None

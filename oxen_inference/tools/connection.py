@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from oxen_inference.client_settings import (
     media_settings_of,
+    refuse_beside_client,
     set_media_settings,
     settings_of,
     without_key_or_ledger,
@@ -114,12 +115,8 @@ def connection_for(
     client: Any, api_key: Any, base_url: Any, ledger: Any, budget: Any
 ) -> Connection:
     """Return the connection for such settings. Raises `ConfigurationError` if they are unusable."""
-    if client is not None and not (api_key is None and base_url is None and ledger is ...):
-        from oxen_inference.errors import ConfigurationError
-
-        raise ConfigurationError(
-            "A client has its own api_key, base_url and ledger: give either the client or these."
-        )
+    if client is not None:
+        refuse_beside_client(api_key, base_url, None if ledger is ... else "given")
     if client is None and ledger is ... and getattr(budget, "ledger", None) is not None:
         ledger = budget.ledger  # intent and reservation in one transaction
     connection = Connection(client=client, api_key=api_key, base_url=base_url, ledger=ledger)

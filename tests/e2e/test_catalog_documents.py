@@ -15,7 +15,7 @@ import pytest
 
 from oxen_inference import AsyncOxenClient, OxenClient
 from oxen_inference.catalog.models import CatalogWarning
-from oxen_inference.errors import InvalidInputError, ModelNotFoundError
+from oxen_inference.errors import ConfigurationError, InvalidInputError, ModelNotFoundError
 from oxen_sandbox import Sandbox
 from tests.conftest import REPOSITORY
 
@@ -211,6 +211,19 @@ def test_reading_works_from_one_event_loop_after_another(options: dict[str, str]
     )
     counts = {len(asyncio.run(reader.aload_data())) for _ in range(3)}
     assert len(counts) == 1
+
+
+def test_a_client_and_its_settings_are_not_given_both(options: dict[str, str]) -> None:
+    langchain_oxen = pytest.importorskip("langchain_oxen")
+    llama_index_oxen = pytest.importorskip("llama_index_oxen")
+    with OxenClient(**options) as client:
+        for make in (
+            lambda: langchain_oxen.OxenFindModelsTool(client=client, api_key="k"),
+            lambda: langchain_oxen.OxenModelLoader(client=client, base_url=options["base_url"]),
+            lambda: llama_index_oxen.OxenModelReader(client=client, api_base=options["base_url"]),
+        ):
+            with pytest.raises(ConfigurationError, match="give either"):
+                make()
 
 
 @pytest.mark.parametrize("way", ["client", "async_client"])
