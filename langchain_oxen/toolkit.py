@@ -149,7 +149,7 @@ class OxenToolkit(BaseToolkit):
                 any_model=not media_tools,
                 tool_options=options,
             ),
-            OxenCheckTool(connection=connection, save_to=self.save_to),
+            OxenCheckTool(connection=connection, save_to=self.save_to, timeout=self.timeout),
             OxenCancelTool(connection=connection),
             OxenFindModelsTool(
                 name="oxen_find_models",
@@ -290,6 +290,8 @@ class OxenCheckTool(OxenTool):
     description: str = jobs.CHECK
     args_schema: Any = jobs.CheckArguments
     save_to: str | Path | None = Field(default=None, repr=False)
+    timeout: float | None = None
+    """Seconds that fetching a result may take where the call does not say how long to wait."""
 
     def __getstate__(self) -> dict[Any, Any]:
         refuse_to_pickle_password(self.save_to)
@@ -305,6 +307,7 @@ class OxenCheckTool(OxenTool):
         return {
             "generation_ids": request.arguments["generation_ids"],
             "wait": request.arguments["wait_seconds"],
+            "timeout": self.timeout,
             "save_to": self.save_to,
             "on_progress": request.on_progress,
         }

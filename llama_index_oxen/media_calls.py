@@ -351,6 +351,7 @@ class MediaCalls:
         return {
             "generation_ids": checked.generation_ids,
             "wait": checked.wait_seconds,
+            "timeout": self.settings["timeout"],
             "save_to": self.settings["save_to"],
             "on_progress": on_progress,
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     Job: TypeAlias = "MediaResult | UnknownJob"
 
 _MAX_WAIT = 600  # seconds; a model that wants more can ask again
+_SHORTEST_WAIT = 0.1  # seconds that are worth to begin a wait
 
 SUBMIT = (
     "Starts generating an image or a video with a model on Oxen and returns generation ids at "
@@ -67,7 +69,10 @@ class SubmitArguments(_Arguments):
 class CheckArguments(_Arguments):
     generation_ids: list[str] = Field(min_length=1, description="Ids as submitting returned them.")
     wait_seconds: float = Field(
-        default=0, ge=0, le=_MAX_WAIT, description="How long to wait if it is not ready."
+        default=0,
+        ge=0,
+        le=_MAX_WAIT,
+        description="How long to wait for those that are not ready, all together.",
     )
 
 
@@ -157,21 +162,28 @@ def check(
     generation_ids: Sequence[str],
     *,
     wait: float,
+    timeout: float | None,
     save_to: Any,
     on_progress: Callable[[Any], Any] | None,
 ) -> list[Job]:
-    """Return the state of generations, waiting up to `wait` seconds for each.
+    """Return the state of generations, waiting up to `wait` seconds for all of them together.
 
-    Raises `InvalidInputError` if none is known.
+    `timeout`: seconds that fetching one that had ended may take. Raises `InvalidInputError` if
+    none is known.
     """
     from oxen_inference.errors import OxenError
+
+    deadline = time.monotonic() + wait
 
     def check_one(generation_id: str) -> Job:
         try:
             handle = client.media.attach(generation_ids=[generation_id])
-            if not wait and not (snapshot := handle.status()).is_terminal:
-                return snapshot
-            return handle.wait(wait or None, save_to=save_to, on_progress=on_progress)
+            left = deadline - time.monotonic()
+            if left < _SHORTEST_WAIT:
+                if not (snapshot := handle.status()).is_terminal:
+                    return snapshot
+                return handle.wait(timeout, save_to=save_to, on_progress=on_progress)
+            return handle.wait(left, save_to=save_to, on_progress=on_progress)
         except OxenError as error:
             return _from_error(generation_id, error)
 
@@ -183,18 +195,24 @@ async def acheck(
     generation_ids: Sequence[str],
     *,
     wait: float,
+    timeout: float | None,
     save_to: Any,
     on_progress: Callable[[Any], Any] | None,
 ) -> list[Job]:
     """Do what `check` does, waiting for all of them at once."""
     from oxen_inference.errors import OxenError
 
+    deadline = time.monotonic() + wait
+
     async def check_one(generation_id: str) -> Job:
         try:
             handle = await client.media.attach(generation_ids=[generation_id])
-            if not wait and not (snapshot := await handle.status()).is_terminal:
-                return snapshot
-            return await handle.wait(wait or None, save_to=save_to, on_progress=on_progress)
+            left = deadline - time.monotonic()
+            if left < _SHORTEST_WAIT:
+                if not (snapshot := await handle.status()).is_terminal:
+                    return snapshot
+                return await handle.wait(timeout, save_to=save_to, on_progress=on_progress)
+            return await handle.wait(left, save_to=save_to, on_progress=on_progress)
         except OxenError as error:
             return _from_error(generation_id, error)
 

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -27,6 +28,7 @@ from sqlalchemy import Engine, event
 
 from langchain_oxen import MediaProgressBars, OxenMediaTool, OxenToolkit
 from langchain_oxen.progress import EVENT
+from llama_index_oxen import OxenToolSpec
 from oxen_inference import AsyncOxenClient, Budget, Ledger, MediaResult, OxenClient
 from oxen_inference.errors import (
     AuthenticationError,
@@ -656,6 +658,22 @@ class TestWorkingMeanwhile:
         assert ready.text.count("Made 1 image") == 2
         told = await cancel.ainvoke(call(cancel, generation_ids=ids), IN_A_THREAD)
         assert told.text.count("Made 1 image") == 2
+
+    def test_a_file_that_hangs_holds_a_check_no_longer_than_the_timeout(
+        self, client: OxenClient, oxen_sandbox: Sandbox, tmp_path: Path
+    ) -> None:
+        toolkit = OxenToolkit(models=["flux-2-dev"], client=client, timeout=0.5, save_to=tmp_path)
+        spec = OxenToolSpec(["flux-2-dev"], client=client, timeout=0.5, save_to=tmp_path)
+        kit = {tool.name: tool for tool in toolkit.get_tools()}
+        started = answer(kit["oxen_submit"], model="flux-2-dev", prompt="ox")
+        ids = [item["generation_id"] for item in started.artifact["items"]]
+        client.media.attach(generation_ids=ids).wait()
+        oxen_sandbox.inject(Fault("hang", path="*/files/*", seconds=60, times=None))
+        began = time.monotonic()
+        assert "Made 1 image" in answer(kit["oxen_check"], generation_ids=ids).text
+        assert "Made 1 image" in spec.check(generation_ids=ids).text
+        assert time.monotonic() - began < 20
+        assert not list(tmp_path.iterdir())
 
     def test_cancel_says_what_really_happened(
         self, client: OxenClient, oxen_sandbox: Sandbox

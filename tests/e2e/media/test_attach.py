@@ -6,7 +6,8 @@ import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -59,7 +60,7 @@ def test_two_that_attach_one_generation_share_its_entry(
 async def test_an_id_that_a_model_names_twice_is_looked_at_once(
     made_elsewhere: str, hub: BadHub, ledger: Ledger
 ) -> None:
-    options: Any = {"wait": 0, "save_to": None, "on_progress": None}
+    options: Any = {"wait": 0, "timeout": None, "save_to": None, "on_progress": None}
     async with quick_async_client(hub, ledger) as client:
         (result,) = await jobs.acheck(client, [made_elsewhere] * 2, **options)
         assert len(await jobs.acancel(client, [made_elsewhere] * 2)) == 1
@@ -69,3 +70,31 @@ async def test_an_id_that_a_model_names_twice_is_looked_at_once(
     assert not isinstance(result, jobs.UnknownJob)
     assert result.succeeded
     assert [entry.state for entry in ledger.entries()] == ["accepted"]
+
+
+def test_ids_share_the_time_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first is waited for to the end; those after it are only asked for, and one had ended."""
+    clock, waits = [0.0], []
+
+    class Handle:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def status(self) -> Any:
+            return SimpleNamespace(is_terminal=self.name == "ended", name=self.name)
+
+        def wait(self, timeout: float | None, **_: Any) -> Any:
+            waits.append((self.name, timeout))
+            clock[0] += timeout or 0.0
+            return self.status()
+
+    def attach(generation_ids: list[str]) -> Any:
+        return Handle(generation_ids[0])
+
+    monkeypatch.setattr(jobs, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    client: Any = SimpleNamespace(media=SimpleNamespace(attach=attach))
+    told = jobs.check(
+        client, ["slow", "slower", "ended"], wait=2.0, timeout=7.0, save_to=None, on_progress=None
+    )
+    assert waits == [("slow", 2.0), ("ended", 7.0)]
+    assert [each.name for each in cast("list[Any]", told)] == ["slow", "slower", "ended"]
