@@ -47,10 +47,8 @@ if TYPE_CHECKING:
     from oxen_inference.catalog.models import Model
 
 _NOT_GIVEN: Any = None
-_INNER = {
-    "system_prompt",
-    "pydantic_program_mode",
-}  # fields of a `StructuredLLM` that it does not read
+_INNER = {"system_prompt", "pydantic_program_mode"}
+"""Fields of a `StructuredLLM` that it does not read."""
 _METADATA_TIMEOUT = 1.0  # seconds that reading `metadata` may take, once, for an unknown model
 
 

@@ -296,7 +296,7 @@ def _waiting(
         }
         if said := [name for name, is_given in given.items() if is_given]:
             raise InvalidInputError(
-                f"{said[0]} has no use without wait=True. Nothing was sent.",
+                f"{said[0]} has no use where nothing is waited for. Nothing was sent.",
                 hint="Pass wait=True, or leave it out.",
             )
         return None

@@ -67,7 +67,7 @@ def test_how_to_wait_is_refused_where_nobody_waits(
     client: OxenClient, oxen_sandbox: Sandbox, given: dict[str, Any]
 ) -> None:
     for call in (client.catalog.activate, client.catalog.deactivate):
-        with pytest.raises(InvalidInputError, match="no use without wait=True"):
+        with pytest.raises(InvalidInputError, match="no use where nothing is waited for"):
             call(CUSTOM, **given)
     assert not posts(oxen_sandbox)
 
