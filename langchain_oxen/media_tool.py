@@ -22,6 +22,7 @@ from oxen_inference.tools.media_config import (
     MediaToolConfig,
     check_limits,
     check_single_budget,
+    for_list,
     media_type_of,
     refuse_to_pickle_password,
     tool_name,
@@ -220,7 +221,8 @@ class OxenMediaTool(OxenTool):
         """
         self._check_options(inputs, options)
         client = self.connection.get_client()
-        config, how = self.media_config.for_list(options)
+        settings, how = for_list(self._settings, options)
+        config = MediaToolConfig(model=self.model, **settings)
         requests = []
         for index, each in enumerate(inputs):
             with naming_input(index):
@@ -236,7 +238,8 @@ class OxenMediaTool(OxenTool):
         """Do what `generate_many` does without blocking the running loop."""
         client = await self.connection.get_async_client()
         self._check_options(inputs, options)
-        config, how = self.media_config.for_list(options)
+        settings, how = for_list(self._settings, options)
+        config = MediaToolConfig(model=self.model, **settings)
         requests = []
         for index, each in enumerate(inputs):
             with naming_input(index):
@@ -302,8 +305,11 @@ class OxenMediaTool(OxenTool):
     @property
     def media_config(self) -> MediaToolConfig:
         """The model and the settings of this tool, as the core takes them."""
-        settings = {name: getattr(self, name) for name in _SETTINGS}
-        return MediaToolConfig(model=self.model, **settings)
+        return MediaToolConfig(model=self.model, **self._settings)
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in _SETTINGS}
 
     def _request_fields(self, request: ToolRequest) -> dict[str, Any]:
         from oxen_inference.media.option_names import refuse_keywords

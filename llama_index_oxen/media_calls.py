@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,7 @@ from oxen_inference.tools.media_config import (
     ROLES,
     MediaToolConfig,
     check_role,
+    for_list,
     image_inputs,
     media_type_of,
     refuse_to_pickle_password,
@@ -147,15 +148,15 @@ class MediaCalls:
         given = self.models() if self.given_models else None
         role, defaults = _read_run(tool, inputs, options, given)
         requests: list[dict[str, Any]] = []
-        how = options
+        settings, how = for_list(self.settings, options)
+        calls = replace(self, settings=settings)
         for index, each in enumerate(inputs):
             with naming_input(index):
                 arguments = {**defaults, **input_arguments(each)}
                 choice = _choose_model(role, arguments, given, _ONE_OF_SEVERAL)
                 chosen = choice if not isinstance(choice, str) else client.catalog.get(choice)
                 own = _model_arguments(arguments, nested=given is None)
-                config, params = self._check_arguments(chosen, own, role)
-                config, how = config.for_list(options)
+                config, params = calls._check_arguments(chosen, own, role)
                 request = config.request_kwargs(client, params, key=None, conversation=None)
                 requests.append({**request, **config.wait_kwargs()})
         return client.media.generate_many(requests, **how)
@@ -168,15 +169,15 @@ class MediaCalls:
         given = await self.amodels() if self.given_models else None
         role, defaults = _read_run(tool, inputs, options, given)
         requests: list[dict[str, Any]] = []
-        how = options
+        settings, how = for_list(self.settings, options)
+        calls = replace(self, settings=settings)
         for index, each in enumerate(inputs):
             with naming_input(index):
                 arguments = {**defaults, **input_arguments(each)}
                 choice = _choose_model(role, arguments, given, _ONE_OF_SEVERAL)
                 chosen = choice if not isinstance(choice, str) else await client.catalog.get(choice)
                 own = _model_arguments(arguments, nested=given is None)
-                config, params = self._check_arguments(chosen, own, role)
-                config, how = config.for_list(options)
+                config, params = calls._check_arguments(chosen, own, role)
                 request = await config.arequest_kwargs(client, params, key=None, conversation=None)
                 requests.append({**request, **config.wait_kwargs()})
         return await client.media.generate_many(requests, **how)

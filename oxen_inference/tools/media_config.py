@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,8 +22,16 @@ if TYPE_CHECKING:
     from oxen_inference.result import MediaItem
 
 ROLES = ("generate_image", "edit_image", "generate_video", "generate_audio")
+_SETTINGS_OF_LISTS = (
+    "timeout",
+    "on_interrupt",
+    "save_to",
+    "allow_unknown_cost",
+    "price_caps",
+    "inline_inputs",
+)
+"""What a list's option replaces; of two `max_cost` the run takes the lower."""
 _LIMITS = ("max_cost", "timeout", "on_interrupt", "save_to")
-_SETTINGS_OF_LISTS = (*_LIMITS, "allow_unknown_cost", "price_caps", "inline_inputs")
 _MAX_NAME_LENGTH = 64  # of a function, in OpenAI's and Anthropic's APIs
 
 
@@ -97,25 +105,6 @@ class MediaToolConfig:
             "save_to": self.save_to or self._audio_folder,
         }
 
-    def for_list(self, options: Mapping[str, Any]) -> tuple[MediaToolConfig, dict[str, Any]]:
-        """Return these settings with the `options` of one list, and what is left for its run.
-
-        Of two `max_cost` the lower counts. Raises `ConfigurationError` for a second budget, and
-        `InvalidInputError`.
-        """
-        from oxen_inference.ledger.budgets import as_budget, read_amount
-
-        given = {name: options[name] for name in _SETTINGS_OF_LISTS if name in options}
-        check_limits(**{name: given[name] for name in _LIMITS if name in given})
-        limits = (self.max_cost, given.get("max_cost"))
-        amounts = [read_amount(limit, "max_cost") for limit in limits if limit is not None]
-        if self.budget is not None and (budget := as_budget(options.get("budget"))) is not None:
-            check_single_budget("The tool", self.budget, budget)
-        config = replace(self, **{**given, "max_cost": min(amounts, default=None)})
-        left = {name: value for name, value in options.items() if name not in given}
-        # An amount is one budget for the whole list, which the run makes.
-        return config, {**left, "budget": self.budget or options.get("budget")}
-
     def _request_kwargs(
         self, params: Mapping[str, Any], key: str | None, conversation: str | None, *, durable: bool
     ) -> dict[str, Any]:
@@ -128,7 +117,7 @@ class MediaToolConfig:
             "key_is_derived": True,
             "conversation": conversation,
             "max_cost": self.max_cost,
-            **({} if self.budget is None else {"budget": self.budget}),
+            "budget": self.budget,
             "allow_unknown_cost": self.allow_unknown_cost,
             "allow_paths": self.inputs_from is not None,
             "price_caps": self.price_caps,
@@ -243,6 +232,25 @@ def check_limits(
             folder_to_save_in(as_path(save_to))
     if inputs_from is not None:
         inputs.check_folder(inputs_from)
+
+
+def for_list(
+    settings: Mapping[str, Any], options: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a tool's settings as a list with `options` has them, and what is left for its run.
+
+    Raises `ConfigurationError` for a second budget, and `InvalidInputError`.
+    """
+    from oxen_inference.ledger.budgets import as_budget
+
+    check_limits(**{name: options[name] for name in _LIMITS if name in options})
+    own = settings["budget"]
+    if own is not None and (budget := as_budget(options.get("budget"))) is not None:
+        check_single_budget("The tool", own, budget)
+    given = {name: options[name] for name in _SETTINGS_OF_LISTS if name in options}
+    left = {name: value for name, value in options.items() if name not in given}
+    # An amount is one budget for the whole list, which the run makes.
+    return {**settings, **given}, {**left, "budget": own or options.get("budget")}
 
 
 def refuse_to_pickle_password(save_to: Any) -> None:
