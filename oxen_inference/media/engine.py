@@ -47,9 +47,9 @@ T = TypeVar("T")
 MAX_WAIT = 86_400.0
 """Seconds after which waiting ends without a timeout, too: the job is detached, and not lost."""
 _SHORTEST_TIMEOUT = 0.1  # seconds
-_BREACHES_FRESH = 30.0  # seconds for which those read from the ledger serve
+_OVERRUNS_FRESH = 30.0  # seconds for which those read from the ledger serve
 _MOST_LOGGED = 1000  # entries
-BREACH_LASTS = 30 * 86400.0
+OVERRUN_LASTS = 30 * 86400.0
 """Seconds for which a bill above its quote raises later quotes."""
 
 
@@ -190,7 +190,7 @@ class Engine:
         if self._overruns is None:
             return False
         read_at, hub, writes, _ = self._overruns
-        is_recent = time.monotonic() - read_at <= _BREACHES_FRESH
+        is_recent = time.monotonic() - read_at <= _OVERRUNS_FRESH
         return is_recent and hub == self.hub() and writes == Engine._overrun_writes
 
     def overruns(self) -> Mapping[tuple[str, str], Overrun]:
@@ -207,7 +207,7 @@ class Engine:
         if path is not None and not path.exists():
             return []  # a quote makes no ledger
         try:
-            return self.ledger.overruns(hub, BREACH_LASTS)
+            return self.ledger.overruns(hub, OVERRUN_LASTS)
         except LedgerError as error:
             # Whatever pays raises it; a quote goes on, and says so once.
             say = log.debug if self._quoted_without_ledger else log.warning

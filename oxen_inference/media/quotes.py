@@ -1,7 +1,7 @@
 """The one quote that everything asks for: the catalog's, and what is known beyond it.
 
 Bills that were higher than their quote raise later quotes of the same model and parameters by the
-ratio seen, for `BREACH_LASTS`. A model without a usable price may have the user's own cap.
+ratio seen, for `OVERRUN_LASTS`. A model without a usable price may have the user's own cap.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from oxen_inference.effects import invoke, run
 from oxen_inference.errors import LedgerError, OxenError
 from oxen_inference.ledger.entries import Entry
 from oxen_inference.ledger.overruns import Overrun
-from oxen_inference.media.engine import BREACH_LASTS, Engine
+from oxen_inference.media.engine import OVERRUN_LASTS, Engine
 from oxen_inference.money import usd
 
 log = logging.getLogger("oxen_inference.media")
@@ -125,5 +125,5 @@ async def watch_bill(engine: Engine, entry: Entry) -> None:
         log.warning(
             "A generation by %s cost %s, and was quoted at %s. Quotes for the same settings are "
             "raised for %d days; client.media.forget_overruns() ends that.",
-            entry.model, usd(billed), usd(entry.quoted), BREACH_LASTS / 86400,
+            entry.model, usd(billed), usd(entry.quoted), OVERRUN_LASTS / 86400,
         )  # fmt: skip
